@@ -1,0 +1,66 @@
+"""The `skipfill` command: every subcommand by name, and what an error looks like."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+
+import typer
+
+from skipfill.cli.commands import check, encode, gallery, history, init, methods, model, release, search, train
+from skipfill.store.errors import SkipfillError
+
+app = typer.Typer(
+    name="skipfill",
+    help="Upgrade an embedding model without backfilling the gallery: train a compatible one, check it, swap it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("init")(init.init)
+app.add_typer(gallery.app, name="gallery")
+app.add_typer(model.app, name="model")
+app.command("methods")(methods.methods)
+app.command("train")(train.train)
+app.command("encode")(encode.encode)
+app.command("check")(check.check)
+app.command("swap")(release.swap)
+app.command("rollback")(release.rollback)
+app.command("history")(history.history)
+app.command("status")(history.status)
+app.command("search")(search.search)
+
+
+def main() -> None:
+    """Run the command line and end the process with its exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; its exit code. Errors are one line on stderr, and with `--json` a document on stdout."""
+    try:
+        code = app(arguments, standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except SkipfillError as error:
+        return _show(arguments, str(error), error.hint, error.exit_code)
+    except typer.TyperException as error:
+        return _show(arguments, error.format_message(), "See: skipfill --help", 2)
+    except (KeyboardInterrupt, typer.Abort):
+        return _show(arguments, "interrupted", "Run the same command again to go on.", 130)
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # the reader has gone: nothing more to say, and nothing to report
+        return 0
+
+
+def _show(arguments: list[str], message: str, hint: str, code: int) -> int:
+    if os.environ.get("SKIPFILL_DEBUG"):
+        traceback.print_exc()
+    if "--json" in arguments:
+        document = {"schema_version": 1, "error": message, "hint": hint, "exit_code": code}
+        print(json.dumps(document))
+    if message:
+        print(f"error: {message}" + (f"  {hint}" if hint else ""), file=sys.stderr)
+    return code

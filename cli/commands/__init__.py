@@ -1,0 +1,1 @@
+"""One file for each command, or for each few that belong together. Heavy imports are inside the functions."""

@@ -1,0 +1,150 @@
+"""skipfill gallery add | show | list | verify"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Store, opened
+from skipfill.cli.terminal import advise, emit, progress, table
+
+if TYPE_CHECKING:
+    from skipfill.store.galleries import Gallery
+    from skipfill.store.objects import Objects
+    from skipfill.store.spaces import Space
+    from skipfill.store.versions import Release, Version
+
+app = typer.Typer(help="Register stored galleries where they lie, and look at them.", no_args_is_help=True)
+
+
+@app.command()
+def add(
+    name: GalleryName,
+    files: Annotated[list[Path], typer.Argument(metavar="FILES...", help="Parquet files, or folders of them.")],
+    space: Annotated[str, typer.Option(help="The space of the vectors: the model that made them, or a new name.")],
+    id_column: Annotated[str, typer.Option("--id", help="Column with the ids.")] = "id",
+    vector: Annotated[str, typer.Option(help="Column with the vectors.")] = "vector",
+    label: Annotated[str, typer.Option(help="Column with the labels. Default: label, if there is one.")] = "",
+    metric: Annotated[str, typer.Option(help="cosine or ip; for a space that no model here made.")] = "cosine",
+    dry_run: DryRun = False,
+    store: Store = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Register Parquet files as a gallery: read whole once, never copied, never changed.
+
+    Example: skipfill gallery add products gallery.parquet --space v1
+    """
+    from skipfill.store.galleries import add_gallery
+    from skipfill.store.gallery_rows import Columns
+    from skipfill.store.parquet_files import expand, open_parquet
+
+    objects = opened(store)
+    paths = expand(files)
+    footers = [open_parquet(path) for path in paths]
+    if not label and all("label" in footer.schema_arrow.names for footer in footers):
+        label = "label"
+    known, release = _space(objects, space, metric)
+    with progress(quiet=quiet) as bar:
+        bar.start("verifying rows", sum(footer.metadata.num_rows for footer in footers))
+        made = add_gallery(
+            objects, name, paths, Columns(id_column, vector, label), known, release, bar.advance, dry_run=dry_run
+        )
+    _show(made, as_json=json, title="Would register" if dry_run else "Registered")
+    advise(f"Next: skipfill train v2 --gallery {name} --items ITEMS.parquet --method gallery", quiet=quiet)
+
+
+@app.command()
+def show(name: GalleryName, store: Store = None, json: Json = False) -> None:
+    """Show a gallery: rows, files, space, and what queries use now.
+
+    Example: skipfill gallery show products
+    """
+    from skipfill.store.galleries import open_gallery
+
+    _show(open_gallery(opened(store), name), as_json=json, title="Gallery")
+
+
+@app.command("list")
+def list_galleries(store: Store = None, json: Json = False) -> None:
+    """List the registered galleries.
+
+    Example: skipfill gallery list
+    """
+    from skipfill.store.versions import gallery_names, latest
+
+    objects = opened(store)
+    found = {name: latest(objects, name) for name in gallery_names(objects)}
+    rows = [(name, now.rows, now.space, released(now), now.number) for name, now in found.items()]
+    emit(
+        {"galleries": [{"name": name, **asdict(now)} for name, now in found.items()]},
+        as_json=json,
+        show=lambda out: out.print(
+            table(["gallery", "rows", "space", "released", "version"], rows, numbers=["rows", "version"])
+        ),
+    )
+
+
+@app.command()
+def verify(name: GalleryName, store: Store = None, json: Json = False, quiet: Quiet = False) -> None:
+    """Read the whole gallery again and compare it with what was registered.
+
+    Example: skipfill gallery verify products
+    """
+    from skipfill.store.galleries import verify_gallery
+    from skipfill.store.versions import latest
+
+    objects = opened(store)
+    with progress(quiet=quiet) as bar:
+        bar.start("verifying rows", latest(objects, name).rows)
+        found = verify_gallery(objects, name, bar.advance)
+    _show(found, as_json=json, title="Verified")
+
+
+def released(version: Version) -> str:
+    """The name of the model that queries use, or a dash."""
+    return "-" if version.release is None else version.release.model
+
+
+def _space(objects: Objects, name: str, metric: str) -> tuple[Space, Release | None]:
+    """The space called `name`: a registered one, a model's own, or a new one known only by its vectors."""
+    from skipfill.store.errors import unknown_name
+    from skipfill.store.models import load_card, model_names
+    from skipfill.store.names import valid_name
+    from skipfill.store.spaces import Space, load_space, space_names
+    from skipfill.store.versions import Release, View
+
+    if metric not in ("cosine", "ip"):
+        raise unknown_name("metric", metric, ["cosine", "ip"])
+    if valid_name("space", name) in model_names(objects):
+        card = load_card(objects, name)
+        return card.space, Release(card.name, card.fingerprint, View(card.dim))
+    if name in space_names(objects):
+        return load_space(objects, name), None
+    return Space(name, 0, metric), None
+
+
+def _show(gallery: Gallery, *, as_json: bool, title: str) -> None:
+    now = gallery.version
+    document: dict[str, Any] = {
+        "gallery": gallery.name,
+        "version": asdict(now),
+        "space": asdict(gallery.space),
+        "files": [asdict(one) for one in gallery.files],
+    }
+    rows = [
+        ("rows", f"{now.rows:,}"),
+        ("files", f"{len(gallery.files)} ({sum(one.bytes for one in gallery.files) / 1e6:,.1f} MB)"),
+        ("space", f"{gallery.space.name}, dim {gallery.space.dim}, {gallery.space.metric}"),
+        ("columns", ", ".join(f"{role}: {column}" for role, column in now.columns.items() if column)),
+        ("version", now.number),
+        ("queries use", released(now)),
+    ]
+    emit(
+        document,
+        as_json=as_json,
+        show=lambda out: out.print(f"[bold]{title} {gallery.name}[/bold]", table(["", ""], rows), sep="\n"),
+    )

@@ -1,0 +1,20 @@
+"""skipfill init"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from skipfill.cli.options import Json, Quiet, Store
+from skipfill.cli.terminal import advise, emit
+
+
+def init(store: Store = None, json: Json = False, quiet: Quiet = False) -> None:
+    """Make a store: a .skipfill/ folder here, or the folder that --store names.
+
+    Example: skipfill init
+    """
+    from skipfill.store.location import FOLDER, init_store
+
+    objects = init_store(store or Path.cwd() / FOLDER)
+    emit({"store": str(objects.root)}, as_json=json, show=lambda out: out.print(f"Store ready in {objects.root}"))
+    advise("Next: skipfill train v1 --items ITEMS.parquet, or skipfill gallery add NAME FILES... --space NAME", quiet=quiet)

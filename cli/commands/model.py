@@ -1,0 +1,61 @@
+"""skipfill model list | show"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import typer
+
+from skipfill.cli.options import Json, ModelName, Store, opened
+from skipfill.cli.terminal import emit, table
+
+app = typer.Typer(help="Look at the models in the store.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_models(store: Store = None, json: Json = False) -> None:
+    """List the models: method, dimension, classes, and the spaces they have a view onto.
+
+    Example: skipfill model list
+    """
+    from skipfill.store.models import load_card, model_names
+
+    objects = opened(store)
+    cards = [load_card(objects, name) for name in model_names(objects)]
+    rows = [(card.name, card.method, card.dim, len(card.trained_labels), ", ".join(card.views)) for card in cards]
+    emit(
+        {"models": [asdict(card) for card in cards]},
+        as_json=json,
+        show=lambda out: out.print(
+            table(["model", "method", "dim", "classes", "views onto"], rows, numbers=["dim", "classes"])
+        ),
+    )
+
+
+@app.command()
+def show(name: ModelName, store: Store = None, json: Json = False) -> None:
+    """Show a model's card: what it was trained on and how.
+
+    Example: skipfill model show v2
+    """
+    from skipfill.store.models import load_card
+
+    card = load_card(opened(store), name)
+    against = f"{card.gallery['name']} version {card.gallery['version']}" if card.gallery else "-"
+    rows = [
+        ("method", card.method),
+        ("encoder", f"{card.encoder['kind']} {card.encoder['settings']}"),
+        ("dim", card.dim),
+        ("views onto", ", ".join(f"{space} ({view.kind} {view.dim})" for space, view in card.views.items())),
+        ("trained on", f"{card.trained_items:,} items of {len(card.trained_labels):,} classes"),
+        ("against gallery", against),
+        ("recipe", ", ".join(f"{name}={value}" for name, value in card.recipe.items())),
+        ("last losses", ", ".join(f"{name} {value:.3f}" for name, value in card.losses.items())),
+        ("created", card.created),
+        ("fingerprint", card.fingerprint[:16]),
+    ]
+    emit(
+        {"model": asdict(card), "fingerprint": card.fingerprint},
+        as_json=json,
+        show=lambda out: out.print(f"[bold]Model {card.name}[/bold]", table(["", ""], rows), sep="\n"),
+    )

@@ -1,0 +1,63 @@
+"""skipfill search"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from skipfill.cli.options import GalleryName, IdColumn, InputColumn, Json, Quiet, Store, item_columns, opened
+from skipfill.cli.terminal import emit, progress, table
+
+SHOWN = 20
+
+
+def search(
+    gallery: GalleryName,
+    items: Annotated[list[Path] | None, typer.Option(help="Items to encode with the released model.")] = None,
+    vectors: Annotated[list[Path] | None, typer.Option(help="Query vectors in the gallery's own space.")] = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="How many rows for each query.")] = 10,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Parquet file for the hits.")] = None,
+    id_column: IdColumn = "id",
+    vector: Annotated[str, typer.Option(help="Vector column of --vectors.")] = "vector",
+    input_column: InputColumn = "",
+    store: Store = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Search a gallery exactly, streaming its files: with items, or with vectors of its own space.
+
+    Example: skipfill search products --items queries.parquet -k 10
+    """
+    from skipfill.compat.searching import search_items, search_vectors, write_hits
+    from skipfill.store.errors import BadInput
+
+    if bool(items) == bool(vectors):
+        raise BadInput(
+            "search", expected="either --items or --vectors", found="both" if items else "neither",
+            hint=f"Example: skipfill search {gallery} --items queries.parquet -k 10",
+        )
+    objects = opened(store)
+    with progress(quiet=quiet) as bar:
+        if items:
+            found = search_items(
+                objects, gallery, items, item_columns(id_column, "label", input_column), k, bar.start, bar.advance
+            )
+        else:
+            found = search_vectors(objects, gallery, vectors or [], id_column, vector, k, bar.start, bar.advance)
+    if output is not None:
+        write_hits(found, output)
+    emit(
+        {"gallery": gallery, "model": found.model, "k": found.k, "hits": [] if output else found.as_list()},
+        as_json=json,
+        show=lambda out: out.print(
+            f"{found.queries:,} queries, {found.k} hits each" + (f" in {output}" if output else "")
+            if output
+            else table(
+                ["query", "rank", "id", "score"],
+                [(hit["query"], hit["rank"], hit["id"], f"{hit['score']:.4f}") for hit in found.as_list(SHOWN * found.k)],
+                numbers=["rank", "score"],
+            )
+        ),
+    )

@@ -1,0 +1,38 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from skipfill.store.items import ItemColumns
+    from skipfill.store.objects import Objects
+
+Store = Annotated[
+    Path | None,
+    typer.Option("--store", envvar="SKIPFILL_STORE", help="The store's folder. Default: the nearest .skipfill/ upwards."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no advice: results and errors only.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be written, and write nothing.")]
+GalleryName = Annotated[str, typer.Argument(metavar="GALLERY", help="Name of a registered gallery.")]
+ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="Name of a model in the store.")]
+IdColumn = Annotated[str, typer.Option("--id", help="Column with the ids.")]
+LabelColumn = Annotated[str, typer.Option("--label", help="Column with the labels.")]
+InputColumn = Annotated[str, typer.Option("--input", help="Column to encode. Default: image, or else vector.")]
+
+
+def opened(store: Path | None) -> Objects:
+    """The store that the options name."""
+    from skipfill.store.location import find_root, open_store
+
+    return open_store(find_root(store))
+
+
+def item_columns(id_column: str, label: str, input_column: str) -> ItemColumns:
+    from skipfill.store.items import ItemColumns
+
+    return ItemColumns(id_column, label, input_column)

@@ -1,0 +1,1 @@
+"""Compatible training and its measurement: encoders, methods, losses, metrics, and the check."""

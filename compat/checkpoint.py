@@ -1,0 +1,105 @@
+"""The state of an unfinished training, saved after each epoch as safetensors (no pickle), replaced atomically."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import safetensors
+import torch
+from safetensors.torch import load, save
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from skipfill.store.errors import BadInput
+from skipfill.store.objects import Objects
+
+
+class Checkpoints:
+    """Checkpoints of the training of one model, valid for one recipe.
+
+    Args:
+        key: object that holds the newest one.
+        recipe: digest of everything that decides the weights.
+        restart: forget an earlier run instead of resuming it.
+    """
+
+    def __init__(self, objects: Objects, key: str, recipe: str, *, restart: bool = False) -> None:
+        self._objects = objects
+        self._key = key
+        self._recipe = recipe
+        if restart and objects.exists(key):
+            objects.delete(key)
+
+    def epochs_done(self) -> int:
+        """Whole epochs in the checkpoint; 0 when there is none.
+
+        Raises:
+            BadInput: the unfinished run had another recipe or other data.
+        """
+        return int(self._meta(self._objects.get(self._key))["epoch"]) if self._objects.exists(self._key) else 0
+
+    def save(
+        self, epoch: int, losses: dict[str, float], model: nn.Module, optimizer: Optimizer, decay: LRScheduler
+    ) -> None:
+        """Replace the checkpoint by the state after `epoch` epochs."""
+        tensors = {f"model/{name}": value.contiguous() for name, value in model.state_dict().items()}
+        for index, state in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer/{index}/{name}": value.contiguous() for name, value in state.items()}
+        meta = {"epoch": epoch, "losses": losses, "recipe": self._recipe, "steps": decay.last_epoch}
+        self._objects.replace(self._key, save(tensors, metadata={"checkpoint": json.dumps(meta)}))
+
+    def resume(self, model: nn.Module, optimizer: Optimizer, decay: LRScheduler) -> tuple[int, dict[str, float]]:
+        """Load the checkpoint into the three; the epochs done and the losses then. (0, {}) when there is none."""
+        if not self._objects.exists(self._key):
+            return 0, {}
+        data = self._objects.get(self._key)
+        meta = self._meta(data)
+        tensors = load(data)
+        model.load_state_dict(_under(tensors, "model/"))
+        state = optimizer.state_dict()
+        for name, value in _under(tensors, "optimizer/").items():
+            index, part = name.split("/")
+            state["state"].setdefault(int(index), {})[part] = value
+        optimizer.load_state_dict(state)
+        decay.load_state_dict({**decay.state_dict(), "last_epoch": meta["steps"], "_step_count": meta["steps"] + 1})
+        for group, rate in zip(optimizer.param_groups, decay.base_lrs, strict=True):
+            group["lr"] = rate * decay.lr_lambdas[0](meta["steps"])  # type: ignore[attr-defined]
+        return int(meta["epoch"]), dict(meta["losses"])
+
+    def clear(self) -> None:
+        """Forget the checkpoint: the model is complete."""
+        if self._objects.exists(self._key):
+            self._objects.delete(self._key)
+
+    def _meta(self, data: bytes) -> dict[str, Any]:
+        try:
+            length = int.from_bytes(data[:8], "little")
+            meta: dict[str, Any] = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["checkpoint"])
+            load(data)
+        except (ValueError, KeyError, safetensors.SafetensorError) as error:
+            raise BadInput(
+                self._objects.root / self._key,
+                expected="a readable checkpoint",
+                found=str(error),
+                hint="Start over with --restart.",
+            ) from error
+        if meta["recipe"] != self._recipe:
+            raise BadInput(
+                f"unfinished training in {self._key}",
+                expected="the same settings and items as now",
+                found="others",
+                hint="Repeat the first command to go on with it, or add --restart to drop it.",
+            )
+        return meta
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def cpu_has_bf16() -> bool:
+    """Whether this CPU multiplies bfloat16 in hardware; without that, bf16 is slower than f32."""
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, probe)() for probe in probes if hasattr(torch.cpu, probe))

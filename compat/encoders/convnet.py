@@ -1,0 +1,109 @@
+"""A small convolutional net, so that images work out of the box on a CPU."""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor, nn
+from torch.nn.functional import affine_grid, grid_sample
+
+from skipfill.compat.encoder import Encoder
+from skipfill.store.errors import BadInput
+from skipfill.store.items import ItemBlock
+from skipfill.store.vector_column import Matrix
+
+LARGEST_SIDE = 64
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Attributes:
+    size: side of the square that images are resized to, in pixels.
+    channels: 1 (grey) or 3 (RGB).
+    channel_width: channels of every layer.
+    rotation, shift, scale, shear: augmentation ranges (degrees, share of the side, share, tangent).
+    """
+
+    size: int
+    channels: int
+    channel_width: int = 32
+    rotation: float = 10.0
+    shift: float = 0.1
+    scale: float = 0.15
+    shear: float = 0.1
+
+
+class ConvNet(Encoder):
+    """Four 3x3 convolutions with batch norm, three poolings, average to 2x2. Features: 4 x channel width."""
+
+    takes = "image"
+    Settings = Settings
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self.settings = settings
+        wide = settings.channel_width
+        layers: list[nn.Module] = []
+        for depth in range(4):
+            inputs = settings.channels if depth == 0 else wide
+            layers += [nn.Conv2d(inputs, wide, 3, padding=1, bias=False), nn.BatchNorm2d(wide), nn.ReLU(inplace=True)]
+            layers += [nn.MaxPool2d(2)] if depth < 3 else []
+        self.layers = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(2), nn.Flatten())
+        self.to(memory_format=torch.channels_last)  # 3-4 times faster than contiguous on CPUs without AMX
+        self.width = 4 * wide
+
+    @classmethod
+    def settings_for(cls, first: list[bytes] | Matrix, given: dict[str, Any]) -> Settings:
+        assert isinstance(first, list)
+        with Image.open(io.BytesIO(first[0])) as image:
+            side = min(max(image.size), LARGEST_SIDE)
+            channels = 1 if image.mode in ("1", "L", "I;16", "I") else 3
+        return Settings(**{"size": max(side, 8), "channels": channels, **given})
+
+    @property
+    def item_shape(self) -> tuple[int, ...]:
+        return (self.settings.channels, self.settings.size, self.settings.size)
+
+    def prepare(self, block: ItemBlock) -> NDArray[np.uint8]:
+        prepared = np.empty((len(block.inputs), *self.item_shape), np.uint8)
+        for row, data in enumerate(block.inputs):
+            try:
+                prepared[row] = self._pixels(bytes(data))
+            except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+                raise BadInput(
+                    f"{block.path}, row {block.row + row}", expected="an image (PNG, JPEG, ...)", found=str(error)
+                ) from error
+        return prepared
+
+    def _pixels(self, data: bytes) -> NDArray[np.uint8]:
+        side = self.settings.size
+        with Image.open(io.BytesIO(data)) as image:
+            grey = image.convert("L" if self.settings.channels == 1 else "RGB")
+            if grey.size != (side, side):
+                grey = grey.resize((side, side), Image.Resampling.BOX if min(grey.size) > side else None)
+            pixels = np.asarray(grey, np.uint8)
+        return pixels[None] if self.settings.channels == 1 else pixels.transpose(2, 0, 1)
+
+    def augment(self, batch: Tensor) -> Tensor:
+        """A random rotation, shift, scaling and shear of each image, edges repeated."""
+        settings, n = self.settings, len(batch)
+        angle = (torch.rand(n) * 2 - 1) * math.radians(settings.rotation)
+        scale = 1 + (torch.rand(n) * 2 - 1) * settings.scale
+        shear = (torch.rand(n) * 2 - 1) * settings.shear
+        # Grid coordinates run from -1 to 1: a share of the side is twice as much there.
+        shift = (torch.rand(n, 2, 1) * 2 - 1) * 2 * settings.shift
+        cos, sin = angle.cos() * scale, angle.sin() * scale
+        matrix = torch.stack([cos, shear - sin, sin, cos], dim=1).reshape(n, 2, 2)
+        grid = affine_grid(torch.cat([matrix, shift], dim=2), list(batch.shape), align_corners=False)
+        return grid_sample(batch, grid, padding_mode="border", align_corners=False)
+
+    def forward(self, batch: Tensor) -> Tensor:
+        features: Tensor = self.layers(batch.contiguous(memory_format=torch.channels_last))
+        return features

@@ -1,0 +1,71 @@
+"""A perceptron over a column of precomputed features: any modality, fast on a CPU."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from skipfill.compat.encoder import Encoder
+from skipfill.store.errors import BadInput
+from skipfill.store.items import ItemBlock
+from skipfill.store.vector_column import Matrix
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Attributes:
+    inputs: dimension of the feature column.
+    hidden: width of the hidden layer.
+    dropout: share of the inputs and of the hidden units dropped in training.
+    """
+
+    inputs: int
+    hidden: int = 512
+    dropout: float = 0.1
+
+
+class Mlp(Encoder):
+    """One hidden layer beside a straight connection, so that good features pass unharmed. Features: inputs + hidden."""
+
+    takes = "vector"
+    Settings = Settings
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.drop = nn.Dropout(settings.dropout)
+        self.scale = nn.LayerNorm(settings.inputs, elementwise_affine=False)
+        self.hidden = nn.Sequential(
+            nn.Linear(settings.inputs, settings.hidden), nn.GELU(), nn.Dropout(settings.dropout)
+        )
+        self.width = settings.inputs + settings.hidden
+
+    @classmethod
+    def settings_for(cls, first: list[bytes] | Matrix, given: dict[str, Any]) -> Settings:
+        assert not isinstance(first, list)
+        return Settings(**{"inputs": first.shape[1], **given})
+
+    @property
+    def item_shape(self) -> tuple[int, ...]:
+        return (self.settings.inputs,)
+
+    def prepare(self, block: ItemBlock) -> NDArray[np.float32]:
+        assert not isinstance(block.inputs, list)
+        if block.inputs.shape[1] != self.settings.inputs:
+            raise BadInput(
+                f"{block.path}, row {block.row}",
+                expected=f"features of dimension {self.settings.inputs}",
+                found=f"dimension {block.inputs.shape[1]}",
+                hint="The model was trained on another feature column: name it with --input COLUMN.",
+            )
+        return block.inputs
+
+    def forward(self, batch: Tensor) -> Tensor:
+        scaled = self.scale(batch)
+        return torch.cat([scaled, self.hidden(self.drop(scaled))], dim=1)
+

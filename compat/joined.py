@@ -1,0 +1,180 @@
+"""The stored gallery as training sees it: each item's stored vector by id, class prototypes, a pool of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from torch import Tensor
+
+from skipfill.compat.method import OldSpace, StoredSample
+from skipfill.store.errors import BadInput
+from skipfill.store.galleries import Gallery
+from skipfill.store.gallery_rows import Block
+from skipfill.store.ids import to_numpy
+from skipfill.store.items import Items
+from skipfill.store.vector_column import Matrix, normalised
+
+POOL_ROWS = 65_536
+
+
+@dataclass(frozen=True)
+class Joined:
+    """What one pass over the gallery gives.
+
+    Attributes:
+        space: prototypes of the classes.
+        old: (N, d) stored vector of each item, L2-normalised, zeros where the gallery has none.
+        has_old: (N,) bool.
+        pool: at most 65,536 rows, drawn uniformly from those not held out.
+        align_old: (A, d) stored vectors of the unlabelled items.
+        align_found: (A,) bool.
+        align_place: (A,) place in the pool, or -1.
+    """
+
+    space: OldSpace
+    old: Tensor
+    has_old: Tensor
+    pool: StoredSample
+    align_old: Tensor
+    align_found: Tensor
+    align_place: Tensor
+
+
+def join_gallery(
+    gallery: Gallery,
+    items: Items,
+    classes: list[str],
+    align: Items | None,
+    held_out: pa.Array | None,
+    seed: int,
+    progress: Callable[[int], None],
+) -> Joined:
+    """Stream the gallery once. A row's class is its own label, or else the label of the item of its id.
+
+    Args:
+        classes: label of each class slot; rows with another label, or none, only ever repel.
+        held_out: ids whose stored rows must not be used at all.
+        progress: called with the number of rows read since the last call.
+
+    Raises:
+        BadInput: items and gallery share no id, or have ids of different types.
+    """
+    _refuse_other_ids(gallery, items)
+    if align is not None:
+        _refuse_other_ids(gallery, align)
+    dim = gallery.space.dim
+    old, has_old = np.zeros((len(items), dim), np.float32), np.zeros(len(items), bool)
+    align_count = 0 if align is None else len(align)
+    align_old, align_found = np.zeros((align_count, dim), np.float32), np.zeros(align_count, bool)
+    sums, counts = np.zeros((len(classes), dim)), np.zeros(len(classes), np.int64)
+    pool = _Reservoir(dim, min(POOL_ROWS, gallery.rows.count), seed)
+    item_codes = _codes(items.labels, classes, len(items))
+    for block in gallery.rows.blocks():
+        progress(len(block.ids))
+        vectors = normalised(block.vectors)
+        at = _index(block.ids, items.ids)
+        here = at >= 0
+        old[at[here]], has_old[at[here]] = vectors[here], True
+        align_at = np.full(len(block.ids), -1) if align is None else _index(block.ids, align.ids)
+        align_here = align_at >= 0
+        align_old[align_at[align_here]], align_found[align_at[align_here]] = vectors[align_here], True
+        codes = _row_classes(block, classes, at, item_codes)
+        if held_out is not None:
+            usable = _index(block.ids, held_out) < 0
+            vectors, codes, at, align_at = vectors[usable], codes[usable], at[usable], align_at[usable]
+        labelled = codes >= 0
+        np.add.at(sums, codes[labelled], vectors[labelled])
+        counts += np.bincount(codes[labelled], minlength=len(classes))
+        pool.add(vectors, codes, at, align_at)
+    _refuse_no_overlap(gallery, items, has_old)
+    if align is not None:
+        _refuse_no_overlap(gallery, align, align_found)
+    prototypes = sums / np.maximum(counts, 1)[:, None]
+    place = np.full(align_count, -1)
+    rows = np.flatnonzero(pool.align_items[: pool.filled] >= 0)
+    place[pool.align_items[rows]] = rows
+    return Joined(
+        space=OldSpace(dim, torch.from_numpy(prototypes.astype(np.float32)), torch.from_numpy(counts > 0)),
+        old=torch.from_numpy(old),
+        has_old=torch.from_numpy(has_old),
+        pool=pool.sample(),
+        align_old=torch.from_numpy(align_old),
+        align_found=torch.from_numpy(align_found),
+        align_place=torch.from_numpy(place),
+    )
+
+
+class _Reservoir:
+    """A uniform sample of a stream (Vitter 1985, algorithm R, block by block)."""
+
+    def __init__(self, dim: int, size: int, seed: int) -> None:
+        self._random = np.random.default_rng(seed)
+        self._seen = 0
+        self.filled = 0
+        self._vectors = np.empty((size, dim), np.float32)
+        self._codes = np.empty(size, np.int64)
+        self._items = np.empty(size, np.int64)
+        self.align_items = np.empty(size, np.int64)
+
+    def add(self, vectors: Matrix, codes: np.ndarray, items: np.ndarray, align_items: np.ndarray) -> None:
+        size = len(self._codes)
+        numbers = self._seen + np.arange(len(codes))
+        slots = np.where(numbers < size, numbers, self._random.integers(0, numbers + 1))
+        kept = np.flatnonzero(slots < size)
+        # Of two rows for one slot, the later wins, as if they had come one by one.
+        self._vectors[slots[kept]] = vectors[kept]
+        self._codes[slots[kept]] = codes[kept]
+        self._items[slots[kept]] = items[kept]
+        self.align_items[slots[kept]] = align_items[kept]
+        self._seen += len(codes)
+        self.filled = min(size, self._seen)
+
+    def sample(self) -> StoredSample:
+        return StoredSample(
+            torch.from_numpy(self._vectors[: self.filled]),
+            torch.from_numpy(self._codes[: self.filled]),
+            torch.from_numpy(self._items[: self.filled]),
+        )
+
+
+def _index(ids: pa.Array, known: pa.Array) -> np.ndarray:
+    found: np.ndarray = pc.fill_null(pc.index_in(ids, value_set=known), -1).to_numpy(zero_copy_only=False)
+    return found.astype(np.int64)
+
+
+def _codes(labels: pa.Array | None, classes: list[str], count: int) -> np.ndarray:
+    if labels is None:
+        return np.full(count, -1, np.int64)
+    return _index(labels, pa.array(classes, pa.string()))
+
+
+def _row_classes(block: Block, classes: list[str], at: np.ndarray, item_codes: np.ndarray) -> np.ndarray:
+    codes = _codes(block.labels, classes, len(block.ids))
+    unlabelled = (codes < 0) if block.labels is None else to_numpy(block.labels.is_null()).astype(bool)
+    by_item = np.where(at >= 0, item_codes[at], -1)
+    return np.where(unlabelled, by_item, codes)
+
+
+def _refuse_other_ids(gallery: Gallery, items: Items) -> None:
+    if items.ids.type != gallery.rows.id_kind:
+        raise BadInput(
+            f"{items.where}, column {items.id_column}",
+            expected=f"ids of type {gallery.rows.id_kind}, as in gallery {gallery.name}",
+            found=f"{items.ids.type}",
+            hint="Items and gallery are joined by id: write both with the same type.",
+        )
+
+
+def _refuse_no_overlap(gallery: Gallery, items: Items, found: np.ndarray) -> None:
+    if not found.any():
+        raise BadInput(
+            f"{items.where}, column {items.id_column}",
+            expected=f"ids that gallery {gallery.name} has",
+            found=f"none of {len(items)} (first: {items.ids[0].as_py()!r})",
+            hint="Items and gallery are joined by id: name the id column with --id COLUMN.",
+        )

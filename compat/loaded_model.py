@@ -1,0 +1,90 @@
+"""A model read from its bundle, ready to encode items and to view them in earlier spaces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+import torch
+from safetensors.torch import load
+from torch import nn
+
+from skipfill.compat.encoder import Encoder
+from skipfill.compat.encoders import ENCODERS
+from skipfill.compat.method import unit
+from skipfill.compat.methods import METHODS
+from skipfill.compat.prepared import as_float
+from skipfill.store.errors import BadInput, unknown_name
+from skipfill.store.items import ItemBlock, Items
+from skipfill.store.models import WEIGHTS, Card, load_card, read_file
+from skipfill.store.objects import Objects
+from skipfill.store.vector_column import Matrix, normalised
+from skipfill.store.versions import View
+
+ITEMS_AT_ONCE = 256
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """Attributes:
+    card: what it is.
+    encoder: items -> features.
+    head: features -> embedding.
+    """
+
+    card: Card
+    encoder: Encoder
+    head: nn.Module
+
+    def embed(self, block: ItemBlock) -> Matrix:
+        """(N, D) L2-normalised embeddings of a block of items in the model's own space."""
+        prepared = self.encoder.prepare(block)
+        with torch.inference_mode():
+            parts = [
+                unit(self.head(self.encoder(as_float(prepared[start : start + ITEMS_AT_ONCE]))))
+                for start in range(0, len(prepared), ITEMS_AT_ONCE)
+            ]
+        embedded: Matrix = torch.cat(parts).numpy()
+        return embedded
+
+    def encode(self, items: Items) -> Iterator[tuple[pa.Array, Matrix]]:
+        """Ids and embeddings of all items, block by block, in order.
+
+        Raises:
+            BadInput: the items are not of the kind that the model encodes.
+        """
+        if items.kind != self.encoder.takes:
+            raise BadInput(
+                items.where,
+                expected=f"a column of {self.encoder.takes}s, which model {self.card.name} encodes",
+                found=f"{items.kind}s in column {items.input_column}",
+                hint="Name another column with --input COLUMN.",
+            )
+        for block in items.blocks():
+            yield block.ids, self.embed(block)
+
+
+def load_model(objects: Objects, name: str) -> LoadedModel:
+    """Read and verify the bundle of model `name`.
+
+    Raises:
+        BadInput: no such model, a damaged bundle, or an encoder or method that this release does not know.
+    """
+    card = load_card(objects, name)
+    if card.encoder["kind"] not in ENCODERS:
+        raise unknown_name("encoder", card.encoder["kind"], ENCODERS, "Upgrade skipfill: the model needs it.")
+    if card.method not in METHODS:
+        raise unknown_name("method", card.method, METHODS, "Upgrade skipfill: the model needs it.")
+    kind = ENCODERS[card.encoder["kind"]]
+    encoder = kind(kind.Settings(**card.encoder["settings"]))  # type: ignore[call-arg]
+    head = METHODS[card.method].build_head(card.head)
+    nn.ModuleDict({"encoder": encoder, "head": head}).load_state_dict(load(read_file(objects, card, WEIGHTS)))
+    encoder.eval()
+    head.eval()
+    return LoadedModel(card, encoder, head)
+
+
+def viewed(vectors: Matrix, view: View) -> Matrix:
+    """(N, D) embeddings in a model's own space -> (N, view.dim) L2-normalised vectors in an earlier space."""
+    return normalised(vectors[:, : view.dim])

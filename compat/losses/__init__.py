@@ -1,0 +1,1 @@
+"""Pure loss functions: data first, hyperparameters keyword-only, one idea a file."""

@@ -1,0 +1,164 @@
+"""What a training method is: a head that goes into the bundle, and named loss terms. One file each in `methods/`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class OldSpace:
+    """The gallery's space as training sees it.
+
+    Attributes:
+        dim: d, of the stored vectors.
+        prototypes: (C, d) mean stored vector of each class; zeros where the gallery has none.
+        present: (C,) bool, whether the class has stored rows.
+    """
+
+    dim: int
+    prototypes: Tensor
+    present: Tensor
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a method is built for.
+
+    Attributes:
+        features: F, width of the encoder's output.
+        classes: C, number of class slots.
+        dim: dimension asked for by the user; 0 for the method's own choice.
+        old: the gallery's space; None when training from nothing.
+        teacher: dimension of the teacher's embeddings; 0 without one.
+    """
+
+    features: int
+    classes: int
+    dim: int
+    old: OldSpace | None
+    teacher: int = 0
+
+
+@dataclass(frozen=True)
+class StoredSample:
+    """S random stored rows of the gallery.
+
+    Attributes:
+        vectors: (S, d) L2-normalised.
+        labels: (S,) int64 class, or -1 when it is none of the training classes (or has no label).
+        items: (S,) index of the training item that the row stores, or -1.
+    """
+
+    vectors: Tensor
+    labels: Tensor
+    items: Tensor
+
+
+@dataclass(frozen=True)
+class AlignBatch:
+    """A items of the gallery without labels: their features and their stored vectors.
+
+    Attributes:
+        features: (A, F).
+        old: (A, d) L2-normalised stored vectors.
+        rows: (A,) position of each item's row in the stored sample, or -1.
+    """
+
+    features: Tensor
+    old: Tensor
+    rows: Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One training step's input to the loss terms.
+
+    Attributes:
+        features: (B, F) encoder output.
+        labels: (B,) int64.
+        items: (B,) index of each training item.
+        old: (B, d) L2-normalised stored vectors, zeros where `has_old` is False; None without a gallery.
+        has_old: (B,) bool.
+        sample: stored rows; None for methods that do not need them.
+        teacher: (B, D') L2-normalised embeddings of the teacher on the clean items; None without one.
+        align: unlabelled items of the gallery; None when none were given.
+    """
+
+    features: Tensor
+    labels: Tensor
+    items: Tensor
+    old: Tensor | None = None
+    has_old: Tensor | None = None
+    sample: StoredSample | None = None
+    teacher: Tensor | None = None
+    align: AlignBatch | None = None
+
+
+Terms = dict[str, Tensor]
+
+
+class Method(nn.Module):
+    """Base of every training method.
+
+    Class attributes:
+        summary: one line for `skipfill methods`.
+        source: authors, year, arXiv id.
+        needs_gallery, needs_teacher, needs_sample: what training must be given.
+        uses_align: whether an unlabelled sample of the gallery enters the loss.
+        Settings: frozen dataclass of hyperparameters with the published defaults.
+
+    Instance attributes:
+        head: features (N, F) -> embedding (N, D), not normalised. The only part that the bundle keeps.
+        dim: D.
+        view_dim: the first `view_dim` coordinates of an embedding, renormalised, lie in the old space; 0 for no view.
+    """
+
+    summary: ClassVar[str]
+    source: ClassVar[str]
+    needs_gallery: ClassVar[bool] = True
+    needs_teacher: ClassVar[bool] = False
+    needs_sample: ClassVar[bool] = False
+    uses_align: ClassVar[bool] = False
+    Settings: ClassVar[type]
+
+    head: nn.Module
+    dim: int
+    view_dim: int
+
+    def __init__(self, setting: Setting, settings: Any) -> None:
+        super().__init__()
+
+    @classmethod
+    def build_head(cls, described: dict[str, Any]) -> nn.Module:
+        """The head again, from what `describe_head` returned, ready for the bundle's weights."""
+        return nn.Linear(described["features"], described["dim"])
+
+    def describe_head(self) -> dict[str, Any]:
+        """JSON values that `build_head` needs."""
+        assert isinstance(self.head, nn.Linear)
+        return {"features": self.head.in_features, "dim": self.head.out_features}
+
+    def losses(self, batch: Batch) -> Terms:
+        """The loss terms by name, each a scalar with its weight applied; training minimises their sum."""
+        raise NotImplementedError
+
+
+def unit(vectors: Tensor) -> Tensor:
+    """Each row divided by its L2 norm."""
+    return nn.functional.normalize(vectors, dim=-1)
+
+
+class CosineClassifier(nn.Module):
+    """Logits s * cos(x, W): (N, D) -> (N, C)."""
+
+    def __init__(self, dim: int, classes: int, scale: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(classes, dim) * dim**-0.5)
+        self.scale = scale
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        return self.scale * unit(embedding) @ unit(self.weight).T

@@ -1,0 +1,18 @@
+"""Every training method by name. To add one: its file here, and its line below."""
+
+from skipfill.compat.method import Method
+from skipfill.compat.methods.bct import Bct
+from skipfill.compat.methods.bt2 import Bt2
+from skipfill.compat.methods.gallery import Gallery
+from skipfill.compat.methods.independent import Independent
+from skipfill.compat.methods.oca import Oca
+from skipfill.compat.methods.simplex import Simplex
+
+METHODS: dict[str, type[Method]] = {
+    "independent": Independent,
+    "bct": Bct,
+    "oca": Oca,
+    "bt2": Bt2,
+    "simplex": Simplex,
+    "gallery": Gallery,
+}

@@ -1,0 +1,95 @@
+"""Basis transformations: an embedding built of an old-model part and an independent new-model part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.nn.utils.parametrizations import orthogonal
+
+from skipfill.compat.losses.alignment import cosine_alignment
+from skipfill.compat.losses.prototypes import prototype_cross_entropy
+from skipfill.compat.method import Batch, Method, Setting, Terms, unit
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The published code's values. Attributes: extra_dims e, weight C of the new part, term weights."""
+
+    extra_dims: int = 32
+    new_weight: float = 2.0
+    prototypes: float = 10.0
+    alignment: float = 5.0
+    teacher: float = 1.0
+
+
+class Bt2Head(nn.Module):
+    """features -> h = [ b ; m[d:] ], b = Q m[:d], m = [ n(o[:e]) ; P (C f) ], f = n(g[:D]), o = n(Linear(ReLU(g))).
+
+    P and Q are learned orthogonal bases. <h, h'> = cos of the old parts + C^2 cos of the new ones.
+    """
+
+    def __init__(self, features: int, old: int, new: int, extra: int, weight: float) -> None:
+        super().__init__()
+        self.described = {"features": features, "old": old, "new": new, "extra": extra, "weight": weight}
+        self.backbone = nn.Linear(features, new + old)
+        self.imitate_old = nn.Linear(new + old, old)
+        self.mix_new = orthogonal(nn.Linear(new, new, bias=False), orthogonal_map="cayley")
+        self.mix_old = orthogonal(nn.Linear(old, old, bias=False), orthogonal_map="cayley")
+        self.old, self.new, self.extra, self.weight = old, new, extra, weight
+
+    def new_part(self, wide: Tensor) -> Tensor:
+        """f: (N, D), L2-normalised."""
+        return unit(wide[:, : self.new])
+
+    def compose(self, wide: Tensor) -> Tensor:
+        """h: (N, e + D)."""
+        imitation = unit(self.imitate_old(wide.relu()))
+        mixed = torch.cat([unit(imitation[:, : self.extra]), self.mix_new(self.weight * self.new_part(wide))], dim=1)
+        return torch.cat([self.mix_old(mixed[:, : self.old]), mixed[:, self.old :]], dim=1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.compose(self.backbone(features))
+
+
+class Bt2(Method):
+    summary = "imitates an independent new model and the old one, on a shared learned basis (needs --teacher)"
+    source = "Zhou et al. 2023, arXiv 2211.03989"
+    needs_teacher = True
+    Settings = Settings
+
+    def __init__(self, setting: Setting, settings: Settings) -> None:
+        super().__init__(setting, settings)
+        assert setting.old is not None
+        new = setting.teacher
+        self.view_dim = setting.old.dim
+        self.dim = new + settings.extra_dims
+        self.head = Bt2Head(setting.features, setting.old.dim, new, settings.extra_dims, settings.new_weight)
+        self.classifier = nn.Linear(new, setting.classes)
+        self.old = setting.old
+        self.settings = settings
+
+    @classmethod
+    def build_head(cls, described: dict[str, Any]) -> nn.Module:
+        return Bt2Head(**described)
+
+    def describe_head(self) -> dict[str, Any]:
+        assert isinstance(self.head, Bt2Head)
+        return dict(self.head.described)
+
+    def losses(self, batch: Batch) -> Terms:
+        assert isinstance(self.head, Bt2Head) and batch.old is not None and batch.teacher is not None
+        weights = self.settings
+        wide = self.head.backbone(batch.features)
+        new = self.head.new_part(wide)
+        compat = self.head.compose(wide)[:, : self.view_dim]
+        old = prototype_cross_entropy(unit(compat), self.old.prototypes, self.old.present, batch.labels)
+        return {
+            "class": cross_entropy(self.classifier(new), batch.labels),
+            "prototypes": weights.prototypes * old,
+            "alignment": weights.alignment * cosine_alignment(compat, batch.old, batch.has_old),
+            "teacher": weights.teacher * cosine_alignment(new, batch.teacher),
+        }

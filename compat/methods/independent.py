@@ -1,0 +1,43 @@
+"""No compatibility term: the ceiling as new/new, the chance floor as new/old."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from skipfill.compat.method import Batch, CosineClassifier, Method, Setting, Terms
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Attributes:
+    extra_dims: added to the old dimension, so that it is comparable with the compatible methods.
+    scale: of the cosine logits.
+    """
+
+    dim: int = 128
+    extra_dims: int = 32
+    scale: float = 16.0
+    smoothing: float = 0.1
+
+
+class Independent(Method):
+    summary = "cross-entropy only; the ceiling of an update, and how an old model is made"
+    source = "plain classification with cosine logits"
+    needs_gallery = False
+    Settings = Settings
+
+    def __init__(self, setting: Setting, settings: Settings) -> None:
+        super().__init__(setting, settings)
+        own = settings.dim if setting.old is None else setting.old.dim + settings.extra_dims
+        self.dim = setting.dim or own
+        self.view_dim = 0
+        self.head = nn.Linear(setting.features, self.dim)
+        self.classifier = CosineClassifier(self.dim, setting.classes, settings.scale)
+        self.smoothing = settings.smoothing
+
+    def losses(self, batch: Batch) -> Terms:
+        logits = self.classifier(self.head(batch.features))
+        return {"class": cross_entropy(logits, batch.labels, label_smoothing=self.smoothing)}

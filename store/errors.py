@@ -1,0 +1,48 @@
+"""The one error tree. Every error says what was expected, what was found, where, and the next command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class SkipfillError(Exception):
+    """An error that a user can act on.
+
+    Attributes:
+        exit_code: what the process ends with (2 bad input, 4 stale or lost race).
+        hint: the next command or action, one sentence.
+    """
+
+    exit_code = 2
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class BadInput(SkipfillError):
+    """Something given by the user is not what was expected. Nothing has been written."""
+
+    def __init__(self, where: object, *, expected: str, found: str, hint: str = "") -> None:
+        super().__init__(f"{where}: expected {expected}, found {found}", hint)
+
+
+class Stale(SkipfillError):
+    """The state changed since it was looked at: another writer was first, or a check is out of date."""
+
+    exit_code = 4
+
+
+class NotAcceptable(SkipfillError):
+    """What was asked is possible and was refused, because the evidence is against it or missing."""
+
+    exit_code = 1
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "") -> BadInput:
+    """The error for a name that is not there, naming the nearest ones that are."""
+    names = sorted(known)
+    near = get_close_matches(name, names, n=3, cutoff=0.4) or names[:8]
+    expected = f"a known {kind}" + (f" (nearest: {', '.join(near)})" if near else " (there is none yet)")
+    return BadInput(kind, expected=expected, found=repr(name), hint=hint)

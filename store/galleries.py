@@ -1,0 +1,120 @@
+"""Galleries: Parquet files registered where they lie, verified whole before anything is written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from skipfill.store import ids
+from skipfill.store.errors import BadInput, Stale
+from skipfill.store.gallery_rows import Columns, StoredRows
+from skipfill.store.names import valid_name
+from skipfill.store.objects import Objects
+from skipfill.store.parquet_files import FilePrint, expand, fingerprint
+from skipfill.store.spaces import Space, load_space, register_space
+from skipfill.store.versions import Release, Version, commit, gallery_names, latest
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """A gallery as it is now: the version in force, the space of its vectors, and its rows."""
+
+    name: str
+    version: Version
+    space: Space
+    files: list[FilePrint]
+    rows: StoredRows
+
+
+def add_gallery(
+    objects: Objects,
+    name: str,
+    paths: Sequence[Path],
+    columns: Columns,
+    space: Space,
+    release: Release | None,
+    progress: Progress = lambda rows: None,
+    *,
+    dry_run: bool = False,
+) -> Gallery:
+    """Register Parquet files as gallery `name` (version 1). The files are read whole once and never changed.
+
+    Args:
+        space: what the vectors live in; a `dim` of 0 is taken from the files.
+        release: what queries use from the start; None when no model for the space is at hand.
+        progress: called with the number of rows verified since the last call.
+        dry_run: verify everything and write nothing.
+
+    Raises:
+        BadInput: the name is taken, or the files are not a gallery; nothing has been written.
+    """
+    if valid_name("gallery", name) in gallery_names(objects):
+        raise BadInput(
+            f"gallery {name}",
+            expected="a name that is free",
+            found="a gallery of this name",
+            hint=f"See it with: skipfill gallery show {name}",
+        )
+    files = expand(paths)
+    rows = StoredRows.open(files, columns, space.dim or None)
+    with tempfile.TemporaryDirectory() as scratch:
+        ids.refuse_bad_ids_in_files(files, columns.id, Path(scratch))
+    for block in rows.blocks():
+        progress(len(block.ids))
+    known = Space(**{**asdict(space), "dim": rows.dim})
+    prints = [fingerprint(file, objects.root.parent) for file in files]
+    listing = json.dumps([asdict(one) for one in prints]).encode()
+    digest = hashlib.sha256(listing).hexdigest()
+    version = Version(1, "registered", digest, rows.count, known.name, columns.as_dict(), release)
+    if dry_run:
+        return Gallery(name, version, known, prints, rows)
+    register_space(objects, known)
+    objects.put_new(_files_key(name, digest), listing)
+    return Gallery(name, commit(objects, name, version), known, prints, rows)
+
+
+def open_gallery(objects: Objects, name: str) -> Gallery:
+    """Gallery `name` as it is now, its files checked against their fingerprints.
+
+    Raises:
+        Stale: a file changed, moved or vanished since it was registered.
+    """
+    version = latest(objects, name)
+    prints = read_files(objects, name, version)
+    space = load_space(objects, version.space)
+    paths = [objects.root.parent / one.path for one in prints]
+    for path, known in zip(paths, prints, strict=True):
+        found = fingerprint(path, objects.root.parent) if path.exists() else None
+        if found != known:
+            raise Stale(
+                f"{path}: expected the file that gallery {name} was registered with ({known.rows} rows, "
+                f"{known.bytes} bytes), found "
+                + ("no such file" if found is None else f"another one ({found.rows} rows, {found.bytes} bytes)"),
+                "Put the registered file back, or register the new one under another name.",
+            )
+    return Gallery(name, version, space, prints, StoredRows.open(paths, Columns(**version.columns), space.dim))
+
+
+def verify_gallery(objects: Objects, name: str, progress: Progress = lambda rows: None) -> Gallery:
+    """Read the whole gallery again: fingerprints, ids, dimensions, finite and non-zero vectors, row count."""
+    gallery = open_gallery(objects, name)
+    with tempfile.TemporaryDirectory() as scratch:
+        ids.refuse_bad_ids_in_files(gallery.rows.files, gallery.rows.columns.id, Path(scratch))
+    for block in gallery.rows.blocks():
+        progress(len(block.ids))
+    return gallery
+
+
+def read_files(objects: Objects, name: str, version: Version) -> list[FilePrint]:
+    """The file list of a version. Reads no Parquet."""
+    return [FilePrint(**one) for one in json.loads(objects.get(_files_key(name, version.files)))]
+
+
+def _files_key(gallery: str, digest: str) -> str:
+    return f"galleries/{gallery}/files/{digest}.json"

@@ -1,0 +1,176 @@
+"""Items to train on or encode: Parquet with an id, and an image or a vector of features, and perhaps a label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from skipfill.store import ids
+from skipfill.store.errors import BadInput
+from skipfill.store.parquet_files import column_type, expand, open_parquet, unreadable
+from skipfill.store.vector_column import Matrix, is_vector_type, matrix
+
+InputKind = Literal["image", "vector"]
+BLOCK_ROWS = 2_048
+
+
+@dataclass(frozen=True)
+class ItemColumns:
+    """Column names. An empty `input` means: `image` if there is one, otherwise `vector`."""
+
+    id: str = "id"
+    label: str = "label"
+    input: str = ""
+
+
+@dataclass(frozen=True)
+class ItemBlock:
+    """Consecutive items. `inputs` is a list of encoded images (PNG, JPEG, ...) or an (N, F) float32 matrix."""
+
+    ids: pa.Array
+    inputs: list[bytes] | Matrix
+    row: int
+    path: Path
+
+
+@dataclass(frozen=True)
+class Items:
+    """Opened item files with their ids and labels in memory; the inputs are streamed.
+
+    Attributes:
+        kind: `image` or `vector`.
+        ids: (N,) int64 or string, unique.
+        labels: (N,) string with NULLs, or None when there is no label column.
+        keep: (rows in the files,) bool, which of them are these items; None for all.
+    """
+
+    files: list[Path]
+    kind: InputKind
+    input_column: str
+    id_column: str
+    ids: pa.Array
+    labels: pa.Array | None
+    keep: NDArray[np.bool_] | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def where(self) -> str:
+        """The files' names, for messages."""
+        return str(self.files[0]) + (f" and {len(self.files) - 1} more" if len(self.files) > 1 else "")
+
+    def restricted(self, chosen: NDArray[np.bool_], labels: pa.Array | None) -> Items:
+        """Only the `chosen` ones of all items, with `labels` (for those) in place of their own."""
+        return replace(self, ids=self.ids.filter(pa.array(chosen)), labels=labels, keep=chosen)
+
+    def blocks(self) -> Iterator[ItemBlock]:
+        """The items in order, at most 2,048 at a time.
+
+        Raises:
+            BadInput: an input is missing or not of the expected form; the error names file and row.
+        """
+        before = 0
+        for path in self.files:
+            row = 0
+            try:
+                for batch in open_parquet(path).iter_batches(BLOCK_ROWS, columns=[self.id_column, self.input_column]):
+                    size = batch.num_rows
+                    if self.keep is not None:
+                        batch = batch.filter(pa.array(self.keep[before + row : before + row + size]))
+                    column = batch.column(self.input_column)
+                    where = f"{path}, column {self.input_column}, row {row}"
+                    inputs = _images(column, where, path.parent) if self.kind == "image" else _features(column, where)
+                    yield ItemBlock(ids.plain(batch.column(self.id_column), self.ids.type), inputs, row, path)
+                    row += size
+            except (OSError, pa.ArrowException) as error:
+                raise unreadable(path, error) from error
+            before += row
+
+
+def open_items(paths: Sequence[Path], columns: ItemColumns = ItemColumns()) -> Items:
+    """Open item files: check columns, read ids and labels.
+
+    Raises:
+        BadInput: missing or unreadable file, no usable input column, NULL or duplicate ids, no rows.
+    """
+    files = expand(paths)
+    kind, input_column = _input(files[0], columns.input)
+    all_ids: list[pa.Array] = []
+    all_labels: list[pa.Array] = []
+    has_labels = True
+    for path in files:
+        file = open_parquet(path)
+        id_kind = ids.id_type(column_type(path, file, columns.id, "--id"), path)
+        column_type(path, file, input_column, "--input")
+        has_labels &= columns.label in file.schema_arrow.names
+        wanted = [columns.id] + ([columns.label] if has_labels else [])
+        try:
+            table = file.read(columns=wanted)
+        except (OSError, pa.ArrowException) as error:
+            raise unreadable(path, error) from error
+        all_ids.append(ids.plain(table.column(columns.id), id_kind))
+        if has_labels:
+            all_labels.append(ids.plain(table.column(columns.label), pa.string()))
+    if len({array.type for array in all_ids}) > 1:
+        raise BadInput(files[0], expected="ids of one type in all files", found="integers and strings")
+    joined = pa.concat_arrays(all_ids)
+    if len(joined) == 0:
+        raise BadInput(files[0], expected="at least one item", found="no rows")
+    ids.refuse_bad_ids(joined, f"{files[0]}, column {columns.id}")
+    labels = pa.concat_arrays(all_labels) if has_labels else None
+    if labels is not None and labels.null_count == len(labels):
+        labels = None
+    return Items(files, kind, input_column, columns.id, joined, labels)
+
+
+def _input(path: Path, named: str) -> tuple[InputKind, str]:
+    file = open_parquet(path)
+    names = file.schema_arrow.names
+    candidates = [named] if named else ["image", "vector"]
+    for name in candidates:
+        if name in names:
+            kind = file.schema_arrow.field(name).type
+            if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+                return "image", name
+            if is_vector_type(kind):
+                return "vector", name
+            raise BadInput(
+                f"{path}, column {name}",
+                expected="images (struct of bytes and path) or lists of floats",
+                found=str(kind),
+                hint="Name another column with --input COLUMN.",
+            )
+    raise BadInput(
+        path,
+        expected=f"a column {' or '.join(repr(name) for name in candidates)}",
+        found=f"columns {', '.join(names)}",
+        hint="Name the column to encode with --input COLUMN. Text is encoded to a vector column first.",
+    )
+
+
+def _images(column: pa.StructArray, where: str, folder: Path) -> list[bytes]:
+    contents = pc.struct_field(column, "bytes").to_pylist()
+    if None in contents and column.type.get_field_index("path") >= 0:
+        paths = pc.struct_field(column, "path").to_pylist()
+        for row, name in enumerate(paths):
+            if contents[row] is None and name and (folder / name).is_file():
+                contents[row] = (folder / name).read_bytes()
+    if None in contents:
+        raise BadInput(
+            f"{where} + {contents.index(None)}",
+            expected="an image's bytes, or a path that exists beside the Parquet file",
+            found="NULL",
+        )
+    return list(contents)
+
+
+def _features(column: pa.Array, where: str) -> Matrix:
+    return matrix(column, where, allow_zero=True)

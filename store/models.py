@@ -1,0 +1,164 @@
+"""Model bundles: safetensors weights, the ids trained on, and a JSON card, which is written last."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from skipfill.store.errors import BadInput, unknown_name
+from skipfill.store.names import valid_name
+from skipfill.store.objects import Objects
+from skipfill.store.spaces import Space
+from skipfill.store.versions import View
+
+FORMAT = 1
+WEIGHTS = "weights.safetensors"
+TRAINED_IDS = "trained_ids.parquet"
+CARD = "card.json"
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a model is, without loading its weights.
+
+    Attributes:
+        name: also the name of its own space.
+        encoder: kind and settings of the network from items to features.
+        head: settings of the method's head, from features to the embedding.
+        dim: dimension of its own space; embeddings are L2-normalised.
+        views: space name -> view from its own space onto that one.
+        classes: label of each class slot; those of the old space come first, so that slots never move.
+        trained_labels: classes it was trained on.
+        gallery: name and version it was trained against, when it was.
+        recipe: every resolved setting of the training.
+        losses: mean of each loss term in the last epoch.
+        files: SHA-256 of each file of the bundle.
+    """
+
+    name: str
+    method: str
+    encoder: dict[str, Any]
+    head: dict[str, Any]
+    dim: int
+    views: dict[str, View]
+    classes: list[str]
+    trained_labels: list[str]
+    trained_items: int
+    gallery: dict[str, Any]
+    recipe: dict[str, Any]
+    losses: dict[str, float]
+    created: str
+    files: dict[str, str] = field(default_factory=dict)
+    format: int = FORMAT
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of everything that decides the vectors: network, settings and weights."""
+        content = json.dumps([self.encoder, self.method, self.head, self.files.get(WEIGHTS, "")], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    @property
+    def space(self) -> Space:
+        """The model's own space."""
+        return Space(self.name, self.dim, "cosine", self.fingerprint, self.classes)
+
+
+def model_names(objects: Objects) -> list[str]:
+    """Names of the complete bundles."""
+    return [name for name in objects.children("models") if objects.exists(_key(name, CARD))]
+
+
+def refuse_taken(objects: Objects, name: str) -> None:
+    """Raise `BadInput` when a model or a space of this name exists already: bundles are immutable."""
+    if objects.exists(_key(name, CARD)) or objects.exists(f"spaces/{name}.json"):
+        raise BadInput(
+            f"model {name}",
+            expected="a name that is free",
+            found="a model or a space of this name",
+            hint="Choose another name: models are never overwritten. See: skipfill model list",
+        )
+
+
+def save_model(objects: Objects, card: Card, weights: bytes, trained_ids: pa.Array) -> Card:
+    """Write a bundle, the card last, so that its existence means complete.
+
+    Raises:
+        BadInput: the name was taken meanwhile.
+    """
+    buffer = io.BytesIO()
+    pq.write_table(pa.table({"id": trained_ids}), buffer, compression="zstd")
+    contents = {WEIGHTS: weights, TRAINED_IDS: buffer.getvalue()}
+    files = {file: hashlib.sha256(data).hexdigest() for file, data in contents.items()}
+    complete = Card(**{**_fields(card), "files": files})
+    for file, data in contents.items():
+        objects.replace(_key(card.name, file), data)
+    text = json.dumps(asdict(complete), indent=1)
+    if not objects.put_new(_key(card.name, CARD), text.encode()):
+        refuse_taken(objects, card.name)
+    return complete
+
+
+def load_card(objects: Objects, name: str) -> Card:
+    """Read a model's card.
+
+    Raises:
+        BadInput: no such model (the nearest names are offered), or a card of a newer format.
+    """
+    try:
+        raw = json.loads(objects.get(_key(name, CARD)))
+    except FileNotFoundError:
+        hint = "See: skipfill model list"
+        raise unknown_name("model", name, model_names(objects), hint) from None
+    except ValueError as error:
+        raise BadInput(objects.root / _key(name, CARD), expected="a card in JSON", found=str(error)) from error
+    if raw.get("format", 0) > FORMAT:
+        raise BadInput(
+            objects.root / _key(name, CARD),
+            expected=f"card format {FORMAT} or older",
+            found=f"format {raw['format']}",
+            hint="Upgrade skipfill: a newer release wrote this.",
+        )
+    raw["views"] = {space: View(**view) for space, view in raw["views"].items()}
+    return Card(**raw)
+
+
+def read_file(objects: Objects, card: Card, file: str) -> bytes:
+    """One file of the bundle, its hash verified.
+
+    Raises:
+        BadInput: the file is missing or its content is not what the card says.
+    """
+    key = _key(card.name, file)
+    try:
+        data = objects.get(key)
+    except FileNotFoundError:
+        data = b""
+    found = hashlib.sha256(data).hexdigest()
+    if found != card.files.get(file):
+        raise BadInput(
+            objects.root / key,
+            expected=f"SHA-256 {card.files.get(file, '')[:12]}... as in the card",
+            found=f"{found[:12]}... ({len(data)} bytes)",
+            hint=f"The bundle is damaged: restore models/{card.name}/ from a copy, or train it again.",
+        )
+    return data
+
+
+def trained_ids(objects: Objects, card: Card) -> pa.Array:
+    """Ids of the items the model was trained on."""
+    table = pq.read_table(io.BytesIO(read_file(objects, card, TRAINED_IDS)))
+    return table.column("id").combine_chunks()
+
+
+def _key(name: str, file: str) -> str:
+    return f"models/{valid_name('model', name)}/{file}"
+
+
+def _fields(card: Card) -> dict[str, Any]:
+    return {name: getattr(card, name) for name in card.__dataclass_fields__}

@@ -1,0 +1,63 @@
+"""A space is what makes two vectors comparable. Registered once, immutable, kept when its model is deleted."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+
+from skipfill.store.errors import BadInput, unknown_name
+from skipfill.store.names import valid_name
+from skipfill.store.objects import Objects
+
+Metric = Literal["cosine", "ip"]
+
+
+@dataclass(frozen=True)
+class Space:
+    """Attributes:
+    name: the space's name; a model's own space carries the model's name.
+    dim: number of coordinates.
+    metric: `cosine` or `ip` (inner product); higher is nearer in both.
+    fingerprint: of the encoder that fills the space; empty when it is known only by its vectors.
+    classes: those the encoder knows, in the order of their slots on a simplex; empty when unknown.
+    """
+
+    name: str
+    dim: int
+    metric: Metric = "cosine"
+    fingerprint: str = ""
+    classes: list[str] = field(default_factory=list)
+
+
+def _key(name: str) -> str:
+    return f"spaces/{valid_name('space', name)}.json"
+
+
+def register_space(objects: Objects, space: Space) -> None:
+    """Record `space`; a no-op when the same one is there.
+
+    Raises:
+        BadInput: another space (other dim, metric or encoder) has this name already.
+    """
+    if objects.put_new(_key(space.name), json.dumps(asdict(space)).encode()):
+        return
+    there = load_space(objects, space.name)
+    if there != space:
+        raise BadInput(
+            f"space {space.name}",
+            expected=f"dim {there.dim}, metric {there.metric}, encoder {there.fingerprint[:12] or 'external'}",
+            found=f"dim {space.dim}, metric {space.metric}, encoder {space.fingerprint[:12] or 'external'}",
+            hint="Two spaces never share a name: give the new one another with --space.",
+        )
+
+
+def space_names(objects: Objects) -> list[str]:
+    return [child.removesuffix(".json") for child in objects.children("spaces")]
+
+
+def load_space(objects: Objects, name: str) -> Space:
+    try:
+        return Space(**json.loads(objects.get(_key(name))))
+    except FileNotFoundError:
+        raise unknown_name("space", name, space_names(objects)) from None
