@@ -9,7 +9,7 @@ import traceback
 
 import typer
 
-from skipfill.cli.commands import check, encode, gallery, history, init, methods, model, release, search, train
+from skipfill.cli.commands import check, demo, encode, gallery, history, init, methods, model, release, search, train
 from skipfill.store.errors import SkipfillError
 
 app = typer.Typer(
@@ -32,6 +32,7 @@ app.command("rollback")(release.rollback)
 app.command("history")(history.history)
 app.command("status")(history.status)
 app.command("search")(search.search)
+app.command("demo")(demo.demo)
 
 
 def main() -> None:

@@ -153,9 +153,9 @@ def check_model(
 def _reason(verdict: str, name: str, policy: Policy) -> str:
     if name in policy.accept_worse:
         return "accepted as it is, by --accept-worse"
-    claim = "better" if name == "all" else f"not worse by more than {policy.margin:g}"
-    how = {"pass": "is", "fail": "is not", "inconclusive": "cannot be shown to be"}[verdict]
-    return f"new/old {how} {claim} in {policy.metric} at {policy.confidence:.0%} confidence"
+    better = "better" if name == "all" else f"at most {policy.margin:g} worse"
+    claim = {"pass": "is", "fail": "is not", "inconclusive": "may or may not be"}[verdict]
+    return f"new/old {claim} {better} in {policy.metric} ({policy.confidence:.0%} confidence)"
 
 
 def _with_labels(gallery: Gallery, items: Items, inputs: CheckInputs) -> tuple[pa.Array, StoredRows]:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from skipfill.store.items import InputKind, ItemBlock
-from skipfill.store.vector_column import Matrix
 
 
 class Encoder(nn.Module):
@@ -31,8 +30,12 @@ class Encoder(nn.Module):
     width: int
 
     @classmethod
-    def settings_for(cls, first: list[bytes] | Matrix, given: dict[str, Any]) -> Any:
-        """Settings that fit the first items, where the user `given` none."""
+    def settings_for(cls, first: ItemBlock, given: dict[str, Any]) -> Any:
+        """Settings that fit the first items, where the user has `given` none.
+
+        Raises:
+            BadInput: the first item cannot be decoded.
+        """
         raise NotImplementedError
 
     @property

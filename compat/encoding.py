@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from skipfill.compat.loaded_model import LoadedModel
-from skipfill.store.errors import BadInput
+from skipfill.store.errors import BadInput, reason
 from skipfill.store.items import Items
 from skipfill.store.vector_column import Matrix
 
@@ -67,7 +67,7 @@ def write_encoded(
         raise BadInput(
             output.parent,
             expected="a folder that can be written to",
-            found=error.strerror or str(error),
+            found=reason(error),
             hint="Choose another place with -o FILE; nothing was written.",
         ) from error
     finally:

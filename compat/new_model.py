@@ -242,8 +242,7 @@ def _classes(gallery: Gallery | None, labels: pa.Array) -> list[str]:
 
 def _encoder(items: Items, recipe: Recipe) -> Encoder:
     kind = next(one for one in ENCODERS.values() if one.takes == items.kind)
-    first = next(items.blocks())
-    return kind(kind.settings_for(first.inputs, recipe.encoder))  # type: ignore[call-arg]
+    return kind(kind.settings_for(next(items.blocks()), recipe.encoder))  # type: ignore[call-arg]
 
 
 def _encoder_name(encoder: Encoder) -> str:

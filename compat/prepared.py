@@ -31,7 +31,7 @@ class Prepared:
 
 def as_float(items: PreparedItems) -> Tensor:
     """Prepared items as the float32 tensor that encoders take."""
-    tensor = torch.from_numpy(np.ascontiguousarray(items))
+    tensor = torch.from_numpy(np.require(items, requirements=["C", "W"]))
     return tensor.float() / 255 if tensor.dtype == torch.uint8 else tensor
 
 

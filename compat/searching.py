@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from skipfill.compat.loaded_model import LoadedModel, load_model, viewed
-from skipfill.store.errors import BadInput
+from skipfill.store.errors import BadInput, reason
 from skipfill.store.galleries import Gallery, open_gallery
 from skipfill.store.gallery_rows import Columns, StoredRows
 from skipfill.store.items import ItemColumns, open_items
@@ -128,7 +128,7 @@ def write_hits(found: Found, output: Path) -> None:
     try:
         pq.write_table(found.as_table(), output, compression="zstd")
     except OSError as error:
-        raise BadInput(output, expected="a place that can be written to", found=str(error)) from error
+        raise BadInput(output, expected="a place that can be written to", found=reason(error)) from error
 
 
 def _searched(

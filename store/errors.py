@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -38,6 +39,12 @@ class NotAcceptable(SkipfillError):
     """What was asked is possible and was refused, because the evidence is against it or missing."""
 
     exit_code = 1
+
+
+def reason(error: Exception) -> str:
+    """What an exception of a library says, short: the system's words if it has any, else its first line."""
+    number = getattr(error, "errno", None)
+    return os.strerror(number) if number else str(error).splitlines()[0].rstrip(".")
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "") -> BadInput:

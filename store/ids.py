@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from skipfill.store.errors import BadInput
+from skipfill.store.parquet_files import unreadable
 
 
 def id_type(kind: pa.DataType, where: object) -> pa.DataType:
@@ -43,16 +44,19 @@ def refuse_bad_ids(ids: pa.Array | pa.ChunkedArray, where: object) -> None:
 
 def refuse_bad_ids_in_files(files: list[Path], column: str, scratch: Path) -> None:
     """The same for ids in Parquet files of any size, by DuckDB, which spills to `scratch`."""
-    with duckdb.connect(config={"memory_limit": "1GB", "temp_directory": str(scratch)}) as sql:
-        name = '"' + column.replace('"', '""') + '"'
-        rows = sql.execute(
-            f"SELECT {name}, count(*) AS n, min(filename), max(filename) FROM read_parquet(?, filename=true) "
-            f"GROUP BY 1 HAVING n > 1 OR {name} IS NULL ORDER BY {name} NULLS FIRST LIMIT 1",
-            [[str(file) for file in files]],
-        ).fetchone()
-    if rows is None:
+    name = '"' + column.replace('"', '""') + '"'
+    query = (
+        f"SELECT {name}, count(*) AS n, min(filename), max(filename) FROM read_parquet(?, filename=true) "
+        f"GROUP BY 1 HAVING n > 1 OR {name} IS NULL ORDER BY {name} NULLS FIRST LIMIT 1"
+    )
+    try:
+        with duckdb.connect(config={"memory_limit": "1GB", "temp_directory": str(scratch)}) as sql:
+            found = sql.execute(query, [[str(file) for file in files]]).fetchone()
+    except duckdb.Error as error:
+        raise unreadable(files[0], error) from error
+    if found is None:
         return
-    value, count, first, last = rows
+    value, count, first, last = found
     where = f"{first}, column {column}" if first == last else f"{first} and {last}, column {column}"
     if value is None:
         raise BadInput(where, expected="an id in every row", found=f"{count} NULL ids")

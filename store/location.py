@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from skipfill.store.errors import BadInput
+from skipfill.store.errors import BadInput, reason
 from skipfill.store.objects import Objects
 
 FOLDER = ".skipfill"
@@ -21,7 +21,7 @@ def init_store(root: Path) -> Objects:
         raise BadInput(
             root,
             expected="a folder that can be created",
-            found=error.strerror or str(error),
+            found=reason(error),
             hint="Choose a folder you can write to with --store FOLDER.",
         ) from error
     objects = Objects(root)

@@ -9,7 +9,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore
 
-from skipfill.store.errors import BadInput
+from skipfill.store.errors import BadInput, reason
 
 
 class Objects:
@@ -82,10 +82,9 @@ class Objects:
             path = path.parent
 
     def _cannot_write(self, key: str, error: Exception) -> BadInput:
-        reason = str(error).splitlines()[0]
         return BadInput(
             self.root / key,
             expected="a store that can be written to",
-            found=reason,
+            found=reason(error),
             hint="Check the folder's permissions and free space; nothing was changed.",
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from skipfill.store.errors import BadInput
+from skipfill.store.errors import BadInput, reason
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def unreadable(path: Path, error: Exception) -> BadInput:
     return BadInput(
         path,
         expected="a readable Parquet file",
-        found=f"{size}: {str(error).splitlines()[0].rstrip('.')}",
+        found=f"{size}: {reason(error)}",
         hint="It may be truncated or still being written: copy it again from its source.",
     )
 

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from skipfill.compat.encoder import Encoder
 from skipfill.store.errors import BadInput
 from skipfill.store.items import ItemBlock
-from skipfill.store.vector_column import Matrix
 
 
 @dataclass(frozen=True)
@@ -46,9 +45,9 @@ class Mlp(Encoder):
         self.width = settings.inputs + settings.hidden
 
     @classmethod
-    def settings_for(cls, first: list[bytes] | Matrix, given: dict[str, Any]) -> Settings:
-        assert not isinstance(first, list)
-        return Settings(**{"inputs": first.shape[1], **given})
+    def settings_for(cls, first: ItemBlock, given: dict[str, Any]) -> Settings:
+        assert not isinstance(first.inputs, list)
+        return Settings(**{"inputs": first.inputs.shape[1], **given})
 
     @property
     def item_shape(self) -> tuple[int, ...]:

@@ -66,8 +66,9 @@ class Bt2(Method):
         assert setting.old is not None
         new = setting.teacher
         self.view_dim = setting.old.dim
-        self.dim = new + settings.extra_dims
-        self.head = Bt2Head(setting.features, setting.old.dim, new, settings.extra_dims, settings.new_weight)
+        extra = min(settings.extra_dims, setting.old.dim)
+        self.dim = new + extra
+        self.head = Bt2Head(setting.features, setting.old.dim, new, extra, settings.new_weight)
         self.classifier = nn.Linear(new, setting.classes)
         self.old = setting.old
         self.settings = settings

@@ -1,0 +1,177 @@
+"""skipfill demo: the whole story on real images, told by the commands that a user would type."""
+
+from __future__ import annotations
+
+import io
+import json as json_format
+import os
+import shlex
+import time
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from skipfill.cli.options import Json, Quiet
+from skipfill.cli.terminal import VERDICT_STYLE, emit, table
+
+METHODS = ("oca", "bt2", "simplex", "gallery")
+GALLERY, SIMPLEX_GALLERY = "characters", "characters-simplex"
+Document = dict[str, Any]
+
+
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where to work; made if it is not there.")] = Path("skipfill-demo"),
+    seed: Annotated[int, typer.Option(help="Decides the alphabets, the weights and the order.")] = 0,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the items in each training.")] = 20,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Live through an upgrade on 12,000 real drawings: train, check, swap, search, roll back (under 5 minutes).
+
+    An old model knows some alphabets, the new ones know more; the gallery also holds alphabets that nobody was
+    trained on. Run it again to go on after an interruption.
+
+    Example: skipfill demo
+    """
+    from skipfill.cli.demo_data.split import write_demo_files
+
+    began = time.monotonic()
+    folder.mkdir(parents=True, exist_ok=True)
+    story = _Story(folder, seed, epochs, quiet=quiet or json)
+    story.say("An old model, v1, and the gallery that it filled")
+    os.environ["SKIPFILL_STORE"] = str(story.store)
+    write_demo_files(folder, seed)
+    story.do("init", unless=story.store / "store.json")
+    _old_and_gallery(story, "v1", "independent", GALLERY, "gallery.parquet")
+    story.say("A better model is to come: what would a full reindex give?")
+    story.train("ceiling", "independent", f"--gallery {GALLERY}")
+    story.say("New models, trained to search the stored gallery as it is")
+    _old_and_gallery(story, "v1-simplex", "simplex", SIMPLEX_GALLERY, "gallery-simplex.parquet")
+    story.train("v2-oca", "oca", f"--gallery {GALLERY}")
+    story.train("v2-bt2", "bt2", f"--gallery {GALLERY} --teacher ceiling")
+    story.train("v2-simplex", "simplex", f"--gallery {SIMPLEX_GALLERY}")
+    story.train("v2-gallery", "gallery", f"--gallery {GALLERY} --align {story.path('unlabelled')}")
+    story.say("Are they safe? Each is measured on the stored gallery, on drawings that no model has seen")
+    checks = {method: story.check(method) for method in METHODS}
+    story.show(checks)
+    passed = [method for method in reversed(METHODS) if checks[method]["verdict"] == "pass"]
+    ending = _swap_and_back(story, passed[0]) if passed else {"swapped": ""}
+    if not passed:
+        story.say("No model passed its check: nothing is swapped, queries still use v1")
+    seconds = round(time.monotonic() - began)
+    document = {"checks": {method: one["check"] for method, one in checks.items()}, **ending, "seconds": seconds}
+    emit(document, as_json=json, show=lambda out: out.print(f"\nDone in {seconds} s. Everything is in {folder}/"))
+
+
+def _old_and_gallery(story: _Story, model: str, method: str, gallery: str, file: str) -> None:
+    story.train(model, method, "", items="old_items")
+    output = story.folder / file
+    story.do(f"encode {model} {story.path('gallery_items')} -o {output}", unless=output)
+    story.do(f"gallery add {gallery} {output} --space {model}", unless=story.store / "galleries" / gallery)
+
+
+def _swap_and_back(story: _Story, method: str) -> Document:
+    gallery = SIMPLEX_GALLERY if method == "simplex" else GALLERY
+    story.say(f"{method} passed: swap to it, search with it, and see how it is undone")
+    story.do(f"swap {gallery} v2-{method}")
+    story.do(f"search {gallery} --items {story.first_query()} -k 3")
+    story.do(f"rollback {gallery}")
+    story.do(f"history {gallery}")
+    return {"swapped": f"v2-{method}"}
+
+
+class _Story:
+    """Runs commands in this process, showing each as it would be typed; skips what an earlier run has done."""
+
+    def __init__(self, folder: Path, seed: int, epochs: int, *, quiet: bool) -> None:
+        self.folder = folder
+        self.store = folder / ".skipfill"
+        self._seed = seed
+        self._epochs = epochs
+        self._quiet = quiet
+        self._out = Console(highlight=False, soft_wrap=True, quiet=quiet)
+
+    def path(self, name: str) -> Path:
+        return self.folder / f"{name}.parquet"
+
+    def say(self, text: str) -> None:
+        self._out.print(f"\n[bold]{text}[/bold]")
+
+    def train(self, model: str, method: str, options: str, items: str = "items") -> None:
+        self.do(
+            f"train {model} --method {method} --items {self.path(items)} {options} "
+            f"--seed {self._seed} --epochs {self._epochs}",
+            unless=self.store / "models" / model / "card.json",
+        )
+
+    def do(self, command: str, unless: Path | None = None) -> None:
+        """Run one command, its output shown, unless the path that it makes is there."""
+        self._out.print(f"[dim]$ skipfill {' '.join(command.split())}[/dim]")
+        if unless is not None and unless.exists():
+            self._out.print("done by an earlier run")
+            return
+        with redirect_stdout(io.StringIO()) as printed:
+            code = self._run(command)
+        self._out.print(printed.getvalue().rstrip(), markup=False)
+        if code:
+            raise typer.Exit(code)
+
+    def check(self, method: str) -> Document:
+        """One method's check, measured against the ceiling; its JSON document."""
+        gallery = SIMPLEX_GALLERY if method == "simplex" else GALLERY
+        command = (
+            f"check {gallery} v2-{method} --items {self.path('heldout')} "
+            f"--gallery-items {self.path('gallery_items')} --ceiling ceiling"
+        )
+        self._out.print(f"[dim]$ skipfill {command}[/dim]")
+        with redirect_stdout(io.StringIO()) as printed:
+            code = self._run(command + " --json")
+        document: Document = json_format.loads(printed.getvalue())
+        if "check" not in document:
+            raise typer.Exit(code)
+        return document
+
+    def first_query(self) -> Path:
+        """A file with three of the held-out drawings."""
+        import pyarrow.parquet as pq
+
+        path = self.path("queries")
+        pq.write_table(pq.read_table(self.path("heldout")).slice(0, 3), path)
+        return path
+
+    def show(self, checks: dict[str, Document]) -> None:
+        """The table: every method on the classes it was trained on, and on those that nobody was trained on."""
+        for name in ("trained-on", "others", "all"):
+            meaning = {
+                "trained-on": "characters the new model was trained on",
+                "others": "characters that neither model was trained on",
+                "all": "all",
+            }[name]
+            for metric in ("CMC@1", "mAP"):
+                rows = []
+                for method, document in checks.items():
+                    one = next(part for part in document["check"]["slices"] if part["name"] == name)
+                    rows.append([method, *_row(one, metric)])
+                self._out.print(f"\n[bold]{metric}, queries of {meaning}[/bold] ({one['queries']:,})")
+                columns = ["method", "old/old", "new/old", "new/new", "ceiling", "update gain", "verdict"]
+                self._out.print(table(columns, rows, numbers=columns[1:5]))
+
+    def _run(self, command: str) -> int:
+        from skipfill.cli.app import run
+
+        return run([*shlex.split(command), *(["--quiet"] if not command.startswith(_NEVER_LOUD) else [])])
+
+
+_NEVER_LOUD = ("history", "rollback")
+
+
+def _row(one: Document, metric: str) -> list[str]:
+    cells = {cell["pair"]: cell["value"] for cell in one["cells"] if cell["metric"] == metric}
+    gain = one["gain"][metric]
+    shown = "undefined" if gain is None else f"{gain['mean']:+.2f} [dim]{gain['low']:+.2f} {gain['high']:+.2f}[/dim]"
+    verdict = one["verdict"]
+    means = [f"{cells[pair]['mean']:.3f}" for pair in ("old/old", "new/old", "new/new", "ceiling")]
+    return [*means, shown, f"[{VERDICT_STYLE[verdict]}]{verdict}[/]" if metric == "CMC@1" else ""]

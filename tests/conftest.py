@@ -1,0 +1,139 @@
+"""Real stores, real Parquet, real (small) trainings: nothing is mocked."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+CLASSES, PER_CLASS, FEATURES = 12, 24, 16
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command left: exit code, stdout, stderr."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.out)
+        return found
+
+
+Skipfill = Callable[..., Result]
+
+
+@pytest.fixture
+def skipfill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Skipfill:
+    """Run a command line in this process, in `tmp_path`."""
+    from skipfill.cli.app import run
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SKIPFILL_STORE", raising=False)
+
+    def call(*arguments: object, expect: int = 0) -> Result:
+        capfd.readouterr()
+        code = run([str(one) for one in arguments])
+        out, err = capfd.readouterr()
+        assert code == expect, f"exit {code}, expected {expect}\n{out}\n{err}"
+        return Result(code, out, err)
+
+    return call
+
+
+def spawn(*arguments: object, cwd: Path) -> subprocess.Popen[str]:
+    """The same in a process of its own, to be killed or raced."""
+    return subprocess.Popen(
+        [sys.executable, "-c", "from skipfill.cli.app import main; main()", *(str(one) for one in arguments)],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={key: value for key, value in os.environ.items() if key != "SKIPFILL_STORE"},
+    )
+
+
+def write_vectors(
+    path: Path, vectors: np.ndarray, ids: Any = None, labels: Any = None, names: tuple[str, str, str] = ("id", "vector", "label")
+) -> Path:
+    """A Parquet file of vectors as users have it."""
+    columns: dict[str, Any] = {names[0]: pa.array(ids if ids is not None else [f"r{i:05d}" for i in range(len(vectors))])}
+    flat = pa.array(np.ascontiguousarray(vectors, np.float32).reshape(-1))
+    columns[names[1]] = pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
+    if labels is not None:
+        columns[names[2]] = pa.array(labels)
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+@dataclass(frozen=True)
+class World:
+    """Feature items of 12 classes: the old model knows the first 5, the new one the first 9.
+
+    Attributes:
+        old_items, items: what the two are trained on.
+        gallery_items: items of all classes in the gallery; heldout: other items; stored: held-out rows of the gallery.
+    """
+
+    folder: Path
+    old_items: Path
+    items: Path
+    gallery_items: Path
+    heldout: Path
+    unlabelled: Path
+
+
+def write_world(folder: Path, seed: int = 0) -> World:
+    random = np.random.default_rng(seed)
+    centres = random.normal(size=(CLASSES, FEATURES))
+    labels = np.repeat(np.arange(CLASSES), PER_CLASS)
+    vectors = centres[labels] + 0.7 * random.normal(size=(len(labels), FEATURES))
+    ids = np.array([f"i{i:04d}" for i in range(len(labels))])
+    names = np.array([f"class-{label:02d}" for label in labels])
+    turn = np.arange(len(labels)) % PER_CLASS
+
+    def write(name: str, mask: np.ndarray, *, labelled: bool = True) -> Path:
+        return write_vectors(folder / f"{name}.parquet", vectors[mask], ids[mask], names[mask] if labelled else None)
+
+    first = turn < 16
+    return World(
+        folder,
+        write("old_items", first & (labels < 5)),
+        write("items", (turn < 12) & (labels < 9)),
+        write("gallery_items", first),
+        write("heldout", ~first),
+        write("unlabelled", first & (turn % 4 == 0), labelled=False),
+    )
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return write_world(tmp_path)
+
+
+@pytest.fixture
+def registered(skipfill: Skipfill, world: World) -> World:
+    """A store with the old model v1 and its gallery `things`."""
+    skipfill("init")
+    skipfill("train", "v1", "--items", world.old_items, "--dim", 8, "--epochs", 3)
+    skipfill("encode", "v1", world.gallery_items, "-o", "gallery.parquet")
+    skipfill("gallery", "add", "things", "gallery.parquet", "--space", "v1")
+    return world
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, to show that nothing was written."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

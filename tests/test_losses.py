@@ -1,0 +1,105 @@
+"""Every loss against a slow re-derivation of its formula, one item at a time."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from skipfill.compat.losses.alignment import cosine_alignment
+from skipfill.compat.losses.neighbours import stored_neighbours
+from skipfill.compat.losses.prototypes import prototype_cross_entropy
+from skipfill.compat.losses.rankings import ranking_divergence
+from skipfill.compat.method import unit
+from skipfill.compat.methods.simplex import simplex_vertices
+
+
+def random_unit(rows: int, dim: int, seed: int) -> Tensor:
+    return unit(torch.randn(rows, dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_prototype_cross_entropy(smoothing: float) -> None:
+    compat, prototypes = random_unit(6, 5, 0), random_unit(4, 5, 1) * 0.7
+    present = torch.tensor([True, False, True, True])
+    labels = torch.tensor([0, 1, 2, 3, 3, 0])
+    found = prototype_cross_entropy(compat, prototypes, present, labels, scale=7.0, smoothing=smoothing)
+    losses = []
+    for vector, label in zip(compat.tolist(), labels.tolist(), strict=True):
+        if not present[label]:
+            continue
+        logits = {c: 7 * sum(a * b for a, b in zip(vector, prototypes[c].tolist(), strict=True)) for c in (0, 2, 3)}
+        total = math.log(sum(math.exp(value) for value in logits.values()))
+        logs = {c: value - total for c, value in logits.items()}
+        losses.append(-(1 - smoothing) * logs[label] - smoothing * sum(logs.values()) / 3)
+    assert found.item() == pytest.approx(sum(losses) / len(losses), abs=1e-9)
+
+
+def test_prototype_cross_entropy_without_any_present_class_is_zero() -> None:
+    compat = random_unit(3, 5, 0).requires_grad_()
+    loss = prototype_cross_entropy(compat, random_unit(2, 5, 1), torch.tensor([True, False]), torch.tensor([1, 1, 1]))
+    loss.backward()
+    assert loss.item() == 0
+
+
+def test_cosine_alignment() -> None:
+    vectors, targets = random_unit(5, 4, 0) * 3, random_unit(5, 4, 1) * 0.1
+    mask = torch.tensor([True, False, True, True, False])
+    cosines = [float(a @ b / (a.norm() * b.norm())) for a, b in zip(vectors, targets, strict=True)]
+    assert cosine_alignment(vectors, targets).item() == pytest.approx(sum(1 - c for c in cosines) / 5, abs=1e-9)
+    chosen = [1 - cosine for cosine, keep in zip(cosines, mask.tolist(), strict=True) if keep]
+    assert cosine_alignment(vectors, targets, mask).item() == pytest.approx(sum(chosen) / 3, abs=1e-9)
+    assert cosine_alignment(vectors, targets, torch.zeros(5, dtype=torch.bool)).item() == 0
+
+
+def test_stored_neighbours() -> None:
+    compat, rows = random_unit(5, 6, 0), random_unit(9, 6, 1)
+    labels, items = torch.tensor([0, 1, 2, 0, 7]), torch.tensor([10, 11, 12, 13, 14])
+    row_labels = torch.tensor([0, 0, 1, 2, -1, -1, 1, 2, 0])
+    row_items = torch.tensor([10, -1, 11, -1, -1, 99, -1, 12, -1])
+    tau = 0.1
+    losses = []
+    for i in range(5):
+        weight = {j: math.exp(float(compat[i] @ rows[j]) / tau) for j in range(9) if row_items[j] != items[i]}
+        near = sum(value for j, value in weight.items() if row_labels[j] == labels[i])
+        if near:  # class 7 has no row
+            losses.append(-math.log(near / sum(weight.values())))
+    found = stored_neighbours(compat, labels, items, rows, row_labels, row_items, tau=tau)
+    assert len(losses) == 4
+    assert found.item() == pytest.approx(sum(losses) / 4, abs=1e-9)
+
+
+def test_stored_neighbours_hold_opposite_vectors_at_the_lowest_temperature() -> None:
+    compat = torch.tensor([[1.0, 0.0]], requires_grad=True)
+    rows = torch.tensor([[-1.0, 0.0], [1.0, 0.0]])
+    loss = stored_neighbours(
+        compat, torch.tensor([0]), torch.tensor([0]), rows, torch.tensor([0, 1]), torch.tensor([-1, -1]), tau=0.025
+    )
+    loss.backward()
+    assert loss.item() == pytest.approx(80, rel=1e-4)
+    assert compat.grad is not None
+    assert torch.isfinite(compat.grad).all()
+
+
+def test_ranking_divergence() -> None:
+    compat, stored, rows = random_unit(3, 6, 0), random_unit(3, 6, 1), random_unit(8, 6, 2)
+    itself = torch.tensor([2, -1, 7])
+    total = 0.0
+    for i in range(3):
+        others = [j for j in range(8) if j != itself[i]]
+        target = [math.exp(float(stored[i] @ rows[j]) / 0.1) for j in others]
+        found = [math.exp(float(compat[i] @ rows[j]) / 0.2) for j in others]
+        p, q = [t / sum(target) for t in target], [f / sum(found) for f in found]
+        total += sum(a * math.log(a / b) for a, b in zip(p, q, strict=True))
+    loss = ranking_divergence(compat, stored, rows, itself, tau=0.2, target_tau=0.1)
+    assert loss.item() == pytest.approx(total / 3, abs=1e-9)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10, 1024])
+def test_simplex_vertices_are_unit_and_equally_far(classes: int) -> None:
+    vertices = simplex_vertices(classes).double()
+    expected = torch.full((classes, classes), -1 / (classes - 1), dtype=torch.float64).fill_diagonal_(1)
+    assert vertices.shape == (classes, classes - 1)
+    torch.testing.assert_close(vertices @ vertices.T, expected, rtol=0, atol=1e-5)
