@@ -1,1 +1,1 @@
-"""The command line. It computes nothing: every command is a call into `compat` or `store` and a way to show the result."""
+"""The command line. It computes nothing: a command calls into `compat` or `store` and shows the result."""

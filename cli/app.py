@@ -8,8 +8,20 @@ import sys
 import traceback
 
 import typer
-
-from skipfill.cli.commands import check, demo, encode, gallery, history, init, methods, model, release, search, train
+from skipfill.cli.commands import (
+    blend,
+    check,
+    demo,
+    encode,
+    gallery,
+    history,
+    init,
+    methods,
+    model,
+    release,
+    search,
+    train,
+)
 from skipfill.store.errors import SkipfillError
 
 app = typer.Typer(
@@ -25,6 +37,7 @@ app.add_typer(gallery.app, name="gallery")
 app.add_typer(model.app, name="model")
 app.command("methods")(methods.methods)
 app.command("train")(train.train)
+app.command("blend")(blend.blend)
 app.command("encode")(encode.encode)
 app.command("check")(check.check)
 app.command("swap")(release.swap)
@@ -52,7 +65,8 @@ def run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return _show(arguments, "interrupted", "Run the same command again to go on.", 130)
     except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w")  # the reader has gone: nothing more to say, and nothing to report
+        # The reader has gone: nothing more to say, and nothing to report when Python flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
 

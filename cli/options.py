@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 Store = Annotated[
     Path | None,
-    typer.Option("--store", envvar="SKIPFILL_STORE", help="The store's folder. Default: the nearest .skipfill/ upwards."),
+    typer.Option(
+        "--store", envvar="SKIPFILL_STORE", help="The store's folder. Default: the nearest .skipfill/ upwards."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no advice: results and errors only.")]

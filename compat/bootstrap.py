@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-
 from skipfill.store.checks import Interval
 
 Values = NDArray[np.float64]
@@ -22,8 +21,11 @@ def resampled_means(values: Values, resamples: int, seed: int) -> Values:
     parts = []
     step = max(1, CHUNK // queries)
     for start in range(0, resamples, step):
-        drawn = random.integers(0, queries, (min(step, resamples - start), queries))
-        parts.append(values[drawn].mean(axis=1))
+        rows = min(step, resamples - start)
+        # How often each query was drawn; a product with these counts is a mean over the drawn queries.
+        drawn = random.integers(0, queries, (rows, queries)) + np.arange(rows)[:, None] * queries
+        counts = np.bincount(drawn.ravel(), minlength=rows * queries).reshape(rows, queries)
+        parts.append(counts.astype(np.float64) @ values / queries)
     return np.concatenate(parts)
 
 

@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-
 from skipfill.compat.encoding import write_encoded
 from skipfill.compat.evidence import PerQuery, Policy, measure_slice, worst
 from skipfill.compat.loaded_model import LoadedModel, load_model, viewed
@@ -25,8 +24,8 @@ from skipfill.store.gallery_rows import Columns, StoredRows
 from skipfill.store.items import ItemColumns, Items, open_items
 from skipfill.store.models import trained_ids
 from skipfill.store.objects import Objects
-from skipfill.store.relevant_ranks import Queries, relevant_ranks
 from skipfill.store.release import view_onto
+from skipfill.store.relevant_ranks import Queries, relevant_ranks
 from skipfill.store.spaces import Metric
 from skipfill.store.vector_column import Matrix
 

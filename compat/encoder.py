@@ -7,9 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
-
 from skipfill.store.items import InputKind, ItemBlock
+from torch import Tensor, nn
 
 
 class Encoder(nn.Module):
@@ -17,7 +16,7 @@ class Encoder(nn.Module):
 
     Class attributes:
         takes: the input kind it encodes.
-        Settings: frozen dataclass; its values are kept in the model card and rebuild the network.
+        settings_type: frozen dataclass; its values are kept in the model card and rebuild the network.
 
     Instance attributes:
         settings: what it was built with.
@@ -25,7 +24,7 @@ class Encoder(nn.Module):
     """
 
     takes: ClassVar[InputKind]
-    Settings: ClassVar[type]
+    settings_type: ClassVar[type[Any]]
     settings: Any
     width: int
 

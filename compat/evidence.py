@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
 from skipfill.compat.bootstrap import Values, interval, resampled_means
 from skipfill.store.checks import Cell, Interval, Slice, Verdict
 
@@ -51,29 +50,27 @@ def measure_slice(
         ceiling: which pair of `reencoded` the update gain is relative to.
         chosen: (Q,) bool, the group.
     """
+    columns = {(pair, metric): values[chosen] for pair, cell in stored.items() for metric, values in cell.items()}
+    again = {(pair, metric): values[chosen] for pair, cell in reencoded.items() for metric, values in cell.items()}
+    every: dict[tuple[str, ...], Values] = {("sample", *key): values for key, values in again.items()}
+    drawn = _Drawn(every | dict(columns.items()), policy)
     metrics = list(stored["old/old"])
-    cells: list[Cell] = []
-    change: dict[str, Interval] = {}
-    gain: dict[str, Interval | None] = {}
-    for metric in metrics:
-        pairs = {pair: values[metric][chosen] for pair, values in stored.items()}
-        cells += _cells(pairs, metric, policy)
-        difference = (pairs["new/old"] - pairs["old/old"])[:, None]
-        change[metric] = _mean(difference, policy)
-        again = {pair: values[metric][chosen] for pair, values in reencoded.items()}
-        cells += _cells({pair: values for pair, values in again.items() if pair not in stored}, metric, policy)
-        gain[metric] = _gain(again, ceiling, policy) if ceiling in again else None
-    right_before = stored["old/old"]["CMC@1"][chosen] > 0
-    right_after = stored["new/old"]["CMC@1"][chosen] > 0
-    flips = {
-        "negative": int((right_before & ~right_after).sum()),
-        "positive": int((~right_before & right_after).sum()),
-    }
+    cells = [Cell(pair, metric, drawn.mean((pair, metric))) for metric in metrics for pair in stored]
+    cells += [
+        Cell(pair, metric, drawn.mean(("sample", pair, metric)))
+        for metric in metrics
+        for pair in reencoded
+        if pair not in stored
+    ]
+    change = {metric: drawn.difference(("new/old", metric), ("old/old", metric)) for metric in metrics}
+    gain = {metric: drawn.gain(metric, ceiling) if ceiling in reencoded else None for metric in metrics}
+    before, after = columns["old/old", "CMC@1"] > 0, columns["new/old", "CMC@1"] > 0
+    flips = {"negative": int((before & ~after).sum()), "positive": int((~before & after).sum())}
     count = int(chosen.sum())
     verdicts = [judge(name, count, change[policy.metric], policy)]
     if "released/old" in stored:
-        against = stored["new/old"][policy.metric] - stored["released/old"][policy.metric]
-        verdicts.append(judge(name, count, _mean(against[chosen][:, None], policy), policy))
+        against = drawn.difference(("new/old", policy.metric), ("released/old", policy.metric))
+        verdicts.append(judge(name, count, against, policy))
     return Slice(name, count, cells, change, gain, flips, worst(verdicts))
 
 
@@ -95,21 +92,32 @@ def worst(verdicts: list[Verdict]) -> Verdict:
     return max(verdicts, key=order.index, default="inconclusive")
 
 
-def _cells(pairs: dict[str, Values], metric: str, policy: Policy) -> list[Cell]:
-    return [Cell(pair, metric, _mean(values[:, None], policy)) for pair, values in pairs.items()]
+class _Drawn:
+    """All columns of a slice under one set of bootstrap draws, so that everything compared is paired."""
 
+    def __init__(self, columns: dict[tuple[str, ...], Values], policy: Policy) -> None:
+        self._at = {key: index for index, key in enumerate(columns)}
+        values = np.stack(list(columns.values()), axis=1)
+        self._means = values.mean(axis=0)
+        self._drawn = resampled_means(values, policy.resamples, policy.seed)
+        self._confidence = policy.confidence
 
-def _mean(values: Values, policy: Policy) -> Interval:
-    means = resampled_means(values, policy.resamples, policy.seed)
-    return interval(float(values.mean()), means[:, 0], policy.confidence)
+    def mean(self, key: tuple[str, ...]) -> Interval:
+        return interval(self._means[self._at[key]], self._drawn[:, self._at[key]], self._confidence)
 
+    def difference(self, key: tuple[str, ...], base: tuple[str, ...]) -> Interval:
+        one, two = self._at[key], self._at[base]
+        return interval(
+            self._means[one] - self._means[two], self._drawn[:, one] - self._drawn[:, two], self._confidence
+        )
 
-def _gain(pairs: dict[str, Values], ceiling: str, policy: Policy) -> Interval | None:
-    """(M(new,old) - M(old,old)) / (M(ceiling) - M(old,old)); None unless the ceiling is surely above the baseline."""
-    values = np.stack([pairs["old/old"], pairs["new/old"], pairs[ceiling]], axis=1)
-    old, new, top = values.mean(axis=0)
-    means = resampled_means(values, policy.resamples, policy.seed)
-    room = means[:, 2] - means[:, 0]
-    if top <= old or np.quantile(room, (1 - policy.confidence) / 2) <= 0:
-        return None
-    return interval((new - old) / (top - old), (means[:, 1] - means[:, 0]) / room, policy.confidence)
+    def gain(self, metric: str, ceiling: str) -> Interval | None:
+        """(M(new,old) - M(old,old)) / (M(ceiling) - M(old,old)); None unless the ceiling is surely above."""
+        old, new, top = (self._at["sample", pair, metric] for pair in ("old/old", "new/old", ceiling))
+        room = self._drawn[:, top] - self._drawn[:, old]
+        if self._means[top] <= self._means[old] or np.quantile(room, (1 - self._confidence) / 2) <= 0:
+            return None
+        defined = room > 0
+        resampled = (self._drawn[defined, new] - self._drawn[defined, old]) / room[defined]
+        gain = (self._means[new] - self._means[old]) / (self._means[top] - self._means[old])
+        return interval(gain, resampled, self._confidence)

@@ -8,14 +8,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 import torch
 from safetensors.torch import load
-from torch import nn
-
-from skipfill.compat.encoder import Encoder
-from skipfill.compat.encoders import ENCODERS
-from skipfill.compat.method import unit
-from skipfill.compat.methods import METHODS
+from skipfill.compat.network import Network
 from skipfill.compat.prepared import as_float
-from skipfill.store.errors import BadInput, unknown_name
+from skipfill.store.errors import BadInput
 from skipfill.store.items import ItemBlock, Items
 from skipfill.store.models import WEIGHTS, Card, load_card, read_file
 from skipfill.store.objects import Objects
@@ -29,20 +24,18 @@ ITEMS_AT_ONCE = 256
 class LoadedModel:
     """Attributes:
     card: what it is.
-    encoder: items -> features.
-    head: features -> embedding.
+    network: prepared items -> embeddings.
     """
 
     card: Card
-    encoder: Encoder
-    head: nn.Module
+    network: Network
 
     def embed(self, block: ItemBlock) -> Matrix:
         """(N, D) L2-normalised embeddings of a block of items in the model's own space."""
-        prepared = self.encoder.prepare(block)
+        prepared = self.network.encoder.prepare(block)
         with torch.inference_mode():
             parts = [
-                unit(self.head(self.encoder(as_float(prepared[start : start + ITEMS_AT_ONCE]))))
+                self.network(as_float(prepared[start : start + ITEMS_AT_ONCE]))
                 for start in range(0, len(prepared), ITEMS_AT_ONCE)
             ]
         embedded: Matrix = torch.cat(parts).numpy()
@@ -54,10 +47,10 @@ class LoadedModel:
         Raises:
             BadInput: the items are not of the kind that the model encodes.
         """
-        if items.kind != self.encoder.takes:
+        if items.kind != self.network.encoder.takes:
             raise BadInput(
                 items.where,
-                expected=f"a column of {self.encoder.takes}s, which model {self.card.name} encodes",
+                expected=f"a column of {self.network.encoder.takes}s, which model {self.card.name} encodes",
                 found=f"{items.kind}s in column {items.input_column}",
                 hint="Name another column with --input COLUMN.",
             )
@@ -72,17 +65,10 @@ def load_model(objects: Objects, name: str) -> LoadedModel:
         BadInput: no such model, a damaged bundle, or an encoder or method that this release does not know.
     """
     card = load_card(objects, name)
-    if card.encoder["kind"] not in ENCODERS:
-        raise unknown_name("encoder", card.encoder["kind"], ENCODERS, "Upgrade skipfill: the model needs it.")
-    if card.method not in METHODS:
-        raise unknown_name("method", card.method, METHODS, "Upgrade skipfill: the model needs it.")
-    kind = ENCODERS[card.encoder["kind"]]
-    encoder = kind(kind.Settings(**card.encoder["settings"]))  # type: ignore[call-arg]
-    head = METHODS[card.method].build_head(card.head)
-    nn.ModuleDict({"encoder": encoder, "head": head}).load_state_dict(load(read_file(objects, card, WEIGHTS)))
-    encoder.eval()
-    head.eval()
-    return LoadedModel(card, encoder, head)
+    network = Network.build(card.network)
+    network.load_state_dict(load(read_file(objects, card, WEIGHTS)))
+    network.eval()
+    return LoadedModel(card, network)
 
 
 def viewed(vectors: Matrix, view: View) -> Matrix:

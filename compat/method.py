@@ -109,7 +109,7 @@ class Method(nn.Module):
         source: authors, year, arXiv id.
         needs_gallery, needs_teacher, needs_sample: what training must be given.
         uses_align: whether an unlabelled sample of the gallery enters the loss.
-        Settings: frozen dataclass of hyperparameters with the published defaults.
+        settings_type: frozen dataclass of hyperparameters with the published defaults.
 
     Instance attributes:
         head: features (N, F) -> embedding (N, D), not normalised. The only part that the bundle keeps.
@@ -123,7 +123,7 @@ class Method(nn.Module):
     needs_teacher: ClassVar[bool] = False
     needs_sample: ClassVar[bool] = False
     uses_align: ClassVar[bool] = False
-    Settings: ClassVar[type]
+    settings_type: ClassVar[type[Any]]
 
     head: nn.Module
     dim: int

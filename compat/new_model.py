@@ -16,8 +16,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 from safetensors.torch import save
-from torch import Tensor, nn
-
 from skipfill.compat.checkpoint import Checkpoints, cpu_has_bf16
 from skipfill.compat.encoder import Encoder
 from skipfill.compat.encoders import ENCODERS
@@ -25,6 +23,7 @@ from skipfill.compat.joined import Joined, join_gallery
 from skipfill.compat.loaded_model import LoadedModel, load_model
 from skipfill.compat.method import Method, Setting
 from skipfill.compat.methods import METHODS
+from skipfill.compat.network import Network
 from skipfill.compat.prepared import Prepared, prepare_items
 from skipfill.compat.training import Schedule, Step, TrainingData, fit
 from skipfill.store.errors import BadInput, unknown_name
@@ -33,6 +32,7 @@ from skipfill.store.items import ItemColumns, Items, open_items
 from skipfill.store.models import Card, refuse_taken, save_model
 from skipfill.store.objects import Objects
 from skipfill.store.versions import View
+from torch import Tensor
 
 # Epochs, batch and peak learning rate by input kind; measured on Omniglot, Fashion-MNIST and BANKING77.
 DEFAULTS: dict[str, dict[str, Any]] = {
@@ -134,7 +134,7 @@ def train_model(
         old=None if joined is None else joined.space,
         teacher=0 if teacher is None else teacher.card.dim,
     )
-    method = kind(setting, kind.Settings())
+    method = kind(setting, kind.settings_type())
     _refuse_other_dim(recipe.method, method, gallery)
     _refuse_too_many(method, classes)
     slots = pc.index_in(labels, value_set=pa.array(classes, pa.string())).to_numpy().astype(np.int64)
@@ -156,11 +156,11 @@ def train_model(
         )
         stages.start(f"training {name} ({recipe.method})", recipe.epochs * len(items))
         losses = fit(encoder, method, data, schedule, checkpoints, stages.step)
+    network = Network.trained(encoder, recipe.method, method)
     card = Card(
         name=name,
         method=recipe.method,
-        encoder={"kind": _encoder_name(encoder), "settings": encoder.described()},
-        head=method.describe_head(),
+        network=network.describe(),
         dim=method.dim,
         views=_views(name, method, gallery),
         classes=classes,
@@ -171,7 +171,7 @@ def train_model(
         losses=losses,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    complete = save_model(objects, card, _weights(encoder, method), items.ids)
+    complete = save_model(objects, card, weights(network), items.ids)
     checkpoints.clear()
     return complete
 
@@ -242,11 +242,7 @@ def _classes(gallery: Gallery | None, labels: pa.Array) -> list[str]:
 
 def _encoder(items: Items, recipe: Recipe) -> Encoder:
     kind = next(one for one in ENCODERS.values() if one.takes == items.kind)
-    return kind(kind.settings_for(next(items.blocks()), recipe.encoder))  # type: ignore[call-arg]
-
-
-def _encoder_name(encoder: Encoder) -> str:
-    return next(name for name, kind in ENCODERS.items() if type(encoder) is kind)
+    return kind(kind.settings_for(next(items.blocks()), recipe.encoder))
 
 
 def _refuse_other_dim(name: str, method: Method, gallery: Gallery | None) -> None:
@@ -294,9 +290,9 @@ def _views(name: str, method: Method, gallery: Gallery | None) -> dict[str, View
     return views
 
 
-def _weights(encoder: Encoder, method: Method) -> bytes:
-    kept = nn.ModuleDict({"encoder": encoder, "head": method.head}).state_dict()
-    data: bytes = save({name: value.contiguous() for name, value in kept.items()})
+def weights(network: Network) -> bytes:
+    """A network's weights as safetensors."""
+    data: bytes = save({name: value.contiguous() for name, value in network.state_dict().items()})
     return data
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-
 from skipfill.compat.loaded_model import LoadedModel, load_model, viewed
 from skipfill.store.errors import BadInput, reason
 from skipfill.store.galleries import Gallery, open_gallery
@@ -82,7 +81,14 @@ def search_items(
 
 
 def search_vectors(
-    objects: Objects, name: str, files: Sequence[Path], id_column: str, vector: str, k: int, start: Start, advance: Advance
+    objects: Objects,
+    name: str,
+    files: Sequence[Path],
+    id_column: str,
+    vector: str,
+    k: int,
+    start: Start,
+    advance: Advance,
 ) -> Found:
     """Search with vectors of the gallery's own space."""
     gallery = open_gallery(objects, name)

@@ -7,13 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
-
 from skipfill.compat.checkpoint import Checkpoints
 from skipfill.compat.encoder import Encoder
 from skipfill.compat.method import AlignBatch, Batch, Method, StoredSample
 from skipfill.compat.prepared import Prepared
 from skipfill.store.errors import SkipfillError
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -99,14 +98,14 @@ def fit(
         torch.manual_seed(schedule.seed * 100_003 + epoch)
         totals: dict[str, float] = {}
         order = torch.randperm(len(data.items))
-        for step, rows in enumerate(order.split(schedule.batch)):
+        for step, rows in enumerate(torch.split(order, schedule.batch)):
             if len(rows) == 1 and len(order) > 1:
                 rows = order[-2:]  # batch norm has no variance over a single item
             terms = method.losses(_draw(encoder, method, data, schedule, rows))
             loss = torch.stack(list(terms.values())).sum()
             if not bool(torch.isfinite(loss)):
                 raise SkipfillError(
-                    f"training: expected finite losses, found {({k: v.item() for k, v in terms.items()})} "
+                    f"training: expected finite losses, found { ({k: v.item() for k, v in terms.items()}) } "
                     f"in epoch {epoch + 1}, step {step + 1}",
                     f"Try a lower learning rate: --lr {schedule.lr / 3:.2g}",
                 )

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-
 from skipfill.store import ids
 from skipfill.store.errors import BadInput
 from skipfill.store.parquet_files import column_type, open_parquet, unreadable
@@ -136,5 +135,5 @@ class StoredRows:
             for batch in file.iter_batches(1, columns=[self.columns.vector]):
                 values = batch.column(0)
                 where = f"{path}, column {self.columns.vector}, row 0"
-                return matrix(values, where).shape[1]
+                return int(matrix(values, where).shape[1])
         raise AssertionError("files with rows have a first row")

@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-
 from skipfill.store.errors import BadInput
 from skipfill.store.parquet_files import unreadable
 
@@ -22,7 +21,9 @@ def id_type(kind: pa.DataType, where: object) -> pa.DataType:
         return pa.int64()
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return pa.string()
-    raise BadInput(where, expected="ids of an integer or string type", found=str(kind), hint="Name it with --id COLUMN.")
+    raise BadInput(
+        where, expected="ids of an integer or string type", found=str(kind), hint="Name it with --id COLUMN."
+    )
 
 
 def plain(column: pa.Array | pa.ChunkedArray, kind: pa.DataType) -> pa.Array:

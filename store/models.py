@@ -10,7 +10,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-
 from skipfill.store.errors import BadInput, unknown_name
 from skipfill.store.names import valid_name
 from skipfill.store.objects import Objects
@@ -29,8 +28,8 @@ class Card:
 
     Attributes:
         name: also the name of its own space.
-        encoder: kind and settings of the network from items to features.
-        head: settings of the method's head, from features to the embedding.
+        method: how it was made.
+        network: kinds and settings of its parts, from which it is built again.
         dim: dimension of its own space; embeddings are L2-normalised.
         views: space name -> view from its own space onto that one.
         classes: label of each class slot; those of the old space come first, so that slots never move.
@@ -43,8 +42,7 @@ class Card:
 
     name: str
     method: str
-    encoder: dict[str, Any]
-    head: dict[str, Any]
+    network: dict[str, Any]
     dim: int
     views: dict[str, View]
     classes: list[str]
@@ -60,7 +58,7 @@ class Card:
     @property
     def fingerprint(self) -> str:
         """Digest of everything that decides the vectors: network, settings and weights."""
-        content = json.dumps([self.encoder, self.method, self.head, self.files.get(WEIGHTS, "")], sort_keys=True)
+        content = json.dumps([self.network, self.files.get(WEIGHTS, "")], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
 
     @property

@@ -8,7 +8,6 @@ from pathlib import Path
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore
-
 from skipfill.store.errors import BadInput, reason
 
 

@@ -54,9 +54,7 @@ def planned_swap(objects: Objects, gallery: str, card: Card, without_check: str 
                 f"Run: skipfill check {gallery} {card.name} --items HELDOUT.parquet",
             )
     release = Release(card.name, card.fingerprint, view, passing.id if passing else "", without_check)
-    return replace(
-        now, number=now.number + 1, action="swapped", release=release, undo=now.number, reason=without_check
-    )
+    return replace(now, number=now.number + 1, action="swapped", release=release, undo=now.number, reason=without_check)
 
 
 def swap(objects: Objects, gallery: str, card: Card, without_check: str = "") -> Version:

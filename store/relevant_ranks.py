@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-
 from skipfill.store.gallery_rows import Block, StoredRows
 from skipfill.store.ids import to_numpy
 from skipfill.store.search import scored_blocks
@@ -63,7 +62,7 @@ def relevant_ranks(
     for block, part, products in scored_blocks(rows, queries.vectors, metric):
         relevant, _ = truth.masks(block, part)
         block_ids = to_numpy(block.ids)
-        for row in np.flatnonzero(relevant.any(axis=1)):
+        for row in np.flatnonzero(relevant.any(axis=1)).tolist():
             chosen = relevant[row]
             scores[part.start + row].append(products[row, chosen])
             names[part.start + row].append(block_ids[chosen])

@@ -1,4 +1,4 @@
-"""Exact nearest rows of a gallery, streamed: memory is bounded whatever the gallery's size, ties go to the smaller id."""
+"""Exact nearest rows of a gallery, streamed in bounded memory; ties go to the smaller id."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-
 from skipfill.store.gallery_rows import Block, StoredRows
 from skipfill.store.spaces import Metric
 from skipfill.store.vector_column import Matrix, normalised

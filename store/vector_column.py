@@ -6,7 +6,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-
 from skipfill.store.errors import BadInput
 
 Matrix = NDArray[np.float32]
@@ -21,7 +20,7 @@ def is_vector_type(kind: pa.DataType) -> bool:
     """Whether a column of this type is read as vectors: a list, of any Arrow flavour, of f16, f32 or f64."""
     kind = storage_type(kind)
     is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    return is_list and pa.types.is_floating(kind.value_type)
+    return bool(is_list and pa.types.is_floating(kind.value_type))
 
 
 def matrix(column: pa.Array, where: str, *, dim: int | None = None, allow_zero: bool = False) -> Matrix:
@@ -60,7 +59,7 @@ def matrix(column: pa.Array, where: str, *, dim: int | None = None, allow_zero: 
     if flat.null_count:
         row = pc.index(flat.is_null(), True).as_py() // width
         raise BadInput(f"{where} + {row}", expected="finite coordinates", found="NULL")
-    values = flat.to_numpy(zero_copy_only=False).astype(np.float32, copy=False).reshape(-1, width)
+    values: Matrix = flat.to_numpy(zero_copy_only=False).astype(np.float32, copy=False).reshape(-1, width)
     _refuse_bad_rows(values, where, allow_zero=allow_zero)
     return values
 

@@ -73,12 +73,24 @@ GALLERIES: dict[str, tuple[Callable[[Path], object], str]] = {
     "wrong id type": (lambda path: write(path, id=[1.5], vector=[[1.0]]), "expected ids of an integer or string"),
     "no rows": (lambda path: write_vectors(path, GOOD[:0], np.arange(0)), "expected at least one row"),
     "ragged rows": (ragged, "row 0 + 2: expected 2 coordinates, found 1"),
-    "a NULL vector": (lambda path: write(path, id=["a", "b"], vector=[[1.0], None]), "+ 1: expected a vector, found NULL"),
+    "a NULL vector": (
+        lambda path: write(path, id=["a", "b"], vector=[[1.0], None]),
+        "+ 1: expected a vector, found NULL",
+    ),
     "a NULL coordinate": (lambda path: write(path, id=["a"], vector=[[1.0, None]]), "found NULL"),
     "NaN": (lambda path: write_vectors(path, spoiled(7, np.nan)), "row 0 + 7: expected finite coordinates, found nan"),
-    "infinity": (lambda path: write_vectors(path, spoiled(3, np.inf)), "row 0 + 3: expected finite coordinates, found inf"),
-    "a zero vector": (lambda path: write_vectors(path, spoiled(19, 0)), "row 0 + 19: expected a vector with a direction"),
-    "duplicate ids": (lambda path: write_vectors(path, GOOD, [1, *range(1, 20)]), "expected unique ids, found 1 2 times"),
+    "infinity": (
+        lambda path: write_vectors(path, spoiled(3, np.inf)),
+        "row 0 + 3: expected finite coordinates, found inf",
+    ),
+    "a zero vector": (
+        lambda path: write_vectors(path, spoiled(19, 0)),
+        "row 0 + 19: expected a vector with a direction",
+    ),
+    "duplicate ids": (
+        lambda path: write_vectors(path, GOOD, [1, *range(1, 20)]),
+        "expected unique ids, found 1 2 times",
+    ),
     "a NULL id": (lambda path: write_vectors(path, GOOD, [None, *"abcdefghijklmnopqrs"]), "found 1 NULL ids"),
     "no such label column": (lambda path: write_vectors(path, GOOD), "expected a column 'kind'"),
 }

@@ -41,7 +41,9 @@ def test_losses_methods_and_metrics_know_arrays_only(family: str) -> None:
         assert not {name for name in imported(path) if name.startswith("skipfill.store")}, path
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["check", "--help"], ["complete"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["train", "--help"], ["check", "--help"], ["complete"]], ids=" ".join
+)
 def test_help_and_completion_are_light(arguments: list[str]) -> None:
     code = (
         "import atexit, sys; from skipfill.cli.app import main; "
@@ -62,5 +64,7 @@ def test_help_and_completion_are_light(arguments: list[str]) -> None:
 
 def test_the_store_loads_no_torch() -> None:
     modules = [f"skipfill.store.{path.stem}" for path in (ROOT / "store").glob("*.py") if path.stem != "__init__"]
-    code = f"import importlib, sys; [importlib.import_module(m) for m in {modules!r}]; assert 'torch' not in sys.modules"
+    code = (
+        f"import importlib, sys; [importlib.import_module(m) for m in {modules!r}]; assert 'torch' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 from safetensors.torch import load, save
-
 from skipfill.compat.method import AlignBatch, Batch, Method, OldSpace, Setting, StoredSample, unit
 from skipfill.compat.methods import METHODS
 
@@ -18,7 +17,7 @@ def built(kind: type[Method], seed: int = 0) -> Method:
     prototypes = torch.randn(CLASSES, OLD)
     prototypes[3] = 0
     old = OldSpace(OLD, prototypes, torch.tensor([True, True, True, False, True]))
-    return kind(Setting(FEATURES, CLASSES, 0, old, TEACHER), kind.Settings())
+    return kind(Setting(FEATURES, CLASSES, 0, old, TEACHER), kind.settings_type())
 
 
 def batch(size: int, seed: int = 1, label: int | None = None) -> Batch:
@@ -38,9 +37,7 @@ def batch(size: int, seed: int = 1, label: int | None = None) -> Batch:
         has_old=torch.arange(size) % 2 == 0,
         sample=sample,
         teacher=unit(torch.randn(size, TEACHER, generator=random)),
-        align=AlignBatch(
-            torch.randn(4, FEATURES, generator=random), sample.vectors[:4], torch.tensor([0, 1, -1, 3])
-        ),
+        align=AlignBatch(torch.randn(4, FEATURES, generator=random), sample.vectors[:4], torch.tensor([0, 1, -1, 3])),
     )
 
 
@@ -124,5 +121,5 @@ def test_bt2_keeps_the_geometry_that_its_paper_derives() -> None:
 def test_oca_without_its_transform_has_the_same_terms() -> None:
     kind = METHODS["oca"]
     old = OldSpace(OLD, torch.randn(CLASSES, OLD), torch.ones(CLASSES, dtype=torch.bool))
-    plain = kind(Setting(FEATURES, CLASSES, 0, old), kind.Settings(transform=False))
+    plain = kind(Setting(FEATURES, CLASSES, 0, old), kind.settings_type(transform=False))
     assert set(plain.losses(batch(3))) == {"class", "prototypes", "alignment"}

@@ -8,7 +8,6 @@ import ir_measures
 import numpy as np
 import pyarrow as pa
 import pytest
-
 from skipfill.compat.metrics import METRICS
 from skipfill.store.gallery_rows import Columns, StoredRows
 from skipfill.store.relevant_ranks import Queries, relevant_ranks
@@ -59,9 +58,13 @@ def test_metrics_equal_trec_eval(tmp_path: Path) -> None:
     queries = Queries(pa.array(names), pa.array([f"c{label}" for label in asked_labels]), asked)
     ranks = relevant_ranks(rows, queries, "ip").ranks
     scores = asked @ vectors.T
-    run = [ir_measures.ScoredDoc(q, f"r{d:05d}", float(scores[i, d])) for i, q in enumerate(names) for d in range(3_000)]
+    run = [
+        ir_measures.ScoredDoc(q, f"r{d:05d}", float(scores[i, d])) for i, q in enumerate(names) for d in range(3_000)
+    ]
     qrels = [
-        ir_measures.Qrel(q, f"r{d:05d}", 1) for i, q in enumerate(names) for d in np.flatnonzero(labels == asked_labels[i])
+        ir_measures.Qrel(q, f"r{d:05d}", 1)
+        for i, q in enumerate(names)
+        for d in np.flatnonzero(labels == asked_labels[i])
     ]
     theirs = {(one.query_id, str(one.measure)): one.value for one in ir_measures.iter_calc(TREC.values(), qrels, run)}
     for name, measure in TREC.items():

@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
 from skipfill.store.gallery_rows import Columns, StoredRows
 from skipfill.store.search import search
 
@@ -60,7 +59,12 @@ def test_fewer_rows_than_asked_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    [pa.list_(pa.float32()), pa.large_list(pa.float64()), pa.list_(pa.float16(), 4), pa.fixed_shape_tensor(pa.float32(), [4])],
+    [
+        pa.list_(pa.float32()),
+        pa.large_list(pa.float64()),
+        pa.list_(pa.float16(), 4),
+        pa.fixed_shape_tensor(pa.float32(), [4]),
+    ],
     ids=str,
 )
 def test_every_vector_type_gives_the_same_hits(tmp_path: Path, kind: pa.DataType) -> None:

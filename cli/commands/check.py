@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-
 from skipfill.cli.options import (
     GalleryName,
     IdColumn,
@@ -73,7 +72,12 @@ def check(
     with progress(quiet=quiet) as bar:
         report = check_model(objects, gallery, name, inputs, policy, Stages(bar.start, bar.advance))
     code = EXIT_CODES[report.verdict]
-    emit({"check": asdict(report), "verdict": report.verdict}, as_json=json, show=lambda out: show_report(out, report), exit_code=code)
+    emit(
+        {"check": asdict(report), "verdict": report.verdict},
+        as_json=json,
+        show=lambda out: show_report(out, report),
+        exit_code=code,
+    )
     if report.verdict == "pass":
         advise(f"Next: skipfill swap {gallery} {name}", quiet=quiet)
     raise typer.Exit(code)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-
 from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Store, opened
 from skipfill.cli.terminal import advise, emit, progress, table
 
@@ -124,7 +123,7 @@ def _space(objects: Objects, name: str, metric: str) -> tuple[Space, Release | N
         return card.space, Release(card.name, card.fingerprint, View(card.dim))
     if name in space_names(objects):
         return load_space(objects, name), None
-    return Space(name, 0, metric), None
+    return Space(name, 0, "ip" if metric == "ip" else "cosine"), None
 
 
 def _show(gallery: Gallery, *, as_json: bool, title: str) -> None:

@@ -17,4 +17,6 @@ def init(store: Store = None, json: Json = False, quiet: Quiet = False) -> None:
 
     objects = init_store(store or Path.cwd() / FOLDER)
     emit({"store": str(objects.root)}, as_json=json, show=lambda out: out.print(f"Store ready in {objects.root}"))
-    advise("Next: skipfill train v1 --items ITEMS.parquet, or skipfill gallery add NAME FILES... --space NAME", quiet=quiet)
+    advise(
+        "Next: skipfill train v1 --items ITEMS.parquet, or skipfill gallery add NAME FILES... --space NAME", quiet=quiet
+    )

@@ -27,6 +27,4 @@ def methods(json: Json = False) -> None:
         for name, kind in METHODS.items()
     ]
     shown = [(row["name"], " ".join(row["needs"]) or "-", row["summary"]) for row in rows]
-    emit(
-        {"methods": rows}, as_json=json, show=lambda out: out.print(table(["method", "needs", "what it does"], shown))
-    )
+    emit({"methods": rows}, as_json=json, show=lambda out: out.print(table(["method", "needs", "what it does"], shown)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 
 import typer
-
 from skipfill.cli.options import Json, ModelName, Store, opened
 from skipfill.cli.terminal import emit, table
 
@@ -44,7 +43,7 @@ def show(name: ModelName, store: Store = None, json: Json = False) -> None:
     against = f"{card.gallery['name']} version {card.gallery['version']}" if card.gallery else "-"
     rows = [
         ("method", card.method),
-        ("encoder", f"{card.encoder['kind']} {card.encoder['settings']}"),
+        ("encoder", f"{card.network['encoder']['kind']} {card.network['encoder']['settings']}"),
         ("dim", card.dim),
         ("views onto", ", ".join(f"{space} ({view.kind} {view.dim})" for space, view in card.views.items())),
         ("trained on", f"{card.trained_items:,} items of {len(card.trained_labels):,} classes"),

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-
 from skipfill.cli.options import GalleryName, IdColumn, InputColumn, Json, Quiet, Store, item_columns, opened
 from skipfill.cli.terminal import emit, progress, table
 
@@ -35,7 +34,9 @@ def search(
 
     if bool(items) == bool(vectors):
         raise BadInput(
-            "search", expected="either --items or --vectors", found="both" if items else "neither",
+            "search",
+            expected="either --items or --vectors",
+            found="both" if items else "neither",
             hint=f"Example: skipfill search {gallery} --items queries.parquet -k 10",
         )
     objects = opened(store)
@@ -56,7 +57,10 @@ def search(
             if output
             else table(
                 ["query", "rank", "id", "score"],
-                [(hit["query"], hit["rank"], hit["id"], f"{hit['score']:.4f}") for hit in found.as_list(SHOWN * found.k)],
+                [
+                    (hit["query"], hit["rank"], hit["id"], f"{hit['score']:.4f}")
+                    for hit in found.as_list(SHOWN * found.k)
+                ],
                 numbers=["rank", "score"],
             )
         ),

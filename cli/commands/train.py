@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-
 from skipfill.cli.options import IdColumn, InputColumn, Json, LabelColumn, Quiet, Store, item_columns, opened
 from skipfill.cli.terminal import Bar, advise, emit, progress
 
@@ -82,7 +81,11 @@ def train(
             f"{len(card.trained_labels):,} classes, {seconds:.0f} s ({losses})"
         ),
     )
-    after = f"check {gallery} {name} --items HELDOUT.parquet" if gallery else f"encode {name} ITEMS.parquet -o GALLERY.parquet"
+    after = (
+        f"check {gallery} {name} --items HELDOUT.parquet"
+        if gallery
+        else f"encode {name} ITEMS.parquet -o GALLERY.parquet"
+    )
     advise(f"Next: skipfill {after}", quiet=quiet)
 
 

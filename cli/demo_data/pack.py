@@ -1,6 +1,6 @@
 """How omniglot.parquet was packed: 600 characters of 30 alphabets, 28x28, 1 bit.
 
-    python pack.py omniglot/background.parquet omniglot.parquet
+python pack.py omniglot/background.parquet omniglot.parquet
 """
 
 from __future__ import annotations

@@ -20,14 +20,12 @@ class Files:
     old_items: training items of the old model: the first alphabets.
     items: training items of the new model: more alphabets, the old ones included.
     gallery_items: everything in the gallery: all alphabets, also those that neither model is trained on.
-    unlabelled: a tenth of the gallery's items, without labels.
     heldout: other drawings of all characters: the queries.
     """
 
     old_items: Path
     items: Path
     gallery_items: Path
-    unlabelled: Path
     heldout: Path
 
 
@@ -49,17 +47,15 @@ def write_demo_files(folder: Path, seed: int = 0) -> Files:
     old = np.isin(alphabets, order[before < OLD_CLASSES])
     known = np.isin(alphabets, order[before < KNOWN_CLASSES])
     first = _drawing_number(labels) < DRAWINGS
-    sample = np.zeros(len(labels), bool)
-    sample[random.choice(np.flatnonzero(first), first.sum() // 10, replace=False)] = True
     chosen = {"old_items": first & old, "items": first & known, "gallery_items": first, "heldout": ~first}
     for name, mask in chosen.items():
         pq.write_table(table.filter(pa.array(mask)), folder / f"{name}.parquet")
-    pq.write_table(table.filter(pa.array(sample)).select(["id", "image"]), folder / "unlabelled.parquet")
-    return Files(**{name: folder / f"{name}.parquet" for name in (*chosen, "unlabelled")})
+    return Files(**{name: folder / f"{name}.parquet" for name in chosen})
 
 
 def _drawing_number(labels: np.ndarray) -> np.ndarray:
     """0, 1, 2, ... within each label, in the order of the rows."""
     ranks = pc.rank(pa.array(labels), tiebreaker="first").to_numpy().astype(np.int64) - 1
     starts = {label: ranks[labels == label].min() for label in np.unique(labels)}
-    return ranks - np.array([starts[label] for label in labels])
+    numbers: np.ndarray = ranks - np.array([starts[label] for label in labels])
+    return numbers

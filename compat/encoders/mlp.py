@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-
 from skipfill.compat.encoder import Encoder
 from skipfill.store.errors import BadInput
 from skipfill.store.items import ItemBlock
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Mlp(Encoder):
     """One hidden layer beside a straight connection, so that good features pass unharmed. Features: inputs + hidden."""
 
     takes = "vector"
-    Settings = Settings
+    settings_type = Settings
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
@@ -67,4 +66,3 @@ class Mlp(Encoder):
     def forward(self, batch: Tensor) -> Tensor:
         scaled = self.scale(batch)
         return torch.cat([scaled, self.hidden(self.drop(scaled))], dim=1)
-

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import nn
-from torch.nn.functional import cross_entropy
-
 from skipfill.compat.losses.prototypes import prototype_cross_entropy
 from skipfill.compat.method import Batch, CosineClassifier, Method, Setting, Terms, unit
+from torch import nn
+from torch.nn.functional import cross_entropy
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Settings:
 class Bct(Method):
     summary = "cross-entropy, and the old class prototypes as a second, frozen classifier"
     source = "Shen et al. 2020, arXiv 2003.11942; cosine logits are ours"
-    Settings = Settings
+    settings_type = Settings
 
     def __init__(self, setting: Setting, settings: Settings) -> None:
         super().__init__(setting, settings)

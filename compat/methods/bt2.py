@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
-from torch.nn.utils.parametrizations import orthogonal
-
 from skipfill.compat.losses.alignment import cosine_alignment
 from skipfill.compat.losses.prototypes import prototype_cross_entropy
 from skipfill.compat.method import Batch, Method, Setting, Terms, unit
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.nn.utils.parametrizations import orthogonal
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class Bt2(Method):
     summary = "imitates an independent new model and the old one, on a shared learned basis (needs --teacher)"
     source = "Zhou et al. 2023, arXiv 2211.03989"
     needs_teacher = True
-    Settings = Settings
+    settings_type = Settings
 
     def __init__(self, setting: Setting, settings: Settings) -> None:
         super().__init__(setting, settings)
@@ -82,7 +81,9 @@ class Bt2(Method):
         return dict(self.head.described)
 
     def losses(self, batch: Batch) -> Terms:
-        assert isinstance(self.head, Bt2Head) and batch.old is not None and batch.teacher is not None
+        assert isinstance(self.head, Bt2Head)
+        assert batch.old is not None
+        assert batch.teacher is not None
         weights = self.settings
         wide = self.head.backbone(batch.features)
         new = self.head.new_part(wide)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import nn
-from torch.nn.functional import cross_entropy
-
 from skipfill.compat.losses.alignment import cosine_alignment
 from skipfill.compat.losses.neighbours import stored_neighbours
 from skipfill.compat.losses.prototypes import prototype_cross_entropy
 from skipfill.compat.losses.rankings import ranking_divergence
 from skipfill.compat.method import Batch, CosineClassifier, Method, Setting, Terms, unit
+from torch import nn
+from torch.nn.functional import cross_entropy
 
 
 @dataclass(frozen=True)
@@ -19,14 +18,14 @@ class Settings:
     """Attributes:
     scale: of both cosine logits.
     tau: temperature over stored rows.
-    alignment: weight of the cosine to the stored vector, on training and on unlabelled items.
+    align: weight of the cosine to the stored vector, on unlabelled items.
     ranking: weight of keeping the stored vector's own ranking, on unlabelled items.
     """
 
     extra_dims: int = 32
     scale: float = 16.0
     tau: float = 0.05
-    alignment: float = 5.0
+    align: float = 5.0
     ranking: float = 1.0
     smoothing: float = 0.1
 
@@ -36,7 +35,7 @@ class Gallery(Method):
     source = "skipfill; the neighbour term after Goldberger et al. 2004"
     needs_sample = True
     uses_align = True
-    Settings = Settings
+    settings_type = Settings
 
     def __init__(self, setting: Setting, settings: Settings) -> None:
         super().__init__(setting, settings)
@@ -49,7 +48,7 @@ class Gallery(Method):
         self.settings = settings
 
     def losses(self, batch: Batch) -> Terms:
-        assert batch.sample is not None and batch.old is not None
+        assert batch.sample is not None
         settings, rows = self.settings, batch.sample
         embedding = self.head(batch.features)
         compat = unit(embedding[:, : self.view_dim])
@@ -64,11 +63,10 @@ class Gallery(Method):
             "class": own,
             "prototypes": old,
             "neighbours": near,
-            "alignment": settings.alignment * cosine_alignment(compat, batch.old, batch.has_old),
         }
         if batch.align is not None:
             view = unit(self.head(batch.align.features)[:, : self.view_dim])
-            terms["align"] = settings.alignment * cosine_alignment(view, batch.align.old)
+            terms["align"] = settings.align * cosine_alignment(view, batch.align.old)
             terms["ranking"] = settings.ranking * ranking_divergence(
                 view, batch.align.old, rows.vectors, batch.align.rows, tau=settings.tau, target_tau=settings.tau
             )

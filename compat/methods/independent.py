@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from skipfill.compat.method import Batch, CosineClassifier, Method, Setting, Terms
 from torch import nn
 from torch.nn.functional import cross_entropy
-
-from skipfill.compat.method import Batch, CosineClassifier, Method, Setting, Terms
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Independent(Method):
     summary = "cross-entropy only; the ceiling of an update, and how an old model is made"
     source = "plain classification with cosine logits"
     needs_gallery = False
-    Settings = Settings
+    settings_type = Settings
 
     def __init__(self, setting: Setting, settings: Settings) -> None:
         super().__init__(setting, settings)

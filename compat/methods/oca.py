@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import nn
-from torch.nn.functional import cross_entropy
-from torch.nn.utils.parametrizations import orthogonal
-
 from skipfill.compat.losses.alignment import cosine_alignment
 from skipfill.compat.losses.prototypes import prototype_cross_entropy
 from skipfill.compat.method import Batch, Method, Setting, Terms, unit
+from torch import nn
+from torch.nn.functional import cross_entropy
+from torch.nn.utils.parametrizations import orthogonal
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Settings:
 class Oca(Method):
     summary = "extra dimensions; the first ones classified by, and pulled onto, the old prototypes"
     source = "Ricci et al. 2024, arXiv 2408.08793"
-    Settings = Settings
+    settings_type = Settings
 
     def __init__(self, setting: Setting, settings: Settings) -> None:
         super().__init__(setting, settings)

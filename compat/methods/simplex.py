@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from skipfill.compat.method import Batch, Method, Setting, Terms
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-
-from skipfill.compat.method import Batch, Method, Setting, Terms
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Simplex(Method):
     summary = "cross-entropy on a frozen simplex; old and new model must both be trained this way"
     source = "Biondi et al. 2021/2024, arXiv 2111.07632 and 2405.02581"
     needs_gallery = False
-    Settings = Settings
+    settings_type = Settings
 
     def __init__(self, setting: Setting, settings: Settings) -> None:
         super().__init__(setting, settings)

@@ -1,0 +1,66 @@
+"""One model of two: a new one, and the old encoder for items that the new one knows nothing of. Nothing is trained."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from skipfill.compat.loaded_model import load_model
+from skipfill.compat.network import Network
+from skipfill.compat.new_model import weights
+from skipfill.store.errors import BadInput
+from skipfill.store.models import Card, refuse_taken, save_model, trained_ids
+from skipfill.store.objects import Objects
+
+
+def blend_models(objects: Objects, name: str, new_name: str, old_name: str) -> Card:
+    """Save model `name`: `new_name`, its view onto `old_name`'s space blended with `old_name` (see `Network`).
+
+    The bundle holds the weights of both: the old one's may be deleted afterwards. Queries cost two encodings.
+
+    Raises:
+        BadInput: the name is taken; the new model has no view onto the old one's space, or no classifier that
+            says how sure it is; or the two do not take the same items.
+    """
+    refuse_taken(objects, name)
+    new, old = load_model(objects, new_name), load_model(objects, old_name)
+    if old_name not in new.card.views:
+        raise BadInput(
+            f"model {new_name}",
+            expected=f"a view onto the space of {old_name}",
+            found=f"views onto {', '.join(new.card.views)}",
+            hint=f"Train one against a gallery of {old_name}.",
+        )
+    if new.network.classifier is None:
+        raise BadInput(
+            f"model {new_name}",
+            expected="a model with a cosine classifier (methods bct and gallery)",
+            found=f"method {new.card.method}",
+            hint="Train one with --method gallery.",
+        )
+    shapes = [model.network.encoder.item_shape for model in (new, old)]
+    if shapes[0] != shapes[1] or new.network.encoder.takes != old.network.encoder.takes:
+        raise BadInput(
+            f"models {new_name} and {old_name}",
+            expected="two models of the same items",
+            found=f"items of shape {shapes[0]} and {shapes[1]}",
+        )
+    network = Network.blended(new.network, old.network, new.card.views[old_name].dim)
+    card = replace(
+        new.card,
+        name=name,
+        method="blend",
+        network=network.describe(),
+        views={(name if space == new_name else space): view for space, view in new.card.views.items()},
+        recipe={"new": new_name, "old": old_name, "weight": "sqrt(p)"},
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        files={},
+    )
+    seen = [trained_ids(objects, model.card) for model in (new, old)]
+    return save_model(objects, card, weights(network), pc.unique(pa.concat_arrays(seen)) if _alike(seen) else seen[0])
+
+
+def _alike(ids: list[pa.Array]) -> bool:
+    return bool(ids[0].type == ids[1].type)

@@ -1,0 +1,103 @@
+"""What a bundle holds: an encoder and a head, perhaps with a classifier, and perhaps with a whole older network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from skipfill.compat.encoder import Encoder
+from skipfill.compat.encoders import ENCODERS
+from skipfill.compat.method import CosineClassifier, Method, unit
+from skipfill.compat.methods import METHODS
+from skipfill.store.errors import unknown_name
+from torch import Tensor, nn
+
+
+class Network(nn.Module):
+    """Prepared items -> (N, D) L2-normalised embeddings.
+
+    With an `old` network, the view onto the old space (the first d coordinates) is a blend: the old embedding, plus
+    the new view as far as the classifier is sure of the item,
+
+        compat = n( sqrt(p) n(h[:d]) + f_old ),   p = max_c softmax(s cos(h, W_c)),
+
+    so that items of classes that nobody was trained on keep the neighbours they had. The length of that part of h
+    is kept, and so is h's own.
+    """
+
+    def __init__(
+        self, encoder: Encoder, method: str, head: nn.Module, classifier: CosineClassifier | None, old: Network | None
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.method = method
+        self.head = head
+        self.classifier = classifier
+        self.old = old
+        self.old_dim = 0
+
+    @classmethod
+    def trained(cls, encoder: Encoder, name: str, method: Method) -> Network:
+        """What remains of a method after training."""
+        classifier = getattr(method, "classifier", None)
+        kept = classifier if isinstance(classifier, CosineClassifier) else None
+        network = cls(encoder, name, method.head, kept, None)
+        network.described_head = method.describe_head()
+        return network
+
+    @classmethod
+    def blended(cls, new: Network, old: Network, old_dim: int) -> Network:
+        """`new`, its first `old_dim` coordinates blended with those of `old`."""
+        network = cls(new.encoder, new.method, new.head, new.classifier, old)
+        network.described_head = new.described_head
+        network.old_dim = old_dim
+        return network
+
+    @classmethod
+    def build(cls, described: dict[str, Any]) -> Network:
+        """The network that `describe` described, ready for its weights.
+
+        Raises:
+            BadInput: an encoder or method that this release does not know.
+        """
+        hint = "Upgrade skipfill: the model needs it."
+        if described["encoder"]["kind"] not in ENCODERS:
+            raise unknown_name("encoder", described["encoder"]["kind"], ENCODERS, hint)
+        if described["method"] not in METHODS:
+            raise unknown_name("method", described["method"], METHODS, hint)
+        kind = ENCODERS[described["encoder"]["kind"]]
+        encoder = kind(kind.settings_type(**described["encoder"]["settings"]))
+        head = METHODS[described["method"]].build_head(described["head"])
+        classifier = CosineClassifier(**described["classifier"]) if described["classifier"] else None
+        old = cls.build(described["old"]) if described["old"] else None
+        network = cls(encoder, described["method"], head, classifier, old)
+        network.described_head = described["head"]
+        network.old_dim = described["old_dim"]
+        return network
+
+    described_head: dict[str, Any]
+
+    def describe(self) -> dict[str, Any]:
+        """JSON values from which `build` makes the same network."""
+        kind = next(name for name, one in ENCODERS.items() if type(self.encoder) is one)
+        classifier = None
+        if self.classifier is not None:
+            classes, dim = self.classifier.weight.shape
+            classifier = {"dim": dim, "classes": classes, "scale": self.classifier.scale}
+        return {
+            "encoder": {"kind": kind, "settings": self.encoder.described()},
+            "method": self.method,
+            "head": self.described_head,
+            "classifier": classifier,
+            "old": None if self.old is None else self.old.describe(),
+            "old_dim": self.old_dim,
+        }
+
+    def forward(self, items: Tensor) -> Tensor:
+        embedding = unit(self.head(self.encoder(items)))
+        if self.old is None or self.classifier is None:
+            return embedding
+        sure = self.classifier(embedding).softmax(dim=1).amax(dim=1, keepdim=True)
+        view, rest = embedding[:, : self.old_dim], embedding[:, self.old_dim :]
+        blend = unit(sure.sqrt() * unit(view) + unit(self.old(items)[:, : self.old_dim]))
+        return torch.cat([view.norm(dim=1, keepdim=True) * blend, rest], dim=1)
