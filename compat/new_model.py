@@ -37,7 +37,7 @@ from torch import Tensor
 # Epochs, batch and peak learning rate by input kind; measured on Omniglot, Fashion-MNIST and BANKING77.
 DEFAULTS: dict[str, dict[str, Any]] = {
     "image": {"epochs": 20, "batch": 128, "lr": 3e-3},
-    "vector": {"epochs": 30, "batch": 256, "lr": 1e-3},
+    "vector": {"epochs": 20, "batch": 256, "lr": 1e-3},
 }
 
 

@@ -89,7 +89,7 @@ def fit(
         SkipfillError: a loss is not finite.
     """
     model = nn.ModuleDict({"encoder": encoder, "method": method})
-    optimizer = torch.optim.AdamW(model.parameters(), lr=schedule.lr, weight_decay=schedule.weight_decay)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=schedule.lr, weight_decay=schedule.weight_decay, fused=True)
     steps = math.ceil(len(data.items) / schedule.batch)
     decay = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps * schedule.epochs))
     first, losses = checkpoints.resume(model, optimizer, decay)
