@@ -33,7 +33,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: 
     """A plain table; the columns in `numbers` are right-aligned."""
     made = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        made.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+        last = column == columns[-1]
+        made.add_column(column, justify="right" if column in numbers else "left", overflow="fold", no_wrap=not last)
     for row in rows:
         made.add_row(*(str(value) for value in row))
     return made

@@ -64,7 +64,8 @@ def open_parquet(path: Path) -> pq.ParquetFile:
         BadInput: missing, unreadable, truncated, or not Parquet.
     """
     try:
-        return pq.ParquetFile(path, memory_map=False)
+        # Without these, Arrow reads whole column chunks ahead: 1.2 GB for a gallery of 1 GB.
+        return pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
     except (OSError, pa.ArrowException) as error:
         raise unreadable(path, error) from error
 

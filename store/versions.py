@@ -91,7 +91,8 @@ def _folder(gallery: str) -> str:
 
 
 def gallery_names(objects: Objects) -> list[str]:
-    return objects.children("galleries")
+    """Names of the galleries with at least one version; a registration that was killed before that is none."""
+    return [name for name in objects.children("galleries") if objects.children(_folder(name))]
 
 
 def latest(objects: Objects, gallery: str) -> Version:

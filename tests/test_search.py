@@ -93,3 +93,16 @@ def test_several_files_and_row_groups_are_one_gallery(tmp_path: Path) -> None:
     one, two = search(opened(whole), asked, 9), search(parts, asked, 9)
     assert one.ids.equals(two.ids)
     assert one.scores.tolist() == two.scores.tolist()
+
+
+def test_memory_does_not_grow_with_the_file_or_its_row_groups(tmp_path: Path) -> None:
+    """77 MB in a single row group: Arrow holds a fraction of it."""
+    path = tmp_path / "g.parquet"
+    vectors = np.random.default_rng(0).normal(size=(300_000, 64)).astype(np.float32)
+    table = pq.read_table(write_vectors(tmp_path / "small.parquet", vectors, np.arange(300_000)))
+    pq.write_table(table, path, row_group_size=300_000, use_dictionary=False)
+    del table
+    rows = opened(path)
+    before = pa.total_allocated_bytes()
+    peak = max(pa.total_allocated_bytes() - before for _ in rows.blocks())
+    assert peak < 40_000_000

@@ -17,7 +17,7 @@ from skipfill.store.models import Card, load_card, save_model
 from skipfill.store.objects import Objects
 from skipfill.store.release import rollback, swap
 from skipfill.store.spaces import Space
-from skipfill.store.versions import View, history, latest
+from skipfill.store.versions import View, gallery_names, history, latest
 
 from .conftest import spawn, write_vectors
 
@@ -148,6 +148,14 @@ def test_rollbacks_go_back_one_swap_at_a_time(tmp_path: Path) -> None:
         seen.append(release.model if release else None)
     assert seen == ["v2", None]
     assert [one.number for one in history(objects, "g")] == [1, 2, 3, 4, 5]
+
+
+def test_a_registration_that_was_killed_is_no_gallery(tmp_path: Path) -> None:
+    objects = store_with(tmp_path, 100)
+    objects.put_new("galleries/half/files/abc.json", b"[]")
+    assert gallery_names(objects) == ["g"]
+    add_gallery(objects, "half", sorted(tmp_path.glob("part-*.parquet")), Columns(), Space("old", 0), None)
+    assert gallery_names(objects) == ["g", "half"]
 
 
 def test_a_model_of_another_space_is_refused(tmp_path: Path) -> None:

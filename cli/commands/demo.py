@@ -40,6 +40,7 @@ def demo(
     began = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
     story = _Story(folder, seed, epochs, quiet=quiet or json)
+    story.refuse_another()
     story.say("An old model, v1, and the gallery that it filled")
     os.environ["SKIPFILL_STORE"] = str(story.store)
     write_demo_files(folder, seed)
@@ -94,6 +95,22 @@ class _Story:
         self._epochs = epochs
         self._quiet = quiet
         self._out = Console(highlight=False, soft_wrap=True, quiet=quiet)
+
+    def refuse_another(self) -> None:
+        """Go on only with a run of the same seed and epochs: its models would be taken for this run's."""
+        from skipfill.store.errors import BadInput
+
+        note, asked = self.folder / "demo.json", {"seed": self._seed, "epochs": self._epochs}
+        if not note.exists() and not any(self.folder.iterdir()):
+            note.write_text(json_format.dumps(asked))
+        found = json_format.loads(note.read_text()) if note.exists() else "other files"
+        if found != asked:
+            raise BadInput(
+                self.folder,
+                expected=f"an empty folder, or a demo of {asked}",
+                found=str(found),
+                hint="Choose another with --folder FOLDER.",
+            )
 
     def path(self, name: str) -> Path:
         return self.folder / f"{name}.parquet"

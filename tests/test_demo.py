@@ -1,0 +1,48 @@
+"""The demo, with fewer epochs: the story runs to its end, and says the truth about what passed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from skipfill.cli.demo_data.split import write_demo_files
+
+from .conftest import Skipfill
+
+DATA = Path(__file__).parents[1] / "cli" / "demo_data"
+
+
+def test_the_demo_runs_to_its_end(skipfill: Skipfill, tmp_path: Path) -> None:
+    result = skipfill("demo", "--epochs", 2)
+    for text in ("old/old", "new/old", "new/new", "oca", "bt2", "simplex", "gallery", "blend", "Done in"):
+        assert text in result.out
+    document = skipfill("demo", "--epochs", 2, "--json").document  # again: nothing is trained twice
+    assert "expected an empty folder, or a demo of" in skipfill("demo", "--epochs", 3, expect=2).err
+    passed = [method for method, check in document["checks"].items() if check["verdict"] == "pass"]
+    assert document["swapped"] == (f"v2-{passed[-1]}" if passed else "")
+    assert set(document["checks"]) == {"oca", "bt2", "simplex", "gallery", "blend"}
+    for check in document["checks"].values():
+        by_name = {one["name"]: one["queries"] for one in check["slices"]}
+        assert by_name["all"] == 3600 == by_name["trained-on"] + by_name["others"]
+
+
+def test_the_split_keeps_what_it_promises(tmp_path: Path) -> None:
+    files = write_demo_files(tmp_path, seed=1)
+    tables = {name: pq.read_table(path) for name, path in vars(files).items()}
+    ids = {name: set(table.column("id").to_pylist()) for name, table in tables.items()}
+    alphabets = {name: set(table.column("alphabet").to_pylist()) for name, table in tables.items()}
+    assert not ids["heldout"] & ids["gallery_items"]
+    assert len(ids["heldout"] | ids["gallery_items"]) == 12_000
+    assert ids["old_items"] < ids["items"] < ids["gallery_items"]
+    assert alphabets["old_items"] < alphabets["items"] < alphabets["gallery_items"] == alphabets["heldout"]
+
+
+def test_the_bundled_data_is_small_and_licensed() -> None:
+    assert (DATA / "omniglot.parquet").stat().st_size < 3_000_000
+    assert "MIT License" in (DATA / "LICENSE-omniglot.txt").read_text()
+    assert pq.read_schema(DATA / "omniglot.parquet").names == [
+        "id",
+        "image",
+        "label",
+        "alphabet",
+    ]
