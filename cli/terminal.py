@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 SCHEMA_VERSION = 1
@@ -56,13 +56,10 @@ class Bar:
         if self._task is not None:
             self._progress.update(self._task, advance=count)
 
-    def skip_to(self, done: int) -> None:
+    def note(self, what: str, text: str) -> None:
+        """Say what goes on now, and how."""
         if self._task is not None:
-            self._progress.update(self._task, completed=done)
-
-    def note(self, text: str) -> None:
-        if self._task is not None:
-            self._progress.update(self._task, note=text)
+            self._progress.update(self._task, description=what, note=text)
 
 
 @contextmanager
@@ -71,12 +68,11 @@ def progress(*, quiet: bool) -> Iterator[Bar]:
     console = Console(stderr=True)
     shown = Progress(
         TextColumn("{task.description}"),
-        BarColumn(bar_width=20),
+        BarColumn(bar_width=8),
         TextColumn("{task.percentage:>3.0f}%"),
         _Rate(),
-        TimeElapsedColumn(),
         TextColumn("left"),
-        TimeRemainingColumn(),
+        TimeRemainingColumn(compact=True),
         TextColumn("{task.fields[note]}", style="dim"),
         console=console,
         transient=True,

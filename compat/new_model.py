@@ -122,7 +122,8 @@ def train_model(
         _digest(recipe, gallery, items, align, held_out, teacher),
         restart=restart,
     )
-    checkpoints.epochs_done()  # an unfinished run with other settings is refused before any work
+    # Looked at first: an unfinished run with other settings is refused before any work.
+    remaining = recipe.epochs - checkpoints.epochs_done()
     joined: Joined | None = None
     if gallery is not None:
         stages.start(f"joining gallery {gallery.name}", gallery.rows.count)
@@ -154,7 +155,7 @@ def train_model(
         schedule = Schedule(
             recipe.epochs, recipe.batch, recipe.lr, recipe.weight_decay, 4096, 128, recipe.seed, recipe.precision
         )
-        stages.start(f"training {name} ({recipe.method})", recipe.epochs * len(items))
+        stages.start(f"training {name} ({recipe.method})", remaining * len(items))
         losses = fit(encoder, method, data, schedule, checkpoints, stages.step)
     network = Network.trained(encoder, recipe.method, method)
     card = Card(

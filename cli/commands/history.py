@@ -33,7 +33,7 @@ def history(gallery: GalleryName, store: Store = None, json: Json = False) -> No
         {"gallery": gallery, "versions": [asdict(one) for one in log]},
         as_json=json,
         show=lambda out: out.print(
-            table(["version", "what", "queries use", "check", "when (UTC)", "who", "reason"], rows, numbers=["version"])
+            table(["version", "what", "queries use", "check", "when (UTC)", "who", "why"], rows, numbers=["version"])
         ),
     )
 

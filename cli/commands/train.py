@@ -69,7 +69,7 @@ def train(
     )
     began = time.monotonic()
     with progress(quiet=quiet) as bar:
-        stages = Stages(bar.start, bar.advance, _shown(bar))
+        stages = Stages(bar.start, bar.advance, _shown(name, bar))
         card = train_model(objects, name, recipe, sources, stages, restart=restart)
     seconds = round(time.monotonic() - began, 1)
     losses = ", ".join(f"{term} {value:.3f}" for term, value in card.losses.items())
@@ -89,10 +89,11 @@ def train(
     advise(f"Next: skipfill {after}", quiet=quiet)
 
 
-def _shown(bar: Bar) -> Callable[[Step], None]:
+def _shown(name: str, bar: Bar) -> Callable[[Step], None]:
     def step(now: Step) -> None:
         bar.advance(now.items)
-        losses = " ".join(f"{name} {value:.2f}" for name, value in now.losses.items())
-        bar.note(f"epoch {now.epoch} {losses}")
+        # Five letters a term, so that all of them fit beside the bar in 80 columns.
+        losses = " ".join(f"{term[:5]} {value:.2f}" for term, value in now.losses.items())
+        bar.note(f"{name} epoch {now.epoch}", losses)
 
     return step
