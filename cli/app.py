@@ -8,6 +8,7 @@ import sys
 import traceback
 
 import typer
+
 from skipfill.cli.commands import (
     blend,
     check,

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
 from skipfill.compat.loaded_model import load_model
 from skipfill.compat.network import Network
-from skipfill.compat.new_model import weights
 from skipfill.store.errors import BadInput
 from skipfill.store.models import Card, refuse_taken, save_model, trained_ids
 from skipfill.store.objects import Objects
@@ -59,7 +59,7 @@ def blend_models(objects: Objects, name: str, new_name: str, old_name: str) -> C
         files={},
     )
     seen = [trained_ids(objects, model.card) for model in (new, old)]
-    return save_model(objects, card, weights(network), pc.unique(pa.concat_arrays(seen)) if _alike(seen) else seen[0])
+    return save_model(objects, card, network.weights(), pc.unique(pa.concat_arrays(seen)) if _alike(seen) else seen[0])
 
 
 def _alike(ids: list[pa.Array]) -> bool:

@@ -8,11 +8,12 @@ from typing import Any
 import safetensors
 import torch
 from safetensors.torch import load, save
-from skipfill.store.errors import BadInput
-from skipfill.store.objects import Objects
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+
+from skipfill.store.errors import BadInput
+from skipfill.store.objects import Objects
 
 
 class Checkpoints:

@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from skipfill.store.items import InputKind, ItemBlock
 from torch import Tensor, nn
+
+from skipfill.store.items import InputKind, ItemBlock
 
 
 class Encoder(nn.Module):

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
 from skipfill.compat.loaded_model import LoadedModel
 from skipfill.store.errors import BadInput, reason
 from skipfill.store.items import Items

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
 from skipfill.compat.bootstrap import Values, interval, resampled_means
 from skipfill.store.checks import Cell, Interval, Slice, Verdict
 

@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
+from torch import Tensor
+
 from skipfill.compat.method import OldSpace, StoredSample
 from skipfill.store.errors import BadInput
 from skipfill.store.galleries import Gallery
@@ -16,7 +18,6 @@ from skipfill.store.gallery_rows import Block
 from skipfill.store.ids import to_numpy
 from skipfill.store.items import Items
 from skipfill.store.vector_column import Matrix, normalised
-from torch import Tensor
 
 POOL_ROWS = 65_536
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import torch
 from safetensors.torch import load
+
 from skipfill.compat.network import Network
 from skipfill.compat.prepared import as_float
 from skipfill.store.errors import BadInput

@@ -114,6 +114,7 @@ class Method(nn.Module):
     Instance attributes:
         head: features (N, F) -> embedding (N, D), not normalised. The only part that the bundle keeps.
         dim: D.
+        most_classes: how many classes it has room for; None for any number.
         view_dim: the first `view_dim` coordinates of an embedding, renormalised, lie in the old space; 0 for no view.
     """
 
@@ -128,6 +129,7 @@ class Method(nn.Module):
     head: nn.Module
     dim: int
     view_dim: int
+    most_classes: int | None = None
 
     def __init__(self, setting: Setting, settings: Any) -> None:
         super().__init__()

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+
 from skipfill.compat.encoder import Encoder
 from skipfill.compat.encoders import ENCODERS
 from skipfill.compat.method import CosineClassifier, Method, unit
 from skipfill.compat.methods import METHODS
 from skipfill.store.errors import unknown_name
-from torch import Tensor, nn
 
 
 class Network(nn.Module):
@@ -24,6 +26,8 @@ class Network(nn.Module):
     so that items of classes that nobody was trained on keep the neighbours they had. The length of that part of h
     is kept, and so is h's own.
     """
+
+    described_head: dict[str, Any]
 
     def __init__(
         self, encoder: Encoder, method: str, head: nn.Module, classifier: CosineClassifier | None, old: Network | None
@@ -75,8 +79,6 @@ class Network(nn.Module):
         network.old_dim = described["old_dim"]
         return network
 
-    described_head: dict[str, Any]
-
     def describe(self) -> dict[str, Any]:
         """JSON values from which `build` makes the same network."""
         kind = next(name for name, one in ENCODERS.items() if type(self.encoder) is one)
@@ -92,6 +94,11 @@ class Network(nn.Module):
             "old": None if self.old is None else self.old.describe(),
             "old_dim": self.old_dim,
         }
+
+    def weights(self) -> bytes:
+        """The weights as safetensors."""
+        data: bytes = save({name: value.contiguous() for name, value in self.state_dict().items()})
+        return data
 
     def forward(self, items: Tensor) -> Tensor:
         embedding = unit(self.head(self.encoder(items)))

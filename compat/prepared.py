@@ -9,9 +9,10 @@ from uuid import uuid4
 
 import numpy as np
 import torch
+from torch import Tensor
+
 from skipfill.compat.encoder import Encoder, PreparedItems
 from skipfill.store.items import Items
-from torch import Tensor
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
 from skipfill.compat.loaded_model import LoadedModel, load_model, viewed
 from skipfill.store.errors import BadInput, reason
 from skipfill.store.galleries import Gallery, open_gallery

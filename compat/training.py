@@ -7,12 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor, nn
+
 from skipfill.compat.checkpoint import Checkpoints
 from skipfill.compat.encoder import Encoder
 from skipfill.compat.method import AlignBatch, Batch, Method, StoredSample
 from skipfill.compat.prepared import Prepared
 from skipfill.store.errors import SkipfillError
-from torch import Tensor, nn
 
 
 @dataclass(frozen=True)

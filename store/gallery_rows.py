@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
 from skipfill.store import ids
 from skipfill.store.errors import BadInput
 from skipfill.store.parquet_files import column_type, open_parquet, unreadable

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+
 from skipfill.store.errors import BadInput
 from skipfill.store.parquet_files import unreadable
 

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+
 from skipfill.store import ids
 from skipfill.store.errors import BadInput
 from skipfill.store.parquet_files import column_type, expand, open_parquet, unreadable

@@ -8,6 +8,7 @@ from pathlib import Path
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore
+
 from skipfill.store.errors import BadInput, reason
 
 

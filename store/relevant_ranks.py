@@ -8,16 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+
 from skipfill.store.gallery_rows import Block, StoredRows
 from skipfill.store.ids import to_numpy
 from skipfill.store.search import scored_blocks
 from skipfill.store.spaces import Metric
 from skipfill.store.vector_column import Matrix
+
+Scores = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -54,52 +58,59 @@ def relevant_ranks(
 
     Args:
         rows: gallery rows with labels; rows without one are relevant to no query.
-        progress: called with the number of query-row pairs scored since the last call (2 * Q * N in all).
+        progress: called with the number of query-row pairs scored since the last call, 2 * Q * N in all.
     """
     truth = _Truth(queries)
-    scores: list[list[NDArray[np.float32]]] = [[] for _ in range(len(queries.ids))]
-    names: list[list[NDArray[np.generic]]] = [[] for _ in range(len(queries.ids))]
+    parts: list[list[Scores]] = [[] for _ in range(len(queries.ids))]
     for block, part, products in scored_blocks(rows, queries.vectors, metric):
         relevant, _ = truth.masks(block, part)
-        block_ids = to_numpy(block.ids)
         for row in np.flatnonzero(relevant.any(axis=1)).tolist():
-            chosen = relevant[row]
-            scores[part.start + row].append(products[row, chosen])
-            names[part.start + row].append(block_ids[chosen])
+            parts[part.start + row].append(products[row, relevant[row]])
         progress(products.size)
-    ordered = [_ordered(s, n) for s, n in zip(scores, names, strict=True)]
-    above = [np.zeros(len(one), np.int64) for one, _ in ordered]
+    scores = [np.sort(np.concatenate(one))[::-1] if one else np.empty(0, np.float32) for one in parts]
+    above = [np.zeros(len(one), np.int64) for one in scores]
+    tied: dict[int, set[float]] = {}
     for block, part, products in scored_blocks(rows, queries.vectors, metric):
         relevant, itself = truth.masks(block, part)
-        raw = products.copy()
         products[relevant | itself] = -np.inf
         products.sort(axis=1)
-        for row in range(len(products)):
-            values, value_ids = ordered[part.start + row]
-            if len(values):
-                right = np.searchsorted(products[row], values, side="right")
-                above[part.start + row] += products.shape[1] - right
-                tied = right - np.searchsorted(products[row], values, side="left")
-                if tied.any():
-                    others = ~(relevant[row] | itself[row])
-                    candidates = to_numpy(block.ids)[others]
-                    for one in np.flatnonzero(tied):
-                        equal = raw[row][others] == values[one]
-                        above[part.start + row][one] += int((candidates[equal] < value_ids[one]).sum())
+        for row, query in enumerate(range(part.start, part.stop)):
+            right = np.searchsorted(products[row], scores[query], side="right")
+            above[query] += products.shape[1] - right
+            left = np.searchsorted(products[row], scores[query], side="left")
+            if (left != right).any():
+                tied.setdefault(query, set()).update(scores[query][left != right].tolist())
         progress(products.size)
+    if tied:
+        _break_ties(rows, queries, metric, truth, scores, above, tied)
     return RelevantRanks([counts + np.arange(1, len(counts) + 1) for counts in above])
 
 
-def _ordered(
-    scores: list[NDArray[np.float32]], names: list[NDArray[np.generic]]
-) -> tuple[NDArray[np.float32], NDArray[np.generic]]:
-    """Relevant scores and their ids, best first."""
-    if not scores:
-        return np.empty(0, np.float32), np.empty(0, np.int64)
-    values, ids = np.concatenate(scores), np.concatenate(names)
-    by_id = np.argsort(ids, kind="stable")
-    order = by_id[np.argsort(-values[by_id], kind="stable")]
-    return values[order], ids[order]
+def _break_ties(
+    rows: StoredRows,
+    queries: Queries,
+    metric: Metric,
+    truth: _Truth,
+    scores: list[Scores],
+    above: list[NDArray[np.int64]],
+    tied: dict[int, set[float]],
+) -> None:
+    """Where others have the very score of a relevant row, count those with a smaller id as above it.
+
+    A pass of its own, over the tied queries alone: ids are not kept for rows that tie with nothing.
+    """
+    found: dict[tuple[int, float], list[tuple[Any, bool]]] = {}
+    for block, part, products in scored_blocks(rows, queries.vectors, metric):
+        relevant, itself = truth.masks(block, part)
+        names = to_numpy(block.ids)
+        for query in range(part.start, part.stop):
+            row = query - part.start
+            for value in tied.get(query, ()):
+                for column in np.flatnonzero((products[row] == value) & ~itself[row]).tolist():
+                    found.setdefault((query, value), []).append((names[column], bool(relevant[row, column])))
+    for (query, value), members in found.items():
+        mine = np.array([is_relevant for _, is_relevant in sorted(members, key=lambda member: member[0])])
+        above[query][scores[query] == value] += np.cumsum(~mine)[mine]
 
 
 class _Truth:

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+
 from skipfill.store.gallery_rows import Block, StoredRows
 from skipfill.store.spaces import Metric
 from skipfill.store.vector_column import Matrix, normalised

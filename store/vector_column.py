@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+
 from skipfill.store.errors import BadInput
 
 Matrix = NDArray[np.float32]

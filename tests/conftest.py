@@ -91,7 +91,8 @@ class World:
 
     Attributes:
         old_items, items: what the two are trained on.
-        gallery_items: items of all classes in the gallery; heldout: other items; stored: held-out rows of the gallery.
+        gallery_items: items of all classes in the gallery; unlabelled: a quarter of them.
+        heldout: other items of all classes; known: those of the new model's classes, which it surely serves better.
     """
 
     folder: Path
@@ -99,6 +100,7 @@ class World:
     items: Path
     gallery_items: Path
     heldout: Path
+    known: Path
     unlabelled: Path
 
 
@@ -121,6 +123,7 @@ def write_world(folder: Path, seed: int = 0) -> World:
         write("items", (turn < 24) & (labels < 9)),
         write("gallery_items", first),
         write("heldout", ~first),
+        write("known", ~first & (labels < 9)),
         write("unlabelled", first & (turn % 4 == 0), labelled=False),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyarrow.parquet as pq
+
 from skipfill.cli.demo_data.split import write_demo_files
 
 from .conftest import Skipfill

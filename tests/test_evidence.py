@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.stats
+
 from skipfill.compat.bootstrap import interval, resampled_means
 from skipfill.compat.evidence import PerQuery, Policy, judge, measure_slice, worst
 from skipfill.store.checks import Interval

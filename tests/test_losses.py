@@ -6,13 +6,14 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
+
 from skipfill.compat.losses.alignment import cosine_alignment
 from skipfill.compat.losses.neighbours import stored_neighbours
 from skipfill.compat.losses.prototypes import prototype_cross_entropy
 from skipfill.compat.losses.rankings import ranking_divergence
 from skipfill.compat.method import unit
 from skipfill.compat.methods.simplex import simplex_vertices
-from torch import Tensor
 
 
 def random_unit(rows: int, dim: int, seed: int) -> Tensor:

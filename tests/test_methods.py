@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from safetensors.torch import load, save
+
 from skipfill.compat.method import AlignBatch, Batch, Method, OldSpace, Setting, StoredSample, unit
 from skipfill.compat.methods import METHODS
 

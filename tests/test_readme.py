@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import typer
+
 from skipfill.cli.app import app
 from skipfill.compat.methods import METHODS
 

@@ -8,6 +8,7 @@ import ir_measures
 import numpy as np
 import pyarrow as pa
 import pytest
+
 from skipfill.compat.metrics import METRICS
 from skipfill.store.gallery_rows import Columns, StoredRows
 from skipfill.store.relevant_ranks import Queries, relevant_ranks

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from skipfill.store.gallery_rows import Columns, StoredRows
 from skipfill.store.search import search
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from skipfill.store.galleries import add_gallery
 from skipfill.store.gallery_rows import Columns
 from skipfill.store.location import init_store, open_store

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
+
 from skipfill.cli.options import Json, Quiet, Store, opened
 from skipfill.cli.terminal import advise, emit
 

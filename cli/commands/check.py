@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+
 from skipfill.cli.options import (
     GalleryName,
     IdColumn,
@@ -56,7 +57,8 @@ def check(
 
     Example: skipfill check products v2 --items heldout.parquet
     """
-    from skipfill.compat.check import OTHERS, TRAINED, CheckInputs, Stages, check_model
+    from skipfill.compat.check import OTHERS, TRAINED, check_model
+    from skipfill.compat.check_inputs import CheckInputs, Stages
     from skipfill.compat.evidence import Policy
     from skipfill.compat.metrics import METRICS
     from skipfill.store.errors import unknown_name

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+
 from skipfill.cli.options import Json, Quiet
 from skipfill.cli.terminal import VERDICT_STYLE, emit, table
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 import typer
+
 from skipfill.cli.options import Json, ModelName, Store, opened
 from skipfill.cli.terminal import emit, table
 

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
+
 from skipfill.cli.commands.gallery import released
 from skipfill.cli.options import DryRun, GalleryName, Json, ModelName, Quiet, Store, opened
 from skipfill.cli.terminal import advise, emit

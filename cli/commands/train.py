@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
 from skipfill.cli.options import IdColumn, InputColumn, Json, LabelColumn, Quiet, Store, item_columns, opened
 from skipfill.cli.terminal import Bar, advise, emit, progress
 
@@ -49,7 +50,8 @@ def train(
 
     Example: skipfill train v2 --gallery products --items items.parquet
     """
-    from skipfill.compat.new_model import Recipe, Sources, Stages, train_model
+    from skipfill.compat.new_model import train_model
+    from skipfill.compat.recipe import Recipe, Sources, Stages
     from skipfill.store.errors import unknown_name
 
     if precision not in ("auto", "bf16", "f32"):

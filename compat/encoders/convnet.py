@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from torch import Tensor, nn
+from torch.nn.functional import affine_grid, grid_sample
+
 from skipfill.compat.encoder import Encoder
 from skipfill.store.errors import BadInput
 from skipfill.store.items import ItemBlock
-from torch import Tensor, nn
-from torch.nn.functional import affine_grid, grid_sample
 
 LARGEST_SIDE = 64
 

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
+
 from skipfill.compat.encoder import Encoder
 from skipfill.store.errors import BadInput
 from skipfill.store.items import ItemBlock
-from torch import Tensor, nn
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from skipfill.compat.losses.prototypes import prototype_cross_entropy
-from skipfill.compat.method import Batch, CosineClassifier, Method, Setting, Terms, unit
 from torch import nn
 from torch.nn.functional import cross_entropy
+
+from skipfill.compat.losses.prototypes import prototype_cross_entropy
+from skipfill.compat.method import Batch, CosineClassifier, Method, Setting, Terms, unit
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from torch import nn
+from torch.nn.functional import cross_entropy
+
 from skipfill.compat.losses.alignment import cosine_alignment
 from skipfill.compat.losses.neighbours import stored_neighbours
 from skipfill.compat.losses.prototypes import prototype_cross_entropy
 from skipfill.compat.losses.rankings import ranking_divergence
 from skipfill.compat.method import Batch, CosineClassifier, Method, Setting, Terms, unit
-from torch import nn
-from torch.nn.functional import cross_entropy
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from skipfill.compat.method import Batch, CosineClassifier, Method, Setting, Terms
 from torch import nn
 from torch.nn.functional import cross_entropy
+
+from skipfill.compat.method import Batch, CosineClassifier, Method, Setting, Terms
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from skipfill.compat.losses.alignment import cosine_alignment
-from skipfill.compat.losses.prototypes import prototype_cross_entropy
-from skipfill.compat.method import Batch, Method, Setting, Terms, unit
 from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.nn.utils.parametrizations import orthogonal
+
+from skipfill.compat.losses.alignment import cosine_alignment
+from skipfill.compat.losses.prototypes import prototype_cross_entropy
+from skipfill.compat.method import Batch, Method, Setting, Terms, unit
 
 
 @dataclass(frozen=True)

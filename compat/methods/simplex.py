@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from skipfill.compat.method import Batch, Method, Setting, Terms
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+
+from skipfill.compat.method import Batch, Method, Setting, Terms
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Simplex(Method):
     def __init__(self, setting: Setting, settings: Settings) -> None:
         super().__init__(setting, settings)
         self.dim = settings.classes - 1
+        self.most_classes = settings.classes
         self.view_dim = self.dim if setting.old is not None else 0
         self.head = nn.Linear(setting.features, self.dim)
         self.register_buffer("vertices", simplex_vertices(settings.classes), persistent=False)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
+
 from skipfill.compat.metrics.average_precision import average_precision
 from skipfill.compat.metrics.cmc import cmc
 

@@ -1,0 +1,79 @@
+"""What a training is asked for: its settings and its sources."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from skipfill.compat.checkpoint import cpu_has_bf16
+from skipfill.compat.training import Step
+from skipfill.store.items import InputKind, ItemColumns
+
+# Epochs, batch and peak learning rate by input kind.
+DEFAULTS: dict[InputKind, dict[str, Any]] = {
+    "image": {"epochs": 20, "batch": 128, "lr": 3e-3},
+    "vector": {"epochs": 20, "batch": 256, "lr": 1e-3},
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Every setting of a training; resolved, it is kept in the model card.
+
+    Attributes:
+        method: name in the registry.
+        dim: dimension of the embedding; 0 for the method's choice.
+        epochs, batch, lr: see `Schedule`; 0 for the default of the input kind.
+        weight_decay, seed: see `Schedule`.
+        precision: `auto`, `bf16` or `f32`.
+        encoder: settings of the built-in encoder that differ from its defaults.
+    """
+
+    method: str
+    dim: int = 0
+    epochs: int = 0
+    batch: int = 0
+    lr: float = 0.0
+    weight_decay: float = 1e-4
+    seed: int = 0
+    precision: str = "auto"
+    encoder: dict[str, Any] = field(default_factory=dict)
+
+    def resolved(self, kind: InputKind) -> Recipe:
+        """This recipe with every default filled in for a kind of input."""
+        given = {name: value for name, value in asdict(self).items() if value}
+        filled = Recipe(**{**DEFAULTS[kind], **given, "weight_decay": self.weight_decay})
+        if self.precision != "auto":
+            return filled
+        return replace(filled, precision="bf16" if kind == "image" and cpu_has_bf16() else "f32")
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a model is trained from.
+
+    Attributes:
+        items: files of labelled items.
+        gallery: name of the stored gallery to be compatible with; empty for none.
+        teacher: name of an independent model, for methods that imitate one.
+        align: files of items of the gallery, labels not needed and not used.
+        hold_out: files with ids whose stored rows must not be used, because they will be queries of a check.
+    """
+
+    items: Sequence[Path]
+    gallery: str = ""
+    teacher: str = ""
+    align: Sequence[Path] = ()
+    hold_out: Sequence[Path] = ()
+    columns: ItemColumns = ItemColumns()
+
+
+@dataclass(frozen=True)
+class Stages:
+    """Called as the work goes on, for progress bars: `start(what, total)`, then `advance(n)`, `step` in training."""
+
+    start: Callable[[str, int], None] = lambda what, total: None
+    advance: Callable[[int], None] = lambda count: None
+    step: Callable[[Step], None] = lambda step: None
