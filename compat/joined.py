@@ -98,15 +98,27 @@ def join_gallery(
     place = np.full(align_count, -1)
     rows = np.flatnonzero(pool.align_items[: pool.filled] >= 0)
     place[pool.align_items[rows]] = rows
+    sample = pool.sample()
+    present = torch.from_numpy(counts > 0)
     return Joined(
-        space=OldSpace(dim, torch.from_numpy(prototypes.astype(np.float32)), torch.from_numpy(counts > 0)),
+        space=OldSpace(dim, torch.from_numpy(prototypes.astype(np.float32)), present, cosine_spread(sample.vectors)),
         old=torch.from_numpy(old),
         has_old=torch.from_numpy(has_old),
-        pool=pool.sample(),
+        pool=sample,
         align_old=torch.from_numpy(align_old),
         align_found=torch.from_numpy(align_found),
         align_place=torch.from_numpy(place),
     )
+
+
+def cosine_spread(vectors: Tensor) -> float:
+    """Standard deviation of the cosine over all pairs of rows (n, d), L2-normalised, without the pairs: O(n d^2).
+
+    E cos = |m|^2 and E cos^2 = |V^T V / n|_F^2, with m the mean row.
+    """
+    rows = vectors.double()
+    moment, mean = rows.T @ rows / len(rows), rows.mean(dim=0)
+    return float((moment.square().sum() - mean.dot(mean).square()).clamp(min=0).sqrt())
 
 
 class _Reservoir:

@@ -17,11 +17,14 @@ class OldSpace:
         dim: d, of the stored vectors.
         prototypes: (C, d) mean stored vector of each class; zeros where the gallery has none.
         present: (C,) bool, whether the class has stored rows.
+        spread: standard deviation of the cosine between two random stored rows. It differs much from one encoder to
+            another (.2 or .03), and a temperature over cosines means nothing without it.
     """
 
     dim: int
     prototypes: Tensor
     present: Tensor
+    spread: float
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,10 +54,11 @@ def skipfill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capt
     return call
 
 
-def spawn(*arguments: object, cwd: Path) -> subprocess.Popen[str]:
-    """The same in a process of its own, to be killed or raced."""
+def spawn(*arguments: object, cwd: Path, under: Sequence[str] = ()) -> subprocess.Popen[str]:
+    """The same in a process of its own, to be killed, raced or followed by the program `under`."""
+    command = [sys.executable, "-c", "from skipfill.cli.app import main; main()", *(str(one) for one in arguments)]
     return subprocess.Popen(
-        [sys.executable, "-c", "from skipfill.cli.app import main; main()", *(str(one) for one in arguments)],
+        [*under, *command],
         cwd=cwd,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 
 from skipfill.cli.demo_data.split import write_demo_files
 
@@ -13,8 +15,12 @@ from .conftest import Skipfill
 DATA = Path(__file__).parents[1] / "cli" / "demo_data"
 
 
-def test_the_demo_runs_to_its_end(skipfill: Skipfill, tmp_path: Path) -> None:
+def test_the_demo_runs_to_its_end(skipfill: Skipfill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SKIPFILL_STORE", str(tmp_path / "mine"))  # no concern of the demo's
     result = skipfill("demo", "--epochs", 2)
+    assert os.environ["SKIPFILL_STORE"] == str(tmp_path / "mine")
+    assert not (tmp_path / "mine").exists()
+    assert Path.cwd() == tmp_path
     for text in ("old/old", "new/old", "new/new", "oca", "bt2", "simplex", "gallery", "blend", "Done in"):
         assert text in result.out
     document = skipfill("demo", "--epochs", 2, "--json").document  # again: nothing is trained twice

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from skipfill.compat.joined import cosine_spread
 from skipfill.compat.losses.alignment import cosine_alignment
 from skipfill.compat.losses.neighbours import stored_neighbours
 from skipfill.compat.losses.prototypes import prototype_cross_entropy
@@ -71,14 +72,14 @@ def test_stored_neighbours() -> None:
     assert found.item() == pytest.approx(sum(losses) / 4, abs=1e-9)
 
 
-def test_stored_neighbours_hold_opposite_vectors_at_the_lowest_temperature() -> None:
+def test_stored_neighbours_hold_opposite_vectors_at_any_temperature() -> None:
     compat = torch.tensor([[1.0, 0.0]], requires_grad=True)
     rows = torch.tensor([[-1.0, 0.0], [1.0, 0.0]])
     loss = stored_neighbours(
-        compat, torch.tensor([0]), torch.tensor([0]), rows, torch.tensor([0, 1]), torch.tensor([-1, -1]), tau=0.025
+        compat, torch.tensor([0]), torch.tensor([0]), rows, torch.tensor([0, 1]), torch.tensor([-1, -1]), tau=0.001
     )
     loss.backward()
-    assert loss.item() == pytest.approx(80, rel=1e-4)
+    assert loss.item() == pytest.approx(2000, rel=1e-4)
     assert compat.grad is not None
     assert torch.isfinite(compat.grad).all()
 
@@ -103,3 +104,11 @@ def test_simplex_vertices_are_unit_and_equally_far(classes: int) -> None:
     expected = torch.full((classes, classes), -1 / (classes - 1), dtype=torch.float64).fill_diagonal_(1)
     assert vertices.shape == (classes, classes - 1)
     torch.testing.assert_close(vertices @ vertices.T, expected, rtol=0, atol=1e-5)
+
+
+def test_cosine_spread() -> None:
+    vectors = unit(random_unit(40, 6, 0) + torch.tensor([3.0, 0, 0, 0, 0, 0]))  # as narrow as real encoders can be
+    pairs = [float(a @ b) for a in vectors for b in vectors]
+    mean = sum(pairs) / len(pairs)
+    expected = math.sqrt(sum((cosine - mean) ** 2 for cosine in pairs) / len(pairs))
+    assert cosine_spread(vectors) == pytest.approx(expected, abs=1e-9)

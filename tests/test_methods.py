@@ -17,7 +17,7 @@ def built(kind: type[Method], seed: int = 0) -> Method:
     torch.manual_seed(seed)
     prototypes = torch.randn(CLASSES, OLD)
     prototypes[3] = 0
-    old = OldSpace(OLD, prototypes, torch.tensor([True, True, True, False, True]))
+    old = OldSpace(OLD, prototypes, torch.tensor([True, True, True, False, True]), 0.3)
     return kind(Setting(FEATURES, CLASSES, 0, old, TEACHER), kind.settings_type())
 
 
@@ -121,6 +121,6 @@ def test_bt2_keeps_the_geometry_that_its_paper_derives() -> None:
 
 def test_oca_without_its_transform_has_the_same_terms() -> None:
     kind = METHODS["oca"]
-    old = OldSpace(OLD, torch.randn(CLASSES, OLD), torch.ones(CLASSES, dtype=torch.bool))
+    old = OldSpace(OLD, torch.randn(CLASSES, OLD), torch.ones(CLASSES, dtype=torch.bool), 0.3)
     plain = kind(Setting(FEATURES, CLASSES, 0, old), kind.settings_type(transform=False))
     assert set(plain.losses(batch(3))) == {"class", "prototypes", "alignment"}

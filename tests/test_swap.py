@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -57,13 +55,9 @@ SWAP = ["swap", "g", "v2", "--without-check", "test"]
 def traced(folder: Path, arguments: list[str], *options: str) -> tuple[int, list[str]]:
     """Run a command under strace; its exit code and the lines that name the folder."""
     log = folder.parent / f"{folder.name}.trace"
-    code = "from skipfill.cli.app import main; main()"
-    done = subprocess.run(
-        ["strace", "-f", "-y", "-qq", "-o", str(log), *options, sys.executable, "-c", code, *arguments],
-        cwd=folder,
-        capture_output=True,
-        timeout=120,
-    )
+    done = spawn(*arguments, cwd=folder, under=["strace", "-f", "-y", "-qq", "-o", str(log), *options])
+    _, complaint = done.communicate(timeout=120)
+    print(complaint)  # shown when the test fails
     return done.returncode, [line for line in log.read_text().splitlines() if str(folder) in line]
 
 
@@ -133,6 +127,7 @@ def test_of_racing_swaps_one_wins_and_nothing_is_lost(tmp_path: Path) -> None:
     ]
     results = [(racer.communicate(timeout=120)[0], racer.returncode) for racer in racers]
     log = history(objects, "g")
+    assert 0 in {code for _, code in results}
     won = [json.loads(out)["version"]["commit"] for out, code in results if code == 0]
     assert {one.commit for one in log[1:]} == set(won)
     assert [one.number for one in log] == list(range(1, len(log) + 1))

@@ -7,7 +7,8 @@ import json as json_format
 import os
 import shlex
 import time
-from contextlib import redirect_stdout
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +20,7 @@ from skipfill.cli.terminal import VERDICT_STYLE, emit, table
 
 METHODS = ("oca", "bt2", "simplex", "gallery", "blend")
 GALLERY, SIMPLEX_GALLERY = "characters", "characters-simplex"
+STORE = Path(".skipfill")
 Document = dict[str, Any]
 
 
@@ -40,12 +42,34 @@ def demo(
 
     began = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
-    story = _Story(folder, seed, epochs, quiet=quiet or json)
-    story.refuse_another()
-    story.say("An old model, v1, and the gallery that it filled")
-    os.environ["SKIPFILL_STORE"] = str(story.store)
-    write_demo_files(folder, seed)
-    story.do("init", unless=story.store / "store.json")
+    story = _Story(seed, epochs, quiet=quiet or json)
+    with _only_the_store_of(folder):
+        story.refuse_another(folder)
+        write_demo_files(Path(), seed)
+        story.say(f"In {folder}/: an old model, v1, and the gallery that it filled")
+        document = _tell(story)
+    seconds = round(time.monotonic() - began)
+    emit(
+        {**document, "seconds": seconds},
+        as_json=json,
+        show=lambda out: out.print(f"\nDone in {seconds} s. To go on from here: cd {folder} && skipfill status"),
+    )
+
+
+@contextmanager
+def _only_the_store_of(folder: Path) -> Iterator[None]:
+    """Work in the folder, as after a `cd`, and whatever store the environment names is not ours."""
+    named = os.environ.pop("SKIPFILL_STORE", None)
+    try:
+        with chdir(folder):
+            yield
+    finally:
+        if named is not None:
+            os.environ["SKIPFILL_STORE"] = named
+
+
+def _tell(story: _Story) -> Document:
+    story.do("init", unless=STORE / "store.json")
     _old_and_gallery(story, "v1", "independent", GALLERY, "gallery.parquet")
     story.say("A better model is to come: what would a full reindex give?")
     story.train("ceiling", "independent", f"--gallery {GALLERY}")
@@ -56,7 +80,7 @@ def demo(
     story.train("v2-simplex", "simplex", f"--gallery {SIMPLEX_GALLERY}")
     story.train("v2-gallery", "gallery", f"--gallery {GALLERY}")
     story.say("The old encoder still runs here: keep it for what the new one knows nothing of")
-    story.do("blend v2-blend --new v2-gallery --old v1", unless=story.store / "models" / "v2-blend" / "card.json")
+    story.do("blend v2-blend --new v2-gallery --old v1", unless=STORE / "models" / "v2-blend" / "card.json")
     story.say("Are they safe? Each is measured on the stored gallery, on drawings that no model has seen")
     checks = {method: story.check(method) for method in METHODS}
     story.show(checks)
@@ -64,16 +88,13 @@ def demo(
     ending = _swap_and_back(story, passed[0]) if passed else {"swapped": ""}
     if not passed:
         story.say("No model passed its check: nothing is swapped, queries still use v1")
-    seconds = round(time.monotonic() - began)
-    document = {"checks": {method: one["check"] for method, one in checks.items()}, **ending, "seconds": seconds}
-    emit(document, as_json=json, show=lambda out: out.print(f"\nDone in {seconds} s. Everything is in {folder}/"))
+    return {"checks": {method: one["check"] for method, one in checks.items()}, **ending}
 
 
 def _old_and_gallery(story: _Story, model: str, method: str, gallery: str, file: str) -> None:
     story.train(model, method, "", items="old_items")
-    output = story.folder / file
-    story.do(f"encode {model} {story.path('gallery_items')} -o {output}", unless=output)
-    story.do(f"gallery add {gallery} {output} --space {model}", unless=story.store / "galleries" / gallery)
+    story.do(f"encode {model} gallery_items.parquet -o {file}", unless=Path(file))
+    story.do(f"gallery add {gallery} {file} --space {model}", unless=STORE / "galleries" / gallery / "versions")
 
 
 def _swap_and_back(story: _Story, method: str) -> Document:
@@ -89,41 +110,36 @@ def _swap_and_back(story: _Story, method: str) -> Document:
 class _Story:
     """Runs commands in this process, showing each as it would be typed; skips what an earlier run has done."""
 
-    def __init__(self, folder: Path, seed: int, epochs: int, *, quiet: bool) -> None:
-        self.folder = folder
-        self.store = folder / ".skipfill"
+    def __init__(self, seed: int, epochs: int, *, quiet: bool) -> None:
         self._seed = seed
         self._epochs = epochs
         self._quiet = quiet
         self._out = Console(highlight=False, soft_wrap=True, quiet=quiet)
 
-    def refuse_another(self) -> None:
+    def refuse_another(self, folder: Path) -> None:
         """Go on only with a run of the same seed and epochs: its models would be taken for this run's."""
         from skipfill.store.errors import BadInput
 
-        note, asked = self.folder / "demo.json", {"seed": self._seed, "epochs": self._epochs}
-        if not note.exists() and not any(self.folder.iterdir()):
+        note, asked = Path("demo.json"), {"seed": self._seed, "epochs": self._epochs}
+        if not note.exists() and not any(Path().iterdir()):
             note.write_text(json_format.dumps(asked))
         found = json_format.loads(note.read_text()) if note.exists() else "other files"
         if found != asked:
             raise BadInput(
-                self.folder,
+                folder,
                 expected=f"an empty folder, or a demo of {asked}",
                 found=str(found),
                 hint="Choose another with --folder FOLDER.",
             )
-
-    def path(self, name: str) -> Path:
-        return self.folder / f"{name}.parquet"
 
     def say(self, text: str) -> None:
         self._out.print(f"\n[bold]{text}[/bold]")
 
     def train(self, model: str, method: str, options: str, items: str = "items") -> None:
         self.do(
-            f"train {model} --method {method} --items {self.path(items)} {options} "
+            f"train {model} --method {method} --items {items}.parquet {options} "
             f"--seed {self._seed} --epochs {self._epochs}",
-            unless=self.store / "models" / model / "card.json",
+            unless=STORE / "models" / model / "card.json",
         )
 
     def do(self, command: str, unless: Path | None = None) -> None:
@@ -142,8 +158,8 @@ class _Story:
         """One method's check, measured against the ceiling; its JSON document."""
         gallery = SIMPLEX_GALLERY if method == "simplex" else GALLERY
         command = (
-            f"check {gallery} v2-{method} --items {self.path('heldout')} "
-            f"--gallery-items {self.path('gallery_items')} --ceiling ceiling"
+            f"check {gallery} v2-{method} --items heldout.parquet "
+            "--gallery-items gallery_items.parquet --ceiling ceiling"
         )
         self._out.print(f"[dim]$ skipfill {command}[/dim]")
         with redirect_stdout(io.StringIO()) as printed:
@@ -157,8 +173,8 @@ class _Story:
         """A file with three of the held-out drawings."""
         import pyarrow.parquet as pq
 
-        path = self.path("queries")
-        pq.write_table(pq.read_table(self.path("heldout")).slice(0, 3), path)
+        path = Path("queries.parquet")
+        pq.write_table(pq.read_table("heldout.parquet").slice(0, 3), path)
         return path
 
     def show(self, checks: dict[str, Document]) -> None:

@@ -13,19 +13,24 @@ from skipfill.compat.losses.prototypes import prototype_cross_entropy
 from skipfill.compat.losses.rankings import ranking_divergence
 from skipfill.compat.method import Batch, CosineClassifier, Method, Setting, Terms, unit
 
+LEAST_SPREAD = 0.01  # of a gallery whose rows are all alike: no temperature helps there, but no loss is infinite
+
 
 @dataclass(frozen=True)
 class Settings:
     """Attributes:
-    scale: of both cosine logits.
-    tau: temperature over stored rows.
+    scale: of the own classifier's cosine logits.
+    tau: temperature over stored rows, as a multiple of the space's spread.
+    tau_prototypes: the same over class means.
     align: weight of the cosine to the stored vector, on unlabelled items.
     ranking: weight of keeping the stored vector's own ranking, on unlabelled items.
     """
 
     extra_dims: int = 32
     scale: float = 16.0
-    tau: float = 0.05
+    tau: float = 0.25
+    tau_prototypes: float = 0.3
+    prototypes: float = 1.0
     align: float = 5.0
     ranking: float = 1.0
     smoothing: float = 0.1
@@ -46,29 +51,29 @@ class Gallery(Method):
         self.head = nn.Linear(setting.features, self.dim)
         self.classifier = CosineClassifier(self.dim, setting.classes, settings.scale)
         self.old = setting.old
+        self.spread = max(setting.old.spread, LEAST_SPREAD)
         self.settings = settings
 
     def losses(self, batch: Batch) -> Terms:
         assert batch.sample is not None
         settings, rows = self.settings, batch.sample
+        tau, tau_prototypes = settings.tau * self.spread, settings.tau_prototypes * self.spread
         embedding = self.head(batch.features)
         compat = unit(embedding[:, : self.view_dim])
         own = cross_entropy(self.classifier(embedding), batch.labels, label_smoothing=settings.smoothing)
         old = prototype_cross_entropy(
-            compat, unit(self.old.prototypes), self.old.present, batch.labels, scale=settings.scale
+            compat, unit(self.old.prototypes), self.old.present, batch.labels, scale=1 / tau_prototypes
         )
-        near = stored_neighbours(
-            compat, batch.labels, batch.items, rows.vectors, rows.labels, rows.items, tau=settings.tau
-        )
+        near = stored_neighbours(compat, batch.labels, batch.items, rows.vectors, rows.labels, rows.items, tau=tau)
         terms = {
             "class": own,
-            "prototypes": old,
+            "prototypes": settings.prototypes * old,
             "neighbours": near,
         }
         if batch.align is not None:
             view = unit(self.head(batch.align.features)[:, : self.view_dim])
             terms["align"] = settings.align * cosine_alignment(view, batch.align.old)
             terms["ranking"] = settings.ranking * ranking_divergence(
-                view, batch.align.old, rows.vectors, batch.align.rows, tau=settings.tau, target_tau=settings.tau
+                view, batch.align.old, rows.vectors, batch.align.rows, tau=tau, target_tau=tau
             )
         return terms
