@@ -10,9 +10,16 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 SCHEMA_VERSION = 1
+NEVER_CUT = 10_000  # the terminal wraps what is longer than its lines; ids and scores are not to be lost
 VERDICT_STYLE = {"pass": "bold green", "fail": "bold red", "inconclusive": "bold yellow"}
+
+
+def printer(*, stderr: bool = False, quiet: bool = False) -> Console:
+    """Prints as it is told: nothing is cut, coloured by content or, being a user's own words, taken for markup."""
+    return Console(stderr=stderr, quiet=quiet, highlight=False, markup=False, soft_wrap=True, width=NEVER_CUT)
 
 
 def emit(document: dict[str, Any], *, as_json: bool, show: Callable[[Console], None], exit_code: int = 0) -> None:
@@ -20,23 +27,23 @@ def emit(document: dict[str, Any], *, as_json: bool, show: Callable[[Console], N
     if as_json:
         print(json.dumps({"schema_version": SCHEMA_VERSION, **document, "exit_code": exit_code}, indent=1))
     else:
-        show(Console(highlight=False, soft_wrap=True))
+        show(printer())
 
 
 def advise(text: str, *, quiet: bool) -> None:
     """The next command, on stderr."""
     if not quiet:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[dim]{text}[/dim]")
+        printer(stderr=True).print(text, style="dim")
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Sequence[str] = ()) -> Table:
-    """A plain table; the columns in `numbers` are right-aligned."""
+    """A plain table; the columns in `numbers` are right-aligned. Only a `Text` may carry style."""
     made = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        last = column == columns[-1]
-        made.add_column(column, justify="right" if column in numbers else "left", overflow="fold", no_wrap=not last)
+        made.add_column(column, justify="right" if column in numbers else "left", no_wrap=True)
     for row in rows:
-        made.add_row(*(str(value) for value in row))
+        # A user's own words and ids may look like markup.
+        made.add_row(*(value if isinstance(value, Text) else Text(str(value)) for value in row))
     return made
 
 
@@ -89,8 +96,6 @@ class _Rate(TextColumn):
         super().__init__("")
 
     def render(self, task: Any) -> Any:
-        from rich.text import Text
-
         speed = task.speed or 0.0
         for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
             if speed >= limit:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from skipfill.compat.loaded_model import load_model
 from skipfill.compat.network import Network
 from skipfill.store.errors import BadInput
+from skipfill.store.ids import union
 from skipfill.store.models import Card, refuse_taken, save_model, trained_ids
 from skipfill.store.objects import Objects
 
@@ -59,8 +57,4 @@ def blend_models(objects: Objects, name: str, new_name: str, old_name: str) -> C
         files={},
     )
     seen = [trained_ids(objects, model.card) for model in (new, old)]
-    return save_model(objects, card, network.weights(), pc.unique(pa.concat_arrays(seen)) if _alike(seen) else seen[0])
-
-
-def _alike(ids: list[pa.Array]) -> bool:
-    return bool(ids[0].type == ids[1].type)
+    return save_model(objects, card, network.weights(), union(seen))

@@ -14,12 +14,23 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from skipfill.compat.bootstrap import Values
-from skipfill.compat.check_inputs import CheckInputs, Stages, encoded, items_of_rows, old_queries, open_queries
+from skipfill.compat.check_inputs import (
+    CheckInputs,
+    StoredTruth,
+    encoded,
+    items_of_rows,
+    old_queries,
+    open_queries,
+    stored_truth,
+)
 from skipfill.compat.encoding import write_encoded
 from skipfill.compat.evidence import PerQuery, Policy, measure_slice, worst
 from skipfill.compat.loaded_model import LoadedModel, load_model, viewed
 from skipfill.compat.metrics import METRICS
+from skipfill.compat.searching import released_model
+from skipfill.compat.stages import Stages
 from skipfill.store.checks import Report, save_report
+from skipfill.store.errors import BadInput
 from skipfill.store.galleries import Gallery, open_gallery
 from skipfill.store.gallery_rows import Columns, StoredRows
 from skipfill.store.items import Items
@@ -48,12 +59,14 @@ def check_model(
     model = load_model(objects, model_name)
     view = view_onto(model.card, gallery.space.name)
     warnings: list[str] = []
-    items = open_queries(objects, gallery, model, inputs, warnings)
+    queries = open_queries(objects, gallery, model, inputs, warnings)
+    truth = stored_truth(gallery, queries, model.card.trained_labels, stages)
+    items, truth = _answerable(gallery, queries, truth, warnings)
     ranker = _Ranker(items, stages)
-    old, baseline = old_queries(objects, gallery, items, stages)
+    old, baseline = old_queries(objects, gallery, items, truth, stages)
     own = encoded(model, items, stages)
     vectors = {"old/old": old, "new/old": viewed(own, view)}
-    if (released := _released(objects, gallery, model_name)) is not None:
+    if (released := _released(objects, gallery, model)) is not None:
         assert gallery.version.release is not None
         vectors["released/old"] = viewed(encoded(released, items, stages), gallery.version.release.view)
     stored = {pair: ranker.values(pair, one, gallery.rows, gallery.space.metric) for pair, one in vectors.items()}
@@ -70,21 +83,28 @@ def check_model(
     trained = pc.is_in(items.labels, value_set=pa.array(model.card.trained_labels, pa.string()))
     known: NDArray[np.bool_] = trained.to_numpy(zero_copy_only=False)
     groups = {"all": np.ones(len(items), bool), TRAINED: known, OTHERS: ~known}
-    for one, group in groups.items():
-        if not group.any():
-            warnings.append(f"no query belongs to the slice {one!r}: nothing is known about it")
     ceiling = "ceiling" if inputs.ceiling else "new/new"
     slices = [
         measure_slice(one, stored, reencoded, ceiling, group, policy) for one, group in groups.items() if group.any()
     ]
+    unseen = [
+        name
+        for name, held in zip((TRAINED, OTHERS), truth.holds, strict=True)
+        if held and not groups[name].any() and name not in policy.accept_worse
+    ]
+    verdicts = [one.verdict for one in slices]
+    if unseen:
+        verdicts.append("inconclusive")
+    against = " and ".join(pair for pair in stored if pair != "new/old")
     report = Report(
         gallery=name,
         version=gallery.version.number,
         state=gallery.version.state,
         model=model_name,
         fingerprint=model.card.fingerprint,
-        verdict=worst([one.verdict for one in slices]),
-        why=[f"{one.name}: {_reason(one.verdict, one.name, policy)}" for one in slices],
+        verdict=worst(verdicts),
+        why=[f"{one.name}: {_reason(one.verdict, one.name, policy, against)}" for one in slices]
+        + [f"{name}: no query of such a class, though the gallery has rows of them" for name in unseen],
         slices=slices,
         policy=policy.described(),
         gallery_rows=gallery.rows.count,
@@ -121,12 +141,33 @@ class _Ranker:
             return self.values(f"{model.card.name}/{model.card.name}", queries, rows, "cosine")
 
 
-def _released(objects: Objects, gallery: Gallery, model_name: str) -> LoadedModel | None:
+def _answerable(gallery: Gallery, queries: Items, truth: StoredTruth, warnings: list[str]) -> tuple[Items, StoredTruth]:
+    """The queries with a relevant row in the gallery: the others find nothing with any model, and prove nothing."""
+    if truth.labels.different:
+        warnings.append(
+            f"{truth.labels.different} of {truth.labels.compared} queries have another label than the gallery's row of "
+            "the same id"
+        )
+    usable = truth.relevant > 0
+    if not usable.any():
+        assert queries.labels is not None
+        raise BadInput(
+            queries.where,
+            expected=f"labels that gallery {gallery.name} has",
+            found=f"none (first: {queries.labels[0].as_py()!r})",
+            hint="Name the label column with --label COLUMN.",
+        )
+    if not usable.all():
+        warnings.append(f"{(~usable).sum()} queries left out: the gallery has no row of their label to be found")
+    return queries.restricted(usable), truth.restricted(usable)
+
+
+def _released(objects: Objects, gallery: Gallery, model: LoadedModel) -> LoadedModel | None:
     """The model that queries use now, when it is neither the old one nor the one to be checked."""
     release = gallery.version.release
-    if release is None or release.model in (gallery.space.name, model_name):
+    if release is None or release.fingerprint in (gallery.space.fingerprint, model.card.fingerprint):
         return None
-    return load_model(objects, release.model)
+    return released_model(objects, gallery)
 
 
 def _on_rows_at_hand(
@@ -149,12 +190,12 @@ def _on_rows_at_hand(
     return {pair: ranker.values(f"{pair}, sample", vectors[pair], part, gallery.space.metric) for pair in pairs}
 
 
-def _reason(verdict: str, name: str, policy: Policy) -> str:
+def _reason(verdict: str, name: str, policy: Policy, against: str) -> str:
     if name in policy.accept_worse:
         return "accepted as it is, by --accept-worse"
     better = "better" if name == "all" else f"at most {policy.margin:g} worse"
     claim = {"pass": "is", "fail": "is not", "inconclusive": "may or may not be"}[verdict]
-    return f"new/old {claim} {better} in {policy.metric} ({policy.confidence:.0%} confidence)"
+    return f"new/old {claim} {better} than {against} in {policy.metric} ({policy.confidence:.0%} confidence)"
 
 
 def _per_query(items: Items, trained: NDArray[np.bool_], stored: PerQuery, reencoded: PerQuery) -> pa.Table:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from skipfill.compat.labels_of_one_id import LabelsOfOneId
 from skipfill.compat.loaded_model import LoadedModel, load_model
+from skipfill.compat.stages import Stages
 from skipfill.store.errors import BadInput
 from skipfill.store.galleries import Gallery
 from skipfill.store.gallery_rows import StoredRows
+from skipfill.store.ids import positions
 from skipfill.store.items import ItemColumns, Items, open_items
 from skipfill.store.models import trained_ids
 from skipfill.store.objects import Objects
@@ -33,14 +36,6 @@ class CheckInputs:
     gallery_items: Sequence[Path] = ()
     ceiling: str = ""
     columns: ItemColumns = field(default_factory=ItemColumns)
-
-
-@dataclass(frozen=True)
-class Stages:
-    """Called as the work goes on, for progress bars."""
-
-    start: Callable[[str, int], None] = lambda what, total: None
-    advance: Callable[[int], None] = lambda count: None
 
 
 def open_queries(
@@ -68,7 +63,7 @@ def open_queries(
             "--label COLUMN",
         )
     seen = trained_ids(objects, model.card)
-    trained = _positions(items.ids, seen) >= 0
+    trained = positions(items.ids, seen) >= 0
     labelled = items.labels.is_valid().to_numpy(zero_copy_only=False)
     if trained.any():
         warnings.append(f"{trained.sum()} queries left out: model {model.card.name} was trained on them")
@@ -82,31 +77,82 @@ def open_queries(
             found="none",
             hint="Keep some items out of the training: skipfill train ... --items TRAIN.parquet",
         )
-    return items.restricted(usable, items.labels.filter(pa.array(usable)))
+    return items.restricted(usable)
 
 
-def old_queries(objects: Objects, gallery: Gallery, queries: Items, stages: Stages) -> tuple[Matrix, str]:
+@dataclass(frozen=True)
+class StoredTruth:
+    """What the gallery knows of Q queries.
+
+    Attributes:
+        vectors: (Q, d) the stored vectors of their ids, zeros where `found` is False.
+        found: (Q,) bool, whether the gallery has the id.
+        relevant: (Q,) how many rows have the query's label, its own row not counted.
+        holds: whether the gallery has rows of classes that the model was trained on, and of others.
+        labels: how well the labels of found queries agree with those of their rows.
+    """
+
+    vectors: Matrix
+    found: NDArray[np.bool_]
+    relevant: NDArray[np.int64]
+    holds: tuple[bool, bool]
+    labels: LabelsOfOneId
+
+    def restricted(self, chosen: NDArray[np.bool_]) -> StoredTruth:
+        """The same of some of the queries."""
+        return replace(self, vectors=self.vectors[chosen], found=self.found[chosen], relevant=self.relevant[chosen])
+
+
+def stored_truth(gallery: Gallery, queries: Items, trained_labels: Sequence[str], stages: Stages) -> StoredTruth:
+    """One pass over the gallery.
+
+    Raises:
+        BadInput: what shares an id differs in its label more often than not.
+    """
+    assert queries.labels is not None
+    vectors = np.zeros((len(queries), gallery.space.dim), np.float32)
+    found = np.zeros(len(queries), bool)
+    itself = np.zeros(len(queries), np.int64)
+    classes = pc.unique(queries.labels)
+    counts = np.zeros(len(classes), np.int64)
+    trained, rows = 0, 0
+    labels = LabelsOfOneId()
+    stages.start("looking up the queries", gallery.rows.count)
+    for block in gallery.rows.blocks():
+        assert block.labels is not None
+        at = positions(block.ids, queries.ids)
+        here = at >= 0
+        vectors[at[here]], found[at[here]] = block.vectors[here], True
+        stored, own = block.labels.filter(pa.array(here)), queries.labels.take(pa.array(at[here]))
+        labels.compare(stored, own)
+        itself[at[here]] = pc.fill_null(pc.equal(stored, own), False).to_numpy(zero_copy_only=False)
+        codes = positions(block.labels, classes)
+        counts += np.bincount(codes[codes >= 0], minlength=len(classes))
+        trained += pc.sum(pc.is_in(block.labels, value_set=pa.array(trained_labels, pa.string()))).as_py()
+        rows += len(block.ids)
+        stages.advance(len(block.ids))
+    labels.refuse_mostly_different(queries, gallery.name)
+    relevant = counts[positions(queries.labels, classes)] - itself
+    return StoredTruth(vectors, found, relevant, (trained > 0, trained < rows), labels)
+
+
+def old_queries(
+    objects: Objects, gallery: Gallery, queries: Items, truth: StoredTruth, stages: Stages
+) -> tuple[Matrix, str]:
     """The queries' vectors by the old model, and where they come from: the stored rows of their ids, or the encoder.
 
     Raises:
         BadInput: the gallery lacks some of the ids, and the encoder that filled it is not in the store.
     """
-    stored = np.zeros((len(queries), gallery.space.dim), np.float32)
-    found = np.zeros(len(queries), bool)
-    stages.start("looking up stored query vectors", gallery.rows.count)
-    for block in gallery.rows.blocks():
-        at = _positions(block.ids, queries.ids)
-        stored[at[at >= 0]], found[at[at >= 0]] = block.vectors[at >= 0], True
-        stages.advance(len(block.ids))
-    if found.all():
-        return stored, "stored vectors of the queries' ids"
+    if truth.found.all():
+        return truth.vectors, "stored vectors of the queries' ids"
     try:
         old = load_model(objects, gallery.space.name)
     except BadInput as error:
         raise BadInput(
             queries.where,
             expected=f"queries whose ids gallery {gallery.name} stores, since old model {gallery.space.name} is gone",
-            found=f"{int((~found).sum())} of {len(queries)} ids that it does not have",
+            found=f"{int((~truth.found).sum())} of {len(queries)} ids that it does not have",
             hint="Choose held-out items that are rows of the gallery.",
         ) from error
     if old.card.fingerprint != gallery.space.fingerprint:
@@ -134,19 +180,10 @@ def items_of_rows(rows: StoredRows, inputs: CheckInputs) -> Items | None:
     known = np.zeros(len(source), bool)
     labels = np.full(len(source), None, object)
     for block in rows.blocks():
-        at = _positions(block.ids, source.ids)
+        at = positions(block.ids, source.ids)
         known[at[at >= 0]] = True
         if block.labels is not None:
             labels[at[at >= 0]] = np.asarray(block.labels.to_pylist(), object)[at >= 0]
     if known.sum() < 2:
         return None
-    return source.restricted(known, pa.array(labels[known], pa.string()))
-
-
-def _positions(ids: pa.Array, among: pa.Array) -> NDArray[np.int64]:
-    """Where each id is in `among`, or -1. Ids of another type are nowhere."""
-    if ids.type != among.type:
-        return np.full(len(ids), -1, np.int64)
-    found = pc.fill_null(pc.index_in(ids, value_set=among), -1).to_numpy(zero_copy_only=False)
-    positions: NDArray[np.int64] = found.astype(np.int64)
-    return positions
+    return source.restricted(known).relabelled(pa.array(labels[known], pa.string()))

@@ -30,8 +30,8 @@ class Encoder(nn.Module):
     width: int
 
     @classmethod
-    def settings_for(cls, first: ItemBlock, given: dict[str, Any]) -> Any:
-        """Settings that fit the first items, where the user has `given` none.
+    def settings_for(cls, first: ItemBlock) -> Any:
+        """Settings that fit the first items.
 
         Raises:
             BadInput: the first item cannot be decoded.

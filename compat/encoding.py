@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 from skipfill.compat.loaded_model import LoadedModel
 from skipfill.store.errors import BadInput, reason
 from skipfill.store.items import Items
-from skipfill.store.vector_column import Matrix
 
 ROW_GROUP = 16_384
 
@@ -23,7 +22,6 @@ def write_encoded(
     items: Items,
     output: Path,
     progress: Callable[[int], None] = lambda items: None,
-    map_vectors: Callable[[Matrix], Matrix] = lambda vectors: vectors,
 ) -> int:
     """Encode `items` into `output`: columns id, vector (FixedSizeList<f32>) and, if the items have one, label.
 
@@ -31,7 +29,6 @@ def write_encoded(
 
     Args:
         progress: called with the number of items encoded since the last call.
-        map_vectors: applied to each (N, D) block; it must keep N.
 
     Returns:
         The number of rows written.
@@ -47,7 +44,6 @@ def write_encoded(
     writer: pq.ParquetWriter | None = None
     try:
         for ids, vectors in model.encode(items):
-            vectors = map_vectors(vectors)
             columns = {
                 "id": ids,
                 "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1]),

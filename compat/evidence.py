@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -46,7 +47,7 @@ def measure_slice(
     """Everything about one group of queries.
 
     Args:
-        stored: per-query values on the whole stored gallery: `baseline`, `new/old`.
+        stored: per-query values on the whole stored gallery: `old/old`, `new/old`.
         reencoded: the same and `new/new`, perhaps `ceiling`, on the rows that could be re-encoded; may be empty.
         ceiling: which pair of `reencoded` the update gain is relative to.
         chosen: (Q,) bool, the group.
@@ -102,15 +103,22 @@ class _Drawn:
         self._means = values.mean(axis=0)
         self._drawn = resampled_means(values, policy.resamples, policy.seed)
         self._confidence = policy.confidence
+        self._queries = len(values)
 
     def mean(self, key: tuple[str, ...]) -> Interval:
         return interval(self._means[self._at[key]], self._drawn[:, self._at[key]], self._confidence)
 
     def difference(self, key: tuple[str, ...], base: tuple[str, ...]) -> Interval:
         one, two = self._at[key], self._at[base]
-        return interval(
+        found = interval(
             self._means[one] - self._means[two], self._drawn[:, one] - self._drawn[:, two], self._confidence
         )
+        if found.low < found.high:
+            return found
+        # All queries alike: a resample cannot show what none of them does. An event that n draws did not show has a
+        # probability of at most -ln(alpha / 2) / n (the rule of three, two-sided).
+        unseen = -math.log((1 - self._confidence) / 2) / self._queries
+        return Interval(found.mean, found.low - unseen, found.high + unseen)
 
     def gain(self, metric: str, ceiling: str) -> Interval | None:
         """(M(new,old) - M(old,old)) / (M(ceiling) - M(old,old)); None unless the ceiling is surely above."""

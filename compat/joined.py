@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
+from skipfill.compat.labels_of_one_id import LabelsOfOneId
 from skipfill.compat.method import OldSpace, StoredSample
 from skipfill.store.errors import BadInput
 from skipfill.store.galleries import Gallery
 from skipfill.store.gallery_rows import Block
-from skipfill.store.ids import to_numpy
+from skipfill.store.ids import positions
 from skipfill.store.items import Items
 from skipfill.store.vector_column import Matrix, normalised
 
@@ -58,11 +58,12 @@ def join_gallery(
 
     Args:
         classes: label of each class slot; rows with another label, or none, only ever repel.
-        held_out: ids whose stored rows must not be used at all.
+        held_out: ids whose stored rows must not be used; no item has one of them.
         progress: called with the number of rows read since the last call.
 
     Raises:
-        BadInput: items and gallery share no id, or have ids of different types.
+        BadInput: items and gallery share no id, or have ids of different types, or what shares an id differs in
+            its label more often than not; no row is left.
     """
     _refuse_other_ids(gallery, items)
     if align is not None:
@@ -74,24 +75,35 @@ def join_gallery(
     sums, counts = np.zeros((len(classes), dim)), np.zeros(len(classes), np.int64)
     pool = _Reservoir(dim, min(POOL_ROWS, gallery.rows.count), seed)
     item_codes = _codes(items.labels, classes, len(items))
+    labels = LabelsOfOneId()
     for block in gallery.rows.blocks():
         progress(len(block.ids))
         vectors = normalised(block.vectors)
-        at = _index(block.ids, items.ids)
+        at = positions(block.ids, items.ids)
         here = at >= 0
+        if block.labels is not None and items.labels is not None:
+            labels.compare(block.labels.filter(pa.array(here)), items.labels.take(pa.array(at[here])))
         old[at[here]], has_old[at[here]] = vectors[here], True
-        align_at = np.full(len(block.ids), -1) if align is None else _index(block.ids, align.ids)
+        align_at = np.full(len(block.ids), -1) if align is None else positions(block.ids, align.ids)
         align_here = align_at >= 0
         align_old[align_at[align_here]], align_found[align_at[align_here]] = vectors[align_here], True
         codes = _row_classes(block, classes, at, item_codes)
         if held_out is not None:
-            usable = _index(block.ids, held_out) < 0
+            usable = positions(block.ids, held_out) < 0
             vectors, codes, at, align_at = vectors[usable], codes[usable], at[usable], align_at[usable]
         labelled = codes >= 0
         np.add.at(sums, codes[labelled], vectors[labelled])
         counts += np.bincount(codes[labelled], minlength=len(classes))
         pool.add(vectors, codes, at, align_at)
     _refuse_no_overlap(gallery, items, has_old)
+    labels.refuse_mostly_different(items, gallery.name)
+    if pool.filled == 0:
+        raise BadInput(
+            f"gallery {gallery.name}",
+            expected="stored rows that are not held out",
+            found="none",
+            hint="Keep fewer with --hold-out.",
+        )
     if align is not None:
         _refuse_no_overlap(gallery, align, align_found)
     prototypes = sums / np.maximum(counts, 1)[:, None]
@@ -154,20 +166,15 @@ class _Reservoir:
         )
 
 
-def _index(ids: pa.Array, known: pa.Array) -> np.ndarray:
-    found: np.ndarray = pc.fill_null(pc.index_in(ids, value_set=known), -1).to_numpy(zero_copy_only=False)
-    return found.astype(np.int64)
-
-
 def _codes(labels: pa.Array | None, classes: list[str], count: int) -> np.ndarray:
     if labels is None:
         return np.full(count, -1, np.int64)
-    return _index(labels, pa.array(classes, pa.string()))
+    return positions(labels, pa.array(classes, pa.string()))
 
 
 def _row_classes(block: Block, classes: list[str], at: np.ndarray, item_codes: np.ndarray) -> np.ndarray:
     codes = _codes(block.labels, classes, len(block.ids))
-    unlabelled = (codes < 0) if block.labels is None else to_numpy(block.labels.is_null()).astype(bool)
+    unlabelled = (codes < 0) if block.labels is None else block.labels.is_null().to_numpy(zero_copy_only=False)
     by_item = np.where(at >= 0, item_codes[at], -1)
     return np.where(unlabelled, by_item, codes)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import torch
 from safetensors.torch import load
 
 from skipfill.compat.network import Network
 from skipfill.compat.prepared import as_float
-from skipfill.store.errors import BadInput
+from skipfill.store.errors import BadInput, SkipfillError
 from skipfill.store.items import ItemBlock, Items
 from skipfill.store.models import WEIGHTS, Card, load_card, read_file
 from skipfill.store.objects import Objects
@@ -19,6 +20,7 @@ from skipfill.store.vector_column import Matrix, normalised
 from skipfill.store.versions import View
 
 ITEMS_AT_ONCE = 256
+BROKEN = "Train the model again, with a lower learning rate (--lr)."
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class LoadedModel:
 
         Raises:
             BadInput: the items are not of the kind that the model encodes.
+            SkipfillError: an embedding is not finite.
         """
         if items.kind != self.network.encoder.takes:
             raise BadInput(
@@ -56,7 +59,9 @@ class LoadedModel:
                 hint="Name another column with --input COLUMN.",
             )
         for block in items.blocks():
-            yield block.ids, self.embed(block)
+            vectors = self.embed(block)
+            _refuse_broken(self.card.name, vectors, block.ids)
+            yield block.ids, vectors
 
 
 def load_model(objects: Objects, name: str) -> LoadedModel:
@@ -73,5 +78,20 @@ def load_model(objects: Objects, name: str) -> LoadedModel:
 
 
 def viewed(vectors: Matrix, view: View) -> Matrix:
-    """(N, D) embeddings in a model's own space -> (N, view.dim) L2-normalised vectors in an earlier space."""
-    return normalised(vectors[:, : view.dim])
+    """(N, D) embeddings in a model's own space -> (N, view.dim) L2-normalised vectors in an earlier space.
+
+    Raises:
+        SkipfillError: an embedding has no direction there.
+    """
+    prefix = vectors[:, : view.dim]
+    if not prefix.any(axis=1).all():
+        raise SkipfillError("expected embeddings with a direction in the old space, found a zero vector", BROKEN)
+    return normalised(prefix)
+
+
+def _refuse_broken(name: str, vectors: Matrix, ids: pa.Array) -> None:
+    """NaN ranks anywhere: a broken model must not be measured, let alone serve."""
+    bad = ~np.isfinite(vectors).all(axis=1)
+    if bad.any():
+        first = ids[int(np.flatnonzero(bad)[0])].as_py()
+        raise SkipfillError(f"model {name}: expected finite embeddings, found others for item {first!r}", BROKEN)

@@ -22,12 +22,14 @@ from skipfill.compat.method import Method, Setting
 from skipfill.compat.network import Network
 from skipfill.compat.opened_sources import OpenedSources, open_sources
 from skipfill.compat.prepared import Prepared, prepare_items
-from skipfill.compat.recipe import Recipe, Sources, Stages
+from skipfill.compat.recipe import Recipe, Sources
+from skipfill.compat.stages import Stages
 from skipfill.compat.training import Schedule, TrainingData, fit
 from skipfill.store.errors import BadInput
 from skipfill.store.galleries import Gallery
+from skipfill.store.ids import union
 from skipfill.store.items import Items
-from skipfill.store.models import Card, refuse_taken, save_model
+from skipfill.store.models import Card, refuse_taken, save_model, trained_ids
 from skipfill.store.objects import Objects
 from skipfill.store.versions import View
 
@@ -51,7 +53,7 @@ def train_model(
     # Looked at first: an unfinished run with other settings is refused before any work.
     remaining = recipe.epochs - checkpoints.epochs_done()
     torch.manual_seed(recipe.seed)
-    encoder = _encoder(opened.items, recipe)
+    encoder = _encoder(opened.items)
     joined = _joined(opened, recipe, stages)
     method = _method(opened, recipe, encoder, joined)
     with tempfile.TemporaryDirectory() as scratch:
@@ -70,13 +72,23 @@ def train_model(
         trained_labels=sorted(set(opened.labels.to_pylist())),
         trained_items=len(opened.items),
         gallery={} if gallery is None else {"name": gallery.name, "version": gallery.version.number},
-        recipe=asdict(recipe),
+        recipe={**asdict(recipe), "settings": asdict(opened.settings)},
         losses=losses,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    complete = save_model(objects, card, network.weights(), opened.items.ids)
+    complete = save_model(objects, card, network.weights(), _seen(objects, opened))
     checkpoints.clear()
     return complete
+
+
+def _seen(objects: Objects, opened: OpenedSources) -> pa.Array:
+    """Ids that can be no queries of a check: trained on with or without their labels, by the model or its teacher."""
+    parts = [opened.items.ids]
+    if opened.align is not None:
+        parts.append(opened.align.ids)
+    if opened.teacher is not None:
+        parts.append(trained_ids(objects, opened.teacher.card))
+    return union(parts)
 
 
 def _schedule(recipe: Recipe) -> Schedule:
@@ -85,16 +97,16 @@ def _schedule(recipe: Recipe) -> Schedule:
         batch=recipe.batch,
         lr=recipe.lr,
         weight_decay=recipe.weight_decay,
-        sample=4096,
-        align=128,
+        sample=recipe.sample,
+        align=recipe.align,
         seed=recipe.seed,
         precision=recipe.precision,
     )
 
 
-def _encoder(items: Items, recipe: Recipe) -> Encoder:
+def _encoder(items: Items) -> Encoder:
     kind = next(one for one in ENCODERS.values() if one.takes == items.kind)
-    return kind(kind.settings_for(next(items.blocks()), recipe.encoder))
+    return kind(kind.settings_for(next(items.blocks())))
 
 
 def _joined(opened: OpenedSources, recipe: Recipe, stages: Stages) -> Joined | None:
@@ -120,7 +132,7 @@ def _method(opened: OpenedSources, recipe: Recipe, encoder: Encoder, joined: Joi
         old=None if joined is None else joined.space,
         teacher=0 if opened.teacher is None else opened.teacher.card.dim,
     )
-    method = opened.method(setting, opened.method.settings_type())
+    method = opened.method(setting, opened.settings)
     gallery = opened.gallery
     if gallery is not None and method.view_dim not in (0, gallery.space.dim):
         raise BadInput(
@@ -150,7 +162,7 @@ def _training_data(
     if joined is None:
         return TrainingData(prepared, labels, teacher=teacher)
     align = None
-    if opened.align is not None and opened.method.uses_align:
+    if opened.align is not None:
         align = _aligned(opened.align, joined, encoder, scratch, stages)
     return TrainingData(prepared, labels, joined.old, joined.has_old, joined.pool, teacher, align)
 

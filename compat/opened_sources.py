@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import pyarrow as pa
 
@@ -14,8 +15,10 @@ from skipfill.compat.methods import METHODS
 from skipfill.compat.recipe import Recipe, Sources
 from skipfill.store.errors import BadInput, unknown_name
 from skipfill.store.galleries import Gallery, open_gallery
+from skipfill.store.ids import positions
 from skipfill.store.items import Items, open_items
 from skipfill.store.objects import Objects
+from skipfill.store.parquet_files import fingerprint
 
 
 @dataclass(frozen=True)
@@ -23,9 +26,12 @@ class OpenedSources:
     """Attributes:
     labels: (N,) one for each item, none NULL.
     classes: label of each class slot: those of the old space in their order, then the new ones, sorted.
+
+    settings: hyperparameters of the method.
     """
 
     method: type[Method]
+    settings: Any
     gallery: Gallery | None
     items: Items
     labels: pa.Array
@@ -36,11 +42,17 @@ class OpenedSources:
 
     def digest(self, recipe: Recipe) -> str:
         """Of everything that decides the weights: a checkpoint belongs to one digest."""
-        content = hashlib.sha256(json.dumps(asdict(recipe), sort_keys=True).encode())
-        content.update((self.gallery.version.files if self.gallery else "").encode())
-        content.update((self.teacher.card.fingerprint if self.teacher else "").encode())
+        version = None if self.gallery is None else self.gallery.version
+        facts = [
+            asdict(recipe),
+            asdict(self.settings),
+            version and [version.files, version.space, version.columns],
+            self.teacher and self.teacher.card.fingerprint,
+            [[one.input_column, _prints(one)] for one in (self.items, self.align) if one is not None],
+        ]
+        content = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
         for column in (self.items.ids, self.labels, None if self.align is None else self.align.ids, self.held_out):
-            content.update(b"-" if column is None else str(column.to_pylist()).encode())
+            content.update(b"-" if column is None else json.dumps(column.to_pylist()).encode())
         return content.hexdigest()
 
 
@@ -55,19 +67,42 @@ def open_sources(objects: Objects, method: str, sources: Sources) -> OpenedSourc
         raise unknown_name("method", method, METHODS, "See: skipfill methods")
     kind = METHODS[method]
     gallery = _gallery(objects, method, kind, sources)
-    items = open_items(sources.items, sources.columns)
+    if sources.align and not (kind.uses_align and gallery is not None):
+        raise BadInput(
+            "--align",
+            expected="a gallery and a method that takes its unlabelled items: "
+            + ", ".join(name for name, one in METHODS.items() if one.uses_align),
+            found=f"method {method}" + ("" if gallery is not None else " without --gallery"),
+        )
+    held_out = open_items(sources.hold_out, sources.columns).ids if sources.hold_out else None
+    items = _without(open_items(sources.items, sources.columns), held_out)
     labels = _labels(items)
     before = list(gallery.space.classes) if gallery is not None else []
     return OpenedSources(
         method=kind,
+        settings=kind.settings_type(),
         gallery=gallery,
         items=items,
         labels=labels,
         classes=before + sorted(set(labels.to_pylist()) - set(before)),
-        align=open_items(sources.align, sources.columns) if sources.align else None,
-        held_out=open_items(sources.hold_out, sources.columns).ids if sources.hold_out else None,
+        align=_without(open_items(sources.align, sources.columns), held_out) if sources.align else None,
+        held_out=held_out,
         teacher=_teacher(objects, method, kind, sources),
     )
+
+
+def _prints(items: Items) -> list[str]:
+    return [fingerprint(file, file.parent).footer for file in items.files]
+
+
+def _without(items: Items, held_out: pa.Array | None) -> Items:
+    """The items that are not held out."""
+    if held_out is None:
+        return items
+    kept = positions(items.ids, held_out) < 0
+    if not kept.any():
+        raise BadInput(items.where, expected="items that are not held out", found="none", hint="Look at --hold-out.")
+    return items if kept.all() else items.restricted(kept)
 
 
 def _gallery(objects: Objects, name: str, kind: type[Method], sources: Sources) -> Gallery | None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from skipfill.compat.checkpoint import cpu_has_bf16
-from skipfill.compat.training import Step
 from skipfill.store.items import InputKind, ItemColumns
 
 # Epochs, batch and peak learning rate by input kind.
@@ -28,7 +27,7 @@ class Recipe:
         epochs, batch, lr: see `Schedule`; 0 for the default of the input kind.
         weight_decay, seed: see `Schedule`.
         precision: `auto`, `bf16` or `f32`.
-        encoder: settings of the built-in encoder that differ from its defaults.
+        sample, align: see `Schedule`.
     """
 
     method: str
@@ -39,7 +38,8 @@ class Recipe:
     weight_decay: float = 1e-4
     seed: int = 0
     precision: str = "auto"
-    encoder: dict[str, Any] = field(default_factory=dict)
+    sample: int = 4096
+    align: int = 128
 
     def resolved(self, kind: InputKind) -> Recipe:
         """This recipe with every default filled in for a kind of input."""
@@ -59,7 +59,8 @@ class Sources:
         gallery: name of the stored gallery to be compatible with; empty for none.
         teacher: name of an independent model, for methods that imitate one.
         align: files of items of the gallery, labels not needed and not used.
-        hold_out: files with ids whose stored rows must not be used, because they will be queries of a check.
+        hold_out: files with ids that must not be used, neither as items nor as stored rows, because they will be
+            queries of a check.
     """
 
     items: Sequence[Path]
@@ -68,12 +69,3 @@ class Sources:
     align: Sequence[Path] = ()
     hold_out: Sequence[Path] = ()
     columns: ItemColumns = ItemColumns()
-
-
-@dataclass(frozen=True)
-class Stages:
-    """Called as the work goes on, for progress bars: `start(what, total)`, then `advance(n)`, `step` in training."""
-
-    start: Callable[[str, int], None] = lambda what, total: None
-    advance: Callable[[int], None] = lambda count: None
-    step: Callable[[Step], None] = lambda step: None

@@ -87,7 +87,7 @@ def fit(
     one and ends with the weights that an uninterrupted run has.
 
     Raises:
-        SkipfillError: a loss is not finite.
+        SkipfillError: a loss or a weight is not finite.
     """
     model = nn.ModuleDict({"encoder": encoder, "method": method})
     optimizer = torch.optim.AdamW(model.parameters(), lr=schedule.lr, weight_decay=schedule.weight_decay, fused=True)
@@ -118,9 +118,20 @@ def fit(
                 totals[name] = totals.get(name, 0.0) + value.item()
             losses = {name: total / (step + 1) for name, total in totals.items()}
             progress(Step(epoch + 1, len(rows), losses))
+        _refuse_broken(model, epoch + 1)
         checkpoints.save(epoch + 1, losses, model, optimizer, decay)
     model.eval()
     return losses
+
+
+def _refuse_broken(model: nn.Module, epoch: int) -> None:
+    """The last step of an epoch shows in no loss."""
+    for name, value in model.state_dict().items():
+        if not bool(torch.isfinite(value).all()):
+            raise SkipfillError(
+                f"training: expected finite weights, found others in {name} after epoch {epoch}",
+                "Try a lower learning rate with --lr.",
+            )
 
 
 def _rate(step: int, total: int) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -87,7 +87,7 @@ class Report:
 def save_report(objects: Objects, report: Report, per_query: pa.Table) -> Report:
     """Write the per-query table and then the report; its id is the digest of its content."""
     digest = hashlib.sha256(json.dumps(asdict(report)).encode()).hexdigest()[:12]
-    complete = Report(**{**{name: getattr(report, name) for name in report.__dataclass_fields__}, "id": digest})
+    complete = replace(report, id=digest)
     buffer = io.BytesIO()
     pq.write_table(per_query, buffer, compression="zstd")
     objects.put_new(f"{_folder(report.gallery)}/{digest}/queries.parquet", buffer.getvalue())

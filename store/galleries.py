@@ -6,7 +6,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from skipfill.store import ids
@@ -14,7 +14,7 @@ from skipfill.store.errors import BadInput, Stale
 from skipfill.store.gallery_rows import Columns, StoredRows
 from skipfill.store.names import valid_name
 from skipfill.store.objects import Objects
-from skipfill.store.parquet_files import FilePrint, expand, fingerprint
+from skipfill.store.parquet_files import FilePrint, encoded_by, expand, fingerprint
 from skipfill.store.spaces import Space, load_space, register_space
 from skipfill.store.versions import Release, Version, commit, gallery_names, latest
 
@@ -63,12 +63,11 @@ def add_gallery(
         )
     files = expand(paths)
     rows = StoredRows.open(files, columns, space.dim or None)
-    with tempfile.TemporaryDirectory() as scratch:
-        ids.refuse_bad_ids_in_files(files, columns.id, Path(scratch))
-    for block in rows.blocks():
-        progress(len(block.ids))
-    known = Space(**{**asdict(space), "dim": rows.dim})
-    prints = [fingerprint(file, objects.root.parent) for file in files]
+    for file in files:
+        _refuse_another_encoder(file, space)
+    contents = _read_whole(rows, progress)
+    known = replace(space, dim=rows.dim)
+    prints = [replace(fingerprint(file, objects.root.parent), content=contents[file]) for file in files]
     listing = json.dumps([asdict(one) for one in prints]).encode()
     digest = hashlib.sha256(listing).hexdigest()
     version = Version(1, "registered", digest, rows.count, known.name, columns.as_dict(), release)
@@ -91,7 +90,7 @@ def open_gallery(objects: Objects, name: str) -> Gallery:
     paths = [objects.root.parent / one.path for one in prints]
     for path, known in zip(paths, prints, strict=True):
         found = fingerprint(path, objects.root.parent) if path.exists() else None
-        if found != known:
+        if found != replace(known, content=""):
             raise Stale(
                 f"{path}: expected the file that gallery {name} was registered with ({known.rows} rows, "
                 f"{known.bytes} bytes), found "
@@ -102,13 +101,48 @@ def open_gallery(objects: Objects, name: str) -> Gallery:
 
 
 def verify_gallery(objects: Objects, name: str, progress: Progress = lambda rows: None) -> Gallery:
-    """Read the whole gallery again: fingerprints, ids, dimensions, finite and non-zero vectors, row count."""
+    """Read the whole gallery again: ids, dimensions, finite and non-zero vectors, and every value as registered.
+
+    Raises:
+        Stale: a file's content is not what was registered, though its size and footer may be.
+    """
     gallery = open_gallery(objects, name)
-    with tempfile.TemporaryDirectory() as scratch:
-        ids.refuse_bad_ids_in_files(gallery.rows.files, gallery.rows.columns.id, Path(scratch))
-    for block in gallery.rows.blocks():
-        progress(len(block.ids))
+    contents = _read_whole(gallery.rows, progress)
+    for path, known in zip(gallery.rows.files, gallery.files, strict=True):
+        if contents[path] != known.content:
+            raise Stale(
+                f"{path}: expected the ids, vectors and labels that gallery {name} was registered with, found others",
+                "Put the registered file back, or register the new one under another name.",
+            )
     return gallery
+
+
+def _read_whole(rows: StoredRows, progress: Progress) -> dict[Path, str]:
+    """Read every row, refuse what is wrong, and digest what is there, file by file."""
+    with tempfile.TemporaryDirectory() as scratch:
+        ids.refuse_bad_ids_in_files(rows.files, rows.columns.id, rows.id_kind, Path(scratch))
+    digests = {}
+    for path in rows.files:
+        digest = hashlib.sha256()
+        for block in rows.file_blocks(path):
+            digest.update(block.vectors.astype("<f4", copy=False).tobytes())
+            for column in (block.ids, block.labels):
+                digest.update(b"" if column is None else json.dumps(column.to_pylist()).encode())
+            progress(len(block.ids))
+        digests[path] = digest.hexdigest()
+    return digests
+
+
+def _refuse_another_encoder(file: Path, space: Space) -> None:
+    """A file that `skipfill encode` wrote says by which model: vectors of another one are not of this space."""
+    by = encoded_by(file)
+    if space.fingerprint and by.get("fingerprint", space.fingerprint) != space.fingerprint:
+        raise BadInput(
+            file,
+            expected=f"vectors by model {space.name} ({space.fingerprint[:12]})",
+            found=f"vectors by {by.get('model')} ({by['fingerprint'][:12]})",
+            hint="Name the model that made them with --space.",
+        )
 
 
 def read_files(objects: Objects, name: str, version: Version) -> list[FilePrint]:

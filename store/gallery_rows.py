@@ -97,34 +97,37 @@ class StoredRows:
             BadInput: a row's vector is not what it should be; the error names file and row.
         """
         for path in self.files:
-            yield from self._file_blocks(path)
+            yield from self.file_blocks(path)
 
     def restricted(self, keep: pa.Array, count: int) -> StoredRows:
         """The same files, only the `count` rows whose ids are in `keep`."""
         return StoredRows(self.files, self.columns, self.dim, count, self.id_kind, keep)
 
-    def _file_blocks(self, path: Path) -> Iterator[Block]:
+    def file_blocks(self, path: Path) -> Iterator[Block]:
+        """The rows of one of the files."""
         row = 0
         wanted = [name for name in (self.columns.id, self.columns.vector, self.columns.label) if name]
         try:
             batches = open_parquet(path).iter_batches(BLOCK_ROWS, columns=wanted, use_threads=True)
             for batch in batches:
-                block = self._block(batch, f"{path}, column {self.columns.vector}, row {row}")
+                block = self._block(batch, path, row)
                 row += batch.num_rows
                 if len(block.ids):
                     yield block
         except (OSError, pa.ArrowException) as error:
             raise unreadable(path, error) from error
 
-    def _block(self, batch: pa.RecordBatch, where: str) -> Block:
+    def _block(self, batch: pa.RecordBatch, path: Path, row: int) -> Block:
+        def plain(column: str, kind: pa.DataType) -> pa.Array:
+            return ids.plain(batch.column(column), kind, f"{path}, column {column}, row {row} and after")
+
         if self.keep is not None:
-            chosen = ids.plain(batch.column(self.columns.id), self.id_kind)
-            batch = batch.filter(pc.is_in(chosen, value_set=self.keep))
-        labels = ids.plain(batch.column(self.columns.label), pa.string()) if self.columns.label else None
+            batch = batch.filter(pc.is_in(plain(self.columns.id, self.id_kind), value_set=self.keep))
+        where = f"{path}, column {self.columns.vector}, row {row}"
         return Block(
-            ids=ids.plain(batch.column(self.columns.id), self.id_kind),
+            ids=plain(self.columns.id, self.id_kind),
             vectors=matrix(batch.column(self.columns.vector), where, dim=self.dim),
-            labels=labels,
+            labels=plain(self.columns.label, pa.string()) if self.columns.label else None,
         )
 
     def _first_dim(self) -> int:

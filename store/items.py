@@ -32,11 +32,16 @@ class ItemColumns:
 
 @dataclass(frozen=True)
 class ItemBlock:
-    """Consecutive items. `inputs` is a list of encoded images (PNG, JPEG, ...) or an (N, F) float32 matrix."""
+    """Some items of one file, in order.
+
+    Attributes:
+        inputs: a list of encoded images (PNG, JPEG, ...) or an (N, F) float32 matrix.
+        rows: (N,) where in the file they are.
+    """
 
     ids: pa.Array
     inputs: list[bytes] | Matrix
-    row: int
+    rows: NDArray[np.int64]
     path: Path
 
 
@@ -67,9 +72,19 @@ class Items:
         """The files' names, for messages."""
         return str(self.files[0]) + (f" and {len(self.files) - 1} more" if len(self.files) > 1 else "")
 
-    def restricted(self, chosen: NDArray[np.bool_], labels: pa.Array | None) -> Items:
-        """Only the `chosen` ones of all items, with `labels` (for those) in place of their own."""
-        return replace(self, ids=self.ids.filter(pa.array(chosen)), labels=labels, keep=chosen)
+    def restricted(self, chosen: NDArray[np.bool_]) -> Items:
+        """Only the `chosen` ones of these items, (N,) bool."""
+        keep = chosen
+        if self.keep is not None:
+            keep = self.keep.copy()
+            keep[self.keep] = chosen
+        mask = pa.array(chosen)
+        labels = None if self.labels is None else self.labels.filter(mask)
+        return replace(self, ids=self.ids.filter(mask), labels=labels, keep=keep)
+
+    def relabelled(self, labels: pa.Array) -> Items:
+        """The same items with other labels, (N,) string."""
+        return replace(self, labels=labels)
 
     def blocks(self) -> Iterator[ItemBlock]:
         """The items in order, at most 2,048 at a time.
@@ -83,16 +98,24 @@ class Items:
             try:
                 for batch in open_parquet(path).iter_batches(BLOCK_ROWS, columns=[self.id_column, self.input_column]):
                     size = batch.num_rows
-                    if self.keep is not None:
-                        batch = batch.filter(pa.array(self.keep[before + row : before + row + size]))
-                    column = batch.column(self.input_column)
-                    where = f"{path}, column {self.input_column}, row {row}"
-                    inputs = _images(column, where, path.parent) if self.kind == "image" else _features(column, where)
-                    yield ItemBlock(ids.plain(batch.column(self.id_column), self.ids.type), inputs, row, path)
+                    rows = np.arange(row, row + size)
                     row += size
+                    if self.keep is not None:
+                        kept = self.keep[before + rows]
+                        batch, rows = batch.filter(pa.array(kept)), rows[kept]
+                    if len(rows):
+                        yield self._block(batch, path, rows)
             except (OSError, pa.ArrowException) as error:
                 raise unreadable(path, error) from error
             before += row
+
+    def _block(self, batch: pa.RecordBatch, path: Path, rows: NDArray[np.int64]) -> ItemBlock:
+        column = batch.column(self.input_column)
+        where = f"{path}, column {self.input_column}, row {rows[0]}"
+        if len(rows) <= rows[-1] - rows[0]:
+            where += " and after, of the items in use"
+        inputs = _images(column, where, path.parent) if self.kind == "image" else _features(column, where)
+        return ItemBlock(ids.plain(batch.column(self.id_column), self.ids.type, where), inputs, rows, path)
 
 
 def open_items(paths: Sequence[Path], columns: ItemColumns = ItemColumns()) -> Items:
@@ -116,9 +139,9 @@ def open_items(paths: Sequence[Path], columns: ItemColumns = ItemColumns()) -> I
             table = file.read(columns=wanted)
         except (OSError, pa.ArrowException) as error:
             raise unreadable(path, error) from error
-        all_ids.append(ids.plain(table.column(columns.id), id_kind))
+        all_ids.append(ids.plain(table.column(columns.id), id_kind, f"{path}, column {columns.id}"))
         if has_labels:
-            all_labels.append(ids.plain(table.column(columns.label), pa.string()))
+            all_labels.append(ids.plain(table.column(columns.label), pa.string(), f"{path}, column {columns.label}"))
     if len({array.type for array in all_ids}) > 1:
         raise BadInput(files[0], expected="ids of one type in all files", found="integers and strings")
     joined = pa.concat_arrays(all_ids)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -38,7 +38,7 @@ class Card:
         gallery: name and version it was trained against, when it was.
         recipe: every resolved setting of the training.
         losses: mean of each loss term in the last epoch.
-        files: SHA-256 of each file of the bundle.
+        files: SHA-256 of each file of the bundle; the digest is part of the file's name.
     """
 
     name: str
@@ -94,9 +94,10 @@ def save_model(objects: Objects, card: Card, weights: bytes, trained_ids: pa.Arr
     pq.write_table(pa.table({"id": trained_ids}), buffer, compression="zstd")
     contents = {WEIGHTS: weights, TRAINED_IDS: buffer.getvalue()}
     files = {file: hashlib.sha256(data).hexdigest() for file, data in contents.items()}
-    complete = Card(**{**_fields(card), "files": files})
+    complete = replace(card, files=files)
     for file, data in contents.items():
-        objects.replace(_key(card.name, file), data)
+        # Named by content: of two trainings for one name, the second must not touch the files of the first.
+        objects.put_new(file_key(complete, file), data)
     text = json.dumps(asdict(complete), indent=1)
     if not objects.put_new(_key(card.name, CARD), text.encode()):
         refuse_taken(objects, card.name)
@@ -133,7 +134,7 @@ def read_file(objects: Objects, card: Card, file: str) -> bytes:
     Raises:
         BadInput: the file is missing or its content is not what the card says.
     """
-    key = _key(card.name, file)
+    key = file_key(card, file)
     try:
         data = objects.get(key)
     except FileNotFoundError:
@@ -155,9 +156,11 @@ def trained_ids(objects: Objects, card: Card) -> pa.Array:
     return table.column("id").combine_chunks()
 
 
+def file_key(card: Card, file: str) -> str:
+    """Where a file of the bundle lies: `weights.safetensors` is `weights-0123456789ab.safetensors`."""
+    stem, suffix = file.split(".")
+    return _key(card.name, f"{stem}-{card.files.get(file, '')[:12]}.{suffix}")
+
+
 def _key(name: str, file: str) -> str:
     return f"models/{valid_name('model', name)}/{file}"
-
-
-def _fields(card: Card) -> dict[str, Any]:
-    return {name: getattr(card, name) for name in card.__dataclass_fields__}

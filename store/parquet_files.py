@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +23,15 @@ class FilePrint:
         bytes: file size.
         rows: row count by its footer.
         footer: SHA-256 of the footer (row-group offsets, sizes and statistics).
+        content: SHA-256 of the ids, vectors and labels, read when the file was registered; empty where only the
+            footer was looked at.
     """
 
     path: str
     bytes: int
     rows: int
     footer: str
+    content: str = ""
 
 
 def expand(paths: Sequence[Path]) -> list[Path]:
@@ -80,6 +84,16 @@ def unreadable(path: Path, error: Exception) -> BadInput:
         found=f"{size}: {reason(error)}",
         hint="It may be truncated or still being written: copy it again from its source.",
     )
+
+
+def encoded_by(path: Path) -> dict[str, str]:
+    """`model` and `fingerprint` of the encoder that wrote the file, by its own metadata; empty when it says nothing."""
+    metadata = open_parquet(path).schema_arrow.metadata or {}
+    try:
+        found = json.loads(metadata.get(b"skipfill", b"{}"))
+    except ValueError:
+        return {}
+    return {key: str(value) for key, value in found.items()} if isinstance(found, dict) else {}
 
 
 def column_type(path: Path, file: pq.ParquetFile, column: str, flag: str) -> pa.DataType:

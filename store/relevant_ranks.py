@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from skipfill.store.gallery_rows import Block, StoredRows
-from skipfill.store.ids import to_numpy
+from skipfill.store.ids import positions, to_numpy
 from skipfill.store.search import scored_blocks
 from skipfill.store.spaces import Metric
 from skipfill.store.vector_column import Matrix
@@ -130,8 +130,7 @@ class _Truth:
             labels = block.labels if block.labels is not None else pa.nulls(len(block.ids), pa.string())
             codes = pc.index_in(labels, value_set=self._classes)
             self._codes = pc.fill_null(codes, -1).to_numpy(zero_copy_only=False).astype(np.int64)
-            selves = pc.fill_null(pc.index_in(self._ids, value_set=block.ids), -1)
-            self._selves = selves.to_numpy(zero_copy_only=False).astype(np.int64)
+            self._selves = positions(self._ids, block.ids)
         relevant = self._labels[part, None] == self._codes[None, :]
         itself = np.zeros_like(relevant)
         selves = self._selves[part]

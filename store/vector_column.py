@@ -54,6 +54,8 @@ def matrix(column: pa.Array, where: str, *, dim: int | None = None, allow_zero: 
         if len(ragged):
             row = int(ragged[0])
             raise BadInput(f"{where} + {row}", expected=f"{width} coordinates", found=f"{lengths[row]}")
+    if width == 0:
+        raise BadInput(where, expected="vectors of at least one coordinate", found="empty lists")
     if dim is not None and width != dim:
         raise BadInput(where, expected=f"vectors of dimension {dim}", found=f"dimension {width}")
     flat = column.flatten()

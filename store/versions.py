@@ -130,6 +130,14 @@ def history(objects: Objects, gallery: str) -> list[Version]:
     return [read(objects, gallery, number) for number in range(1, latest(objects, gallery).number + 1)]
 
 
+def _user() -> str:
+    """Who writes: containers often run under a number that has no name."""
+    try:
+        return os.environ.get("USER") or getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
 def commit(objects: Objects, gallery: str, version: Version) -> Version:
     """Append `version` to the log: the one write that decides anything.
 
@@ -139,7 +147,7 @@ def commit(objects: Objects, gallery: str, version: Version) -> Version:
     signed = replace(
         version,
         at=datetime.now(UTC).isoformat(timespec="seconds"),
-        by=os.environ.get("USER") or getpass.getuser(),
+        by=_user(),
         commit=uuid4().hex,
     )
     data = json.dumps(asdict(signed), indent=1).encode()

@@ -55,6 +55,17 @@ def test_too_few_queries_are_no_evidence() -> None:
     assert judge("all", 29, Interval(0.5, 0.4, 0.6), POLICY) == "inconclusive"
 
 
+@pytest.mark.parametrize(("queries", "verdict"), [(30, "inconclusive"), (180, "inconclusive"), (190, "pass")])
+def test_queries_that_all_agree_do_not_make_an_interval_of_no_width(queries: int, verdict: str) -> None:
+    """0 worse of n bounds the share of worse ones at -ln(.025) / n: below .02 from 185 queries on."""
+    values = {"CMC@1": np.ones(queries), "mAP": np.ones(queries)}
+    found = measure_slice(
+        "others", {"old/old": values, "new/old": values}, {}, "new/new", np.ones(queries, bool), POLICY
+    )
+    assert found.change["CMC@1"].low == pytest.approx(np.log(0.025) / queries)
+    assert found.verdict == verdict
+
+
 def test_a_slice_is_accepted_by_name_only() -> None:
     policy = Policy(accept_worse=("others",))
     assert judge("others", 1_000, Interval(-0.5, -0.6, -0.4), policy) == "pass"

@@ -31,7 +31,7 @@ def test_an_upgrade_from_end_to_end(skipfill: Skipfill, registered: World) -> No
     assert "expected a passing check of v2, found none" in refused.err
     checked = skipfill(
         *("check", "things", "v2", "--items", world.known, "--gallery-items", world.gallery_items),
-        *("--ceiling", "ceiling", "--metric", "mAP", "--json"),
+        *("--ceiling", "ceiling", "--metric", "mAP", "--accept-worse", "others", "--json"),
     ).document
     assert checked["verdict"] == "pass"
     assert checked["schema_version"] == 1
@@ -176,7 +176,7 @@ def test_a_changed_gallery_file_is_noticed(skipfill: Skipfill, registered: World
 
 
 def test_a_damaged_bundle_is_refused(skipfill: Skipfill, registered: World) -> None:
-    weights = STORE / "models" / "v1" / "weights.safetensors"
+    (weights,) = (STORE / "models" / "v1").glob("weights-*.safetensors")
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1
     weights.write_bytes(data)
@@ -185,7 +185,8 @@ def test_a_damaged_bundle_is_refused(skipfill: Skipfill, registered: World) -> N
 
 
 def weights(name: str) -> bytes:
-    return (STORE / "models" / name / "weights.safetensors").read_bytes()
+    (path,) = (STORE / "models" / name).glob("weights-*.safetensors")
+    return path.read_bytes()
 
 
 def test_same_seed_same_weights_and_another_seed_others(skipfill: Skipfill, registered: World) -> None:
@@ -220,7 +221,7 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_weights(
 def test_a_check_of_an_older_state_does_not_allow_a_swap(skipfill: Skipfill, registered: World) -> None:
     for name in ("v2", "v3"):
         train(skipfill, name, registered, "--gallery", "things", "--seed", int(name[1]))
-        skipfill("check", "things", name, "--items", registered.known, "--metric", "mAP")
+        skipfill("check", "things", name, "--items", registered.known, "--metric", "mAP", "--accept-worse", "others")
     skipfill("swap", "things", "v2")
     refused = skipfill("swap", "things", "v3", expect=1)
     assert "gallery things version 2: expected a passing check of v3, found none" in refused.err
@@ -232,6 +233,16 @@ def test_dry_runs_write_nothing(skipfill: Skipfill, registered: World) -> None:
     before = sorted(STORE.rglob("*"))
     skipfill("swap", "things", "v1", "--without-check", "x", "--dry-run", expect=2)  # v1 is released already
     skipfill("gallery", "add", "again", "gallery.parquet", "--space", "v1", "--dry-run")
+    assert sorted(STORE.rglob("*")) == before
+    train(skipfill, "v2", registered, "--gallery", "things")
+    before = sorted(STORE.rglob("*"))
+    planned = skipfill("swap", "things", "v2", "--without-check", "x", "--dry-run", "--json").document
+    assert (planned["version"]["number"], planned["dry_run"]) == (2, True)
+    assert sorted(STORE.rglob("*")) == before
+    skipfill("swap", "things", "v2", "--without-check", "x")
+    before = sorted(STORE.rglob("*"))
+    planned = skipfill("rollback", "things", "--dry-run", "--json").document
+    assert (planned["version"]["number"], planned["version"]["release"]["model"]) == (3, "v1")
     assert sorted(STORE.rglob("*")) == before
 
 

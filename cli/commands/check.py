@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from skipfill.cli.options import (
     GalleryName,
@@ -24,7 +26,7 @@ from skipfill.cli.options import (
 from skipfill.cli.terminal import VERDICT_STYLE, advise, emit, progress, table
 
 if TYPE_CHECKING:
-    from skipfill.store.checks import Interval, Report, Slice
+    from skipfill.store.checks import Interval, Report, Slice, Verdict
 
 EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
 
@@ -58,9 +60,10 @@ def check(
     Example: skipfill check products v2 --items heldout.parquet
     """
     from skipfill.compat.check import OTHERS, TRAINED, check_model
-    from skipfill.compat.check_inputs import CheckInputs, Stages
+    from skipfill.compat.check_inputs import CheckInputs
     from skipfill.compat.evidence import Policy
     from skipfill.compat.metrics import METRICS
+    from skipfill.compat.stages import Stages
     from skipfill.store.errors import unknown_name
 
     if metric not in METRICS:
@@ -87,33 +90,38 @@ def check(
 
 def show_report(out: Console, report: Report) -> None:
     """The report as people read it: a block for each slice, then the verdict and why."""
-    out.print(f"[bold]Check {report.id}[/bold]: {report.model} on gallery {report.gallery}, version {report.version}")
+    out.print(f"Check {report.id}: {report.model} on gallery {report.gallery}, version {report.version}", style="bold")
     for one in report.slices:
-        out.print(f"\n[bold]{one.name}[/bold], {one.queries:,} queries: [{VERDICT_STYLE[one.verdict]}]{one.verdict}[/]")
+        out.print(Text.assemble((f"\n{one.name}", "bold"), f", {one.queries:,} queries: ", _styled(one.verdict)))
         out.print(_cells(one, report))
         flips = one.flips
         out.print(f"worse for {flips['negative']:,} queries, better for {flips['positive']:,} (CMC@1)")
     for warning in report.warnings:
-        out.print(f"\n[yellow]note:[/yellow] {warning}")
-    out.print(f"\n[{VERDICT_STYLE[report.verdict]}]{report.verdict.upper()}[/]: " + "; ".join(report.why))
+        out.print(Text.assemble(("\nnote: ", "yellow"), warning))
+    out.print(Text.assemble("\n", _styled(report.verdict, report.verdict.upper()), ": ", "; ".join(report.why)))
     out.print(f"old queries: {report.baseline}; per query: checks/{report.gallery}/{report.id}/queries.parquet")
+
+
+def _styled(verdict: Verdict, shown: str = "") -> tuple[str, str]:
+    return shown or verdict, VERDICT_STYLE[verdict]
 
 
 def _cells(one: Slice, report: Report) -> object:
     metrics = list(one.change)
+    shown = partial(show_interval, sign=True)
     rows: list[list[object]] = []
     for pair in dict.fromkeys(cell.pair for cell in one.cells):
         name = f"ceiling ({report.ceiling})" if pair == "ceiling" else pair
         values = {cell.metric: cell.value for cell in one.cells if cell.pair == pair}
         rows.append([name, *(show_interval(values[metric]) for metric in metrics)])
-    rows.append(["change", *(show_interval(one.change[metric], sign=True) for metric in metrics)])
+    rows.append(["change", *(shown(one.change[metric]) for metric in metrics)])
     gains = [one.gain[metric] for metric in metrics]
-    rows.append(["update gain", *("undefined" if gain is None else show_interval(gain, sign=True) for gain in gains)])
+    rows.append(["update gain", *("undefined" if gain is None else shown(gain) for gain in gains)])
     return table(["query/gallery", *metrics], rows)
 
 
-def show_interval(value: Interval, *, sign: bool = False) -> str:
+def show_interval(value: Interval, *, sign: bool = False) -> Text:
     """`.812 .801-.823`, with signs where a difference is meant."""
     if sign:
-        return f"{value.mean:+.3f} [dim]{value.low:+.3f} {value.high:+.3f}[/dim]"
-    return f"{value.mean:.3f} [dim]{value.low:.3f}-{value.high:.3f}[/dim]"
+        return Text.assemble(f"{value.mean:+.3f} ", (f"{value.low:+.3f} {value.high:+.3f}", "dim"))
+    return Text.assemble(f"{value.mean:.3f} ", (f"{value.low:.3f}-{value.high:.3f}", "dim"))

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.text import Text
 
 from skipfill.cli.options import Json, Quiet
-from skipfill.cli.terminal import VERDICT_STYLE, emit, table
+from skipfill.cli.terminal import VERDICT_STYLE, emit, printer, table
 
 METHODS = ("oca", "bt2", "simplex", "gallery", "blend")
 GALLERY, SIMPLEX_GALLERY = "characters", "characters-simplex"
@@ -26,7 +26,7 @@ Document = dict[str, Any]
 
 def demo(
     folder: Annotated[Path, typer.Option(help="Where to work; made if it is not there.")] = Path("skipfill-demo"),
-    seed: Annotated[int, typer.Option(help="Decides the alphabets, the weights and the order.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Decides the alphabets, the weights and the order.")] = 0,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the items in each training.")] = 20,
     json: Json = False,
     quiet: Quiet = False,
@@ -39,9 +39,15 @@ def demo(
     Example: skipfill demo
     """
     from skipfill.cli.demo_data.split import write_demo_files
+    from skipfill.store.errors import BadInput, reason
 
     began = time.monotonic()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(
+            folder, expected="a folder to work in", found=reason(error), hint="Choose another with --folder FOLDER."
+        ) from error
     story = _Story(seed, epochs, quiet=quiet or json)
     with _only_the_store_of(folder):
         story.refuse_another(folder)
@@ -98,10 +104,16 @@ def _old_and_gallery(story: _Story, model: str, method: str, gallery: str, file:
 
 
 def _swap_and_back(story: _Story, method: str) -> Document:
+    from skipfill.store.location import open_store
+    from skipfill.store.versions import latest
+
     gallery = SIMPLEX_GALLERY if method == "simplex" else GALLERY
+    if latest(open_store(STORE), gallery).undo:
+        story.say("An earlier run ended before its rollback")
+        story.do(f"rollback {gallery}")
     story.say(f"{method} passed: swap to it, search with it, and see how it is undone")
     story.do(f"swap {gallery} v2-{method}")
-    story.do(f"search {gallery} --items {story.first_query()} -k 3")
+    story.do(f"search {gallery} --items {story.three_queries()} -k 3")
     story.do(f"rollback {gallery}")
     story.do(f"history {gallery}")
     return {"swapped": f"v2-{method}"}
@@ -114,7 +126,7 @@ class _Story:
         self._seed = seed
         self._epochs = epochs
         self._quiet = quiet
-        self._out = Console(highlight=False, soft_wrap=True, quiet=quiet)
+        self._out = printer(quiet=quiet)
 
     def refuse_another(self, folder: Path) -> None:
         """Go on only with a run of the same seed and epochs: its models would be taken for this run's."""
@@ -133,7 +145,7 @@ class _Story:
             )
 
     def say(self, text: str) -> None:
-        self._out.print(f"\n[bold]{text}[/bold]")
+        self._out.print(f"\n{text}", style="bold")
 
     def train(self, model: str, method: str, options: str, items: str = "items") -> None:
         self.do(
@@ -144,13 +156,13 @@ class _Story:
 
     def do(self, command: str, unless: Path | None = None) -> None:
         """Run one command, its output shown, unless the path that it makes is there."""
-        self._out.print(f"[dim]$ skipfill {' '.join(command.split())}[/dim]")
+        self._out.print(f"$ skipfill {' '.join(command.split())}", style="dim")
         if unless is not None and unless.exists():
             self._out.print("done by an earlier run")
             return
         with redirect_stdout(io.StringIO()) as printed:
             code = self._run(command)
-        self._out.print(printed.getvalue().rstrip(), markup=False)
+        self._out.print(printed.getvalue().rstrip())
         if code:
             raise typer.Exit(code)
 
@@ -161,7 +173,7 @@ class _Story:
             f"check {gallery} v2-{method} --items heldout.parquet "
             "--gallery-items gallery_items.parquet --ceiling ceiling"
         )
-        self._out.print(f"[dim]$ skipfill {command}[/dim]")
+        self._out.print(f"$ skipfill {command}", style="dim")
         with redirect_stdout(io.StringIO()) as printed:
             code = self._run(command + " --json")
         document: Document = json_format.loads(printed.getvalue())
@@ -169,7 +181,7 @@ class _Story:
             raise typer.Exit(code)
         return document
 
-    def first_query(self) -> Path:
+    def three_queries(self) -> Path:
         """A file with three of the held-out drawings."""
         import pyarrow.parquet as pq
 
@@ -190,7 +202,7 @@ class _Story:
                 for method, document in checks.items():
                     one = next(part for part in document["check"]["slices"] if part["name"] == name)
                     rows.append([method, *_row(one, metric)])
-                self._out.print(f"\n[bold]{metric}, queries of {meaning}[/bold] ({one['queries']:,})")
+                self._out.print(f"\n{metric}, queries of {meaning} ({one['queries']:,})", style="bold")
                 columns = ["method", "old/old", "new/old", "new/new", "ceiling", "update gain", "verdict"]
                 self._out.print(table(columns, rows, numbers=columns[1:5]))
 
@@ -203,10 +215,12 @@ class _Story:
 _NEVER_LOUD = ("history", "rollback")
 
 
-def _row(one: Document, metric: str) -> list[str]:
+def _row(one: Document, metric: str) -> list[object]:
     cells = {cell["pair"]: cell["value"] for cell in one["cells"] if cell["metric"] == metric}
     gain = one["gain"][metric]
-    shown = "undefined" if gain is None else f"{gain['mean']:+.2f} [dim]{gain['low']:+.2f} {gain['high']:+.2f}[/dim]"
+    shown = Text("undefined")
+    if gain is not None:
+        shown = Text.assemble(f"{gain['mean']:+.2f} ", (f"{gain['low']:+.2f} {gain['high']:+.2f}", "dim"))
     verdict = one["verdict"]
     means = [f"{cells[pair]['mean']:.3f}" for pair in ("old/old", "new/old", "new/new", "ceiling")]
-    return [*means, shown, f"[{VERDICT_STYLE[verdict]}]{verdict}[/]" if metric == "CMC@1" else ""]
+    return [*means, shown, Text(verdict, VERDICT_STYLE[verdict]) if metric == "CMC@1" else ""]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.text import Text
 
 from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Store, opened
 from skipfill.cli.terminal import advise, emit, progress, table
@@ -146,5 +147,5 @@ def _show(gallery: Gallery, *, as_json: bool, title: str) -> None:
     emit(
         document,
         as_json=as_json,
-        show=lambda out: out.print(f"[bold]{title} {gallery.name}[/bold]", table(["", ""], rows), sep="\n"),
+        show=lambda out: out.print(Text(f"{title} {gallery.name}", "bold"), table(["", ""], rows), sep="\n"),
     )

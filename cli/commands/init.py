@@ -16,7 +16,11 @@ def init(store: Store = None, json: Json = False, quiet: Quiet = False) -> None:
     from skipfill.store.location import FOLDER, init_store
 
     objects = init_store(store or Path.cwd() / FOLDER)
-    emit({"store": str(objects.root)}, as_json=json, show=lambda out: out.print(f"Store ready in {objects.root}"))
+    emit(
+        {"store": str(objects.root)},
+        as_json=json,
+        show=lambda out: out.print(f"Store ready in {objects.root}"),
+    )
     advise(
         "Next: skipfill train v1 --items ITEMS.parquet, or skipfill gallery add NAME FILES... --space NAME", quiet=quiet
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 import typer
+from rich.text import Text
 
 from skipfill.cli.options import Json, ModelName, Store, opened
 from skipfill.cli.terminal import emit, table
@@ -57,5 +58,5 @@ def show(name: ModelName, store: Store = None, json: Json = False) -> None:
     emit(
         {"model": asdict(card), "fingerprint": card.fingerprint},
         as_json=json,
-        show=lambda out: out.print(f"[bold]Model {card.name}[/bold]", table(["", ""], rows), sep="\n"),
+        show=lambda out: out.print(Text(f"Model {card.name}", "bold"), table(["", ""], rows), sep="\n"),
     )

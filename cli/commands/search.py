@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
 from skipfill.cli.options import GalleryName, IdColumn, InputColumn, Json, Quiet, Store, item_columns, opened
-from skipfill.cli.terminal import emit, progress, table
+from skipfill.cli.terminal import advise, emit, progress, table
+
+if TYPE_CHECKING:
+    from skipfill.compat.searching import Found
 
 SHOWN = 20
 
@@ -53,16 +57,16 @@ def search(
     emit(
         {"gallery": gallery, "model": found.model, "k": found.k, "hits": [] if output else found.as_list()},
         as_json=json,
-        show=lambda out: out.print(
-            f"{found.queries:,} queries, {found.k} hits each" + (f" in {output}" if output else "")
-            if output
-            else table(
-                ["query", "rank", "id", "score"],
-                [
-                    (hit["query"], hit["rank"], hit["id"], f"{hit['score']:.4f}")
-                    for hit in found.as_list(SHOWN * found.k)
-                ],
-                numbers=["rank", "score"],
-            )
-        ),
+        show=lambda out: _show(out, found, output),
     )
+    if output is None and not json and found.queries > SHOWN:
+        advise(f"{SHOWN} of {found.queries:,} queries shown; all with -o FILE.parquet or --json", quiet=quiet)
+
+
+def _show(out: Console, found: Found, output: Path | None) -> None:
+    if output is not None:
+        out.print(f"{found.queries:,} queries, {found.k} hits each in {output}")
+        return
+    hits = found.as_list(SHOWN * found.k)
+    rows = [(hit["query"], hit["rank"], hit["id"], f"{hit['score']:.4f}") for hit in hits]
+    out.print(table(["query", "rank", "id", "score"], rows, numbers=["rank", "score"]))

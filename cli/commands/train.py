@@ -27,13 +27,14 @@ def train(
     ] = None,
     teacher: Annotated[str, typer.Option(help="Independent model to imitate, for methods that do.")] = "",
     hold_out: Annotated[
-        list[Path] | None, typer.Option(help="Items whose stored rows training must not use: queries of the check.")
+        list[Path] | None,
+        typer.Option(help="Queries of the check: training uses neither these items nor their stored rows."),
     ] = None,
     epochs: Annotated[int, typer.Option(min=0, help="Passes over the items. 0: by kind of input.")] = 0,
     batch: Annotated[int, typer.Option(min=0, help="Items per step. 0: by kind of input.")] = 0,
     lr: Annotated[float, typer.Option(min=0, help="Peak learning rate. 0: by kind of input.")] = 0.0,
     dim: Annotated[int, typer.Option(min=0, help="Dimension of an independent model. 0: old dimension + 32.")] = 0,
-    seed: Annotated[int, typer.Option(help="Same seed, same weights.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same weights.")] = 0,
     precision: Annotated[str, typer.Option(help="auto, bf16 or f32, for the encoder.")] = "auto",
     restart: Annotated[bool, typer.Option("--restart", help="Drop an unfinished run of this name.")] = False,
     id_column: IdColumn = "id",
@@ -51,11 +52,14 @@ def train(
     Example: skipfill train v2 --gallery products --items items.parquet
     """
     from skipfill.compat.new_model import train_model
-    from skipfill.compat.recipe import Recipe, Sources, Stages
-    from skipfill.store.errors import unknown_name
+    from skipfill.compat.recipe import Recipe, Sources
+    from skipfill.compat.stages import Stages
+    from skipfill.store.errors import BadInput, unknown_name
 
     if precision not in ("auto", "bf16", "f32"):
         raise unknown_name("precision", precision, ["auto", "bf16", "f32"])
+    if batch == 1:
+        raise BadInput("--batch", expected="at least 2 items: batch norm has no variance over one", found="1")
     objects = opened(store)
     recipe = Recipe(
         method=method or ("gallery" if gallery else "independent"),

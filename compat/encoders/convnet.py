@@ -7,7 +7,6 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -62,11 +61,11 @@ class ConvNet(Encoder):
         self.width = 9 * inputs
 
     @classmethod
-    def settings_for(cls, first: ItemBlock, given: dict[str, Any]) -> Settings:
+    def settings_for(cls, first: ItemBlock) -> Settings:
         with _decoding(first, 0), Image.open(io.BytesIO(bytes(first.inputs[0]))) as image:
             side = min(max(image.size), LARGEST_SIDE)
-            channels = 1 if image.mode in ("1", "L", "I;16", "I") else 3
-        return Settings(**{"size": max(side, 8), "channels": channels, **given})
+            channels = 1 if image.mode in ("1", "L") or image.mode.startswith("I") else 3
+        return Settings(size=max(side, 8), channels=channels)
 
     @property
     def item_shape(self) -> tuple[int, ...]:
@@ -81,7 +80,10 @@ class ConvNet(Encoder):
 
     def _pixels(self, data: bytes) -> NDArray[np.uint8]:
         side = self.settings.size
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data)) as opened:
+            # 16-bit grey: Pillow's own conversion cuts at 255.
+            deep = opened.mode.startswith("I")
+            image = Image.fromarray((np.asarray(opened) / 257).clip(0, 255).astype(np.uint8)) if deep else opened
             grey = image.convert("L" if self.settings.channels == 1 else "RGB")
             if grey.size != (side, side):
                 grey = grey.resize((side, side), Image.Resampling.BOX if min(grey.size) > side else None)
@@ -113,7 +115,7 @@ def _decoding(block: ItemBlock, row: int) -> Iterator[None]:
         yield
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise BadInput(
-            f"{block.path}, row {block.row + row}",
+            f"{block.path}, row {block.rows[row]}",
             expected="an image (PNG, JPEG, ...)",
             found=f"{len(block.inputs[row])} bytes that are none",
         ) from error

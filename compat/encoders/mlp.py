@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -45,9 +44,9 @@ class Mlp(Encoder):
         self.width = settings.inputs + settings.hidden
 
     @classmethod
-    def settings_for(cls, first: ItemBlock, given: dict[str, Any]) -> Settings:
+    def settings_for(cls, first: ItemBlock) -> Settings:
         assert not isinstance(first.inputs, list)
-        return Settings(**{"inputs": first.inputs.shape[1], **given})
+        return Settings(inputs=first.inputs.shape[1])
 
     @property
     def item_shape(self) -> tuple[int, ...]:
@@ -57,7 +56,7 @@ class Mlp(Encoder):
         assert not isinstance(block.inputs, list)
         if block.inputs.shape[1] != self.settings.inputs:
             raise BadInput(
-                f"{block.path}, row {block.row}",
+                f"{block.path}, row {block.rows[0]}",
                 expected=f"features of dimension {self.settings.inputs}",
                 found=f"dimension {block.inputs.shape[1]}",
                 hint="The model was trained on another feature column: name it with --input COLUMN.",
