@@ -120,7 +120,7 @@ def check_model(
 
 @dataclass(frozen=True)
 class _Ranker:
-    """Turns query vectors into per-query values of every metric."""
+    """Turns query vectors into per-query values of every metric; NaN where these rows have nothing to find."""
 
     items: Items
     stages: Stages
@@ -129,7 +129,10 @@ class _Ranker:
         self.stages.start(pair, 2 * len(vectors) * rows.count)
         queries = Queries(self.items.ids, self.items.labels, vectors)
         ranks = relevant_ranks(rows, queries, metric, self.stages.advance).ranks
-        return {name: np.array([metric_of(one) for one in ranks]) for name, metric_of in METRICS.items()}
+        return {
+            name: np.array([metric_of(one) if len(one) else np.nan for one in ranks])
+            for name, metric_of in METRICS.items()
+        }
 
     def reindexed(self, model: LoadedModel, queries: Matrix, items: Items) -> dict[str, Values]:
         """The same when gallery and queries are both encoded by `model`."""

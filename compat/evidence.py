@@ -48,24 +48,25 @@ def measure_slice(
 
     Args:
         stored: per-query values on the whole stored gallery: `old/old`, `new/old`.
-        reencoded: the same and `new/new`, perhaps `ceiling`, on the rows that could be re-encoded; may be empty.
+        reencoded: the same and `new/new`, perhaps `ceiling`, on the rows that could be re-encoded; may be empty. NaN
+            for queries that have nothing to find among those rows: they count in `stored` alone.
         ceiling: which pair of `reencoded` the update gain is relative to.
         chosen: (Q,) bool, the group.
     """
     columns = {(pair, metric): values[chosen] for pair, cell in stored.items() for metric, values in cell.items()}
-    again = {(pair, metric): values[chosen] for pair, cell in reencoded.items() for metric, values in cell.items()}
-    every: dict[tuple[str, ...], Values] = {("sample", *key): values for key, values in again.items()}
-    drawn = _Drawn(every | dict(columns.items()), policy)
+    drawn = _Drawn(columns, policy)
     metrics = list(stored["old/old"])
     cells = [Cell(pair, metric, drawn.mean((pair, metric))) for metric in metrics for pair in stored]
-    cells += [
-        Cell(pair, metric, drawn.mean(("sample", pair, metric)))
-        for metric in metrics
-        for pair in reencoded
-        if pair not in stored
-    ]
     change = {metric: drawn.difference(("new/old", metric), ("old/old", metric)) for metric in metrics}
-    gain = {metric: drawn.gain(metric, ceiling) if ceiling in reencoded else None for metric in metrics}
+    gain: dict[str, Interval | None] = dict.fromkeys(metrics)
+    again = {(pair, metric): values[chosen] for pair, cell in reencoded.items() for metric, values in cell.items()}
+    answered = np.isfinite(np.stack(list(again.values()))).all(axis=0) if again else np.zeros(0, bool)
+    if answered.any():
+        sample = _Drawn({key: values[answered] for key, values in again.items()}, policy)
+        extra = [pair for pair in reencoded if pair not in stored]
+        cells += [Cell(pair, metric, sample.mean((pair, metric))) for metric in metrics for pair in extra]
+        if ceiling in reencoded:
+            gain = {metric: sample.gain(metric, ceiling) for metric in metrics}
     before, after = columns["old/old", "CMC@1"] > 0, columns["new/old", "CMC@1"] > 0
     flips = {"negative": int((before & ~after).sum()), "positive": int((~before & after).sum())}
     count = int(chosen.sum())
@@ -97,7 +98,7 @@ def worst(verdicts: list[Verdict]) -> Verdict:
 class _Drawn:
     """All columns of a slice under one set of bootstrap draws, so that everything compared is paired."""
 
-    def __init__(self, columns: dict[tuple[str, ...], Values], policy: Policy) -> None:
+    def __init__(self, columns: dict[tuple[str, str], Values], policy: Policy) -> None:
         self._at = {key: index for index, key in enumerate(columns)}
         values = np.stack(list(columns.values()), axis=1)
         self._means = values.mean(axis=0)
@@ -105,10 +106,10 @@ class _Drawn:
         self._confidence = policy.confidence
         self._queries = len(values)
 
-    def mean(self, key: tuple[str, ...]) -> Interval:
+    def mean(self, key: tuple[str, str]) -> Interval:
         return interval(self._means[self._at[key]], self._drawn[:, self._at[key]], self._confidence)
 
-    def difference(self, key: tuple[str, ...], base: tuple[str, ...]) -> Interval:
+    def difference(self, key: tuple[str, str], base: tuple[str, str]) -> Interval:
         one, two = self._at[key], self._at[base]
         found = interval(
             self._means[one] - self._means[two], self._drawn[:, one] - self._drawn[:, two], self._confidence
@@ -122,7 +123,7 @@ class _Drawn:
 
     def gain(self, metric: str, ceiling: str) -> Interval | None:
         """(M(new,old) - M(old,old)) / (M(ceiling) - M(old,old)); None unless the ceiling is surely above."""
-        old, new, top = (self._at["sample", pair, metric] for pair in ("old/old", "new/old", ceiling))
+        old, new, top = (self._at[pair, metric] for pair in ("old/old", "new/old", ceiling))
         room = self._drawn[:, top] - self._drawn[:, old]
         if self._means[top] <= self._means[old] or np.quantile(room, (1 - self._confidence) / 2) <= 0:
             return None

@@ -114,3 +114,21 @@ def test_a_slice_counts_its_own_queries_only() -> None:
     assert {cell.pair: cell.value.mean for cell in found.cells if cell.metric == "mAP"} == pytest.approx(
         {"old/old": 0.0, "new/old": 0.4, "new/new": 0.8}
     )
+
+
+def test_queries_with_nothing_to_find_among_the_rows_at_hand_do_not_dilute_new_new() -> None:
+    stored, again = cells(0.6, 0.7, 0.8)
+    blind = np.arange(2_000) % 2 == 0
+    thinned = {
+        pair: {metric: np.where(blind, np.nan, values) for metric, values in cell.items()}
+        for pair, cell in again.items()
+    }
+    found = measure_slice("all", stored, thinned, "new/new", np.ones(2_000, bool), POLICY)
+    assert {cell.pair: cell.value.mean for cell in found.cells} == pytest.approx(
+        {"old/old": 0.6, "new/old": 0.7, "new/new": 0.8}
+    )
+    gain = found.gain["CMC@1"]
+    assert gain is not None
+    assert gain.mean == pytest.approx(0.5)
+    nothing = {pair: {metric: np.full(2_000, np.nan) for metric in cell} for pair, cell in again.items()}
+    assert measure_slice("all", stored, nothing, "new/new", np.ones(2_000, bool), POLICY).gain["CMC@1"] is None
