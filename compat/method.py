@@ -152,6 +152,26 @@ class Method(nn.Module):
         raise NotImplementedError
 
 
+class PrefixMethod(Method):
+    """A method whose head has d + e coordinates, of which the first d, renormalised, lie in the old space.
+
+    Its settings have `extra_dims`, e.
+    """
+
+    def __init__(self, setting: Setting, settings: Any) -> None:
+        super().__init__(setting, settings)
+        assert setting.old is not None
+        self.settings = settings
+        self.old = setting.old
+        self.view_dim = setting.old.dim
+        self.dim = self.view_dim + settings.extra_dims
+        self.head = nn.Linear(setting.features, self.dim)
+
+    def compat(self, embedding: Tensor) -> Tensor:
+        """(B, D) embeddings -> (B, d) L2-normalised, in the old space."""
+        return unit(embedding[:, : self.view_dim])
+
+
 def unit(vectors: Tensor) -> Tensor:
     """Each row divided by its L2 norm."""
     return nn.functional.normalize(vectors, dim=-1)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import nn
 from torch.nn.functional import cross_entropy
 
 from skipfill.compat.losses.prototypes import prototype_cross_entropy
-from skipfill.compat.method import Batch, CosineClassifier, Method, Setting, Terms, unit
+from skipfill.compat.method import Batch, CosineClassifier, PrefixMethod, Setting, Terms, unit
 
 
 @dataclass(frozen=True)
@@ -24,24 +23,18 @@ class Settings:
     smoothing: float = 0.1
 
 
-class Bct(Method):
+class Bct(PrefixMethod):
     summary = "cross-entropy, and the old class prototypes as a second, frozen classifier"
     source = "Shen et al. 2020, arXiv 2003.11942; cosine logits are ours"
     settings_type = Settings
 
     def __init__(self, setting: Setting, settings: Settings) -> None:
         super().__init__(setting, settings)
-        assert setting.old is not None
-        self.view_dim = setting.old.dim
-        self.dim = self.view_dim + settings.extra_dims
-        self.head = nn.Linear(setting.features, self.dim)
         self.classifier = CosineClassifier(self.dim, setting.classes, settings.scale)
-        self.old = setting.old
-        self.settings = settings
 
     def losses(self, batch: Batch) -> Terms:
         embedding = self.head(batch.features)
-        compat = unit(embedding[:, : self.view_dim])
+        compat = self.compat(embedding)
         old = prototype_cross_entropy(
             compat, unit(self.old.prototypes), self.old.present, batch.labels, scale=self.settings.scale
         )

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import nn
 from torch.nn.functional import cross_entropy
 
 from skipfill.compat.losses.alignment import cosine_alignment
 from skipfill.compat.losses.neighbours import stored_neighbours
 from skipfill.compat.losses.prototypes import prototype_cross_entropy
 from skipfill.compat.losses.rankings import ranking_divergence
-from skipfill.compat.method import Batch, CosineClassifier, Method, Setting, Terms, unit
+from skipfill.compat.method import Batch, CosineClassifier, PrefixMethod, Setting, Terms, unit
 
 LEAST_SPREAD = 0.01  # of a gallery whose rows are all alike: no temperature helps there, but no loss is infinite
 
@@ -30,13 +29,12 @@ class Settings:
     scale: float = 16.0
     tau: float = 0.25
     tau_prototypes: float = 0.3
-    prototypes: float = 1.0
     align: float = 5.0
     ranking: float = 1.0
     smoothing: float = 0.1
 
 
-class Gallery(Method):
+class Gallery(PrefixMethod):
     summary = "ours: stored rows as neighbours, prototypes, and (--align) rows that nobody labelled"
     source = "skipfill; the neighbour term after Goldberger et al. 2004"
     needs_sample = True
@@ -45,33 +43,23 @@ class Gallery(Method):
 
     def __init__(self, setting: Setting, settings: Settings) -> None:
         super().__init__(setting, settings)
-        assert setting.old is not None
-        self.view_dim = setting.old.dim
-        self.dim = self.view_dim + settings.extra_dims
-        self.head = nn.Linear(setting.features, self.dim)
         self.classifier = CosineClassifier(self.dim, setting.classes, settings.scale)
-        self.old = setting.old
-        self.spread = max(setting.old.spread, LEAST_SPREAD)
-        self.settings = settings
+        self.spread = max(self.old.spread, LEAST_SPREAD)
 
     def losses(self, batch: Batch) -> Terms:
         assert batch.sample is not None
         settings, rows = self.settings, batch.sample
         tau, tau_prototypes = settings.tau * self.spread, settings.tau_prototypes * self.spread
         embedding = self.head(batch.features)
-        compat = unit(embedding[:, : self.view_dim])
+        compat = self.compat(embedding)
         own = cross_entropy(self.classifier(embedding), batch.labels, label_smoothing=settings.smoothing)
         old = prototype_cross_entropy(
             compat, unit(self.old.prototypes), self.old.present, batch.labels, scale=1 / tau_prototypes
         )
         near = stored_neighbours(compat, batch.labels, batch.items, rows.vectors, rows.labels, rows.items, tau=tau)
-        terms = {
-            "class": own,
-            "prototypes": settings.prototypes * old,
-            "neighbours": near,
-        }
+        terms = {"class": own, "prototypes": old, "neighbours": near}
         if batch.align is not None:
-            view = unit(self.head(batch.align.features)[:, : self.view_dim])
+            view = self.compat(self.head(batch.align.features))
             terms["align"] = settings.align * cosine_alignment(view, batch.align.old)
             terms["ranking"] = settings.ranking * ranking_divergence(
                 view, batch.align.old, rows.vectors, batch.align.rows, tau=tau, target_tau=tau

@@ -10,7 +10,7 @@ from torch.nn.utils.parametrizations import orthogonal
 
 from skipfill.compat.losses.alignment import cosine_alignment
 from skipfill.compat.losses.prototypes import prototype_cross_entropy
-from skipfill.compat.method import Batch, Method, Setting, Terms, unit
+from skipfill.compat.method import Batch, PrefixMethod, Setting, Terms, unit
 
 
 @dataclass(frozen=True)
@@ -30,30 +30,24 @@ class Settings:
     transform: bool = True
 
 
-class Oca(Method):
+class Oca(PrefixMethod):
     summary = "extra dimensions; the first ones classified by, and pulled onto, the old prototypes"
     source = "Ricci et al. 2024, arXiv 2408.08793"
     settings_type = Settings
 
     def __init__(self, setting: Setting, settings: Settings) -> None:
         super().__init__(setting, settings)
-        assert setting.old is not None
-        self.view_dim = setting.old.dim
-        self.dim = self.view_dim + settings.extra_dims
-        self.head = nn.Linear(setting.features, self.dim)
         self.transform: nn.Module = (
             orthogonal(nn.Linear(self.dim, self.dim, bias=False), orthogonal_map="cayley")
             if settings.transform
             else nn.Identity()
         )
         self.classifier = nn.Linear(self.dim, setting.classes)
-        self.old = setting.old
-        self.settings = settings
 
     def losses(self, batch: Batch) -> Terms:
         weights = self.settings
         embedding = unit(self.head(batch.features))
-        compat = unit(embedding[:, : self.view_dim])
+        compat = self.compat(embedding)
         logits = self.classifier(self.transform(embedding))
         own = cross_entropy(logits, batch.labels, label_smoothing=weights.smoothing)
         old = prototype_cross_entropy(
