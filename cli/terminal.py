@@ -38,7 +38,7 @@ def advise(text: str, *, quiet: bool) -> None:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Sequence[str] = ()) -> Table:
     """A plain table; the columns in `numbers` are right-aligned. Only a `Text` may carry style."""
-    made = Table(box=None, pad_edge=False, header_style="bold")
+    made = Table(box=None, pad_edge=False, header_style="bold", show_header=any(columns))
     for column in columns:
         made.add_column(column, justify="right" if column in numbers else "left", no_wrap=True)
     for row in rows:
