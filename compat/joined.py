@@ -27,10 +27,9 @@ class Joined:
     """What one pass over the gallery gives.
 
     Attributes:
-        space: prototypes of the classes.
+        space: what the gallery knows of the classes, with at most 65,536 of its rows.
         old: (N, d) stored vector of each item, L2-normalised, zeros where the gallery has none.
         has_old: (N,) bool.
-        pool: at most 65,536 rows, drawn uniformly from those not held out.
         align_old: (A, d) stored vectors of the unlabelled items.
         align_found: (A,) bool.
         align_place: (A,) place in the pool, or -1.
@@ -39,7 +38,6 @@ class Joined:
     space: OldSpace
     old: Tensor
     has_old: Tensor
-    pool: StoredSample
     align_old: Tensor
     align_found: Tensor
     align_place: Tensor
@@ -110,27 +108,15 @@ def join_gallery(
     place = np.full(align_count, -1)
     rows = np.flatnonzero(pool.align_items[: pool.filled] >= 0)
     place[pool.align_items[rows]] = rows
-    sample = pool.sample()
-    present = torch.from_numpy(counts > 0)
+    means = torch.from_numpy(prototypes.astype(np.float32))
     return Joined(
-        space=OldSpace(dim, torch.from_numpy(prototypes.astype(np.float32)), present, cosine_spread(sample.vectors)),
+        space=OldSpace(dim, means, torch.from_numpy(counts), pool.sample()),
         old=torch.from_numpy(old),
         has_old=torch.from_numpy(has_old),
-        pool=sample,
         align_old=torch.from_numpy(align_old),
         align_found=torch.from_numpy(align_found),
         align_place=torch.from_numpy(place),
     )
-
-
-def cosine_spread(vectors: Tensor) -> float:
-    """Standard deviation of the cosine over all pairs of rows (n, d), L2-normalised, without the pairs: O(n d^2).
-
-    E cos = |m|^2 and E cos^2 = |V^T V / n|_F^2, with m the mean row.
-    """
-    rows = vectors.double()
-    moment, mean = rows.T @ rows / len(rows), rows.mean(dim=0)
-    return float((moment.square().sum() - mean.dot(mean).square()).clamp(min=0).sqrt())
 
 
 class _Reservoir:

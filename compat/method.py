@@ -10,21 +10,40 @@ from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
+class StoredSample:
+    """S stored rows of the gallery, drawn at random.
+
+    Attributes:
+        vectors: (S, d) L2-normalised.
+        labels: (S,) int64 class, or -1 when it is none of the training classes (or has no label).
+        items: (S,) index of the training item that the row stores, or -1.
+    """
+
+    vectors: Tensor
+    labels: Tensor
+    items: Tensor
+
+
+@dataclass(frozen=True)
 class OldSpace:
     """The gallery's space as training sees it.
 
     Attributes:
         dim: d, of the stored vectors.
         prototypes: (C, d) mean stored vector of each class; zeros where the gallery has none.
-        present: (C,) bool, whether the class has stored rows.
-        spread: standard deviation of the cosine between two random stored rows. It differs much from one encoder to
-            another (.2 or .03), and a temperature over cosines means nothing without it.
+        counts: (C,) stored rows of each class.
+        pool: a uniform sample of the stored rows, held-out ones left out.
     """
 
     dim: int
     prototypes: Tensor
-    present: Tensor
-    spread: float
+    counts: Tensor
+    pool: StoredSample
+
+    @property
+    def present(self) -> Tensor:
+        """(C,) bool, whether the class has stored rows."""
+        return self.counts > 0
 
 
 @dataclass(frozen=True)
@@ -44,21 +63,6 @@ class Setting:
     dim: int
     old: OldSpace | None
     teacher: int = 0
-
-
-@dataclass(frozen=True)
-class StoredSample:
-    """S random stored rows of the gallery.
-
-    Attributes:
-        vectors: (S, d) L2-normalised.
-        labels: (S,) int64 class, or -1 when it is none of the training classes (or has no label).
-        items: (S,) index of the training item that the row stores, or -1.
-    """
-
-    vectors: Tensor
-    labels: Tensor
-    items: Tensor
 
 
 @dataclass(frozen=True)

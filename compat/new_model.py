@@ -164,7 +164,7 @@ def _training_data(
     align = None
     if opened.align is not None:
         align = _aligned(opened.align, joined, encoder, scratch, stages)
-    return TrainingData(prepared, labels, joined.old, joined.has_old, joined.pool, teacher, align)
+    return TrainingData(prepared, labels, joined.old, joined.has_old, joined.space.pool, teacher, align)
 
 
 def _taught(teacher: LoadedModel, items: Items, stages: Stages) -> Tensor:

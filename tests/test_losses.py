@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from skipfill.compat.joined import cosine_spread
 from skipfill.compat.losses.alignment import cosine_alignment
 from skipfill.compat.losses.neighbours import stored_neighbours
 from skipfill.compat.losses.prototypes import prototype_cross_entropy
@@ -104,11 +103,3 @@ def test_simplex_vertices_are_unit_and_equally_far(classes: int) -> None:
     expected = torch.full((classes, classes), -1 / (classes - 1), dtype=torch.float64).fill_diagonal_(1)
     assert vertices.shape == (classes, classes - 1)
     torch.testing.assert_close(vertices @ vertices.T, expected, rtol=0, atol=1e-5)
-
-
-def test_cosine_spread() -> None:
-    vectors = unit(random_unit(40, 6, 0) + torch.tensor([3.0, 0, 0, 0, 0, 0]))  # as narrow as real encoders can be
-    pairs = [float(a @ b) for a in vectors for b in vectors]
-    mean = sum(pairs) / len(pairs)
-    expected = math.sqrt(sum((cosine - mean) ** 2 for cosine in pairs) / len(pairs))
-    assert cosine_spread(vectors) == pytest.approx(expected, abs=1e-9)

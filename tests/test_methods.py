@@ -13,11 +13,17 @@ FEATURES, CLASSES, OLD, TEACHER = 20, 5, 8, 10
 each = pytest.mark.parametrize("kind", METHODS.values(), ids=METHODS)
 
 
+def stored(rows: int, seed: int) -> StoredSample:
+    random = torch.Generator().manual_seed(seed)
+    vectors = unit(torch.randn(rows, OLD, generator=random))
+    return StoredSample(vectors, torch.randint(-1, 3, (rows,), generator=random), torch.arange(rows) - 20)
+
+
 def built(kind: type[Method], seed: int = 0) -> Method:
     torch.manual_seed(seed)
     prototypes = torch.randn(CLASSES, OLD)
     prototypes[3] = 0
-    old = OldSpace(OLD, prototypes, torch.tensor([True, True, True, False, True]), 0.3)
+    old = OldSpace(OLD, prototypes, torch.tensor([5, 5, 5, 0, 5]), stored(30, seed))
     return kind(Setting(FEATURES, CLASSES, 0, old, TEACHER), kind.settings_type())
 
 
@@ -25,11 +31,7 @@ def batch(size: int, seed: int = 1, label: int | None = None) -> Batch:
     random = torch.Generator().manual_seed(seed)
     features = torch.randn(size, FEATURES, generator=random, requires_grad=True)
     labels = torch.randint(CLASSES, (size,), generator=random) if label is None else torch.full((size,), label)
-    sample = StoredSample(
-        unit(torch.randn(30, OLD, generator=random)),
-        torch.randint(-1, 3, (30,), generator=random),
-        torch.arange(30) - 20,
-    )
+    sample = stored(30, seed)
     return Batch(
         features=features,
         labels=labels,
@@ -121,6 +123,6 @@ def test_bt2_keeps_the_geometry_that_its_paper_derives() -> None:
 
 def test_oca_without_its_transform_has_the_same_terms() -> None:
     kind = METHODS["oca"]
-    old = OldSpace(OLD, torch.randn(CLASSES, OLD), torch.ones(CLASSES, dtype=torch.bool), 0.3)
+    old = OldSpace(OLD, torch.randn(CLASSES, OLD), torch.ones(CLASSES), stored(30, 0))
     plain = kind(Setting(FEATURES, CLASSES, 0, old), kind.settings_type(transform=False))
     assert set(plain.losses(batch(3))) == {"class", "prototypes", "alignment"}
