@@ -69,7 +69,7 @@ def relevant_ranks(
         progress(products.size)
     scores = [np.sort(np.concatenate(one))[::-1] if one else np.empty(0, np.float32) for one in parts]
     above = [np.zeros(len(one), np.int64) for one in scores]
-    tied: dict[int, set[float]] = {}
+    tied: dict[int, list[Scores]] = {}
     for block, part, products in scored_blocks(rows, queries.vectors, metric):
         relevant, itself = truth.masks(block, part)
         products[relevant | itself] = -np.inf
@@ -79,10 +79,11 @@ def relevant_ranks(
             above[query] += products.shape[1] - right
             left = np.searchsorted(products[row], scores[query], side="left")
             if (left != right).any():
-                tied.setdefault(query, set()).update(scores[query][left != right].tolist())
+                tied.setdefault(query, []).append(np.unique(scores[query][left != right]))
         progress(products.size)
     if tied:
-        _break_ties(rows, queries, metric, truth, scores, above, tied)
+        values = {query: np.unique(np.concatenate(found)) for query, found in tied.items()}
+        _break_ties(rows, queries, metric, truth, scores, above, values)
     return RelevantRanks([counts + np.arange(1, len(counts) + 1) for counts in above])
 
 
@@ -93,24 +94,34 @@ def _break_ties(
     truth: _Truth,
     scores: list[Scores],
     above: list[NDArray[np.int64]],
-    tied: dict[int, set[float]],
+    tied: dict[int, Scores],
 ) -> None:
     """Where others have the very score of a relevant row, count those with a smaller id as above it.
 
     A pass of its own, over the tied queries alone: ids are not kept for rows that tie with nothing.
+
+    Args:
+        tied: query -> its relevant scores that others have too, ascending.
     """
-    found: dict[tuple[int, float], list[tuple[Any, bool]]] = {}
+    found: dict[int, list[tuple[Scores, NDArray[Any], NDArray[np.bool_]]]] = {query: [] for query in tied}
     for block, part, products in scored_blocks(rows, queries.vectors, metric):
         relevant, itself = truth.masks(block, part)
         names = to_numpy(block.ids)
         for query in range(part.start, part.stop):
-            row = query - part.start
-            for value in tied.get(query, ()):
-                for column in np.flatnonzero((products[row] == value) & ~itself[row]).tolist():
-                    found.setdefault((query, value), []).append((names[column], bool(relevant[row, column])))
-    for (query, value), members in found.items():
-        mine = np.array([is_relevant for _, is_relevant in sorted(members, key=lambda member: member[0])])
-        above[query][scores[query] == value] += np.cumsum(~mine)[mine]
+            if query in tied:
+                row, values = query - part.start, tied[query]
+                nearest = values[np.searchsorted(values, products[row]).clip(max=len(values) - 1)]
+                columns = np.flatnonzero((nearest == products[row]) & ~itself[row])
+                found[query].append((products[row, columns], names[columns], relevant[row, columns]))
+    for query, parts in found.items():
+        values, ids, mine = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        # As in `scores`: by descending score, equal ones by ascending id.
+        order = np.lexsort((np.unique(ids, return_inverse=True)[1], -values))
+        values, mine = values[order], mine[order]
+        others = np.cumsum(~mine)
+        first = np.searchsorted(-values, -values, side="left")
+        before = others - (others[first] - ~mine[first])
+        above[query][np.isin(scores[query], values)] += before[mine]
 
 
 class _Truth:
