@@ -6,6 +6,8 @@ import json
 import os
 import sys
 import traceback
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -25,14 +27,31 @@ from skipfill.cli.commands import (
 )
 from skipfill.store.errors import SkipfillError
 
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        print(f"skipfill {version('skipfill')}")
+        raise typer.Exit
+
+
 app = typer.Typer(
     name="skipfill",
     help="Upgrade an embedding model without backfilling the gallery: train a compatible one, check it, swap it.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback()
+def root(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None: ...
+
+
 app.command("init")(init.init)
 app.add_typer(gallery.app, name="gallery")
 app.add_typer(model.app, name="model")

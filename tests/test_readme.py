@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -78,3 +79,7 @@ def test_the_main_story_runs_as_written(skipfill: Skipfill, registered: World, t
             skipfill(*words, "--without-check", "the small world of this test")
         else:
             skipfill(*words)
+
+
+def test_the_version(skipfill: Skipfill) -> None:
+    assert skipfill("--version").out == f"skipfill {version('skipfill')}\n"

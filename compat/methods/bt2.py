@@ -56,7 +56,7 @@ class Bt2Head(nn.Module):
 
 
 class Bt2(Method):
-    summary = "imitates an independent new model and the old one, on a shared learned basis (needs --teacher)"
+    summary = "imitates an independent new model and the old one on a shared learned basis"
     source = "Zhou et al. 2023, arXiv 2211.03989"
     needs_teacher = True
     settings_type = Settings
