@@ -5,11 +5,13 @@ from skipfill.compat.methods.bct import Bct
 from skipfill.compat.methods.bt2 import Bt2
 from skipfill.compat.methods.gallery import Gallery
 from skipfill.compat.methods.independent import Independent
+from skipfill.compat.methods.l2 import L2
 from skipfill.compat.methods.oca import Oca
 from skipfill.compat.methods.simplex import Simplex
 
 METHODS: dict[str, type[Method]] = {
     "independent": Independent,
+    "l2": L2,
     "bct": Bct,
     "oca": Oca,
     "bt2": Bt2,
