@@ -24,10 +24,9 @@ from skipfill.store.parquet_files import fingerprint
 @dataclass(frozen=True)
 class OpenedSources:
     """Attributes:
+    settings: hyperparameters of the method.
     labels: (N,) one for each item, none NULL.
     classes: label of each class slot: those of the old space in their order, then the new ones, sorted.
-
-    settings: hyperparameters of the method.
     """
 
     method: type[Method]

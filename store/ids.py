@@ -81,7 +81,7 @@ def refuse_bad_ids_in_files(files: list[Path], column: str, kind: pa.DataType, s
             refused.append(error)
             raise
 
-    # Our own reader, not DuckDB's: its takes brackets in a path for a pattern, and `ID` for `id`.
+    # Our own reader, not DuckDB's: that one takes brackets in a path for a pattern, and `ID` for `id`.
     rows = pa.RecordBatchReader.from_batches(pa.schema([("id", kind), ("file", pa.int32())]), batches())
     query = (
         "SELECT id, count(*) AS n, min(file), max(file) FROM rows "

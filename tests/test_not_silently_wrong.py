@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -138,21 +137,18 @@ def test_a_second_training_of_a_name_leaves_the_first_bundle_whole(skipfill: Ski
 
 def test_a_training_does_not_go_on_with_other_features(skipfill: Skipfill, registered: World) -> None:
     """Same ids, same labels, same settings, other vectors."""
-    trained(skipfill, registered)
-    command = ["train", "half", "--items", "items.parquet", "--epochs", 4]
-    skipfill(*command)
+    command: list[object] = ["train", "half", "--items", "items.parquet", "--epochs", 4]
+    unfinished(skipfill, command)
+    skipfill(*command)  # with the same ones it does
+    shutil.rmtree(STORE / "models" / "half")
+    unfinished(skipfill, command)
     table = pq.read_table("items.parquet")
     halves = np.stack(table.column("vector").to_pylist()) / 2
-    shutil.rmtree(STORE / "models" / "half")
-    checkpoint = STORE / "training" / "half" / "checkpoint.safetensors"
-    skipfill("train", "other", "--items", "items.parquet", "--epochs", 4)
-    assert not checkpoint.exists()
-    unfinished(skipfill, command)
     write_vectors(Path("items.parquet"), halves, table.column("id"), table.column("label"))
     assert "--restart" in skipfill(*command, expect=2).err
 
 
-def unfinished(skipfill: Skipfill, command: list[str]) -> None:
+def unfinished(skipfill: Skipfill, command: list[object]) -> None:
     """Leave the checkpoint that a kill before the end leaves."""
     from skipfill.compat import checkpoint
 
@@ -162,7 +158,7 @@ def unfinished(skipfill: Skipfill, command: list[str]) -> None:
         skipfill(*command)
     finally:
         checkpoint.Checkpoints.clear = clear  # type: ignore[method-assign]
-    shutil.rmtree(STORE / "models" / command[1])
+    shutil.rmtree(STORE / "models" / str(command[1]))
 
 
 def test_vectors_of_another_model_are_not_registered(skipfill: Skipfill, registered: World) -> None:
@@ -290,4 +286,3 @@ def test_queries_with_ids_of_another_type_are_new_to_the_gallery(skipfill: Skipf
     trained(skipfill, registered, "--hold-out", "numbers.parquet")
     found = skipfill("check", "things", "v2", "--items", "numbers.parquet", "--json", expect=None).document["check"]
     assert found["baseline"] == "encoded by v1"
-    assert pc.count_distinct(table.column("label")).as_py() == 12
