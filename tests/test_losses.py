@@ -13,7 +13,7 @@ from skipfill.compat.losses.neighbours import stored_neighbours
 from skipfill.compat.losses.prototypes import prototype_cross_entropy
 from skipfill.compat.losses.rankings import ranking_divergence
 from skipfill.compat.method import unit
-from skipfill.compat.methods.simplex import simplex_vertices
+from skipfill.compat.simplex import simplex_vertices
 
 
 def random_unit(rows: int, dim: int, seed: int) -> Tensor:

@@ -8,6 +8,7 @@ from safetensors.torch import load, save
 
 from skipfill.compat.method import AlignBatch, Batch, Method, OldSpace, Setting, StoredSample, unit
 from skipfill.compat.methods import METHODS
+from skipfill.compat.simplex import SimplexMethod
 
 FEATURES, CLASSES, OLD, TEACHER = 20, 5, 8, 10
 each = pytest.mark.parametrize("kind", METHODS.values(), ids=METHODS)
@@ -24,7 +25,9 @@ def built(kind: type[Method], seed: int = 0) -> Method:
     prototypes = torch.randn(CLASSES, OLD)
     prototypes[3] = 0
     old = OldSpace(OLD, prototypes, torch.tensor([5, 5, 5, 0, 5]), stored(30, seed))
-    return kind(Setting(FEATURES, CLASSES, 0, old, TEACHER), kind.settings_type())
+    # A simplex's space is the gallery's.
+    small = {"classes": OLD + 1} if issubclass(kind, SimplexMethod) else {}
+    return kind(Setting(FEATURES, CLASSES, 0, old, TEACHER), kind.settings_type(**small))
 
 
 def batch(size: int, seed: int = 1, label: int | None = None) -> Batch:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
-
-from skipfill.compat.method import Batch, Method, Setting, Terms
+from skipfill.compat.method import Batch, Terms
+from skipfill.compat.simplex import SimplexMethod
 
 
 @dataclass(frozen=True)
@@ -20,33 +17,10 @@ class Settings:
     classes: int = 1024
 
 
-def simplex_vertices(classes: int) -> Tensor:
-    """(K, K-1) unit vectors with the same angle between any two: cos = -1 / (K-1).
-
-    Source: Biondi et al. 2024, arXiv 2405.02581; the rows of I and one row (1 - sqrt(K)) / (K - 1), centred,
-    normalised.
-    """
-    last = torch.full((1, classes - 1), (1 - classes**0.5) / (classes - 1), dtype=torch.float64)
-    vertices = torch.cat([torch.eye(classes - 1, dtype=torch.float64), last])
-    vertices -= vertices.mean(dim=0)
-    return nn.functional.normalize(vertices, dim=1).float()
-
-
-class Simplex(Method):
+class Simplex(SimplexMethod):
     summary = "cross-entropy on a frozen simplex; old and new model must both be trained this way"
     source = "Biondi et al. 2021/2024, arXiv 2111.07632 and 2405.02581"
-    needs_gallery = False
     settings_type = Settings
 
-    def __init__(self, setting: Setting, settings: Settings) -> None:
-        super().__init__(setting, settings)
-        self.dim = settings.classes - 1
-        self.most_classes = settings.classes
-        self.view_dim = self.dim if setting.old is not None else 0
-        self.head = nn.Linear(setting.features, self.dim)
-        self.register_buffer("vertices", simplex_vertices(settings.classes), persistent=False)
-
     def losses(self, batch: Batch) -> Terms:
-        # z is not normalised and there is no temperature, as published: its length is the model's confidence.
-        logits = self.head(batch.features) @ self.get_buffer("vertices").T
-        return {"class": cross_entropy(logits, batch.labels)}
+        return {"class": self.classification(self.head(batch.features), batch.labels)}

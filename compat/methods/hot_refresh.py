@@ -1,0 +1,55 @@
+"""Hot refresh: each item's own stored vector against the hardest vectors, stored and new, of other classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch.nn.functional import cross_entropy
+
+from skipfill.compat.losses.refresh import refresh_contrast
+from skipfill.compat.method import Batch, CosineClassifier, PrefixMethod, Setting, Terms
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Attributes:
+    contrast: weight of the contrast.
+    temperature: of the contrast; 0.01 to 0.05 is published.
+    hardest: negatives of each kind, new-old and new-new.
+    scale: of the classifier's cosine logits; the published code has 30 with a margin of 0.3, this has none.
+    """
+
+    extra_dims: int = 32
+    contrast: float = 1.0
+    temperature: float = 0.05
+    hardest: int = 10
+    scale: float = 16.0
+    smoothing: float = 0.1
+
+
+class HotRefresh(PrefixMethod):
+    """The published embedding has the old dimension: `extra_dims` 0. Both kinds of negatives lie in the old space."""
+
+    summary = "cross-entropy, and the own stored vector against the hardest of other classes"
+    source = "Zhang et al. 2022, arXiv 2201.09724"
+    settings_type = Settings
+
+    def __init__(self, setting: Setting, settings: Settings) -> None:
+        super().__init__(setting, settings)
+        self.classifier = CosineClassifier(self.dim, setting.classes, settings.scale)
+
+    def losses(self, batch: Batch) -> Terms:
+        assert batch.old is not None
+        assert batch.has_old is not None
+        settings = self.settings
+        embedding = self.head(batch.features)
+        own = cross_entropy(self.classifier(embedding), batch.labels, label_smoothing=settings.smoothing)
+        near = refresh_contrast(
+            self.compat(embedding),
+            batch.old,
+            batch.labels,
+            batch.has_old,
+            tau=settings.temperature,
+            hardest=settings.hardest,
+        )
+        return {"class": own, "contrast": settings.contrast * near}

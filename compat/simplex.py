@@ -1,0 +1,45 @@
+"""A frozen simplex as classifier: any two models trained on the same one share one space."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from skipfill.compat.method import Method, Setting
+
+
+def simplex_vertices(classes: int) -> Tensor:
+    """(K, K-1) unit vectors with the same angle between any two: cos = -1 / (K-1).
+
+    Source: Biondi et al. 2024, arXiv 2405.02581; the rows of I and one row (1 - sqrt(K)) / (K - 1), centred,
+    normalised.
+    """
+    last = torch.full((1, classes - 1), (1 - classes**0.5) / (classes - 1), dtype=torch.float64)
+    vertices = torch.cat([torch.eye(classes - 1, dtype=torch.float64), last])
+    vertices -= vertices.mean(dim=0)
+    return nn.functional.normalize(vertices, dim=1).float()
+
+
+class SimplexMethod(Method):
+    """A method whose classes are vertices of a frozen simplex, and whose embedding is the simplex's own space.
+
+    Its settings have `classes`, K.
+    """
+
+    needs_gallery = False
+
+    def __init__(self, setting: Setting, settings: Any) -> None:
+        super().__init__(setting, settings)
+        self.settings = settings
+        self.dim = settings.classes - 1
+        self.most_classes = settings.classes
+        self.view_dim = self.dim if setting.old is not None else 0
+        self.head = nn.Linear(setting.features, self.dim)
+        self.register_buffer("vertices", simplex_vertices(settings.classes), persistent=False)
+
+    def classification(self, embedding: Tensor, labels: Tensor) -> Tensor:
+        """CE(z V^T, y). z is not normalised and there is no temperature, as published: its length is the confidence."""
+        return cross_entropy(embedding @ self.get_buffer("vertices").T, labels)
