@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
-from skipfill.store.errors import SkipfillError, reason
+from skipfill.store.errors import SkipfillError
 
 LOST_PEER = ("closed by peer", "reset by peer", "connection refused", "broken pipe", "timed out", "nccl")
 
@@ -102,7 +102,7 @@ def connected(kind: str) -> Iterator[Processes]:
             raise
         raise SkipfillError(
             f"training, process {processes.rank + 1} of {processes.count}: expected all processes to go on, "
-            f"found that one has ended ({reason(error)})",
+            "found that another has ended",
             "Look for the error of the other process. The same command goes on from the last epoch.",
         ) from error
     finally:

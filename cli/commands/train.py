@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -45,7 +46,14 @@ def train(
         float, typer.Option(min=0, max=0.9, help="Share of the items held out; the best epoch on them is kept.")
     ] = 0.0,
     patience: Annotated[int, typer.Option(min=0, help="Stop after so many epochs that were not better. 0: never.")] = 0,
-    log: Annotated[str, typer.Option(help="File for one line of NDJSON an epoch, appended. - for stdout.")] = "",
+    log: Annotated[
+        str,
+        typer.Option(
+            "--log",
+            "--log-file",
+            help="File for one line of NDJSON an epoch, appended. -: stdout. torchrun: --log-file.",
+        ),
+    ] = "",
     restart: Annotated[bool, typer.Option("--restart", help="Drop an unfinished run of this name.")] = False,
     id_column: IdColumn = "id",
     label: LabelColumn = "label",
@@ -61,6 +69,9 @@ def train(
 
     Example: skipfill train v2 --gallery products --items items.parquet
     """
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        # DDP would warn, in C++, of an option that users' encoders may need.
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     from skipfill.compat.new_model import train_model
     from skipfill.compat.processes import launched
     from skipfill.compat.recipe import Recipe, Sources
