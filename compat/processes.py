@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -94,7 +95,10 @@ def connected(kind: str) -> Iterator[Processes]:
         return
     if kind == "cuda":
         torch.cuda.set_device(processes.local)
-    dist.init_process_group("nccl" if kind == "cuda" else "gloo")
+    if not dist.is_initialized():
+        # Once for all trainings of this process: a second group would meet the addresses of the first.
+        dist.init_process_group("nccl" if kind == "cuda" else "gloo")
+        atexit.register(dist.destroy_process_group)
     try:
         yield processes
     except (RuntimeError, dist.DistError) as error:
@@ -105,5 +109,3 @@ def connected(kind: str) -> Iterator[Processes]:
             "found that another has ended",
             "Look for the error of the other process. The same command goes on from the last epoch.",
         ) from error
-    finally:
-        dist.destroy_process_group()
