@@ -107,7 +107,7 @@ def train(
     )
     began = time.monotonic()
     with progress(quiet=quiet or not first) as bar, log_file(log if first else "") as written:
-        stages = Stages(bar.start, bar.advance, Watcher(_shown(name, bar), written))
+        stages = Stages(bar.start, bar.advance, Watcher(bar_of_training(name, bar), written))
         card = train_model(objects, name, recipe, sources, stages, restart=restart)
     if not first:
         return
@@ -154,7 +154,8 @@ def log_file(name: str) -> Iterator[Callable[[Epoch], None]]:
         raise BadInput(name, expected="a file that can be written to", found=reason(error)) from error
 
 
-def _shown(name: str, bar: Bar) -> Callable[[Step], None]:
+def bar_of_training(name: str, bar: Bar) -> Callable[[Step], None]:
+    """What moves the bar after each step of a training, and shows its losses."""
     noted: dict[str, float] = {}
 
     def step(now: Step) -> None:
