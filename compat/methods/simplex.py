@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +16,12 @@ from skipfill.compat.method import Batch, Method, Setting, Terms
 class Settings:
     """Attributes:
     classes: K, at least all classes ever expected; the embedding has K - 1 dimensions.
+    slots: the end of the simplex that new classes are put at. Parties that train without knowing of each other's
+        classes take opposite ends, so that a later model can know both.
     """
 
     classes: int = 1024
+    slots: Literal["front", "back"] = "front"
 
 
 def simplex_vertices(classes: int) -> Tensor:
@@ -36,17 +40,19 @@ class Simplex(Method):
     summary = "cross-entropy on a frozen simplex; old and new model must both be trained this way"
     source = "Biondi et al. 2021/2024, arXiv 2111.07632 and 2405.02581"
     needs_gallery = False
+    on_simplex = True
     settings_type = Settings
 
     def __init__(self, setting: Setting, settings: Settings) -> None:
         super().__init__(setting, settings)
         self.dim = settings.classes - 1
-        self.most_classes = settings.classes
-        self.view_dim = self.dim if setting.old is not None else 0
+        self.view_dim = self.dim
         self.head = nn.Linear(setting.features, self.dim)
         self.register_buffer("vertices", simplex_vertices(settings.classes), persistent=False)
+        slots = torch.tensor(list(setting.slots or range(setting.classes)))
+        self.register_buffer("slots", slots, persistent=False)
 
     def losses(self, batch: Batch) -> Terms:
         # z is not normalised and there is no temperature, as published: its length is the model's confidence.
         logits = self.head(batch.features) @ self.get_buffer("vertices").T
-        return {"class": cross_entropy(logits, batch.labels)}
+        return {"class": cross_entropy(logits, self.get_buffer("slots")[batch.labels])}
