@@ -11,6 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from skipfill.cli.commands.matrix import show_report
+from skipfill.cli.terminal import printer
+from skipfill.compat.sequence import SequenceReport
 from skipfill.compat.slots import assigned_slots
 from skipfill.compat.version_matrix import average_compatibility, average_multimodel, backward, forward
 from skipfill.store.errors import BadInput
@@ -116,6 +119,19 @@ def test_the_matrix_as_people_see_it(skipfill: Skipfill, registered: World) -> N
         "matrix", "v1", "--items", registered.heldout, "--gallery-items", registered.old_items, "--json"
     ).document["matrix"]
     assert other["left_out"] == 192 * 7 // 12  # seven of the twelve classes are not among the old items
+
+
+def test_a_long_sequence_is_shown_in_parts(capsys: pytest.CaptureFixture[str]) -> None:
+    values = np.linspace(0.5, 1.0, 121).reshape(11, 11)
+    values[3, 1] = 0.1
+    values[np.triu_indices(11, 1)] = np.nan
+    names = [f"v{number}" for number in range(1, 12)]
+    show_report(printer(), SequenceReport(names, {"mAP": values}, 50, 100, 2), "mAP")
+    lines = capsys.readouterr().out.splitlines()
+    assert max(len(line) for line in lines) <= 80
+    (row,) = [line.split() for line in lines if line.startswith("4 ")]
+    assert row == ["4", "v4", ".637", ".100<", ".646", ".650"]
+    assert [line.split() for line in lines if line.startswith("11 ")][1] == ["11", "v11", ".996", "1.00"]
 
 
 def slow_summary(matrix: np.ndarray) -> list[float]:

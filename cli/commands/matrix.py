@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 COLUMNS = 9  # of the matrix beside each other, so that they fit into 80
 MEANING = {
-    "AC": "share of cells below the diagonal that are not worse than it",
+    "AC": "share of cells under the diagonal that are not below it",
     "AM": "mean of all cells",
     "backward": "last model's queries on each earlier gallery, less its own",
-    "forward": "each model's queries on the gallery before, less on its own",
+    "forward": "queries on the gallery before, less those on their own",
 }
 
 
@@ -56,10 +56,11 @@ def matrix(
     queries, gallery = open_items(items, columns), open_items(gallery_items or items, columns)
     with progress(quiet=quiet) as bar:
         report = measure_sequence(opened(store), models, queries, gallery, Stages(bar.start, bar.advance))
-    emit({"matrix": report.described()}, as_json=json, show=lambda out: _show(out, report, metric))
+    emit({"matrix": report.described()}, as_json=json, show=lambda out: show_report(out, report, metric))
 
 
-def _show(out: Console, report: SequenceReport, metric: str) -> None:
+def show_report(out: Console, report: SequenceReport, metric: str) -> None:
+    """The lower triangle in parts that fit the line, then what it comes to."""
     out.print(f"{metric} of {report.queries:,} queries among {report.gallery_rows:,} gallery rows", style="bold")
     if report.left_out:
         out.print(Text.assemble(("note: ", "yellow"), f"{report.left_out:,} queries left out: nothing to be found"))
@@ -80,6 +81,5 @@ def _show(out: Console, report: SequenceReport, metric: str) -> None:
 
 
 def _cell(report: SequenceReport, metric: str, row: int, column: int) -> Text:
-    values = report.matrices[metric]
-    worse = values[row, column] < values[column, column]
-    return Text(f"{values[row, column]:.3f}{'<' if worse else ' '}", "red" if worse else "")
+    value, bar = report.matrices[metric][[row, column], column]
+    return Text(f"{value:.3f}".lstrip("0")[:4] + ("<" if value < bar else " "), "red" if value < bar else "")
