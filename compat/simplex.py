@@ -26,20 +26,23 @@ def simplex_vertices(classes: int) -> Tensor:
 class SimplexMethod(Method):
     """A method whose classes are vertices of a frozen simplex, and whose embedding is the simplex's own space.
 
-    Its settings have `classes`, K.
+    Its settings have `classes`, K, and `slots`, the end that new classes are put at.
     """
 
     needs_gallery = False
+    on_simplex = True
 
     def __init__(self, setting: Setting, settings: Any) -> None:
         super().__init__(setting, settings)
         self.settings = settings
         self.dim = settings.classes - 1
-        self.most_classes = settings.classes
-        self.view_dim = self.dim if setting.old is not None else 0
+        self.view_dim = self.dim
         self.head = nn.Linear(setting.features, self.dim)
         self.register_buffer("vertices", simplex_vertices(settings.classes), persistent=False)
+        slots = torch.tensor(list(setting.slots or range(setting.classes)))
+        self.register_buffer("slots", slots, persistent=False)
 
     def classification(self, embedding: Tensor, labels: Tensor) -> Tensor:
         """CE(z V^T, y). z is not normalised and there is no temperature, as published: its length is the confidence."""
-        return cross_entropy(embedding @ self.get_buffer("vertices").T, labels)
+        logits = embedding @ self.get_buffer("vertices").T
+        return cross_entropy(logits, self.get_buffer("slots")[labels])

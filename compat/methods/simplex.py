@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from skipfill.compat.method import Batch, Terms
 from skipfill.compat.simplex import SimplexMethod
@@ -12,9 +13,12 @@ from skipfill.compat.simplex import SimplexMethod
 class Settings:
     """Attributes:
     classes: K, at least all classes ever expected; the embedding has K - 1 dimensions.
+    slots: the end of the simplex that new classes are put at. Parties that train without knowing of each other's
+        classes take opposite ends, so that a later model can know both.
     """
 
     classes: int = 1024
+    slots: Literal["front", "back"] = "front"
 
 
 class Simplex(SimplexMethod):
