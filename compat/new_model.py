@@ -15,7 +15,8 @@ from torch import Tensor
 
 from skipfill.compat.checkpoint import Checkpoints
 from skipfill.compat.encoder import Encoder
-from skipfill.compat.encoders import ENCODERS
+from skipfill.compat.encoder_choice import chosen_encoder
+from skipfill.compat.features_once import FeaturesOnce
 from skipfill.compat.joined import Joined, join_gallery
 from skipfill.compat.loaded_model import LoadedModel
 from skipfill.compat.method import Method, Setting
@@ -47,19 +48,21 @@ def train_model(
     """
     refuse_taken(objects, name)
     opened = open_sources(objects, recipe.method, sources)
-    recipe = recipe.resolved(opened.items.kind)
+    choice = chosen_encoder(recipe.encoder, opened.items)
+    recipe = recipe.resolved(opened.items.kind, choice)
+    torch.manual_seed(recipe.seed)
+    encoder = choice.new(opened.items, recipe.encoder_settings)
     key = f"training/{name}/checkpoint.safetensors"
-    checkpoints = Checkpoints(objects, key, opened.digest(recipe), restart=restart)
+    checkpoints = Checkpoints(objects, key, opened.digest(recipe, encoder.described()), restart=restart)
     # Looked at first: an unfinished run with other settings is refused before any work.
     remaining = recipe.epochs - checkpoints.epochs_done()
-    torch.manual_seed(recipe.seed)
-    encoder = _encoder(opened.items)
+    trained = FeaturesOnce(encoder) if encoder.frozen else encoder
     joined = _joined(opened, recipe, stages)
     method = _method(opened, recipe, encoder, joined)
     with tempfile.TemporaryDirectory() as scratch:
-        data = _training_data(opened, encoder, joined, Path(scratch), stages)
+        data = _training_data(opened, trained, joined, Path(scratch), stages)
         stages.start(f"training {name} ({recipe.method})", remaining * len(opened.items))
-        losses = fit(encoder, method, data, _schedule(recipe), checkpoints, stages.step)
+        losses = fit(trained, method, data, _schedule(recipe), checkpoints, stages.step)
     network = Network.trained(encoder, recipe.method, method)
     gallery = opened.gallery
     card = Card(
@@ -72,11 +75,11 @@ def train_model(
         trained_labels=sorted(set(opened.labels.to_pylist())),
         trained_items=len(opened.items),
         gallery={} if gallery is None else {"name": gallery.name, "version": gallery.version.number},
-        recipe={**asdict(recipe), "settings": asdict(opened.settings)},
+        recipe={**asdict(recipe), "settings": asdict(opened.settings), "versions": encoder.versions()},
         losses=losses,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    complete = save_model(objects, card, network.weights(), _seen(objects, opened))
+    complete = save_model(objects, card, network.weights(), _seen(objects, opened), network.files())
     checkpoints.clear()
     return complete
 
@@ -102,11 +105,6 @@ def _schedule(recipe: Recipe) -> Schedule:
         seed=recipe.seed,
         precision=recipe.precision,
     )
-
-
-def _encoder(items: Items) -> Encoder:
-    kind = next(one for one in ENCODERS.values() if one.takes == items.kind)
-    return kind(kind.settings_for(next(items.blocks())))
 
 
 def _joined(opened: OpenedSources, recipe: Recipe, stages: Stages) -> Joined | None:

@@ -90,7 +90,9 @@ def fit(
         SkipfillError: a loss or a weight is not finite.
     """
     model = nn.ModuleDict({"encoder": encoder, "method": method})
-    optimizer = torch.optim.AdamW(model.parameters(), lr=schedule.lr, weight_decay=schedule.weight_decay, fused=True)
+    rates = {"encoder": schedule.lr * encoder.lr_share, "method": schedule.lr}
+    groups = [{"params": list(model[part].parameters()), "lr": rate} for part, rate in rates.items()]
+    optimizer = torch.optim.AdamW(groups, lr=schedule.lr, weight_decay=schedule.weight_decay, fused=True)
     steps = math.ceil(len(data.items) / schedule.batch)
     decay = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps * schedule.epochs))
     first, losses = checkpoints.resume(model, optimizer, decay)
