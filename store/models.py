@@ -1,4 +1,4 @@
-"""Model bundles: safetensors weights, the ids trained on, and a JSON card, which is written last."""
+"""Model bundles: safetensors weights, the ids trained on, files of the parts, and a JSON card, written last."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -92,19 +93,25 @@ def refuse_taken(objects: Objects, name: str) -> None:
 
 
 def save_model(
-    objects: Objects, card: Card, weights: bytes, trained_ids: pa.Array, extra: Mapping[str, bytes] = {}
+    objects: Objects,
+    card: Card,
+    weights: bytes,
+    trained_ids: pa.Array,
+    more: Mapping[str, bytes] = MappingProxyType({}),
 ) -> Card:
     """Write a bundle, the card last, so that its existence means complete.
 
     Args:
-        extra: more files of the bundle, by name.
+        more: further files by name, such as the log of a training or an encoder's tokenizer; `read_file` gives them
+            back. What decides the vectors must also be in `card.network`, as a digest: these files are not in the
+            fingerprint.
 
     Raises:
         BadInput: the name was taken meanwhile.
     """
     buffer = io.BytesIO()
     pq.write_table(pa.table({"id": trained_ids}), buffer, compression="zstd")
-    contents = {WEIGHTS: weights, TRAINED_IDS: buffer.getvalue(), **extra}
+    contents = {**more, WEIGHTS: weights, TRAINED_IDS: buffer.getvalue()}
     files = {file: hashlib.sha256(data).hexdigest() for file, data in contents.items()}
     complete = replace(card, files=files)
     for file, data in contents.items():
@@ -181,7 +188,7 @@ def trained_ids(objects: Objects, card: Card) -> pa.Array:
 
 def file_key(card: Card, file: str) -> str:
     """Where a file of the bundle lies: `weights.safetensors` is `weights-0123456789ab.safetensors`."""
-    stem, suffix = file.split(".")
+    stem, suffix = valid_name("file", file).rsplit(".", 1)
     return _key(card.name, f"{stem}-{card.files.get(file, '')[:12]}.{suffix}")
 
 
