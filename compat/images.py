@@ -107,13 +107,13 @@ def randomly_moved(batch: Tensor, *, rotation: float, shift: float, scale: float
         scale: at most this share bigger or smaller.
         shear: at most this tangent.
     """
-    n = len(batch)
-    angle = (torch.rand(n) * 2 - 1) * math.radians(rotation)
-    size = 1 + (torch.rand(n) * 2 - 1) * scale
-    slant = (torch.rand(n) * 2 - 1) * shear
+    n, device = len(batch), batch.device
+    angle = (torch.rand(n, device=device) * 2 - 1) * math.radians(rotation)
+    size = 1 + (torch.rand(n, device=device) * 2 - 1) * scale
+    slant = (torch.rand(n, device=device) * 2 - 1) * shear
     # Grid coordinates run from -1 to 1: a share of the side is twice as much there.
-    moved = (torch.rand(n, 2, 1) * 2 - 1) * 2 * shift
+    moved = (torch.rand(n, 2, 1, device=device) * 2 - 1) * 2 * shift
     cos, sin = angle.cos() * size, angle.sin() * size
     matrix = torch.stack([cos, slant - sin, sin, cos], dim=1).reshape(n, 2, 2)
-    grid = affine_grid(torch.cat([matrix, moved], dim=2), list(batch.shape), align_corners=False).to(batch)
+    grid = affine_grid(torch.cat([matrix, moved], dim=2), list(batch.shape), align_corners=False)
     return grid_sample(batch, grid, padding_mode="border", align_corners=False)

@@ -41,7 +41,7 @@ class TextFront:
         prepared[:, 0] = self._pad
         for row, found in enumerate(self._tokenizer.encode_batch(texts)):
             prepared[row, 0, : len(found.ids)] = found.ids
-            prepared[row, 1, : len(found.ids)] = 1
+            prepared[row, 1, : max(len(found.ids), 1)] = 1  # a mean over no token at all is not a number
         return prepared
 
 

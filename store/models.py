@@ -7,7 +7,6 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -93,25 +92,20 @@ def refuse_taken(objects: Objects, name: str) -> None:
 
 
 def save_model(
-    objects: Objects,
-    card: Card,
-    weights: bytes,
-    trained_ids: pa.Array,
-    more: Mapping[str, bytes] = MappingProxyType({}),
+    objects: Objects, card: Card, weights: bytes, trained_ids: pa.Array, extra: Mapping[str, bytes] = {}
 ) -> Card:
     """Write a bundle, the card last, so that its existence means complete.
 
     Args:
-        more: further files by name, such as the log of a training or an encoder's tokenizer; `read_file` gives them
-            back. What decides the vectors must also be in `card.network`, as a digest: these files are not in the
-            fingerprint.
+        extra: more files of the bundle, by name. One that decides the vectors, such as an encoder's tokenizer, must
+            also be in `card.network` by its digest: these files are not in the fingerprint.
 
     Raises:
         BadInput: the name was taken meanwhile.
     """
     buffer = io.BytesIO()
     pq.write_table(pa.table({"id": trained_ids}), buffer, compression="zstd")
-    contents = {**more, WEIGHTS: weights, TRAINED_IDS: buffer.getvalue()}
+    contents = {WEIGHTS: weights, TRAINED_IDS: buffer.getvalue(), **extra}
     files = {file: hashlib.sha256(data).hexdigest() for file, data in contents.items()}
     complete = replace(card, files=files)
     for file, data in contents.items():

@@ -77,6 +77,7 @@ class Hf(Encoder):
     inputs = ("image", "text")
     source = "FOLDER_OR_NAME"
     settings_type = Settings
+    derived = ("takes", "config", "features", "tokenizer", "pad")
     mean: Tensor
     std: Tensor
 
@@ -159,7 +160,7 @@ class Hf(Encoder):
     def forward(self, batch: Tensor) -> Tensor:
         if self.training or len(batch) <= ENCODED_AT_ONCE:
             return self._features(batch)
-        lengths = batch[:, 1].sum(dim=1) if self.takes == "text" else torch.zeros(len(batch))
+        lengths = batch[:, 1].sum(dim=1) if self.takes == "text" else batch.new_zeros(len(batch))
         features = batch.new_empty((len(batch), self.width), dtype=torch.float32)
         # Texts of like length together: each part is as long as its longest.
         for rows in torch.split(lengths.argsort(stable=True), ENCODED_AT_ONCE):

@@ -49,11 +49,14 @@ class Python(Encoder):
     prepare(inputs) -> array: a row for each of a list of bytes (images) or str (texts), or of (N, F) vectors; uint8
         reaches `forward` as values from 0 to 1. Without it, images come as (channels, size, size), vectors as they are.
     augment(batch) -> batch: a random variation, used in training only.
+
+    Settings that a user gives are the factory's arguments.
     """
 
     inputs = ("image", "vector", "text")
     source = "MODULE:FACTORY"
     settings_type = Settings
+    any_setting = True
 
     def __init__(self, settings: Settings, module: nn.Module) -> None:
         super().__init__()
