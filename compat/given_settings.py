@@ -1,0 +1,64 @@
+"""What a user sets of methods and encoders, by their names: `oca.extra_dims=64`, or a table of skipfill.toml."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from skipfill.compat.encoders import ENCODERS
+from skipfill.compat.methods import METHODS
+from skipfill.compat.settings import checked, field_of
+from skipfill.store.errors import BadInput, unknown_name
+
+Given = dict[str, dict[str, Any]]
+FORM = "NAME.FIELD=VALUE, NAME a method or an encoder"
+
+
+def settings_type(name: str) -> type[Any]:
+    """The settings of the method or encoder of this name.
+
+    Raises:
+        BadInput: there is none.
+    """
+    known = {**METHODS, **ENCODERS}
+    if name not in known:
+        raise unknown_name("method or encoder", name, known, "See: skipfill methods --settings")
+    found: type[Any] = known[name].settings_type
+    return found
+
+
+def read_settings(texts: Iterable[str]) -> Given:
+    """Each `NAME.FIELD=VALUE` as a typed value; of two for one field, the later.
+
+    Raises:
+        BadInput: of another form, an unknown name or field, or a value of another type.
+    """
+    given: Given = {}
+    for text in texts:
+        target, equals, value = text.partition("=")
+        name, dot, field = target.strip().partition(".")
+        if not (equals and dot):
+            raise BadInput("--set", expected=FORM, found=repr(text), hint="For example: --set oca.extra_dims=64")
+        known = field_of(name, settings_type(name), field)
+        given.setdefault(name, {}).update(checked(name, settings_type(name), {field: known.read(value.strip())}))
+    return given
+
+
+def checked_settings(given: Mapping[str, Mapping[str, Any]]) -> Given:
+    """The same for values that have a type already, as in skipfill.toml.
+
+    Raises:
+        BadInput: an unknown name or field, or a value of another type.
+    """
+    return {name: checked(name, settings_type(name), values) for name, values in given.items()}
+
+
+def refuse_unused(given: Mapping[str, Any], used: Iterable[str]) -> None:
+    """Raise `BadInput` for settings of what a training does not use: they would have no effect."""
+    for name in given:
+        if name not in used:
+            raise BadInput(
+                "--set",
+                expected=f"settings of what this training uses: {', '.join(used)}",
+                found=f"settings of {name}, which would have no effect",
+            )
