@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import safetensors
-import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from skipfill.compat.epochs import Epoch
 from skipfill.store.errors import BadInput
 from skipfill.store.objects import Objects
 
@@ -38,22 +40,31 @@ class Checkpoints:
         Raises:
             BadInput: the unfinished run had another recipe or other data.
         """
-        return int(self._meta(self._objects.get(self._key))["epoch"]) if self._objects.exists(self._key) else 0
+        return len(self._meta(self._objects.get(self._key))["log"]) if self._objects.exists(self._key) else 0
 
     def save(
-        self, epoch: int, losses: dict[str, float], model: nn.Module, optimizer: Optimizer, decay: LRScheduler
+        self,
+        log: Sequence[Epoch],
+        best: dict[str, Tensor],
+        model: nn.Module,
+        optimizer: Optimizer,
+        decay: LRScheduler,
     ) -> None:
-        """Replace the checkpoint by the state after `epoch` epochs."""
-        tensors = {f"model/{name}": value.contiguous() for name, value in model.state_dict().items()}
+        """Replace the checkpoint by the state after the last epoch of `log`; `best` are the best one's weights."""
+        tensors = {f"model/{name}": value for name, value in model.state_dict().items()}
+        tensors |= {f"best/{name}": value for name, value in best.items()}
         for index, state in optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer/{index}/{name}": value.contiguous() for name, value in state.items()}
-        meta = {"epoch": epoch, "losses": losses, "recipe": self._recipe, "steps": decay.last_epoch}
+            tensors |= {f"optimizer/{index}/{name}": value for name, value in state.items()}
+        tensors = {name: value.contiguous() for name, value in tensors.items()}
+        meta = {"log": [asdict(epoch) for epoch in log], "recipe": self._recipe, "steps": decay.last_epoch}
         self._objects.replace(self._key, save(tensors, metadata={"checkpoint": json.dumps(meta)}))
 
-    def resume(self, model: nn.Module, optimizer: Optimizer, decay: LRScheduler) -> tuple[int, dict[str, float]]:
-        """Load the checkpoint into the three; the epochs done and the losses then. (0, {}) when there is none."""
+    def resume(
+        self, model: nn.Module, optimizer: Optimizer, decay: LRScheduler
+    ) -> tuple[list[Epoch], dict[str, Tensor]]:
+        """Load the checkpoint into the three; the log and the best weights then. Both empty when there is none."""
         if not self._objects.exists(self._key):
-            return 0, {}
+            return [], {}
         data = self._objects.get(self._key)
         meta = self._meta(data)
         tensors = load(data)
@@ -66,7 +77,7 @@ class Checkpoints:
         decay.load_state_dict({**decay.state_dict(), "last_epoch": meta["steps"], "_step_count": meta["steps"] + 1})
         for group, rate in zip(optimizer.param_groups, decay.base_lrs, strict=True):
             group["lr"] = rate * decay.lr_lambdas[0](meta["steps"])  # type: ignore[attr-defined]
-        return int(meta["epoch"]), dict(meta["losses"])
+        return [Epoch(**epoch) for epoch in meta["log"]], _under(tensors, "best/")
 
     def clear(self) -> None:
         """Forget the checkpoint: the model is complete."""
@@ -97,9 +108,3 @@ class Checkpoints:
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-
-
-def cpu_has_bf16() -> bool:
-    """Whether this CPU multiplies bfloat16 in hardware; without that, bf16 is slower than f32."""
-    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(torch.cpu, probe)() for probe in probes if hasattr(torch.cpu, probe))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,22 +15,26 @@ import torch
 from torch import Tensor
 
 from skipfill.compat.checkpoint import Checkpoints
+from skipfill.compat.drawing import TrainingData
 from skipfill.compat.encoder import Encoder
 from skipfill.compat.encoders import ENCODERS
+from skipfill.compat.epochs import Epoch, best_epoch
 from skipfill.compat.joined import Joined, join_gallery
 from skipfill.compat.loaded_model import LoadedModel
 from skipfill.compat.method import Method, Setting
 from skipfill.compat.network import Network
 from skipfill.compat.opened_sources import OpenedSources, open_sources
 from skipfill.compat.prepared import Prepared, prepare_items
+from skipfill.compat.processes import Processes, connected
 from skipfill.compat.recipe import Recipe, Sources
 from skipfill.compat.stages import Stages
-from skipfill.compat.training import Schedule, TrainingData, fit
+from skipfill.compat.training import Schedule, fit
+from skipfill.compat.validation import held_out
 from skipfill.store.errors import BadInput
 from skipfill.store.galleries import Gallery
 from skipfill.store.ids import union
 from skipfill.store.items import Items
-from skipfill.store.models import Card, refuse_taken, save_model, trained_ids
+from skipfill.store.models import LOG, Card, refuse_taken, save_model, trained_ids
 from skipfill.store.objects import Objects
 from skipfill.store.versions import View
 
@@ -48,8 +53,23 @@ def train_model(
     refuse_taken(objects, name)
     opened = open_sources(objects, recipe.method, sources)
     recipe = recipe.resolved(opened.items.kind)
+    with connected(recipe.device) as processes:
+        return _train(objects, name, recipe, opened, stages, processes, restart)
+
+
+def _train(
+    objects: Objects,
+    name: str,
+    recipe: Recipe,
+    opened: OpenedSources,
+    stages: Stages,
+    processes: Processes,
+    restart: bool,
+) -> Card:
+    schedule = _schedule(recipe, round(len(opened.items) * (1 - recipe.validation)), processes)
     key = f"training/{name}/checkpoint.safetensors"
-    checkpoints = Checkpoints(objects, key, opened.digest(recipe), restart=restart)
+    checkpoints = Checkpoints(objects, key, opened.digest(recipe), restart=restart and processes.first)
+    processes.wait()
     # Looked at first: an unfinished run with other settings is refused before any work.
     remaining = recipe.epochs - checkpoints.epochs_done()
     torch.manual_seed(recipe.seed)
@@ -58,8 +78,10 @@ def train_model(
     method = _method(opened, recipe, encoder, joined)
     with tempfile.TemporaryDirectory() as scratch:
         data = _training_data(opened, encoder, joined, Path(scratch), stages)
-        stages.start(f"training {name} ({recipe.method})", remaining * len(opened.items))
-        losses = fit(encoder, method, data, _schedule(recipe), checkpoints, stages.step)
+        chosen_by = held_out(data.labels, recipe.validation, recipe.seed, fewest=processes.count)
+        data = replace(data, validation=chosen_by)
+        stages.start(f"training {name} ({recipe.method})", remaining * len(data.trained))
+        log = fit(encoder, method, data, schedule, checkpoints, stages.training, processes)
     network = Network.trained(encoder, recipe.method, method)
     gallery = opened.gallery
     card = Card(
@@ -70,15 +92,26 @@ def train_model(
         views=_views(name, method, gallery),
         classes=opened.classes,
         trained_labels=sorted(set(opened.labels.to_pylist())),
-        trained_items=len(opened.items),
+        trained_items=len(data.trained),
         gallery={} if gallery is None else {"name": gallery.name, "version": gallery.version.number},
         recipe={**asdict(recipe), "settings": asdict(opened.settings)},
-        losses=losses,
+        losses=best_epoch(log).losses if log else {},
+        training=_story(data, log, processes),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    complete = save_model(objects, card, network.weights(), _seen(objects, opened))
+    if not processes.first:
+        return card
+    lines = "".join(f"{epoch.line}\n" for epoch in log)
+    complete = save_model(objects, card, network.weights(), _seen(objects, opened), {LOG: lines.encode()})
     checkpoints.clear()
     return complete
+
+
+def _story(data: TrainingData, log: list[Epoch], processes: Processes) -> dict[str, Any]:
+    """How a training went."""
+    held_out = 0 if data.validation is None else len(data.validation)
+    best = best_epoch(log).epoch if log else 0
+    return {"epochs": len(log), "best_epoch": best, "held_out": held_out, "processes": processes.count}
 
 
 def _seen(objects: Objects, opened: OpenedSources) -> pa.Array:
@@ -91,7 +124,18 @@ def _seen(objects: Objects, opened: OpenedSources) -> pa.Array:
     return union(parts)
 
 
-def _schedule(recipe: Recipe) -> Schedule:
+def _schedule(recipe: Recipe, items: int, processes: Processes) -> Schedule:
+    if recipe.patience and not recipe.validation:
+        raise BadInput("--patience", expected="--validation SHARE as well", found="none held out")
+    fewest = 2 * recipe.accumulate * processes.count
+    shared = f" in each of {fewest // 2} parts" if fewest > 2 else ""
+    for where, found in (("--batch", recipe.batch), ("--items", items)):
+        if found < fewest and (fewest > 2 or where == "--batch"):
+            raise BadInput(
+                where,
+                expected=f"at least {fewest} items: batch norm has no variance over one{shared}",
+                found=str(found),
+            )
     return Schedule(
         epochs=recipe.epochs,
         batch=recipe.batch,
@@ -101,6 +145,9 @@ def _schedule(recipe: Recipe) -> Schedule:
         align=recipe.align,
         seed=recipe.seed,
         precision=recipe.precision,
+        accumulate=recipe.accumulate,
+        patience=recipe.patience,
+        device=recipe.device,
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from skipfill.compat.checkpoint import cpu_has_bf16
+from skipfill.compat.device import has_bf16, resolved_device
 from skipfill.store.items import InputKind, ItemColumns
 
 # Epochs, batch and peak learning rate by input kind.
@@ -28,6 +28,9 @@ class Recipe:
         weight_decay, seed: see `Schedule`.
         precision: `auto`, `bf16` or `f32`.
         sample, align: see `Schedule`.
+        device: `auto`, `cpu` or `cuda`.
+        accumulate, patience: see `Schedule`.
+        validation: share of the items held out to choose the epoch; 0 for none.
     """
 
     method: str
@@ -40,14 +43,19 @@ class Recipe:
     precision: str = "auto"
     sample: int = 4096
     align: int = 128
+    device: str = "auto"
+    accumulate: int = 1
+    validation: float = 0.0
+    patience: int = 0
 
     def resolved(self, kind: InputKind) -> Recipe:
         """This recipe with every default filled in for a kind of input."""
         given = {name: value for name, value in asdict(self).items() if value}
-        filled = Recipe(**{**DEFAULTS[kind], **given, "weight_decay": self.weight_decay})
+        device = resolved_device(self.device)
+        filled = Recipe(**{**DEFAULTS[kind], **given, "weight_decay": self.weight_decay, "device": device})
         if self.precision != "auto":
             return filled
-        return replace(filled, precision="bf16" if kind == "image" and cpu_has_bf16() else "f32")
+        return replace(filled, precision="bf16" if kind == "image" and has_bf16(device) else "f32")
 
 
 @dataclass(frozen=True)

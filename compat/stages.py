@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from skipfill.compat.training import Step
+from skipfill.compat.training import Watcher
 
 
 @dataclass(frozen=True)
 class Stages:
-    """Called as the work goes on: `start(what, total)`, then `advance(n)`; `step` after each step of a training."""
+    """Called as the work goes on: `start(what, total)`, then `advance(n)`; `training` in a training."""
 
     start: Callable[[str, int], None] = lambda what, total: None
     advance: Callable[[int], None] = lambda count: None
-    step: Callable[[Step], None] = lambda step: None
+    training: Watcher = field(default_factory=Watcher)

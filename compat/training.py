@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
 
+from skipfill.compat.broken_training import memory_explained, refuse_broken_weights, refuse_infinite
 from skipfill.compat.checkpoint import Checkpoints
+from skipfill.compat.drawing import TrainingData, parts, steps_for
 from skipfill.compat.encoder import Encoder
-from skipfill.compat.method import AlignBatch, Batch, Method, StoredSample
-from skipfill.compat.prepared import Prepared
-from skipfill.store.errors import SkipfillError
+from skipfill.compat.epochs import Epoch, best_epoch, patience_is_over
+from skipfill.compat.learner import Learner, moved
+from skipfill.compat.method import Batch, Method, Terms
+from skipfill.compat.processes import Processes
+
+STEPS_BETWEEN_READINGS = 10  # reading a loss waits for the GPU
 
 
 @dataclass(frozen=True)
@@ -22,13 +32,16 @@ class Schedule:
 
     Attributes:
         epochs: passes over the items.
-        batch: items per step.
+        batch: items per step, at most: an epoch's batches are of equal size, give or take one.
         lr: peak learning rate of AdamW; rises over the first tenth, then falls as a cosine to zero.
         weight_decay: of AdamW.
         sample: stored rows drawn per step, for methods that use them.
         align: unlabelled items drawn per step, when there are any.
         seed: decides weights, order and augmentation.
         precision: `bf16` or `f32` for the encoder; the head and the losses are always f32.
+        accumulate: parts that a batch is encoded in, one after the other, so that memory holds one of them.
+        patience: epochs without a better validation loss after which training ends; 0 for never.
+        device: `cpu` or `cuda`.
     """
 
     epochs: int
@@ -39,29 +52,9 @@ class Schedule:
     align: int
     seed: int
     precision: str
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """Everything that batches are drawn from.
-
-    Attributes:
-        items: (N) prepared items.
-        labels: (N,) int64.
-        old: (N, d) stored vectors, L2-normalised; None without a gallery.
-        has_old: (N,) bool.
-        pool: stored rows to draw samples from.
-        teacher: (N, D') embeddings of the teacher.
-        align: unlabelled items with their stored vectors (A, d) and their place in the pool (A,) or -1.
-    """
-
-    items: Prepared
-    labels: Tensor
-    old: Tensor | None = None
-    has_old: Tensor | None = None
-    pool: StoredSample | None = None
-    teacher: Tensor | None = None
-    align: tuple[Prepared, Tensor, Tensor] | None = None
+    accumulate: int = 1
+    patience: int = 0
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -73,65 +66,155 @@ class Step:
     losses: dict[str, float]
 
 
+@dataclass(frozen=True)
+class Watcher:
+    """Called as training goes on: `step` after each step, `epoch` when one is done and saved."""
+
+    step: Callable[[Step], None] = lambda step: None
+    epoch: Callable[[Epoch], None] = lambda epoch: None
+
+
 def fit(
     encoder: Encoder,
     method: Method,
     data: TrainingData,
     schedule: Schedule,
     checkpoints: Checkpoints,
-    progress: Callable[[Step], None],
-) -> dict[str, float]:
-    """Train encoder and method in place; the mean loss terms of the last epoch.
+    watcher: Watcher = Watcher(),
+    processes: Processes = Processes(),
+) -> list[Epoch]:
+    """Train encoder and method in place; the log of all epochs. With validation, the best one's weights are kept.
 
     Each epoch draws from its own seed and ends in a checkpoint: a run that is killed goes on from the last
     one and ends with the weights that an uninterrupted run has.
 
     Raises:
-        SkipfillError: a loss or a weight is not finite.
+        SkipfillError: a loss or a weight is not finite, memory is too small, or another process has ended.
     """
-    model = nn.ModuleDict({"encoder": encoder, "method": method})
-    optimizer = torch.optim.AdamW(model.parameters(), lr=schedule.lr, weight_decay=schedule.weight_decay, fused=True)
-    steps = math.ceil(len(data.items) / schedule.batch)
-    decay = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps * schedule.epochs))
-    first, losses = checkpoints.resume(model, optimizer, decay)
-    model.train()
-    for epoch in range(first, schedule.epochs):
-        torch.manual_seed(schedule.seed * 100_003 + epoch)
-        totals: dict[str, float] = {}
-        order = torch.randperm(len(data.items))
-        for step, rows in enumerate(torch.split(order, schedule.batch)):
-            if len(rows) == 1 and len(order) > 1:
-                rows = order[-2:]  # batch norm has no variance over a single item
-            terms = method.losses(_draw(encoder, method, data, schedule, rows))
-            loss = torch.stack(list(terms.values())).sum()
-            if not bool(torch.isfinite(loss)):
-                raise SkipfillError(
-                    f"training: expected finite losses, found { ({k: v.item() for k, v in terms.items()}) } "
-                    f"in epoch {epoch + 1}, step {step + 1}",
-                    f"Try a lower learning rate: --lr {schedule.lr / 3:.2g}",
-                )
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            decay.step()
-            for name, value in terms.items():
-                totals[name] = totals.get(name, 0.0) + value.item()
-            losses = {name: total / (step + 1) for name, total in totals.items()}
-            progress(Step(epoch + 1, len(rows), losses))
-        _refuse_broken(model, epoch + 1)
-        checkpoints.save(epoch + 1, losses, model, optimizer, decay)
-    model.eval()
-    return losses
+    training = _Training(encoder, method, data, schedule, processes)
+    log, best = checkpoints.resume(training.learner, training.optimizer, training.decay)
+    processes.wait()
+    while len(log) < schedule.epochs and not patience_is_over(log, schedule.patience):
+        with memory_explained(schedule.batch, schedule.accumulate):
+            log.append(training.epoch(len(log) + 1, watcher.step))
+        if data.validation is not None and best_epoch(log) is log[-1]:
+            best = _copied(training.learner)
+        if processes.first:
+            checkpoints.save(log, best, training.learner, training.optimizer, training.decay)
+            watcher.epoch(log[-1])
+    if best:
+        training.learner.load_state_dict(best)
+    training.learner.eval().cpu()
+    processes.wait()  # nobody resumes any more: the checkpoint may go
+    return log
 
 
-def _refuse_broken(model: nn.Module, epoch: int) -> None:
-    """The last step of an epoch shows in no loss."""
-    for name, value in model.state_dict().items():
-        if not bool(torch.isfinite(value).all()):
-            raise SkipfillError(
-                f"training: expected finite weights, found others in {name} after epoch {epoch}",
-                "Try a lower learning rate with --lr.",
-            )
+class _Training:
+    """What an epoch works on."""
+
+    def __init__(
+        self, encoder: Encoder, method: Method, data: TrainingData, schedule: Schedule, processes: Processes
+    ) -> None:
+        self.data = data
+        self.schedule = schedule
+        self.processes = processes
+        self.rows = data.trained
+        self.fewest = 2 * schedule.accumulate * processes.count  # batch norm has no variance over one item
+        self.steps = steps_for(len(self.rows), schedule.batch, self.fewest)
+        self.sample = schedule.sample if method.needs_sample else 0
+        self.augment = encoder.augment
+        bf16 = schedule.precision == "bf16"
+        self.learner = Learner(encoder, method, processes, processes.device(schedule.device), bf16)
+        self.parallel: nn.Module = self.learner
+        if processes.count > 1:
+            # A user's encoder may have parameters that its features do not depend on.
+            self.parallel = DistributedDataParallel(self.learner, find_unused_parameters=True)
+        self.optimizer = AdamW(
+            self.learner.parameters(), lr=schedule.lr, weight_decay=schedule.weight_decay, fused=True
+        )
+        self.decay = LambdaLR(self.optimizer, lambda step: _rate(step, self.steps * schedule.epochs))
+
+    def epoch(self, number: int, progress: Callable[[Step], None]) -> Epoch:
+        """Train for one epoch."""
+        began, means = time.perf_counter(), _Means()
+        self.learner.train()
+        torch.manual_seed(self.schedule.seed * 100_003 + number - 1)
+        order = self.rows[torch.randperm(len(self.rows))]
+        # Each part of a step has a seed: processes draw alike, whatever dropout has drawn for their shares.
+        seeds = torch.randint(2**62, (self.steps, self.schedule.accumulate)).tolist()
+        for step, rows in enumerate(torch.tensor_split(order, self.steps)):
+            lr = self.optimizer.param_groups[0]["lr"]
+            self._step(rows, seeds[step], means)
+            if step % STEPS_BETWEEN_READINGS == 0 or step + 1 == self.steps:
+                refuse_infinite(means.read(), self.schedule.lr, f"epoch {number}, by step {step + 1}")
+            progress(Step(number, len(rows), means.last))
+        refuse_broken_weights(self.learner.state_dict(), self.schedule.lr, number)
+        trained = time.perf_counter() - began
+        validation = {} if self.data.validation is None else self._validate(self.data.validation)
+        seconds = time.perf_counter() - began
+        return Epoch(number, number * self.steps, lr, means.last, validation, seconds, len(order) / trained)
+
+    def _step(self, rows: Tensor, seeds: list[int], means: _Means) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.manual_seed(seeds[0])
+        batches = parts(self.data, rows, len(seeds), sample=self.sample, align=self.schedule.align)
+        for number, (inputs, batch) in enumerate(batches):
+            last = number + 1 == len(seeds)
+            with nullcontext() if last else self._unsynchronised():
+                terms = self._terms(inputs, batch, seeds[number])
+                weight = len(batch.labels) / len(rows)
+                (weight * torch.stack(list(terms.values())).sum()).backward()  # type: ignore[no-untyped-call]
+            means.add(terms, weight)
+        self.optimizer.step()
+        self.decay.step()
+
+    def _terms(self, inputs: Tensor, batch: Batch, seed: int) -> Terms:
+        inputs, batch = moved((inputs, batch), self.learner.device)
+        torch.manual_seed(seed)
+        inputs = self.augment(inputs)
+        if not self.processes.first:
+            torch.manual_seed(seed + self.processes.rank)  # of its own for dropout
+        terms: Terms = self.parallel(inputs, batch)
+        return terms
+
+    def _unsynchronised(self) -> AbstractContextManager[None]:
+        """Gradients of the processes are averaged with the last part of a batch."""
+        return self.parallel.no_sync() if isinstance(self.parallel, DistributedDataParallel) else nullcontext()
+
+    @torch.no_grad()
+    def _validate(self, rows: Tensor) -> dict[str, float]:
+        """Mean of each loss term over the items held out: not augmented, against the same stored rows every time."""
+        self.learner.eval()
+        torch.manual_seed(self.schedule.seed)
+        means = _Means()
+        for some in torch.tensor_split(rows, steps_for(len(rows), self.schedule.batch, self.fewest)):
+            for inputs, batch in parts(self.data, some, self.schedule.accumulate, sample=self.sample):
+                terms = self.parallel(*moved((inputs, batch), self.learner.device))
+                means.add(terms, len(batch.labels))
+        return self.processes.agreed(means.read())
+
+
+class _Means:
+    """Weighted means of loss terms, kept on the device until they are read."""
+
+    def __init__(self) -> None:
+        self._totals: dict[str, Tensor] = {}
+        self._weight = 0.0
+        self.last: dict[str, float] = {}
+
+    def add(self, terms: Terms, weight: float) -> None:
+        self._weight += weight
+        for name, value in terms.items():
+            term = weight * value.detach()
+            self._totals[name] = self._totals[name] + term if name in self._totals else term
+
+    def read(self) -> dict[str, float]:
+        self.last = {name: total.item() / self._weight for name, total in self._totals.items()}
+        return self.last
+
+
+def _copied(learner: Learner) -> dict[str, Tensor]:
+    return {name: value.detach().cpu().clone() for name, value in learner.state_dict().items()}
 
 
 def _rate(step: int, total: int) -> float:
@@ -139,43 +222,3 @@ def _rate(step: int, total: int) -> float:
     if step < warm:
         return (step + 1) / warm
     return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total - warm)))
-
-
-def _draw(encoder: Encoder, method: Method, data: TrainingData, schedule: Schedule, rows: Tensor) -> Batch:
-    inputs = data.items.batch(rows)
-    chosen = None
-    if data.align is not None:
-        chosen = torch.randint(len(data.align[0]), (schedule.align,))
-        # One pass over both, so that batch norm sees one distribution.
-        inputs = torch.cat([inputs, data.align[0].batch(chosen)])
-    with torch.autocast("cpu", torch.bfloat16, enabled=schedule.precision == "bf16"):
-        features = encoder(encoder.augment(inputs))
-    features = features.float()
-    sample, drawn = _sample(data.pool, schedule.sample) if method.needs_sample else (None, None)
-    align = None
-    if chosen is not None and data.align is not None:
-        _, stored, places = data.align
-        align = AlignBatch(features[len(rows) :], stored[chosen], _position(places[chosen], drawn))
-    return Batch(
-        features=features[: len(rows)],
-        labels=data.labels[rows],
-        items=rows,
-        old=None if data.old is None else data.old[rows],
-        has_old=None if data.has_old is None else data.has_old[rows],
-        sample=sample,
-        teacher=None if data.teacher is None else data.teacher[rows],
-        align=align,
-    )
-
-
-def _sample(pool: StoredSample | None, size: int) -> tuple[StoredSample, Tensor]:
-    assert pool is not None
-    drawn = torch.randperm(len(pool.vectors))[:size]
-    return StoredSample(pool.vectors[drawn], pool.labels[drawn], pool.items[drawn]), drawn
-
-
-def _position(places: Tensor, drawn: Tensor | None) -> Tensor:
-    """Where in the drawn sample each pool place ended up, or -1."""
-    assert drawn is not None
-    found = places[:, None] == drawn[None, :]
-    return torch.where(found.any(dim=1), found.float().argmax(dim=1), -1)

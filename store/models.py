@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -20,6 +21,7 @@ from skipfill.store.versions import View
 FORMAT = 1
 WEIGHTS = "weights.safetensors"
 TRAINED_IDS = "trained_ids.parquet"
+LOG = "log.ndjson"
 CARD = "card.json"
 
 
@@ -38,6 +40,7 @@ class Card:
         gallery: name and version it was trained against, when it was.
         recipe: every resolved setting of the training.
         losses: mean of each loss term in the last epoch.
+        training: how it went: epochs, the one that was kept, items held out to choose it, processes.
         files: SHA-256 of each file of the bundle; the digest is part of the file's name.
     """
 
@@ -53,6 +56,7 @@ class Card:
     recipe: dict[str, Any]
     losses: dict[str, float]
     created: str
+    training: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     format: int = FORMAT
 
@@ -84,15 +88,20 @@ def refuse_taken(objects: Objects, name: str) -> None:
         )
 
 
-def save_model(objects: Objects, card: Card, weights: bytes, trained_ids: pa.Array) -> Card:
+def save_model(
+    objects: Objects, card: Card, weights: bytes, trained_ids: pa.Array, extra: Mapping[str, bytes] = {}
+) -> Card:
     """Write a bundle, the card last, so that its existence means complete.
+
+    Args:
+        extra: more files of the bundle, by name.
 
     Raises:
         BadInput: the name was taken meanwhile.
     """
     buffer = io.BytesIO()
     pq.write_table(pa.table({"id": trained_ids}), buffer, compression="zstd")
-    contents = {WEIGHTS: weights, TRAINED_IDS: buffer.getvalue()}
+    contents = {WEIGHTS: weights, TRAINED_IDS: buffer.getvalue(), **extra}
     files = {file: hashlib.sha256(data).hexdigest() for file, data in contents.items()}
     complete = replace(card, files=files)
     for file, data in contents.items():

@@ -1,8 +1,10 @@
-"""skipfill model list | show"""
+"""skipfill model list | show | plot"""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.text import Text
@@ -50,6 +52,7 @@ def show(name: ModelName, store: Store = None, json: Json = False) -> None:
         ("views onto", ", ".join(f"{space} ({view.kind} {view.dim})" for space, view in card.views.items())),
         ("trained on", f"{card.trained_items:,} items of {len(card.trained_labels):,} classes"),
         ("against gallery", against),
+        ("training", ", ".join(f"{name}={value}" for name, value in card.training.items()) or "-"),
         ("recipe", ", ".join(f"{name}={value}" for name, value in card.recipe.items())),
         ("last losses", ", ".join(f"{name} {value:.3f}" for name, value in card.losses.items())),
         ("created", card.created),
@@ -60,3 +63,28 @@ def show(name: ModelName, store: Store = None, json: Json = False) -> None:
         as_json=json,
         show=lambda out: out.print(Text(f"Model {card.name}", "bold"), table(["", ""], rows), sep="\n"),
     )
+
+
+@app.command()
+def plot(
+    name: ModelName,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Picture to write: .svg, .png or .pdf.")],
+    store: Store = None,
+) -> None:
+    """Draw a model's losses, epoch by epoch.
+
+    Example: skipfill model plot v2 -o loss.svg
+    """
+    import json
+
+    from skipfill.cli.loss_plot import draw_losses
+    from skipfill.store.errors import BadInput
+    from skipfill.store.models import LOG, load_card, read_file
+
+    objects = opened(store)
+    card = load_card(objects, name)
+    if not card.training.get("epochs"):
+        raise BadInput(f"model {name}", expected="a model with the log of its training", found="none in its bundle")
+    epochs = [json.loads(line) for line in read_file(objects, card, LOG).splitlines()]
+    draw_losses(name, epochs, card.training["best_epoch"], output)
+    print(output)

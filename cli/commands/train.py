@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +16,9 @@ from skipfill.cli.options import IdColumn, InputColumn, Json, LabelColumn, Quiet
 from skipfill.cli.terminal import Bar, advise, emit, progress
 
 if TYPE_CHECKING:
+    from skipfill.compat.epochs import Epoch
     from skipfill.compat.training import Step
+    from skipfill.store.models import Card
 
 
 def train(
@@ -36,6 +40,20 @@ def train(
     dim: Annotated[int, typer.Option(min=0, help="Dimension of an independent model. 0: old dimension + 32.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same weights.")] = 0,
     precision: Annotated[str, typer.Option(help="auto, bf16 or f32, for the encoder.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda. Several processes: torchrun.")] = "auto",
+    accumulate: Annotated[int, typer.Option(min=1, help="Parts that a batch is encoded in: less memory.")] = 1,
+    validation: Annotated[
+        float, typer.Option(min=0, max=0.9, help="Share of the items held out; the best epoch on them is kept.")
+    ] = 0.0,
+    patience: Annotated[int, typer.Option(min=0, help="Stop after so many epochs that were not better. 0: never.")] = 0,
+    log: Annotated[
+        str,
+        typer.Option(
+            "--log",
+            "--log-file",
+            help="File for one line of NDJSON an epoch, appended. -: stdout. torchrun: --log-file.",
+        ),
+    ] = "",
     restart: Annotated[bool, typer.Option("--restart", help="Drop an unfinished run of this name.")] = False,
     id_column: IdColumn = "id",
     label: LabelColumn = "label",
@@ -51,15 +69,25 @@ def train(
 
     Example: skipfill train v2 --gallery products --items items.parquet
     """
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        # DDP would warn, in C++, of an option that users' encoders may need.
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     from skipfill.compat.new_model import train_model
+    from skipfill.compat.processes import launched
     from skipfill.compat.recipe import Recipe, Sources
     from skipfill.compat.stages import Stages
+    from skipfill.compat.training import Watcher
     from skipfill.store.errors import BadInput, unknown_name
 
-    if precision not in ("auto", "bf16", "f32"):
-        raise unknown_name("precision", precision, ["auto", "bf16", "f32"])
-    if batch == 1:
-        raise BadInput("--batch", expected="at least 2 items: batch norm has no variance over one", found="1")
+    for kind, given, known in (
+        ("precision", precision, ["auto", "bf16", "f32"]),
+        ("device", device, ["auto", "cpu", "cuda"]),
+    ):
+        if given not in known:
+            raise unknown_name(kind, given, known)
+    if log == "-" and json:
+        raise BadInput("--log", expected="a file: stdout has the document of --json", found="-")
+    first = launched().first
     objects = opened(store)
     recipe = Recipe(
         method=method or ("gallery" if gallery else "independent"),
@@ -69,24 +97,30 @@ def train(
         lr=lr,
         seed=seed,
         precision=precision,
+        device=device,
+        accumulate=accumulate,
+        validation=validation,
+        patience=patience,
     )
     sources = Sources(
         items, gallery, teacher, align or [], hold_out or [], item_columns(id_column, label, input_column)
     )
     began = time.monotonic()
-    with progress(quiet=quiet) as bar:
-        stages = Stages(bar.start, bar.advance, _shown(name, bar))
+    with progress(quiet=quiet or not first) as bar, log_file(log if first else "") as written:
+        stages = Stages(bar.start, bar.advance, Watcher(bar_of_training(name, bar), written))
         card = train_model(objects, name, recipe, sources, stages, restart=restart)
+    if not first:
+        return
     seconds = round(time.monotonic() - began, 1)
-    losses = ", ".join(f"{term} {value:.3f}" for term, value in card.losses.items())
-    emit(
-        {"model": asdict(card), "fingerprint": card.fingerprint, "seconds": seconds},
-        as_json=json,
-        show=lambda out: out.print(
-            f"Trained {name}: {recipe.method}, dim {card.dim}, {card.trained_items:,} items of "
-            f"{len(card.trained_labels):,} classes, {seconds:.0f} s ({losses})"
-        ),
-    )
+    summary = _summary(card, seconds)
+    if log == "-":
+        advise(summary, quiet=quiet)
+    else:
+        emit(
+            {"model": asdict(card), "fingerprint": card.fingerprint, "seconds": seconds},
+            as_json=json,
+            show=lambda out: out.print(summary),
+        )
     after = (
         f"check {gallery} {name} --items HELDOUT.parquet"
         if gallery
@@ -95,11 +129,42 @@ def train(
     advise(f"Next: skipfill {after}", quiet=quiet)
 
 
-def _shown(name: str, bar: Bar) -> Callable[[Step], None]:
+def _summary(card: Card, seconds: float) -> str:
+    losses = ", ".join(f"{term} {value:.3f}" for term, value in card.losses.items())
+    story = card.training
+    kept = f", epoch {story['best_epoch']} of {story['epochs']} kept" if story["held_out"] else ""
+    return (
+        f"Trained {card.name}: {card.method}, dim {card.dim}, {card.trained_items:,} items of "
+        f"{len(card.trained_labels):,} classes, {seconds:.0f} s{kept} ({losses})"
+    )
+
+
+@contextmanager
+def log_file(name: str) -> Iterator[Callable[[Epoch], None]]:
+    """What writes an epoch's line to a file, as soon as it is known; `-` is stdout, and empty is nowhere."""
+    from skipfill.store.errors import BadInput, reason
+
+    if name in ("", "-"):
+        yield (lambda epoch: print(epoch.line, flush=True)) if name else (lambda epoch: None)
+        return
+    try:
+        with Path(name).open("a", encoding="utf-8", buffering=1) as file:  # a line is there when it is written
+            yield lambda epoch: print(epoch.line, file=file)
+    except OSError as error:
+        raise BadInput(name, expected="a file that can be written to", found=reason(error)) from error
+
+
+def bar_of_training(name: str, bar: Bar) -> Callable[[Step], None]:
+    """What moves the bar after each step of a training, and shows its losses."""
+    noted: dict[str, float] = {}
+
     def step(now: Step) -> None:
+        nonlocal noted
         bar.advance(now.items)
-        # Five letters a term, so that all of them fit beside the bar in 80 columns.
-        losses = " ".join(f"{term[:5]} {value:.2f}" for term, value in now.losses.items())
-        bar.note(f"{name} epoch {now.epoch}", losses)
+        if now.losses is not noted:  # read anew
+            noted = now.losses
+            # Five letters a term, so that all of them fit beside the bar in 80 columns.
+            losses = " ".join(f"{term[:5]} {value:.2f}" for term, value in noted.items())
+            bar.note(f"{name} epoch {now.epoch}", losses)
 
     return step

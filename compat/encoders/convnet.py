@@ -92,12 +92,12 @@ class ConvNet(Encoder):
 
     def augment(self, batch: Tensor) -> Tensor:
         """A random rotation, shift, scaling and shear of each image, edges repeated."""
-        settings, n = self.settings, len(batch)
-        angle = (torch.rand(n) * 2 - 1) * math.radians(settings.rotation)
-        scale = 1 + (torch.rand(n) * 2 - 1) * settings.scale
-        shear = (torch.rand(n) * 2 - 1) * settings.shear
+        settings, n, device = self.settings, len(batch), batch.device
+        angle = (torch.rand(n, device=device) * 2 - 1) * math.radians(settings.rotation)
+        scale = 1 + (torch.rand(n, device=device) * 2 - 1) * settings.scale
+        shear = (torch.rand(n, device=device) * 2 - 1) * settings.shear
         # Grid coordinates run from -1 to 1: a share of the side is twice as much there.
-        shift = (torch.rand(n, 2, 1) * 2 - 1) * 2 * settings.shift
+        shift = (torch.rand(n, 2, 1, device=device) * 2 - 1) * 2 * settings.shift
         cos, sin = angle.cos() * scale, angle.sin() * scale
         matrix = torch.stack([cos, shear - sin, sin, cos], dim=1).reshape(n, 2, 2)
         grid = affine_grid(torch.cat([matrix, shift], dim=2), list(batch.shape), align_corners=False)

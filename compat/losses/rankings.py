@@ -25,7 +25,7 @@ def ranking_divergence(
     Returns:
         Scalar mean over the items.
     """
-    own = itself[:, None] == torch.arange(len(rows))[None, :]
+    own = itself[:, None] == torch.arange(len(rows), device=rows.device)[None, :]
     target = log_softmax((stored @ rows.T / target_tau).masked_fill(own, -1e4), dim=1)
     found = log_softmax((compat @ rows.T / tau).masked_fill(own, -1e4), dim=1)
     return kl_div(found, target, log_target=True, reduction="batchmean")

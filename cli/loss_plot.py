@@ -1,0 +1,53 @@
+"""A training's losses as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from skipfill.store.errors import BadInput, reason
+
+FORMATS = (".svg", ".png", ".pdf")
+# Okabe and Ito's colours: eight that people who see fewer colours tell apart.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+
+
+def draw_losses(name: str, epochs: Sequence[dict[str, Any]], best: int, output: Path) -> None:
+    """Each loss term by epoch: in training as a line, on the items held out dashed; the kept epoch marked.
+
+    Args:
+        epochs: the lines of the log.
+
+    Raises:
+        BadInput: the file is of no format that can be drawn, or cannot be written; matplotlib is not installed.
+    """
+    if output.suffix.lower() not in FORMATS:
+        raise BadInput(output, expected=f"a name that ends in {', '.join(FORMATS)}", found=output.suffix or "no ending")
+    try:
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
+    except ImportError as error:
+        hint = "pip install 'skipfill[report]'"
+        raise BadInput("model plot", expected="matplotlib", found="none installed", hint=hint) from error
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = figure.subplots()
+    numbers = [one["epoch"] for one in epochs]
+    for term, colour in zip(epochs[-1]["losses"], COLOURS * len(epochs[-1]["losses"]), strict=False):
+        style: dict[str, Any] = {"color": colour, "marker": "o" if len(epochs) < 3 else ""}
+        axes.plot(numbers, [one["losses"][term] for one in epochs], label=term, **style)
+        if term in epochs[-1]["validation"]:
+            held_out = [one["validation"][term] for one in epochs]
+            axes.plot(numbers, held_out, label=f"{term}, held out", linestyle="--", **style)
+    if epochs[-1]["validation"]:
+        axes.axvline(best, color="0.6", linewidth=1, zorder=0, label=f"kept: epoch {best}")
+    axes.set(title=f"Losses of {name}", xlabel="epoch", ylabel="loss, weights applied", xlim=(numbers[0], None))
+    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", color="0.9")
+    figure.legend(loc="outside right upper", frameon=False)
+    try:
+        figure.savefig(output, dpi=150)
+    except OSError as error:
+        raise BadInput(output, expected="a file that can be written to", found=reason(error)) from error

@@ -1,0 +1,47 @@
+"""What stops a training, said as such: numbers that are not finite, and memory that is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from skipfill.store.errors import SkipfillError, reason
+
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+
+
+def refuse_infinite(losses: dict[str, float], lr: float, where: str) -> None:
+    """Raise `SkipfillError` when a loss is NaN or infinite."""
+    if not all(torch.isfinite(torch.tensor(value)) for value in losses.values()):
+        raise SkipfillError(f"training: expected finite losses, found {losses} in {where}", _slower(lr))
+
+
+def refuse_broken_weights(weights: dict[str, Tensor], lr: float, epoch: int) -> None:
+    """Raise `SkipfillError` when a weight is not finite: the last step of an epoch shows in no loss."""
+    for name, value in weights.items():
+        if not bool(torch.isfinite(value).all()):
+            raise SkipfillError(
+                f"training: expected finite weights, found others in {name} after epoch {epoch}", _slower(lr)
+            )
+
+
+@contextmanager
+def memory_explained(batch: int, accumulate: int) -> Iterator[None]:
+    """Turn a failed allocation into a `SkipfillError` that says what needs less."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is a RuntimeError
+        if not isinstance(error, MemoryError) and not any(words in str(error).lower() for words in OUT_OF_MEMORY):
+            raise
+        parts = f" in {accumulate} parts" if accumulate > 1 else ""
+        raise SkipfillError(
+            f"training: expected memory for batches of {batch} items{parts}, found too little ({reason(error)})",
+            f"Take the same batch in smaller parts: --accumulate {2 * accumulate}; or --batch {max(2, batch // 2)}.",
+        ) from error
+
+
+def _slower(lr: float) -> str:
+    return f"Try a lower learning rate: --lr {lr / 3:.2g}"

@@ -1,0 +1,28 @@
+"""What this machine trains on, and in which precision."""
+
+from __future__ import annotations
+
+import torch
+
+from skipfill.store.errors import BadInput
+
+
+def resolved_device(asked: str) -> str:
+    """`auto`, `cpu` or `cuda` -> `cpu` or `cuda`.
+
+    Raises:
+        BadInput: `cuda`, and there is none.
+    """
+    if asked == "cuda" and not torch.cuda.is_available():
+        raise BadInput("--device", expected="cpu: torch sees no GPU", found=asked)
+    if asked != "auto":
+        return asked
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def has_bf16(device: str) -> bool:
+    """Whether the device multiplies bfloat16 in hardware; without that, bf16 is slower than f32."""
+    if device == "cuda":
+        return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, probe)() for probe in probes if hasattr(torch.cpu, probe))

@@ -1,0 +1,39 @@
+"""Which items are held out to choose the epoch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from skipfill.store.errors import BadInput
+
+
+def held_out(labels: Tensor, share: float, seed: int, fewest: int = 1) -> Tensor | None:
+    """A share of the items, spread over the classes as the items are; never the last item of a class.
+
+    Args:
+        labels: (N,) int64.
+        share: in [0, 1); None is returned for 0.
+        fewest: of those held out.
+
+    Returns:
+        Their places, sorted.
+
+    Raises:
+        BadInput: the share holds none out, or more than there are.
+    """
+    if not share:
+        return None
+    shuffled = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    by_class = shuffled[labels[shuffled].argsort(stable=True)]
+    first = torch.ones(len(labels), dtype=torch.bool)
+    first[1:] = labels[by_class][1:] != labels[by_class][:-1]
+    candidates, wanted = by_class[~first], round(share * len(labels))
+    if not fewest <= wanted <= len(candidates):
+        raise BadInput(
+            "--validation",
+            expected=f"a share of the {len(labels)} items that holds {fewest} to {len(candidates)} of them out, "
+            "and leaves one of each class",
+            found=f"{share:g}, which is {wanted}",
+        )
+    return candidates[torch.linspace(0, len(candidates) - 1, wanted).round().long()].sort().values

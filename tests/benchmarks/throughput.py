@@ -1,0 +1,211 @@
+"""Training as skipfill does it beside a bare loop over the same net, data, augmentation and optimizer; and its memory.
+
+    pip install -c .ci/constraints.txt '.[bench]'
+    python tests/benchmarks/throughput.py [--epochs 9] [--items 4096] [--skip-memory]
+
+The bare loop has a classification loss only. `skipfill` has the gallery method: 4,096 stored rows a step out of a pool
+of 65,536, each item's stored vector, 100 class means, the progress bar, a checkpoint after every epoch. Both run in
+turns in one process, an epoch each, so that they see the same load; the first epoch of each does not count. Memory is
+the peak of a process that trains against a gallery of 20 thousand rows, and of one of 2 million. Not part of the test
+run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from skipfill.cli.commands.train import bar_of_training
+from skipfill.cli.terminal import progress
+from skipfill.compat.checkpoint import Checkpoints
+from skipfill.compat.device import has_bf16
+from skipfill.compat.drawing import TrainingData
+from skipfill.compat.encoder import Encoder
+from skipfill.compat.encoders.convnet import ConvNet
+from skipfill.compat.encoders.convnet import Settings as ConvSettings
+from skipfill.compat.epochs import Epoch
+from skipfill.compat.method import CosineClassifier, OldSpace, Setting, StoredSample, unit
+from skipfill.compat.methods import METHODS
+from skipfill.compat.prepared import Prepared
+from skipfill.compat.training import Schedule, Watcher, fit
+from skipfill.store.objects import Objects
+
+CLASSES, OLD, POOL, BATCH = 100, 128, 65_536, 128
+FEW, MANY = 20_000, 2_000_000
+
+
+@dataclass(frozen=True)
+class ResNetSettings:
+    size: int = 64
+    channels: int = 3
+
+
+class ResNet(Encoder):
+    """A small ResNet of transformers, with the augmentation of the built-in net."""
+
+    takes = "image"
+    settings_type = ResNetSettings
+
+    def __init__(self, settings: ResNetSettings) -> None:
+        from transformers import ResNetConfig, ResNetModel
+
+        super().__init__()
+        config = ResNetConfig(
+            num_channels=3, embedding_size=16, hidden_sizes=[16, 32, 64, 128], depths=[2] * 4, layer_type="basic"
+        )
+        self.settings = settings
+        self.net = ResNetModel(config).to(memory_format=torch.channels_last)
+        self.width = 128
+        self.augment = ConvNet(ConvSettings(settings.size, settings.channels)).augment  # type: ignore[method-assign]
+
+    @property
+    def item_shape(self) -> tuple[int, ...]:
+        return (self.settings.channels, self.settings.size, self.settings.size)
+
+    def forward(self, batch: Tensor) -> Tensor:
+        pooled: Tensor = self.net(batch.contiguous(memory_format=torch.channels_last)).pooler_output
+        return pooled.flatten(1)
+
+
+ENCODERS = {
+    "built-in net, 28x28": lambda: ConvNet(ConvSettings(28, 1)),
+    "transformers ResNet-18 shape, 64x64": lambda: ResNet(ResNetSettings()),
+}
+
+
+def drawn(encoder: Encoder, count: int, folder: Path) -> TrainingData:
+    """Random images with labels and stored vectors."""
+    random = np.random.default_rng(0)
+    images = np.memmap(folder / "items", np.uint8, "w+", shape=(count, *encoder.item_shape))
+    images[:] = random.integers(0, 256, images.shape, np.uint8)
+    labels = torch.arange(count) % CLASSES
+    pool = StoredSample(unit(torch.randn(POOL, OLD)), torch.arange(POOL) % CLASSES, torch.arange(POOL) % (4 * count))
+    return TrainingData(Prepared(images), labels, unit(torch.randn(count, OLD)), torch.ones(count).bool(), pool)
+
+
+class Bare:
+    """What people write: classification, and nothing else."""
+
+    def __init__(self, encoder: Encoder, data: TrainingData, how: Schedule) -> None:
+        self.data, self.how = data, how
+        head = nn.Sequential(nn.Linear(encoder.width, OLD + 32), CosineClassifier(OLD + 32, CLASSES, 16.0))
+        self.encoder, self.head = encoder, head
+        parameters = [*encoder.parameters(), *head.parameters()]
+        self.optimizer = torch.optim.AdamW(parameters, lr=how.lr, weight_decay=how.weight_decay, fused=True)
+
+    def epoch(self) -> None:
+        self.encoder.train()
+        for rows in torch.randperm(len(self.data.items)).split(self.how.batch):
+            inputs = self.encoder.augment(self.data.items.batch(rows))
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.how.precision == "bf16"):
+                features = self.encoder(inputs)
+            loss = cross_entropy(self.head(features.float()), self.data.labels[rows], label_smoothing=0.1)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            self.optimizer.step()
+
+
+def in_turns(name: str, epochs: int, items: int, method: str) -> str:
+    """One line of the table."""
+    torch.manual_seed(0)
+    encoder = ENCODERS[name]()
+    precision = "bf16" if has_bf16("cpu") else "f32"
+    how = Schedule(epochs, BATCH, 1e-3, 1e-4, 4_096, 128, 0, precision)
+    ours: list[float] = []
+    bare: list[float] = []
+    with tempfile.TemporaryDirectory() as scratch, progress(quiet=False) as bar:
+        data = drawn(encoder, items, Path(scratch))
+        other = Bare(copy.deepcopy(encoder), data, how)
+        assert data.pool is not None
+        old = OldSpace(OLD, torch.randn(CLASSES, OLD), torch.full((CLASSES,), POOL // CLASSES), data.pool)
+        made = METHODS[method](Setting(encoder.width, CLASSES, 0, old), METHODS[method].settings_type())
+        bar.start("training", epochs * items)
+        began = time.perf_counter()
+
+        def turn(epoch: Epoch) -> None:
+            nonlocal began
+            ours.append(time.perf_counter() - began)
+            began = time.perf_counter()
+            other.epoch()
+            bare.append(time.perf_counter() - began)
+            began = time.perf_counter()
+
+        checkpoints = Checkpoints(Objects(Path(scratch)), "checkpoint.safetensors", "recipe")
+        fit(encoder, made, data, how, checkpoints, Watcher(bar_of_training("model", bar), turn))
+    mine, theirs = statistics.median(ours[1:]), statistics.median(bare[1:])
+    return f"| {name} | {method} | {precision} | {items / theirs:,.0f} | {items / mine:,.0f} | {theirs / mine:.2f} |"
+
+
+def gallery(rows: int, folder: Path) -> None:
+    """A Parquet gallery, written in pieces so that writing takes no memory to speak of."""
+    random = np.random.default_rng(0)
+    schema = pa.schema([("id", pa.string()), ("vector", pa.list_(pa.float32(), 64)), ("label", pa.string())])
+    with pq.ParquetWriter(folder / "gallery.parquet", schema) as writer:
+        for start in range(0, rows, 20_000):
+            ids = [f"r{number:08d}" for number in range(start, start + 20_000)]
+            flat = pa.array(random.normal(size=20_000 * 64).astype(np.float32))
+            labels = [f"c{number % CLASSES:03d}" for number in range(20_000)]
+            vectors = pa.FixedSizeListArray.from_arrays(flat, 64)
+            writer.write_table(pa.table([ids, vectors, labels], schema=schema), row_group_size=20_000)
+    table = pq.ParquetFile(folder / "gallery.parquet").read_row_group(0).slice(0, 4_000)
+    pq.write_table(table, folder / "items.parquet")
+
+
+def peak_memory(rows: int) -> tuple[float, float]:
+    """Megabytes at the peak, and seconds, of a process that trains against `rows` stored rows."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        gallery(rows, folder)
+        run(folder, "init")
+        run(folder, "gallery", "add", "g", "gallery.parquet", "--space", "old")
+        began = time.perf_counter()
+        done = run(folder, "train", "v2", "--gallery", "g", "--items", "items.parquet", "--epochs", "2", "-q")
+        return int(done.stderr.splitlines()[-1]) / 1024, time.perf_counter() - began
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    code = (
+        "import atexit, resource, sys; from skipfill.cli.app import main; atexit.register(lambda: "
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)); main()"
+    )
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--epochs", type=int, default=9)
+    parser.add_argument("--items", type=int, default=4_096)
+    parser.add_argument("--methods", nargs="+", default=["gallery"])
+    parser.add_argument("--skip-memory", action="store_true")
+    options = parser.parse_args()
+    os.environ["FORCE_COLOR"] = "1"  # the bar is drawn as on a terminal
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}\n")
+    print("| net | method | precision | bare items/s | skipfill items/s | ratio |\n|---|---|---|---|---|---|")
+    for name in ENCODERS:
+        for method in options.methods:
+            print(in_turns(name, options.epochs, options.items, method), flush=True)
+    print(f"\nload {os.getloadavg()[0]:.1f}\n")
+    if not options.skip_memory:
+        for rows in (FEW, MANY):
+            memory, seconds = peak_memory(rows)
+            print(f"train against {rows:,} rows: peak {memory:,.0f} MB, {seconds:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()

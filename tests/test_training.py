@@ -1,0 +1,255 @@
+"""Training as people expect it: parts of batches, the best epoch, several processes, resumption, errors, the log."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from skipfill.compat.epochs import Epoch, best_epoch, patience_is_over
+from skipfill.compat.training import Watcher
+from skipfill.compat.validation import held_out
+from skipfill.store.errors import BadInput, SkipfillError
+from skipfill.store.location import open_store
+from skipfill.store.models import LOG, WEIGHTS, load_card, read_file, trained_ids
+
+from .conftest import Skipfill, World
+from .training_world import CASES, ITEMS, data, furthest, in_any_number_of_processes, schedule, trained
+
+STORE = Path(".skipfill")
+CLOSE = 1e-5
+METHODS = ["independent", "oca", "gallery"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_batch_in_parts_gives_the_weights_of_the_whole(method: str, tmp_path: Path) -> None:
+    """On items as they are: noise would be drawn for each part. 60 items are 3 batches of 20, in 5 parts of 4."""
+    outcomes = []
+    for accumulate in (1, 5):
+        folder = tmp_path / str(accumulate)
+        folder.mkdir()
+        given = replace(data(60), align=None)
+        how = schedule(accumulate=accumulate, epochs=4, sample=40)
+        outcomes.append(trained(folder, how, given, method, noise=0.0))
+    whole, parts = outcomes
+    assert furthest(whole.weights, parts.weights) < CLOSE
+    assert furthest(whole.gradients, parts.gradients) < CLOSE
+    assert max(float(one.abs().max()) for one in whole.gradients.values()) > 100 * CLOSE
+    assert [one.step for one in whole.log] == [one.step for one in parts.log] == [3, 6, 9, 12]
+    assert parts.log[-1].losses == pytest.approx(whole.log[-1].losses, abs=1e-4)
+
+
+def test_memory_holds_one_part_at_a_time(tmp_path: Path) -> None:
+    sizes: list[int] = []
+    given = replace(data(60), align=None)
+    trained(tmp_path, schedule(accumulate=4, epochs=1), given, during=lambda batch: sizes.append(len(batch)))
+    assert sizes == [5] * 12
+
+
+def test_two_processes_give_the_weights_of_one(tmp_path: Path) -> None:
+    """Augmentation, unlabelled items, a validation share, batches that no two processes share evenly."""
+    done = torchrun("tests.training_world", tmp_path, cwd=Path(__file__).parents[1])
+    assert done.returncode == 0, done.stderr
+    for name, case in CASES.items():
+        one = in_any_number_of_processes(*case)
+        first, second = (load_file(tmp_path / f"{name} {rank}.safetensors") for rank in (0, 1))
+        assert any("gradient of encoder" in name for name in one)
+        assert furthest(first, second) == 0
+        assert furthest(one, first) < CLOSE
+
+
+def test_the_command_in_two_processes(skipfill: Skipfill, registered: World) -> None:
+    command = ["train", "v2", "--gallery", "things", "--items", registered.items, "--epochs", 2, "--json"]
+    done = torchrun("skipfill.cli", *command, "--log-file", "log.ndjson", cwd=Path.cwd())
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["model"]["training"]["processes"] == 2
+    assert len(Path("log.ndjson").read_text().splitlines()) == 2
+    assert not list((STORE / "training").rglob("*.safetensors"))
+    skipfill("check", "things", "v2", "--items", registered.heldout, expect=None)
+
+
+def torchrun(module: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
+    environment = {key: value for key, value in os.environ.items() if key != "SKIPFILL_STORE"}
+    return subprocess.run(
+        [*command, module, *(str(one) for one in arguments)],
+        cwd=cwd,
+        env={**environment, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_the_best_epoch_is_kept_and_patience_ends_the_training(tmp_path: Path) -> None:
+    """Labels that are noise: the longer one trains, the worse it gets."""
+    weights: list[dict[str, torch.Tensor]] = []
+    given = data(validation=torch.arange(0, ITEMS, 3), noise=5.0)
+    how = schedule(epochs=40, lr=3e-2, patience=4)
+    kept = trained(tmp_path, how, given, "bct", each_epoch=lambda epoch, now: weights.append(now))
+    log = kept.log
+    best = best_epoch(log).epoch
+    losses = [sum(one.validation.values()) for one in log]
+    assert losses.index(min(losses)) == best - 1
+    assert len(log) == best + 4 < 40
+    assert furthest(kept.weights, weights[best - 1]) == 0
+    assert furthest(kept.weights, weights[-1]) > 0
+
+
+def test_patience_counts_epochs_that_were_not_better() -> None:
+    log = [Epoch(number, number, 0.1, {}, {"a": value}, 1, 1) for number, value in enumerate([3, 1, 2, 1, 5], 1)]
+    assert best_epoch(log).epoch == 2
+    assert [patience_is_over(log[:end], 2) for end in range(6)] == [False, False, False, False, True, True]
+    assert not patience_is_over(log, 0)
+    assert best_epoch([replace(one, validation={}) for one in log]).epoch == 5
+
+
+def test_a_resumed_training_ends_as_an_uninterrupted_one(tmp_path: Path) -> None:
+    """With everything on: parts, validation, patience, dropout's place taken by noise."""
+    given = data(validation=torch.arange(0, ITEMS, 3), noise=5.0)
+    how = schedule(epochs=12, lr=3e-2, patience=5, accumulate=2)
+    for folder in ("whole", "killed"):
+        (tmp_path / folder).mkdir()
+    whole = trained(tmp_path / "whole", how, given)
+
+    def kill(epoch: Epoch) -> None:
+        if epoch.epoch in (2, 4, 7):
+            raise KeyboardInterrupt
+
+    epochs = 0
+    for _ in range(4):
+        try:
+            killed = trained(tmp_path / "killed", how, given, watcher=Watcher(epoch=kill))
+        except KeyboardInterrupt:
+            epochs += 1
+    assert epochs == 3
+    assert furthest(whole.weights, killed.weights) == 0
+    assert [replace(one, seconds=0, items_per_second=0) for one in whole.log] == [
+        replace(one, seconds=0, items_per_second=0) for one in killed.log
+    ]
+
+
+def test_a_killed_training_loses_one_epoch_at_most(tmp_path: Path) -> None:
+    """Killed within epoch 3: two are done, and the third is repeated."""
+    seen: list[int] = []
+
+    def die(batch: torch.Tensor) -> None:
+        seen.append(len(batch))
+        if len(seen) == 8:
+            raise KeyboardInterrupt
+
+    how = schedule(batch=21)
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path, how, data(), during=die)
+    again = trained(tmp_path, how, data(), during=die)
+    assert len(seen) == 8 + 3
+    assert [one.epoch for one in again.log] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("share", [0.05, 0.1, 0.4])
+def test_held_out_items_are_spread_over_the_classes(share: float) -> None:
+    labels = torch.cat([torch.zeros(400), torch.ones(200), torch.full((100,), 2), torch.tensor([3])]).long()
+    labels = labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))]
+    rows = held_out(labels, share, 0)
+    assert rows is not None
+    assert len(rows) == len(rows.unique()) == round(share * len(labels))
+    counts = labels[rows].bincount(minlength=4)
+    assert counts[3] == 0
+    torch.testing.assert_close(counts[:3].float(), share * torch.tensor([400.0, 200, 100]), atol=1.5, rtol=0)
+    assert torch.equal(rows, held_out(labels, share, 0))
+    assert not torch.equal(rows, held_out(labels, share, 1))
+
+
+def test_a_share_that_holds_nothing_out_is_refused() -> None:
+    labels = torch.arange(10)
+    assert held_out(labels, 0.0, 0) is None
+    with pytest.raises(BadInput, match="leaves one of each class"):
+        held_out(labels, 0.5, 0)
+
+
+def test_validation_through_the_command(skipfill: Skipfill, registered: World) -> None:
+    command = ["--gallery", "things", "--items", registered.items, "--epochs", 3]
+    card = skipfill("train", "v2", *command, "--validation", 0.25, "--json").document["model"]
+    assert (card["training"]["held_out"], card["trained_items"], card["training"]["epochs"]) == (54, 162, 3)
+    # They chose the epoch: they are no queries of a check either.
+    objects = open_store(STORE)
+    assert len(trained_ids(objects, load_card(objects, "v2"))) == 216
+    refused = skipfill("train", "v3", *command, "--patience", 2, expect=2)
+    assert "--patience: expected --validation SHARE as well" in refused.err
+
+
+def test_memory_that_is_not_there_is_said_so_with_advice(tmp_path: Path) -> None:
+    with pytest.raises(SkipfillError, match="expected memory for batches of 20 items in 2 parts") as caught:
+        trained(tmp_path, schedule(accumulate=2), data(), during=lambda batch: torch.empty(1 << 50))
+    assert "--accumulate 4" in caught.value.hint
+    assert "--batch 10" in caught.value.hint
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        trained(tmp_path, schedule(), data(), during=lambda batch: batch @ batch)
+
+
+def test_losses_that_are_not_finite_are_said_so_with_advice(tmp_path: Path) -> None:
+    with pytest.raises(SkipfillError, match=r"expected finite (losses|weights)") as caught:
+        trained(tmp_path, schedule(lr=3e30, epochs=20), data(), "independent")
+    assert "--lr 1e+30" in caught.value.hint
+
+
+def test_the_log_is_streamed_and_kept(skipfill: Skipfill, registered: World) -> None:
+    command = ["--gallery", "things", "--items", registered.items, "--epochs", 3, "--validation", 0.2]
+    Path("log.ndjson").write_text("before\n")
+    skipfill("train", "v2", *command, "--log", "log.ndjson")
+    before, *lines = Path("log.ndjson").read_text().splitlines()
+    assert before == "before"
+    objects = open_store(STORE)
+    card = load_card(objects, "v2")
+    assert read_file(objects, card, LOG).decode().splitlines() == lines
+    epochs = [json.loads(line) for line in lines]
+    assert [one["epoch"] for one in epochs] == [1, 2, 3]
+    assert epochs[card.training["best_epoch"] - 1]["losses"] == card.losses
+    assert set(epochs[0]["validation"]) == set(card.losses) == {"class", "prototypes", "neighbours"}
+    assert all(one["seconds"] > 0 and one["items_per_second"] > 0 for one in epochs)
+    streamed = skipfill("train", "v3", *command, "--log", "-")
+    assert [json.loads(line)["epoch"] for line in streamed.out.splitlines()] == [1, 2, 3]
+    assert "Trained v3" in streamed.err
+    assert "expected a file" in skipfill("train", "v4", *command, "--log", "-", "--json", expect=2).err
+    assert "nowhere/log: expected a file" in skipfill("train", "v4", *command, "--log", "nowhere/log", expect=2).err
+
+
+@pytest.mark.parametrize("validation", [0, 0.2])
+def test_the_loss_plot(validation: float, skipfill: Skipfill, registered: World) -> None:
+    pytest.importorskip("matplotlib")
+    skipfill("train", "v2", "--items", registered.items, "--epochs", 4, "--validation", validation)
+    skipfill("model", "plot", "v2", "-o", "loss.svg")
+    skipfill("model", "plot", "v2", "-o", "loss.png")
+    assert Path("loss.png").read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in Path("loss.svg").read_text()
+    assert ("<!-- class, held out -->" in Path("loss.svg").read_text()) == bool(validation)
+    assert ".svg, .png, .pdf" in skipfill("model", "plot", "v2", "-o", "loss.txt", expect=2).err
+    assert "can be written to" in skipfill("model", "plot", "v2", "-o", "nowhere/loss.svg", expect=2).err
+
+
+def test_bf16_is_what_the_encoder_computes_in(skipfill: Skipfill, registered: World) -> None:
+    for precision in ("f32", "bf16"):
+        skipfill("train", precision, "--items", registered.items, "--epochs", 2, "--precision", precision)
+    objects = open_store(STORE)
+    full, half = (read_file(objects, load_card(objects, name), WEIGHTS) for name in ("f32", "bf16"))
+    assert full != half
+    assert len(full) == len(half)  # the weights are kept in f32
+
+
+def test_what_cannot_be_trained_is_refused_before_any_work(skipfill: Skipfill, registered: World) -> None:
+    command = ["train", "v2", "--items", registered.items]
+    assert "expected a known device" in skipfill(*command, "--device", "gpu", expect=2).err
+    small = skipfill(*command, "--batch", 6, "--accumulate", 4, expect=2).err
+    assert "--batch: expected at least 8 items" in small
+    if not torch.cuda.is_available():
+        assert "--device: expected cpu: torch sees no GPU" in skipfill(*command, "--device", "cuda", expect=2).err
