@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, ClassVar
 
@@ -30,8 +31,8 @@ class Encoder(nn.Module):
     width: int
 
     @classmethod
-    def settings_for(cls, first: ItemBlock) -> Any:
-        """Settings that fit the first items.
+    def settings_for(cls, first: ItemBlock, given: Mapping[str, Any]) -> Any:
+        """Settings that fit the first items; `given` ones, by field name, win.
 
         Raises:
             BadInput: the first item cannot be decoded.

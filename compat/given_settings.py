@@ -20,11 +20,11 @@ def settings_type(name: str) -> type[Any]:
     Raises:
         BadInput: there is none.
     """
-    known = {**METHODS, **ENCODERS}
-    if name not in known:
-        raise unknown_name("method or encoder", name, known, "See: skipfill methods --settings")
-    found: type[Any] = known[name].settings_type
-    return found
+    if name in METHODS:
+        return METHODS[name].settings_type
+    if name in ENCODERS:
+        return ENCODERS[name].settings_type
+    raise unknown_name("method or encoder", name, {**METHODS, **ENCODERS}, "See: skipfill methods --settings")
 
 
 def read_settings(texts: Iterable[str]) -> Given:

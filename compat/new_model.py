@@ -19,6 +19,7 @@ from skipfill.compat.drawing import TrainingData
 from skipfill.compat.encoder import Encoder
 from skipfill.compat.encoders import ENCODERS
 from skipfill.compat.epochs import Epoch, best_epoch
+from skipfill.compat.given_settings import checked_settings, refuse_unused
 from skipfill.compat.joined import Joined, join_gallery
 from skipfill.compat.loaded_model import LoadedModel
 from skipfill.compat.method import Method, Setting
@@ -27,6 +28,7 @@ from skipfill.compat.opened_sources import OpenedSources, open_sources
 from skipfill.compat.prepared import Prepared, prepare_items
 from skipfill.compat.processes import Processes, connected
 from skipfill.compat.recipe import Recipe, Sources
+from skipfill.compat.settings import checked
 from skipfill.compat.stages import Stages
 from skipfill.compat.training import Schedule, fit
 from skipfill.compat.validation import held_out
@@ -51,7 +53,9 @@ def train_model(
         BadInput: the name is taken, or the sources do not fit the method: see `open_sources`.
     """
     refuse_taken(objects, name)
-    opened = open_sources(objects, recipe.method, sources)
+    recipe = replace(recipe, settings=checked_settings(recipe.settings), presets=checked_settings(recipe.presets))
+    opened = open_sources(objects, recipe, sources)
+    refuse_unused(recipe.settings, [recipe.method, _encoder_kind(opened.items)])
     recipe = recipe.resolved(opened.items.kind)
     with connected(recipe.device) as processes:
         return _train(objects, name, recipe, opened, stages, processes, restart)
@@ -67,13 +71,14 @@ def _train(
     restart: bool,
 ) -> Card:
     schedule = _schedule(recipe, round(len(opened.items) * (1 - recipe.validation)), processes)
+    torch.manual_seed(recipe.seed)
+    encoder = _encoder(opened.items, recipe)
+    recipe = _settled(recipe, opened, encoder)
     key = f"training/{name}/checkpoint.safetensors"
     checkpoints = Checkpoints(objects, key, opened.digest(recipe), restart=restart and processes.first)
     processes.wait()
     # Looked at first: an unfinished run with other settings is refused before any work.
     remaining = recipe.epochs - checkpoints.epochs_done()
-    torch.manual_seed(recipe.seed)
-    encoder = _encoder(opened.items)
     joined = _joined(opened, recipe, stages)
     method = _method(opened, recipe, encoder, joined)
     with tempfile.TemporaryDirectory() as scratch:
@@ -94,7 +99,7 @@ def _train(
         trained_labels=sorted(set(opened.labels.to_pylist())),
         trained_items=len(data.trained),
         gallery={} if gallery is None else {"name": gallery.name, "version": gallery.version.number},
-        recipe={**asdict(recipe), "settings": asdict(opened.settings)},
+        recipe=asdict(recipe),
         losses=best_epoch(log).losses if log else {},
         training=_story(data, log, processes),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -151,9 +156,20 @@ def _schedule(recipe: Recipe, items: int, processes: Processes) -> Schedule:
     )
 
 
-def _encoder(items: Items) -> Encoder:
-    kind = next(one for one in ENCODERS.values() if one.takes == items.kind)
-    return kind(kind.settings_for(next(items.blocks())))
+def _encoder_kind(items: Items) -> str:
+    return next(name for name, one in ENCODERS.items() if one.takes == items.kind)
+
+
+def _encoder(items: Items, recipe: Recipe) -> Encoder:
+    name = _encoder_kind(items)
+    kind = ENCODERS[name]
+    return kind(kind.settings_for(next(items.blocks()), checked(name, kind.settings_type, recipe.given(name))))
+
+
+def _settled(recipe: Recipe, opened: OpenedSources, encoder: Encoder) -> Recipe:
+    """With every setting of its method and encoder, given or not, and nothing that has no effect."""
+    settings = {recipe.method: asdict(opened.settings), _encoder_kind(opened.items): encoder.described()}
+    return replace(recipe, settings=settings, presets={})
 
 
 def _joined(opened: OpenedSources, recipe: Recipe, stages: Stages) -> Joined | None:

@@ -13,6 +13,7 @@ from skipfill.compat.loaded_model import LoadedModel, load_model
 from skipfill.compat.method import Method
 from skipfill.compat.methods import METHODS
 from skipfill.compat.recipe import Recipe, Sources
+from skipfill.compat.settings import checked
 from skipfill.store.errors import BadInput, unknown_name
 from skipfill.store.galleries import Gallery, open_gallery
 from skipfill.store.ids import positions
@@ -40,11 +41,10 @@ class OpenedSources:
     teacher: LoadedModel | None
 
     def digest(self, recipe: Recipe) -> str:
-        """Of everything that decides the weights: a checkpoint belongs to one digest."""
+        """Of everything that decides the weights, the recipe being resolved: a checkpoint belongs to one digest."""
         version = None if self.gallery is None else self.gallery.version
         facts = [
             asdict(recipe),
-            asdict(self.settings),
             version and [version.files, version.space, version.columns],
             self.teacher and self.teacher.card.fingerprint,
             [[one.input_column, _prints(one)] for one in (self.items, self.align) if one is not None],
@@ -55,13 +55,14 @@ class OpenedSources:
         return content.hexdigest()
 
 
-def open_sources(objects: Objects, method: str, sources: Sources) -> OpenedSources:
+def open_sources(objects: Objects, recipe: Recipe, sources: Sources) -> OpenedSources:
     """Open everything that `sources` names.
 
     Raises:
         BadInput: an unknown method, a gallery, teacher or label that the method needs and was not given, or files
             that are not items.
     """
+    method = recipe.method
     if method not in METHODS:
         raise unknown_name("method", method, METHODS, "See: skipfill methods")
     kind = METHODS[method]
@@ -79,7 +80,7 @@ def open_sources(objects: Objects, method: str, sources: Sources) -> OpenedSourc
     before = list(gallery.space.classes) if gallery is not None else []
     return OpenedSources(
         method=kind,
-        settings=kind.settings_type(),
+        settings=kind.settings_type(**checked(method, kind.settings_type, recipe.given(method))),
         gallery=gallery,
         items=items,
         labels=labels,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ class Recipe:
         device: `auto`, `cpu` or `cuda`.
         accumulate, patience: see `Schedule`.
         validation: share of the items held out to choose the epoch; 0 for none.
+        settings: method or encoder -> the fields of its settings that are given; once resolved, all fields.
+        presets: the same from a file that serves several trainings: those of other methods and encoders do nothing.
     """
 
     method: str
@@ -47,6 +49,12 @@ class Recipe:
     accumulate: int = 1
     validation: float = 0.0
     patience: int = 0
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    presets: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def given(self, part: str) -> dict[str, Any]:
+        """What is given for a method or encoder."""
+        return {**self.presets.get(part, {}), **self.settings.get(part, {})}
 
     def resolved(self, kind: InputKind) -> Recipe:
         """This recipe with every default filled in for a kind of input."""

@@ -42,7 +42,7 @@ class Field:
     default: Any
 
     @property
-    def choices(self) -> tuple[str, ...]:
+    def choices(self) -> tuple[Any, ...]:
         """Of a Literal."""
         return get_args(self.kind)
 
@@ -50,14 +50,14 @@ class Field:
     def expected(self) -> str:
         """What a value has to be, in words."""
         if get_origin(self.kind) is Literal:
-            return " or ".join(self.choices)
+            return " or ".join(str(one) for one in self.choices)
         numbers = {int: f"a whole number {self.range}", float: f"a number {self.range}"}
         return numbers.get(self.kind) or {bool: "true or false", str: "text"}.get(self.kind, "an object in JSON")
 
     def accepts(self, value: Any) -> bool:
         """Whether a JSON value is one for this field; a whole number is a number as well."""
         if get_origin(self.kind) is Literal:
-            return value in self.choices
+            return value in self.choices and not isinstance(value, bool)
         if self.kind in (int, float):
             whole = type(value) is int
             number = whole or (self.kind is float and type(value) is float and math.isfinite(value))
@@ -66,7 +66,7 @@ class Field:
 
     def read(self, text: str) -> Any:
         """The JSON value that a text stands for; the text itself where it stands for none."""
-        if self.kind is str or get_origin(self.kind) is Literal:
+        if self.kind is str or text in self.choices:
             return text
         try:
             return json.loads(text)
@@ -79,9 +79,8 @@ def settable(settings_type: type[Any]) -> dict[str, Field]:
     hints = get_type_hints(settings_type, include_extras=True)
     found: dict[str, Field] = {}
     for one in fields(settings_type):
-        hint, notes = hints[one.name], ()
-        if get_origin(hint) is Annotated:
-            hint, *notes = get_args(hint)
+        hint = hints[one.name]
+        hint, *notes = get_args(hint) if get_origin(hint) is Annotated else (hint,)
         kind = dict if get_origin(hint) is dict else hint
         if DERIVED in notes or not (kind in (int, float, bool, str, dict) or get_origin(kind) is Literal):
             continue

@@ -249,7 +249,7 @@ def test_deep_grey_images_keep_their_greys() -> None:
     data = io.BytesIO()
     Image.fromarray(grey).save(data, "PNG")
     block = ItemBlock(pa.array(["a"]), [data.getvalue()], np.array([0]), Path("x"))
-    settings = ConvNet.settings_for(block)
+    settings = ConvNet.settings_for(block, {})
     assert settings.channels == 1
     prepared = ConvNet(settings).prepare(block)
     np.testing.assert_allclose(prepared[0, 0], grey / 257, atol=1)

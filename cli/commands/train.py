@@ -37,6 +37,14 @@ def train(
     epochs: Annotated[int, typer.Option(min=0, help="Passes over the items. 0: by kind of input.")] = 0,
     batch: Annotated[int, typer.Option(min=0, help="Items per step. 0: by kind of input.")] = 0,
     lr: Annotated[float, typer.Option(min=0, help="Peak learning rate. 0: by kind of input.")] = 0.0,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME.FIELD=VALUE",
+            help="A setting of the method or encoder; `skipfill methods --settings` lists them. Repeatable.",
+        ),
+    ] = None,
     dim: Annotated[int, typer.Option(min=0, help="Dimension of an independent model. 0: old dimension + 32.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same weights.")] = 0,
     precision: Annotated[str, typer.Option(help="auto, bf16 or f32, for the encoder.")] = "auto",
@@ -67,11 +75,12 @@ def train(
     Without --method: gallery when a gallery is named, independent otherwise.
     A killed run goes on from its last epoch when the same command is given again.
 
-    Example: skipfill train v2 --gallery products --items items.parquet
+    Example: skipfill train v2 --gallery products --items items.parquet --method oca --set oca.extra_dims=64
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:
         # DDP would warn, in C++, of an option that users' encoders may need.
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    from skipfill.compat.given_settings import read_settings
     from skipfill.compat.new_model import train_model
     from skipfill.compat.processes import launched
     from skipfill.compat.recipe import Recipe, Sources
@@ -101,6 +110,7 @@ def train(
         accumulate=accumulate,
         validation=validation,
         patience=patience,
+        settings=read_settings(settings or []),
     )
     sources = Sources(
         items, gallery, teacher, align or [], hold_out or [], item_columns(id_column, label, input_column)

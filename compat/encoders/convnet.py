@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import affine_grid, grid_sample
 
 from skipfill.compat.encoder import Encoder
+from skipfill.compat.settings import Range
 from skipfill.store.errors import BadInput
 from skipfill.store.items import ItemBlock
 
@@ -31,9 +33,9 @@ class Settings:
     rotation, shift, scale, shear: augmentation ranges (degrees, share of the side, share, tangent).
     """
 
-    size: int
-    channels: int
-    channel_width: int = 16
+    size: Annotated[int, Range(8)]
+    channels: Literal[1, 3]
+    channel_width: Annotated[int, Range(1)] = 16
     rotation: float = 10.0
     shift: float = 0.1
     scale: float = 0.15
@@ -61,11 +63,11 @@ class ConvNet(Encoder):
         self.width = 9 * inputs
 
     @classmethod
-    def settings_for(cls, first: ItemBlock) -> Settings:
+    def settings_for(cls, first: ItemBlock, given: Mapping[str, Any]) -> Settings:
         with _decoding(first, 0), Image.open(io.BytesIO(bytes(first.inputs[0]))) as image:
             side = min(max(image.size), LARGEST_SIDE)
             channels = 1 if image.mode in ("1", "L") or image.mode.startswith("I") else 3
-        return Settings(size=max(side, 8), channels=channels)
+        return Settings(**{"size": max(side, 8), "channels": channels, **given})
 
     @property
     def item_shape(self) -> tuple[int, ...]:
