@@ -19,6 +19,7 @@ from skipfill.cli.commands import (
     gallery,
     history,
     init,
+    matrix,
     methods,
     model,
     release,
@@ -60,6 +61,7 @@ app.command("train")(train.train)
 app.command("blend")(blend.blend)
 app.command("encode")(encode.encode)
 app.command("check")(check.check)
+app.command("matrix")(matrix.matrix)
 app.command("swap")(release.swap)
 app.command("rollback")(release.rollback)
 app.command("history")(history.history)

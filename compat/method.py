@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -56,6 +57,7 @@ class Setting:
         dim: dimension asked for by the user; 0 for the method's own choice.
         old: the gallery's space; None when training from nothing.
         teacher: dimension of the teacher's embeddings; 0 without one.
+        slots: (C,) vertex of each class on the simplex; empty for methods without one.
     """
 
     features: int
@@ -63,6 +65,7 @@ class Setting:
     dim: int
     old: OldSpace | None
     teacher: int = 0
+    slots: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -115,13 +118,14 @@ class Method(nn.Module):
         summary: one line for `skipfill methods`.
         source: authors, year, arXiv id.
         needs_gallery, needs_teacher, needs_sample: what training must be given.
+        on_simplex: whether classes are vertices of a simplex that models share, at slots that later models keep; the
+            settings then have `classes`, how many vertices, and `slots`, the end that new classes are put at.
         uses_align: whether an unlabelled sample of the gallery enters the loss.
         settings_type: frozen dataclass of hyperparameters with the published defaults.
 
     Instance attributes:
         head: features (N, F) -> embedding (N, D), not normalised. The only part that the bundle keeps.
         dim: D.
-        most_classes: how many classes it has room for; None for any number.
         view_dim: the first `view_dim` coordinates of an embedding, renormalised, lie in the old space; 0 for no view.
     """
 
@@ -131,12 +135,12 @@ class Method(nn.Module):
     needs_teacher: ClassVar[bool] = False
     needs_sample: ClassVar[bool] = False
     uses_align: ClassVar[bool] = False
+    on_simplex: ClassVar[bool] = False
     settings_type: ClassVar[type[Any]]
 
     head: nn.Module
     dim: int
     view_dim: int
-    most_classes: int | None = None
 
     def __init__(self, setting: Setting, settings: Any) -> None:
         super().__init__()

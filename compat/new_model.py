@@ -33,11 +33,11 @@ from skipfill.compat.stages import Stages
 from skipfill.compat.training import Schedule, fit
 from skipfill.compat.validation import held_out
 from skipfill.store.errors import BadInput
-from skipfill.store.galleries import Gallery
 from skipfill.store.ids import union
 from skipfill.store.items import Items
 from skipfill.store.models import LOG, Card, refuse_taken, save_model, trained_ids
 from skipfill.store.objects import Objects
+from skipfill.store.spaces import Space, register_space
 from skipfill.store.versions import View
 
 
@@ -81,6 +81,8 @@ def _train(
     remaining = recipe.epochs - checkpoints.epochs_done()
     joined = _joined(opened, recipe, stages)
     method = _method(opened, recipe, encoder, joined)
+    if opened.start is not None:
+        _start_from(opened.start, encoder, method)
     with tempfile.TemporaryDirectory() as scratch:
         data = _training_data(opened, encoder, joined, Path(scratch), stages)
         chosen_by = held_out(data.labels, recipe.validation, recipe.seed, fewest=processes.count)
@@ -89,13 +91,16 @@ def _train(
         log = fit(encoder, method, data, schedule, checkpoints, stages.training, processes)
     network = Network.trained(encoder, recipe.method, method)
     gallery = opened.gallery
+    for space in opened.onto:
+        register_space(objects, space)  # a view is onto a space of this name for ever: the name must stay taken
     card = Card(
         name=name,
         method=recipe.method,
         network=network.describe(),
         dim=method.dim,
-        views=_views(name, method, gallery),
+        views=_views(name, method, opened.onto),
         classes=opened.classes,
+        slots=opened.slots,
         trained_labels=sorted(set(opened.labels.to_pylist())),
         trained_items=len(data.trained),
         gallery={} if gallery is None else {"name": gallery.name, "version": gallery.version.number},
@@ -120,12 +125,11 @@ def _story(data: TrainingData, log: list[Epoch], processes: Processes) -> dict[s
 
 
 def _seen(objects: Objects, opened: OpenedSources) -> pa.Array:
-    """Ids that can be no queries of a check: trained on with or without their labels, by the model or its teacher."""
+    """Ids that can be no queries of a check: trained on, labelled or not, by it or what it is made from."""
     parts = [opened.items.ids]
     if opened.align is not None:
         parts.append(opened.align.ids)
-    if opened.teacher is not None:
-        parts.append(trained_ids(objects, opened.teacher.card))
+    parts += [trained_ids(objects, one.card) for one in (opened.teacher, opened.start) if one is not None]
     return union(parts)
 
 
@@ -194,6 +198,7 @@ def _method(opened: OpenedSources, recipe: Recipe, encoder: Encoder, joined: Joi
         dim=recipe.dim,
         old=None if joined is None else joined.space,
         teacher=0 if opened.teacher is None else opened.teacher.card.dim,
+        slots=[opened.slots[label] for label in opened.classes] if opened.slots else (),
     )
     method = opened.method(setting, opened.settings)
     gallery = opened.gallery
@@ -204,14 +209,22 @@ def _method(opened: OpenedSources, recipe: Recipe, encoder: Encoder, joined: Joi
             found=f"dimension {gallery.space.dim} in gallery {gallery.name}",
             hint="Choose another method: skipfill methods",
         )
-    if method.most_classes is not None and len(opened.classes) > method.most_classes:
-        raise BadInput(
-            f"method {recipe.method}",
-            expected=f"at most {method.most_classes} classes, the old ones included",
-            found=str(len(opened.classes)),
-            hint="Choose another method: skipfill methods",
-        )
     return method
+
+
+def _start_from(model: LoadedModel, encoder: Encoder, method: Method) -> None:
+    """Copy the weights of `model` into the encoder, and into the head where the two are alike."""
+    there, head = model.network.encoder, model.network.head
+    if type(there) is not type(encoder) or there.described() != encoder.described():
+        raise BadInput(
+            f"--init {model.card.name}",
+            expected=f"the encoder of these items, {encoder.described()}",
+            found=f"{there.described()}",
+            hint="Leave --init away to start from nothing.",
+        )
+    encoder.load_state_dict(there.state_dict())
+    if type(head) is type(method.head) and model.network.described_head == method.describe_head():
+        method.head.load_state_dict(head.state_dict())
 
 
 def _training_data(
@@ -249,8 +262,11 @@ def _aligned(
     return Prepared(prepared.items[found.numpy()]), joined.align_old[found], joined.align_place[found]
 
 
-def _views(name: str, method: Method, gallery: Gallery | None) -> dict[str, View]:
+def _views(name: str, method: Method, onto: list[Space]) -> dict[str, View]:
+    """Onto its own space, those it was made for, and through these onto the ones before them."""
     views = {name: View(method.dim)}
-    if gallery is not None and method.view_dim:
-        views[gallery.space.name] = View(method.view_dim)
+    for space in onto if method.view_dim else []:
+        views[space.name] = View(method.view_dim)
+        for earlier, view in space.views.items():
+            views.setdefault(earlier, View(method.view_dim).then(view))
     return views

@@ -14,12 +14,15 @@ from skipfill.compat.method import Method
 from skipfill.compat.methods import METHODS
 from skipfill.compat.recipe import Recipe, Sources
 from skipfill.compat.settings import checked
+from skipfill.compat.slots import assigned_slots
 from skipfill.store.errors import BadInput, unknown_name
 from skipfill.store.galleries import Gallery, open_gallery
 from skipfill.store.ids import positions
 from skipfill.store.items import Items, open_items
+from skipfill.store.models import space_of
 from skipfill.store.objects import Objects
 from skipfill.store.parquet_files import fingerprint
+from skipfill.store.spaces import Space
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,9 @@ class OpenedSources:
     """Attributes:
     settings: hyperparameters of the method.
     labels: (N,) one for each item, none NULL.
-    classes: label of each class slot: those of the old space in their order, then the new ones, sorted.
+    classes: label of each class: those of the spaces `onto` in their order, then the new ones, sorted.
+    slots: class -> vertex, for methods on a simplex.
+    onto: the spaces that the model is to search: the gallery's, and those of models on the same simplex.
     """
 
     method: type[Method]
@@ -36,9 +41,12 @@ class OpenedSources:
     items: Items
     labels: pa.Array
     classes: list[str]
+    slots: dict[str, int]
+    onto: list[Space]
     align: Items | None
     held_out: pa.Array | None
     teacher: LoadedModel | None
+    start: LoadedModel | None
 
     def digest(self, recipe: Recipe) -> str:
         """Of everything that decides the weights, the recipe being resolved: a checkpoint belongs to one digest."""
@@ -47,6 +55,8 @@ class OpenedSources:
             asdict(recipe),
             version and [version.files, version.space, version.columns],
             self.teacher and self.teacher.card.fingerprint,
+            self.slots,
+            self.start and self.start.card.fingerprint,
             [[one.input_column, _prints(one)] for one in (self.items, self.align) if one is not None],
         ]
         content = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
@@ -77,17 +87,23 @@ def open_sources(objects: Objects, recipe: Recipe, sources: Sources) -> OpenedSo
     held_out = open_items(sources.hold_out, sources.columns).ids if sources.hold_out else None
     items = _without(open_items(sources.items, sources.columns), held_out)
     labels = _labels(items)
-    before = list(gallery.space.classes) if gallery is not None else []
+    settings = kind.settings_type(**checked(method, kind.settings_type, recipe.given(method)))
+    onto = _onto(objects, method, kind, gallery, sources)
+    before = list(dict.fromkeys(label for space in onto for label in space.classes))
+    classes = before + sorted(set(labels.to_pylist()) - set(before))
     return OpenedSources(
         method=kind,
-        settings=kind.settings_type(**checked(method, kind.settings_type, recipe.given(method))),
+        settings=settings,
         gallery=gallery,
         items=items,
         labels=labels,
-        classes=before + sorted(set(labels.to_pylist()) - set(before)),
+        classes=classes,
+        slots=assigned_slots(classes, onto, settings.classes, settings.slots) if kind.on_simplex else {},
+        onto=onto,
         align=_without(open_items(sources.align, sources.columns), held_out) if sources.align else None,
         held_out=held_out,
         teacher=_teacher(objects, method, kind, sources),
+        start=load_model(objects, sources.start_from) if sources.start_from else None,
     )
 
 
@@ -116,6 +132,18 @@ def _gallery(objects: Objects, name: str, kind: type[Method], sources: Sources) 
             hint="Add --gallery NAME. See: skipfill gallery list",
         )
     return None
+
+
+def _onto(objects: Objects, name: str, kind: type[Method], gallery: Gallery | None, sources: Sources) -> list[Space]:
+    if sources.slots_of and not kind.on_simplex:
+        raise BadInput(
+            "--slots-of",
+            expected="a method with class slots: " + ", ".join(one for one, it in METHODS.items() if it.on_simplex),
+            found=f"method {name}",
+        )
+    # The gallery's too: its model's card may know more views than an older release wrote down with the gallery.
+    names = [gallery.space.name] if gallery is not None else []
+    return [space_of(objects, one) for one in dict.fromkeys([*names, *sources.slots_of])]
 
 
 def _labels(items: Items) -> pa.Array:

@@ -74,6 +74,8 @@ class Sources:
         items: files of labelled items.
         gallery: name of the stored gallery to be compatible with; empty for none.
         teacher: name of an independent model, for methods that imitate one.
+        slots_of: names of models on the same simplex whose class slots are kept; their spaces can be searched.
+        start_from: name of a model whose weights the training starts from; empty for random ones.
         align: files of items of the gallery, labels not needed and not used.
         hold_out: files with ids that must not be used, neither as items nor as stored rows, because they will be
             queries of a check.
@@ -82,6 +84,8 @@ class Sources:
     items: Sequence[Path]
     gallery: str = ""
     teacher: str = ""
+    slots_of: Sequence[str] = ()
+    start_from: str = ""
     align: Sequence[Path] = ()
     hold_out: Sequence[Path] = ()
     columns: ItemColumns = ItemColumns()

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from skipfill.store.errors import BadInput, unknown_name
 from skipfill.store.names import valid_name
 from skipfill.store.objects import Objects
-from skipfill.store.spaces import Space
+from skipfill.store.spaces import Space, load_space, slots_by_order
 from skipfill.store.versions import View
 
 FORMAT = 1
@@ -35,7 +35,8 @@ class Card:
         network: kinds and settings of its parts, from which it is built again.
         dim: dimension of its own space; embeddings are L2-normalised.
         views: space name -> view from its own space onto that one.
-        classes: label of each class slot; those of the old space come first, so that slots never move.
+        classes: those it knows, the ones of the old space first.
+        slots: class -> vertex of the simplex, which later models keep; empty for methods without one.
         trained_labels: classes it was trained on.
         gallery: name and version it was trained against, when it was.
         recipe: every resolved setting of the training.
@@ -58,6 +59,7 @@ class Card:
     created: str
     training: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
+    slots: dict[str, int] = field(default_factory=dict)
     format: int = FORMAT
 
     @property
@@ -69,7 +71,8 @@ class Card:
     @property
     def space(self) -> Space:
         """The model's own space."""
-        return Space(self.name, self.dim, "cosine", self.fingerprint, self.classes)
+        earlier = {space: view for space, view in self.views.items() if space != self.name}
+        return Space(self.name, self.dim, "cosine", self.fingerprint, self.classes, self.slots, earlier)
 
 
 def model_names(objects: Objects) -> list[str]:
@@ -134,7 +137,18 @@ def load_card(objects: Objects, name: str) -> Card:
             hint="Upgrade skipfill: a newer release wrote this.",
         )
     raw["views"] = {space: View(**view) for space, view in raw["views"].items()}
-    return Card(**raw)
+    return Card(**{"slots": slots_by_order(raw["classes"]), **raw})
+
+
+def space_of(objects: Objects, name: str) -> Space:
+    """The space of model `name`, which may be gone if a gallery of it was registered.
+
+    Raises:
+        BadInput: neither a model nor a registered space of this name.
+    """
+    if objects.exists(_key(name, CARD)) or not objects.exists(f"spaces/{name}.json"):
+        return load_card(objects, name).space
+    return load_space(objects, name)
 
 
 def read_file(objects: Objects, card: Card, file: str) -> bytes:

@@ -9,6 +9,7 @@ from typing import Literal
 from skipfill.store.errors import BadInput, unknown_name
 from skipfill.store.names import valid_name
 from skipfill.store.objects import Objects
+from skipfill.store.versions import View
 
 Metric = Literal["cosine", "ip"]
 
@@ -20,7 +21,9 @@ class Space:
     dim: number of coordinates.
     metric: `cosine` or `ip` (inner product); higher is nearer in both.
     fingerprint: of the encoder that fills the space; empty when it is known only by its vectors.
-    classes: those the encoder knows, in the order of their slots on a simplex; empty when unknown.
+    classes: those the encoder knows; empty when unknown.
+    slots: class -> vertex of the simplex that models share; empty for a space that lies on none.
+    views: earlier space -> view from this one onto it, so that a model of a later space can reach them all.
     """
 
     name: str
@@ -28,6 +31,13 @@ class Space:
     metric: Metric = "cosine"
     fingerprint: str = ""
     classes: list[str] = field(default_factory=list)
+    slots: dict[str, int] = field(default_factory=dict)
+    views: dict[str, View] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> tuple[int, Metric, str]:
+        """What makes it this space and no other; the rest is what is known of it."""
+        return self.dim, self.metric, self.fingerprint
 
 
 def _key(name: str) -> str:
@@ -43,7 +53,7 @@ def register_space(objects: Objects, space: Space) -> None:
     if objects.put_new(_key(space.name), json.dumps(asdict(space)).encode()):
         return
     there = load_space(objects, space.name)
-    if there != space:
+    if there.identity != space.identity:
         raise BadInput(
             f"space {space.name}",
             expected=f"dim {there.dim}, metric {there.metric}, encoder {there.fingerprint[:12] or 'external'}",
@@ -58,6 +68,13 @@ def space_names(objects: Objects) -> list[str]:
 
 def load_space(objects: Objects, name: str) -> Space:
     try:
-        return Space(**json.loads(objects.get(_key(name))))
+        raw = json.loads(objects.get(_key(name)))
     except FileNotFoundError:
         raise unknown_name("space", name, space_names(objects)) from None
+    raw["views"] = {earlier: View(**view) for earlier, view in raw.get("views", {}).items()}
+    return Space(**{"slots": slots_by_order(raw["classes"]), **raw})
+
+
+def slots_by_order(classes: list[str]) -> dict[str, int]:
+    """The slots of files that say nothing of slots: they were written when the order of the classes decided."""
+    return {label: slot for slot, label in enumerate(classes)}

@@ -29,6 +29,10 @@ class View:
     dim: int
     kind: Literal["prefix"] = "prefix"
 
+    def then(self, onward: View) -> View:
+        """The view onto an earlier space by way of this one's."""
+        return View(min(self.dim, onward.dim))
+
 
 @dataclass(frozen=True)
 class Release:

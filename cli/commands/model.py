@@ -50,6 +50,7 @@ def show(name: ModelName, store: Store = None, json: Json = False) -> None:
         ("encoder", f"{card.network['encoder']['kind']} {card.network['encoder']['settings']}"),
         ("dim", card.dim),
         ("views onto", ", ".join(f"{space} ({view.kind} {view.dim})" for space, view in card.views.items())),
+        ("class slots", f"{len(card.slots):,} of {card.dim + 1:,} vertices" if card.slots else "-"),
         ("trained on", f"{card.trained_items:,} items of {len(card.trained_labels):,} classes"),
         ("against gallery", against),
         ("training", ", ".join(f"{name}={value}" for name, value in card.training.items()) or "-"),

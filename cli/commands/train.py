@@ -30,6 +30,13 @@ def train(
         list[Path] | None, typer.Option(help="Items of the gallery, labels not needed: keeps what nobody labelled.")
     ] = None,
     teacher: Annotated[str, typer.Option(help="Independent model to imitate, for methods that do.")] = "",
+    slots_of: Annotated[
+        list[str] | None,
+        typer.Option(help="Model on the same simplex: keep its class slots, search its spaces. Repeatable."),
+    ] = None,
+    start_from: Annotated[
+        str, typer.Option("--init", metavar="MODEL", help="Start from this model's encoder, and head if it fits.")
+    ] = "",
     hold_out: Annotated[
         list[Path] | None,
         typer.Option(help="Queries of the check: training uses neither these items nor their stored rows."),
@@ -113,7 +120,14 @@ def train(
         settings=read_settings(settings or []),
     )
     sources = Sources(
-        items, gallery, teacher, align or [], hold_out or [], item_columns(id_column, label, input_column)
+        items=items,
+        gallery=gallery,
+        teacher=teacher,
+        slots_of=slots_of or [],
+        start_from=start_from,
+        align=align or [],
+        hold_out=hold_out or [],
+        columns=item_columns(id_column, label, input_column),
     )
     began = time.monotonic()
     with progress(quiet=quiet or not first) as bar, log_file(log if first else "") as written:

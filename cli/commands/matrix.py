@@ -1,0 +1,85 @@
+"""skipfill matrix"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from skipfill.cli.options import IdColumn, InputColumn, Json, LabelColumn, Quiet, Store, item_columns, opened
+from skipfill.cli.terminal import emit, progress, table
+
+if TYPE_CHECKING:
+    from skipfill.compat.sequence import SequenceReport
+
+COLUMNS = 9  # of the matrix beside each other, so that they fit into 80
+MEANING = {
+    "AC": "share of cells under the diagonal that are not below it",
+    "AM": "mean of all cells",
+    "backward": "last model's queries on each earlier gallery, less its own",
+    "forward": "queries on the gallery before, less those on their own",
+}
+
+
+def matrix(
+    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Models in their order, earliest first.")],
+    items: Annotated[list[Path], typer.Option(help="Labelled items: the queries. Repeatable.")],
+    gallery_items: Annotated[
+        list[Path] | None, typer.Option(help="Labelled items of the galleries. Default: --items, own rows left out.")
+    ] = None,
+    metric: Annotated[str, typer.Option(help="Metric to show: CMC@1, CMC@5 or mAP.")] = "CMC@1",
+    id_column: IdColumn = "id",
+    label: LabelColumn = "label",
+    input_column: InputColumn = "",
+    store: Store = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure a sequence of models, each with the galleries of all before it.
+
+    Row: the model of the queries. Column: the model that filled the gallery.
+
+    Example: skipfill matrix v1 v2 v3 --items heldout.parquet --gallery-items items.parquet
+    """
+    from skipfill.compat.metrics import METRICS
+    from skipfill.compat.sequence import measure_sequence
+    from skipfill.compat.stages import Stages
+    from skipfill.store.errors import unknown_name
+    from skipfill.store.items import open_items
+
+    if metric not in METRICS:
+        raise unknown_name("metric", metric, METRICS)
+    columns = item_columns(id_column, label, input_column)
+    queries, gallery = open_items(items, columns), open_items(gallery_items or items, columns)
+    with progress(quiet=quiet) as bar:
+        report = measure_sequence(opened(store), models, queries, gallery, Stages(bar.start, bar.advance))
+    emit({"matrix": report.described()}, as_json=json, show=lambda out: show_report(out, report, metric))
+
+
+def show_report(out: Console, report: SequenceReport, metric: str) -> None:
+    """The lower triangle in parts that fit the line, then what it comes to."""
+    out.print(f"{metric} of {report.queries:,} queries among {report.gallery_rows:,} gallery rows", style="bold")
+    if report.left_out:
+        out.print(Text.assemble(("note: ", "yellow"), f"{report.left_out:,} queries left out: nothing to be found"))
+    for start in range(0, len(report.models), COLUMNS):
+        stop = min(start + COLUMNS, len(report.models))
+        numbers = [str(column + 1) for column in range(start, stop)]
+        rows = [
+            [str(row + 1), name, *(_cell(report, metric, row, column) for column in range(start, min(row + 1, stop)))]
+            for row, name in enumerate(report.models)
+            if row >= start
+        ]
+        padded = [[*row, *[""] * (2 + len(numbers) - len(row))] for row in rows]
+        out.print("", table(["", "queries by", *numbers], padded, numbers=numbers), sep="\n")
+    out.print("Column: the model that filled the gallery. <: below what its own queries find.\n")
+    found = report.summary(metric)
+    rows = [[name, "undefined" if value is None else f"{value:.3f}", MEANING[name]] for name, value in found.items()]
+    out.print(table(["summary", metric, "meaning"], rows, numbers=[metric]))
+
+
+def _cell(report: SequenceReport, metric: str, row: int, column: int) -> Text:
+    value, bar = report.matrices[metric][[row, column], column]
+    return Text(f"{value:.3f}".lstrip("0")[:4] + ("<" if value < bar else " "), "red" if value < bar else "")

@@ -1,0 +1,136 @@
+"""Measure a sequence of models: queries by each, on galleries by each of those before it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from skipfill.compat.check_inputs import encoded
+from skipfill.compat.encoding import write_encoded
+from skipfill.compat.loaded_model import load_model, viewed
+from skipfill.compat.metrics import METRICS
+from skipfill.compat.stages import Stages
+from skipfill.compat.version_matrix import average_compatibility, average_multimodel, backward, forward
+from skipfill.store.errors import BadInput
+from skipfill.store.gallery_rows import Columns, StoredRows
+from skipfill.store.ids import positions
+from skipfill.store.items import Items
+from skipfill.store.models import load_card
+from skipfill.store.objects import Objects
+from skipfill.store.release import view_onto
+from skipfill.store.relevant_ranks import Queries, relevant_ranks
+
+
+@dataclass(frozen=True)
+class SequenceReport:
+    """Attributes:
+    models: T names, the earliest first.
+    matrices: metric -> (T, T) M, NaN above the diagonal.
+    queries, gallery_rows: how many of each.
+    left_out: queries without a row to be found.
+    """
+
+    models: list[str]
+    matrices: dict[str, NDArray[np.float64]]
+    queries: int
+    gallery_rows: int
+    left_out: int
+
+    def summary(self, metric: str) -> dict[str, float | None]:
+        """AC, AM, backward and forward compatibility in one metric."""
+        matrix = self.matrices[metric]
+        return {
+            "AC": average_compatibility(matrix),
+            "AM": average_multimodel(matrix),
+            "backward": backward(matrix),
+            "forward": forward(matrix),
+        }
+
+    def described(self) -> dict[str, Any]:
+        """As JSON values; a row of a matrix ends at its diagonal."""
+        rows = {
+            metric: [matrix[row, : row + 1].tolist() for row in range(len(matrix))]
+            for metric, matrix in self.matrices.items()
+        }
+        return {
+            "models": self.models,
+            "matrices": rows,
+            "summary": {metric: self.summary(metric) for metric in self.matrices},
+            "queries": self.queries,
+            "gallery_rows": self.gallery_rows,
+            "left_out": self.left_out,
+        }
+
+
+def measure_sequence(
+    objects: Objects, names: Sequence[str], queries: Items, gallery: Items, stages: Stages = Stages()
+) -> SequenceReport:
+    """M[i, j] of every pair i >= j: `queries` by model i, viewed in the space of model j, among `gallery` by model j.
+
+    A query's own row, known by its id, is left out of its ranking. Each model is loaded once and encodes each side
+    once; the galleries lie on disk meanwhile.
+
+    Raises:
+        BadInput: an unknown model or one named twice, one without a view onto the space of one before it, no labels,
+            or nothing to be found.
+    """
+    cards = [load_card(objects, name) for name in names]
+    if len(set(names)) < len(names):
+        raise BadInput("models", expected="each model once", found=", ".join(names))
+    views = [[view_onto(card, earlier) for earlier in names[: at + 1]] for at, card in enumerate(cards)]
+    usable = _answerable(queries, gallery)
+    asked = queries.restricted(usable)
+    matrices = {metric: np.full((len(names), len(names)), np.nan) for metric in METRICS}
+    with tempfile.TemporaryDirectory() as scratch:
+        galleries: list[StoredRows] = []
+        for later, name in enumerate(names):
+            model = load_model(objects, name)
+            path = Path(scratch) / f"{later}.parquet"
+            stages.start(f"encoding gallery with {name}", len(gallery))
+            write_encoded(model, gallery, path, stages.advance)
+            galleries.append(StoredRows.open([path], Columns(label="label"), model.card.dim))
+            own = encoded(model, asked, stages)
+            for earlier, rows in enumerate(galleries):
+                stages.start(f"{name}/{names[earlier]}", 2 * len(asked) * rows.count)
+                vectors = viewed(own, views[later][earlier])
+                ranks = relevant_ranks(rows, Queries(asked.ids, asked.labels, vectors), "cosine", stages.advance).ranks
+                for metric, value_of in METRICS.items():
+                    matrices[metric][later, earlier] = np.mean([value_of(one) for one in ranks])
+    return SequenceReport(list(names), matrices, len(asked), len(gallery), int((~usable).sum()))
+
+
+def _answerable(queries: Items, gallery: Items) -> NDArray[np.bool_]:
+    """Which queries have a row of their label to be found, their own not counted."""
+    classes = pc.unique(_labels(gallery).drop_null())
+    wanted, codes = positions(_labels(queries), classes), positions(_labels(gallery), classes)
+    counts = np.bincount(codes[codes >= 0], minlength=len(classes))
+    itself = positions(queries.ids, gallery.ids)
+    relevant = counts[wanted] - ((itself >= 0) & (codes[itself] == wanted))
+    usable: NDArray[np.bool_] = (wanted >= 0) & (relevant > 0)
+    if not usable.any():
+        raise BadInput(
+            queries.where,
+            expected="queries with a label that other gallery items have",
+            found=f"none of {len(queries)}",
+            hint="Name the label column with --label COLUMN.",
+        )
+    return usable
+
+
+def _labels(items: Items) -> pa.Array:
+    if items.labels is None:
+        raise BadInput(
+            items.where,
+            expected="labels, to know which rows are relevant",
+            found="none",
+            hint="Name the label column with --label COLUMN.",
+        )
+    return items.labels
