@@ -50,7 +50,18 @@ def root(
     show_version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
-) -> None: ...
+    code: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="SKIPFILL_CODE",
+            metavar="python:MODULE:FACTORY",
+            help="Code of yours that a model may run as its encoder: only what you name here does. Repeatable.",
+        ),
+    ] = None,
+) -> None:
+    from skipfill.compat.permitted_code import permit_only
+
+    permit_only(code or [])
 
 
 app.command("init")(init.init)

@@ -24,7 +24,7 @@ GalleryName = Annotated[str, typer.Argument(metavar="GALLERY", help="Name of a r
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="Name of a model in the store.")]
 IdColumn = Annotated[str, typer.Option("--id", help="Column with the ids.")]
 LabelColumn = Annotated[str, typer.Option("--label", help="Column with the labels.")]
-InputColumn = Annotated[str, typer.Option("--input", help="Column to encode. Default: image, or else vector.")]
+InputColumn = Annotated[str, typer.Option("--input", help="Column to encode. Default: image, vector or text.")]
 
 
 def opened(store: Path | None) -> Objects:

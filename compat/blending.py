@@ -38,12 +38,12 @@ def blend_models(objects: Objects, name: str, new_name: str, old_name: str) -> C
             found=f"method {new.card.method}",
             hint="Train one with --method gallery.",
         )
-    shapes = [model.network.encoder.item_shape for model in (new, old)]
-    if shapes[0] != shapes[1] or new.network.encoder.takes != old.network.encoder.takes:
+    kinds = [model.network.encoder.takes for model in (new, old)]
+    if kinds[0] != kinds[1]:
         raise BadInput(
             f"models {new_name} and {old_name}",
             expected="two models of the same items",
-            found=f"items of shape {shapes[0]} and {shapes[1]}",
+            found=f"{kinds[0]}s and {kinds[1]}s",
         )
     network = Network.blended(new.network, old.network, new.card.views[old_name].dim)
     card = replace(
@@ -57,4 +57,4 @@ def blend_models(objects: Objects, name: str, new_name: str, old_name: str) -> C
         files={},
     )
     seen = [trained_ids(objects, model.card) for model in (new, old)]
-    return save_model(objects, card, network.weights(), union(seen))
+    return save_model(objects, card, network.weights(), union(seen), network.files())

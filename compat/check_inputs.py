@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from skipfill.compat.labels_of_one_id import LabelsOfOneId
 from skipfill.compat.loaded_model import LoadedModel, load_model
 from skipfill.compat.stages import Stages
-from skipfill.store.errors import BadInput
+from skipfill.store.errors import BadInput, NotPermitted
 from skipfill.store.galleries import Gallery
 from skipfill.store.gallery_rows import StoredRows
 from skipfill.store.ids import positions
@@ -148,6 +148,8 @@ def old_queries(
         return truth.vectors, "stored vectors of the queries' ids"
     try:
         old = load_model(objects, gallery.space.name)
+    except NotPermitted:
+        raise
     except BadInput as error:
         raise BadInput(
             queries.where,

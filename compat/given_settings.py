@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
+from skipfill.compat.encoder import Encoder
 from skipfill.compat.encoders import ENCODERS
 from skipfill.compat.methods import METHODS
-from skipfill.compat.settings import checked, field_of
+from skipfill.compat.recipe import Recipe
+from skipfill.compat.settings import checked, field_of, json_or_text, settable
 from skipfill.store.errors import BadInput, unknown_name
 
 Given = dict[str, dict[str, Any]]
@@ -39,8 +42,9 @@ def read_settings(texts: Iterable[str]) -> Given:
         name, dot, field = target.strip().partition(".")
         if not (equals and dot):
             raise BadInput("--set", expected=FORM, found=repr(text), hint="For example: --set oca.extra_dims=64")
-        known = field_of(name, settings_type(name), field)
-        given.setdefault(name, {}).update(checked(name, settings_type(name), {field: known.read(value.strip())}))
+        kind = settings_type(name)
+        read = json_or_text if _free(name) else field_of(name, kind, field).read
+        given.setdefault(name, {}).update(_checked(name, {field: read(value.strip())}))
     return given
 
 
@@ -50,7 +54,7 @@ def checked_settings(given: Mapping[str, Mapping[str, Any]]) -> Given:
     Raises:
         BadInput: an unknown name or field, or a value of another type.
     """
-    return {name: checked(name, settings_type(name), values) for name, values in given.items()}
+    return {name: _checked(name, values) for name, values in given.items()}
 
 
 def refuse_unused(given: Mapping[str, Any], used: Iterable[str]) -> None:
@@ -62,3 +66,27 @@ def refuse_unused(given: Mapping[str, Any], used: Iterable[str]) -> None:
                 expected=f"settings of what this training uses: {', '.join(used)}",
                 found=f"settings of {name}, which would have no effect",
             )
+
+
+def settled(recipe: Recipe, method: Any, name: str, encoder: Encoder) -> Recipe:
+    """The recipe with every setting that can be given, given or not, and none without an effect.
+
+    Args:
+        method: settings of the method.
+        name: of the encoder.
+    """
+    described = recipe.given(name) if _free(name) else _given_of(encoder.settings)
+    return replace(recipe, settings={recipe.method: _given_of(method), name: described}, presets={})
+
+
+def _free(name: str) -> bool:
+    return name in ENCODERS and ENCODERS[name].any_setting
+
+
+def _checked(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    kind = settings_type(name)
+    return dict(values) if _free(name) else checked(name, kind, values)
+
+
+def _given_of(settings: Any) -> dict[str, Any]:
+    return {name: getattr(settings, name) for name in settable(type(settings))}

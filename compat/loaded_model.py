@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -35,11 +36,11 @@ class LoadedModel:
 
     def embed(self, block: ItemBlock) -> Matrix:
         """(N, D) L2-normalised embeddings of a block of items in the model's own space."""
-        prepared = self.network.encoder.prepare(block)
+        prepared = self.network.prepare(block)
         with torch.inference_mode():
             parts = [
-                self.network(as_float(prepared[start : start + ITEMS_AT_ONCE]))
-                for start in range(0, len(prepared), ITEMS_AT_ONCE)
+                self.network([as_float(one[start : start + ITEMS_AT_ONCE]) for one in prepared])
+                for start in range(0, len(block.ids), ITEMS_AT_ONCE)
             ]
         embedded: Matrix = torch.cat(parts).numpy()
         return embedded
@@ -68,10 +69,11 @@ def load_model(objects: Objects, name: str) -> LoadedModel:
     """Read and verify the bundle of model `name`.
 
     Raises:
-        BadInput: no such model, a damaged bundle, or an encoder or method that this release does not know.
+        BadInput: no such model, a damaged bundle, an encoder or method that this release does not know, or an
+            encoder that is the user's own code and was not permitted to run.
     """
     card = load_card(objects, name)
-    network = Network.build(card.network)
+    network = Network.build(card.network, partial(read_file, objects, card))
     network.load_state_dict(load(read_file(objects, card, WEIGHTS)))
     network.eval()
     return LoadedModel(card, network)

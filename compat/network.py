@@ -5,18 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from skipfill.compat.encoder import Encoder
+from skipfill.compat.encoder import Encoder, ReadFile
 from skipfill.compat.encoders import ENCODERS
 from skipfill.compat.method import CosineClassifier, Method, unit
 from skipfill.compat.methods import METHODS
 from skipfill.store.errors import unknown_name
+from skipfill.store.items import ItemBlock
+
+OLD = "old-"  # before the file names of the older network
 
 
 class Network(nn.Module):
-    """Prepared items -> (N, D) L2-normalised embeddings.
+    """Items, prepared -> (N, D) L2-normalised embeddings.
 
     With an `old` network, the view onto the old space (the first d coordinates) is a blend: the old embedding, plus
     the new view as far as the classifier is sure of the item,
@@ -58,11 +62,12 @@ class Network(nn.Module):
         return network
 
     @classmethod
-    def build(cls, described: dict[str, Any]) -> Network:
-        """The network that `describe` described, ready for its weights.
+    def build(cls, described: dict[str, Any], read: ReadFile) -> Network:
+        """The network that `describe` and `files` told of, ready for its weights.
 
         Raises:
-            BadInput: an encoder or method that this release does not know.
+            BadInput: an encoder or method that this release does not know, or an encoder that is the user's own code
+                and was not permitted to run.
         """
         hint = "Upgrade skipfill: the model needs it."
         if described["encoder"]["kind"] not in ENCODERS:
@@ -70,10 +75,10 @@ class Network(nn.Module):
         if described["method"] not in METHODS:
             raise unknown_name("method", described["method"], METHODS, hint)
         kind = ENCODERS[described["encoder"]["kind"]]
-        encoder = kind(kind.settings_type(**described["encoder"]["settings"]))
+        encoder = kind.rebuilt(described["encoder"]["settings"], read)
         head = METHODS[described["method"]].build_head(described["head"])
         classifier = CosineClassifier(**described["classifier"]) if described["classifier"] else None
-        old = cls.build(described["old"]) if described["old"] else None
+        old = cls.build(described["old"], lambda file: read(OLD + file)) if described["old"] else None
         network = cls(encoder, described["method"], head, classifier, old)
         network.described_head = described["head"]
         network.old_dim = described["old_dim"]
@@ -100,11 +105,21 @@ class Network(nn.Module):
         data: bytes = save({name: value.contiguous() for name, value in self.state_dict().items()})
         return data
 
-    def forward(self, items: Tensor) -> Tensor:
-        embedding = unit(self.head(self.encoder(items)))
+    def files(self) -> dict[str, bytes]:
+        """The files of the encoders, which `build` asks for."""
+        old = {} if self.old is None else self.old.files()
+        return {**self.encoder.files(), **{OLD + file: data for file, data in old.items()}}
+
+    def prepare(self, block: ItemBlock) -> list[NDArray[Any]]:
+        """A block of items as each of its encoders takes them."""
+        return [self.encoder.prepare(block), *([] if self.old is None else self.old.prepare(block))]
+
+    def forward(self, items: list[Tensor]) -> Tensor:
+        """What `prepare` gave, as tensors -> (N, D)."""
+        embedding = unit(self.head(self.encoder(items[0])))
         if self.old is None or self.classifier is None:
             return embedding
         sure = self.classifier(embedding).softmax(dim=1).amax(dim=1, keepdim=True)
         view, rest = embedding[:, : self.old_dim], embedding[:, self.old_dim :]
-        blend = unit(sure.sqrt() * unit(view) + unit(self.old(items)[:, : self.old_dim]))
+        blend = unit(sure.sqrt() * unit(view) + unit(self.old(items[1:])[:, : self.old_dim]))
         return torch.cat([view.norm(dim=1, keepdim=True) * blend, rest], dim=1)

@@ -17,9 +17,10 @@ from torch import Tensor
 from skipfill.compat.checkpoint import Checkpoints
 from skipfill.compat.drawing import TrainingData
 from skipfill.compat.encoder import Encoder
-from skipfill.compat.encoders import ENCODERS
+from skipfill.compat.encoder_choice import EncoderChoice, chosen_encoder
 from skipfill.compat.epochs import Epoch, best_epoch
-from skipfill.compat.given_settings import checked_settings, refuse_unused
+from skipfill.compat.features_once import FeaturesOnce
+from skipfill.compat.given_settings import checked_settings, refuse_unused, settled
 from skipfill.compat.joined import Joined, join_gallery
 from skipfill.compat.loaded_model import LoadedModel
 from skipfill.compat.method import Method, Setting
@@ -28,7 +29,6 @@ from skipfill.compat.opened_sources import OpenedSources, open_sources
 from skipfill.compat.prepared import Prepared, prepare_items
 from skipfill.compat.processes import Processes, connected
 from skipfill.compat.recipe import Recipe, Sources
-from skipfill.compat.settings import checked
 from skipfill.compat.stages import Stages
 from skipfill.compat.training import Schedule, fit
 from skipfill.compat.validation import held_out
@@ -55,16 +55,18 @@ def train_model(
     refuse_taken(objects, name)
     recipe = replace(recipe, settings=checked_settings(recipe.settings), presets=checked_settings(recipe.presets))
     opened = open_sources(objects, recipe, sources)
-    refuse_unused(recipe.settings, [recipe.method, _encoder_kind(opened.items)])
-    recipe = recipe.resolved(opened.items.kind)
+    choice = chosen_encoder(recipe.encoder, opened.items)
+    refuse_unused(recipe.settings, [recipe.method, choice.name])
+    recipe = recipe.resolved(opened.items.kind, choice)
     with connected(recipe.device) as processes:
-        return _train(objects, name, recipe, opened, stages, processes, restart)
+        return _train(objects, name, recipe, choice, opened, stages, processes, restart)
 
 
 def _train(
     objects: Objects,
     name: str,
     recipe: Recipe,
+    choice: EncoderChoice,
     opened: OpenedSources,
     stages: Stages,
     processes: Processes,
@@ -72,23 +74,25 @@ def _train(
 ) -> Card:
     schedule = _schedule(recipe, round(len(opened.items) * (1 - recipe.validation)), processes)
     torch.manual_seed(recipe.seed)
-    encoder = _encoder(opened.items, recipe)
-    recipe = _settled(recipe, opened, encoder)
+    encoder = choice.new(opened.items, recipe.given(choice.name))
+    recipe = settled(recipe, opened.settings, choice.name, encoder)
     key = f"training/{name}/checkpoint.safetensors"
-    checkpoints = Checkpoints(objects, key, opened.digest(recipe), restart=restart and processes.first)
+    digest = opened.digest(recipe, encoder.described())
+    checkpoints = Checkpoints(objects, key, digest, restart=restart and processes.first)
     processes.wait()
     # Looked at first: an unfinished run with other settings is refused before any work.
     remaining = recipe.epochs - checkpoints.epochs_done()
+    trained = FeaturesOnce(encoder) if encoder.frozen else encoder
     joined = _joined(opened, recipe, stages)
     method = _method(opened, recipe, encoder, joined)
     if opened.start is not None:
         _start_from(opened.start, encoder, method)
     with tempfile.TemporaryDirectory() as scratch:
-        data = _training_data(opened, encoder, joined, Path(scratch), stages)
+        data = _training_data(opened, trained, joined, Path(scratch), stages)
         chosen_by = held_out(data.labels, recipe.validation, recipe.seed, fewest=processes.count)
         data = replace(data, validation=chosen_by)
         stages.start(f"training {name} ({recipe.method})", remaining * len(data.trained))
-        log = fit(encoder, method, data, schedule, checkpoints, stages.training, processes)
+        log = fit(trained, method, data, schedule, checkpoints, stages.training, processes)
     network = Network.trained(encoder, recipe.method, method)
     gallery = opened.gallery
     for space in opened.onto:
@@ -104,7 +108,7 @@ def _train(
         trained_labels=sorted(set(opened.labels.to_pylist())),
         trained_items=len(data.trained),
         gallery={} if gallery is None else {"name": gallery.name, "version": gallery.version.number},
-        recipe=asdict(recipe),
+        recipe={**asdict(recipe), "versions": encoder.versions()},
         losses=best_epoch(log).losses if log else {},
         training=_story(data, log, processes),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -112,7 +116,8 @@ def _train(
     if not processes.first:
         return card
     lines = "".join(f"{epoch.line}\n" for epoch in log)
-    complete = save_model(objects, card, network.weights(), _seen(objects, opened), {LOG: lines.encode()})
+    more = {**network.files(), LOG: lines.encode()}
+    complete = save_model(objects, card, network.weights(), _seen(objects, opened), more)
     checkpoints.clear()
     return complete
 
@@ -158,22 +163,6 @@ def _schedule(recipe: Recipe, items: int, processes: Processes) -> Schedule:
         patience=recipe.patience,
         device=recipe.device,
     )
-
-
-def _encoder_kind(items: Items) -> str:
-    return next(name for name, one in ENCODERS.items() if one.takes == items.kind)
-
-
-def _encoder(items: Items, recipe: Recipe) -> Encoder:
-    name = _encoder_kind(items)
-    kind = ENCODERS[name]
-    return kind(kind.settings_for(next(items.blocks()), checked(name, kind.settings_type, recipe.given(name))))
-
-
-def _settled(recipe: Recipe, opened: OpenedSources, encoder: Encoder) -> Recipe:
-    """With every setting of its method and encoder, given or not, and nothing that has no effect."""
-    settings = {recipe.method: asdict(opened.settings), _encoder_kind(opened.items): encoder.described()}
-    return replace(recipe, settings=settings, presets={})
 
 
 def _joined(opened: OpenedSources, recipe: Recipe, stages: Stages) -> Joined | None:

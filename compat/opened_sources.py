@@ -48,11 +48,12 @@ class OpenedSources:
     teacher: LoadedModel | None
     start: LoadedModel | None
 
-    def digest(self, recipe: Recipe) -> str:
+    def digest(self, recipe: Recipe, encoder: dict[str, Any]) -> str:
         """Of everything that decides the weights, the recipe being resolved: a checkpoint belongs to one digest."""
         version = None if self.gallery is None else self.gallery.version
         facts = [
             asdict(recipe),
+            encoder,
             version and [version.files, version.space, version.columns],
             self.teacher and self.teacher.card.fingerprint,
             self.slots,

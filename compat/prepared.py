@@ -25,29 +25,31 @@ class Prepared:
         return len(self.items)
 
     def batch(self, rows: Tensor) -> Tensor:
-        """The float32 items of these rows; bytes become [0, 1]."""
+        """The items of these rows as encoders take them."""
         return as_float(self.items[rows.numpy()])
 
 
 def as_float(items: PreparedItems) -> Tensor:
-    """Prepared items as the float32 tensor that encoders take."""
+    """Prepared items as the tensor that encoders take: bytes become [0, 1], integers (tokens) stay as they are."""
     tensor = torch.from_numpy(np.require(items, requirements=["C", "W"]))
     return tensor.float() / 255 if tensor.dtype == torch.uint8 else tensor
 
 
 def prepare_items(items: Items, encoder: Encoder, scratch: Path, progress: Callable[[int], None]) -> Prepared:
-    """Decode all items into a file in `scratch`.
+    """Decode all items into a file in `scratch`, its shape and type those of the first block.
 
     Args:
         progress: called with the number of items decoded since the last call.
     """
-    kind = np.dtype(np.uint8 if items.kind == "image" else np.float32)
     path = scratch / f"{uuid4().hex}.items"
-    shape = (len(items), *encoder.item_shape)
-    array = np.memmap(path, dtype=kind, mode="w+", shape=shape)
+    array: PreparedItems | None = None
     start = 0
     for block in items.blocks():
-        array[start : start + len(block.ids)] = encoder.prepare(block)
-        start += len(block.ids)
-        progress(len(block.ids))
+        part = encoder.prepare(block)
+        if array is None:
+            array = np.memmap(path, dtype=part.dtype, mode="w+", shape=(len(items), *part.shape[1:]))
+        array[start : start + len(part)] = part
+        start += len(part)
+        progress(len(part))
+    assert array is not None
     return Prepared(array)

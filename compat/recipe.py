@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from skipfill.compat.device import has_bf16, resolved_device
+from skipfill.compat.encoder_choice import AUTO, EncoderChoice
 from skipfill.store.items import InputKind, ItemColumns
-
-# Epochs, batch and peak learning rate by input kind.
-DEFAULTS: dict[InputKind, dict[str, Any]] = {
-    "image": {"epochs": 20, "batch": 128, "lr": 3e-3},
-    "vector": {"epochs": 20, "batch": 256, "lr": 1e-3},
-}
 
 
 @dataclass(frozen=True)
@@ -23,8 +18,9 @@ class Recipe:
 
     Attributes:
         method: name in the registry.
+        encoder: `auto`, or as `chosen_encoder` reads it.
         dim: dimension of the embedding; 0 for the method's choice.
-        epochs, batch, lr: see `Schedule`; 0 for the default of the input kind.
+        epochs, batch, lr: see `Schedule`; 0 for the encoder's default.
         weight_decay, seed: see `Schedule`.
         precision: `auto`, `bf16` or `f32`.
         sample, align: see `Schedule`.
@@ -36,6 +32,7 @@ class Recipe:
     """
 
     method: str
+    encoder: str = AUTO
     dim: int = 0
     epochs: int = 0
     batch: int = 0
@@ -56,14 +53,15 @@ class Recipe:
         """What is given for a method or encoder."""
         return {**self.presets.get(part, {}), **self.settings.get(part, {})}
 
-    def resolved(self, kind: InputKind) -> Recipe:
-        """This recipe with every default filled in for a kind of input."""
-        given = {name: value for name, value in asdict(self).items() if value}
+    def resolved(self, kind: InputKind, choice: EncoderChoice) -> Recipe:
+        """This recipe with every default filled in for a kind of input and an encoder of it."""
+        default = choice.kind.schedule(self.given(choice.name))
+        missing = {name: value for name, value in default.items() if not getattr(self, name)}
         device = resolved_device(self.device)
-        filled = Recipe(**{**DEFAULTS[kind], **given, "weight_decay": self.weight_decay, "device": device})
+        filled = replace(self, encoder=str(choice), device=device, **missing)
         if self.precision != "auto":
             return filled
-        return replace(filled, precision="bf16" if kind == "image" and has_bf16(device) else "f32")
+        return replace(filled, precision="bf16" if kind != "vector" and has_bf16(device) else "f32")
 
 
 @dataclass(frozen=True)

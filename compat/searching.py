@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from skipfill.compat.loaded_model import LoadedModel, load_model, viewed
-from skipfill.store.errors import BadInput, reason
+from skipfill.store.errors import BadInput, NotPermitted, reason
 from skipfill.store.galleries import Gallery, open_gallery
 from skipfill.store.gallery_rows import Columns, StoredRows
 from skipfill.store.items import ItemColumns, open_items
@@ -111,6 +111,8 @@ def released_model(objects: Objects, gallery: Gallery) -> LoadedModel:
         )
     try:
         model = load_model(objects, release.model)
+    except NotPermitted:
+        raise
     except BadInput as error:
         raise BadInput(
             f"gallery {gallery.name}",

@@ -65,13 +65,8 @@ class Field:
         return type(value) is self.kind
 
     def read(self, text: str) -> Any:
-        """The JSON value that a text stands for; the text itself where it stands for none."""
-        if self.kind is str or text in self.choices:
-            return text
-        try:
-            return json.loads(text)
-        except ValueError:
-            return text
+        """The JSON value that a text stands for."""
+        return text if self.kind is str or text in self.choices else json_or_text(text)
 
 
 def settable(settings_type: type[Any]) -> dict[str, Field]:
@@ -88,6 +83,14 @@ def settable(settings_type: type[Any]) -> dict[str, Field]:
         limits = next((note for note in notes if isinstance(note, Range)), Range())
         found[one.name] = Field(one.name, kind, limits, default)
     return found
+
+
+def json_or_text(text: str) -> Any:
+    """The JSON value that a text stands for; the text itself where it stands for none."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def field_of(part: str, settings_type: type[Any], name: str) -> Field:

@@ -129,9 +129,9 @@ class _Training:
         if processes.count > 1:
             # A user's encoder may have parameters that its features do not depend on.
             self.parallel = DistributedDataParallel(self.learner, find_unused_parameters=True)
-        self.optimizer = AdamW(
-            self.learner.parameters(), lr=schedule.lr, weight_decay=schedule.weight_decay, fused=True
-        )
+        rates = {encoder: schedule.lr * encoder.lr_share, method: schedule.lr}
+        groups = [{"params": list(part.parameters()), "lr": rate} for part, rate in rates.items()]
+        self.optimizer = AdamW(groups, lr=schedule.lr, weight_decay=schedule.weight_decay, fused=True)
         self.decay = LambdaLR(self.optimizer, lambda step: _rate(step, self.steps * schedule.epochs))
 
     def epoch(self, number: int, progress: Callable[[Step], None]) -> Epoch:

@@ -29,6 +29,10 @@ class BadInput(SkipfillError):
         super().__init__(f"{where}: expected {expected}, found {found}", hint)
 
 
+class NotPermitted(BadInput):
+    """Code that the user did not name was about to run. Nothing has run."""
+
+
 class Stale(SkipfillError):
     """The state changed since it was looked at: another writer was first, or a check is out of date."""
 
@@ -44,7 +48,7 @@ class NotAcceptable(SkipfillError):
 def reason(error: Exception) -> str:
     """What an exception of a library says, short: the system's words if it has any, else its first line."""
     number = getattr(error, "errno", None)
-    return os.strerror(number) if number else str(error).splitlines()[0].rstrip(".")
+    return os.strerror(number) if number else (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "") -> BadInput:

@@ -1,11 +1,11 @@
-"""Items to train on or encode: Parquet with an id, and an image or a vector of features, and perhaps a label."""
+"""Items to train on or encode: Parquet with an id, and an image, a vector of features or a text, perhaps a label."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -17,13 +17,15 @@ from skipfill.store.errors import BadInput
 from skipfill.store.parquet_files import column_type, expand, open_parquet, unreadable
 from skipfill.store.vector_column import Matrix, is_vector_type, matrix
 
-InputKind = Literal["image", "vector"]
+InputKind = Literal["image", "vector", "text"]
+# The columns looked for, in this order, when none is named.
+INPUT_COLUMNS = ("image", "vector", "text")
 BLOCK_ROWS = 2_048
 
 
 @dataclass(frozen=True)
 class ItemColumns:
-    """Column names. An empty `input` means: `image` if there is one, otherwise `vector`."""
+    """Column names. An empty `input` means the first there is of `image`, `vector` and `text`."""
 
     id: str = "id"
     label: str = "label"
@@ -35,14 +37,21 @@ class ItemBlock:
     """Some items of one file, in order.
 
     Attributes:
-        inputs: a list of encoded images (PNG, JPEG, ...) or an (N, F) float32 matrix.
+        inputs: a list of encoded images (bytes of PNG, JPEG, ...), of texts (str), or an (N, F) float32 matrix.
         rows: (N,) where in the file they are.
     """
 
     ids: pa.Array
-    inputs: list[bytes] | Matrix
+    inputs: list[Any] | Matrix
     rows: NDArray[np.int64]
     path: Path
+
+    @property
+    def kind(self) -> InputKind:
+        """What its inputs are; it has at least one."""
+        if not isinstance(self.inputs, list):
+            return "vector"
+        return "text" if isinstance(self.inputs[0], str) else "image"
 
 
 @dataclass(frozen=True)
@@ -50,7 +59,7 @@ class Items:
     """Opened item files with their ids and labels in memory; the inputs are streamed.
 
     Attributes:
-        kind: `image` or `vector`.
+        kind: `image`, `vector` or `text`.
         ids: (N,) int64 or string, unique.
         labels: (N,) string with NULLs, or None when there is no label column.
         keep: (rows in the files,) bool, which of them are these items; None for all.
@@ -114,8 +123,14 @@ class Items:
         where = f"{path}, column {self.input_column}, row {rows[0]}"
         if len(rows) <= rows[-1] - rows[0]:
             where += " and after, of the items in use"
-        inputs = _images(column, where, path.parent) if self.kind == "image" else _features(column, where)
-        return ItemBlock(ids.plain(batch.column(self.id_column), self.ids.type, where), inputs, rows, path)
+        return ItemBlock(
+            ids.plain(batch.column(self.id_column), self.ids.type, where), self._inputs(column, where, path), rows, path
+        )
+
+    def _inputs(self, column: pa.Array, where: str, path: Path) -> list[Any] | Matrix:
+        if self.kind == "image":
+            return _images(column, where, path.parent)
+        return _texts(column, where) if self.kind == "text" else _features(column, where)
 
 
 def open_items(paths: Sequence[Path], columns: ItemColumns = ItemColumns()) -> Items:
@@ -157,7 +172,7 @@ def open_items(paths: Sequence[Path], columns: ItemColumns = ItemColumns()) -> I
 def _input(path: Path, named: str) -> tuple[InputKind, str]:
     file = open_parquet(path)
     names = file.schema_arrow.names
-    candidates = [named] if named else ["image", "vector"]
+    candidates = [named] if named else list(INPUT_COLUMNS)
     for name in candidates:
         if name in names:
             kind = file.schema_arrow.field(name).type
@@ -165,9 +180,11 @@ def _input(path: Path, named: str) -> tuple[InputKind, str]:
                 return "image", name
             if is_vector_type(kind):
                 return "vector", name
+            if _is_text(kind):
+                return "text", name
             raise BadInput(
                 f"{path}, column {name}",
-                expected="images (struct of bytes and path) or lists of floats",
+                expected="images (struct of bytes and path), lists of floats or strings",
                 found=str(kind),
                 hint="Name another column with --input COLUMN.",
             )
@@ -175,7 +192,7 @@ def _input(path: Path, named: str) -> tuple[InputKind, str]:
         path,
         expected=f"a column {' or '.join(repr(name) for name in candidates)}",
         found=f"columns {', '.join(names)}",
-        hint="Name the column to encode with --input COLUMN. Text is encoded to a vector column first.",
+        hint="Name the column to encode with --input COLUMN.",
     )
 
 
@@ -193,6 +210,19 @@ def _images(column: pa.StructArray, where: str, folder: Path) -> list[bytes]:
             found="NULL",
         )
     return list(contents)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _texts(column: pa.Array, where: str) -> list[str]:
+    texts: list[Any] = column.to_pylist()
+    if None in texts:
+        raise BadInput(f"{where} + {texts.index(None)}", expected="a text", found="NULL")
+    return texts
 
 
 def _features(column: pa.Array, where: str) -> Matrix:

@@ -1,4 +1,4 @@
-"""Model bundles: safetensors weights, the ids trained on, and a JSON card, which is written last."""
+"""Model bundles: safetensors weights, the ids trained on, files of the parts, and a JSON card, written last."""
 
 from __future__ import annotations
 
@@ -97,7 +97,8 @@ def save_model(
     """Write a bundle, the card last, so that its existence means complete.
 
     Args:
-        extra: more files of the bundle, by name.
+        extra: more files of the bundle, by name. One that decides the vectors, such as an encoder's tokenizer, must
+            also be in `card.network` by its digest: these files are not in the fingerprint.
 
     Raises:
         BadInput: the name was taken meanwhile.
@@ -181,7 +182,7 @@ def trained_ids(objects: Objects, card: Card) -> pa.Array:
 
 def file_key(card: Card, file: str) -> str:
     """Where a file of the bundle lies: `weights.safetensors` is `weights-0123456789ab.safetensors`."""
-    stem, suffix = file.split(".")
+    stem, suffix = valid_name("file", file).rsplit(".", 1)
     return _key(card.name, f"{stem}-{card.files.get(file, '')[:12]}.{suffix}")
 
 

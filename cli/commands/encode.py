@@ -13,7 +13,9 @@ from skipfill.cli.terminal import advise, emit, progress
 
 def encode(
     name: ModelName,
-    items: Annotated[list[Path], typer.Argument(metavar="FILES...", help="Parquet with id, and image or vector.")],
+    items: Annotated[
+        list[Path], typer.Argument(metavar="FILES...", help="Parquet with id, and image, vector or text.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Parquet file to write; it must not exist.")],
     id_column: IdColumn = "id",
     label: LabelColumn = "label",

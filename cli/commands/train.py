@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def train(
     name: Annotated[str, typer.Argument(metavar="MODEL", help="Name of the new model.")],
-    items: Annotated[list[Path], typer.Option(help="Parquet with id, label, and image or vector. Repeatable.")],
+    items: Annotated[list[Path], typer.Option(help="Parquet with id, label, and image, vector or text. Repeatable.")],
     method: Annotated[str, typer.Option(help="How to train; `skipfill methods` lists them.")] = "",
     gallery: Annotated[str, typer.Option(help="Stored gallery that the model's queries will search.")] = "",
     align: Annotated[
@@ -41,9 +41,13 @@ def train(
         list[Path] | None,
         typer.Option(help="Queries of the check: training uses neither these items nor their stored rows."),
     ] = None,
-    epochs: Annotated[int, typer.Option(min=0, help="Passes over the items. 0: by kind of input.")] = 0,
-    batch: Annotated[int, typer.Option(min=0, help="Items per step. 0: by kind of input.")] = 0,
-    lr: Annotated[float, typer.Option(min=0, help="Peak learning rate. 0: by kind of input.")] = 0.0,
+    epochs: Annotated[int, typer.Option(min=0, help="Passes over the items. 0: by encoder.")] = 0,
+    batch: Annotated[int, typer.Option(min=0, help="Items per step. 0: by encoder.")] = 0,
+    lr: Annotated[float, typer.Option(min=0, help="Peak learning rate. 0: by encoder.")] = 0.0,
+    encoder: Annotated[
+        str,
+        typer.Option(help="auto, convnet, mlp, hf:FOLDER_OR_NAME (transformers), or python:MODULE:FACTORY (yours)."),
+    ] = "auto",
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -107,6 +111,7 @@ def train(
     objects = opened(store)
     recipe = Recipe(
         method=method or ("gallery" if gallery else "independent"),
+        encoder=encoder,
         dim=dim,
         epochs=epochs,
         batch=batch,

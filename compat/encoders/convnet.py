@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import io
-import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor, nn
-from torch.nn.functional import affine_grid, grid_sample
 
 from skipfill.compat.encoder import Encoder
+from skipfill.compat.images import Look, natural_size, pixels, randomly_moved
 from skipfill.compat.settings import Range
-from skipfill.store.errors import BadInput
 from skipfill.store.items import ItemBlock
 
 LARGEST_SIDE = 64
@@ -45,6 +40,7 @@ class Settings:
 class ConvNet(Encoder):
     """Four 3x3 convolutions with batch norm, three poolings, average to 3x3. Features: 72 x channel width."""
 
+    inputs = ("image",)
     takes = "image"
     settings_type = Settings
 
@@ -63,61 +59,23 @@ class ConvNet(Encoder):
         self.width = 9 * inputs
 
     @classmethod
-    def settings_for(cls, first: ItemBlock, given: Mapping[str, Any]) -> Settings:
-        with _decoding(first, 0), Image.open(io.BytesIO(bytes(first.inputs[0]))) as image:
-            side = min(max(image.size), LARGEST_SIDE)
-            channels = 1 if image.mode in ("1", "L") or image.mode.startswith("I") else 3
-        return Settings(**{"size": max(side, 8), "channels": channels, **given})
+    def schedule(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        return {"epochs": 20, "batch": 128, "lr": 3e-3}
 
-    @property
-    def item_shape(self) -> tuple[int, ...]:
-        return (self.settings.channels, self.settings.size, self.settings.size)
+    @classmethod
+    def settings_for(cls, first: ItemBlock, given: Mapping[str, Any]) -> Settings:
+        side, channels = natural_size(first)
+        return Settings(**{"size": max(min(side, LARGEST_SIDE), 8), "channels": channels, **given})
 
     def prepare(self, block: ItemBlock) -> NDArray[np.uint8]:
-        prepared = np.empty((len(block.inputs), *self.item_shape), np.uint8)
-        for row, data in enumerate(block.inputs):
-            with _decoding(block, row):
-                prepared[row] = self._pixels(bytes(data))
-        return prepared
-
-    def _pixels(self, data: bytes) -> NDArray[np.uint8]:
-        side = self.settings.size
-        with Image.open(io.BytesIO(data)) as opened:
-            # 16-bit grey: Pillow's own conversion cuts at 255.
-            deep = opened.mode.startswith("I")
-            image = Image.fromarray((np.asarray(opened) / 257).clip(0, 255).astype(np.uint8)) if deep else opened
-            grey = image.convert("L" if self.settings.channels == 1 else "RGB")
-            if grey.size != (side, side):
-                grey = grey.resize((side, side), Image.Resampling.BOX if min(grey.size) > side else None)
-            pixels = np.asarray(grey, np.uint8)
-        return pixels[None] if self.settings.channels == 1 else pixels.transpose(2, 0, 1)
+        return pixels(block, Look(self.settings.size, self.settings.size, self.settings.channels))
 
     def augment(self, batch: Tensor) -> Tensor:
-        """A random rotation, shift, scaling and shear of each image, edges repeated."""
-        settings, n, device = self.settings, len(batch), batch.device
-        angle = (torch.rand(n, device=device) * 2 - 1) * math.radians(settings.rotation)
-        scale = 1 + (torch.rand(n, device=device) * 2 - 1) * settings.scale
-        shear = (torch.rand(n, device=device) * 2 - 1) * settings.shear
-        # Grid coordinates run from -1 to 1: a share of the side is twice as much there.
-        shift = (torch.rand(n, 2, 1, device=device) * 2 - 1) * 2 * settings.shift
-        cos, sin = angle.cos() * scale, angle.sin() * scale
-        matrix = torch.stack([cos, shear - sin, sin, cos], dim=1).reshape(n, 2, 2)
-        grid = affine_grid(torch.cat([matrix, shift], dim=2), list(batch.shape), align_corners=False)
-        return grid_sample(batch, grid, padding_mode="border", align_corners=False)
+        settings = self.settings
+        return randomly_moved(
+            batch, rotation=settings.rotation, shift=settings.shift, scale=settings.scale, shear=settings.shear
+        )
 
     def forward(self, batch: Tensor) -> Tensor:
         features: Tensor = self.layers(batch.contiguous(memory_format=torch.channels_last))
         return features
-
-
-@contextmanager
-def _decoding(block: ItemBlock, row: int) -> Iterator[None]:
-    """Turn any failure of the decoder into a `BadInput` that names the row."""
-    try:
-        yield
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise BadInput(
-            f"{block.path}, row {block.rows[row]}",
-            expected="an image (PNG, JPEG, ...)",
-            found=f"{len(block.inputs[row])} bytes that are none",
-        ) from error

@@ -33,6 +33,7 @@ class Settings:
 class Mlp(Encoder):
     """One hidden layer beside a straight connection, so that good features pass unharmed. Features: inputs + hidden."""
 
+    inputs = ("vector",)
     takes = "vector"
     settings_type = Settings
 
@@ -47,13 +48,13 @@ class Mlp(Encoder):
         self.width = settings.inputs + settings.hidden
 
     @classmethod
+    def schedule(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        return {"epochs": 20, "batch": 256, "lr": 1e-3}
+
+    @classmethod
     def settings_for(cls, first: ItemBlock, given: Mapping[str, Any]) -> Settings:
         assert not isinstance(first.inputs, list)
         return Settings(**{"inputs": first.inputs.shape[1], **given})
-
-    @property
-    def item_shape(self) -> tuple[int, ...]:
-        return (self.settings.inputs,)
 
     def prepare(self, block: ItemBlock) -> NDArray[np.float32]:
         assert not isinstance(block.inputs, list)

@@ -1,0 +1,160 @@
+"""The user's own network, made by their own function: `--encoder python:module:factory`."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from skipfill.compat.encoder import Encoder, ReadFile
+from skipfill.compat.images import Look, natural_size, pixels
+from skipfill.compat.permitted_code import permit, refuse_unpermitted
+from skipfill.compat.prepared import as_float
+from skipfill.store.errors import BadInput, SkipfillError, reason
+from skipfill.store.items import InputKind, ItemBlock
+
+LARGEST_SIDE = 224
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Attributes:
+    factory: `module:function`; the function returns the network.
+    takes: what it encodes.
+    features: width of its output.
+    arguments: what the factory is called with, by name.
+    size, channels: what images are brought to, unless the network prepares its items itself.
+    """
+
+    factory: str
+    takes: InputKind
+    features: int = 0
+    arguments: dict[str, Any] = field(default_factory=dict)
+    size: int = 0
+    channels: int = 0
+
+
+class Python(Encoder):
+    """Any module with `forward(batch) -> (N, F)`, and perhaps with
+
+    takes: the kind of items, if it is not that of the items given.
+    prepare(inputs) -> array: a row for each of a list of bytes (images) or str (texts), or of (N, F) vectors; uint8
+        reaches `forward` as values from 0 to 1. Without it, images come as (channels, size, size), vectors as they are.
+    augment(batch) -> batch: a random variation, used in training only.
+
+    Settings that a user gives are the factory's arguments.
+    """
+
+    inputs = ("image", "vector", "text")
+    source = "MODULE:FACTORY"
+    settings_type = Settings
+    any_setting = True
+
+    def __init__(self, settings: Settings, module: nn.Module) -> None:
+        super().__init__()
+        self.settings = settings
+        self.takes = settings.takes
+        self.width = settings.features
+        self.module = module
+
+    @classmethod
+    def schedule(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        return {"epochs": 20, "batch": 128, "lr": 1e-3}
+
+    @classmethod
+    def for_items(cls, source: str, first: ItemBlock, given: Mapping[str, Any]) -> Self:
+        permit(source)  # it was named on the command line
+        module = _made(source, given)
+        takes: InputKind = getattr(module, "takes", first.kind)
+        if takes not in cls.inputs:
+            raise BadInput(source, expected=f"takes to be one of {', '.join(cls.inputs)}", found=repr(takes))
+        settings = Settings(source, takes, arguments=dict(given))
+        if takes == first.kind == "image" and not hasattr(module, "prepare"):
+            side, channels = natural_size(first)
+            settings = replace(settings, size=min(side, LARGEST_SIDE), channels=channels)
+        encoder = cls(settings, module)
+        if takes == first.kind:
+            encoder._find_width(replace(first, inputs=first.inputs[:1], rows=first.rows[:1]))
+        return encoder
+
+    @classmethod
+    def rebuilt(cls, described: Mapping[str, Any], read: ReadFile) -> Self:
+        settings = Settings(**described)
+        refuse_unpermitted(settings.factory)
+        return cls(settings, _made(settings.factory, settings.arguments))
+
+    def prepare(self, block: ItemBlock) -> NDArray[Any]:
+        own: Callable[[Any], Any] | None = getattr(self.module, "prepare", None)
+        if own is not None:
+            return self._checked(own(block.inputs), block)
+        if self.takes == "image":
+            return pixels(block, Look(self.settings.size, self.settings.size, self.settings.channels))
+        if self.takes == "text":
+            raise BadInput(self.settings.factory, expected="a method prepare(texts) -> array", found="none")
+        assert not isinstance(block.inputs, list)
+        return block.inputs
+
+    def augment(self, batch: Tensor) -> Tensor:
+        own: Callable[[Tensor], Tensor] | None = getattr(self.module, "augment", None)
+        return batch if own is None else own(batch)
+
+    def forward(self, batch: Tensor) -> Tensor:
+        features: Tensor = self.module(batch)
+        return features
+
+    def _checked(self, prepared: Any, block: ItemBlock) -> NDArray[Any]:
+        array = np.asarray(prepared)
+        array = array.astype(np.float32) if array.dtype == np.float64 else array
+        array = array.astype(np.int32) if array.dtype == np.int64 else array
+        if array.dtype not in (np.uint8, np.float32, np.int32) or len(array) != len(block.inputs):
+            raise BadInput(
+                f"{self.settings.factory}, prepare",
+                expected=f"an array of {len(block.inputs)} rows of uint8, float32 or int32",
+                found=f"{array.dtype} of shape {array.shape}",
+            )
+        return array
+
+    def _find_width(self, first: ItemBlock) -> None:
+        self.eval()
+        with torch.no_grad():
+            found = self(as_float(self.prepare(first)))
+        if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != 1 or not found.is_floating_point():
+            shown = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+            raise BadInput(
+                f"{self.settings.factory}, forward", expected="(N, F) float features of N items", found=shown
+            )
+        self.width = int(found.shape[1])
+        self.settings = replace(self.settings, features=self.width)
+
+
+def _made(name: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """Import the module, the current folder included, and call its factory."""
+    module_name, _, function = name.partition(":")
+    if not function:
+        raise BadInput("--encoder", expected="python:MODULE:FACTORY", found=f"python:{name}")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        factory = getattr(importlib.import_module(module_name), function)
+        made = factory(**arguments)
+    except SkipfillError:
+        raise
+    except Exception as error:  # it is the user's code: anything may be wrong with it
+        raise BadInput(
+            f"encoder python:{name}",
+            expected="a function that returns a torch module",
+            found=f"{type(error).__name__}: {reason(error)}",
+            hint="SKIPFILL_DEBUG=1 shows where.",
+        ) from error
+    if not isinstance(made, nn.Module):
+        raise BadInput(f"encoder python:{name}", expected="a torch module", found=type(made).__name__)
+    return made
