@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -23,7 +23,6 @@ class Encoder(nn.Module):
         inputs: the input kinds that it can be built for.
         source: what follows its name in `--encoder NAME:...`, for messages; empty when nothing does.
         settings_type: frozen dataclass; its values are kept in the model card and rebuild the network.
-        derived: settings that only the source decides: a user cannot give them.
         any_setting: whether names that `settings_type` does not know are for the user's own code to judge.
 
     Instance attributes:
@@ -37,18 +36,12 @@ class Encoder(nn.Module):
     inputs: ClassVar[tuple[InputKind, ...]]
     source: ClassVar[str] = ""
     settings_type: ClassVar[type[Any]]
-    derived: ClassVar[tuple[str, ...]] = ()
     any_setting: ClassVar[bool] = False
     takes: InputKind
     settings: Any
     width: int
     frozen: bool = False
     lr_share: float = 1.0
-
-    @classmethod
-    def setting_names(cls) -> list[str]:
-        """The settings that a user can give."""
-        return [field.name for field in fields(cls.settings_type) if field.name not in cls.derived]
 
     @classmethod
     def schedule(cls, given: Mapping[str, Any]) -> dict[str, Any]:

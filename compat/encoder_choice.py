@@ -35,15 +35,11 @@ class EncoderChoice:
         """The encoder before training.
 
         Args:
-            given: settings by field name that override what is derived from the items and the source.
+            given: settings by field name, found fit, that override what is derived from the items and the source.
 
         Raises:
-            BadInput: see `Encoder.for_items`; an unknown setting; or it encodes another kind of item.
+            BadInput: see `Encoder.for_items`; or it encodes another kind of item.
         """
-        known = self.kind.setting_names()
-        for name in given:
-            if name not in known and not self.kind.any_setting:
-                raise unknown_name(f"setting of encoder {self.name}", name, known)
         encoder = self.kind.for_items(self.source, next(items.blocks()), given)
         if encoder.takes != items.kind:
             raise BadInput(

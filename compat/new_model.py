@@ -20,6 +20,7 @@ from skipfill.compat.encoder import Encoder
 from skipfill.compat.encoder_choice import EncoderChoice, chosen_encoder
 from skipfill.compat.epochs import Epoch, best_epoch
 from skipfill.compat.features_once import FeaturesOnce
+from skipfill.compat.given_settings import checked_settings, refuse_unused, settled
 from skipfill.compat.joined import Joined, join_gallery
 from skipfill.compat.loaded_model import LoadedModel
 from skipfill.compat.method import Method, Setting
@@ -52,8 +53,10 @@ def train_model(
         BadInput: the name is taken, or the sources do not fit the method: see `open_sources`.
     """
     refuse_taken(objects, name)
-    opened = open_sources(objects, recipe.method, sources)
+    recipe = replace(recipe, settings=checked_settings(recipe.settings), presets=checked_settings(recipe.presets))
+    opened = open_sources(objects, recipe, sources)
     choice = chosen_encoder(recipe.encoder, opened.items)
+    refuse_unused(recipe.settings, [recipe.method, choice.name])
     recipe = recipe.resolved(opened.items.kind, choice)
     with connected(recipe.device) as processes:
         return _train(objects, name, recipe, choice, opened, stages, processes, restart)
@@ -71,7 +74,8 @@ def _train(
 ) -> Card:
     schedule = _schedule(recipe, round(len(opened.items) * (1 - recipe.validation)), processes)
     torch.manual_seed(recipe.seed)
-    encoder = choice.new(opened.items, recipe.encoder_settings)
+    encoder = choice.new(opened.items, recipe.given(choice.name))
+    recipe = settled(recipe, opened.settings, choice.name, encoder)
     key = f"training/{name}/checkpoint.safetensors"
     digest = opened.digest(recipe, encoder.described())
     checkpoints = Checkpoints(objects, key, digest, restart=restart and processes.first)
@@ -104,7 +108,7 @@ def _train(
         trained_labels=sorted(set(opened.labels.to_pylist())),
         trained_items=len(data.trained),
         gallery={} if gallery is None else {"name": gallery.name, "version": gallery.version.number},
-        recipe={**asdict(recipe), "settings": asdict(opened.settings), "versions": encoder.versions()},
+        recipe={**asdict(recipe), "versions": encoder.versions()},
         losses=best_epoch(log).losses if log else {},
         training=_story(data, log, processes),
         created=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -13,6 +13,7 @@ from skipfill.compat.loaded_model import LoadedModel, load_model
 from skipfill.compat.method import Method
 from skipfill.compat.methods import METHODS
 from skipfill.compat.recipe import Recipe, Sources
+from skipfill.compat.settings import checked
 from skipfill.compat.slots import assigned_slots
 from skipfill.store.errors import BadInput, unknown_name
 from skipfill.store.galleries import Gallery, open_gallery
@@ -48,12 +49,11 @@ class OpenedSources:
     start: LoadedModel | None
 
     def digest(self, recipe: Recipe, encoder: dict[str, Any]) -> str:
-        """Of everything that decides the weights: a checkpoint belongs to one digest."""
+        """Of everything that decides the weights, the recipe being resolved: a checkpoint belongs to one digest."""
         version = None if self.gallery is None else self.gallery.version
         facts = [
             asdict(recipe),
             encoder,
-            asdict(self.settings),
             version and [version.files, version.space, version.columns],
             self.teacher and self.teacher.card.fingerprint,
             self.slots,
@@ -66,13 +66,14 @@ class OpenedSources:
         return content.hexdigest()
 
 
-def open_sources(objects: Objects, method: str, sources: Sources) -> OpenedSources:
+def open_sources(objects: Objects, recipe: Recipe, sources: Sources) -> OpenedSources:
     """Open everything that `sources` names.
 
     Raises:
         BadInput: an unknown method, a gallery, teacher or label that the method needs and was not given, or files
             that are not items.
     """
+    method = recipe.method
     if method not in METHODS:
         raise unknown_name("method", method, METHODS, "See: skipfill methods")
     kind = METHODS[method]
@@ -86,7 +87,7 @@ def open_sources(objects: Objects, method: str, sources: Sources) -> OpenedSourc
     held_out = open_items(sources.hold_out, sources.columns).ids if sources.hold_out else None
     items = _without(open_items(sources.items, sources.columns), held_out)
     labels = _labels(items)
-    settings = kind.settings_type()
+    settings = kind.settings_type(**checked(method, kind.settings_type, recipe.given(method)))
     onto = _onto(objects, method, kind, gallery, sources)
     before = list(dict.fromkeys(label for space in onto for label in space.classes))
     classes = before + sorted(set(labels.to_pylist()) - set(before))

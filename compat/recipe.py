@@ -19,7 +19,6 @@ class Recipe:
     Attributes:
         method: name in the registry.
         encoder: `auto`, or as `chosen_encoder` reads it.
-        encoder_settings: by field name, in place of what the encoder derives from the items.
         dim: dimension of the embedding; 0 for the method's choice.
         epochs, batch, lr: see `Schedule`; 0 for the encoder's default.
         weight_decay, seed: see `Schedule`.
@@ -28,11 +27,12 @@ class Recipe:
         device: `auto`, `cpu` or `cuda`.
         accumulate, patience: see `Schedule`.
         validation: share of the items held out to choose the epoch; 0 for none.
+        settings: method or encoder -> the fields of its settings that are given; once resolved, all fields.
+        presets: the same from a file that serves several trainings: those of other methods and encoders do nothing.
     """
 
     method: str
     encoder: str = AUTO
-    encoder_settings: dict[str, Any] = field(default_factory=dict)
     dim: int = 0
     epochs: int = 0
     batch: int = 0
@@ -46,10 +46,16 @@ class Recipe:
     accumulate: int = 1
     validation: float = 0.0
     patience: int = 0
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    presets: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def given(self, part: str) -> dict[str, Any]:
+        """What is given for a method or encoder."""
+        return {**self.presets.get(part, {}), **self.settings.get(part, {})}
 
     def resolved(self, kind: InputKind, choice: EncoderChoice) -> Recipe:
         """This recipe with every default filled in for a kind of input and an encoder of it."""
-        default = choice.kind.schedule(self.encoder_settings)
+        default = choice.kind.schedule(self.given(choice.name))
         missing = {name: value for name, value in default.items() if not getattr(self, name)}
         device = resolved_device(self.device)
         filled = replace(self, encoder=str(choice), device=device, **missing)

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from skipfill.compat.method import Method, Setting
+from skipfill.compat.settings import Range
+
+
+@dataclass(frozen=True)
+class SimplexSettings:
+    """Attributes:
+    classes: K, at least all classes ever expected; the embedding has K - 1 dimensions.
+    slots: the end of the simplex that new classes are put at. Parties that train without knowing of each other's
+        classes take opposite ends, so that a later model can know both.
+    """
+
+    classes: Annotated[int, Range(2)] = 1024
+    slots: Literal["front", "back"] = "front"
 
 
 def simplex_vertices(classes: int) -> Tensor:
@@ -26,7 +40,7 @@ def simplex_vertices(classes: int) -> Tensor:
 class SimplexMethod(Method):
     """A method whose classes are vertices of a frozen simplex, and whose embedding is the simplex's own space.
 
-    Its settings have `classes`, K, and `slots`, the end that new classes are put at.
+    Its settings are `SimplexSettings`, or extend them.
     """
 
     needs_gallery = False

@@ -136,7 +136,7 @@ def test_a_sentence_encoder_fine_tuned(skipfill: Skipfill, intents: Path, minilm
 
 
 def trained(name: str, folder: str, **settings: Any) -> Card:
-    recipe = Recipe("independent", encoder=f"hf:{folder}", encoder_settings=settings, epochs=2)
+    recipe = Recipe("independent", encoder=f"hf:{folder}", settings={"hf": settings}, epochs=2)
     return train_model(open_store(STORE), name, recipe, Sources([Path("new.parquet")]))
 
 

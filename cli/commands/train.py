@@ -48,6 +48,14 @@ def train(
         str,
         typer.Option(help="auto, convnet, mlp, hf:FOLDER_OR_NAME (transformers), or python:MODULE:FACTORY (yours)."),
     ] = "auto",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME.FIELD=VALUE",
+            help="A setting of the method or encoder; `skipfill methods --settings` lists them. Repeatable.",
+        ),
+    ] = None,
     dim: Annotated[int, typer.Option(min=0, help="Dimension of an independent model. 0: old dimension + 32.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same weights.")] = 0,
     precision: Annotated[str, typer.Option(help="auto, bf16 or f32, for the encoder.")] = "auto",
@@ -78,11 +86,12 @@ def train(
     Without --method: gallery when a gallery is named, independent otherwise.
     A killed run goes on from its last epoch when the same command is given again.
 
-    Example: skipfill train v2 --gallery products --items items.parquet
+    Example: skipfill train v2 --gallery products --items items.parquet --method oca --set oca.extra_dims=64
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:
         # DDP would warn, in C++, of an option that users' encoders may need.
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    from skipfill.compat.given_settings import read_settings
     from skipfill.compat.new_model import train_model
     from skipfill.compat.processes import launched
     from skipfill.compat.recipe import Recipe, Sources
@@ -113,6 +122,7 @@ def train(
         accumulate=accumulate,
         validation=validation,
         patience=patience,
+        settings=read_settings(settings or []),
     )
     sources = Sources(
         items=items,

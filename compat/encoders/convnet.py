@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from skipfill.compat.encoder import Encoder
 from skipfill.compat.images import Look, natural_size, pixels, randomly_moved
+from skipfill.compat.settings import Range
 from skipfill.store.items import ItemBlock
 
 LARGEST_SIDE = 64
@@ -27,9 +28,9 @@ class Settings:
     rotation, shift, scale, shear: augmentation ranges (degrees, share of the side, share, tangent).
     """
 
-    size: int
-    channels: int
-    channel_width: int = 16
+    size: Annotated[int, Range(8)]
+    channels: Literal[1, 3]
+    channel_width: Annotated[int, Range(1)] = 16
     rotation: float = 10.0
     shift: float = 0.1
     scale: float = 0.15

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import torch
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from skipfill.compat.encoder import Encoder, ReadFile
 from skipfill.compat.image_processor import image_settings
 from skipfill.compat.images import Look, pixels, randomly_moved
 from skipfill.compat.prepared import as_float
+from skipfill.compat.settings import DERIVED
 from skipfill.compat.text_front import TextFront, model_inputs, text_settings
 from skipfill.compat.transformers_source import TransformersSource, model_from, open_transformers, transformers
 from skipfill.store.errors import BadInput, unknown_name
@@ -43,17 +44,17 @@ class Settings:
     rotation, shift, scale, shear: augmentation ranges of images, see `randomly_moved`.
     """
 
-    takes: InputKind
-    config: dict[str, Any]
-    features: int = 0
+    takes: Annotated[InputKind, DERIVED]
+    config: Annotated[dict[str, Any], DERIVED]
+    features: Annotated[int, DERIVED] = 0
     pooling: str = ""
     frozen: bool = False
     lr_share: float = 1.0
     prefix: str = ""
     lower: bool = False
     max_length: int = 0
-    tokenizer: str = ""
-    pad: int = 0
+    tokenizer: Annotated[str, DERIVED] = ""
+    pad: Annotated[int, DERIVED] = 0
     height: int = 0
     width: int = 0
     channels: int = 0
@@ -77,7 +78,6 @@ class Hf(Encoder):
     inputs = ("image", "text")
     source = "FOLDER_OR_NAME"
     settings_type = Settings
-    derived = ("takes", "config", "features", "tokenizer", "pad")
     mean: Tensor
     std: Tensor
 

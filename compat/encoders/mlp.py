@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from skipfill.compat.encoder import Encoder
+from skipfill.compat.settings import DERIVED, SHARE, Range
 from skipfill.store.errors import BadInput
 from skipfill.store.items import ItemBlock
 
@@ -24,9 +25,9 @@ class Settings:
     dropout: share of the inputs and of the hidden units dropped in training.
     """
 
-    inputs: int
-    hidden: int = 512
-    dropout: float = 0.1
+    inputs: Annotated[int, DERIVED]
+    hidden: Annotated[int, Range(1)] = 512
+    dropout: Annotated[float, SHARE] = 0.1
 
 
 class Mlp(Encoder):

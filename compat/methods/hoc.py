@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated
 
 from skipfill.compat.losses.information import SameClass, stored_information
 from skipfill.compat.method import Batch, Terms, unit
-from skipfill.compat.simplex import SimplexMethod
+from skipfill.compat.settings import POSITIVE, SHARE
+from skipfill.compat.simplex import SimplexMethod, SimplexSettings
 
 
 @dataclass(frozen=True)
-class Settings:
-    """The published code's values.
+class Settings(SimplexSettings):
+    """The published code's values; the simplex's own as in `SimplexSettings`.
 
     Attributes:
-        classes: K, at least all classes ever expected; the embedding has K - 1 dimensions.
-    slots: the end of the simplex that new classes are put at, as in `simplex`.
         classification: lambda, weight of the cross-entropy; 1 - lambda is that of the information term.
         scale: mu, of the cosines.
         same_class: what becomes of pairs of one class in the sum, see `stored_information`; `zero` as in the code.
     """
 
-    classes: int = 1024
-    slots: Literal["front", "back"] = "front"
-    classification: float = 0.1
-    scale: float = 10.0
+    classification: Annotated[float, SHARE] = 0.1
+    scale: Annotated[float, POSITIVE] = 10.0
     same_class: SameClass = "zero"
 
 

@@ -1,0 +1,120 @@
+"""Hyperparameters by name: the fields of the frozen dataclass that a method or encoder is built with."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+from skipfill.store.errors import BadInput, unknown_name
+
+
+@dataclass(frozen=True)
+class Range:
+    """Both ends included. A number without one, in `Annotated[int, Range(1)]`, must be at least 0."""
+
+    low: float = 0.0
+    high: float = math.inf
+
+    def __str__(self) -> str:
+        return f"from {self.low:g} to {self.high:g}" if self.high < math.inf else f"of at least {self.low:g}"
+
+
+POSITIVE = Range(1e-6)
+SHARE = Range(0.0, 1.0)
+DERIVED = "derived"  # `Annotated[int, DERIVED]`: read off the items or the source, not to be given
+
+
+@dataclass(frozen=True)
+class Field:
+    """One hyperparameter.
+
+    Attributes:
+        kind: int, float, bool, str, dict or a Literal.
+        default: MISSING where it is derived from the items unless given.
+    """
+
+    name: str
+    kind: Any
+    range: Range
+    default: Any
+
+    @property
+    def choices(self) -> tuple[Any, ...]:
+        """Of a Literal."""
+        return get_args(self.kind)
+
+    @property
+    def expected(self) -> str:
+        """What a value has to be, in words."""
+        if get_origin(self.kind) is Literal:
+            return " or ".join(str(one) for one in self.choices)
+        numbers = {int: f"a whole number {self.range}", float: f"a number {self.range}"}
+        return numbers.get(self.kind) or {bool: "true or false", str: "text"}.get(self.kind, "an object in JSON")
+
+    def accepts(self, value: Any) -> bool:
+        """Whether a JSON value is one for this field; a whole number is a number as well."""
+        if get_origin(self.kind) is Literal:
+            return value in self.choices and not isinstance(value, bool)
+        if self.kind in (int, float):
+            whole = type(value) is int
+            number = whole or (self.kind is float and type(value) is float and math.isfinite(value))
+            return number and self.range.low <= value <= self.range.high
+        return type(value) is self.kind
+
+    def read(self, text: str) -> Any:
+        """The JSON value that a text stands for."""
+        return text if self.kind is str or text in self.choices else json_or_text(text)
+
+
+def settable(settings_type: type[Any]) -> dict[str, Field]:
+    """The hyperparameters that can be given, by name."""
+    hints = get_type_hints(settings_type, include_extras=True)
+    found: dict[str, Field] = {}
+    for one in fields(settings_type):
+        hint = hints[one.name]
+        hint, *notes = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+        kind = dict if get_origin(hint) is dict else hint
+        if DERIVED in notes or not (kind in (int, float, bool, str, dict) or get_origin(kind) is Literal):
+            continue
+        default = one.default if one.default_factory is MISSING else one.default_factory()
+        limits = next((note for note in notes if isinstance(note, Range)), Range())
+        found[one.name] = Field(one.name, kind, limits, default)
+    return found
+
+
+def json_or_text(text: str) -> Any:
+    """The JSON value that a text stands for; the text itself where it stands for none."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def field_of(part: str, settings_type: type[Any], name: str) -> Field:
+    """One hyperparameter of method or encoder `part`.
+
+    Raises:
+        BadInput: there is none of this name; the nearest ones are offered.
+    """
+    known = settable(settings_type)
+    if name not in known:
+        raise unknown_name(f"setting of {part}", name, known, "See: skipfill methods --settings")
+    return known[name]
+
+
+def checked(part: str, settings_type: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The given values, numbers as the fields have them.
+
+    Raises:
+        BadInput: an unknown name, or a value of another type or out of range.
+    """
+    values = {}
+    for name, value in given.items():
+        field = field_of(part, settings_type, name)
+        if not field.accepts(value):
+            raise BadInput(f"setting {part}.{name}", expected=field.expected, found=json.dumps(value))
+        values[name] = float(value) if field.kind is float else value
+    return values
