@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import io
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from PIL import Image
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
@@ -99,7 +97,9 @@ def fashion_mnist(data: Path, folder: Path, seed: int) -> Upgrade:
     labels = np.array(table.column("label").to_pylist())
     first, turn = np.arange(len(table)) < 30_000, _turns(labels)
     shuffled = [str(label) for label in random.permutation(np.unique(labels))]
-    group_of = dict(zip(shuffled, ["trained", "trained", "fresh", "fresh", "fresh", "trained", "trained", "fresh"]))
+    group_of = dict(
+        zip(shuffled, ["trained", "trained", "fresh", "fresh", "fresh", "trained", "trained", "fresh"], strict=False)
+    )
     group_of |= dict.fromkeys(shuffled[8:], "unlabelled")
     groups = np.array([group_of[label] for label in labels])
     stored = first & (turn < 1_000)
