@@ -31,13 +31,6 @@ def blend_models(objects: Objects, name: str, new_name: str, old_name: str) -> C
             found=f"views onto {', '.join(new.card.views)}",
             hint=f"Train one against a gallery of {old_name}.",
         )
-    if new.network.classifier is None:
-        raise BadInput(
-            f"model {new_name}",
-            expected="a model with a cosine classifier (methods bct and gallery)",
-            found=f"method {new.card.method}",
-            hint="Train one with --method gallery.",
-        )
     kinds = [model.network.encoder.takes for model in (new, old)]
     if kinds[0] != kinds[1]:
         raise BadInput(

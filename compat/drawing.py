@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from skipfill.compat.method import AlignBatch, Batch, StoredSample
+from skipfill.compat.method import Batch, Pairs, StoredSample
 from skipfill.compat.prepared import Prepared
 
 NO_FEATURES = torch.empty(0)
@@ -26,7 +27,7 @@ class TrainingData:
         has_old: (N,) bool.
         pool: stored rows to draw samples from.
         teacher: (N, D') embeddings of the teacher.
-        align: unlabelled items with their stored vectors (A, d) and their place in the pool (A,) or -1.
+        align: unlabelled items with their stored vectors (A, d).
         validation: which of the N items are not trained on, and choose the epoch; None for none.
     """
 
@@ -36,8 +37,15 @@ class TrainingData:
     has_old: Tensor | None = None
     pool: StoredSample | None = None
     teacher: Tensor | None = None
-    align: tuple[Prepared, Tensor, Tensor] | None = None
+    align: tuple[Prepared, Tensor] | None = None
     validation: Tensor | None = None
+
+    @cached_property
+    def stored(self) -> Tensor:
+        """Which of the items that are trained on have a stored vector."""
+        if self.has_old is None:
+            return torch.empty(0, dtype=torch.long)
+        return self.trained[self.has_old[self.trained]]
 
     @property
     def trained(self) -> Tensor:
@@ -54,39 +62,51 @@ def steps_for(items: int, size: int, fewest: int) -> int:
 
 
 def parts(
-    data: TrainingData, rows: Tensor, count: int, *, sample: int = 0, align: int = 0
+    data: TrainingData, rows: Tensor, count: int, *, sample: int = 0, pairs: int = 0
 ) -> Iterator[tuple[Tensor, Batch]]:
-    """A batch of these rows in `count` parts: the items, the unlabelled ones last, and all but their features.
+    """A batch of these rows in `count` parts: the items, those of the pairs last, and all but their features.
 
     Args:
         rows: (B,) items.
         sample: stored rows drawn, the same for all parts; 0 for none.
-        align: unlabelled items drawn, when there are any.
+        pairs: items drawn with their stored vectors, for all parts together; 0 for none.
     """
-    stored, drawn = _sample(data.pool, sample)
-    chosen = None
-    if align and data.align is not None:
-        chosen = torch.randint(len(data.align[0]), (align,))
-    for number, part in enumerate(torch.tensor_split(rows, count)):
-        own = None if chosen is None else torch.tensor_split(chosen, count)[number]
-        yield _inputs(data, part, own), _batch(data, part, own, stored, drawn)
+    stored = _sample(data.pool, sample)
+    own, unlabelled = _drawn_pairs(data, pairs)
+    shares = zip(*(torch.tensor_split(one, count) for one in (rows, own, unlabelled)), strict=True)
+    for some, *shared in shares:
+        items, told = _pairs(data, *shared)
+        # One pass over all, so that batch norm sees one distribution.
+        yield torch.cat([data.items.batch(some), *items]), replace(_batch(data, some, stored), pairs=told)
 
 
-def _inputs(data: TrainingData, rows: Tensor, chosen: Tensor | None) -> Tensor:
-    inputs = data.items.batch(rows)
-    if chosen is None or data.align is None:
-        return inputs
-    # One pass over both, so that batch norm sees one distribution.
-    return torch.cat([inputs, data.align[0].batch(chosen)])
+def _drawn_pairs(data: TrainingData, count: int) -> tuple[Tensor, Tensor]:
+    """Training items that are stored, and unlabelled ones: as many of both, where there are both."""
+    own, unlabelled = data.stored, 0 if data.align is None else len(data.align[0])
+    shared = count // 2 if unlabelled and len(own) else count
+    first, second = (
+        torch.randint(size, (shared,)) if size and count else torch.empty(0, dtype=torch.long)
+        for size in (len(own), unlabelled)
+    )
+    return own[first], second
 
 
-def _batch(
-    data: TrainingData, rows: Tensor, chosen: Tensor | None, stored: StoredSample | None, drawn: Tensor | None
-) -> Batch:
-    align = None
-    if chosen is not None and data.align is not None:
-        _, vectors, places = data.align
-        align = AlignBatch(NO_FEATURES, vectors[chosen], _positions(places[chosen], drawn, data.pool))
+def _pairs(data: TrainingData, own: Tensor, unlabelled: Tensor) -> tuple[list[Tensor], Pairs | None]:
+    """The items of these pairs, and all but their features."""
+    items, old = [], []
+    if len(own) and data.old is not None:
+        items.append(data.items.batch(own))
+        old.append(data.old[own])
+    if len(unlabelled) and data.align is not None:
+        items.append(data.align[0].batch(unlabelled))
+        old.append(data.align[1][unlabelled])
+    if not old:
+        return [], None
+    told = torch.arange(len(own) + len(unlabelled)) >= len(own)
+    return items, Pairs(NO_FEATURES, torch.cat(old), told)
+
+
+def _batch(data: TrainingData, rows: Tensor, stored: StoredSample | None) -> Batch:
     return Batch(
         features=NO_FEATURES,
         labels=data.labels[rows],
@@ -95,21 +115,11 @@ def _batch(
         has_old=None if data.has_old is None else data.has_old[rows],
         sample=stored,
         teacher=None if data.teacher is None else data.teacher[rows],
-        align=align,
     )
 
 
-def _sample(pool: StoredSample | None, size: int) -> tuple[StoredSample | None, Tensor | None]:
+def _sample(pool: StoredSample | None, size: int) -> StoredSample | None:
     if pool is None or not size:
-        return None, None
+        return None
     drawn = torch.randperm(len(pool.vectors))[:size]
-    return StoredSample(pool.vectors[drawn], pool.labels[drawn], pool.items[drawn]), drawn
-
-
-def _positions(places: Tensor, drawn: Tensor | None, pool: StoredSample | None) -> Tensor:
-    """Where in the drawn sample each pool place ended up, or -1."""
-    if drawn is None or pool is None:
-        return torch.full_like(places, -1)
-    found = torch.full((len(pool.vectors) + 1,), -1)  # the last one is for place -1
-    found[drawn] = torch.arange(len(drawn))
-    return found[places]
+    return StoredSample(pool.vectors[drawn], pool.labels[drawn], pool.items[drawn])

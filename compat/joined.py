@@ -32,7 +32,6 @@ class Joined:
         has_old: (N,) bool.
         align_old: (A, d) stored vectors of the unlabelled items.
         align_found: (A,) bool.
-        align_place: (A,) place in the pool, or -1.
     """
 
     space: OldSpace
@@ -40,7 +39,6 @@ class Joined:
     has_old: Tensor
     align_old: Tensor
     align_found: Tensor
-    align_place: Tensor
 
 
 def join_gallery(
@@ -88,11 +86,11 @@ def join_gallery(
         codes = _row_classes(block, classes, at, item_codes)
         if held_out is not None:
             usable = positions(block.ids, held_out) < 0
-            vectors, codes, at, align_at = vectors[usable], codes[usable], at[usable], align_at[usable]
+            vectors, codes, at = vectors[usable], codes[usable], at[usable]
         labelled = codes >= 0
         np.add.at(sums, codes[labelled], vectors[labelled])
         counts += np.bincount(codes[labelled], minlength=len(classes))
-        pool.add(vectors, codes, at, align_at)
+        pool.add(vectors, codes, at)
     _refuse_no_overlap(gallery, items, has_old)
     labels.refuse_mostly_different(items, gallery.name)
     if pool.filled == 0:
@@ -105,9 +103,6 @@ def join_gallery(
     if align is not None:
         _refuse_no_overlap(gallery, align, align_found)
     prototypes = sums / np.maximum(counts, 1)[:, None]
-    place = np.full(align_count, -1)
-    rows = np.flatnonzero(pool.align_items[: pool.filled] >= 0)
-    place[pool.align_items[rows]] = rows
     means = torch.from_numpy(prototypes.astype(np.float32))
     return Joined(
         space=OldSpace(dim, means, torch.from_numpy(counts), pool.sample()),
@@ -115,7 +110,6 @@ def join_gallery(
         has_old=torch.from_numpy(has_old),
         align_old=torch.from_numpy(align_old),
         align_found=torch.from_numpy(align_found),
-        align_place=torch.from_numpy(place),
     )
 
 
@@ -129,9 +123,8 @@ class _Reservoir:
         self._vectors = np.empty((size, dim), np.float32)
         self._codes = np.empty(size, np.int64)
         self._items = np.empty(size, np.int64)
-        self.align_items = np.empty(size, np.int64)
 
-    def add(self, vectors: Matrix, codes: np.ndarray, items: np.ndarray, align_items: np.ndarray) -> None:
+    def add(self, vectors: Matrix, codes: np.ndarray, items: np.ndarray) -> None:
         size = len(self._codes)
         numbers = self._seen + np.arange(len(codes))
         slots = np.where(numbers < size, numbers, self._random.integers(0, numbers + 1))
@@ -140,7 +133,6 @@ class _Reservoir:
         self._vectors[slots[kept]] = vectors[kept]
         self._codes[slots[kept]] = codes[kept]
         self._items[slots[kept]] = items[kept]
-        self.align_items[slots[kept]] = align_items[kept]
         self._seen += len(codes)
         self.filled = min(size, self._seen)
 

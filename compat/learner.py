@@ -35,15 +35,16 @@ class Learner(nn.Module):
         """The loss terms.
 
         Args:
-            inputs: (B + A, *item_shape) augmented items, unlabelled ones last.
+            inputs: (B + A, *item_shape) items, those of the pairs last.
             batch: everything but the features.
         """
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             features = self.encoder(self.processes.share(inputs))
         features = self.processes.whole(features.float(), len(inputs))
         size = len(batch.labels)
-        align = None if batch.align is None else replace(batch.align, features=features[size:])
-        return self.method.losses(replace(batch, features=features[:size], align=align))
+        pairs = None if batch.pairs is None else replace(batch.pairs, features=features[size:])
+        terms = self.method.losses(replace(batch, features=features[:size], pairs=pairs))
+        return terms if pairs is None or self.method.needs_pairs else terms | self.method.keeping(pairs)
 
 
 def moved(value: Any, device: torch.device) -> Any:

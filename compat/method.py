@@ -9,6 +9,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from skipfill.compat.losses.alignment import cosine_alignment
+
+KEEPING = 5.0  # weight of the cosine to the stored vector, as measured for unlabelled samples
+
 
 @dataclass(frozen=True)
 class StoredSample:
@@ -57,6 +61,7 @@ class Setting:
         dim: dimension asked for by the user; 0 for the method's own choice.
         old: the gallery's space; None when training from nothing.
         teacher: dimension of the teacher's embeddings; 0 without one.
+        sampled: whether there are unlabelled items of the gallery.
         slots: (C,) vertex of each class on the simplex; empty for methods without one.
     """
 
@@ -65,22 +70,23 @@ class Setting:
     dim: int
     old: OldSpace | None
     teacher: int = 0
+    sampled: bool = False
     slots: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
-class AlignBatch:
-    """A items of the gallery without labels: their features and their stored vectors.
+class Pairs:
+    """A items with their stored vectors, every second one as it is and not augmented.
 
     Attributes:
         features: (A, F).
         old: (A, d) L2-normalised stored vectors.
-        rows: (A,) position of each item's row in the stored sample, or -1.
+        unlabelled: (A,) bool, those of `--align`; the others are training items.
     """
 
     features: Tensor
     old: Tensor
-    rows: Tensor
+    unlabelled: Tensor
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,7 @@ class Batch:
         has_old: (B,) bool.
         sample: stored rows; None for methods that do not need them.
         teacher: (B, D') L2-normalised embeddings of the teacher on the clean items; None without one.
-        align: unlabelled items of the gallery; None when none were given.
+        pairs: items with their stored vectors; None without unlabelled ones, for methods that do not need them.
     """
 
     features: Tensor
@@ -105,7 +111,7 @@ class Batch:
     has_old: Tensor | None = None
     sample: StoredSample | None = None
     teacher: Tensor | None = None
-    align: AlignBatch | None = None
+    pairs: Pairs | None = None
 
 
 Terms = dict[str, Tensor]
@@ -120,7 +126,7 @@ class Method(nn.Module):
         needs_gallery, needs_teacher, needs_sample: what training must be given.
         on_simplex: whether classes are vertices of a simplex that models share, at slots that later models keep; the
             settings then have `classes`, how many vertices, and `slots`, the end that new classes are put at.
-        uses_align: whether an unlabelled sample of the gallery enters the loss.
+        needs_pairs: whether its losses take pairs; the losses of other methods see none, see `keeping`.
         settings_type: frozen dataclass of hyperparameters with the published defaults.
 
     Instance attributes:
@@ -134,7 +140,7 @@ class Method(nn.Module):
     needs_gallery: ClassVar[bool] = True
     needs_teacher: ClassVar[bool] = False
     needs_sample: ClassVar[bool] = False
-    uses_align: ClassVar[bool] = False
+    needs_pairs: ClassVar[bool] = False
     on_simplex: ClassVar[bool] = False
     settings_type: ClassVar[type[Any]]
 
@@ -158,6 +164,11 @@ class Method(nn.Module):
     def losses(self, batch: Batch) -> Terms:
         """The loss terms by name, each a scalar with its weight applied; training minimises their sum."""
         raise NotImplementedError
+
+    def keeping(self, pairs: Pairs) -> Terms:
+        """What keeps unlabelled items of the gallery where they are stored, for methods that do not see to it."""
+        view = self.head(pairs.features)[:, : self.view_dim]
+        return {"unlabelled": KEEPING * cosine_alignment(view, pairs.old, pairs.unlabelled)}
 
 
 class PrefixMethod(Method):

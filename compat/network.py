@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from skipfill.compat.encoder import Encoder, ReadFile
 from skipfill.compat.encoders import ENCODERS
+from skipfill.compat.imitating_head import ImitatingHead
 from skipfill.compat.method import CosineClassifier, Method, unit
 from skipfill.compat.methods import METHODS
-from skipfill.store.errors import unknown_name
+from skipfill.store.errors import BadInput, unknown_name
 from skipfill.store.items import ItemBlock
 
 OLD = "old-"  # before the file names of the older network
@@ -56,10 +57,31 @@ class Network(nn.Module):
     @classmethod
     def blended(cls, new: Network, old: Network, old_dim: int) -> Network:
         """`new`, its first `old_dim` coordinates blended with those of `old`."""
-        network = cls(new.encoder, new.method, new.head, new.classifier, old)
-        network.described_head = new.described_head
+        head, classifier = new.class_view()
+        network = cls(new.encoder, new.method, head, classifier, old)
+        network.described_head = {"features": head.in_features, "dim": head.out_features}
         network.old_dim = old_dim
         return network
+
+    def class_view(self) -> tuple[nn.Linear, CosineClassifier]:
+        """The head that finds the rows of a known class, and the classifier that says how sure it is.
+
+        Raises:
+            BadInput: the method has none.
+        """
+        head: nn.Module = self.head
+        classifier: CosineClassifier | None = self.classifier
+        if isinstance(head, ImitatingHead):
+            classifier = head.classifier
+            head = head.own
+        if not isinstance(head, nn.Linear) or classifier is None:
+            raise BadInput(
+                f"method {self.method}",
+                expected="a model with a cosine classifier (methods bct, l2, hot-refresh and gallery)",
+                found="none",
+                hint="Train one with --method gallery.",
+            )
+        return head, classifier
 
     @classmethod
     def build(cls, described: dict[str, Any], read: ReadFile) -> Network:

@@ -156,7 +156,7 @@ def _schedule(recipe: Recipe, items: int, processes: Processes) -> Schedule:
         lr=recipe.lr,
         weight_decay=recipe.weight_decay,
         sample=recipe.sample,
-        align=recipe.align,
+        pairs=recipe.pairs,
         seed=recipe.seed,
         precision=recipe.precision,
         accumulate=recipe.accumulate,
@@ -187,6 +187,7 @@ def _method(opened: OpenedSources, recipe: Recipe, encoder: Encoder, joined: Joi
         dim=recipe.dim,
         old=None if joined is None else joined.space,
         teacher=0 if opened.teacher is None else opened.teacher.card.dim,
+        sampled=opened.align is not None,
         slots=[opened.slots[label] for label in opened.classes] if opened.slots else (),
     )
     method = opened.method(setting, opened.settings)
@@ -242,13 +243,11 @@ def _taught(teacher: LoadedModel, items: Items, stages: Stages) -> Tensor:
     return torch.cat(parts)
 
 
-def _aligned(
-    align: Items, joined: Joined, encoder: Encoder, scratch: Path, stages: Stages
-) -> tuple[Prepared, Tensor, Tensor]:
+def _aligned(align: Items, joined: Joined, encoder: Encoder, scratch: Path, stages: Stages) -> tuple[Prepared, Tensor]:
     stages.start("reading unlabelled items", len(align))
     prepared = prepare_items(align, encoder, scratch, stages.advance)
     found = joined.align_found
-    return Prepared(prepared.items[found.numpy()]), joined.align_old[found], joined.align_place[found]
+    return Prepared(prepared.items[found.numpy()]), joined.align_old[found]
 
 
 def _views(name: str, method: Method, onto: list[Space]) -> dict[str, View]:

@@ -78,11 +78,10 @@ def open_sources(objects: Objects, recipe: Recipe, sources: Sources) -> OpenedSo
         raise unknown_name("method", method, METHODS, "See: skipfill methods")
     kind = METHODS[method]
     gallery = _gallery(objects, method, kind, sources)
-    if sources.align and not (kind.uses_align and gallery is not None):
+    if sources.align and (gallery is None or not (kind.needs_gallery or kind.on_simplex)):
         raise BadInput(
             "--align",
-            expected="a gallery and a method that takes its unlabelled items: "
-            + ", ".join(name for name, one in METHODS.items() if one.uses_align),
+            expected="a gallery whose items they are, and a method with a view onto its space",
             found=f"method {method}" + ("" if gallery is not None else " without --gallery"),
         )
     held_out = open_items(sources.hold_out, sources.columns).ids if sources.hold_out else None

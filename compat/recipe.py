@@ -23,7 +23,7 @@ class Recipe:
         epochs, batch, lr: see `Schedule`; 0 for the encoder's default.
         weight_decay, seed: see `Schedule`.
         precision: `auto`, `bf16` or `f32`.
-        sample, align: see `Schedule`.
+        sample, pairs: see `Schedule`.
         device: `auto`, `cpu` or `cuda`.
         accumulate, patience: see `Schedule`.
         validation: share of the items held out to choose the epoch; 0 for none.
@@ -41,7 +41,7 @@ class Recipe:
     seed: int = 0
     precision: str = "auto"
     sample: int = 4096
-    align: int = 128
+    pairs: int = 128
     device: str = "auto"
     accumulate: int = 1
     validation: float = 0.0

@@ -48,6 +48,12 @@ def prototype_temperature(old: OldSpace) -> float:
     return min(CANDIDATES, key=lambda tau: float(cross_entropy(cosines[:, old.present] / tau, slots)))
 
 
+def spread(pool: StoredSample) -> float:
+    """The mean of 1 - cos over two random stored rows, in (0, 2]: how far apart rows of this space are."""
+    mean = pool.vectors.mean(dim=0)
+    return max(float(1 - mean @ mean), 1e-6)
+
+
 def _shuffled(count: int) -> torch.Tensor:
     """Places in a random order that is always the same: a small gallery's pool is in file order."""
     return torch.randperm(count, generator=torch.Generator().manual_seed(0))

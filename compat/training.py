@@ -36,7 +36,7 @@ class Schedule:
         lr: peak learning rate of AdamW; rises over the first tenth, then falls as a cosine to zero.
         weight_decay: of AdamW.
         sample: stored rows drawn per step, for methods that use them.
-        align: unlabelled items drawn per step, when there are any.
+        pairs: items drawn per step with their stored vectors, half of them unlabelled when there are such.
         seed: decides weights, order and augmentation.
         precision: `bf16` or `f32` for the encoder; the head and the losses are always f32.
         accumulate: parts that a batch is encoded in, one after the other, so that memory holds one of them.
@@ -49,7 +49,7 @@ class Schedule:
     lr: float
     weight_decay: float
     sample: int
-    align: int
+    pairs: int
     seed: int
     precision: str
     accumulate: int = 1
@@ -122,6 +122,7 @@ class _Training:
         self.fewest = 2 * schedule.accumulate * processes.count  # batch norm has no variance over one item
         self.steps = steps_for(len(self.rows), schedule.batch, self.fewest)
         self.sample = schedule.sample if method.needs_sample else 0
+        self.pairs = schedule.pairs if method.needs_pairs or data.align is not None else 0
         self.augment = encoder.augment
         bf16 = schedule.precision == "bf16"
         self.learner = Learner(encoder, method, processes, processes.device(schedule.device), bf16)
@@ -157,7 +158,7 @@ class _Training:
     def _step(self, rows: Tensor, seeds: list[int], means: _Means) -> None:
         self.optimizer.zero_grad(set_to_none=True)
         torch.manual_seed(seeds[0])
-        batches = parts(self.data, rows, len(seeds), sample=self.sample, align=self.schedule.align)
+        batches = parts(self.data, rows, len(seeds), sample=self.sample, pairs=self.pairs)
         for number, (inputs, batch) in enumerate(batches):
             last = number + 1 == len(seeds)
             with nullcontext() if last else self._unsynchronised():
@@ -171,11 +172,18 @@ class _Training:
     def _terms(self, inputs: Tensor, batch: Batch, seed: int) -> Terms:
         inputs, batch = moved((inputs, batch), self.learner.device)
         torch.manual_seed(seed)
-        inputs = self.augment(inputs)
+        inputs = self._augmented(inputs, len(batch.labels))
         if not self.processes.first:
             torch.manual_seed(seed + self.processes.rank)  # of its own for dropout
         terms: Terms = self.parallel(inputs, batch)
         return terms
+
+    def _augmented(self, inputs: Tensor, items: int) -> Tensor:
+        """Every second item of the pairs stays as it is: the vector that is stored is that of the very item."""
+        augmented = self.augment(inputs)
+        if augmented is not inputs:
+            augmented[items::2] = inputs[items::2]
+        return augmented
 
     def _unsynchronised(self) -> AbstractContextManager[None]:
         """Gradients of the processes are averaged with the last part of a batch."""

@@ -267,7 +267,7 @@ def test_json_documents_end_with_their_exit_code(skipfill: Skipfill, registered:
 
 
 def test_a_blend_holds_both_encoders(skipfill: Skipfill, registered: World) -> None:
-    train(skipfill, "v2", registered, "--gallery", "things")
+    train(skipfill, "v2", registered, "--gallery", "things", "--method", "bct")
     skipfill("blend", "both", "--new", "v2", "--old", "v1")
     for name in ("v1", "v2", "both"):
         skipfill("encode", name, registered.heldout, "-o", f"{name}.parquet")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from skipfill.compat.method import AlignBatch, Batch, Method, OldSpace, Setting, StoredSample, unit
+from skipfill.compat.method import Batch, Method, OldSpace, Pairs, Setting, StoredSample, unit
 from skipfill.compat.methods import METHODS
 from skipfill.compat.simplex import SimplexMethod
 
@@ -27,7 +27,7 @@ def built(kind: type[Method], seed: int = 0) -> Method:
     old = OldSpace(OLD, prototypes, torch.tensor([5, 5, 5, 0, 5]), stored(30, seed))
     # A simplex's space is the gallery's.
     small = {"classes": OLD + 1} if issubclass(kind, SimplexMethod) else {}
-    return kind(Setting(FEATURES, CLASSES, 0, old, TEACHER), kind.settings_type(**small))
+    return kind(Setting(FEATURES, CLASSES, 0, old, TEACHER, sampled=True), kind.settings_type(**small))
 
 
 def batch(size: int, seed: int = 1, label: int | None = None) -> Batch:
@@ -43,7 +43,7 @@ def batch(size: int, seed: int = 1, label: int | None = None) -> Batch:
         has_old=torch.arange(size) % 2 == 0,
         sample=sample,
         teacher=unit(torch.randn(size, TEACHER, generator=random)),
-        align=AlignBatch(torch.randn(4, FEATURES, generator=random), sample.vectors[:4], torch.tensor([0, 1, -1, 3])),
+        pairs=Pairs(torch.randn(4, FEATURES, generator=random), sample.vectors[:4], torch.arange(4) >= 2),
     )
 
 
@@ -74,7 +74,7 @@ def test_gradient_reaches_the_new_model_and_nothing_stored(kind: type[Method]) -
     assert given.features.grad is not None
     assert given.features.grad.abs().sum() > 0
     assert all(parameter.grad is not None for parameter in method.head.parameters())
-    stored = [given.old, given.teacher, given.sample and given.sample.vectors, given.align and given.align.old]
+    stored = [given.old, given.teacher, given.sample and given.sample.vectors, given.pairs and given.pairs.old]
     assert all(one is None or (one.grad is None and not one.requires_grad) for one in stored)
 
 

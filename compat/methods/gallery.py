@@ -1,17 +1,21 @@
-"""Training against the stored gallery itself: its rows as neighbours, its class means as a classifier."""
+"""Training against the stored gallery itself: its rows as neighbours, its class means, and its items' own vectors."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from torch.nn.functional import cross_entropy
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, softplus
 
+from skipfill.compat.imitating_head import HeadShape, ImitatingHead, Opinions
 from skipfill.compat.losses.alignment import cosine_alignment
 from skipfill.compat.losses.neighbours import stored_neighbours
 from skipfill.compat.losses.prototypes import prototype_cross_entropy
 from skipfill.compat.losses.rankings import ranking_divergence
-from skipfill.compat.method import Batch, CosineClassifier, PrefixMethod, Setting, Terms, unit
-from skipfill.compat.temperature import prototype_temperature, row_temperature
+from skipfill.compat.method import Batch, Method, Setting, StoredSample, Terms, unit
+from skipfill.compat.temperature import prototype_temperature, row_temperature, spread
 
 
 @dataclass(frozen=True)
@@ -20,46 +24,106 @@ class Settings:
     scale: of the own classifier's cosine logits.
     softness: temperatures over stored rows and class means, as a multiple of those at which the stored rows
         themselves best tell each other's class.
-    align: weight of the cosine to the stored vector, on unlabelled items.
-    ranking: weight of keeping the stored vector's own ranking, on unlabelled items.
+    classed: weight of the class terms on the class view alone; on the blended view it is 1.
+    imitation: weight of the distance to the own stored vector, as a share of the mean distance of two stored rows.
+    ranking: weight of keeping the stored vector's own ranking.
+    strength: weight of the class view against the imitation, for items that are surely known.
+    unlabelled: weight of both distances on the blended view of unlabelled items.
+    familiarity: weight of telling labelled items from unlabelled ones.
     """
 
     extra_dims: int = 32
     scale: float = 16.0
     softness: float = 2.0
-    align: float = 5.0
+    classed: float = 0.5
+    imitation: float = 5.0
     ranking: float = 1.0
+    strength: float = 3.0
+    unlabelled: float = 1.0
+    familiarity: float = 1.0
     smoothing: float = 0.1
 
 
-class Gallery(PrefixMethod):
-    summary = "ours: stored rows as neighbours, prototypes, and (--align) rows that nobody labelled"
+class Gallery(Method):
+    """The class view z finds the rows of a known class; the imitation u keeps an unknown item where the old encoder
+    had it. Both are heads of one encoder, and their blend is what queries use (see `ImitatingHead`).
+
+    An imitation is learned on items as they are: the stored vector is that of the item, not of its augmentation.
+    """
+
+    summary = "ours: stored rows as neighbours, and an imitation of the old encoder for what nobody labelled"
     source = "skipfill; the neighbour term after Goldberger et al. 2004"
     needs_sample = True
-    uses_align = True
+    needs_pairs = True
     settings_type = Settings
 
     def __init__(self, setting: Setting, settings: Settings) -> None:
         super().__init__(setting, settings)
-        self.classifier = CosineClassifier(self.dim, setting.classes, settings.scale)
+        assert setting.old is not None
+        self.settings = settings
+        self.old = setting.old
+        self.view_dim = setting.old.dim
+        self.dim = self.view_dim + settings.extra_dims
+        shape = (setting.features, self.view_dim, self.dim, setting.classes)
+        self.head = ImitatingHead(HeadShape(*shape, settings.scale, settings.strength, setting.sampled))
         self.tau = settings.softness * row_temperature(self.old.pool)
         self.tau_prototypes = settings.softness * prototype_temperature(self.old)
+        self.imitation = settings.imitation / spread(self.old.pool)
+
+    @property
+    def _imitating(self) -> ImitatingHead:
+        assert isinstance(self.head, ImitatingHead)
+        return self.head
+
+    @classmethod
+    def build_head(cls, described: dict[str, Any]) -> nn.Module:
+        # A blend with the old encoder itself keeps the class view alone.
+        return ImitatingHead(HeadShape(**described)) if "view" in described else super().build_head(described)
+
+    def describe_head(self) -> dict[str, Any]:
+        return self._imitating.shape.described()
 
     def losses(self, batch: Batch) -> Terms:
         assert batch.sample is not None
-        settings, rows = self.settings, batch.sample
-        embedding = self.head(batch.features)
-        compat = self.compat(embedding)
-        own = cross_entropy(self.classifier(embedding), batch.labels, label_smoothing=settings.smoothing)
-        old = prototype_cross_entropy(
-            compat, unit(self.old.prototypes), self.old.present, batch.labels, scale=1 / self.tau_prototypes
-        )
-        near = stored_neighbours(compat, batch.labels, batch.items, rows.vectors, rows.labels, rows.items, tau=self.tau)
-        terms = {"class": own, "prototypes": old, "neighbours": near}
-        if batch.align is not None:
-            view = self.compat(self.head(batch.align.features))
-            terms["align"] = settings.align * cosine_alignment(view, batch.align.old)
-            terms["ranking"] = settings.ranking * ranking_divergence(
-                view, batch.align.old, rows.vectors, batch.align.rows, tau=self.tau, target_tau=self.tau
-            )
+        settings = self.settings
+        rows = self._repelling(batch.sample)
+        seen = self._imitating.opinions(batch.features)
+        logits = self._imitating.classifier(seen.embedding)
+        found = [self._class_terms(view, batch, rows) for view in (seen.blended, seen.classed)]
+        terms = {"class": cross_entropy(logits, batch.labels, label_smoothing=settings.smoothing)}
+        terms |= {name: found[0][name] + settings.classed * found[1][name] for name in found[0]}
+        return terms if batch.pairs is None else terms | self._pair_terms(seen, batch, batch.sample)
+
+    def _class_terms(self, view: Tensor, batch: Batch, rows: StoredSample) -> Terms:
+        prototypes, present = unit(self.old.prototypes), self.old.present
+        mean = prototype_cross_entropy(view, prototypes, present, batch.labels, scale=1 / self.tau_prototypes)
+        near = stored_neighbours(view, batch.labels, batch.items, rows.vectors, rows.labels, rows.items, tau=self.tau)
+        return {"prototypes": mean, "neighbours": near}
+
+    def _repelling(self, sample: StoredSample) -> StoredSample:
+        """With unlabelled items at hand, rows without a class repel no more: queries may belong to them."""
+        if not self._imitating.shape.sampled:
+            return sample
+        known = sample.labels >= 0
+        return StoredSample(sample.vectors[known], sample.labels[known], sample.items[known])
+
+    def _pair_terms(self, labelled: Opinions, batch: Batch, rows: StoredSample) -> Terms:
+        assert batch.pairs is not None
+        pairs, settings = batch.pairs, self.settings
+        seen = self._imitating.opinions(pairs.features)
+        terms = {
+            "imitation": self.imitation * cosine_alignment(seen.imitated, pairs.old),
+            "ranking": settings.ranking * self._ranking(seen.imitated, pairs.old, rows),
+        }
+        some = pairs.unlabelled
+        if self._imitating.shape.sampled and bool(some.any()):
+            near = self.imitation * cosine_alignment(seen.blended, pairs.old, some)
+            ranked = settings.ranking * self._ranking(seen.blended[some], pairs.old[some], rows)
+            terms["unlabelled"] = settings.unlabelled * (near + ranked)
+            known = torch.cat([labelled.familiar, seen.familiar[~some]])
+            told = softplus(-known).mean() + softplus(seen.familiar[some]).mean()
+            terms["familiarity"] = settings.familiarity * told / 2
         return terms
+
+    def _ranking(self, view: Tensor, stored: Tensor, rows: StoredSample) -> Tensor:
+        return ranking_divergence(view, stored, rows.vectors, tau=self.tau)
