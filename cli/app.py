@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -26,6 +27,7 @@ from skipfill.cli.commands import (
     search,
     train,
 )
+from skipfill.cli.configuration import FILE, listen_to_environment, nearest_file, read_configuration
 from skipfill.store.errors import SkipfillError
 
 
@@ -47,6 +49,7 @@ app = typer.Typer(
 
 @app.callback()
 def root(
+    context: typer.Context,
     show_version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
@@ -58,10 +61,22 @@ def root(
             help="Code of yours that a model may run as its encoder: only what you name here does. Repeatable.",
         ),
     ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="SKIPFILL_CONFIG",
+            help=f"File with a table of options for each command. Default: the nearest {FILE} upwards.",
+        ),
+    ] = None,
 ) -> None:
     from skipfill.compat.permitted_code import permit_only
 
     permit_only(code or [])
+    listen_to_environment(context.command)
+    path = nearest_file(config)
+    if path is not None:
+        found = read_configuration(path, context)
+        context.default_map, context.obj = found.options, found
 
 
 app.command("init")(init.init)

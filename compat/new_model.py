@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -108,7 +108,7 @@ def _train(
         trained_labels=sorted(set(opened.labels.to_pylist())),
         trained_items=len(data.trained),
         gallery={} if gallery is None else {"name": gallery.name, "version": gallery.version.number},
-        recipe={**asdict(recipe), "versions": encoder.versions()},
+        recipe={**recipe.recorded(), "versions": encoder.versions()},
         losses=best_epoch(log).losses if log else {},
         training=_story(data, log, processes),
         created=datetime.now(UTC).isoformat(timespec="seconds"),

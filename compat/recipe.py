@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,10 @@ class Recipe:
     patience: int = 0
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     presets: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def recorded(self) -> dict[str, Any]:
+        """The resolved recipe as the card has it: what served other trainings is no part of this one."""
+        return {name: value for name, value in asdict(self).items() if name != "presets"}
 
     def given(self, part: str) -> dict[str, Any]:
         """What is given for a method or encoder."""

@@ -51,9 +51,9 @@ def reason(error: Exception) -> str:
     return os.strerror(number) if number else (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "") -> BadInput:
+def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "", where: object = "") -> BadInput:
     """The error for a name that is not there, naming the nearest ones that are."""
     names = sorted(known)
     near = get_close_matches(name, names, n=3, cutoff=0.4) or names[:8]
     expected = f"a known {kind}" + (f" (nearest: {', '.join(near)})" if near else " (there is none yet)")
-    return BadInput(kind, expected=expected, found=repr(name), hint=hint)
+    return BadInput(where or kind, expected=expected, found=repr(name), hint=hint)

@@ -206,7 +206,7 @@ COMMANDS: dict[str, tuple[Callable[[World], list[object]], str]] = {
     ),
     "a simplex against another dimension": (
         lambda world: ["train", "v2", "--items", world.items, "--method", "simplex", "--gallery", "things"],
-        "expected a gallery of dimension 1023",
+        "expected the same simplex: dimension 1023",
     ),
     "a name that is taken": (lambda world: ["train", "v1", "--items", world.items], "expected a name that is free"),
     "unknown model": (

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 
 def train(
+    context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="MODEL", help="Name of the new model.")],
     items: Annotated[list[Path], typer.Option(help="Parquet with id, label, and image, vector or text. Repeatable.")],
     method: Annotated[str, typer.Option(help="How to train; `skipfill methods` lists them.")] = "",
@@ -123,6 +124,7 @@ def train(
         validation=validation,
         patience=patience,
         settings=read_settings(settings or []),
+        presets=context.obj.settings if context.obj is not None else {},
     )
     sources = Sources(
         items=items,
