@@ -24,7 +24,7 @@ class TrainingData:
         labels: (N,) int64.
         old: (N, d) stored vectors, L2-normalised; None without a gallery.
         has_old: (N,) bool.
-        pool: stored rows to draw samples from.
+        pool: stored rows to draw samples from, in random order.
         teacher: (N, D') embeddings of the teacher.
         align: unlabelled items with their stored vectors (A, d) and their place in the pool (A,) or -1.
         validation: which of the N items are not trained on, and choose the epoch; None for none.
@@ -63,13 +63,13 @@ def parts(
         sample: stored rows drawn, the same for all parts; 0 for none.
         align: unlabelled items drawn, when there are any.
     """
-    stored, drawn = _sample(data.pool, sample)
+    stored, start = _sample(data.pool, sample)
     chosen = None
     if align and data.align is not None:
         chosen = torch.randint(len(data.align[0]), (align,))
     for number, part in enumerate(torch.tensor_split(rows, count)):
         own = None if chosen is None else torch.tensor_split(chosen, count)[number]
-        yield _inputs(data, part, own), _batch(data, part, own, stored, drawn)
+        yield _inputs(data, part, own), _batch(data, part, own, stored, start)
 
 
 def _inputs(data: TrainingData, rows: Tensor, chosen: Tensor | None) -> Tensor:
@@ -80,13 +80,11 @@ def _inputs(data: TrainingData, rows: Tensor, chosen: Tensor | None) -> Tensor:
     return torch.cat([inputs, data.align[0].batch(chosen)])
 
 
-def _batch(
-    data: TrainingData, rows: Tensor, chosen: Tensor | None, stored: StoredSample | None, drawn: Tensor | None
-) -> Batch:
+def _batch(data: TrainingData, rows: Tensor, chosen: Tensor | None, stored: StoredSample | None, start: int) -> Batch:
     align = None
     if chosen is not None and data.align is not None:
         _, vectors, places = data.align
-        align = AlignBatch(NO_FEATURES, vectors[chosen], _positions(places[chosen], drawn, data.pool))
+        align = AlignBatch(NO_FEATURES, vectors[chosen], _positions(places[chosen], start, data.pool, stored))
     return Batch(
         features=NO_FEATURES,
         labels=data.labels[rows],
@@ -99,17 +97,23 @@ def _batch(
     )
 
 
-def _sample(pool: StoredSample | None, size: int) -> tuple[StoredSample | None, Tensor | None]:
+def _sample(pool: StoredSample | None, size: int) -> tuple[StoredSample | None, int]:
+    """Stored rows in a row, in a pool that is in random order: a view, where a gather would copy megabytes a step."""
     if pool is None or not size:
-        return None, None
-    drawn = torch.randperm(len(pool.vectors))[:size]
-    return StoredSample(pool.vectors[drawn], pool.labels[drawn], pool.items[drawn]), drawn
+        return None, 0
+    count = len(pool.vectors)
+    start = int(torch.randint(count, ())) if size < count else 0
+    parts = [slice(start, start + size), slice(0, max(0, start + min(size, count) - count))]
+
+    def window(column: Tensor) -> Tensor:
+        return torch.cat([column[part] for part in parts]) if parts[1].stop else column[parts[0]]
+
+    return StoredSample(window(pool.vectors), window(pool.labels), window(pool.items)), start
 
 
-def _positions(places: Tensor, drawn: Tensor | None, pool: StoredSample | None) -> Tensor:
+def _positions(places: Tensor, start: int, pool: StoredSample | None, stored: StoredSample | None) -> Tensor:
     """Where in the drawn sample each pool place ended up, or -1."""
-    if drawn is None or pool is None:
+    if pool is None or stored is None:
         return torch.full_like(places, -1)
-    found = torch.full((len(pool.vectors) + 1,), -1)  # the last one is for place -1
-    found[drawn] = torch.arange(len(drawn))
-    return found[places]
+    found = (places - start) % len(pool.vectors)
+    return torch.where((places >= 0) & (found < len(stored.vectors)), found, -1)

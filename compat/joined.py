@@ -104,6 +104,7 @@ def join_gallery(
         )
     if align is not None:
         _refuse_no_overlap(gallery, align, align_found)
+    pool.shuffle()
     prototypes = sums / np.maximum(counts, 1)[:, None]
     place = np.full(align_count, -1)
     rows = np.flatnonzero(pool.align_items[: pool.filled] >= 0)
@@ -143,6 +144,12 @@ class _Reservoir:
         self.align_items[slots[kept]] = align_items[kept]
         self._seen += len(codes)
         self.filled = min(size, self._seen)
+
+    def shuffle(self) -> None:
+        """Put what is kept in random order; it is in that of the stream, which may be by class."""
+        order = self._random.permutation(self.filled)
+        self._vectors, self._codes = self._vectors[order], self._codes[order]
+        self._items, self.align_items = self._items[order], self.align_items[order]
 
     def sample(self) -> StoredSample:
         return StoredSample(

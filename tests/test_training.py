@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from skipfill.compat.drawing import parts
 from skipfill.compat.epochs import Epoch, best_epoch, patience_is_over
 from skipfill.compat.training import Watcher
 from skipfill.compat.validation import held_out
@@ -21,7 +22,7 @@ from skipfill.store.location import open_store
 from skipfill.store.models import LOG, WEIGHTS, load_card, read_file, trained_ids
 
 from .conftest import Skipfill, World
-from .training_world import CASES, ITEMS, data, furthest, in_any_number_of_processes, schedule, trained
+from .training_world import CASES, ITEMS, POOL, data, furthest, in_any_number_of_processes, schedule, trained
 
 STORE = Path(".skipfill")
 CLOSE = 1e-5
@@ -253,3 +254,27 @@ def test_what_cannot_be_trained_is_refused_before_any_work(skipfill: Skipfill, r
     assert "--batch: expected at least 8 items" in small
     if not torch.cuda.is_available():
         assert "--device: expected cpu: torch sees no GPU" in skipfill(*command, "--device", "cuda", expect=2).err
+
+
+@pytest.mark.parametrize("size", [7, 40, 100])
+def test_a_sample_is_rows_of_the_pool_each_as_often_and_knows_where_its_rows_are(size: int) -> None:
+    given = data()
+    assert given.pool is not None
+    assert given.align is not None
+    given = replace(given, pool=replace(given.pool, items=torch.arange(POOL)))
+    counts = torch.zeros(POOL)
+    torch.manual_seed(0)
+    for _ in range(400):
+        _, batch = next(parts(given, torch.arange(3), 1, sample=size, align=9))
+        assert batch.sample is not None
+        assert batch.align is not None
+        rows = batch.sample.items
+        assert len(rows.unique()) == len(rows) == min(size, POOL)
+        assert torch.equal(batch.sample.vectors, given.pool.vectors[rows])
+        counts[rows] += 1
+        for stored, place in zip(batch.align.old, batch.align.rows, strict=True):
+            own = int(given.align[2][(given.align[1] == stored).all(dim=1)])
+            assert (int(place) == -1) == (own not in rows)
+            assert place < 0 or int(rows[place]) == own
+    mean = 400 * min(size, POOL) / POOL
+    torch.testing.assert_close(counts, torch.full((POOL,), mean), rtol=0.5, atol=0)
