@@ -102,6 +102,7 @@ def join_gallery(
         )
     if align is not None:
         _refuse_no_overlap(gallery, align, align_found)
+    pool.shuffle()
     prototypes = sums / np.maximum(counts, 1)[:, None]
     means = torch.from_numpy(prototypes.astype(np.float32))
     return Joined(
@@ -135,6 +136,11 @@ class _Reservoir:
         self._items[slots[kept]] = items[kept]
         self._seen += len(codes)
         self.filled = min(size, self._seen)
+
+    def shuffle(self) -> None:
+        """Put what is kept in random order; it is in that of the stream, which may be by class."""
+        order = self._random.permutation(self.filled)
+        self._vectors, self._codes, self._items = self._vectors[order], self._codes[order], self._items[order]
 
     def sample(self) -> StoredSample:
         return StoredSample(

@@ -37,7 +37,7 @@ class OldSpace:
         dim: d, of the stored vectors.
         prototypes: (C, d) mean stored vector of each class; zeros where the gallery has none.
         counts: (C,) stored rows of each class.
-        pool: a uniform sample of the stored rows, held-out ones left out.
+        pool: a uniform sample of the stored rows, in random order, held-out ones left out.
     """
 
     dim: int

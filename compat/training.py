@@ -142,7 +142,8 @@ class _Training:
         torch.manual_seed(self.schedule.seed * 100_003 + number - 1)
         order = self.rows[torch.randperm(len(self.rows))]
         # Each part of a step has a seed: processes draw alike, whatever dropout has drawn for their shares.
-        seeds = torch.randint(2**62, (self.steps, self.schedule.accumulate)).tolist()
+        # The first part's, which decides what is drawn, is the same for any number of parts.
+        seeds = torch.randint(2**62, (self.schedule.accumulate, self.steps)).T.tolist()
         for step, rows in enumerate(torch.tensor_split(order, self.steps)):
             lr = self.optimizer.param_groups[0]["lr"]
             self._step(rows, seeds[step], means)

@@ -75,13 +75,13 @@ def data(items: int = ITEMS, validation: Tensor | None = None, noise: float = 1.
         old,
         torch.ones(items, dtype=torch.bool),
         pool,
-        align=(Prepared(align.numpy()), unit(torch.randn(ALIGN, OLD, generator=random)), torch.arange(ALIGN) - 1),
+        align=(Prepared(align.numpy()), unit(torch.randn(ALIGN, OLD, generator=random))),
         validation=validation,
     )
 
 
 def schedule(**changed: Any) -> Schedule:
-    given = {"epochs": 3, "batch": 20, "lr": 3e-3, "weight_decay": 1e-4, "sample": 30, "align": 6, "seed": 7}
+    given = {"epochs": 3, "batch": 20, "lr": 3e-3, "weight_decay": 1e-4, "sample": 30, "pairs": 10, "seed": 7}
     return Schedule(**{**given, "precision": "f32", **changed})
 
 

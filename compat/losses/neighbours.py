@@ -25,10 +25,29 @@ def stored_neighbours(
 
     Source: Goldberger et al. 2004 (NCA), with the neighbours taken from the stored gallery.
     """
-    logits = (compat @ rows.T / tau).masked_fill(items[:, None] == row_items[None, :], -torch.inf)
-    near = labels[:, None] == row_labels[None, :]
-    usable = (near & (items[:, None] != row_items[None, :])).any(dim=1)
+    logits = (compat / tau) @ rows.T
+    logits[_equal(items, row_items)] = -torch.inf
+    # Few of the B x S pairs are of one class: all that is done to them alone is as good as free.
+    item, row = _equal(labels, row_labels)
+    near, usable = _logsumexp(logits[item, row], item, len(labels))
     if not bool(usable.any()):
         return compat.sum() * 0.0
-    logits, near = logits[usable], near[usable]
-    return (logits.logsumexp(dim=1) - logits.masked_fill(~near, -torch.inf).logsumexp(dim=1)).mean()
+    return (logits.logsumexp(dim=1)[usable] - near).mean()
+
+
+def _equal(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+    """The pairs (i, j) for which left_i = right_j, by i: their two places, without comparing all with all."""
+    ordered, order = right.sort()
+    first = torch.searchsorted(ordered, left)
+    counts = torch.searchsorted(ordered, left, right=True) - first
+    i = torch.arange(len(left), device=left.device).repeat_interleave(counts)
+    start = (counts.cumsum(0) - counts)[i]
+    return i, order[first[i] + torch.arange(len(i), device=left.device) - start]
+
+
+def _logsumexp(values: Tensor, group: Tensor, groups: int) -> tuple[Tensor, Tensor]:
+    """log sum exp of the values of each group that has any above -inf, and which groups these are, (groups,) bool."""
+    top = values.new_full((groups,), -torch.inf).scatter_reduce(0, group, values.detach(), "amax")
+    usable = top > -torch.inf
+    sums = values.new_zeros(groups).index_add(0, group, (values - top.masked_fill(~usable, 0.0)[group]).exp())
+    return top[usable] + sums[usable].log(), usable
