@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,6 @@ from torch.nn.utils.parametrizations import orthogonal
 from skipfill.compat.losses.alignment import cosine_alignment
 from skipfill.compat.losses.prototypes import prototype_cross_entropy
 from skipfill.compat.method import Batch, Method, Setting, Terms, unit
-from skipfill.compat.settings import SHARE
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,6 @@ class Settings:
         extra_dims: e, at most the old dimension.
         new_weight: C, of the new part of the embedding.
         classification, prototypes, alignment, teacher: weights of the terms.
-        smoothing: of the class term; the code has none.
     """
 
     extra_dims: int = 32
@@ -33,7 +31,6 @@ class Settings:
     prototypes: float = 10.0
     alignment: float = 5.0
     teacher: float = 1.0
-    smoothing: Annotated[float, SHARE] = 0.0
 
 
 class Bt2Head(nn.Module):
@@ -104,7 +101,7 @@ class Bt2(Method):
         new = self.head.new_part(wide)
         compat = self.head.compose(wide)[:, : self.view_dim]
         old = prototype_cross_entropy(unit(compat), self.old.prototypes, self.old.present, batch.labels)
-        own = cross_entropy(self.classifier(new), batch.labels, label_smoothing=weights.smoothing)
+        own = cross_entropy(self.classifier(new), batch.labels)
         return {
             "class": weights.classification * own,
             "prototypes": weights.prototypes * old,
