@@ -85,7 +85,8 @@ def per_query(folder: Path, upgrade: Upgrade, seed: int, runs: list[Run]) -> Ite
         model, began = f"m{number}", time.monotonic()
         options = (*against, "--gallery", run.gallery, *run.options, *align, *fixed)
         skipfill("train", model, "--method", run.method, *options)
-        sources = ("--items", upgrade.heldout, "--gallery-items", upgrade.gallery_items, "--ceiling", "ceiling")
+        sources = ("--items", upgrade.heldout, "--gallery-items", upgrade.gallery_items)
+        sources += ("--ceiling", "ceiling") if number == 0 else ()
         check = skipfill("check", run.gallery, model, *sources)["check"]
         table = pq.read_table(store / "checks" / run.gallery / check["id"] / "queries.parquet")
         groups = [upgrade.groups[label] for label in table.column("label").to_pylist()]

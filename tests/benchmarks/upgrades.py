@@ -85,7 +85,7 @@ def omniglot(data: Path, folder: Path, seed: int) -> Upgrade:
     stored = (turn < 14) & ((groups != "fresh") | (turn < 7))
     items = (turn < 14) & ((groups == "trained") | ((groups == "fresh") & (turn >= 7)))
     split = Split(group_of, old, stored, items, turn >= 14, stored)
-    return _written(table, table, split, folder, seed, epochs=40)
+    return _written(table, table, split, folder, seed, epochs=30)
 
 
 def fashion_mnist(data: Path, folder: Path, seed: int) -> Upgrade:
