@@ -33,7 +33,7 @@ class Field:
 
     Attributes:
         kind: int, float, bool, str, dict or a Literal.
-        default: MISSING where it is derived from the items unless given.
+        default: None where it is derived from the items unless given.
     """
 
     name: str
@@ -53,6 +53,10 @@ class Field:
             return " or ".join(str(one) for one in self.choices)
         numbers = {int: f"a whole number {self.range}", float: f"a number {self.range}"}
         return numbers.get(self.kind) or {bool: "true or false", str: "text"}.get(self.kind, "an object in JSON")
+
+    def described(self) -> dict[str, Any]:
+        """JSON values; no default where it is derived."""
+        return {"name": self.name, "expected": self.expected, "default": self.default}
 
     def accepts(self, value: Any) -> bool:
         """Whether a JSON value is one for this field; a whole number is a number as well."""
@@ -79,7 +83,7 @@ def settable(settings_type: type[Any]) -> dict[str, Field]:
         kind = dict if get_origin(hint) is dict else hint
         if DERIVED in notes or not (kind in (int, float, bool, str, dict) or get_origin(kind) is Literal):
             continue
-        default = one.default if one.default_factory is MISSING else one.default_factory()
+        default = None if one.default is MISSING else one.default
         limits = next((note for note in notes if isinstance(note, Range)), Range())
         found[one.name] = Field(one.name, kind, limits, default)
     return found

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from skipfill.compat.losses.alignment import cosine_alignment
+from skipfill.compat.losses.information import SameClass, stored_information
 from skipfill.compat.losses.neighbours import stored_neighbours
 from skipfill.compat.losses.prototypes import prototype_cross_entropy
 from skipfill.compat.losses.rankings import ranking_divergence
+from skipfill.compat.losses.refresh import refresh_contrast
 from skipfill.compat.method import unit
 from skipfill.compat.simplex import simplex_vertices
 
@@ -100,3 +102,58 @@ def test_simplex_vertices_are_unit_and_equally_far(classes: int) -> None:
     expected = torch.full((classes, classes), -1 / (classes - 1), dtype=torch.float64).fill_diagonal_(1)
     assert vertices.shape == (classes, classes - 1)
     torch.testing.assert_close(vertices @ vertices.T, expected, rtol=0, atol=1e-5)
+
+
+LABELS = torch.tensor([0, 0, 1, 2, 1, 0, 2, 3])
+HAS_OLD = torch.tensor([True, True, True, False, True, True, True, True])
+
+
+@pytest.mark.parametrize("same_class", ["zero", "inf"])
+def test_stored_information(same_class: SameClass) -> None:
+    new, old = random_unit(8, 5, 0), random_unit(8, 5, 1)
+    found = stored_information(new, old, LABELS, HAS_OLD, scale=10.0, same_class=same_class)
+    known, losses = [0, 1, 2, 4, 5, 6, 7], []
+    for i in known:
+        total = 0.0
+        for j in known:
+            if LABELS[i] != LABELS[j] or (same_class == "inf" and i == j):
+                total += math.exp(10 * float(old[i] @ new[j]))
+            elif same_class == "zero":
+                total += 1.0
+        losses.append(math.log(total) - 10 * float(old[i] @ new[i]))
+    assert found.item() == pytest.approx(sum(losses) / 7, abs=1e-9)
+
+
+@pytest.mark.parametrize("hardest", [2, 100])
+def test_refresh_contrast(hardest: int) -> None:
+    new, old = random_unit(8, 5, 0), random_unit(8, 5, 1) * HAS_OLD[:, None]
+    found = refresh_contrast(new, old, LABELS, HAS_OLD, tau=0.05, hardest=hardest)
+    losses = []
+    for i in (0, 1, 2, 4, 5, 6, 7):
+        others = [j for j in range(8) if LABELS[j] != LABELS[i]]
+        stored = sorted((float(new[i] @ old[j]) for j in others if HAS_OLD[j]), reverse=True)[:hardest]
+        fresh = sorted((float(new[i] @ new[j]) for j in others), reverse=True)[:hardest]
+        own = math.exp(float(new[i] @ old[i]) / 0.05)
+        losses.append(-math.log(own / (own + sum(math.exp(value / 0.05) for value in stored + fresh))))
+    assert found.item() == pytest.approx(sum(losses) / 7, abs=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["one item", "one class", "no stored vector"])
+def test_contrasts_without_anything_to_contrast_are_finite(kind: str) -> None:
+    """Of one class, or of one item, there are no negatives; without stored vectors there is nothing at all."""
+    size = 1 if kind == "one item" else 3
+    raw = torch.randn(size, 5, generator=torch.Generator().manual_seed(3), requires_grad=True)
+    labels, has_old = torch.zeros(size, dtype=torch.long), torch.full((size,), kind != "no stored vector")
+    old = random_unit(size, 5, 4).float() * has_old[:, None]
+    new = unit(raw)
+    contrast = refresh_contrast(new, old, labels, has_old, tau=0.05, hardest=10)
+    masked = stored_information(new, old, labels, has_old, scale=10.0, same_class="inf")
+    zeroed = stored_information(new, old, labels, has_old, scale=10.0, same_class="zero")
+    (contrast + masked + zeroed).backward()
+    assert contrast.item() == masked.item() == 0
+    expected = (
+        float(math.log(size) - 10 * (new * old).detach().sum(dim=1).mean()) if kind != "no stored vector" else 0.0
+    )
+    assert zeroed.item() == pytest.approx(expected, abs=1e-5)
+    assert raw.grad is not None
+    assert torch.isfinite(raw.grad).all()

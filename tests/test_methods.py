@@ -109,6 +109,30 @@ def test_same_seed_same_weights(kind: type[Method]) -> None:
 
 
 @each
+def test_same_seed_same_training(kind: type[Method]) -> None:
+    """Whatever a method draws, it draws from the seed."""
+    results = []
+    for _ in range(2):
+        method, given = built(kind, seed=4), batch(8)
+        optimizer = torch.optim.Adam(method.parameters(), 1e-2)
+        for _ in range(3):
+            optimizer.zero_grad()
+            torch.stack(list(method.losses(given).values())).sum().backward()
+            optimizer.step()
+        results.append([parameter.detach().clone() for parameter in method.parameters()])
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+@each
+def test_a_batch_of_one_has_a_finite_gradient(kind: type[Method]) -> None:
+    method, given = built(kind), batch(1)
+    torch.stack(list(method.losses(given).values())).sum().backward()
+    assert given.features.grad is not None
+    assert torch.isfinite(given.features.grad).all()
+    assert all(torch.isfinite(p.grad).all() for p in method.parameters() if p.grad is not None)
+
+
+@each
 def test_it_says_what_it_is_and_where_it_is_from(kind: type[Method]) -> None:
     assert kind.summary
     assert kind.source

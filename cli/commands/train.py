@@ -49,6 +49,7 @@ def train(
         str,
         typer.Option(help="auto, convnet, mlp, hf:FOLDER_OR_NAME (transformers), or python:MODULE:FACTORY (yours)."),
     ] = "auto",
+    weight_decay: Annotated[float, typer.Option(min=0, help="Of AdamW.")] = 1e-4,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -117,6 +118,7 @@ def train(
         epochs=epochs,
         batch=batch,
         lr=lr,
+        weight_decay=weight_decay,
         seed=seed,
         precision=precision,
         device=device,

@@ -3,40 +3,58 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from skipfill.compat.losses.prototypes import prototype_cross_entropy
 from skipfill.compat.method import Batch, CosineClassifier, PrefixMethod, Setting, Terms, unit
+from skipfill.compat.settings import POSITIVE, SHARE
 
 
 @dataclass(frozen=True)
 class Settings:
     """Attributes:
     influence: lambda, weight of the old prototypes' cross-entropy.
-    scale: of both cosine logits. The published code has none; 16 to 30 works far better.
+    cosine: both classifiers see cosines. Published are inner products of vectors of any length (false), and no
+        smoothing; cosines with a scale work far better.
+    scale: of both cosine logits, 16 to 30; without cosines there is none.
     """
 
     extra_dims: int = 32
     influence: float = 1.0
-    scale: float = 16.0
-    smoothing: float = 0.1
+    cosine: bool = True
+    scale: Annotated[float, POSITIVE] = 16.0
+    smoothing: Annotated[float, SHARE] = 0.1
 
 
 class Bct(PrefixMethod):
+    """The old classifier is gone with the old model: class means of the stored vectors stand for it.
+
+    As published: `bct.cosine=false`, `bct.smoothing=0`, and `bct.extra_dims=0` where both have one dimension.
+    """
+
     summary = "cross-entropy, and the old class prototypes as a second, frozen classifier"
     source = "Shen et al. 2020, arXiv 2003.11942; cosine logits are ours"
     settings_type = Settings
 
     def __init__(self, setting: Setting, settings: Settings) -> None:
         super().__init__(setting, settings)
-        self.classifier = CosineClassifier(self.dim, setting.classes, settings.scale)
+        self.classifier: nn.Module = (
+            CosineClassifier(self.dim, setting.classes, settings.scale)
+            if settings.cosine
+            else nn.Linear(self.dim, setting.classes)
+        )
 
     def losses(self, batch: Batch) -> Terms:
         embedding = self.head(batch.features)
+        own = cross_entropy(self.classifier(embedding), batch.labels, label_smoothing=self.settings.smoothing)
+        return {"class": own, "prototypes": self.settings.influence * self._by_prototypes(embedding, batch.labels)}
+
+    def _by_prototypes(self, embedding: Tensor, labels: Tensor) -> Tensor:
+        prototypes, present = self.old.prototypes, self.old.present
+        if not self.settings.cosine:
+            return prototype_cross_entropy(embedding[:, : self.view_dim], prototypes, present, labels)
         compat = self.compat(embedding)
-        old = prototype_cross_entropy(
-            compat, unit(self.old.prototypes), self.old.present, batch.labels, scale=self.settings.scale
-        )
-        new = cross_entropy(self.classifier(embedding), batch.labels, label_smoothing=self.settings.smoothing)
-        return {"class": new, "prototypes": self.settings.influence * old}
+        return prototype_cross_entropy(compat, unit(prototypes), present, labels, scale=self.settings.scale)

@@ -17,10 +17,17 @@ from skipfill.compat.method import Batch, Method, Setting, Terms, unit
 
 @dataclass(frozen=True)
 class Settings:
-    """The published code's values. Attributes: extra_dims e, weight C of the new part, term weights."""
+    """The published code's values.
+
+    Attributes:
+        extra_dims: e, at most the old dimension.
+        new_weight: C, of the new part of the embedding.
+        classification, prototypes, alignment, teacher: weights of the terms.
+    """
 
     extra_dims: int = 32
     new_weight: float = 2.0
+    classification: float = 1.0
     prototypes: float = 10.0
     alignment: float = 5.0
     teacher: float = 1.0
@@ -56,6 +63,10 @@ class Bt2Head(nn.Module):
 
 
 class Bt2(Method):
+    """Ours: the teacher's targets come from the items as they are, where the code keeps those of one augmentation; and
+    prototypes are means of all stored rows of a class.
+    """
+
     summary = "imitates an independent new model and the old one on a shared learned basis"
     source = "Zhou et al. 2023, arXiv 2211.03989"
     needs_teacher = True
@@ -90,8 +101,9 @@ class Bt2(Method):
         new = self.head.new_part(wide)
         compat = self.head.compose(wide)[:, : self.view_dim]
         old = prototype_cross_entropy(unit(compat), self.old.prototypes, self.old.present, batch.labels)
+        own = cross_entropy(self.classifier(new), batch.labels)
         return {
-            "class": cross_entropy(self.classifier(new), batch.labels),
+            "class": weights.classification * own,
             "prototypes": weights.prototypes * old,
             "alignment": weights.alignment * cosine_alignment(compat, batch.old, batch.has_old),
             "teacher": weights.teacher * cosine_alignment(new, batch.teacher),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from torch.nn.functional import cross_entropy
 
 from skipfill.compat.losses.refresh import refresh_contrast
 from skipfill.compat.method import Batch, CosineClassifier, PrefixMethod, Setting, Terms
+from skipfill.compat.settings import POSITIVE, SHARE
 
 
 @dataclass(frozen=True)
@@ -21,10 +23,10 @@ class Settings:
 
     extra_dims: int = 32
     contrast: float = 1.0
-    temperature: float = 0.05
+    temperature: Annotated[float, POSITIVE] = 0.05
     hardest: int = 10
-    scale: float = 16.0
-    smoothing: float = 0.1
+    scale: Annotated[float, POSITIVE] = 16.0
+    smoothing: Annotated[float, SHARE] = 0.1
 
 
 class HotRefresh(PrefixMethod):

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from torch import nn
 from torch.nn.functional import cross_entropy
 
 from skipfill.compat.method import Batch, CosineClassifier, Method, Setting, Terms
+from skipfill.compat.settings import POSITIVE, SHARE, Range
 
 
 @dataclass(frozen=True)
 class Settings:
     """Attributes:
+    dim: of an embedding without a gallery.
     extra_dims: added to the old dimension, so that it is comparable with the compatible methods.
     scale: of the cosine logits.
     """
 
-    dim: int = 128
+    dim: Annotated[int, Range(1)] = 128
     extra_dims: int = 32
-    scale: float = 16.0
-    smoothing: float = 0.1
+    scale: Annotated[float, POSITIVE] = 16.0
+    smoothing: Annotated[float, SHARE] = 0.1
 
 
 class Independent(Method):

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from torch.nn.functional import cross_entropy
 
 from skipfill.compat.losses.alignment import cosine_alignment
 from skipfill.compat.method import Batch, CosineClassifier, PrefixMethod, Setting, Terms
+from skipfill.compat.settings import POSITIVE, SHARE
 
 
 @dataclass(frozen=True)
 class Settings:
     """Attributes:
-    stored: weight of the cosine to the stored vector.
+    stored: weight of the cosine to the stored vector; of unit vectors, 1 - cos is half the squared distance.
     scale: of the classifier's cosine logits.
     """
 
     extra_dims: int = 32
     stored: float = 5.0
-    scale: float = 16.0
-    smoothing: float = 0.1
+    scale: Annotated[float, POSITIVE] = 16.0
+    smoothing: Annotated[float, SHARE] = 0.1
 
 
 class L2(PrefixMethod):
