@@ -83,6 +83,7 @@ def progress(*, quiet: bool) -> Iterator[Bar]:
         TextColumn("{task.fields[note]}", style="dim"),
         console=console,
         transient=True,
+        refresh_per_second=4,  # drawing takes milliseconds from the training
         disable=quiet or not console.is_terminal,
     )
     with shown:
