@@ -26,6 +26,15 @@ MEANINGS = {
     "fresh": "classes known, gallery rows never trained on",
     "unlabelled": "classes of which no model was given labels",
 }
+INTRODUCTION = """# Every method on three upgrades
+
+Made by `upgrade.py` and `tables.py`, which run the commands of the README and nothing else, with the defaults of every
+method (`upgrades.py` holds the splits). Update gain: 0 is the old model, 1 a full reindex with an independent new
+model of the same dimension on the same labels (the ceiling), below 0 worse than staying. Cells are means over seeds,
+each with its own split, old model and weights; after an update gain, the smallest and the largest of the seeds.
+`simplex` and `hoc` have an old model, and so a gallery, of their own; their gain is relative to it. The samples are of
+the gallery's items, without labels. The queries are held out of everything.
+"""
 METRICS = ("CMC@1", "mAP")
 PAIRS = ("old/old", "new/old", "new/new", "ceiling")
 
@@ -41,11 +50,17 @@ class Cell:
         """(seeds,) update gains; NaN where the ceiling is not above the old model."""
         return gain(self.means)
 
+    @property
+    def overall(self) -> float:
+        """The update gain of the means over the seeds."""
+        return float(gain(self.means.mean(axis=0, keepdims=True))[0])
+
     def shown(self) -> str:
-        overall = gain(self.means.mean(axis=0, keepdims=True))[0]
-        seeds = self.gains
+        overall, seeds = self.overall, self.gains
         if np.isnan(overall):
             return f"undefined ({(self.means[:, 1] - self.means[:, 0]).mean():+.3f} points)"
+        if len(seeds) == 1:
+            return f"{overall:+.2f}"
         if np.isnan(seeds).any():
             return f"{overall:+.2f} (undefined in {np.isnan(seeds).sum()})"
         return f"{overall:+.2f} ({seeds.min():+.2f} to {seeds.max():+.2f})"
@@ -103,8 +118,23 @@ def curve_of(results: dict[str, list[pa.Table]]) -> Iterator[str]:
             yield f"| {dataset}, {group} | {first[0]:.3f} | {' | '.join(shown)} | {first[3]:.3f} |"
 
 
+def summary_of(results: dict[str, list[pa.Table]]) -> Iterator[str]:
+    """Markdown: the update gain of every method in every group, the best of each in bold."""
+    places = [(dataset, group) for dataset in results for group in GROUPS]
+    yield f"| method | {' | '.join(f'{dataset}, {group}' for dataset, group in places)} |"
+    yield "|---|" + "---|" * len(places)
+    found = [[cell(results[dataset], run.name, group, "CMC@1") for dataset, group in places] for run in RUNS]
+    gains = np.array([[np.nan if one is None else one.overall for one in row] for row in found])
+    for run, row in zip(RUNS, gains, strict=True):
+        shown = [f"{value:+.2f}" for value in row]
+        best = [value == top for value, top in zip(row, np.nanmax(gains, axis=0), strict=True)]
+        marked = [f"**{text}**" if first else text for text, first in zip(shown, best, strict=True)]
+        yield f"| {run.name} | {' | '.join(marked)} |"
+
+
 def report(results: dict[str, list[pa.Table]]) -> str:
-    lines = []
+    seeds = ", ".join(f"{dataset} {len(tables)}" for dataset, tables in results.items())
+    lines = [INTRODUCTION, f"### Update gain, CMC@1 (seeds: {seeds})\n", *summary_of(results)]
     for dataset, tables in results.items():
         for group in GROUPS:
             sizes = [len(set(table.filter(pc.equal(table["group"], group))["id"].to_pylist())) for table in tables]
