@@ -16,6 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+# Models are small here: threads would only wait for each other. Before torch is loaded, and for what tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 CLASSES, PER_CLASS, FEATURES = 12, 48, 16
 
 
