@@ -79,7 +79,8 @@ def test_an_image_model_made_from_a_config(skipfill: Skipfill, tmp_path: Path) -
     assert card.recipe["encoder"] == "hf:resnet"
     assert card.recipe["versions"]["transformers"]
     assert str(tmp_path) not in json.dumps(card.network)
-    assert {file.suffix for file in (STORE / "models" / "v2").iterdir()} == {".json", ".safetensors", ".parquet"}
+    suffixes = {file.suffix for file in (STORE / "models" / "v2").iterdir()}
+    assert suffixes == {".json", ".safetensors", ".parquet", ".ndjson"}
 
 
 def test_a_patch_model_trains_with_the_processor_of_its_folder(skipfill: Skipfill, tmp_path: Path) -> None:
