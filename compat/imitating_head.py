@@ -84,7 +84,8 @@ class ImitatingHead(nn.Module):
         familiar = self.familiarity(features)
         weight = self.shape.strength * self.classifier(own).softmax(dim=1).amax(dim=1, keepdim=True)
         if self.shape.sampled:
-            weight = weight * familiar.exp().clamp(max=1)
+            # Clamped first: the gradient of an exponential that overflows is not a number.
+            weight = weight * familiar.clamp(max=0).exp()
         classed, imitated = unit(own[:, : self.shape.view]), unit(self.imitation(features))
         return Opinions(embedding, classed, imitated, weight, familiar[:, 0])
 

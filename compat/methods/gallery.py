@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from skipfill.compat.losses.neighbours import stored_neighbours
 from skipfill.compat.losses.prototypes import prototype_cross_entropy
 from skipfill.compat.losses.rankings import ranking_divergence
 from skipfill.compat.method import Batch, Method, Setting, StoredSample, Terms, unit
+from skipfill.compat.settings import POSITIVE, SHARE
 from skipfill.compat.temperature import prototype_temperature, row_temperature, spread
 
 
@@ -33,15 +34,15 @@ class Settings:
     """
 
     extra_dims: int = 32
-    scale: float = 16.0
-    softness: float = 2.0
+    scale: Annotated[float, POSITIVE] = 16.0
+    softness: Annotated[float, POSITIVE] = 2.0
     classed: float = 0.5
     imitation: float = 5.0
     ranking: float = 1.0
     strength: float = 3.0
     unlabelled: float = 1.0
     familiarity: float = 1.0
-    smoothing: float = 0.1
+    smoothing: Annotated[float, SHARE] = 0.1
 
 
 class Gallery(Method):
