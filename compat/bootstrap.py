@@ -1,4 +1,4 @@
-"""Paired bootstrap over queries: all compared values of a query are drawn together."""
+"""Paired bootstrap over units: all compared values of a query are drawn together, and all queries of a unit too."""
 
 from __future__ import annotations
 
@@ -11,22 +11,28 @@ Values = NDArray[np.float64]
 CHUNK = 2**22
 
 
-def resampled_means(values: Values, resamples: int, seed: int) -> Values:
-    """(R, M) means of M per-query values over R resamples of the Q queries, drawn with replacement.
+def resampled_means(values: Values, resamples: int, seed: int, units: NDArray[np.int64] | None = None) -> Values:
+    """(R, M) means of M per-query values over R resamples of the units, drawn with replacement.
 
     Args:
         values: (Q, M); a row stays together.
+        units: (Q,) which queries stay together; each on its own when None.
     """
     random = np.random.default_rng(seed)
-    queries = len(values)
+    sums, sizes = values, np.ones(len(values))
+    if units is not None:
+        _, units = np.unique(units, return_inverse=True)
+        sizes = np.bincount(units).astype(float)
+        sums = np.stack([np.bincount(units, weights=column) for column in values.T], axis=1)
+    count = len(sums)
     parts = []
-    step = max(1, CHUNK // queries)
+    step = max(1, CHUNK // count)
     for start in range(0, resamples, step):
         rows = min(step, resamples - start)
-        # How often each query was drawn; a product with these counts is a mean over the drawn queries.
-        drawn = random.integers(0, queries, (rows, queries)) + np.arange(rows)[:, None] * queries
-        counts = np.bincount(drawn.ravel(), minlength=rows * queries).reshape(rows, queries)
-        parts.append(counts.astype(np.float64) @ values / queries)
+        # How often each unit was drawn; a product with these counts is a sum over the drawn units.
+        drawn = random.integers(0, count, (rows, count)) + np.arange(rows)[:, None] * count
+        counts = np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count).astype(np.float64)
+        parts.append(counts @ sums / (counts @ sizes)[:, None])
     return np.concatenate(parts)
 
 

@@ -1,46 +1,34 @@
-"""Measure, on the stored gallery, whether queries of a new model find what those of the old one find, and more."""
+"""Measure, on the stored gallery, whether queries of a new model find what those of the old one find, and judge it."""
 
 from __future__ import annotations
 
-import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from skipfill.compat.bootstrap import Values
-from skipfill.compat.check_inputs import (
-    CheckInputs,
-    StoredTruth,
-    encoded,
-    items_of_rows,
-    old_queries,
-    open_queries,
-    stored_truth,
-)
-from skipfill.compat.encoding import write_encoded
-from skipfill.compat.evidence import PerQuery, Policy, measure_slice, worst
+from skipfill.compat.check_inputs import CheckInputs, encoded, old_queries, open_queries, units_of
+from skipfill.compat.evidence import Evidence, PerQuery, flipped, measure_slice
 from skipfill.compat.loaded_model import LoadedModel, load_model, viewed
-from skipfill.compat.metrics import METRICS
+from skipfill.compat.measuring import Asked, Ranker, RowsAtHand, asked, ground_truth
+from skipfill.compat.metrics import ALWAYS, FORMS, metric
+from skipfill.compat.ranking import Metric
+from skipfill.compat.rankings import distribution
 from skipfill.compat.searching import released_model
+from skipfill.compat.slices import ALL, OTHERS, TRAINED, Groups, grouped
 from skipfill.compat.stages import Stages
-from skipfill.store.checks import Report, save_report
-from skipfill.store.errors import BadInput
+from skipfill.compat.verdict import Policy, adjusted, worst
+from skipfill.store.checks import Report, ScoreDistribution, Slice, Verdict, save_report
+from skipfill.store.errors import unknown_name
 from skipfill.store.galleries import Gallery, open_gallery
-from skipfill.store.gallery_rows import Columns, StoredRows
-from skipfill.store.items import Items
+from skipfill.store.models import trained_ids
 from skipfill.store.objects import Objects
+from skipfill.store.query_columns import QueryColumns
 from skipfill.store.release import view_onto
-from skipfill.store.relevant_ranks import Queries, relevant_ranks
-from skipfill.store.spaces import Metric
 from skipfill.store.vector_column import Matrix
-
-TRAINED, OTHERS = "trained-on", "others"
 
 
 def check_model(
@@ -52,163 +40,192 @@ def check_model(
     own row is left out of its ranking); otherwise the old model encodes the queries, if it is still at hand.
 
     Raises:
-        BadInput: no labels, no overlap, no view, or no way to get the old query vectors.
+        BadInput: no ground truth, no overlap, no view, no way to get the old query vectors, or a metric or slice that
+            is not known.
     """
     began = time.monotonic()
+    metrics = _metrics(policy)
     gallery = open_gallery(objects, name)
     model = load_model(objects, model_name)
-    view = view_onto(model.card, gallery.space.name)
+    top = load_model(objects, inputs.ceiling) if inputs.ceiling else None
+    view_onto(model.card, gallery.space.name)
     warnings: list[str] = []
-    queries = open_queries(objects, gallery, model, inputs, warnings)
-    truth = stored_truth(gallery, queries, model.card.trained_labels, stages)
-    items, truth = _answerable(gallery, queries, truth, warnings)
-    ranker = _Ranker(items, stages)
-    old, baseline = old_queries(objects, gallery, items, truth, stages)
-    own = encoded(model, items, stages)
-    vectors = {"old/old": old, "new/old": viewed(own, view)}
-    if (released := _released(objects, gallery, model)) is not None:
-        assert gallery.version.release is not None
-        vectors["released/old"] = viewed(encoded(released, items, stages), gallery.version.release.view)
-    stored = {pair: ranker.values(pair, one, gallery.rows, gallery.space.metric) for pair, one in vectors.items()}
-    reencoded: PerQuery = {}
-    again = items_of_rows(gallery.rows, inputs)
-    if again is None:
-        warnings.append("new/new and update gain are not measured: give the gallery's items with --gallery-items FILES")
-    else:
-        reencoded = _on_rows_at_hand(ranker, gallery, again, stored, vectors, warnings)
-        reencoded["new/new"] = ranker.reindexed(model, own, again)
-        if inputs.ceiling:
-            top = load_model(objects, inputs.ceiling)
-            reencoded["ceiling"] = ranker.reindexed(top, encoded(top, items, stages), again)
-    trained = pc.is_in(items.labels, value_set=pa.array(model.card.trained_labels, pa.string()))
-    known: NDArray[np.bool_] = trained.to_numpy(zero_copy_only=False)
-    groups = {"all": np.ones(len(items), bool), TRAINED: known, OTHERS: ~known}
-    ceiling = "ceiling" if inputs.ceiling else "new/new"
-    slices = [
-        measure_slice(one, stored, reencoded, ceiling, group, policy) for one, group in groups.items() if group.any()
-    ]
-    unseen = [
-        name
-        for name, held in zip((TRAINED, OTHERS), truth.holds, strict=True)
-        if held and not groups[name].any() and name not in policy.accept_worse
-    ]
-    verdicts = [one.verdict for one in slices]
-    if unseen:
-        verdicts.append("inconclusive")
-    against = " and ".join(pair for pair in stored if pair != "new/old")
+    with RowsAtHand.opened(gallery.rows, inputs, stages) as at_hand:
+        rows = gallery.rows
+        if inputs.truth == "reindex" and at_hand.items is not None:
+            rows = rows.restricted(at_hand.items.ids, len(at_hand))
+        measured_on = replace(gallery, rows=rows)
+        queries = _asked(objects, measured_on, model, top, at_hand, inputs, stages, warnings)
+        # Whatever is wrong with what was asked for is found before the long part.
+        columns = QueryColumns(queries.items, gallery.rows, _computed(queries))
+        groups = grouped(inputs.slices, columns, queries.facts.known)
+        _refuse_unknown(policy, groups)
+        identity = columns.texts(inputs.identity) if inputs.identity else None
+        units = units_of(identity, queries.own)
+        if identity is None and (again := len(units) - len(np.unique(units))):
+            warnings.append(f"{again} queries have the very vector of another: together they count as one")
+        ranker = Ranker(queries, metrics, stages)
+        vectors, baseline = _query_vectors(objects, measured_on, model, queries, stages)
+        stored, scores = _on_stored_rows(ranker, measured_on, vectors)
+        reencoded = _on_rows_at_hand(ranker, measured_on, at_hand, model, top, stored, vectors, warnings)
+    evidence = Evidence(stored, reencoded, "ceiling" if top else "new/new", units)
+    slices = _judged(evidence, groups, queries, policy)
     report = Report(
         gallery=name,
         version=gallery.version.number,
         state=gallery.version.state,
         model=model_name,
         fingerprint=model.card.fingerprint,
-        verdict=worst(verdicts),
-        why=[f"{one.name}: {_reason(one.verdict, one.name, policy, against)}" for one in slices]
-        + [f"{name}: no query of such a class, though the gallery has rows of them" for name in unseen],
+        verdict=worst([one.verdict for one in slices]),
+        why=[line for one in slices for line in _reasons(one, policy)],
         slices=slices,
         policy=policy.described(),
-        gallery_rows=gallery.rows.count,
-        reencoded_rows=0 if again is None else len(again),
+        truth=inputs.truth,
+        gallery_rows=rows.count,
+        reencoded_rows=len(at_hand),
         ceiling=inputs.ceiling,
         baseline=baseline,
+        flips=flipped([str(one) for one in queries.items.ids.to_pylist()], stored, policy.metric),
+        scores=scores,
         warnings=warnings,
         created=datetime.now(UTC).isoformat(timespec="milliseconds"),
         seconds=round(time.monotonic() - began, 2),
     )
-    return save_report(objects, report, _per_query(items, known, stored, reencoded))
+    return save_report(objects, report, _per_query(queries, groups, units, stored, reencoded))
 
 
-@dataclass(frozen=True)
-class _Ranker:
-    """Turns query vectors into per-query values of every metric; NaN where these rows have nothing to find."""
-
-    items: Items
-    stages: Stages
-
-    def values(self, pair: str, vectors: Matrix, rows: StoredRows, metric: Metric) -> dict[str, Values]:
-        self.stages.start(pair, 2 * len(vectors) * rows.count)
-        queries = Queries(self.items.ids, self.items.labels, vectors)
-        ranks = relevant_ranks(rows, queries, metric, self.stages.advance).ranks
-        return {
-            name: np.array([metric_of(one) if len(one) else np.nan for one in ranks])
-            for name, metric_of in METRICS.items()
-        }
-
-    def reindexed(self, model: LoadedModel, queries: Matrix, items: Items) -> dict[str, Values]:
-        """The same when gallery and queries are both encoded by `model`."""
-        with tempfile.TemporaryDirectory() as scratch:
-            path = Path(scratch) / "reencoded.parquet"
-            self.stages.start(f"encoding gallery items with {model.card.name}", len(items))
-            write_encoded(model, items, path, self.stages.advance)
-            rows = StoredRows.open([path], Columns(label="label"), model.card.dim)
-            return self.values(f"{model.card.name}/{model.card.name}", queries, rows, "cosine")
+def _metrics(policy: Policy) -> dict[str, Metric]:
+    found = {name: metric(name) for name in dict.fromkeys((policy.metric, *ALWAYS))}
+    if found[policy.metric] is None:
+        raise unknown_name("metric", policy.metric, FORMS)
+    return {name: one for name, one in found.items() if one is not None}
 
 
-def _answerable(gallery: Gallery, queries: Items, truth: StoredTruth, warnings: list[str]) -> tuple[Items, StoredTruth]:
-    """The queries with a relevant row in the gallery: the others find nothing with any model, and prove nothing."""
-    if truth.labels.different:
-        warnings.append(
-            f"{truth.labels.different} of {truth.labels.compared} queries have another label than the gallery's row of "
-            "the same id"
-        )
-    usable = truth.relevant > 0
-    if not usable.any():
-        assert queries.labels is not None
-        raise BadInput(
-            queries.where,
-            expected=f"labels that gallery {gallery.name} has",
-            found=f"none (first: {queries.labels[0].as_py()!r})",
-            hint="Name the label column with --label COLUMN.",
-        )
-    if not usable.all():
-        warnings.append(f"{(~usable).sum()} queries left out: the gallery has no row of their label to be found")
-    return queries.restricted(usable), truth.restricted(usable)
+def _asked(
+    objects: Objects,
+    gallery: Gallery,
+    model: LoadedModel,
+    top: LoadedModel | None,
+    at_hand: RowsAtHand,
+    inputs: CheckInputs,
+    stages: Stages,
+    warnings: list[str],
+) -> Asked:
+    seen = trained_ids(objects, model.card)
+    items = open_queries(gallery, model, seen, inputs, warnings)
+    own = encoded(model, items, stages)
+    judge = top or model
+    judging = own if judge is model or inputs.truth != "reindex" else encoded(judge, items, stages)
+    truth = ground_truth(gallery, items, judging, judge, at_hand, inputs, stages)
+    return asked(gallery, items, truth, own, model.card.trained_labels, seen, inputs, stages, warnings)
 
 
-def _released(objects: Objects, gallery: Gallery, model: LoadedModel) -> LoadedModel | None:
-    """The model that queries use now, when it is neither the old one nor the one to be checked."""
+def _query_vectors(
+    objects: Objects, gallery: Gallery, model: LoadedModel, queries: Asked, stages: Stages
+) -> tuple[dict[str, Matrix], str]:
+    """The queries in the gallery's space by the old, the new and, if it is another, the released model."""
+    old, baseline = old_queries(objects, gallery, queries.items, queries.facts, stages)
+    vectors = {"old/old": old, "new/old": viewed(queries.own, view_onto(model.card, gallery.space.name))}
     release = gallery.version.release
-    if release is None or release.fingerprint in (gallery.space.fingerprint, model.card.fingerprint):
-        return None
-    return released_model(objects, gallery)
+    if release is not None and release.fingerprint not in (gallery.space.fingerprint, model.card.fingerprint):
+        released = released_model(objects, gallery)
+        vectors["released/old"] = viewed(encoded(released, queries.items, stages), release.view)
+    return vectors, baseline
+
+
+def _on_stored_rows(
+    ranker: Ranker, gallery: Gallery, vectors: dict[str, Matrix]
+) -> tuple[PerQuery, list[ScoreDistribution]]:
+    stored: PerQuery = {}
+    scores = []
+    for pair, one in vectors.items():
+        found = ranker.ranks(pair, one, gallery.rows, gallery.space.metric)
+        stored[pair] = ranker.values(found)
+        scores.append(distribution(pair, found))
+    return stored, scores
 
 
 def _on_rows_at_hand(
-    ranker: _Ranker,
+    ranker: Ranker,
     gallery: Gallery,
-    again: Items,
+    at_hand: RowsAtHand,
+    model: LoadedModel,
+    top: LoadedModel | None,
     stored: PerQuery,
     vectors: dict[str, Matrix],
     warnings: list[str],
 ) -> PerQuery:
-    """old/old and new/old on the rows that can be encoded again, so that the update gain compares like with like."""
-    pairs = ("old/old", "new/old")
-    if len(again) == gallery.rows.count:
-        return {pair: stored[pair] for pair in pairs}
-    warnings.append(
-        f"new/new and update gain are measured on the {len(again)} of {gallery.rows.count} gallery rows whose items "
-        "are at hand"
-    )
-    part = gallery.rows.restricted(again.ids, len(again))
-    return {pair: ranker.values(f"{pair}, sample", vectors[pair], part, gallery.space.metric) for pair in pairs}
+    if at_hand.items is None:
+        warnings.append("new/new and update gain are not measured: give the gallery's items with --gallery-items FILES")
+        return {}
+    if len(at_hand) < gallery.rows.count:
+        warnings.append(
+            f"new/new and update gain are measured on the {len(at_hand)} of {gallery.rows.count} gallery rows whose "
+            "items are at hand"
+        )
+    found = ranker.on_rows_at_hand(gallery, at_hand, stored, vectors)
+    found["new/new"] = ranker.reindexed(model, at_hand)
+    if top is not None:
+        found["ceiling"] = ranker.reindexed(top, at_hand)
+    return found
 
 
-def _reason(verdict: str, name: str, policy: Policy, against: str) -> str:
-    if name in policy.accept_worse:
-        return "accepted as it is, by --accept-worse"
-    better = "better" if name == "all" else f"at most {policy.margin:g} worse"
-    claim = {"pass": "is", "fail": "is not", "inconclusive": "may or may not be"}[verdict]
-    return f"new/old {claim} {better} than {against} in {policy.metric} ({policy.confidence:.0%} confidence)"
+def _computed(queries: Asked) -> dict[str, pa.Array]:
+    return {"known": pa.array(_known(queries)), "relevant": pa.array(queries.facts.relevant)}
 
 
-def _per_query(items: Items, trained: NDArray[np.bool_], stored: PerQuery, reencoded: PerQuery) -> pa.Table:
-    columns = {
-        "id": items.ids,
-        "label": items.labels,
-        "slice": pa.array(np.where(trained, TRAINED, OTHERS)),
-    }
+def _known(queries: Asked) -> NDArray[np.str_]:
+    return np.where(queries.facts.known, TRAINED, OTHERS)
+
+
+def _refuse_unknown(policy: Policy, groups: Groups) -> None:
+    for one in policy.accept_worse:
+        if one not in groups or one == ALL:
+            raise unknown_name("slice", one, [name for name in groups if name != ALL], where="--accept-worse")
+
+
+def _judged(evidence: Evidence, groups: Groups, queries: Asked, policy: Policy) -> list[Slice]:
+    """Every slice measured, and what is asked of it judged. One of the two that are always there may have no queries:
+    that says nothing where the gallery has no rows of its kind either, and is left out."""
+    held = dict(zip((TRAINED, OTHERS), queries.facts.holds, strict=True))
+    kept = {name: group for name, group in groups.items() if group.any() or held.get(name, True)}
+    return adjusted([measure_slice(name, evidence, group, policy) for name, group in kept.items()], policy)
+
+
+def _reasons(one: Slice, policy: Policy) -> list[str]:
+    """A sentence for each thing that was asked, or for why nothing could be."""
+    if one.name in policy.accept_worse:
+        return [f"{one.name}: accepted as it is, by --accept-worse"]
+    if one.queries == 0:
+        return [f"{one.name}: no query of this kind" + _though(one.name)]
+    lines = []
+    for each in one.requirements:
+        said: dict[Verdict, str] = {"pass": "", "fail": "not ", "inconclusive": "perhaps "}
+        line = f"{one.name}: {said[each.verdict]}{each.claim} ({policy.confidence:.0%} confidence)"
+        if each.verdict == "inconclusive" and one.units < policy.least_queries:
+            line += f"; {one.units} queries are fewer than {policy.least_queries}"
+        if each.more_queries is not None:
+            line += f"; about {each.more_queries:,} more queries would decide it"
+        lines.append(line)
+    return lines
+
+
+def _though(name: str) -> str:
+    return ", though the gallery has rows of it" if name in (TRAINED, OTHERS) else ""
+
+
+def _per_query(
+    queries: Asked, groups: Groups, units: NDArray[np.int64], stored: PerQuery, reencoded: PerQuery
+) -> pa.Table:
+    items = queries.items
+    columns = {"id": items.ids}
+    if items.labels is not None:
+        columns["label"] = items.labels
+    columns |= {"slice": pa.array(_known(queries)), "unit": pa.array(units)}
+    for name, group in list(groups.items())[3:]:
+        columns[f"slice {name}"] = pa.array(group)
     for where, cells in (("", stored), ("sample ", reencoded)):
         for pair, metrics in cells.items():
-            for metric, values in metrics.items():
-                columns[f"{where}{pair} {metric}"] = pa.array(values)
+            for name, values in metrics.items():
+                columns[f"{where}{pair} {name}"] = pa.array(values)
     return pa.table(columns)

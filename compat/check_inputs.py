@@ -1,4 +1,4 @@
-"""What a check measures with: queries, their vectors by the old model, and items to encode again."""
+"""What a check measures with: queries, what is relevant to them, their old vectors, items to encode again."""
 
 from __future__ import annotations
 
@@ -13,46 +13,90 @@ from numpy.typing import NDArray
 
 from skipfill.compat.labels_of_one_id import LabelsOfOneId
 from skipfill.compat.loaded_model import LoadedModel, load_model
+from skipfill.compat.slices import SlicesAsked
 from skipfill.compat.stages import Stages
 from skipfill.store.errors import BadInput, NotPermitted
 from skipfill.store.galleries import Gallery
 from skipfill.store.gallery_rows import StoredRows
+from skipfill.store.ground_truth import GroundTruth, Judged
 from skipfill.store.ids import positions
 from skipfill.store.items import ItemColumns, Items, open_items
-from skipfill.store.models import trained_ids
 from skipfill.store.objects import Objects
 from skipfill.store.vector_column import Matrix
+
+TRUTHS = ("labels", "judgements", "reindex")
 
 
 @dataclass(frozen=True)
 class CheckInputs:
     """Attributes:
-    items: labelled queries that the new model was not trained on.
+    items: held-out queries that the new model was not trained on, labelled where labels are the truth.
     gallery_items: items of gallery rows, to measure new/new and the ceiling; those among `items` when empty.
     ceiling: name of an independent model; empty to relate the update gain to new/new.
+    truth: one of TRUTHS: rows of the query's label are relevant, judged ones, or the first that a reindex would return.
+    judgements: file of them.
+    depth: how many of the first rows of a reindex are relevant.
+    identity: SQL over the queries; those of one value stand or fall together. Empty: each query for itself.
+    slices: further groups of queries.
     """
 
     items: Sequence[Path]
     gallery_items: Sequence[Path] = ()
     ceiling: str = ""
+    truth: str = "labels"
+    judgements: Path | None = None
+    depth: int = 10
+    identity: str = ""
+    slices: SlicesAsked = SlicesAsked()
     columns: ItemColumns = field(default_factory=ItemColumns)
+
+    @property
+    def queries_are_rows(self) -> bool:
+        """Whether a row of a query's id is the query itself. Judged queries have ids of their own, as in TREC."""
+        return self.truth != "judgements"
 
 
 def open_queries(
-    objects: Objects, gallery: Gallery, model: LoadedModel, inputs: CheckInputs, warnings: list[str]
+    gallery: Gallery, model: LoadedModel, seen: pa.Array, inputs: CheckInputs, warnings: list[str]
 ) -> Items:
-    """The items that can be queries: labelled, and not trained on by the model. What is left out is warned of.
+    """The items that can be queries: not trained on, and labelled where that matters. What is left out is warned of.
+
+    Args:
+        seen: ids of the items that the model was trained on.
 
     Raises:
-        BadInput: no labels among the items or in the gallery, or no item is left.
+        BadInput: no labels among the items or in the gallery though they are the truth, or no item is left.
     """
     items = open_items(inputs.items, inputs.columns)
+    usable = np.ones(len(items), bool)
+    if inputs.truth == "labels":
+        _refuse_no_labels(items, gallery)
+        assert items.labels is not None
+        usable = items.labels.is_valid().to_numpy(zero_copy_only=False)
+        if not usable.all():
+            warnings.append(f"{(~usable).sum()} queries left out: they have no label")
+    trained = positions(items.ids, seen) >= 0
+    if trained.any() and inputs.queries_are_rows:
+        warnings.append(f"{trained.sum()} queries left out: model {model.card.name} was trained on them")
+        usable &= ~trained
+    if not usable.any():
+        raise BadInput(
+            items.where,
+            expected=f"items that model {model.card.name} was not trained on"
+            + (", labelled" if inputs.truth == "labels" else ""),
+            found="none",
+            hint="Keep some items out of the training: skipfill train ... --items TRAIN.parquet",
+        )
+    return items.restricted(usable)
+
+
+def _refuse_no_labels(items: Items, gallery: Gallery) -> None:
     if items.labels is None:
         raise BadInput(
             items.where,
             expected="labelled queries (a label column)",
             found="no labels",
-            hint="Name the label column with --label COLUMN.",
+            hint="Name the label column with --label COLUMN, or give --judgements FILE, or --truth reindex.",
         )
     if not gallery.rows.columns.label:
         raise BadInput(
@@ -60,24 +104,8 @@ def open_queries(
             expected="a label column, to know which rows are relevant",
             found="none registered",
             hint=f"Register the files again: skipfill gallery add NAME FILES... --space {gallery.space.name} "
-            "--label COLUMN",
+            "--label COLUMN; or give --judgements FILE, or --truth reindex.",
         )
-    seen = trained_ids(objects, model.card)
-    trained = positions(items.ids, seen) >= 0
-    labelled = items.labels.is_valid().to_numpy(zero_copy_only=False)
-    if trained.any():
-        warnings.append(f"{trained.sum()} queries left out: model {model.card.name} was trained on them")
-    if not labelled.all():
-        warnings.append(f"{(~labelled).sum()} queries left out: they have no label")
-    usable = labelled & ~trained
-    if not usable.any():
-        raise BadInput(
-            items.where,
-            expected=f"labelled items that model {model.card.name} was not trained on",
-            found="none",
-            hint="Keep some items out of the training: skipfill train ... --items TRAIN.parquet",
-        )
-    return items.restricted(usable)
 
 
 @dataclass(frozen=True)
@@ -87,53 +115,84 @@ class StoredTruth:
     Attributes:
         vectors: (Q, d) the stored vectors of their ids, zeros where `found` is False.
         found: (Q,) bool, whether the gallery has the id.
-        relevant: (Q,) how many rows have the query's label, its own row not counted.
-        holds: whether the gallery has rows of classes that the model was trained on, and of others.
+        relevant: (Q,) how many rows are relevant, the query's own not counted.
+        known: (Q,) bool, whether the query is of what the model was trained on: by its label, or, where there are no
+            labels, by whether a row relevant to it was.
+        holds: whether the gallery has rows of what the model was trained on, and others.
         labels: how well the labels of found queries agree with those of their rows.
     """
 
     vectors: Matrix
     found: NDArray[np.bool_]
     relevant: NDArray[np.int64]
+    known: NDArray[np.bool_]
     holds: tuple[bool, bool]
     labels: LabelsOfOneId
 
     def restricted(self, chosen: NDArray[np.bool_]) -> StoredTruth:
         """The same of some of the queries."""
-        return replace(self, vectors=self.vectors[chosen], found=self.found[chosen], relevant=self.relevant[chosen])
+        return replace(
+            self,
+            vectors=self.vectors[chosen],
+            found=self.found[chosen],
+            relevant=self.relevant[chosen],
+            known=self.known[chosen],
+        )
 
 
-def stored_truth(gallery: Gallery, queries: Items, trained_labels: Sequence[str], stages: Stages) -> StoredTruth:
+def stored_truth(
+    gallery: Gallery,
+    queries: Items,
+    truth: GroundTruth,
+    trained_labels: Sequence[str],
+    seen: pa.Array,
+    stages: Stages,
+    *,
+    queries_are_rows: bool,
+) -> StoredTruth:
     """One pass over the gallery.
 
     Raises:
         BadInput: what shares an id differs in its label more often than not.
     """
-    assert queries.labels is not None
     vectors = np.zeros((len(queries), gallery.space.dim), np.float32)
     found = np.zeros(len(queries), bool)
-    itself = np.zeros(len(queries), np.int64)
-    classes = pc.unique(queries.labels)
-    counts = np.zeros(len(classes), np.int64)
+    relevant = np.zeros(len(queries), np.int64)
+    known = _known(queries, gallery, truth, trained_labels, seen)
     trained, rows = 0, 0
     labels = LabelsOfOneId()
     stages.start("looking up the queries", gallery.rows.count)
     for block in gallery.rows.blocks():
-        assert block.labels is not None
-        at = positions(block.ids, queries.ids)
-        here = at >= 0
+        here_truth = truth.of(block)
+        relevant += here_truth.counts
+        at = positions(block.ids, queries.ids) if queries_are_rows else np.full(len(block.ids), -1)
+        here = np.flatnonzero(at >= 0)
         vectors[at[here]], found[at[here]] = block.vectors[here], True
-        stored, own = block.labels.filter(pa.array(here)), queries.labels.take(pa.array(at[here]))
-        labels.compare(stored, own)
-        itself[at[here]] = pc.fill_null(pc.equal(stored, own), False).to_numpy(zero_copy_only=False)
-        codes = positions(block.labels, classes)
-        counts += np.bincount(codes[codes >= 0], minlength=len(classes))
-        trained += pc.sum(pc.is_in(block.labels, value_set=pa.array(trained_labels, pa.string()))).as_py()
+        relevant[at[here]] -= here_truth.pairs(at[here], here)
+        if block.labels is not None and queries.labels is not None:
+            labels.compare(block.labels.take(pa.array(here)), queries.labels.take(pa.array(at[here])))
+        if block.labels is not None and trained_labels:
+            of_trained = pc.is_in(block.labels, value_set=pa.array(trained_labels, pa.string()))
+        else:
+            of_trained = pa.array(positions(block.ids, seen) >= 0)
+        trained += pc.sum(of_trained).as_py()
         rows += len(block.ids)
         stages.advance(len(block.ids))
     labels.refuse_mostly_different(queries, gallery.name)
-    relevant = counts[positions(queries.labels, classes)] - itself
-    return StoredTruth(vectors, found, relevant, (trained > 0, trained < rows), labels)
+    return StoredTruth(vectors, found, relevant, known, (trained > 0, trained < rows), labels)
+
+
+def _known(
+    queries: Items, gallery: Gallery, truth: GroundTruth, trained_labels: Sequence[str], seen: pa.Array
+) -> NDArray[np.bool_]:
+    if queries.labels is not None and gallery.rows.columns.label and trained_labels:
+        found = pc.is_in(queries.labels, value_set=pa.array(trained_labels, pa.string()))
+        by_label: NDArray[np.bool_] = found.to_numpy(zero_copy_only=False)
+        return by_label
+    assert isinstance(truth, Judged)
+    known = np.zeros(len(queries), bool)
+    known[truth.query[positions(truth.row, seen) >= 0]] = True
+    return known
 
 
 def old_queries(
@@ -178,7 +237,10 @@ def encoded(model: LoadedModel, items: Items, stages: Stages) -> Matrix:
 
 def items_of_rows(rows: StoredRows, inputs: CheckInputs) -> Items | None:
     """Items of the gallery's own rows, with the labels stored there; None when there are not two of them."""
-    source = open_items(inputs.gallery_items or inputs.items, inputs.columns)
+    files = inputs.gallery_items or (inputs.items if inputs.queries_are_rows else ())
+    if not files:
+        return None
+    source = open_items(files, inputs.columns)
     known = np.zeros(len(source), bool)
     labels = np.full(len(source), None, object)
     for block in rows.blocks():
@@ -189,3 +251,19 @@ def items_of_rows(rows: StoredRows, inputs: CheckInputs) -> Items | None:
     if known.sum() < 2:
         return None
     return source.restricted(known).relabelled(pa.array(labels[known], pa.string()))
+
+
+def units_of(identity: pa.Array | None, vectors: Matrix) -> NDArray[np.int64]:
+    """(Q,) which queries stand or fall together: those of one identity, or the very same query asked twice.
+
+    Args:
+        identity: (Q,) strings; None where every query is its own. NULL is nobody in particular.
+        vectors: (Q, D) the queries' vectors by the new model.
+    """
+    _, same = np.unique(vectors, axis=0, return_inverse=True)
+    same = np.asarray(same, np.int64).reshape(-1)
+    if identity is None:
+        return same
+    codes = identity.dictionary_encode().indices
+    named = pc.fill_null(codes, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return np.where(named >= 0, named, len(identity) + same)

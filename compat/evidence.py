@@ -1,110 +1,121 @@
-"""From per-query values to intervals, update gain, flips and a verdict. Knows arrays only."""
+"""From per-query values to intervals, update gain, flips and what the policy asks. Knows arrays only."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skipfill.compat.bootstrap import Values, interval, resampled_means
-from skipfill.store.checks import Cell, Interval, Slice, Verdict
+from skipfill.compat.tilted import Units, lower_bound, upper_bound
+from skipfill.compat.verdict import Policy, compared, within_budget
+from skipfill.store.checks import Cell, Flips, Interval, Slice, Verdict
+from skipfill.store.errors import SkipfillError
 
 PerQuery = dict[str, dict[str, Values]]
 """pair -> metric -> (Q,) values."""
 
+SHOWN_FLIPS = 100
+
 
 @dataclass(frozen=True)
-class Policy:
-    """What a model must show.
+class Evidence:
+    """Per-query values of Q queries.
 
     Attributes:
-        metric: the one that decides.
-        confidence: of the two-sided bootstrap intervals.
-        margin: how much worse a slice may be (0.02 = two points); on all queries together it must be better.
-        accept_worse: slices that may be worse, by name.
-        least_queries: fewer in a slice are not enough evidence for a pass.
-        resamples: of the bootstrap.
+        stored: on the whole stored gallery: `old/old`, `new/old`, perhaps `released/old`.
+        reencoded: old/old, new/old, new/new and perhaps `ceiling` on the rows that could be encoded again; may be
+            empty. NaN for queries that have nothing to find among those rows: they count in `stored` alone.
+        ceiling: which pair of `reencoded` the update gain is relative to.
+        units: (Q,) queries of the same number stand or fall together.
     """
 
-    metric: str = "CMC@1"
-    confidence: float = 0.95
-    margin: float = 0.02
-    accept_worse: tuple[str, ...] = ()
-    least_queries: int = 30
-    resamples: int = 2000
-    seed: int = 0
-
-    def described(self) -> dict[str, Any]:
-        return asdict(self)
+    stored: PerQuery
+    reencoded: PerQuery
+    ceiling: str
+    units: NDArray[np.int64]
 
 
-def measure_slice(
-    name: str, stored: PerQuery, reencoded: PerQuery, ceiling: str, chosen: NDArray[np.bool_], policy: Policy
-) -> Slice:
-    """Everything about one group of queries.
+def measure_slice(name: str, evidence: Evidence, chosen: NDArray[np.bool_], policy: Policy) -> Slice:
+    """Everything about one group of queries; its requirements not yet adjusted for those of other groups.
 
     Args:
-        stored: per-query values on the whole stored gallery: `old/old`, `new/old`.
-        reencoded: the same and `new/new`, perhaps `ceiling`, on the rows that could be re-encoded; may be empty. NaN
-            for queries that have nothing to find among those rows: they count in `stored` alone.
-        ceiling: which pair of `reencoded` the update gain is relative to.
         chosen: (Q,) bool, the group.
+
+    Raises:
+        SkipfillError: a value is not finite: what is not a number must not be judged.
     """
-    columns = {(pair, metric): values[chosen] for pair, cell in stored.items() for metric, values in cell.items()}
-    drawn = _Drawn(columns, policy)
-    metrics = list(stored["old/old"])
-    cells = [Cell(pair, metric, drawn.mean((pair, metric))) for metric in metrics for pair in stored]
-    change = {metric: drawn.difference(("new/old", metric), ("old/old", metric)) for metric in metrics}
-    gain: dict[str, Interval | None] = dict.fromkeys(metrics)
-    again = {(pair, metric): values[chosen] for pair, cell in reencoded.items() for metric, values in cell.items()}
-    answered = np.isfinite(np.stack(list(again.values()))).all(axis=0) if again else np.zeros(0, bool)
-    if answered.any():
-        sample = _Drawn({key: values[answered] for key, values in again.items()}, policy)
-        extra = [pair for pair in reencoded if pair not in stored]
-        cells += [Cell(pair, metric, sample.mean((pair, metric))) for metric in metrics for pair in extra]
-        if ceiling in reencoded:
-            gain = {metric: sample.gain(metric, ceiling) for metric in metrics}
-    before, after = columns["old/old", "CMC@1"] > 0, columns["new/old", "CMC@1"] > 0
-    flips = {"negative": int((before & ~after).sum()), "positive": int((~before & after).sum())}
     count = int(chosen.sum())
-    verdicts = [judge(name, count, change[policy.metric], policy)]
-    if "released/old" in stored:
-        against = drawn.difference(("new/old", policy.metric), ("released/old", policy.metric))
-        verdicts.append(judge(name, count, against, policy))
-    return Slice(name, count, cells, change, gain, flips, worst(verdicts))
+    verdict: Verdict = "pass" if name in policy.accept_worse else "inconclusive"
+    if count == 0:
+        return Slice(name, 0, 0, [], {}, {}, {"negative": 0, "positive": 0}, [], verdict)
+    units = np.unique(evidence.units[chosen], return_inverse=True)[1]
+    stored = _chosen(evidence.stored, chosen)
+    if not all(np.isfinite(values).all() for values in stored.values()):
+        raise SkipfillError(f"{name}: expected a finite value for every query, found others")
+    drawn = _Drawn(stored, units, policy)
+    metrics = list(evidence.stored["old/old"])
+    cells = [Cell(pair, metric, drawn.mean((pair, metric))) for metric in metrics for pair in evidence.stored]
+    change = {metric: drawn.difference(("new/old", metric), ("old/old", metric)) for metric in metrics}
+    more, gain = _reindexed(evidence, chosen, units, metrics, policy)
+    before, after = stored["old/old", "CMC@1"] > 0, stored["new/old", "CMC@1"] > 0
+    negative = before & ~after
+    asked = []
+    if name not in policy.accept_worse:
+        new = stored["new/old", policy.metric]
+        bases = [pair for pair in evidence.stored if pair != "new/old"]
+        asked = [compared(name, base, Units.of(new - stored[base, policy.metric], units), policy) for base in bases]
+        if policy.flip_budget is not None:
+            asked.append(within_budget(name, Units.of(negative.astype(float), units), policy))
+    flips = {"negative": int(negative.sum()), "positive": int((~before & after).sum())}
+    return Slice(name, count, int(units.max()) + 1, cells + more, change, gain, flips, asked, verdict)
 
 
-def judge(name: str, queries: int, change: Interval, policy: Policy) -> Verdict:
-    """The verdict on one slice: `all` must be better, any other slice not worse by the margin."""
-    if name in policy.accept_worse:
-        return "pass"
-    if queries < policy.least_queries or not np.isfinite([change.low, change.high]).all():
-        return "inconclusive"
-    bar = 0.0 if name == "all" else -policy.margin
-    if change.low > bar:
-        return "pass"
-    return "fail" if change.high <= bar else "inconclusive"
+def flipped(ids: list[str], stored: PerQuery, metric: str) -> Flips:
+    """Which queries CMC@1 was lost and won for, the largest change of `metric` first."""
+    change = stored["new/old"][metric] - stored["old/old"][metric]
+    flip = stored["new/old"]["CMC@1"] - stored["old/old"]["CMC@1"]
+
+    def named(sign: int) -> list[str]:
+        found = np.flatnonzero(flip == sign)
+        return [ids[place] for place in found[np.argsort(-sign * change[found], kind="stable")][:SHOWN_FLIPS]]
+
+    return Flips(named(-1), named(1))
 
 
-def worst(verdicts: list[Verdict]) -> Verdict:
-    """`fail` before `inconclusive` before `pass`; nothing measured is inconclusive."""
-    order: list[Verdict] = ["pass", "inconclusive", "fail"]
-    return max(verdicts, key=order.index, default="inconclusive")
+def _reindexed(
+    evidence: Evidence, chosen: NDArray[np.bool_], units: NDArray[np.int64], metrics: list[str], policy: Policy
+) -> tuple[list[Cell], dict[str, Interval | None]]:
+    """new/new, the ceiling and the update gain, of the queries that have something to find among the rows at hand."""
+    gain: dict[str, Interval | None] = dict.fromkeys(metrics)
+    again = _chosen(evidence.reencoded, chosen)
+    answered = np.isfinite(np.stack(list(again.values()))).all(axis=0) if again else np.zeros(0, bool)
+    if not answered.any():
+        return [], gain
+    sample = _Drawn({key: values[answered] for key, values in again.items()}, units[answered], policy)
+    extra = [pair for pair in evidence.reencoded if pair not in evidence.stored]
+    cells = [Cell(pair, metric, sample.mean((pair, metric))) for metric in metrics for pair in extra]
+    if evidence.ceiling in evidence.reencoded:
+        gain = {metric: sample.gain(metric, evidence.ceiling) for metric in metrics}
+    return cells, gain
+
+
+def _chosen(cells: PerQuery, chosen: NDArray[np.bool_]) -> dict[tuple[str, str], Values]:
+    return {(pair, metric): values[chosen] for pair, cell in cells.items() for metric, values in cell.items()}
 
 
 class _Drawn:
     """All columns of a slice under one set of bootstrap draws, so that everything compared is paired."""
 
-    def __init__(self, columns: dict[tuple[str, str], Values], policy: Policy) -> None:
+    def __init__(self, columns: dict[tuple[str, str], Values], units: NDArray[np.int64], policy: Policy) -> None:
+        self._columns = columns
+        self._units = units
         self._at = {key: index for index, key in enumerate(columns)}
         values = np.stack(list(columns.values()), axis=1)
         self._means = values.mean(axis=0)
-        self._drawn = resampled_means(values, policy.resamples, policy.seed)
+        self._drawn = resampled_means(values, policy.resamples, policy.seed, units)
         self._confidence = policy.confidence
-        self._queries = len(values)
 
     def mean(self, key: tuple[str, str]) -> Interval:
         return interval(self._means[self._at[key]], self._drawn[:, self._at[key]], self._confidence)
@@ -116,10 +127,9 @@ class _Drawn:
         )
         if found.low < found.high:
             return found
-        # All queries alike: a resample cannot show what none of them does. An event that n draws did not show has a
-        # probability of at most -ln(alpha / 2) / n (the rule of three, two-sided).
-        unseen = -math.log((1 - self._confidence) / 2) / self._queries
-        return Interval(found.mean, found.low - unseen, found.high + unseen)
+        # All queries alike: a resample cannot show what none of them does.
+        units, error = Units.of(self._columns[key] - self._columns[base], self._units), (1 - self._confidence) / 2
+        return Interval(found.mean, lower_bound(units, error), upper_bound(units, error))
 
     def gain(self, metric: str, ceiling: str) -> Interval | None:
         """(M(new,old) - M(old,old)) / (M(ceiling) - M(old,old)); None unless the ceiling is surely above."""

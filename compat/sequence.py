@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 from skipfill.compat.check_inputs import encoded
 from skipfill.compat.encoding import write_encoded
 from skipfill.compat.loaded_model import load_model, viewed
-from skipfill.compat.metrics import METRICS
+from skipfill.compat.metrics import ALWAYS, metric
+from skipfill.compat.rankings import rankings, values_of
 from skipfill.compat.stages import Stages
 from skipfill.compat.version_matrix import average_compatibility, average_multimodel, backward, forward
 from skipfill.store.errors import BadInput
 from skipfill.store.gallery_rows import Columns, StoredRows
+from skipfill.store.ground_truth import SameLabel
 from skipfill.store.ids import positions
 from skipfill.store.items import Items
 from skipfill.store.models import load_card
@@ -88,7 +90,8 @@ def measure_sequence(
     views = [[view_onto(card, earlier) for earlier in names[: at + 1]] for at, card in enumerate(cards)]
     usable = _answerable(queries, gallery)
     asked = queries.restricted(usable)
-    matrices = {metric: np.full((len(names), len(names)), np.nan) for metric in METRICS}
+    metrics = {name: one for name in ALWAYS if (one := metric(name)) is not None}
+    matrices = {name: np.full((len(names), len(names)), np.nan) for name in ALWAYS}
     with tempfile.TemporaryDirectory() as scratch:
         galleries: list[StoredRows] = []
         for later, name in enumerate(names):
@@ -101,9 +104,10 @@ def measure_sequence(
             for earlier, rows in enumerate(galleries):
                 stages.start(f"{name}/{names[earlier]}", 2 * len(asked) * rows.count)
                 vectors = viewed(own, views[later][earlier])
-                ranks = relevant_ranks(rows, Queries(asked.ids, asked.labels, vectors), "cosine", stages.advance).ranks
-                for metric, value_of in METRICS.items():
-                    matrices[metric][later, earlier] = np.mean([value_of(one) for one in ranks])
+                questions = Queries(asked.ids, SameLabel(_labels(asked)), vectors)
+                found = rankings(relevant_ranks(rows, questions, "cosine", stages.advance))
+                for measure, values in values_of(found, metrics).items():
+                    matrices[measure][later, earlier] = values.mean()
     return SequenceReport(list(names), matrices, len(asked), len(gallery), int((~usable).sum()))
 
 

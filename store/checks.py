@@ -11,11 +11,11 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from skipfill.store.errors import unknown_name
+from skipfill.store.errors import BadInput, unknown_name
 from skipfill.store.names import valid_name
 from skipfill.store.objects import Objects
 
-FORMAT = 1
+FORMAT = 2
 Verdict = Literal["pass", "fail", "inconclusive"]
 
 
@@ -38,31 +38,106 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Requirement:
+    """One thing that the policy asks of one slice, and what the evidence says of it.
+
+    Attributes:
+        slice: its name.
+        claim: what must be true, in words.
+        bar: what the difference must be above: -0.02 is "not worse by two points".
+        found: the difference measured, new - old; for a budget of flips, minus their share.
+        low, high: it is above `low` and below `high`, each with the policy's confidence.
+        error_of_pass: probability of such evidence if the claim were just false; at most 1 - confidence to pass.
+        error_of_fail: probability of such evidence if the claim were just true, Holm-adjusted for all that is required;
+            at most 1 - confidence to fail.
+        verdict: of this alone.
+        more_queries: about how many more would decide it, if the difference is what it looks like; None when it is
+            decided, or when no number of this order would.
+    """
+
+    slice: str
+    claim: str
+    bar: float
+    found: float
+    low: float
+    high: float
+    error_of_pass: float
+    error_of_fail: float
+    verdict: Verdict
+    more_queries: int | None
+
+
+@dataclass(frozen=True)
 class Slice:
     """What was measured on one group of queries.
 
     Attributes:
-        name: `all`, `trained-on` (classes the new model was trained on) or `others`.
+        name: `all`, `trained-on` (classes the new model was trained on), `others`, or the predicate asked for.
         queries: how many.
+        units: how many that do not stand or fall together: identities, or queries of different vectors.
         cells: old/old, new/old, and, on the re-encoded rows, new/new and the ceiling.
         change: paired difference new/old - old/old by metric.
         gain: update gain by metric; None where the ceiling is not above the baseline, or unknown.
-        flips: queries right before and wrong after (`negative`), and the reverse (`positive`).
-        verdict: of this slice.
+        flips: queries right before and wrong after (`negative`), and the reverse (`positive`), by CMC@1.
+        requirements: what the policy asks of it.
+        verdict: the worst of these.
     """
 
     name: str
     queries: int
+    units: int
     cells: list[Cell]
     change: dict[str, Interval]
     gain: dict[str, Interval | None]
     flips: dict[str, int]
+    requirements: list[Requirement]
     verdict: Verdict
 
 
 @dataclass(frozen=True)
+class Flips:
+    """Queries by id, at most 100 of each; all are in the per-query file.
+
+    Attributes:
+        negative: right before, wrong after (CMC@1), the largest loss in the deciding metric first.
+        positive: the reverse, the largest gain first.
+    """
+
+    negative: list[str]
+    positive: list[str]
+
+
+@dataclass(frozen=True)
+class ScoreDistribution:
+    """How the scores of one pair lie.
+
+    Attributes:
+        pair: query model / gallery space.
+        edges: (B + 1,) ascending bounds of the bins.
+        relevant: (B,) share of the pairs of a query and a row relevant to it in each bin.
+        others: (B,) the same of all other pairs.
+    """
+
+    pair: str
+    edges: list[float]
+    relevant: list[float]
+    others: list[float]
+
+
+@dataclass(frozen=True)
 class Report:
-    """One check of a model on a gallery version, with everything that its verdict rests on."""
+    """One check of a model on a gallery version, with everything that its verdict rests on.
+
+    Attributes:
+        state: digest of the gallery's rows, space and release: a swap needs a check of the state that is now.
+        fingerprint: of the model.
+        why: a sentence for each reason of the verdict.
+        truth: what made rows relevant: `labels`, `judgements` or `reindex`.
+        reencoded_rows: gallery rows that were encoded again for new/new.
+        baseline: where the old query vectors come from.
+        scores: of old/old and new/old.
+        seconds: that it took.
+    """
 
     gallery: str
     version: int
@@ -73,10 +148,13 @@ class Report:
     why: list[str]
     slices: list[Slice]
     policy: dict[str, Any]
+    truth: str
     gallery_rows: int
     reencoded_rows: int
     ceiling: str
     baseline: str
+    flips: Flips
+    scores: list[ScoreDistribution]
     warnings: list[str]
     created: str
     seconds: float
@@ -96,11 +174,12 @@ def save_report(objects: Objects, report: Report, per_query: pa.Table) -> Report
 
 
 def load_report(objects: Objects, gallery: str, identity: str) -> Report:
+    key = f"{_folder(gallery)}/{valid_name('check', identity)}/report.json"
     try:
-        raw = json.loads(objects.get(f"{_folder(gallery)}/{valid_name('check', identity)}/report.json"))
+        raw = json.loads(objects.get(key))
     except FileNotFoundError:
         raise unknown_name("check", identity, objects.children(_folder(gallery))) from None
-    return _parsed(raw)
+    return _parsed(raw, objects.root / key)
 
 
 def newest_passing(objects: Objects, gallery: str, fingerprint: str, state: str) -> Report | None:
@@ -118,17 +197,29 @@ def _folder(gallery: str) -> str:
     return f"checks/{valid_name('gallery', gallery)}"
 
 
-def _parsed(raw: dict[str, Any]) -> Report:
+def _parsed(raw: dict[str, Any], where: object) -> Report:
+    if raw.get("format", 0) > FORMAT:
+        raise BadInput(
+            where,
+            expected=f"report format {FORMAT} or older",
+            found=f"format {raw['format']}",
+            hint="Upgrade skipfill: a newer release wrote this.",
+        )
+    # What format 1 did not say yet.
+    raw = {"truth": "labels", "flips": {"negative": [], "positive": []}, "scores": [], **raw}
     slices = [
         Slice(
             name=one["name"],
             queries=one["queries"],
+            units=one.get("units", one["queries"]),
             cells=[Cell(cell["pair"], cell["metric"], Interval(**cell["value"])) for cell in one["cells"]],
             change={metric: Interval(**value) for metric, value in one["change"].items()},
             gain={metric: value and Interval(**value) for metric, value in one["gain"].items()},
             flips=one["flips"],
+            requirements=[Requirement(**asked) for asked in one.get("requirements", [])],
             verdict=one["verdict"],
         )
         for one in raw["slices"]
     ]
-    return Report(**{**raw, "slices": slices})
+    scores = [ScoreDistribution(**one) for one in raw["scores"]]
+    return Report(**{**raw, "slices": slices, "flips": Flips(**raw["flips"]), "scores": scores})

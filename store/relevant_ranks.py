@@ -12,28 +12,34 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from skipfill.store.gallery_rows import Block, StoredRows
+from skipfill.store.ground_truth import BlockTruth, GroundTruth, Mask
 from skipfill.store.ids import positions, to_numpy
 from skipfill.store.search import scored_blocks
 from skipfill.store.spaces import Metric
 from skipfill.store.vector_column import Matrix
 
 Scores = NDArray[np.float32]
+BINS = 2048
 
 
 @dataclass(frozen=True)
 class RelevantRanks:
     """Attributes:
     ranks: one ascending array per query: the 1-based ranks of its relevant rows; empty when it has none.
+    scores: of the same rows, descending.
+    grades: of the same rows; None when all are 1.
+    edges: (B + 1,) ascending bounds of bins of scores.
+    others: (Q, B) how many rows that are not relevant score within each bin, lower bound included.
     """
 
     ranks: list[NDArray[np.int64]]
-
-    def __len__(self) -> int:
-        return len(self.ranks)
+    scores: list[Scores]
+    grades: list[NDArray[np.float32]] | None
+    edges: NDArray[np.float64]
+    others: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -42,12 +48,12 @@ class Queries:
 
     Attributes:
         ids: (Q,) ids; a gallery row of the same id is the query itself and is left out of its ranking.
-        labels: (Q,) strings; gallery rows of the same label are relevant.
+        truth: which rows are relevant to each.
         vectors: (Q, D) float32 in the gallery's space.
     """
 
     ids: pa.Array
-    labels: pa.Array
+    truth: GroundTruth
     vectors: Matrix
 
 
@@ -57,18 +63,14 @@ def relevant_ranks(
     """Rank the relevant rows of each query among all rows; equal scores are ordered by the smaller id.
 
     Args:
-        rows: gallery rows with labels; rows without one are relevant to no query.
         progress: called with the number of query-row pairs scored since the last call, 2 * Q * N in all.
     """
     truth = _Truth(queries)
-    parts: list[list[Scores]] = [[] for _ in range(len(queries.ids))]
-    for block, part, products in scored_blocks(rows, queries.vectors, metric):
-        relevant, _ = truth.masks(block, part)
-        for row in np.flatnonzero(relevant.any(axis=1)).tolist():
-            parts[part.start + row].append(products[row, relevant[row]])
-        progress(products.size)
-    scores = [np.sort(np.concatenate(one))[::-1] if one else np.empty(0, np.float32) for one in parts]
+    found = _scored(rows, queries, metric, truth, progress)
+    scores = [one.scores for one in found]
     above = [np.zeros(len(one), np.int64) for one in scores]
+    edges = _edges(rows, queries, metric)
+    others = np.zeros((len(queries.ids), BINS), np.int64)
     tied: dict[int, list[Scores]] = {}
     for block, part, products in scored_blocks(rows, queries.vectors, metric):
         relevant, itself = truth.masks(block, part)
@@ -80,11 +82,62 @@ def relevant_ranks(
             left = np.searchsorted(products[row], scores[query], side="left")
             if (left != right).any():
                 tied.setdefault(query, []).append(np.unique(scores[query][left != right]))
+            others[query] += np.diff(np.searchsorted(products[row], edges))
         progress(products.size)
     if tied:
-        values = {query: np.unique(np.concatenate(found)) for query, found in tied.items()}
+        values = {query: np.unique(np.concatenate(parts)) for query, parts in tied.items()}
         _break_ties(rows, queries, metric, truth, scores, above, values)
-    return RelevantRanks([counts + np.arange(1, len(counts) + 1) for counts in above])
+    ranks = [counts + np.arange(1, len(counts) + 1) for counts in above]
+    grades = [one.grades for one in found] if queries.truth.graded else None
+    return RelevantRanks(ranks, scores, grades, edges.astype(np.float64), others)
+
+
+@dataclass(frozen=True)
+class _Relevant:
+    """The relevant rows of one query by descending score, equal ones by ascending id."""
+
+    scores: Scores
+    grades: NDArray[np.float32]
+
+
+def _scored(
+    rows: StoredRows, queries: Queries, metric: Metric, truth: _Truth, progress: Callable[[int], None]
+) -> list[_Relevant]:
+    graded = queries.truth.graded
+    scores: list[list[Scores]] = [[] for _ in range(len(queries.ids))]
+    grades: list[list[NDArray[np.float32]]] = [[] for _ in range(len(queries.ids))]
+    names: list[list[NDArray[Any]]] = [[] for _ in range(len(queries.ids))]
+    for block, part, products in scored_blocks(rows, queries.vectors, metric):
+        relevant, _ = truth.masks(block, part)
+        for row in np.flatnonzero(relevant.any(axis=1)).tolist():
+            query = part.start + row
+            scores[query].append(products[row, relevant[row]])
+            if graded:
+                grades[query].append(truth.block(block).grades(query)[relevant[row]])
+                names[query].append(to_numpy(block.ids)[relevant[row]])
+        progress(products.size)
+    nothing = np.empty(0, np.float32)
+    if not graded:  # which of equally relevant rows with one score comes first makes no difference
+        ordered = (np.sort(np.concatenate(one))[::-1] if one else nothing for one in scores)
+        return [_Relevant(one, nothing) for one in ordered]
+    found = []
+    for query, parts in enumerate(scores):
+        if not parts:
+            found.append(_Relevant(nothing, nothing))
+            continue
+        own, ids = np.concatenate(parts), np.concatenate(names[query])
+        order = np.lexsort((np.unique(ids, return_inverse=True)[1], -own))
+        found.append(_Relevant(own[order], np.concatenate(grades[query])[order]))
+    return found
+
+
+def _edges(rows: StoredRows, queries: Queries, metric: Metric) -> Scores:
+    """Bounds of equal bins that hold every score; rounding may carry a cosine a little beyond 1."""
+    bound = 1.0
+    if metric == "ip":
+        longest = max(float(np.einsum("nd,nd->n", block.vectors, block.vectors).max()) for block in rows.blocks())
+        bound = float(np.sqrt(longest * np.einsum("qd,qd->q", queries.vectors, queries.vectors).max())) or 1.0
+    return np.linspace(-1.00001 * bound, 1.00001 * bound, BINS + 1, dtype=np.float32)
 
 
 def _break_ties(
@@ -103,7 +156,7 @@ def _break_ties(
     Args:
         tied: query -> its relevant scores that others have too, ascending.
     """
-    found: dict[int, list[tuple[Scores, NDArray[Any], NDArray[np.bool_]]]] = {query: [] for query in tied}
+    found: dict[int, list[tuple[Scores, NDArray[Any], Mask]]] = {query: [] for query in tied}
     for block, part, products in scored_blocks(rows, queries.vectors, metric):
         relevant, itself = truth.masks(block, part)
         names = to_numpy(block.ids)
@@ -125,24 +178,23 @@ def _break_ties(
 
 
 class _Truth:
-    """Which rows of a block are relevant to which queries, and which row is the query itself."""
+    """The ground truth of one block after the other, and which row is the query itself."""
 
     def __init__(self, queries: Queries) -> None:
-        self._classes = pc.unique(queries.labels)
-        self._labels = pc.index_in(queries.labels, value_set=self._classes).to_numpy(zero_copy_only=False)
-        self._ids = queries.ids
+        self._queries = queries
         self._block: Block | None = None
-        self._codes: NDArray[np.int64] = np.empty(0, np.int64)
-        self._selves: NDArray[np.int64] = np.empty(0, np.int64)
+        self._truth: BlockTruth
+        self._selves: NDArray[np.int64]
 
-    def masks(self, block: Block, part: slice) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    def block(self, block: Block) -> BlockTruth:
         if block is not self._block:
-            self._block = block
-            labels = block.labels if block.labels is not None else pa.nulls(len(block.ids), pa.string())
-            codes = pc.index_in(labels, value_set=self._classes)
-            self._codes = pc.fill_null(codes, -1).to_numpy(zero_copy_only=False).astype(np.int64)
-            self._selves = positions(self._ids, block.ids)
-        relevant = self._labels[part, None] == self._codes[None, :]
+            self._block, self._truth = block, self._queries.truth.of(block)
+            self._selves = positions(self._queries.ids, block.ids)
+        return self._truth
+
+    def masks(self, block: Block, part: slice) -> tuple[Mask, Mask]:
+        """(q, N) relevant, and (q, N) the query itself, which is relevant to no query of its own id."""
+        relevant = self.block(block).mask(part)
         itself = np.zeros_like(relevant)
         selves = self._selves[part]
         here = np.flatnonzero(selves >= 0)

@@ -223,7 +223,7 @@ COMMANDS: dict[str, tuple[Callable[[World], list[object]], str]] = {
     ),
     "unknown metric": (
         lambda world: ["check", "things", "v1", "--items", world.heldout, "--metric", "map"],
-        "expected a known metric (nearest: CMC@1, CMC@5, mAP)",
+        "expected a known metric (nearest: CMC@K, MRR",
     ),
     "a path for a gallery": (lambda world: ["status", "--store", "../../etc"], "expected a skipfill store"),
     "a model name that leaves the store": (

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.stats
 
 from skipfill.compat.bootstrap import interval, resampled_means
-from skipfill.compat.evidence import PerQuery, Policy, judge, measure_slice, worst
-from skipfill.store.checks import Interval
+from skipfill.compat.evidence import Evidence, PerQuery, flipped, measure_slice
+from skipfill.compat.verdict import Policy, adjusted, worst
+from skipfill.store.checks import Slice
+from skipfill.store.errors import SkipfillError
 
 
 def test_the_interval_is_scipys_percentile_bootstrap() -> None:
@@ -32,44 +36,127 @@ def test_draws_are_paired_and_in_chunks() -> None:
 
 
 POLICY = Policy(margin=0.02)
+NAMES = ("CMC@1", "mAP")
+
+
+def evidence(stored: PerQuery, reencoded: PerQuery | None = None) -> Evidence:
+    count = len(stored["old/old"]["CMC@1"])
+    return Evidence(stored, reencoded or {}, "new/new", np.arange(count))
+
+
+def everything(found: Evidence) -> np.ndarray:
+    return np.ones(len(found.units), bool)
+
+
+def differing(lost: int, same: int, won: int) -> Evidence:
+    """Queries that the new model loses, leaves as they are, and wins."""
+    old = np.concatenate([np.ones(lost), np.ones(same), np.zeros(won)])
+    new = np.concatenate([np.zeros(lost), np.ones(same), np.ones(won)])
+    return evidence({"old/old": dict.fromkeys(NAMES, old), "new/old": dict.fromkeys(NAMES, new)})
+
+
+def judged(name: str, found: Evidence, policy: Policy = POLICY) -> Slice:
+    return adjusted([measure_slice(name, found, everything(found), policy)], policy)[0]
 
 
 @pytest.mark.parametrize(
-    ("name", "low", "high", "verdict"),
+    ("name", "lost", "same", "won", "verdict"),
     [
-        ("all", 0.001, 0.1, "pass"),
-        ("all", 0.0, 0.1, "inconclusive"),
-        ("all", -0.1, 0.0, "fail"),
-        ("all", -0.1, 0.001, "inconclusive"),
-        ("others", -0.019, 0.1, "pass"),
-        ("others", -0.02, 0.1, "inconclusive"),
-        ("others", -0.3, -0.021, "fail"),
-        ("others", float("nan"), 0.1, "inconclusive"),
+        ("all", 0, 960, 40, "pass"),
+        ("all", 20, 960, 20, "inconclusive"),
+        ("all", 60, 930, 10, "fail"),
+        ("others", 0, 1000, 0, "pass"),
+        ("others", 20, 960, 20, "pass"),
+        ("others", 30, 960, 10, "inconclusive"),
+        ("others", 80, 910, 10, "fail"),
     ],
 )
-def test_the_verdict_of_a_slice(name: str, low: float, high: float, verdict: str) -> None:
-    assert judge(name, 1_000, Interval(0.0, low, high), POLICY) == verdict
+def test_the_verdict_of_a_slice(name: str, lost: int, same: int, won: int, verdict: str) -> None:
+    assert judged(name, differing(lost, same, won)).verdict == verdict
 
 
-def test_too_few_queries_are_no_evidence() -> None:
-    assert judge("all", 29, Interval(0.5, 0.4, 0.6), POLICY) == "inconclusive"
+def test_all_queries_together_may_be_asked_only_not_to_be_worse() -> None:
+    assert judged("all", differing(5, 990, 5), replace(POLICY, better=False)).verdict == "pass"
 
 
-@pytest.mark.parametrize(("queries", "verdict"), [(30, "inconclusive"), (180, "inconclusive"), (190, "pass")])
+def test_too_few_queries_never_pass() -> None:
+    assert judged("all", differing(0, 0, 29)).verdict == "inconclusive"
+    assert judged("all", differing(0, 0, 30)).verdict == "pass"
+    assert judged("all", differing(29, 0, 0)).verdict == "fail"
+    nothing = measure_slice("others", differing(0, 9, 0), np.zeros(9, bool), POLICY)
+    assert (nothing.queries, nothing.verdict) == (0, "inconclusive")
+
+
+@pytest.mark.parametrize(("queries", "verdict"), [(145, "inconclusive"), (165, "pass")])
 def test_queries_that_all_agree_do_not_make_an_interval_of_no_width(queries: int, verdict: str) -> None:
-    """0 worse of n bounds the share of worse ones at -ln(.025) / n: below .02 from 185 queries on."""
-    values = {"CMC@1": np.ones(queries), "mAP": np.ones(queries)}
-    found = measure_slice(
-        "others", {"old/old": values, "new/old": values}, {}, "new/new", np.ones(queries, bool), POLICY
-    )
-    assert found.change["CMC@1"].low == pytest.approx(np.log(0.025) / queries)
+    """0 worse of n has the probability .98 ** n if the true loss is .02: below .05 from 149 queries on."""
+    found = judged("others", differing(0, queries, 0))
+    assert 0.98**queries <= found.requirements[0].error_of_pass <= 1.25 * 0.98**queries
+    assert found.change["CMC@1"].low == pytest.approx(0.025 ** (1 / queries) - 1, rel=0.1)
     assert found.verdict == verdict
+
+
+def test_more_queries_is_a_number_that_decides() -> None:
+    asked = judged("others", differing(8, 184, 8)).requirements[0]
+    assert asked.verdict == "inconclusive"
+    assert asked.more_queries is not None
+    grown = 1.03 * (1 + asked.more_queries / 200)
+    assert judged("others", differing(round(8 * grown), round(184 * grown), round(8 * grown))).verdict == "pass"
+    grown = 0.8 * (1 + asked.more_queries / 200)
+    assert judged("others", differing(round(8 * grown), round(184 * grown), round(8 * grown))).verdict != "pass"
+    assert judged("all", differing(10, 480, 10)).requirements[0].more_queries is None
+
+
+def test_a_budget_of_flips() -> None:
+    policy = replace(POLICY, flip_budget=0.05)
+    assert judged("all", differing(10, 800, 190), policy).verdict == "pass"
+    assert judged("all", differing(45, 700, 255), policy).verdict == "inconclusive"
+    assert judged("all", differing(90, 600, 310), policy).verdict == "fail"
+
+
+def test_fails_are_adjusted_for_all_slices_together() -> None:
+    """Holm's procedure as statsmodels and R have it: m, m - 1, ... times the smallest errors, never decreasing."""
+    slices = [
+        measure_slice(f"s{n}", differing(20 + 3 * n, 700, 0), np.ones(720 + 3 * n, bool), POLICY) for n in range(4)
+    ]
+    raw = np.array([one.requirements[0].error_of_fail for one in slices])
+    slow = np.empty(4)
+    for rank, place in enumerate(np.argsort(raw)):
+        slow[place] = min(1, max((4 - k) * raw[one] for k, one in enumerate(np.argsort(raw)) if k <= rank))
+    ours = [one.requirements[0].error_of_fail for one in adjusted(slices, POLICY)]
+    np.testing.assert_allclose(ours, slow)
+    assert (slow > raw).any()
+
+
+def test_queries_of_one_identity_are_one_piece_of_evidence() -> None:
+    """Forty wins by forty people are evidence; forty by one are not."""
+    wins = differing(0, 960, 40)
+    crowd = judged("all", wins)
+    one = judged("all", replace(wins, units=np.where(np.arange(1_000) < 960, np.arange(1_000), 960)))
+    assert crowd.verdict == "pass"
+    assert (one.queries, one.units, one.verdict) == (1_000, 961, "inconclusive")
+
+
+def test_a_query_asked_again_is_no_further_evidence() -> None:
+    few = differing(1, 45, 4)
+    often = {pair: {name: np.tile(values, 50) for name, values in cell.items()} for pair, cell in few.stored.items()}
+    again = judged("all", Evidence(often, {}, "new/new", np.tile(np.arange(50), 50)))
+    once = judged("all", few)
+    assert again.requirements[0].error_of_pass == pytest.approx(once.requirements[0].error_of_pass, abs=0.02)
+    assert again.verdict == once.verdict == "inconclusive"
+
+
+def test_what_is_not_a_number_is_not_judged() -> None:
+    broken = differing(0, 100, 100)
+    broken.stored["new/old"]["CMC@1"][7] = np.nan
+    with pytest.raises(SkipfillError, match="finite"):
+        measure_slice("all", broken, everything(broken), POLICY)
 
 
 def test_a_slice_is_accepted_by_name_only() -> None:
     policy = Policy(accept_worse=("others",))
-    assert judge("others", 1_000, Interval(-0.5, -0.6, -0.4), policy) == "pass"
-    assert judge("trained-on", 1_000, Interval(-0.5, -0.6, -0.4), policy) == "fail"
+    assert judged("others", differing(500, 500, 0), policy).verdict == "pass"
+    assert judged("trained-on", differing(500, 500, 0), policy).verdict == "fail"
 
 
 def test_the_worst_verdict_counts_and_nothing_is_inconclusive() -> None:
@@ -77,6 +164,15 @@ def test_the_worst_verdict_counts_and_nothing_is_inconclusive() -> None:
     assert worst(["pass", "inconclusive"]) == "inconclusive"
     assert worst(["pass"]) == "pass"
     assert worst([]) == "inconclusive"
+
+
+def test_flips_are_named_the_largest_change_first() -> None:
+    stored = {
+        "old/old": {"CMC@1": np.array([1.0, 1, 1, 0, 0]), "mAP": np.array([0.6, 0.9, 0.5, 0.1, 0.1])},
+        "new/old": {"CMC@1": np.array([0.0, 0, 1, 1, 1]), "mAP": np.array([0.5, 0.1, 0.5, 0.2, 0.9])},
+    }
+    found = flipped(list("abcde"), stored, "mAP")
+    assert (found.negative, found.positive) == (["b", "a"], ["e", "d"])
 
 
 def cells(old: float, new: float, top: float, queries: int = 2_000) -> tuple[PerQuery, PerQuery]:
@@ -90,7 +186,7 @@ def cells(old: float, new: float, top: float, queries: int = 2_000) -> tuple[Per
 
 def test_update_gain_flips_and_change() -> None:
     stored, again = cells(0.6, 0.7, 0.8)
-    found = measure_slice("all", stored, again, "new/new", np.ones(2_000, bool), POLICY)
+    found = judged("all", evidence(stored, again))
     gain = found.gain["CMC@1"]
     assert gain is not None
     assert gain.mean == pytest.approx(0.5)
@@ -102,14 +198,14 @@ def test_update_gain_flips_and_change() -> None:
 
 def test_update_gain_is_undefined_without_room() -> None:
     stored, again = cells(0.6, 0.7, 0.6)
-    assert measure_slice("all", stored, again, "new/new", np.ones(2_000, bool), POLICY).gain["CMC@1"] is None
-    assert measure_slice("all", stored, {}, "new/new", np.ones(2_000, bool), POLICY).gain["CMC@1"] is None
+    assert judged("all", evidence(stored, again)).gain["CMC@1"] is None
+    assert judged("all", evidence(stored)).gain["CMC@1"] is None
 
 
 def test_a_slice_counts_its_own_queries_only() -> None:
     stored, again = cells(0.5, 0.7, 0.9)
     chosen = np.arange(2_000) >= 1_000
-    found = measure_slice("others", stored, again, "new/new", chosen, POLICY)
+    found = measure_slice("others", evidence(stored, again), chosen, POLICY)
     assert found.queries == 1_000
     assert {cell.pair: cell.value.mean for cell in found.cells if cell.metric == "mAP"} == pytest.approx(
         {"old/old": 0.0, "new/old": 0.4, "new/new": 0.8}
@@ -123,7 +219,7 @@ def test_queries_with_nothing_to_find_among_the_rows_at_hand_do_not_dilute_new_n
         pair: {metric: np.where(blind, np.nan, values) for metric, values in cell.items()}
         for pair, cell in again.items()
     }
-    found = measure_slice("all", stored, thinned, "new/new", np.ones(2_000, bool), POLICY)
+    found = judged("all", evidence(stored, thinned))
     assert {cell.pair: cell.value.mean for cell in found.cells} == pytest.approx(
         {"old/old": 0.6, "new/old": 0.7, "new/new": 0.8}
     )
@@ -131,4 +227,4 @@ def test_queries_with_nothing_to_find_among_the_rows_at_hand_do_not_dilute_new_n
     assert gain is not None
     assert gain.mean == pytest.approx(0.5)
     nothing = {pair: {metric: np.full(2_000, np.nan) for metric in cell} for pair, cell in again.items()}
-    assert measure_slice("all", stored, nothing, "new/new", np.ones(2_000, bool), POLICY).gain["CMC@1"] is None
+    assert judged("all", evidence(stored, nothing)).gain["CMC@1"] is None

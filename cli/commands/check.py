@@ -29,22 +29,48 @@ if TYPE_CHECKING:
     from skipfill.store.checks import Interval, Report, Slice, Verdict
 
 EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
+FLIPS_SHOWN = 6
 
 
 def check(
     gallery: GalleryName,
     name: ModelName,
-    items: Annotated[list[Path], typer.Option(help="Labelled held-out items: the queries. Repeatable.")],
+    items: Annotated[list[Path], typer.Option(help="Held-out items: the queries. Repeatable.")],
     gallery_items: Annotated[
         list[Path] | None, typer.Option(help="Items of gallery rows, to measure new/new. Default: --items.")
     ] = None,
     ceiling: Annotated[str, typer.Option(help="Independent model: the update gain's ceiling.")] = "",
-    metric: Annotated[str, typer.Option(help="Metric that decides: CMC@1, CMC@5 or mAP.")] = "CMC@1",
-    margin: Annotated[float, typer.Option(min=0, max=1, help="How much worse a slice may be.")] = 0.02,
-    confidence: Annotated[float, typer.Option(min=0.5, max=0.999, help="Of the bootstrap intervals.")] = 0.95,
-    accept_worse: Annotated[
-        list[str] | None, typer.Option(help="Slice that may be worse: trained-on or others. Recorded.")
+    judgements: Annotated[
+        Path | None, typer.Option(help="What is relevant to which query: TREC or BEIR text, or Parquet.")
     ] = None,
+    truth: Annotated[
+        str, typer.Option(help="What is relevant: labels, judgements, or reindex (what a full one would return).")
+    ] = "",
+    depth: Annotated[int, typer.Option(min=1, help="How many first rows of a reindex are relevant.")] = 10,
+    metric: Annotated[
+        str, typer.Option(help="Metric that decides: CMC@K, recall@K, nDCG@K, mAP, MRR, TAR@FAR=RATE.")
+    ] = "CMC@1",
+    margin: Annotated[float, typer.Option(min=0, max=0.99, help="How much worse a slice may be.")] = 0.02,
+    confidence: Annotated[float, typer.Option(min=0.5, max=0.999, help="That a pass, and a fail, is right.")] = 0.95,
+    not_worse: Annotated[
+        bool, typer.Option("--not-worse", help="All queries together need not be better, only not worse by the margin.")
+    ] = False,
+    flip_budget: Annotated[
+        float | None, typer.Option(min=0.0001, max=0.99, help="Largest share of queries right before, wrong after.")
+    ] = None,
+    slice: Annotated[
+        list[str] | None, typer.Option(metavar="SQL", help="Queries to judge apart: lang = 'en'. Repeatable.")
+    ] = None,
+    slice_by: Annotated[
+        list[str] | None, typer.Option(metavar="SQL", help="Each value of a column is a slice. Repeatable.")
+    ] = None,
+    identity: Annotated[
+        str, typer.Option(metavar="SQL", help="Column whose values are drawn as a whole: person, product, ...")
+    ] = "",
+    accept_worse: Annotated[
+        list[str] | None, typer.Option(metavar="SLICE", help="A slice that may be worse. Recorded. Repeatable.")
+    ] = None,
+    least_queries: Annotated[int, typer.Option(min=2, help="Fewer in a slice never pass.")] = 30,
     id_column: IdColumn = "id",
     label: LabelColumn = "label",
     input_column: InputColumn = "",
@@ -54,25 +80,41 @@ def check(
 ) -> None:
     """Measure a model on a stored gallery. Exit 0: pass, 1: fail, 3: not enough evidence.
 
-    All queries together must be better than now; those of classes the model was trained on, and those of
-    all other classes, must each not be worse by more than the margin.
+    All queries together must be better than now; those of classes the model was trained on, those of all
+    other classes, and every slice asked for, must each not be worse by the margin.
 
     Example: skipfill check products v2 --items heldout.parquet
     """
-    from skipfill.compat.check import OTHERS, TRAINED, check_model
-    from skipfill.compat.check_inputs import CheckInputs
-    from skipfill.compat.evidence import Policy
-    from skipfill.compat.metrics import METRICS
+    from skipfill.compat.check import check_model
+    from skipfill.compat.check_inputs import TRUTHS, CheckInputs
+    from skipfill.compat.slices import SlicesAsked
     from skipfill.compat.stages import Stages
+    from skipfill.compat.verdict import Policy
     from skipfill.store.errors import unknown_name
 
-    if metric not in METRICS:
-        raise unknown_name("metric", metric, METRICS)
-    for one in accept_worse or []:
-        if one not in (TRAINED, OTHERS):
-            raise unknown_name("slice", one, [TRAINED, OTHERS])
-    policy = Policy(metric=metric, confidence=confidence, margin=margin, accept_worse=tuple(accept_worse or []))
-    inputs = CheckInputs(items, gallery_items or [], ceiling, item_columns(id_column, label, input_column))
+    truth = truth or ("judgements" if judgements else "labels")
+    if truth not in TRUTHS:
+        raise unknown_name("truth", truth, TRUTHS, where="--truth")
+    policy = Policy(
+        metric=metric,
+        confidence=confidence,
+        margin=margin,
+        better=not not_worse,
+        flip_budget=flip_budget,
+        accept_worse=tuple(accept_worse or []),
+        least_queries=least_queries,
+    )
+    inputs = CheckInputs(
+        items=items,
+        gallery_items=gallery_items or [],
+        ceiling=ceiling,
+        truth=truth,
+        judgements=judgements,
+        depth=depth,
+        identity=identity,
+        slices=SlicesAsked(slice or [], slice_by or [], least_queries),
+        columns=item_columns(id_column, label, input_column),
+    )
     objects = opened(store)
     with progress(quiet=quiet) as bar:
         report = check_model(objects, gallery, name, inputs, policy, Stages(bar.start, bar.advance))
@@ -92,14 +134,25 @@ def show_report(out: Console, report: Report) -> None:
     """The report as people read it: a block for each slice, then the verdict and why."""
     out.print(f"Check {report.id}: {report.model} on gallery {report.gallery}, version {report.version}", style="bold")
     for one in report.slices:
-        out.print(Text.assemble((f"\n{one.name}", "bold"), f", {one.queries:,} queries: ", _styled(one.verdict)))
-        out.print(_cells(one, report))
-        flips = one.flips
-        out.print(f"worse for {flips['negative']:,} queries, better for {flips['positive']:,} (CMC@1)")
+        out.print(Text.assemble((f"\n{one.name}", "bold"), f", {_count(one)}: ", _styled(one.verdict)))
+        if one.queries:
+            out.print(_cells(one, report))
+            flips = one.flips
+            out.print(f"worse for {flips['negative']:,} queries, better for {flips['positive']:,} (CMC@1)")
+    if report.flips.negative:
+        first = ", ".join(report.flips.negative[:FLIPS_SHOWN])
+        out.print(f"\nright before, wrong after: {first}{', ...' if len(report.flips.negative) > FLIPS_SHOWN else ''}")
     for warning in report.warnings:
         out.print(Text.assemble(("\nnote: ", "yellow"), warning))
-    out.print(Text.assemble("\n", _styled(report.verdict, report.verdict.upper()), ": ", "; ".join(report.why)))
+    out.print(Text.assemble("\n", _styled(report.verdict, report.verdict.upper())))
+    for line in report.why:
+        out.print(f"  {line}")
     out.print(f"old queries: {report.baseline}; per query: checks/{report.gallery}/{report.id}/queries.parquet")
+
+
+def _count(one: Slice) -> str:
+    shown = f"{one.queries:,} queries"
+    return shown if one.units == one.queries else f"{shown} in {one.units:,} units"
 
 
 def _styled(verdict: Verdict, shown: str = "") -> tuple[str, str]:
@@ -107,7 +160,7 @@ def _styled(verdict: Verdict, shown: str = "") -> tuple[str, str]:
 
 
 def _cells(one: Slice, report: Report) -> object:
-    metrics = list(one.change)
+    metrics = list(dict.fromkeys((report.policy["metric"], "CMC@1", "mAP", "CMC@5")))[:3]
     shown = partial(show_interval, sign=True)
     rows: list[list[object]] = []
     for pair in dict.fromkeys(cell.pair for cell in one.cells):

@@ -44,14 +44,14 @@ def matrix(
 
     Example: skipfill matrix v1 v2 v3 --items heldout.parquet --gallery-items items.parquet
     """
-    from skipfill.compat.metrics import METRICS
+    from skipfill.compat.metrics import ALWAYS
     from skipfill.compat.sequence import measure_sequence
     from skipfill.compat.stages import Stages
     from skipfill.store.errors import unknown_name
     from skipfill.store.items import open_items
 
-    if metric not in METRICS:
-        raise unknown_name("metric", metric, METRICS)
+    if metric not in ALWAYS:
+        raise unknown_name("metric", metric, ALWAYS)
     columns = item_columns(id_column, label, input_column)
     queries, gallery = open_items(items, columns), open_items(gallery_items or items, columns)
     with progress(quiet=quiet) as bar:

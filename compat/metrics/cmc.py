@@ -1,13 +1,8 @@
-"""Cumulative match characteristic."""
+"""Cumulative match characteristic, also called hit rate."""
 
-import numpy as np
-from numpy.typing import NDArray
+from skipfill.compat.ranking import Ranking
 
 
-def cmc(ranks: NDArray[np.int64], *, k: int) -> float:
-    """1 if a relevant row is among the first k, else 0 (ir_measures: Success@k).
-
-    Args:
-        ranks: ascending 1-based ranks of the query's relevant rows; may be empty, which scores 0.
-    """
-    return float(len(ranks) > 0 and ranks[0] <= k)
+def cmc(ranking: Ranking, k: int) -> float:
+    """1 if a relevant row is among the first k, else 0 (ir_measures: Success@k)."""
+    return float(len(ranking.ranks) > 0 and ranking.ranks[0] <= k)

@@ -1,0 +1,30 @@
+"""What a metric sees of one query: where its relevant rows are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The R relevant rows of one query, best rank first.
+
+    Attributes:
+        ranks: (R,) ascending, 1-based.
+        grades: (R,) how relevant each is, above 0.
+        scores: (R,) descending.
+        cutoff: false accept rate in (0, 1) -> the score at which the rows that are not relevant to any of the queries
+            of the run are accepted at this rate.
+    """
+
+    ranks: NDArray[np.int64]
+    grades: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    cutoff: Callable[[float], float]
+
+
+Metric = Callable[[Ranking], float]

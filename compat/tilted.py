@@ -1,0 +1,136 @@
+"""Is a mean above a bar? A test that is right as often as it says, also for few values and rare events. Arrays only.
+
+The tilted bootstrap: of all reweightings of the sample with the mean at the bar, the nearest one (in Kullback-Leibler
+divergence: weights proportional to exp(lambda x)) stands for the hypothesis; n draws from it give the distribution of
+the sum. That distribution is computed exactly on a grid, by the n-th power of a Fourier transform, not by drawing:
+the same sample always gets the same answer.
+
+A percentile interval of the plain bootstrap cannot show what no unit of the sample does. Here the sample is given half
+a unit more at either end of the range: with losses alone, the test is then nearly the binomial one.
+
+Source: Efron 1981 (nonparametric tilting); Davison and Hinkley 1997, section 4.4; calibration:
+tests/benchmarks/calibration.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.fft import irfft, next_fast_len, rfft
+from scipy.optimize import brentq
+
+Values = NDArray[np.float64]
+GRID = 2**19
+
+
+@dataclass(frozen=True)
+class Units:
+    """Values in [-1, 1], summed over U units that are drawn as a whole (a query, or all queries of an identity).
+
+    Attributes:
+        sums: (U,) of the values in each unit.
+        sizes: (U,) how many there are in each.
+    """
+
+    sums: Values
+    sizes: Values
+
+    @classmethod
+    def of(cls, values: Values, units: NDArray[np.int64] | None = None) -> Units:
+        """(Q,) values, and (Q,) which unit each belongs to; each to its own when None."""
+        if units is None:
+            return cls(values, np.ones(len(values)))
+        _, places = np.unique(units, return_inverse=True)
+        sizes: Values = np.bincount(places).astype(np.float64)
+        sums: Values = np.bincount(places, weights=values).astype(np.float64)
+        return cls(sums, sizes)
+
+    @property
+    def mean(self) -> float:
+        return float(self.sums.sum() / self.sizes.sum())
+
+    def mirrored(self) -> Units:
+        return Units(-self.sums, self.sizes)
+
+
+def p_above(units: Units, bar: float, times: float = 1.0) -> float:
+    """Probability of a mean at least as high as this one's, if the true mean were `bar`: small is evidence of more.
+
+    Args:
+        bar: in (-1, 1).
+        times: as if there were so many times as many units like these.
+    """
+    excess = units.sums - bar * units.sizes
+    if excess.sum() <= 0:
+        return 1.0
+    largest = float(units.sizes.max())  # what a single large unit did once, it could have done the other way round
+    low, high = (-1 - bar) * largest, (1 - bar) * largest
+    count = round(times * len(excess))
+    levels, mass = _on_a_grid(excess, low, high, count)
+    mass = times * mass
+    mass[[0, -1]] += 0.5
+    probability = _tilted(np.linspace(low, high, levels), mass)
+    size = count * (levels - 1) + 1
+    length = next_fast_len(size, real=True)
+    total = irfft(rfft(probability, length) ** count, length)[:size]
+    step = (high - low) / (levels - 1)
+    observed = int(np.ceil((excess.mean() - low) * count / step - 1e-6))
+    return float(np.clip(total[observed:].sum(), 0, 1))
+
+
+def p_below(units: Units, bar: float, times: float = 1.0) -> float:
+    """The same of a mean at most as high: small is evidence of less."""
+    return p_above(units.mirrored(), -bar, times)
+
+
+def lower_bound(units: Units, error: float) -> float:
+    """The highest bar that the mean is above with this error: a one-sided confidence bound."""
+    if units.mean <= -1:
+        return -1.0
+    found: float = brentq(lambda bar: p_above(units, bar) - error, -1 + 1e-9, units.mean, xtol=1e-6)
+    return found
+
+
+def upper_bound(units: Units, error: float) -> float:
+    """The lowest bar that the mean is below with this error."""
+    return -lower_bound(units.mirrored(), error)
+
+
+def _on_a_grid(values: Values, low: float, high: float, count: int) -> tuple[int, Values]:
+    """How much of the values lies at each of so many equidistant levels; what lies between two is split.
+
+    Splitting keeps the mean. Values that change by whole hits (-1, 0, 1) fall on three levels exactly.
+    """
+    levels = 3 if _fit(values, low, high, 3) else max(11, min(201, GRID // count))
+    place = (values - low) / (high - low) * (levels - 1)
+    left = np.clip(np.floor(place + 1e-9).astype(np.int64), 0, levels - 2)
+    share = np.clip(place - left, 0, 1)
+    mass: Values = np.bincount(left, weights=1 - share, minlength=levels).astype(np.float64)
+    return levels, mass + np.bincount(left + 1, weights=share, minlength=levels)
+
+
+def _fit(values: Values, low: float, high: float, levels: int) -> bool:
+    place = (values - low) / (high - low) * (levels - 1)
+    return bool(np.allclose(place, np.round(place), atol=1e-9))
+
+
+def _tilted(levels: Values, mass: Values) -> Values:
+    """Probabilities proportional to mass * exp(lambda * level) whose mean is 0."""
+    held = mass > 0
+    logs, points = np.log(mass[held]), levels[held]
+
+    def weights(tilt: float) -> Values:
+        exponents = logs + tilt * points
+        raised: Values = np.exp(exponents - exponents.max())
+        raised /= raised.sum()
+        return raised
+
+    reach = 1.0
+    while weights(-reach) @ points > 0 or weights(reach) @ points < 0:
+        reach *= 2
+    tilt = brentq(lambda one: float(weights(one) @ points), -reach, reach, xtol=1e-12)
+    probability = np.zeros(len(levels))
+    probability[held] = weights(tilt)
+    return probability
