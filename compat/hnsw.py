@@ -27,7 +27,7 @@ class Hnsw:
     """
 
     def __init__(self, rows: IndexedRows, settings: IndexSettings, stages: Stages) -> None:
-        self._faiss = _imported()
+        self._faiss = faiss_module()
         dim = rows.vectors.shape[1]
         self._index = self._faiss.IndexHNSWFlat(dim, settings.neighbours, self._faiss.METRIC_INNER_PRODUCT)
         self._index.hnsw.efConstruction = settings.ef_construction
@@ -38,24 +38,35 @@ class Hnsw:
                 self._index.add(rows.vectors[inserted])
                 stages.advance(len(inserted))
 
-    def search(self, queries: Matrix, k: int, effort: int) -> NDArray[np.float32]:
-        """(Q, k) scores of the rows found, best first; -inf where fewer were found.
+    def search(self, queries: Matrix, k: int, effort: int) -> NDArray[np.int64]:
+        """(Q, k) numbers of the rows found, in order of insertion, best first; -1 where fewer were found.
 
         Args:
             effort: efSearch; less than k counts as k.
         """
         parameters = self._faiss.SearchParametersHNSW(efSearch=effort)
-        scores, places = self._index.search(np.ascontiguousarray(queries), k, params=parameters)
-        found: NDArray[np.float32] = np.where(places >= 0, scores, -np.inf)
+        found: NDArray[np.int64] = self._index.search(np.ascontiguousarray(queries), k, params=parameters)[1]
         return found
 
-    def exact(self, queries: Matrix, k: int) -> NDArray[np.float32]:
-        """(Q, k) scores of the nearest rows, best first."""
-        scores: NDArray[np.float32] = self._index.storage.search(np.ascontiguousarray(queries), k)[0]
+    def exact(self, queries: Matrix, k: int) -> NDArray[np.int64]:
+        """(Q, k) numbers of the nearest rows, best first up to the rounding of float32."""
+        found: NDArray[np.int64] = self._index.storage.search(np.ascontiguousarray(queries), k)[1]
+        return found
+
+    def scores(self, queries: Matrix, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(Q, k) inner products, in float64, of each query with its rows; -inf for row -1."""
+        shape = (self._index.ntotal, self._index.d)
+        stored = self._faiss.rev_swig_ptr(self._faiss.downcast_index(self._index.storage).get_xb(), shape[0] * shape[1])
+        vectors = stored.reshape(shape)
+        scores = np.empty(rows.shape)
+        for query, mine in enumerate(rows):
+            scores[query] = np.einsum("kd,d->k", vectors[mine].astype(np.float64), queries[query].astype(np.float64))
+        scores[rows < 0] = -np.inf
         return scores
 
 
-def _imported() -> Any:
+def faiss_module() -> Any:
+    """faiss, or `BadInput` that says how to install it."""
     try:
         import faiss
     except ImportError as error:

@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 from skipfill.compat.hnsw import Hnsw
 from skipfill.compat.local_dimension import local_dimension
 from skipfill.compat.stages import Stages
-from skipfill.store.search import ROUNDING
 from skipfill.store.vector_column import Matrix
+
+# Of float32, as a share of the norms' product.
+ROUNDING = 2.0**-23
 
 
 class Answers:
@@ -18,7 +20,7 @@ class Answers:
     Args:
         queries: (Q, D) float32, of norm 1 under the cosine.
         k: rows asked for.
-        near: exact neighbours for the local dimension, at least k.
+        near: exact neighbours for the local dimension; a few more than k where there are, as float32 misplaces some.
         radius: the largest norm of an indexed row.
     """
 
@@ -27,22 +29,22 @@ class Answers:
         self._queries = queries
         self._k = k
         self._stages = stages
-        norms = np.sqrt(np.einsum("qd,qd->q", queries, queries))[:, None]
-        exact = index.exact(queries, near)
-        # What another row of the same score may differ by, as its float32 product was rounded another way.
-        self._bar = exact[:, k - 1 : k] - ROUNDING * radius * norms
+        lengths = np.sqrt(np.einsum("qd,qd->q", queries, queries, dtype=np.float64))[:, None] * radius
+        exact = -np.sort(-index.scores(queries, index.exact(queries, near)), axis=1)
+        # No index tells rows apart that differ by the rounding of their coordinates.
+        self._bar = exact[:, k - 1 : k] - ROUNDING * lengths
         # The inner product as half a squared distance on a sphere: all rows lifted to the norm of the longest by a
         # coordinate that queries lack (Bachrach et al. 2014). Under the cosine it is that of the vectors themselves.
-        gaps = 1 - exact / (radius * norms)
-        self.dimension = local_dimension(np.sqrt(np.where(gaps > ROUNDING, gaps, 0)))
+        gaps = 1 - exact / lengths
+        self.dimension = local_dimension(np.sqrt(np.where(gaps > 2 * ROUNDING, gaps, 0)))
         self._found: dict[int, NDArray[np.int64]] = {}
         stages.advance(len(queries))
 
     def found(self, effort: int) -> NDArray[np.int64]:
         """(Q,) how many of the k rows returned are as near as the k-th exact one, at efSearch `effort`."""
         if effort not in self._found:
-            scores = self._index.search(self._queries, self._k, effort)
-            self._found[effort] = (scores >= self._bar).sum(axis=1)
+            rows = self._index.search(self._queries, self._k, effort)
+            self._found[effort] = (self._index.scores(self._queries, rows) >= self._bar).sum(axis=1)
             self._stages.advance(len(self._queries))
         return self._found[effort]
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from skipfill.compat.bootstrap import Values, interval, resampled_means
-from skipfill.compat.hnsw import Hnsw
+from skipfill.compat.hnsw import Hnsw, faiss_module
 from skipfill.compat.index_answers import Answers
 from skipfill.compat.index_settings import IndexSettings
 from skipfill.compat.indexed_rows import read_indexed
@@ -25,7 +25,7 @@ from skipfill.store.vector_column import Matrix, normalised
 
 EFFORTS = (16, 32, 64, 128, 256, 512)
 MOST_EFFORT = 4_096
-LEAST_NEIGHBOURS, MOST_NEIGHBOURS = 10, 100
+SPARE_NEIGHBOURS, MOST_NEIGHBOURS = 10, 100
 CLEARLY_LOWER = 0.01
 CLEARLY_HIGHER = 1.25
 LEAST_QUERIES = 30
@@ -57,7 +57,8 @@ class IndexRecall:
         dimension: median local intrinsic dimension of `old` and `new` queries, from `dimension_neighbours` exact
             neighbours; None where it is unbounded or unknown.
         dimension_ratio: new / old, the geometric mean over queries; None where no query has both.
-        warnings: what to know before the new queries meet such an index.
+        warnings: what to know before the new queries meet such an index: the new recall is lower by more than a
+            point, or the local dimension higher by more than a quarter, with confidence.
     """
 
     rows: int
@@ -97,6 +98,7 @@ def measure_index(
         BadInput: a setting out of range, unusable vectors, too few rows, or faiss is not installed.
     """
     checked("index", IndexSettings, asdict(settings))
+    faiss_module()  # before anything is read
     for side, vectors in zip(SIDES, (old, new), strict=True):
         _refuse_unusable(f"{side} query vectors", vectors, (len(old), rows.dim))
     drawn = _drawn(len(old), rows.count, settings, query_ids)
@@ -107,7 +109,7 @@ def measure_index(
     index = Hnsw(indexed, settings, stages)
     del indexed  # the index has a copy of its own
     k = min(settings.k, total)
-    near = min(total, max(k, LEAST_NEIGHBOURS, min(MOST_NEIGHBOURS, total // 20)))
+    near = min(total, max(k + SPARE_NEIGHBOURS, min(MOST_NEIGHBOURS, total // 20)))
     stages.start("exact neighbours of the queries", 2 * len(drawn))
     before, after = (
         Answers(index, normalised(side[drawn]) if metric == "cosine" else side[drawn], k, near, radius, stages)
@@ -181,24 +183,25 @@ def _ratio(old: Values, new: Values, settings: IndexSettings) -> Interval | None
 
 
 def index_warnings(found: IndexRecall) -> list[str]:
-    """What an operator should know, each in a sentence; nothing is concluded from fewer than 30 queries."""
-    warnings = []
+    """What an operator should know, in a sentence; nothing is concluded from fewer than 30 queries."""
     if found.queries < LEAST_QUERIES:
-        warnings.append(f"index: {found.queries} queries are too few to tell what it does to new ones")
-        return warnings
+        return [f"{found.queries} queries are too few to tell what the index does to new ones"]
     before, after = found.recall["old"].mean, found.recall["new"].mean
     effort = found.settings["ef_search"]
+    signs = []
     if found.change.high < -CLEARLY_LOWER:
-        remedy = f"set efSearch to {found.effort_needed}"
-        if found.effort_needed is None:
-            remedy = f"no efSearch up to {found.most_effort} brings the old recall back"
-        warnings.append(
-            f"the index finds less for new queries: recall@{found.k} {after:.3f} instead of {before:.3f} at efSearch "
-            f"{effort}; {remedy}"
-        )
+        signs.append(f"recall@{found.k} {after:.3f} instead of {before:.3f} at efSearch {effort}")
     if found.dimension_ratio is not None and found.dimension_ratio.low > CLEARLY_HIGHER:
-        warnings.append(
-            "new queries are out of the index's distribution: local dimension "
-            f"{found.dimension_ratio.mean:.1f} times that of old ones"
-        )
-    return warnings
+        signs.append(f"local dimension {found.dimension_ratio.mean:.1f} times that of old ones")
+    if not signs:
+        return []
+    return [f"new queries are out of the index's distribution: {', '.join(signs)}; {_advice(found, effort)}"]
+
+
+def _advice(found: IndexRecall, effort: int) -> str:
+    if found.effort_needed is None:
+        return f"no efSearch up to {found.most_effort} brings the old recall back"
+    if found.effort_needed <= effort:
+        return f"efSearch {effort} still gives the old recall"
+    sample = f" (on a sample of {found.rows:,} rows; more on all)" if found.rows < found.gallery_rows // 2 else ""
+    return f"set efSearch to {found.effort_needed}{sample}"

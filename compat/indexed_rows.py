@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from skipfill.compat.index_settings import IndexSettings, Order
@@ -75,6 +76,6 @@ def _insertion(order: Order, count: int, labels: list[pa.Array], random: np.rand
         return random.permutation(count)
     if order == "by-label":
         # Stable, and rows without a label last.
-        codes = pa.concat_arrays(labels).rank(null_placement="at_end", tiebreaker="dense")
+        codes = pc.rank(pa.concat_arrays(labels), sort_keys="ascending", tiebreaker="dense")
         return np.argsort(codes.to_numpy(), kind="stable")
     return np.arange(count)
