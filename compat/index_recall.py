@@ -186,16 +186,16 @@ def index_warnings(found: IndexRecall) -> list[str]:
     """What an operator should know, in a sentence; nothing is concluded from fewer than 30 queries."""
     if found.queries < LEAST_QUERIES:
         return [f"{found.queries} queries are too few to tell what the index does to new ones"]
+    lower = found.change.high < -CLEARLY_LOWER
+    higher = found.dimension_ratio is not None and found.dimension_ratio.low > CLEARLY_HIGHER
+    if not lower and not higher:
+        return []
     before, after = found.recall["old"].mean, found.recall["new"].mean
     effort = found.settings["ef_search"]
-    signs = []
-    if found.change.high < -CLEARLY_LOWER:
-        signs.append(f"recall@{found.k} {after:.3f} instead of {before:.3f} at efSearch {effort}")
-    if found.dimension_ratio is not None and found.dimension_ratio.low > CLEARLY_HIGHER:
-        signs.append(f"local dimension {found.dimension_ratio.mean:.1f} times that of old ones")
-    if not signs:
-        return []
-    return [f"new queries are out of the index's distribution: {', '.join(signs)}; {_advice(found, effort)}"]
+    signs = f"recall@{found.k} {after:.3f} instead of {before:.3f} at efSearch {effort}"
+    if found.dimension_ratio is not None:
+        signs += f", local dimension {found.dimension_ratio.mean:.1f} times that of old ones"
+    return [f"new queries are out of the index's distribution: {signs}; {_advice(found, effort)}"]
 
 
 def _advice(found: IndexRecall, effort: int) -> str:

@@ -31,7 +31,7 @@ class IndexSettings:
     k: Annotated[int, Range(1, 1024)] = 10
     order: Order = "stored"
     batch: Annotated[int, Range(1)] = 1_000
-    rows: Annotated[int, Range(2)] = 200_000
+    rows: Annotated[int, Range(2)] = 100_000
     queries: Annotated[int, Range(1)] = 1_000
     confidence: Annotated[float, Range(0.5, 0.999)] = 0.95
     resamples: Annotated[int, Range(100)] = 2_000
