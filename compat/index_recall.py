@@ -27,7 +27,7 @@ EFFORTS = (16, 32, 64, 128, 256, 512)
 MOST_EFFORT = 4_096
 SPARE_NEIGHBOURS, MOST_NEIGHBOURS = 10, 100
 CLEARLY_LOWER = 0.01
-CLEARLY_HIGHER = 1.25
+CLEARLY_HIGHER = 1.5
 LEAST_QUERIES = 30
 SIDES = ("old", "new")
 
@@ -58,7 +58,7 @@ class IndexRecall:
             neighbours; None where it is unbounded or unknown.
         dimension_ratio: new / old, the geometric mean over queries; None where no query has both.
         warnings: what to know before the new queries meet such an index: the new recall is lower by more than a
-            point, or the local dimension higher by more than a quarter, with confidence.
+            point, or the local dimension higher by more than half, with confidence.
     """
 
     rows: int

@@ -128,7 +128,7 @@ def test_queries_out_of_the_distribution_are_warned_of(
     assert "local dimension" in found.warnings[0]
     assert found.warnings[0].endswith(f"set efSearch to {found.effort_needed}")
     assert found.dimension_ratio is not None
-    assert found.dimension_ratio.low > 1.25
+    assert found.dimension_ratio.low > 1.5
     other = around(np.random.default_rng(5), 150, at=1)
     assert measure_index(rows, "cosine", old, other, SETTINGS, Stages()).warnings == []
     same = measure_index(rows, "cosine", old, old, SETTINGS, Stages())
@@ -149,10 +149,10 @@ def test_what_is_warned_of(stored: tuple[StoredRows, np.ndarray], queries: tuple
     assert warned((-0.03, -0.011), effort_needed=None)[0].endswith("no efSearch up to 4000 brings the old recall back")
     assert "on a sample of 4,000 rows" in warned((-0.03, -0.011), effort_needed=99, gallery_rows=1_000_000)[0]
     assert warned((-0.03, -0.009)) == []
-    assert warned((0, 0), dimension_ratio=Interval(1.4, 1.26, 1.5))[0].endswith(
+    assert warned((0, 0), dimension_ratio=Interval(1.6, 1.51, 1.7))[0].endswith(
         "efSearch 12 still gives the old recall"
     )
-    assert warned((0, 0), dimension_ratio=Interval(1.4, 1.24, 1.5)) == []
+    assert warned((0, 0), dimension_ratio=Interval(1.6, 1.49, 1.7)) == []
     assert "too few" in warned((-0.03, -0.02), queries=29)[0]
 
 
