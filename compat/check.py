@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from skipfill.compat.check_inputs import CheckInputs, encoded, old_queries, open_queries, units_of
 from skipfill.compat.evidence import Evidence, PerQuery, flipped, measure_slice
+from skipfill.compat.index_recall import measure_index
+from skipfill.compat.index_settings import IndexSettings
 from skipfill.compat.loaded_model import LoadedModel, load_model, viewed
 from skipfill.compat.measuring import Asked, Ranker, RowsAtHand, asked, ground_truth
 from skipfill.compat.metrics import ALWAYS, FORMS, metric
@@ -21,7 +23,7 @@ from skipfill.compat.searching import released_model
 from skipfill.compat.slices import ALL, OTHERS, TRAINED, Groups, grouped
 from skipfill.compat.stages import Stages
 from skipfill.compat.verdict import Policy, adjusted, worst
-from skipfill.store.checks import Report, ScoreDistribution, Slice, Verdict, save_report
+from skipfill.store.checks import IndexRecall, Report, ScoreDistribution, Slice, Verdict, save_report
 from skipfill.store.errors import unknown_name
 from skipfill.store.galleries import Gallery, open_gallery
 from skipfill.store.models import trained_ids
@@ -68,6 +70,7 @@ def check_model(
         vectors, baseline = _query_vectors(objects, measured_on, model, queries, stages)
         stored, scores = _on_stored_rows(ranker, measured_on, vectors)
         reencoded = _on_rows_at_hand(ranker, measured_on, at_hand, model, top, stored, vectors, warnings)
+        index = _index(measured_on, queries, vectors, inputs.index, stages)
     evidence = Evidence(stored, reencoded, "ceiling" if top else "new/new", units)
     slices = _judged(evidence, groups, queries, policy)
     report = Report(
@@ -90,6 +93,7 @@ def check_model(
         warnings=warnings,
         created=datetime.now(UTC).isoformat(timespec="milliseconds"),
         seconds=round(time.monotonic() - began, 2),
+        index=index,
     )
     return save_report(objects, report, _per_query(queries, groups, units, stored, reencoded))
 
@@ -168,6 +172,16 @@ def _on_rows_at_hand(
     if top is not None:
         found["ceiling"] = ranker.reindexed(top, at_hand)
     return found
+
+
+def _index(
+    gallery: Gallery, queries: Asked, vectors: dict[str, Matrix], settings: IndexSettings | None, stages: Stages
+) -> IndexRecall | None:
+    if settings is None:
+        return None
+    old, new = vectors["old/old"], vectors["new/old"]
+    ids = queries.items.ids if queries.facts.found.any() else None
+    return measure_index(gallery.rows, gallery.space.metric, old, new, settings, stages, ids)
 
 
 def _computed(queries: Asked) -> dict[str, pa.Array]:

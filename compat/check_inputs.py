@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from skipfill.compat.index_settings import IndexSettings
 from skipfill.compat.labels_of_one_id import LabelsOfOneId
 from skipfill.compat.loaded_model import LoadedModel, load_model
 from skipfill.compat.slices import SlicesAsked
@@ -38,6 +39,7 @@ class CheckInputs:
     depth: how many of the first rows of a reindex are relevant.
     identity: SQL over the queries; those of one value stand or fall together. Empty: each query for itself.
     slices: further groups of queries.
+    index: the index to measure with; None for none.
     """
 
     items: Sequence[Path]
@@ -48,6 +50,7 @@ class CheckInputs:
     depth: int = 10
     identity: str = ""
     slices: SlicesAsked = SlicesAsked()
+    index: IndexSettings | None = None
     columns: ItemColumns = field(default_factory=ItemColumns)
 
     @property

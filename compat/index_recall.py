@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import asdict, replace
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +16,7 @@ from skipfill.compat.index_settings import IndexSettings
 from skipfill.compat.indexed_rows import read_indexed
 from skipfill.compat.settings import checked
 from skipfill.compat.stages import Stages
-from skipfill.store.checks import Interval
+from skipfill.store.checks import Effort, IndexRecall, Interval
 from skipfill.store.errors import BadInput
 from skipfill.store.gallery_rows import StoredRows
 from skipfill.store.spaces import Metric
@@ -30,52 +29,6 @@ CLEARLY_LOWER = 0.01
 CLEARLY_HIGHER = 1.5
 LEAST_QUERIES = 30
 SIDES = ("old", "new")
-
-
-@dataclass(frozen=True)
-class Effort:
-    """Recall of both query sets at one efSearch."""
-
-    ef_search: int
-    old: float
-    new: float
-
-
-@dataclass(frozen=True)
-class IndexRecall:
-    """Recall@k is the share of the k exact nearest rows that the index returns; a row as near as the k-th counts.
-
-    Attributes:
-        rows: indexed, of `gallery_rows`.
-        queries: measured, of `given_queries`.
-        k: rows asked for; fewer than in the settings when fewer are indexed.
-        recall: of `old` and `new` queries at `settings.ef_search`.
-        change: paired difference new - old of these.
-        efforts: recall at other efforts, ascending.
-        effort_needed: the smallest efSearch at which the new queries have the recall that the old ones have at
-            `settings.ef_search`; None when none up to `most_effort` has.
-        dimension: median local intrinsic dimension of `old` and `new` queries, from `dimension_neighbours` exact
-            neighbours; None where it is unbounded or unknown.
-        dimension_ratio: new / old, the geometric mean over queries; None where no query has both.
-        warnings: what to know before the new queries meet such an index: the new recall is lower by more than a
-            point, or the local dimension higher by more than half, with confidence.
-    """
-
-    rows: int
-    gallery_rows: int
-    queries: int
-    given_queries: int
-    k: int
-    settings: dict[str, Any]
-    recall: dict[str, Interval]
-    change: Interval
-    efforts: list[Effort]
-    effort_needed: int | None
-    most_effort: int
-    dimension: dict[str, float | None]
-    dimension_neighbours: int
-    dimension_ratio: Interval | None
-    warnings: list[str]
 
 
 def measure_index(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from skipfill.compat.settings import Range
+from skipfill.compat.settings import Range, checked, field_of
+from skipfill.store.errors import BadInput
 
 Order = Literal["stored", "shuffled", "by-label"]
 
@@ -36,3 +37,19 @@ class IndexSettings:
     confidence: Annotated[float, Range(0.5, 0.999)] = 0.95
     resamples: Annotated[int, Range(100)] = 2_000
     seed: int = 0
+
+
+def read_index(text: str) -> IndexSettings:
+    """`hnsw`, or `hnsw:ef_search=128,order=shuffled`.
+
+    Raises:
+        BadInput: another index, an unknown setting, or a value out of its range.
+    """
+    kind, colon, rest = text.partition(":")
+    if kind != "hnsw" or (colon and not rest):
+        raise BadInput("--index", expected="hnsw, or hnsw:SETTING=VALUE,...", found=repr(text))
+    values = {}
+    for part in rest.split(",") if rest else []:
+        name, _, value = part.partition("=")
+        values[name.strip()] = field_of("index", IndexSettings, name.strip()).read(value.strip())
+    return IndexSettings(**checked("index", IndexSettings, values))

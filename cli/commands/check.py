@@ -26,7 +26,7 @@ from skipfill.cli.options import (
 from skipfill.cli.terminal import VERDICT_STYLE, advise, emit, progress, table
 
 if TYPE_CHECKING:
-    from skipfill.store.checks import Interval, Report, Slice, Verdict
+    from skipfill.store.checks import IndexRecall, Interval, Report, Slice, Verdict
 
 EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
 FLIPS_SHOWN = 6
@@ -70,6 +70,9 @@ def check(
     accept_worse: Annotated[
         list[str] | None, typer.Option(metavar="SLICE", help="A slice that may be worse. Recorded. Repeatable.")
     ] = None,
+    index: Annotated[
+        str, typer.Option(metavar="hnsw[:NAME=VALUE,...]", help="Also measure what such an index does to new queries.")
+    ] = "",
     least_queries: Annotated[int, typer.Option(min=2, help="Fewer in a slice never pass.")] = 30,
     id_column: IdColumn = "id",
     label: LabelColumn = "label",
@@ -87,6 +90,7 @@ def check(
     """
     from skipfill.compat.check import check_model
     from skipfill.compat.check_inputs import TRUTHS, CheckInputs
+    from skipfill.compat.index_settings import read_index
     from skipfill.compat.slices import SlicesAsked
     from skipfill.compat.stages import Stages
     from skipfill.compat.verdict import Policy
@@ -113,6 +117,7 @@ def check(
         depth=depth,
         identity=identity,
         slices=SlicesAsked(slice or [], slice_by or [], least_queries),
+        index=read_index(index) if index else None,
         columns=item_columns(id_column, label, input_column),
     )
     objects = opened(store)
@@ -142,12 +147,32 @@ def show_report(out: Console, report: Report) -> None:
     if report.flips.negative:
         first = ", ".join(report.flips.negative[:FLIPS_SHOWN])
         out.print(f"\nright before, wrong after: {first}{', ...' if len(report.flips.negative) > FLIPS_SHOWN else ''}")
+    if report.index is not None:
+        _show_index(out, report.index)
     for warning in report.warnings:
         out.print(Text.assemble(("\nnote: ", "yellow"), warning))
     out.print(Text.assemble("\n", _styled(report.verdict, report.verdict.upper())))
     for line in report.why:
         out.print(f"  {line}")
     out.print(f"old queries: {report.baseline}; per query: checks/{report.gallery}/{report.id}/queries.parquet")
+
+
+def _show_index(out: Console, found: IndexRecall) -> None:
+    settings, change = found.settings, found.change
+    out.print(
+        f"\nHNSW, M {settings['neighbours']}, efSearch {settings['ef_search']}, on {found.rows:,} of "
+        f"{found.gallery_rows:,} rows: recall@{found.k} old {found.recall['old'].mean:.3f}, new "
+        f"{found.recall['new'].mean:.3f} ({change.mean:+.3f} {change.low:+.3f} {change.high:+.3f})"
+    )
+    needed = (
+        f"efSearch {found.effort_needed} gives new queries the old recall"
+        if found.effort_needed is not None
+        else f"no efSearch up to {found.most_effort} gives new queries the old recall"
+    )
+    shown = {side: "unknown" if one is None else f"{one:.1f}" for side, one in found.dimension.items()}
+    out.print(f"{needed}; local dimension old {shown['old']}, new {shown['new']}")
+    for warning in found.warnings:
+        out.print(Text.assemble(("note: ", "yellow"), warning))
 
 
 def _count(one: Slice) -> str:
