@@ -23,7 +23,7 @@ from skipfill.compat.searching import released_model
 from skipfill.compat.slices import ALL, OTHERS, TRAINED, Groups, grouped
 from skipfill.compat.stages import Stages
 from skipfill.compat.verdict import Policy, adjusted, worst
-from skipfill.store.checks import IndexRecall, Report, ScoreDistribution, Slice, Verdict, save_report
+from skipfill.store.checks import IndexRecall, Report, ScoreDistribution, Slice, save_report
 from skipfill.store.errors import unknown_name
 from skipfill.store.galleries import Gallery, open_gallery
 from skipfill.store.models import trained_ids
@@ -80,7 +80,7 @@ def check_model(
         model=model_name,
         fingerprint=model.card.fingerprint,
         verdict=worst([one.verdict for one in slices]),
-        why=[line for one in slices for line in _reasons(one, policy)],
+        why=_why(slices, policy),
         slices=slices,
         policy=policy.described(),
         truth=inputs.truth,
@@ -206,16 +206,25 @@ def _judged(evidence: Evidence, groups: Groups, queries: Asked, policy: Policy) 
     return adjusted([measure_slice(name, evidence, group, policy) for name, group in kept.items()], policy)
 
 
+def _why(slices: list[Slice], policy: Policy) -> list[str]:
+    """A sentence for each thing that was asked and does not hold for sure, and for what was not asked."""
+    lines = [line for one in slices for line in _reasons(one, policy)]
+    held = sum(each.verdict == "pass" for one in slices for each in one.requirements)
+    asked = sum(len(one.requirements) for one in slices)
+    return [*lines, f"{held} of {asked} requirements hold with {policy.confidence:.0%} confidence"]
+
+
 def _reasons(one: Slice, policy: Policy) -> list[str]:
-    """A sentence for each thing that was asked, or for why nothing could be."""
     if one.name in policy.accept_worse:
         return [f"{one.name}: accepted as it is, by --accept-worse"]
     if one.queries == 0:
         return [f"{one.name}: no query of this kind" + _though(one.name)]
     lines = []
     for each in one.requirements:
-        said: dict[Verdict, str] = {"pass": "", "fail": "not ", "inconclusive": "perhaps "}
-        line = f"{one.name}: {said[each.verdict]}{each.claim} ({policy.confidence:.0%} confidence)"
+        if each.verdict == "pass":
+            continue
+        word = "does not hold" if each.verdict == "fail" else "undecided"
+        line = f"{one.name}: {word}: {each.claim} ({each.found:+.3f}, {each.low:+.3f} to {each.high:+.3f})"
         if each.verdict == "inconclusive" and one.units < policy.least_queries:
             line += f"; {one.units} queries are fewer than {policy.least_queries}"
         if each.more_queries is not None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
 FLIPS_SHOWN = 6
+ALWAYS = ("all", "trained-on", "others")
 
 
 def check(
@@ -136,14 +137,18 @@ def check(
 
 
 def show_report(out: Console, report: Report) -> None:
-    """The report as people read it: a block for each slice, then the verdict and why."""
+    """The report as people read it: the groups that are always there, the slices asked for, the verdict and why."""
     out.print(f"Check {report.id}: {report.model} on gallery {report.gallery}, version {report.version}", style="bold")
-    for one in report.slices:
+    groups = [one for one in report.slices if one.name in ALWAYS]
+    for one in groups:
         out.print(Text.assemble((f"\n{one.name}", "bold"), f", {_count(one)}: ", _styled(one.verdict)))
         if one.queries:
             out.print(_cells(one, report))
             flips = one.flips
             out.print(f"worse for {flips['negative']:,} queries, better for {flips['positive']:,} (CMC@1)")
+    if len(groups) < len(report.slices):
+        out.print()
+        out.print(_slices([one for one in report.slices if one not in groups], report.policy["metric"]))
     if report.flips.negative:
         first = ", ".join(report.flips.negative[:FLIPS_SHOWN])
         out.print(f"\nright before, wrong after: {first}{', ...' if len(report.flips.negative) > FLIPS_SHOWN else ''}")
@@ -153,8 +158,19 @@ def show_report(out: Console, report: Report) -> None:
         out.print(Text.assemble(("\nnote: ", "yellow"), warning))
     out.print(Text.assemble("\n", _styled(report.verdict, report.verdict.upper())))
     for line in report.why:
-        out.print(f"  {line}")
+        out.print(f"- {line}")
     out.print(f"old queries: {report.baseline}; per query: checks/{report.gallery}/{report.id}/queries.parquet")
+
+
+def _slices(slices: list[Slice], metric: str) -> object:
+    rows: list[list[object]] = []
+    for one in slices:
+        cells = {cell.pair: cell.value.mean for cell in one.cells if cell.metric == metric}
+        means = [f"{cells[pair]:.3f}" if pair in cells else "" for pair in ("old/old", "new/old")]
+        change = show_interval(one.change[metric], sign=True) if one.queries else Text()
+        rows.append([Text(*_styled(one.verdict)), f"{one.queries:,}", *means, change, one.name])
+    columns = ["verdict", "queries", "old/old", "new/old", f"change in {metric}", "slice"]
+    return table(columns, rows, numbers=columns[1:4])
 
 
 def _show_index(out: Console, found: IndexRecall) -> None:
