@@ -22,8 +22,8 @@ from skipfill.compat.rankings import distribution
 from skipfill.compat.searching import released_model
 from skipfill.compat.slices import ALL, OTHERS, TRAINED, Groups, grouped
 from skipfill.compat.stages import Stages
-from skipfill.compat.verdict import Policy, adjusted, worst
-from skipfill.store.checks import IndexRecall, Report, ScoreDistribution, Slice, save_report
+from skipfill.compat.verdict import BUDGET, Policy, adjusted, worst
+from skipfill.store.checks import IndexRecall, Report, Requirement, ScoreDistribution, Slice, save_report
 from skipfill.store.errors import unknown_name
 from skipfill.store.galleries import Gallery, open_gallery
 from skipfill.store.models import trained_ids
@@ -224,13 +224,19 @@ def _reasons(one: Slice, policy: Policy) -> list[str]:
         if each.verdict == "pass":
             continue
         word = "does not hold" if each.verdict == "fail" else "undecided"
-        line = f"{one.name}: {word}: {each.claim} ({each.found:+.3f}, {each.low:+.3f} to {each.high:+.3f})"
+        line = f"{one.name}: {word}: {each.claim} ({_found(each)})"
         if each.verdict == "inconclusive" and one.units < policy.least_queries:
             line += f"; {one.units} queries are fewer than {policy.least_queries}"
         if each.more_queries is not None:
             line += f"; about {each.more_queries:,} more queries would decide it"
         lines.append(line)
     return lines
+
+
+def _found(one: Requirement) -> str:
+    if one.claim.startswith(BUDGET):
+        return f"{-one.found:.2%}, {-one.high:.2%} to {-one.low:.2%}"
+    return f"{one.found:+.3f}, {one.low:+.3f} to {one.high:+.3f}"
 
 
 def _though(name: str) -> str:

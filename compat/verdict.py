@@ -14,6 +14,7 @@ from skipfill.compat.tilted import Units, lower_bound, p_above, p_below, upper_b
 from skipfill.store.checks import Requirement, Slice, Verdict
 
 MOST_QUERIES = 100_000
+BUDGET = "fewer than"
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def within_budget(name: str, negative: Units, policy: Policy) -> Requirement:
         negative: 1 where a query was right before and is wrong after, else 0.
     """
     assert policy.flip_budget is not None
-    claim = f"fewer than {policy.flip_budget:.2%} of queries right before and wrong after"
+    claim = f"{BUDGET} {policy.flip_budget:.2%} of queries right before and wrong after"
     return _tested(name, claim, negative.mirrored(), -policy.flip_budget, policy)
 
 
