@@ -63,7 +63,7 @@ def check_model(
     truth = stored_truth(gallery, queries, model.card.trained_labels, stages)
     items, truth = _answerable(gallery, queries, truth, warnings)
     ranker = _Ranker(items, stages)
-    old, baseline = old_queries(objects, gallery, items, truth, stages)
+    old, baseline = old_queries(objects, gallery, model, items, truth, inputs, stages, warnings)
     own = encoded(model, items, stages)
     vectors = {"old/old": old, "new/old": viewed(own, view)}
     if (released := _released(objects, gallery, model)) is not None:
