@@ -15,6 +15,7 @@ from skipfill.store.items import ItemBlock
 from skipfill.store.vector_column import Matrix
 
 VECTORS = 16
+SEED = 7_119_105
 LARGEST_SIDE = 256
 # Upper case, accents, digits, scripts, spaces and length: each is where tokenizers and prefixes differ.
 TEXTS = (
@@ -31,9 +32,9 @@ TEXTS = (
     "Москва — столица России; ελληνικά γράμματα.",
     "القاهرة عاصمة مصر. ירושלים",
     "🙂 👩\u200d👩\u200d👧 🇯🇵 ✅",
-    " spaced\tout\n\n  text ",
+    " spaced\tout\n\n  te\u200bxt\u0007, \u00a0non\u00adbreaking ",
     "def f(x): return {'a': x[0] ** 2}  # <html>&amp;</html> [SEP] </s>",
-    "one word after another, until no encoder reads on " * 40,
+    "one word after another, until no encoder reads on " * 60,
 )
 
 
@@ -46,7 +47,8 @@ def witness_items(like: ItemBlock) -> ItemBlock:
     """
     if like.kind == "vector":
         assert not isinstance(like.inputs, list)
-        return as_block(np.random.default_rng(0).normal(size=(VECTORS, like.inputs.shape[1])).astype(np.float32))
+        random = np.random.default_rng(SEED)
+        return as_block(random.normal(size=(VECTORS, like.inputs.shape[1])).astype(np.float32))
     return as_block(list(TEXTS) if like.kind == "text" else _images(*natural_size(like)))
 
 
@@ -68,7 +70,7 @@ def _images(side: int, channels: int) -> list[bytes]:
 
 def _patterns(width: int, height: int) -> list[Image.Image]:
     """RGB: strokes, coarse noise, gradients, fine noise."""
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(SEED)
     strokes = Image.new("RGB", (width, height), "white")
     pen = ImageDraw.Draw(strokes)
     for colour in ("black", "red", "blue", "green"):
