@@ -20,7 +20,8 @@ from skipfill.store.models import WEIGHTS, WITNESS, Card, read_file
 from skipfill.store.objects import Objects
 from skipfill.store.vector_column import Matrix, matrix
 
-# The length of the difference of two unit vectors whose cosine is 1 - 1e-4.
+# Length of a difference; a cosine of 1 - 1e-4. Measured on MiniLM: 1e-6 between instruction sets, 9e-3 for products in
+# half precision; 0.17 and more for another prefix, case, pooling, length or normaliser of the tokenizer.
 TOLERANCE = 0.0141
 
 
