@@ -14,7 +14,7 @@ from skipfill.compat.check_inputs import CheckInputs, encoded, old_queries, open
 from skipfill.compat.evidence import Evidence, PerQuery, flipped, measure_slice
 from skipfill.compat.index_recall import measure_index
 from skipfill.compat.index_settings import IndexSettings
-from skipfill.compat.loaded_model import LoadedModel, load_model, viewed
+from skipfill.compat.loaded_model import LoadedModel, viewed
 from skipfill.compat.measuring import Asked, Ranker, RowsAtHand, asked, ground_truth
 from skipfill.compat.metrics import ALWAYS, FORMS, metric
 from skipfill.compat.ranking import Metric
@@ -23,6 +23,7 @@ from skipfill.compat.searching import released_model
 from skipfill.compat.slices import ALL, OTHERS, TRAINED, Groups, grouped
 from skipfill.compat.stages import Stages
 from skipfill.compat.verdict import BUDGET, Policy, adjusted, worst
+from skipfill.compat.witness import verified_model
 from skipfill.store.checks import IndexRecall, Report, Requirement, ScoreDistribution, Slice, save_report
 from skipfill.store.errors import unknown_name
 from skipfill.store.galleries import Gallery, open_gallery
@@ -48,10 +49,10 @@ def check_model(
     began = time.monotonic()
     metrics = _metrics(policy)
     gallery = open_gallery(objects, name)
-    model = load_model(objects, model_name)
-    top = load_model(objects, inputs.ceiling) if inputs.ceiling else None
-    view_onto(model.card, gallery.space.name)
     warnings: list[str] = []
+    model = verified_model(objects, model_name, warnings)
+    top = verified_model(objects, inputs.ceiling, warnings) if inputs.ceiling else None
+    view_onto(model.card, gallery.space.name)
     with RowsAtHand.opened(gallery.rows, inputs, stages) as at_hand:
         rows = gallery.rows
         if inputs.truth == "reindex" and at_hand.items is not None:
@@ -67,7 +68,7 @@ def check_model(
         if identity is None and (again := len(units) - len(np.unique(units))):
             warnings.append(f"{again} queries have the very vector of another: together they count as one")
         ranker = Ranker(queries, metrics, stages)
-        vectors, baseline = _query_vectors(objects, measured_on, model, queries, stages)
+        vectors, baseline = _query_vectors(objects, measured_on, model, queries, inputs, stages, warnings)
         stored, scores = _on_stored_rows(ranker, measured_on, vectors)
         reencoded = _on_rows_at_hand(ranker, measured_on, at_hand, model, top, stored, vectors, warnings)
         index = _index(measured_on, queries, vectors, inputs.index, stages)
@@ -125,14 +126,20 @@ def _asked(
 
 
 def _query_vectors(
-    objects: Objects, gallery: Gallery, model: LoadedModel, queries: Asked, stages: Stages
+    objects: Objects,
+    gallery: Gallery,
+    model: LoadedModel,
+    queries: Asked,
+    inputs: CheckInputs,
+    stages: Stages,
+    warnings: list[str],
 ) -> tuple[dict[str, Matrix], str]:
     """The queries in the gallery's space by the old, the new and, if it is another, the released model."""
-    old, baseline = old_queries(objects, gallery, queries.items, queries.facts, stages)
+    old, baseline = old_queries(objects, gallery, model, queries.items, queries.facts, inputs, stages, warnings)
     vectors = {"old/old": old, "new/old": viewed(queries.own, view_onto(model.card, gallery.space.name))}
     release = gallery.version.release
     if release is not None and release.fingerprint not in (gallery.space.fingerprint, model.card.fingerprint):
-        released = released_model(objects, gallery)
+        released = released_model(objects, gallery, warnings)
         vectors["released/old"] = viewed(encoded(released, queries.items, stages), release.view)
     return vectors, baseline
 
