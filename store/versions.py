@@ -66,6 +66,7 @@ class Version:
         release: what queries use; None while no model serves them.
         undo: number of the version whose release a rollback brings back; 0 when there is none.
         commit: unique per attempt to write, so that a writer can recognise its own.
+        plan: id of the plan that a swap applied; empty for other actions, and in old files.
     """
 
     number: int
@@ -80,6 +81,7 @@ class Version:
     by: str = ""
     reason: str = ""
     commit: str = ""
+    plan: str = ""
     format: int = field(default=FORMAT)
 
     @property
