@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 from skipfill.store.avoided import Avoided
+from skipfill.store.checks import Threshold
 from skipfill.store.errors import BadInput
 from skipfill.store.names import valid_name
 from skipfill.store.strict_json import fitted, parsed
@@ -33,10 +34,14 @@ class Requirement:
 
 @dataclass(frozen=True)
 class Change:
-    """The model that queries use, by name; a dash for none."""
+    """Attributes:
+    before, after: the model that queries use, by name; a dash for none.
+    thresholds: cut-offs on scores, as the check transferred them.
+    """
 
     before: str
     after: str
+    thresholds: list[Threshold]
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,9 @@ def plan_swap(
         check=report.id if report else "",
         verdict=report.verdict if report else "",
         without_check=without_check,
-        changes=Change("-" if now.release is None else now.release.model, card.name),
+        changes=Change(
+            "-" if now.release is None else now.release.model, card.name, report.thresholds if report else []
+        ),
         requires=[],
         avoids=avoided(now.rows, card.dim, rate, price_per_million),
         created=datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -87,7 +89,8 @@ def planned_version(objects: Objects, plan: Plan) -> Version:
         if not one.holds:
             raise _refused(objects, plan, one)
     now = read(objects, plan.gallery, plan.version)
-    release = Release(plan.model, plan.fingerprint, plan.view, plan.check, plan.without_check)
+    thresholds = load_report(objects, plan.gallery, plan.check).thresholds if plan.check else []
+    release = Release(plan.model, plan.fingerprint, plan.view, plan.check, plan.without_check, thresholds)
     return replace(
         now,
         number=now.number + 1,

@@ -79,6 +79,7 @@ def show_plan(out: Console, plan: Plan) -> None:
                 ("queries use", f"{plan.changes.before} -> {plan.changes.after} ({plan.view.kind} {plan.view.dim})"),
                 ("version", f"{plan.version} -> {plan.version + 1}"),
                 ("stored vectors", "none"),
+                *((f"cut-off ({one.rule})", f"{one.old:.4f} -> {one.new.mean:.4f}") for one in plan.changes.thresholds),
             ],
         )
     )
