@@ -42,15 +42,17 @@ def accepted(counts: Counts, cutoff: float) -> NDArray[np.float64]:
     at = min(int(place), bins - 1)
     above = counts[:, at + 1 :].sum(axis=1) + counts[:, at] * (at + 1 - place)
     total = counts.sum(axis=1)
-    return np.divide(above, total, out=np.full(len(counts), np.nan), where=total > 0)
+    share = np.full(len(counts), np.nan)
+    np.divide(above, total, out=share, where=total > 0)
+    return share
 
 
 def mean_accepted(counts: Counts) -> NDArray[np.float64]:
     """(B + 1,) the mean over queries of the share at or above each edge of the bins: from 1 down to 0."""
     total = counts.sum(axis=1)
     weight = np.divide(1.0, total, out=np.zeros(len(counts)), where=total > 0) / (total > 0).sum()
-    upwards = np.cumsum((weight @ counts)[::-1])[::-1]
-    return np.append(upwards, 0.0)
+    mean: NDArray[np.float64] = np.append(np.cumsum((weight @ counts)[::-1])[::-1], 0.0)
+    return mean
 
 
 def cutoff_for(mean: NDArray[np.float64], rate: float) -> float:
