@@ -23,6 +23,7 @@ from skipfill.cli.commands import (
     matrix,
     methods,
     model,
+    plan,
     release,
     search,
     train,
@@ -88,6 +89,7 @@ app.command("blend")(blend.blend)
 app.command("encode")(encode.encode)
 app.command("check")(check.check)
 app.command("matrix")(matrix.matrix)
+app.command("plan")(plan.plan)
 app.command("swap")(release.swap)
 app.command("rollback")(release.rollback)
 app.command("history")(history.history)
