@@ -18,14 +18,16 @@ from skipfill.compat.loaded_model import LoadedModel, viewed
 from skipfill.compat.measuring import Asked, Ranker, RowsAtHand, asked, ground_truth
 from skipfill.compat.metrics import ALWAYS, FORMS, metric
 from skipfill.compat.ranking import Metric
-from skipfill.compat.rankings import distribution
+from skipfill.compat.rankings import distribution, score_counts
+from skipfill.compat.score_counts import ScoreCounts
 from skipfill.compat.searching import released_model
 from skipfill.compat.slices import ALL, OTHERS, TRAINED, Groups, grouped
 from skipfill.compat.stages import Stages
+from skipfill.compat.thresholds import transferred
 from skipfill.compat.verdict import BUDGET, Policy, adjusted, worst
 from skipfill.compat.witness import verified_model
-from skipfill.store.checks import IndexRecall, Report, Requirement, ScoreDistribution, Slice, save_report
-from skipfill.store.errors import unknown_name
+from skipfill.store.checks import IndexRecall, Report, Requirement, ScoreDistribution, Slice, Threshold, save_report
+from skipfill.store.errors import BadInput, unknown_name
 from skipfill.store.galleries import Gallery, open_gallery
 from skipfill.store.models import trained_ids
 from skipfill.store.objects import Objects
@@ -53,6 +55,7 @@ def check_model(
     model = verified_model(objects, model_name, warnings)
     top = verified_model(objects, inputs.ceiling, warnings) if inputs.ceiling else None
     view_onto(model.card, gallery.space.name)
+    _refuse_thresholds(inputs, gallery)
     with RowsAtHand.opened(gallery.rows, inputs, stages) as at_hand:
         rows = gallery.rows
         if inputs.truth == "reindex" and at_hand.items is not None:
@@ -69,9 +72,10 @@ def check_model(
             warnings.append(f"{again} queries have the very vector of another: together they count as one")
         ranker = Ranker(queries, metrics, stages)
         vectors, baseline = _query_vectors(objects, measured_on, model, queries, inputs, stages, warnings)
-        stored, scores = _on_stored_rows(ranker, measured_on, vectors)
+        stored, scores, counts = _on_stored_rows(ranker, measured_on, vectors)
         reencoded = _on_rows_at_hand(ranker, measured_on, at_hand, model, top, stored, vectors, warnings)
         index = _index(measured_on, queries, vectors, inputs.index, stages)
+    thresholds = _thresholds(inputs, counts, queries, units if identity else None, policy)
     evidence = Evidence(stored, reencoded, "ceiling" if top else "new/new", units)
     slices = _judged(evidence, groups, queries, policy)
     report = Report(
@@ -95,6 +99,7 @@ def check_model(
         created=datetime.now(UTC).isoformat(timespec="milliseconds"),
         seconds=round(time.monotonic() - began, 2),
         index=index,
+        thresholds=thresholds,
     )
     return save_report(objects, report, _per_query(queries, groups, units, stored, reencoded))
 
@@ -146,14 +151,16 @@ def _query_vectors(
 
 def _on_stored_rows(
     ranker: Ranker, gallery: Gallery, vectors: dict[str, Matrix]
-) -> tuple[PerQuery, list[ScoreDistribution]]:
+) -> tuple[PerQuery, list[ScoreDistribution], dict[str, ScoreCounts]]:
     stored: PerQuery = {}
     scores = []
+    counts = {}
     for pair, one in vectors.items():
         found = ranker.ranks(pair, one, gallery.rows, gallery.space.metric)
         stored[pair] = ranker.values(found)
         scores.append(distribution(pair, found))
-    return stored, scores
+        counts[pair] = score_counts(found)
+    return stored, scores, counts
 
 
 def _on_rows_at_hand(
@@ -191,12 +198,34 @@ def _index(
     return measure_index(gallery.rows, gallery.space.metric, old, new, settings, stages, ids)
 
 
+def _thresholds(
+    inputs: CheckInputs,
+    counts: dict[str, ScoreCounts],
+    queries: Asked,
+    units: NDArray[np.int64] | None,
+    policy: Policy,
+) -> list[Threshold]:
+    """Queries of one class share their fate: they are drawn together, unless it was said which ones are."""
+    labels = queries.items.labels
+    if units is None and labels is not None:
+        units = labels.dictionary_encode().indices.to_numpy(zero_copy_only=False)
+    return [
+        transferred(counts["old/old"], counts["new/old"], one, inputs.threshold_rule, policy.confidence, units)
+        for one in inputs.thresholds
+    ]
+
+
 def _computed(queries: Asked) -> dict[str, pa.Array]:
     return {"known": pa.array(_known(queries)), "relevant": pa.array(queries.facts.relevant)}
 
 
 def _known(queries: Asked) -> NDArray[np.str_]:
     return np.where(queries.facts.known, TRAINED, OTHERS)
+
+
+def _refuse_thresholds(inputs: CheckInputs, gallery: Gallery) -> None:
+    if inputs.thresholds and gallery.space.metric != "cosine":
+        raise BadInput("--threshold", expected="a gallery searched by cosine", found=f"one by {gallery.space.metric}")
 
 
 def _refuse_unknown(policy: Policy, groups: Groups) -> None:

@@ -18,6 +18,7 @@ from skipfill.compat.loaded_model import LoadedModel, load_model
 from skipfill.compat.slices import SlicesAsked
 from skipfill.compat.stages import Stages
 from skipfill.compat.witness import refuse_changed
+from skipfill.store.checks import Rule
 from skipfill.store.errors import BadInput, NotPermitted
 from skipfill.store.galleries import Gallery
 from skipfill.store.gallery_rows import StoredRows
@@ -42,6 +43,8 @@ class CheckInputs:
     identity: SQL over the queries; those of one value stand or fall together. Empty: each query for itself.
     slices: further groups of queries.
     index: the index to measure with; None for none.
+    thresholds: cut-offs on old scores, to be transferred to new ones.
+    threshold_rule: what stays the same: `far`, the share accepted of rows that are not relevant, or `match-rate`.
     """
 
     items: Sequence[Path]
@@ -53,6 +56,8 @@ class CheckInputs:
     identity: str = ""
     slices: SlicesAsked = SlicesAsked()
     index: IndexSettings | None = None
+    thresholds: Sequence[float] = ()
+    threshold_rule: Rule = "far"
     columns: ItemColumns = field(default_factory=ItemColumns)
 
     @property

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from skipfill.compat.bootstrap import Values
 from skipfill.compat.ranking import Metric, Ranking
+from skipfill.compat.score_counts import ScoreCounts, bin_numbers
 from skipfill.store.checks import ScoreDistribution
 from skipfill.store.relevant_ranks import RelevantRanks
 
@@ -54,3 +55,10 @@ def distribution(pair: str, found: RelevantRanks, bins: int = 64) -> ScoreDistri
     return ScoreDistribution(
         pair, [float(edge) for edge in edges[kept.start : kept.stop + 1]], shares(relevant), shares(others)
     )
+
+
+def score_counts(found: RelevantRanks) -> ScoreCounts:
+    """The scores of cosines, counted by query."""
+    bins = found.others.shape[1]
+    relevant = np.stack([np.bincount(bin_numbers(one, bins), minlength=bins) for one in found.scores])
+    return ScoreCounts(found.others, relevant)

@@ -26,6 +26,18 @@ COARSE = 0.25
 """Of the rate: a bin that holds more scores than that is too coarse to place a cut-off in."""
 
 
+def rule(name: str) -> Rule:
+    """The rule of this name.
+
+    Raises:
+        BadInput: there is none.
+    """
+    for one in RULES:
+        if one == name:
+            return one
+    raise unknown_name("rule", name, RULES)
+
+
 def transferred(
     old: ScoreCounts,
     new: ScoreCounts,
@@ -47,10 +59,8 @@ def transferred(
         units: (Q,) what queries share, such as their class: they are drawn together. None: each is its own.
 
     Raises:
-        BadInput: an unknown rule, or a cut-off that is no number, accepts less than one pair or rejects less than one.
+        BadInput: a cut-off that is no number, accepts less than one pair or rejects less than one.
     """
-    if rule not in RULES:
-        raise unknown_name("rule", rule, RULES)
     if math.isnan(cutoff):
         raise BadInput("cut-off", expected="a number", found="nan")
     before, after = RULES[rule](old), RULES[rule](new)

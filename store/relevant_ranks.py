@@ -23,6 +23,7 @@ from skipfill.store.vector_column import Matrix
 
 Scores = NDArray[np.float32]
 BINS = 2048
+LEAST = np.finfo(np.float32).min
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,8 @@ def relevant_ranks(
     scores = [one.scores for one in found]
     above = [np.zeros(len(one), np.int64) for one in scores]
     edges = _edges(rows, queries, metric)
+    # A cosine is rounded to a little beyond 1 at times; what was left out above is below every bound.
+    bounds = np.concatenate([[LEAST], edges[1:-1], [-LEAST]]).astype(np.float32)
     others = np.zeros((len(queries.ids), BINS), np.int64)
     tied: dict[int, list[Scores]] = {}
     for block, part, products in scored_blocks(rows, queries.vectors, metric):
@@ -82,14 +85,14 @@ def relevant_ranks(
             left = np.searchsorted(products[row], scores[query], side="left")
             if (left != right).any():
                 tied.setdefault(query, []).append(np.unique(scores[query][left != right]))
-            others[query] += np.diff(np.searchsorted(products[row], edges))
+            others[query] += np.diff(np.searchsorted(products[row], bounds))
         progress(products.size)
     if tied:
         values = {query: np.unique(np.concatenate(parts)) for query, parts in tied.items()}
         _break_ties(rows, queries, metric, truth, scores, above, values)
     ranks = [counts + np.arange(1, len(counts) + 1) for counts in above]
     grades = [one.grades for one in found] if queries.truth.graded else None
-    return RelevantRanks(ranks, scores, grades, edges.astype(np.float64), others)
+    return RelevantRanks(ranks, scores, grades, edges, others)
 
 
 @dataclass(frozen=True)
@@ -131,13 +134,13 @@ def _scored(
     return found
 
 
-def _edges(rows: StoredRows, queries: Queries, metric: Metric) -> Scores:
-    """Bounds of equal bins that hold every score; rounding may carry a cosine a little beyond 1."""
+def _edges(rows: StoredRows, queries: Queries, metric: Metric) -> NDArray[np.float64]:
+    """Bounds of equal bins that hold every score."""
     bound = 1.0
     if metric == "ip":
         longest = max(float(np.einsum("nd,nd->n", block.vectors, block.vectors).max()) for block in rows.blocks())
         bound = float(np.sqrt(longest * np.einsum("qd,qd->q", queries.vectors, queries.vectors).max())) or 1.0
-    return np.linspace(-1.00001 * bound, 1.00001 * bound, BINS + 1, dtype=np.float32)
+    return np.linspace(-bound, bound, BINS + 1)
 
 
 def _break_ties(

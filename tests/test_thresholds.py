@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 
 from skipfill.compat.score_counts import BINS, ScoreCounts, accepted, bin_numbers, cutoff_for, mean_accepted
-from skipfill.compat.thresholds import ENOUGH, transferred
-from skipfill.store.checks import Report, Threshold, load_report, save_report
+from skipfill.compat.thresholds import ENOUGH, rule, transferred
+from skipfill.store.checks import Flips, Report, Threshold, load_report, save_report
 from skipfill.store.errors import BadInput
 from skipfill.store.models import load_card
 from skipfill.store.plans import read_plan
@@ -232,12 +232,11 @@ def test_a_cutoff_without_a_rate_is_refused(cutoff: float) -> None:
 
 
 def test_no_pairs_and_unknown_rules_are_refused() -> None:
-    old, new = counted()
     nothing = ScoreCounts(np.zeros((3, BINS), np.int64))
     with pytest.raises(BadInput, match="some of the 0 pairs"):
         transferred(nothing, nothing, 0.5)
     with pytest.raises(BadInput, match="nearest: far"):
-        transferred(old, new, 0.5, "fare")  # type: ignore[arg-type]
+        rule("fare")
 
 
 def test_the_swap_takes_the_thresholds_of_its_check(skipfill: Skipfill, tmp_path: Path) -> None:
@@ -250,6 +249,9 @@ def test_the_swap_takes_the_thresholds_of_its_check(skipfill: Skipfill, tmp_path
         **{"gallery": "g", "version": 1, "state": now.state, "model": "v2", "fingerprint": card.fingerprint},
         **{"verdict": "pass", "why": [], "slices": [], "policy": {}, "warnings": [], "created": "", "seconds": 0.0},
         **rest,
+        truth="labels",
+        flips=Flips([], []),
+        scores=[],
         thresholds=[made],
     )
     saved = save_report(objects, report, pa.table({"id": ["a"]}))

@@ -26,7 +26,7 @@ from skipfill.cli.options import (
 from skipfill.cli.terminal import VERDICT_STYLE, advise, emit, progress, table
 
 if TYPE_CHECKING:
-    from skipfill.store.checks import IndexRecall, Interval, Report, Slice, Verdict
+    from skipfill.store.checks import IndexRecall, Interval, Report, Slice, Threshold, Verdict
 
 EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
 FLIPS_SHOWN = 6
@@ -74,6 +74,12 @@ def check(
     index: Annotated[
         str, typer.Option(metavar="hnsw[:NAME=VALUE,...]", help="Also measure what such an index does to new queries.")
     ] = "",
+    threshold: Annotated[
+        list[float] | None, typer.Option(min=-1, max=1, help="Cut-off on old scores, to be transferred. Repeatable.")
+    ] = None,
+    threshold_rule: Annotated[
+        str, typer.Option(help="What stays: far, the share accepted of rows not relevant; or match-rate, of all.")
+    ] = "far",
     least_queries: Annotated[int, typer.Option(min=2, help="Fewer in a slice never pass.")] = 30,
     id_column: IdColumn = "id",
     label: LabelColumn = "label",
@@ -94,6 +100,7 @@ def check(
     from skipfill.compat.index_settings import read_index
     from skipfill.compat.slices import SlicesAsked
     from skipfill.compat.stages import Stages
+    from skipfill.compat.thresholds import rule
     from skipfill.compat.verdict import Policy
     from skipfill.store.errors import unknown_name
 
@@ -119,6 +126,8 @@ def check(
         identity=identity,
         slices=SlicesAsked(slice or [], slice_by or [], least_queries),
         index=read_index(index) if index else None,
+        thresholds=threshold or [],
+        threshold_rule=rule(threshold_rule),
         columns=item_columns(id_column, label, input_column),
     )
     objects = opened(store)
@@ -152,6 +161,8 @@ def show_report(out: Console, report: Report) -> None:
     if report.flips.negative:
         first = ", ".join(report.flips.negative[:FLIPS_SHOWN])
         out.print(f"\nright before, wrong after: {first}{', ...' if len(report.flips.negative) > FLIPS_SHOWN else ''}")
+    for cutoff in report.thresholds:
+        _show_threshold(out, cutoff)
     if report.index is not None:
         _show_index(out, report.index)
     for warning in report.warnings:
@@ -171,6 +182,17 @@ def _slices(slices: list[Slice], metric: str) -> object:
         rows.append([Text(*_styled(one.verdict)), f"{one.queries:,}", *means, change, one.name])
     columns = ["verdict", "queries", "old/old", "new/old", f"change in {metric}", "slice"]
     return table(columns, rows, numbers=columns[1:4])
+
+
+def _show_threshold(out: Console, found: Threshold) -> None:
+    rate = found.new_rate
+    out.print(
+        f"\ncut-off {found.old:g} becomes {found.new.mean:.4f} ({found.new.low:.4f} to {found.new.high:.4f}): "
+        f"{found.rule} {found.old_rate:.3g} as before, on other queries {rate.low:.2g} to {rate.high:.2g}"
+        + (f"; TAR {found.tar['old']:.3f}, then {found.tar['new']:.3f}" if found.tar else "")
+    )
+    for warning in found.warnings:
+        out.print(Text.assemble(("note: ", "yellow"), warning))
 
 
 def _show_index(out: Console, found: IndexRecall) -> None:
