@@ -24,6 +24,7 @@ from skipfill.cli.commands import (
     methods,
     model,
     release,
+    report,
     search,
     train,
 )
@@ -87,6 +88,7 @@ app.command("train")(train.train)
 app.command("blend")(blend.blend)
 app.command("encode")(encode.encode)
 app.command("check")(check.check)
+app.command("report")(report.report)
 app.command("matrix")(matrix.matrix)
 app.command("swap")(release.swap)
 app.command("rollback")(release.rollback)
