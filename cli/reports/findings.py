@@ -1,4 +1,4 @@
-"""The verdict as lines: what was asked of each slice and what was found. Never more hopeful than the report's verdict."""
+"""The verdict as lines: what was asked of each slice, what was found. Never more hopeful than the report's verdict."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def headline(report: Report) -> str:
     others = sum(each.outcome == report.verdict for each in found) - 1
     more = f" So {'are' if others > 1 else 'is'} {_things(others, 'other requirement')}." if others else ""
     what = "Refuted" if report.verdict == "fail" else "Not decided"
-    return f"{what} for {first.slice}: \u201c{first.claim}\u201d: {first.text}.{more}"
+    return f"{what} for slice {first.slice}: \u201c{first.claim}\u201d: {first.text}.{more}"
 
 
 def next_command(report: Report) -> str:
@@ -77,19 +77,24 @@ def signed(value: float) -> str:
 
 def _of_slice(one: Slice, report: Report) -> list[Finding]:
     if one.requirements:
-        return [Finding(one.name, each.claim, each.verdict, _text(each, report), each) for each in one.requirements]
-    if one.verdict == "pass" and one.name in report.policy.get("accept_worse", []):
-        return [Finding(one.name, "accepted as it is", "accepted", "nothing is required of it, by --accept-worse")]
-    text = f"{_things(one.queries, 'query', 'queries')}, of which nothing could be required"
-    return [Finding(one.name, "measured", one.verdict, text)]
+        return [
+            Finding(one.name, each.claim, each.verdict, _text(one, each, report), each) for each in one.requirements
+        ]
+    said = [line.removeprefix(f"{one.name}: ") for line in report.why if line.startswith(f"{one.name}: ")]
+    text = "; ".join(said) or "nothing was required"
+    accepted = one.verdict == "pass" and one.name in report.policy.get("accept_worse", [])
+    return [Finding(one.name, "measured", "accepted" if accepted else one.verdict, text)]
 
 
-def _text(asked: Requirement, report: Report) -> str:
+def _text(one: Slice, asked: Requirement, report: Report) -> str:
     confidence = f"{report.policy.get('confidence', 0.95):.0%}"
     text = (
         f"found {signed(asked.found)}, above {signed(asked.low)} and below {signed(asked.high)} "
         f"(each with {confidence} confidence), required above {signed(asked.bar)}"
     )
+    least = report.policy.get("least_queries", 0)
+    if asked.verdict == "inconclusive" and one.units < least:
+        text += f"; {_things(one.units, 'query', 'queries')}, fewer than {least}"
     return text if asked.more_queries is None else f"{text}; about {asked.more_queries:,} more queries would decide it"
 
 

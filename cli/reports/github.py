@@ -22,7 +22,7 @@ SIGNS: dict[Outcome, str] = {
 }
 
 
-def annotations(report: Report) -> str:
+def workflow_commands(report: Report) -> str:
     """Workflow commands, a line each: the verdict, then what did not pass, then the notes.
 
     A verdict that is no pass is an error: the step ends with an exit code that is not 0.
@@ -44,7 +44,9 @@ def annotations(report: Report) -> str:
 def step_summary(report: Report) -> str:
     """Markdown: the verdict, a table of what was asked, the cells of the deciding metric, the notes."""
     found = worst_first(findings(report))
-    counts = f"gallery version {report.version}, {report.gallery_rows:,} rows, {report.seconds:g} s, check `{report.id}`"
+    counts = (
+        f"gallery version {report.version}, {report.gallery_rows:,} rows, {report.seconds:g} s, check `{report.id}`"
+    )
     parts = [
         f"## {SIGNS[report.verdict]}: {_text(report.model)} on {_text(report.gallery)}",
         _text(headline(report)),

@@ -1,6 +1,6 @@
 """A report as JUnit XML: a suite for each slice, a test case for each requirement.
 
-Valid for both schemas in use, Ant's (a fixed order, attributes required) and that of Jenkins' xunit plugin (version 10).
+Valid for both schemas in use: Ant's (a fixed order, attributes required) and version 10 of Jenkins' xunit plugin.
 What is not decided is a failure of its own type: some CI systems show skipped tests as passed, and some of them
 ignored `error`; every one knows `failure`.
 """

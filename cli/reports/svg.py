@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 from math import ceil, floor, isfinite, log10
 
 from skipfill.cli.reports.characters import legible
@@ -43,8 +44,8 @@ class Scale:
         return round(100 * min(1.0, max(0.0, (value - self.low) / (self.high - self.low))), 2)
 
     def ticks(self) -> list[float]:
-        """Up to six round values in the range."""
-        rough = (self.high - self.low) / 4
+        """Two to six round values in the range."""
+        rough = (self.high - self.low) / 5
         unit = 10.0 ** floor(log10(rough))
         step = next(unit * times for times in (1, 2, 5, 10) if unit * times >= rough)
         first, last = ceil(self.low / step), floor(self.high / step)
@@ -52,7 +53,7 @@ class Scale:
 
 
 def picture(title: str, height: int, shapes: Iterable[str], description: str = "") -> str:
-    """An SVG as wide as what it is in. Both texts are for readers who do not see it, the title also for those who do."""
+    """An SVG as wide as what it is in. The texts are for who does not see it; the title shows under a pointer, too."""
     said = f"<desc>{escape(legible(description))}</desc>" if description else ""
     inside = "".join(shapes)
     return f'<svg role="img" width="100%" height="{height}"><title>{escape(legible(title))}</title>{said}{inside}</svg>'
@@ -94,11 +95,13 @@ def axis(scale: Scale, *, sign: bool = False) -> str:
     return picture("axis", 22, shapes)
 
 
-def mirrored(scale: Scale, edges: Sequence[float], up: Sequence[float], down: Sequence[float], height: int) -> list[str]:
+def mirrored(
+    scale: Scale, edges: Sequence[float], up: Sequence[float], down: Sequence[float], height: int
+) -> list[str]:
     """Two histograms on one line, one above and one below, each as high as the space; no bar where nothing lies."""
     middle = height / 2
     shapes = [line(0, middle, 100, middle, "axis")]
-    for place, (left, right) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for place, (left, right) in enumerate(pairwise(edges)):
         x, width = scale.at(left), scale.at(right) - scale.at(left)
         tall, deep = up[place] / max(up) * (middle - 2) if up[place] else 0, 0.0
         if down[place]:

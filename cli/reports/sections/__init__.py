@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 SECTIONS: dict[str, Callable[[Report], str]] = {
     "What was required": requirements,
+    "Notes": notes,
     "Four cells": cells,
     "Slices": slices,
     "Flips": flips,
     "Scores": scores,
-    "Notes": notes,
     "How it was measured": measured,
 }

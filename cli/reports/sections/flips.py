@@ -33,7 +33,7 @@ def _row(one: Slice, most: float) -> list[str]:
         f'<span class="value">{one.flips[side]:,}</span> <span class="dim ends">{share:.1%}</span>'
         for side, share in zip(("negative", "positive"), shares, strict=True)
     ]
-    return [name(one.name), counts[0], picture(title, ROW, diverging(*shares, most)), counts[1]]
+    return [name(one.name), counts[0], picture(title, ROW, diverging(shares[0], shares[1], most)), counts[1]]
 
 
 def _ids(what: str, ids: list[str], order: str) -> str:

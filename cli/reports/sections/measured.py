@@ -24,7 +24,9 @@ def measured(report: Report) -> str:
         "Check": f"{report.id}, format {report.format}; this page by skipfill {version('skipfill')}",
     }
     listed = "".join(f"<div><dt>{key}</dt><dd>{text(value)}</dd></div>" for key, value in facts.items())
-    policy = "".join(f"<div><dt>{text(key)}</dt><dd>{code(_value(one))}</dd></div>" for key, one in report.policy.items())
+    policy = "".join(
+        f"<div><dt>{text(key)}</dt><dd>{code(_value(one))}</dd></div>" for key, one in report.policy.items()
+    )
     return f"<dl>{listed}</dl><h3>Policy</h3><dl>{policy}</dl>"
 
 

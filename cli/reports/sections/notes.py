@@ -1,4 +1,4 @@
-"""What the check warned of, and its reasons in its own words."""
+"""What the check warned of."""
 
 from __future__ import annotations
 
@@ -11,6 +11,5 @@ if TYPE_CHECKING:
 
 
 def notes(report: Report) -> str:
-    warned = "".join(f"<li class=warned>{text(one)}</li>" for one in report.warnings)
-    reasons = "".join(f"<li>{text(one)}</li>" for one in report.why)
-    return f"<ul>{warned}{reasons}</ul>" if warned or reasons else ""
+    warned = "".join(f"<li>{text(one)}</li>" for one in report.warnings)
+    return f"<ul>{warned}</ul>" if warned else ""

@@ -12,9 +12,8 @@ if TYPE_CHECKING:
     from skipfill.store.checks import Report, Requirement
 
 LEGEND = (
-    "Difference new \u2212 old; for a budget of flips, minus their share. The line goes from what it is surely above to "
-    "what it is surely below, each with {confidence} confidence; the shaded side of the bar is where it must be: all of "
-    "the line in there passes, all of it outside fails."
+    "Difference new \u2212 old; for a budget of flips, minus their share. The line goes from what it is surely above "
+    "to what it is surely below, each with {confidence} confidence. The shaded side of the bar is where it must be."
 )
 
 

@@ -23,7 +23,9 @@ def scores(report: Report) -> str:
         return ""
     used = [edge for one in report.scores for edge in _used(one)]
     scale = Scale.over(used)
-    plots = "".join(f"<figure><figcaption>{text(one.pair)}</figcaption>{_plot(one, scale)}</figure>" for one in report.scores)
+    plots = "".join(
+        f"<figure><figcaption>{text(one.pair)}</figcaption>{_plot(one, scale)}</figure>" for one in report.scores
+    )
     return f"<div class=plots>{plots}<figure>{axis(scale)}</figure></div><p class=dim>{LEGEND}</p>"
 
 

@@ -27,7 +27,7 @@ def slices(report: Report) -> str:
         rows.append(
             [badge(one.verdict), name(one.name), _count(one), _plot(one, found[one.name], scale), *values, change]
         )
-    columns = ["Verdict", "Slice", "#Queries", "~Old (above) and new (below)", "#old/old", "#new/old", "#Change"]
+    columns = ["Verdict", "Slice", "Queries", "~Old (above) and new (below)", "#old/old", "#new/old", "#Change"]
     foot = ["", "", "", axis(scale), "", "", ""] if ends else []
     folded = "".join(
         f"<details><summary>{badge(one.verdict)} {name(one.name)}: all cells</summary>{cells_of(one, report)}</details>"
@@ -42,8 +42,8 @@ def _deciding(one: Slice, metric: str) -> dict[str, Interval]:
 
 
 def _count(one: Slice) -> str:
-    units = "" if one.units == one.queries else f' <span class="dim ends">in {one.units:,} units</span>'
-    return f"{one.queries:,}{units}"
+    units = "" if one.units == one.queries else f' <span class="dim">in {one.units:,} units</span>'
+    return f"{one.queries:,} queries{units}"
 
 
 def _plot(one: Slice, found: dict[str, Interval], scale: Scale) -> str:
