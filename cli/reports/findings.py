@@ -95,7 +95,9 @@ def _text(one: Slice, asked: Requirement, report: Report) -> str:
     least = report.policy.get("least_queries", 0)
     if asked.verdict == "inconclusive" and one.units < least:
         text += f"; {_things(one.units, 'query', 'queries')}, fewer than {least}"
-    return text if asked.more_queries is None else f"{text}; about {asked.more_queries:,} more queries would decide it"
+    if asked.verdict == "inconclusive" and asked.high < asked.bar:
+        text += f"; too little to fail one of {sum(len(each.requirements) for each in report.slices)} requirements"
+    return f"{text}; about {asked.more_queries:,} more queries would decide it" if asked.more_queries else text
 
 
 def _things(count: int, one: str, many: str = "") -> str:

@@ -95,7 +95,7 @@ def _rows(found: list[Finding]) -> list[list[str]]:
             rows.append([SIGNS[each.outcome], _text(each.slice), _text(f"{each.claim}: {each.text}"), *[""] * 5])
             continue
         numbers = [signed(value) for value in (asked.found, asked.low, asked.high, asked.bar)]
-        more = "" if asked.more_queries is None else f"{asked.more_queries:,}"
+        more = f"{asked.more_queries:,}" if asked.more_queries else ""
         rows.append([SIGNS[each.outcome], _text(each.slice), _text(each.claim), *numbers, more])
     return rows
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SECTIONS: dict[str, Callable[[Report], str]] = {
     "What was required": requirements,
     "Notes": notes,
-    "Four cells": cells,
+    "Four cells: all queries": cells,
     "Slices": slices,
     "Flips": flips,
     "Scores": scores,

@@ -18,10 +18,11 @@ def cells(report: Report) -> str:
     """Those of all queries, and what the names mean."""
     if not report.slices or not report.slices[0].cells:
         return ""
-    gone = f"{report.reencoded_rows:,} of {report.gallery_rows:,} rows encoded again with the new model"
+    again = f"{report.reencoded_rows:,} of {report.gallery_rows:,} rows" if report.reencoded_rows else "none here"
     legend = (
         "Query model / gallery: <b>old/old</b> is now, <b>new/old</b> is after the swap, with no vector rewritten; "
-        f"<b>new/new</b> would be after a full reindex ({gone}). Update gain: 0 is now, 1 is the ceiling."
+        f"<b>new/new</b> would be after a full reindex (rows encoded again: {again}). Update gain: 0 is now, 1 is the "
+        "ceiling."
     )
     return cells_of(report.slices[0], report) + f"<p class=dim>{legend}</p>"
 

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 LEGEND = (
     "Difference new \u2212 old; for a budget of flips, minus their share. The line goes from what it is surely above "
-    "to what it is surely below, each with {confidence} confidence. The shaded side of the bar is where it must be."
+    "to what it is surely below, each with {confidence} confidence. The shaded side of the bar is where it must be. "
+    "All of the line in there passes; a fail takes more, the more requirements there are (Holm 1979)."
 )
 
 
@@ -22,21 +23,31 @@ def requirements(report: Report) -> str:
     asked = [each.asked for each in found if each.asked is not None]
     scale = Scale.over(value for one in asked for value in (one.bar, one.low, one.high, one.found, 0.0))
     rows = [_row(each, scale) for each in found]
-    columns = ["Verdict", "Slice", "Claim", "~Difference, and where it must be", "#Found", "#Bar", "#More queries"]
-    foot = ["", "", "", axis(scale, sign=True), "", "", ""] if asked else []
+    columns = ["Verdict", "Slice and claim", "~Difference, and where it must be", "#Found", "#Bar", "#More queries"]
+    foot = ["", "", axis(scale, sign=True), "", "", ""] if asked else []
     confidence = f"{report.policy.get('confidence', 0.95):.0%}"
     return table("What was required", columns, rows, foot) + f"<p class=dim>{LEGEND.format(confidence=confidence)}</p>"
 
 
 def _row(found: Finding, scale: Scale) -> list[str]:
     asked = found.asked
-    head = [badge(found.outcome), name(found.slice), text(found.claim)]
     if asked is None:
-        return [*head[:2], f"{head[2]}: {text(found.text)}", "", "", "", ""]
+        return [badge(found.outcome), _claim(found, f"{found.claim}: {found.text}"), "", "", "", ""]
     ends = f'<span class="dim ends">{number(asked.low, sign=True)} to {number(asked.high, sign=True)}</span>'
     value = f'<span class="value">{number(asked.found, sign=True)}</span> {ends}'
-    more = "" if asked.more_queries is None else f"about {asked.more_queries:,}"
-    return [*head, _plot(found, asked, scale), value, number(asked.bar, sign=True), more]
+    more = f"about {asked.more_queries:,}" if asked.more_queries else ""
+    return [
+        badge(found.outcome),
+        _claim(found, found.claim),
+        _plot(found, asked, scale),
+        value,
+        number(asked.bar, sign=True),
+        more,
+    ]
+
+
+def _claim(found: Finding, claim: str) -> str:
+    return f'{name(found.slice)}<span class="claim">{text(claim)}</span>'
 
 
 def _plot(found: Finding, asked: Requirement, scale: Scale) -> str:

@@ -43,7 +43,7 @@ def _deciding(one: Slice, metric: str) -> dict[str, Interval]:
 
 def _count(one: Slice) -> str:
     units = "" if one.units == one.queries else f' <span class="dim">in {one.units:,} units</span>'
-    return f"{one.queries:,} queries{units}"
+    return f"{one.queries:,}\u00a0queries{units}"
 
 
 def _plot(one: Slice, found: dict[str, Interval], scale: Scale) -> str:
