@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from skipfill.compat.loaded_model import load_model
+from skipfill.compat.loaded_model import LoadedModel
 from skipfill.compat.network import Network
+from skipfill.compat.witness import read_witness, verified_model, witness_file
 from skipfill.store.errors import BadInput
 from skipfill.store.ids import union
 from skipfill.store.models import Card, refuse_taken, save_model, trained_ids
@@ -19,11 +20,12 @@ def blend_models(objects: Objects, name: str, new_name: str, old_name: str) -> C
     The bundle holds the weights of both: the old one's may be deleted afterwards. Queries cost two encodings.
 
     Raises:
-        BadInput: the name is taken; the new model has no view onto the old one's space, or no classifier that
-            says how sure it is; or the two do not take the same items.
+        BadInput: the name is taken; one of the two encodes in another way than when it was saved; the new model has
+            no view onto the old one's space, or no classifier that says how sure it is; or the two do not take the
+            same items.
     """
     refuse_taken(objects, name)
-    new, old = load_model(objects, new_name), load_model(objects, old_name)
+    new, old = verified_model(objects, new_name), verified_model(objects, old_name)
     if old_name not in new.card.views:
         raise BadInput(
             f"model {new_name}",
@@ -50,4 +52,7 @@ def blend_models(objects: Objects, name: str, new_name: str, old_name: str) -> C
         files={},
     )
     seen = [trained_ids(objects, model.card) for model in (new, old)]
-    return save_model(objects, card, network.weights(), union(seen), network.files())
+    weights = network.weights()
+    witness = read_witness(objects, new.card) or read_witness(objects, old.card)
+    kept = {} if witness is None else witness_file(LoadedModel(card, network.eval()), witness.items, weights)
+    return save_model(objects, card, weights, union(seen), {**network.files(), **kept})

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from skipfill.compat.check_inputs import CheckInputs, encoded, old_queries, open_queries, units_of
 from skipfill.compat.evidence import Evidence, PerQuery, flipped, measure_slice
-from skipfill.compat.loaded_model import LoadedModel, load_model, viewed
+from skipfill.compat.index_recall import measure_index
+from skipfill.compat.index_settings import IndexSettings
+from skipfill.compat.loaded_model import LoadedModel, viewed
 from skipfill.compat.measuring import Asked, Ranker, RowsAtHand, asked, ground_truth
 from skipfill.compat.metrics import ALWAYS, FORMS, metric
 from skipfill.compat.ranking import Metric
@@ -20,8 +22,9 @@ from skipfill.compat.rankings import distribution
 from skipfill.compat.searching import released_model
 from skipfill.compat.slices import ALL, OTHERS, TRAINED, Groups, grouped
 from skipfill.compat.stages import Stages
-from skipfill.compat.verdict import Policy, adjusted, worst
-from skipfill.store.checks import Report, ScoreDistribution, Slice, Verdict, save_report
+from skipfill.compat.verdict import BUDGET, Policy, adjusted, worst
+from skipfill.compat.witness import verified_model
+from skipfill.store.checks import IndexRecall, Report, Requirement, ScoreDistribution, Slice, save_report
 from skipfill.store.errors import unknown_name
 from skipfill.store.galleries import Gallery, open_gallery
 from skipfill.store.models import trained_ids
@@ -46,10 +49,10 @@ def check_model(
     began = time.monotonic()
     metrics = _metrics(policy)
     gallery = open_gallery(objects, name)
-    model = load_model(objects, model_name)
-    top = load_model(objects, inputs.ceiling) if inputs.ceiling else None
-    view_onto(model.card, gallery.space.name)
     warnings: list[str] = []
+    model = verified_model(objects, model_name, warnings)
+    top = verified_model(objects, inputs.ceiling, warnings) if inputs.ceiling else None
+    view_onto(model.card, gallery.space.name)
     with RowsAtHand.opened(gallery.rows, inputs, stages) as at_hand:
         rows = gallery.rows
         if inputs.truth == "reindex" and at_hand.items is not None:
@@ -65,9 +68,10 @@ def check_model(
         if identity is None and (again := len(units) - len(np.unique(units))):
             warnings.append(f"{again} queries have the very vector of another: together they count as one")
         ranker = Ranker(queries, metrics, stages)
-        vectors, baseline = _query_vectors(objects, measured_on, model, queries, stages)
+        vectors, baseline = _query_vectors(objects, measured_on, model, queries, inputs, stages, warnings)
         stored, scores = _on_stored_rows(ranker, measured_on, vectors)
         reencoded = _on_rows_at_hand(ranker, measured_on, at_hand, model, top, stored, vectors, warnings)
+        index = _index(measured_on, queries, vectors, inputs.index, stages)
     evidence = Evidence(stored, reencoded, "ceiling" if top else "new/new", units)
     slices = _judged(evidence, groups, queries, policy)
     report = Report(
@@ -77,7 +81,7 @@ def check_model(
         model=model_name,
         fingerprint=model.card.fingerprint,
         verdict=worst([one.verdict for one in slices]),
-        why=[line for one in slices for line in _reasons(one, policy)],
+        why=_why(slices, policy),
         slices=slices,
         policy=policy.described(),
         truth=inputs.truth,
@@ -90,6 +94,7 @@ def check_model(
         warnings=warnings,
         created=datetime.now(UTC).isoformat(timespec="milliseconds"),
         seconds=round(time.monotonic() - began, 2),
+        index=index,
     )
     return save_report(objects, report, _per_query(queries, groups, units, stored, reencoded))
 
@@ -121,14 +126,20 @@ def _asked(
 
 
 def _query_vectors(
-    objects: Objects, gallery: Gallery, model: LoadedModel, queries: Asked, stages: Stages
+    objects: Objects,
+    gallery: Gallery,
+    model: LoadedModel,
+    queries: Asked,
+    inputs: CheckInputs,
+    stages: Stages,
+    warnings: list[str],
 ) -> tuple[dict[str, Matrix], str]:
     """The queries in the gallery's space by the old, the new and, if it is another, the released model."""
-    old, baseline = old_queries(objects, gallery, queries.items, queries.facts, stages)
+    old, baseline = old_queries(objects, gallery, model, queries.items, queries.facts, inputs, stages, warnings)
     vectors = {"old/old": old, "new/old": viewed(queries.own, view_onto(model.card, gallery.space.name))}
     release = gallery.version.release
     if release is not None and release.fingerprint not in (gallery.space.fingerprint, model.card.fingerprint):
-        released = released_model(objects, gallery)
+        released = released_model(objects, gallery, warnings)
         vectors["released/old"] = viewed(encoded(released, queries.items, stages), release.view)
     return vectors, baseline
 
@@ -170,6 +181,16 @@ def _on_rows_at_hand(
     return found
 
 
+def _index(
+    gallery: Gallery, queries: Asked, vectors: dict[str, Matrix], settings: IndexSettings | None, stages: Stages
+) -> IndexRecall | None:
+    if settings is None:
+        return None
+    old, new = vectors["old/old"], vectors["new/old"]
+    ids = queries.items.ids if queries.facts.found.any() else None
+    return measure_index(gallery.rows, gallery.space.metric, old, new, settings, stages, ids)
+
+
 def _computed(queries: Asked) -> dict[str, pa.Array]:
     return {"known": pa.array(_known(queries)), "relevant": pa.array(queries.facts.relevant)}
 
@@ -192,22 +213,37 @@ def _judged(evidence: Evidence, groups: Groups, queries: Asked, policy: Policy) 
     return adjusted([measure_slice(name, evidence, group, policy) for name, group in kept.items()], policy)
 
 
+def _why(slices: list[Slice], policy: Policy) -> list[str]:
+    """A sentence for each thing that was asked and does not hold for sure, and for what was not asked."""
+    lines = [line for one in slices for line in _reasons(one, policy)]
+    held = sum(each.verdict == "pass" for one in slices for each in one.requirements)
+    asked = sum(len(one.requirements) for one in slices)
+    return [*lines, f"{held} of {asked} requirements hold with {policy.confidence:.0%} confidence"]
+
+
 def _reasons(one: Slice, policy: Policy) -> list[str]:
-    """A sentence for each thing that was asked, or for why nothing could be."""
     if one.name in policy.accept_worse:
         return [f"{one.name}: accepted as it is, by --accept-worse"]
     if one.queries == 0:
         return [f"{one.name}: no query of this kind" + _though(one.name)]
     lines = []
     for each in one.requirements:
-        said: dict[Verdict, str] = {"pass": "", "fail": "not ", "inconclusive": "perhaps "}
-        line = f"{one.name}: {said[each.verdict]}{each.claim} ({policy.confidence:.0%} confidence)"
+        if each.verdict == "pass":
+            continue
+        word = "does not hold" if each.verdict == "fail" else "undecided"
+        line = f"{one.name}: {word}: {each.claim} ({_found(each)})"
         if each.verdict == "inconclusive" and one.units < policy.least_queries:
             line += f"; {one.units} queries are fewer than {policy.least_queries}"
         if each.more_queries is not None:
             line += f"; about {each.more_queries:,} more queries would decide it"
         lines.append(line)
     return lines
+
+
+def _found(one: Requirement) -> str:
+    if one.claim.startswith(BUDGET):
+        return f"{-one.found:.2%}, {-one.high:.2%} to {-one.low:.2%}"
+    return f"{one.found:+.3f}, {one.low:+.3f} to {one.high:+.3f}"
 
 
 def _though(name: str) -> str:

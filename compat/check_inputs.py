@@ -11,10 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from skipfill.compat.gallery_witness import look_at_gallery, refuse_another_gallery
+from skipfill.compat.index_settings import IndexSettings
 from skipfill.compat.labels_of_one_id import LabelsOfOneId
 from skipfill.compat.loaded_model import LoadedModel, load_model
 from skipfill.compat.slices import SlicesAsked
 from skipfill.compat.stages import Stages
+from skipfill.compat.witness import refuse_changed
 from skipfill.store.errors import BadInput, NotPermitted
 from skipfill.store.galleries import Gallery
 from skipfill.store.gallery_rows import StoredRows
@@ -38,6 +41,7 @@ class CheckInputs:
     depth: how many of the first rows of a reindex are relevant.
     identity: SQL over the queries; those of one value stand or fall together. Empty: each query for itself.
     slices: further groups of queries.
+    index: the index to measure with; None for none.
     """
 
     items: Sequence[Path]
@@ -48,6 +52,7 @@ class CheckInputs:
     depth: int = 10
     identity: str = ""
     slices: SlicesAsked = SlicesAsked()
+    index: IndexSettings | None = None
     columns: ItemColumns = field(default_factory=ItemColumns)
 
     @property
@@ -196,14 +201,25 @@ def _known(
 
 
 def old_queries(
-    objects: Objects, gallery: Gallery, queries: Items, truth: StoredTruth, stages: Stages
+    objects: Objects,
+    gallery: Gallery,
+    model: LoadedModel,
+    queries: Items,
+    truth: StoredTruth,
+    inputs: CheckInputs,
+    stages: Stages,
+    warnings: list[str],
 ) -> tuple[Matrix, str]:
     """The queries' vectors by the old model, and where they come from: the stored rows of their ids, or the encoder.
 
+    Some stored vectors are compared with what the old model, if it is at hand, makes of their items.
+
     Raises:
-        BadInput: the gallery lacks some of the ids, and the encoder that filled it is not in the store.
+        BadInput: the gallery lacks some of the ids, and the encoder that filled it is not in the store or encodes in
+            another way now; or the gallery is not of that encoder.
     """
     if truth.found.all():
+        look_at_gallery(objects, gallery, model, queries, warnings)
         return truth.vectors, "stored vectors of the queries' ids"
     try:
         old = load_model(objects, gallery.space.name)
@@ -222,6 +238,11 @@ def old_queries(
             expected=f"the encoder that filled the gallery ({gallery.space.fingerprint[:12]})",
             found=f"another ({old.card.fingerprint[:12]})",
         )
+    refuse_changed(objects, old, warnings)
+    rows = queries.restricted(truth.found) if truth.found.any() else None
+    if rows is None and inputs.gallery_items:
+        rows = open_items(inputs.gallery_items, inputs.columns)
+    refuse_another_gallery(gallery, old, rows, warnings)
     return encoded(old, queries, stages), f"encoded by {old.card.name}"
 
 

@@ -80,7 +80,7 @@ class Encoder(nn.Module):
         return {}
 
     def versions(self) -> dict[str, str]:
-        """Libraries that it was made with, for the record."""
+        """Libraries, and digests of the user's own code, that decide the features too: as they are now."""
         return {}
 
     def prepare(self, block: ItemBlock) -> NDArray[Any]:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import torch
 from safetensors.torch import load
 
+from skipfill.compat.made_with import changes, told, versions
 from skipfill.compat.network import Network
 from skipfill.compat.prepared import as_float
 from skipfill.store.errors import BadInput, SkipfillError
@@ -74,7 +75,16 @@ def load_model(objects: Objects, name: str) -> LoadedModel:
     """
     card = load_card(objects, name)
     network = Network.build(card.network, partial(read_file, objects, card))
-    network.load_state_dict(load(read_file(objects, card, WEIGHTS)))
+    try:
+        network.load_state_dict(load(read_file(objects, card, WEIGHTS)))
+    except RuntimeError as error:
+        changed = told(changes(card.recipe.get("versions", {}), versions(network)))
+        raise BadInput(
+            f"model {name}",
+            expected="a network that its weights fit",
+            found=f"{' '.join(str(error).split())[:120]}; {changed}",
+            hint="Bring back the code and the libraries that it was made with, or train it again.",
+        ) from error
     network.eval()
     return LoadedModel(card, network)
 

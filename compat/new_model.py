@@ -23,6 +23,7 @@ from skipfill.compat.features_once import FeaturesOnce
 from skipfill.compat.given_settings import checked_settings, refuse_unused, settled
 from skipfill.compat.joined import Joined, join_gallery
 from skipfill.compat.loaded_model import LoadedModel
+from skipfill.compat.made_with import versions
 from skipfill.compat.method import Method, Setting
 from skipfill.compat.network import Network
 from skipfill.compat.opened_sources import OpenedSources, open_sources
@@ -32,6 +33,8 @@ from skipfill.compat.recipe import Recipe, Sources
 from skipfill.compat.stages import Stages
 from skipfill.compat.training import Schedule, fit
 from skipfill.compat.validation import held_out
+from skipfill.compat.witness import witness_file
+from skipfill.compat.witness_items import witness_items
 from skipfill.store.errors import BadInput
 from skipfill.store.ids import union
 from skipfill.store.items import Items
@@ -108,7 +111,7 @@ def _train(
         trained_labels=sorted(set(opened.labels.to_pylist())),
         trained_items=len(data.trained),
         gallery={} if gallery is None else {"name": gallery.name, "version": gallery.version.number},
-        recipe={**recipe.recorded(), "versions": encoder.versions()},
+        recipe={**recipe.recorded(), "versions": versions(network)},
         losses=best_epoch(log).losses if log else {},
         training=_story(data, log, processes),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -116,8 +119,10 @@ def _train(
     if not processes.first:
         return card
     lines = "".join(f"{epoch.line}\n" for epoch in log)
-    more = {**network.files(), LOG: lines.encode()}
-    complete = save_model(objects, card, network.weights(), _seen(objects, opened), more)
+    weights = network.weights()
+    witness = witness_file(LoadedModel(card, network.eval()), witness_items(next(opened.items.blocks())), weights)
+    more = {**network.files(), LOG: lines.encode(), **witness}
+    complete = save_model(objects, card, weights, _seen(objects, opened), more)
     checkpoints.clear()
     return complete
 

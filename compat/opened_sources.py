@@ -15,6 +15,7 @@ from skipfill.compat.methods import METHODS
 from skipfill.compat.recipe import Recipe, Sources
 from skipfill.compat.settings import checked
 from skipfill.compat.slots import assigned_slots
+from skipfill.compat.witness import verified_model
 from skipfill.store.errors import BadInput, unknown_name
 from skipfill.store.galleries import Gallery, open_gallery
 from skipfill.store.ids import positions
@@ -168,4 +169,4 @@ def _teacher(objects: Objects, name: str, kind: type[Method], sources: Sources) 
             found="none",
             hint="Train one first: skipfill train TEACHER --method independent --items FILES",
         )
-    return load_model(objects, sources.teacher)
+    return verified_model(objects, sources.teacher)

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from skipfill.compat.loaded_model import LoadedModel, load_model, viewed
+from skipfill.compat.witness import refuse_changed
 from skipfill.store.errors import BadInput, NotPermitted, reason
 from skipfill.store.galleries import Gallery, open_gallery
 from skipfill.store.gallery_rows import Columns, StoredRows
@@ -99,8 +100,15 @@ def search_vectors(
     return _searched(gallery, "", ids, np.concatenate([block.vectors for block in blocks]), k, start, advance)
 
 
-def released_model(objects: Objects, gallery: Gallery) -> LoadedModel:
-    """The model that queries of this gallery use, its fingerprint compared with the release's."""
+def released_model(objects: Objects, gallery: Gallery, warnings: list[str] | None = None) -> LoadedModel:
+    """The model that queries of this gallery use: of the release's fingerprint, and encoding as when it was saved.
+
+    Args:
+        warnings: told when the latter cannot be known.
+
+    Raises:
+        BadInput: no release, or a model that is gone, another one, or one that encodes in another way now.
+    """
     release = gallery.version.release
     if release is None:
         raise BadInput(
@@ -127,6 +135,7 @@ def released_model(objects: Objects, gallery: Gallery) -> LoadedModel:
             found=model.card.fingerprint[:12],
             hint=f"Restore the released bundle in models/{release.model}/.",
         )
+    refuse_changed(objects, model, warnings)
     return model
 
 

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from skipfill.compat.check_inputs import encoded
 from skipfill.compat.encoding import write_encoded
-from skipfill.compat.loaded_model import load_model, viewed
+from skipfill.compat.loaded_model import viewed
 from skipfill.compat.metrics import ALWAYS, metric
 from skipfill.compat.rankings import rankings, values_of
 from skipfill.compat.stages import Stages
 from skipfill.compat.version_matrix import average_compatibility, average_multimodel, backward, forward
+from skipfill.compat.witness import verified_model
 from skipfill.store.errors import BadInput
 from skipfill.store.gallery_rows import Columns, StoredRows
 from skipfill.store.ground_truth import SameLabel
@@ -95,7 +96,7 @@ def measure_sequence(
     with tempfile.TemporaryDirectory() as scratch:
         galleries: list[StoredRows] = []
         for later, name in enumerate(names):
-            model = load_model(objects, name)
+            model = verified_model(objects, name)
             path = Path(scratch) / f"{later}.parquet"
             stages.start(f"encoding gallery with {name}", len(gallery))
             write_encoded(model, gallery, path, stages.advance)

@@ -14,6 +14,7 @@ from skipfill.compat.tilted import Units, lower_bound, p_above, p_below, upper_b
 from skipfill.store.checks import Requirement, Slice, Verdict
 
 MOST_QUERIES = 100_000
+BUDGET = "fewer than"
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def within_budget(name: str, negative: Units, policy: Policy) -> Requirement:
         negative: 1 where a query was right before and is wrong after, else 0.
     """
     assert policy.flip_budget is not None
-    claim = f"fewer than {policy.flip_budget:.2%} of queries right before and wrong after"
+    claim = f"{BUDGET} {policy.flip_budget:.2%} of queries right before and wrong after"
     return _tested(name, claim, negative.mirrored(), -policy.flip_budget, policy)
 
 
@@ -98,19 +99,20 @@ def worst(verdicts: list[Verdict]) -> Verdict:
 
 def _tested(name: str, claim: str, difference: Units, bar: float, policy: Policy) -> Requirement:
     enough = len(difference.sums) >= policy.least_queries
-    tested = Requirement(
+    above, below = p_above(difference, bar) if enough else 1.0, p_below(difference, bar)
+    decided = min(above, below) <= policy.error
+    return Requirement(
         slice=name,
         claim=claim,
         bar=bar,
         found=difference.mean,
         low=lower_bound(difference, policy.error),
         high=upper_bound(difference, policy.error),
-        error_of_pass=p_above(difference, bar) if enough else 1.0,
-        error_of_fail=p_below(difference, bar),
+        error_of_pass=above,
+        error_of_fail=below,
         verdict="inconclusive",
-        more_queries=None,
+        more_queries=None if decided else _more(difference, bar, policy),
     )
-    return replace(tested, more_queries=_more(difference, bar, policy))
 
 
 def _judged(asked: Requirement, policy: Policy) -> Requirement:

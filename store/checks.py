@@ -125,6 +125,52 @@ class ScoreDistribution:
 
 
 @dataclass(frozen=True)
+class Effort:
+    """Recall of both query sets at one efSearch."""
+
+    ef_search: int
+    old: float
+    new: float
+
+
+@dataclass(frozen=True)
+class IndexRecall:
+    """Recall@k is the share of the k exact nearest rows that the index returns; a row as near as the k-th counts.
+
+    Attributes:
+        rows: indexed, of `gallery_rows`.
+        queries: measured, of `given_queries`.
+        k: rows asked for; fewer than in the settings when fewer are indexed.
+        recall: of `old` and `new` queries at `settings.ef_search`.
+        change: paired difference new - old of these.
+        efforts: recall at other efforts, ascending.
+        effort_needed: the smallest efSearch at which the new queries have the recall that the old ones have at
+            `settings.ef_search`; None when none up to `most_effort` has.
+        dimension: median local intrinsic dimension of `old` and `new` queries, from `dimension_neighbours` exact
+            neighbours; None where it is unbounded or unknown.
+        dimension_ratio: new / old, the geometric mean over queries; None where no query has both.
+        warnings: what to know before the new queries meet such an index: the new recall is lower by more than a
+            point, or the local dimension higher by more than half, with confidence.
+    """
+
+    rows: int
+    gallery_rows: int
+    queries: int
+    given_queries: int
+    k: int
+    settings: dict[str, Any]
+    recall: dict[str, Interval]
+    change: Interval
+    efforts: list[Effort]
+    effort_needed: int | None
+    most_effort: int
+    dimension: dict[str, float | None]
+    dimension_neighbours: int
+    dimension_ratio: Interval | None
+    warnings: list[str]
+
+
+@dataclass(frozen=True)
 class Report:
     """One check of a model on a gallery version, with everything that its verdict rests on.
 
@@ -136,6 +182,7 @@ class Report:
         reencoded_rows: gallery rows that were encoded again for new/new.
         baseline: where the old query vectors come from.
         scores: of old/old and new/old.
+        index: what an index on the stored rows does to the new queries; None when not asked for.
         seconds: that it took.
     """
 
@@ -158,6 +205,7 @@ class Report:
     warnings: list[str]
     created: str
     seconds: float
+    index: IndexRecall | None = None
     id: str = ""
     format: int = field(default=FORMAT)
 
@@ -222,4 +270,16 @@ def _parsed(raw: dict[str, Any], where: object) -> Report:
         for one in raw["slices"]
     ]
     scores = [ScoreDistribution(**one) for one in raw["scores"]]
-    return Report(**{**raw, "slices": slices, "flips": Flips(**raw["flips"]), "scores": scores})
+    index = _parsed_index(raw["index"]) if raw.get("index") else None
+    return Report(**{**raw, "slices": slices, "flips": Flips(**raw["flips"]), "scores": scores, "index": index})
+
+
+def _parsed_index(raw: dict[str, Any]) -> IndexRecall:
+    ratio = raw["dimension_ratio"]
+    read = {
+        "recall": {side: Interval(**value) for side, value in raw["recall"].items()},
+        "change": Interval(**raw["change"]),
+        "efforts": [Effort(**one) for one in raw["efforts"]],
+        "dimension_ratio": ratio and Interval(**ratio),
+    }
+    return IndexRecall(**{**raw, **read})

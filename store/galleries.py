@@ -9,9 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from skipfill.store import ids
 from skipfill.store.errors import BadInput, Stale
-from skipfill.store.gallery_rows import Columns, StoredRows
+from skipfill.store.gallery_rows import Block, Columns, StoredRows
 from skipfill.store.names import valid_name
 from skipfill.store.objects import Objects
 from skipfill.store.parquet_files import FilePrint, encoded_by, expand, fingerprint
@@ -19,6 +21,7 @@ from skipfill.store.spaces import Space, load_space, register_space
 from skipfill.store.versions import Release, Version, commit, gallery_names, latest
 
 Progress = Callable[[int], None]
+ROUNDED = 0.01  # float16 moves lengths by less
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ def add_gallery(
     rows = StoredRows.open(files, columns, space.dim or None)
     for file in files:
         _refuse_another_encoder(file, space)
-    contents = _read_whole(rows, progress)
+    contents = _read_whole(rows, progress, of_length_one=bool(space.fingerprint))
     known = replace(space, dim=rows.dim)
     prints = [replace(fingerprint(file, objects.root.parent), content=contents[file]) for file in files]
     listing = json.dumps([asdict(one) for one in prints]).encode()
@@ -117,7 +120,7 @@ def verify_gallery(objects: Objects, name: str, progress: Progress = lambda rows
     return gallery
 
 
-def _read_whole(rows: StoredRows, progress: Progress) -> dict[Path, str]:
+def _read_whole(rows: StoredRows, progress: Progress, *, of_length_one: bool = False) -> dict[Path, str]:
     """Read every row, refuse what is wrong, and digest what is there, file by file."""
     with tempfile.TemporaryDirectory() as scratch:
         ids.refuse_bad_ids_in_files(rows.files, rows.columns.id, rows.id_kind, Path(scratch))
@@ -125,12 +128,27 @@ def _read_whole(rows: StoredRows, progress: Progress) -> dict[Path, str]:
     for path in rows.files:
         digest = hashlib.sha256()
         for block in rows.file_blocks(path):
+            if of_length_one:
+                _refuse_other_lengths(path, block)
             digest.update(block.vectors.astype("<f4", copy=False).tobytes())
             for column in (block.ids, block.labels):
                 digest.update(b"" if column is None else json.dumps(column.to_pylist()).encode())
             progress(len(block.ids))
         digests[path] = digest.hexdigest()
     return digests
+
+
+def _refuse_other_lengths(path: Path, block: Block) -> None:
+    """A model in the store makes vectors of length 1: others are not its own, or an index of products misranks them."""
+    lengths = np.sqrt(np.einsum("nd,nd->n", block.vectors, block.vectors))
+    wrong = np.flatnonzero(np.abs(lengths - 1) > ROUNDED)
+    if len(wrong):
+        raise BadInput(
+            f"{path}, id {block.ids[int(wrong[0])].as_py()!r}",
+            expected="a vector of length 1, as the space's model makes them",
+            found=f"length {lengths[wrong[0]]:.4g}",
+            hint="Register what `skipfill encode` wrote, or name another space with --space.",
+        )
 
 
 def _refuse_another_encoder(file: Path, space: Space) -> None:

@@ -22,6 +22,7 @@ FORMAT = 1
 WEIGHTS = "weights.safetensors"
 TRAINED_IDS = "trained_ids.parquet"
 LOG = "log.ndjson"
+WITNESS = "witness.parquet"
 CARD = "card.json"
 
 

@@ -55,7 +55,7 @@ class QueryColumns:
             try:
                 with duckdb.connect(config={"enable_external_access": "false", "memory_limit": "1GB"}) as sql:
                     self._register(sql)
-                    table: pa.Table = sql.execute(select).to_arrow_table()
+                    table: pa.Table = sql.sql(select).to_arrow_table()
             except duckdb.Error as error:
                 errors.append(error)
                 continue

@@ -30,10 +30,11 @@ from skipfill.cli.reports import refuse_unwritable, write_reports
 from skipfill.cli.terminal import VERDICT_STYLE, advise, emit, progress, table
 
 if TYPE_CHECKING:
-    from skipfill.store.checks import Interval, Report, Slice, Verdict
+    from skipfill.store.checks import IndexRecall, Interval, Report, Slice, Verdict
 
 EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
 FLIPS_SHOWN = 6
+ALWAYS = ("all", "trained-on", "others")
 
 
 def check(
@@ -74,6 +75,9 @@ def check(
     accept_worse: Annotated[
         list[str] | None, typer.Option(metavar="SLICE", help="A slice that may be worse. Recorded. Repeatable.")
     ] = None,
+    index: Annotated[
+        str, typer.Option(metavar="hnsw[:NAME=VALUE,...]", help="Also measure what such an index does to new queries.")
+    ] = "",
     least_queries: Annotated[int, typer.Option(min=2, help="Fewer in a slice never pass.")] = 30,
     id_column: IdColumn = "id",
     label: LabelColumn = "label",
@@ -94,6 +98,7 @@ def check(
     """
     from skipfill.compat.check import check_model
     from skipfill.compat.check_inputs import TRUTHS, CheckInputs
+    from skipfill.compat.index_settings import read_index
     from skipfill.compat.slices import SlicesAsked
     from skipfill.compat.stages import Stages
     from skipfill.compat.verdict import Policy
@@ -120,6 +125,7 @@ def check(
         depth=depth,
         identity=identity,
         slices=SlicesAsked(slice or [], slice_by or [], least_queries),
+        index=read_index(index) if index else None,
         columns=item_columns(id_column, label, input_column),
     )
     objects = opened(store)
@@ -140,23 +146,58 @@ def check(
 
 
 def show_report(out: Console, report: Report) -> None:
-    """The report as people read it: a block for each slice, then the verdict and why."""
+    """The report as people read it: the groups that are always there, the slices asked for, the verdict and why."""
     out.print(f"Check {report.id}: {report.model} on gallery {report.gallery}, version {report.version}", style="bold")
-    for one in report.slices:
+    groups = [one for one in report.slices if one.name in ALWAYS]
+    for one in groups:
         out.print(Text.assemble((f"\n{one.name}", "bold"), f", {_count(one)}: ", _styled(one.verdict)))
         if one.queries:
             out.print(_cells(one, report))
             flips = one.flips
             out.print(f"worse for {flips['negative']:,} queries, better for {flips['positive']:,} (CMC@1)")
+    if len(groups) < len(report.slices):
+        out.print()
+        out.print(_slices([one for one in report.slices if one not in groups], report.policy["metric"]))
     if report.flips.negative:
         first = ", ".join(report.flips.negative[:FLIPS_SHOWN])
         out.print(f"\nright before, wrong after: {first}{', ...' if len(report.flips.negative) > FLIPS_SHOWN else ''}")
+    if report.index is not None:
+        _show_index(out, report.index)
     for warning in report.warnings:
         out.print(Text.assemble(("\nnote: ", "yellow"), warning))
     out.print(Text.assemble("\n", _styled(report.verdict, report.verdict.upper())))
     for line in report.why:
-        out.print(f"  {line}")
+        out.print(f"- {line}")
     out.print(f"old queries: {report.baseline}; per query: checks/{report.gallery}/{report.id}/queries.parquet")
+
+
+def _slices(slices: list[Slice], metric: str) -> object:
+    rows: list[list[object]] = []
+    for one in slices:
+        cells = {cell.pair: cell.value.mean for cell in one.cells if cell.metric == metric}
+        means = [f"{cells[pair]:.3f}" if pair in cells else "" for pair in ("old/old", "new/old")]
+        change = show_interval(one.change[metric], sign=True) if one.queries else Text()
+        rows.append([Text(*_styled(one.verdict)), f"{one.queries:,}", *means, change, one.name])
+    columns = ["verdict", "queries", "old/old", "new/old", f"change in {metric}", "slice"]
+    return table(columns, rows, numbers=columns[1:4])
+
+
+def _show_index(out: Console, found: IndexRecall) -> None:
+    settings, change = found.settings, found.change
+    out.print(
+        f"\nHNSW, M {settings['neighbours']}, efSearch {settings['ef_search']}, on {found.rows:,} of "
+        f"{found.gallery_rows:,} rows: recall@{found.k} old {found.recall['old'].mean:.3f}, new "
+        f"{found.recall['new'].mean:.3f} ({change.mean:+.3f} {change.low:+.3f} {change.high:+.3f})"
+    )
+    needed = (
+        f"efSearch {found.effort_needed} gives new queries the old recall"
+        if found.effort_needed is not None
+        else f"no efSearch up to {found.most_effort} gives new queries the old recall"
+    )
+    shown = {side: "unknown" if one is None else f"{one:.1f}" for side, one in found.dimension.items()}
+    out.print(f"{needed}; local dimension old {shown['old']}, new {shown['new']}")
+    for warning in found.warnings:
+        out.print(Text.assemble(("note: ", "yellow"), warning))
 
 
 def _count(one: Slice) -> str:

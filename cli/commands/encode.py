@@ -29,10 +29,10 @@ def encode(
     Example: skipfill encode v1 items.parquet -o gallery.parquet
     """
     from skipfill.compat.encoding import write_encoded
-    from skipfill.compat.loaded_model import load_model
+    from skipfill.compat.witness import verified_model
     from skipfill.store.items import open_items
 
-    model = load_model(opened(store), name)
+    model = verified_model(opened(store), name)
     source = open_items(items, item_columns(id_column, label, input_column))
     with progress(quiet=quiet) as bar:
         bar.start(f"encoding with {name}", len(source))

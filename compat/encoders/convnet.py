@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -66,6 +67,9 @@ class ConvNet(Encoder):
     def settings_for(cls, first: ItemBlock, given: Mapping[str, Any]) -> Settings:
         side, channels = natural_size(first)
         return Settings(**{"size": max(min(side, LARGEST_SIDE), 8), "channels": channels, **given})
+
+    def versions(self) -> dict[str, str]:
+        return {"pillow": version("pillow")}
 
     def prepare(self, block: ItemBlock) -> NDArray[np.uint8]:
         return pixels(block, Look(self.settings.size, self.settings.size, self.settings.channels))

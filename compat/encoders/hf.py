@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
 from typing import Annotated, Any, Self
 
 import torch
@@ -143,7 +144,8 @@ class Hf(Encoder):
         return {TOKENIZER: self._tokenizer.encode()} if self._tokenizer else {}
 
     def versions(self) -> dict[str, str]:
-        return {"transformers": transformers().__version__}
+        front = "tokenizers" if self.takes == "text" else "pillow"
+        return {"transformers": transformers().__version__, front: version(front)}
 
     def prepare(self, block: ItemBlock) -> NDArray[Any]:
         if self.takes == "text":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import sys
 from collections.abc import Callable, Mapping
@@ -64,6 +65,7 @@ class Python(Encoder):
         self.takes = settings.takes
         self.width = settings.features
         self.module = module
+        self._code = _digests(module, settings.factory)  # now: the files may be edited while a training runs
 
     @classmethod
     def schedule(cls, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,6 +92,9 @@ class Python(Encoder):
         settings = Settings(**described)
         refuse_unpermitted(settings.factory)
         return cls(settings, _made(settings.factory, settings.arguments))
+
+    def versions(self) -> dict[str, str]:
+        return self._code
 
     def prepare(self, block: ItemBlock) -> NDArray[Any]:
         own: Callable[[Any], Any] | None = getattr(self.module, "prepare", None)
@@ -133,6 +138,17 @@ class Python(Encoder):
             )
         self.width = int(found.shape[1])
         self.settings = replace(self.settings, features=self.width)
+
+
+def _digests(module: nn.Module, factory: str) -> dict[str, str]:
+    """The first digits of the SHA-256 of each file that the factory and the parts of its network are written in."""
+    names = {factory.partition(":")[0], *(type(part).__module__ for part in module.modules())}
+    found = {}
+    for name in sorted(one for one in names if one.partition(".")[0] != "torch"):
+        file = getattr(sys.modules.get(name), "__file__", None)
+        if file and Path(file).is_file():
+            found[f"the code of {name}"] = hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12]
+    return found
 
 
 def _made(name: str, arguments: Mapping[str, Any]) -> nn.Module:
