@@ -24,7 +24,9 @@ from skipfill.cli.reports.junit import junit
 from skipfill.cli.reports.svg import Scale
 from skipfill.store.checks import (
     Cell,
+    Effort,
     Flips,
+    IndexRecall,
     Interval,
     Report,
     Requirement,
@@ -44,6 +46,7 @@ HOSTILE = [
     "</title></style></svg> ]]> --> <!--",
     "right to left \u202e override, כן, 日本語, 🙂",
     "  spaces  around\t",
+    "long" * 60,
 ]
 VERDICTS: list[Verdict] = ["pass", "fail", "inconclusive"]
 
@@ -109,6 +112,23 @@ UNKNOWN = replace(
     ],
     change={"CMC@1": Interval(float("nan"), float("-inf"), float("inf"))},
 )
+INDEX = IndexRecall(
+    rows=1000,
+    gallery_rows=1234,
+    queries=100,
+    given_queries=120,
+    k=10,
+    settings={"neighbours": 32, "ef_search": 64},
+    recall={"old": Interval(0.98, 0.97, 0.99), "new": Interval(0.91, 0.9, 0.92)},
+    change=Interval(-0.07, -0.08, -0.06),
+    efforts=[Effort(16, 0.9, 0.8), Effort(64, 0.98, 0.91), Effort(256, 1.0, 0.99)],
+    effort_needed=180,
+    most_effort=4096,
+    dimension={"old": 10.4, "new": None},
+    dimension_neighbours=100,
+    dimension_ratio=None,
+    warnings=["the index finds less for new queries"],
+)
 REPORTS = {
     "pass": a_report(a_slice("all", "pass"), a_slice("others", "pass", "pass")),
     "fail": a_report(a_slice("all", "pass"), a_slice("others", "fail", "inconclusive")),
@@ -118,6 +138,7 @@ REPORTS = {
     "not a number": a_report(UNKNOWN),
     "hostile": a_report(*(a_slice(name, "pass", "fail", "inconclusive") for name in HOSTILE)),
     "verdict of its own": a_report(a_slice("all", "pass"), verdict="fail"),
+    "index": replace(a_report(a_slice("all", "pass")), index=INDEX),
     "nothing": replace(a_report(), scores=[], flips=Flips([], [])),
     "many": a_report(*(a_slice(f"s{number}", VERDICTS[number % 3]) for number in range(90))),
 }
@@ -320,6 +341,26 @@ def test_a_plot_puts_values_where_they_are() -> None:
     assert mark
     own = Scale.over([-0.02, -0.21, -0.03, 0.0])
     assert (float(bar[1]), float(mark[1])) == (own.at(-0.02), own.at(-0.12))
+
+
+def test_the_index_is_drawn_and_its_warning_is_in_every_report() -> None:
+    report = REPORTS["index"]
+    page = html(report)
+    words = Page.of(page).words
+    assert {"180", "10.4", "unknown", "0.910", "16", "256"} <= set(words)
+    drawn = page.split("title>Recall@10 by efSearch</title>")[1].split("</figure>")[0]
+    marks = {
+        side: re.findall(rf'<svg class="mark {side}" x="([\d.]+)%" y="([\d.]+)"', drawn) for side in ("old", "new")
+    }
+    assert [len(one) for one in marks.values()] == [3, 3]
+    # More effort is further right, more recall further up, and equal steps of a factor are equally wide.
+    for points in marks.values():
+        (x1, y1), (x2, y2), (x3, y3) = [(float(x), float(y)) for x, y in points]
+        assert x2 - x1 == pytest.approx(x3 - x2, abs=0.02)
+        assert y1 > y2 > y3
+    assert all(float(new[1]) > float(old[1]) for old, new in zip(*marks.values(), strict=True))
+    for one in (page, junit(report), workflow_commands(report), step_summary(report)):
+        assert "the index finds less for new queries" in one
 
 
 def luminance(colour: str) -> float:

@@ -71,6 +71,11 @@ def next_command(report: Report) -> str:
     return commands[report.verdict]
 
 
+def notes(report: Report) -> list[str]:
+    """What the check warned of."""
+    return [*report.warnings, *(report.index.warnings if report.index else [])]
+
+
 def signed(value: float) -> str:
     return f"{value:+.3f}" if isfinite(value) else "unknown"
 

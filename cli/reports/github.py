@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from skipfill.cli.reports.characters import legible, one_line
-from skipfill.cli.reports.findings import Finding, Outcome, findings, headline, next_command, signed, worst_first
+from skipfill.cli.reports.findings import Finding, Outcome, findings, headline, next_command, notes, signed, worst_first
 
 if TYPE_CHECKING:
     from skipfill.store.checks import Interval, Report, Slice
@@ -33,7 +33,7 @@ def workflow_commands(report: Report) -> str:
     for each in worst_first(findings(report)):
         if each.outcome != "pass":
             said.append((LEVELS[each.outcome], f"{each.slice}: {each.outcome}", f"{each.claim}: {each.text}"))
-    said += [("notice", "note", one) for one in report.warnings]
+    said += [("notice", "note", one) for one in notes(report)]
     return "".join(
         _command(level, title, text)
         for wanted in ("error", "warning", "notice")
@@ -55,7 +55,7 @@ def step_summary(report: Report) -> str:
     ]
     if len(found) > MOST_ROWS:
         parts.append(f"{len(found) - MOST_ROWS:,} more are in the check.")
-    parts += [_cells(report), *(f"- {_text(one)}" for one in report.warnings), f"<sub>{counts}</sub>"]
+    parts += [_cells(report), *(f"- {_text(one)}" for one in notes(report)), f"<sub>{counts}</sub>"]
     return "\n\n".join(parts) + "\n"
 
 

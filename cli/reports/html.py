@@ -13,6 +13,7 @@ from skipfill.cli.reports.svg import MARKS
 if TYPE_CHECKING:
     from skipfill.store.checks import Report
 
+TICK = '<path d="M-6 0-2 5 6-5"/>'
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
@@ -38,7 +39,8 @@ def _banner(report: Report) -> str:
         f"gallery version {report.version}, {report.gallery_rows:,} rows, {queries:,} queries, "
         f"{report.created[:10]}, check {report.id}"
     )
-    icon = f'<svg class="mark {report.verdict}" viewBox="-8 -8 16 16" aria-hidden="true">{MARKS[report.verdict]}</svg>'
+    drawn = TICK if report.verdict == "pass" else MARKS[report.verdict]
+    icon = f'<svg class="mark {report.verdict}" viewBox="-8 -8 16 16" aria-hidden="true">{drawn}</svg>'
     return (
         f'<header class="{report.verdict}">{icon}<div>'
         f"<h1><strong>{report.verdict.upper()}</strong> {name(report.model)} on {name(report.gallery)}</h1>"

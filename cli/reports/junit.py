@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from skipfill.cli.reports.characters import legible, one_line
-from skipfill.cli.reports.findings import Finding, findings
+from skipfill.cli.reports.findings import Finding, findings, notes
 
 if TYPE_CHECKING:
     from skipfill.store.checks import Report
@@ -49,7 +49,7 @@ def _suite(root: Element, report: Report, number: int, name: str, found: list[Fi
         SubElement(properties, "property", name=key, value=legible(value))
     for each in found:
         _case(suite, report, each)
-    SubElement(suite, "system-out").text = legible("\n".join(report.warnings if number == 0 else []))
+    SubElement(suite, "system-out").text = legible("\n".join(notes(report) if number == 0 else []))
     SubElement(suite, "system-err")
 
 

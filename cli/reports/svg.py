@@ -85,13 +85,13 @@ def interval(scale: Scale, low: float, value: float, high: float, kind: str, y: 
     return [*shapes, mark(scale.at(value), y, kind)] if isfinite(value) else shapes
 
 
-def axis(scale: Scale, *, sign: bool = False) -> str:
-    """Ticks with their values, to stand below rows of plots of the same scale."""
+def axis(scale: Scale, *, sign: bool = False, named: dict[float, str] | None = None) -> str:
+    """Ticks with their values or, if given, names, to stand below rows of plots of the same scale."""
     shapes = [line(0, 0.5, 100, 0.5, "axis")]
-    for tick in scale.ticks():
+    for tick, said in (named or {tick: _round(tick, sign=sign) for tick in scale.ticks()}).items():
         at = scale.at(tick)
         anchor = "start" if at < 4 else "end" if at > 96 else "middle"
-        shapes += [line(at, 0, at, 5, "axis"), words(at, 18, _round(tick, sign=sign), anchor)]
+        shapes += [line(at, 0, at, 5, "axis"), words(at, 18, said, anchor)]
     return picture("axis", 22, shapes)
 
 
@@ -108,6 +108,22 @@ def mirrored(
             deep = down[place] / max(down) * (middle - 2)
         shapes += [box(x, middle - tall, width, tall, "relevant")] if tall else []
         shapes += [box(x, middle, width, deep, "rest")] if deep else []
+    return shapes
+
+
+def curve(across: Scale, up: Scale, points: Sequence[tuple[float, float]], kind: str, height: int) -> list[str]:
+    """Marks at the points, joined by lines."""
+    places = [(across.at(x), height * (1 - up.at(y) / 100)) for x, y in points]
+    joined = [line(x1, y1, x2, y2, f"range {kind}") for (x1, y1), (x2, y2) in pairwise(places)]
+    return [*joined, *(mark(x, y, kind) for x, y in places)]
+
+
+def levels(up: Scale, height: int) -> list[str]:
+    """Horizontal lines at round values, which stand above their left ends."""
+    shapes = []
+    for tick in up.ticks():
+        y = height * (1 - up.at(tick) / 100)
+        shapes += [line(0, y, 100, y, "zero"), words(0, y - 3, _round(tick, sign=False), "start")]
     return shapes
 
 

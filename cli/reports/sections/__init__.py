@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from skipfill.cli.reports.sections.cells import cells
 from skipfill.cli.reports.sections.flips import flips
+from skipfill.cli.reports.sections.index import index
 from skipfill.cli.reports.sections.measured import measured
 from skipfill.cli.reports.sections.notes import notes
 from skipfill.cli.reports.sections.requirements import requirements
@@ -26,5 +27,6 @@ SECTIONS: dict[str, Callable[[Report], str]] = {
     "Slices": slices,
     "Flips": flips,
     "Scores": scores,
+    "What an index does": index,
     "How it was measured": measured,
 }
