@@ -23,6 +23,7 @@ from skipfill.cli.commands import (
     matrix,
     methods,
     model,
+    plan,
     release,
     report,
     search,
@@ -90,6 +91,7 @@ app.command("encode")(encode.encode)
 app.command("check")(check.check)
 app.command("report")(report.report)
 app.command("matrix")(matrix.matrix)
+app.command("plan")(plan.plan)
 app.command("swap")(release.swap)
 app.command("rollback")(release.rollback)
 app.command("history")(history.history)

@@ -46,13 +46,8 @@ class LoadedModel:
         embedded: Matrix = torch.cat(parts).numpy()
         return embedded
 
-    def encode(self, items: Items) -> Iterator[tuple[pa.Array, Matrix]]:
-        """Ids and embeddings of all items, block by block, in order.
-
-        Raises:
-            BadInput: the items are not of the kind that the model encodes.
-            SkipfillError: an embedding is not finite.
-        """
+    def refuse_other_items(self, items: Items) -> None:
+        """Raise `BadInput` when the items are not of the kind that the model encodes."""
         if items.kind != self.network.encoder.takes:
             raise BadInput(
                 items.where,
@@ -60,6 +55,15 @@ class LoadedModel:
                 found=f"{items.kind}s in column {items.input_column}",
                 hint="Name another column with --input COLUMN.",
             )
+
+    def encode(self, items: Items) -> Iterator[tuple[pa.Array, Matrix]]:
+        """Ids and embeddings of all items, block by block, in order.
+
+        Raises:
+            BadInput: the items are not of the kind that the model encodes.
+            SkipfillError: an embedding is not finite.
+        """
+        self.refuse_other_items(items)
         for block in items.blocks():
             vectors = self.embed(block)
             _refuse_broken(self.card.name, vectors, block.ids)

@@ -17,6 +17,7 @@ from skipfill.store.objects import Objects
 
 FORMAT = 2
 Verdict = Literal["pass", "fail", "inconclusive"]
+Rule = Literal["far", "match-rate"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,38 @@ class Interval:
     mean: float
     low: float
     high: float
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A cut-off on the old model's scores and the one on the new model's that accepts at the same rate.
+
+    Attributes:
+        rule: `far`: the share of the pairs of query and row that are not relevant; `match-rate`: of all pairs. Both
+            are means over queries.
+        old: the cut-off that was given; accepted is a score at or above it.
+        new: the cut-off for the new model, with the ends of its interval.
+        old_rate: share that `old` accepts.
+        new_rate: share that `new` accepts of these queries, and between which ends it will be on as many others.
+        confidence: of both intervals, two-sided.
+        pairs: how many were counted.
+        units: queries, or classes where queries of one class were drawn together.
+        effective_units: how many equal ones the rate rests on.
+        tar: share of relevant pairs that the `old` and the `new` cut-off accept; empty where none are known.
+        warnings: what makes the intervals doubtful.
+    """
+
+    rule: Rule
+    old: float
+    new: Interval
+    old_rate: float
+    new_rate: Interval
+    confidence: float
+    pairs: int
+    units: int
+    effective_units: float
+    tar: dict[str, float]
+    warnings: list[str]
 
 
 @dataclass(frozen=True)
@@ -207,6 +240,7 @@ class Report:
     seconds: float
     index: IndexRecall | None = None
     id: str = ""
+    thresholds: list[Threshold] = field(default_factory=list)
     format: int = field(default=FORMAT)
 
 
@@ -269,9 +303,14 @@ def _parsed(raw: dict[str, Any], where: object) -> Report:
         )
         for one in raw["slices"]
     ]
-    scores = [ScoreDistribution(**one) for one in raw["scores"]]
-    index = _parsed_index(raw["index"]) if raw.get("index") else None
-    return Report(**{**raw, "slices": slices, "flips": Flips(**raw["flips"]), "scores": scores, "index": index})
+    read = {
+        "slices": slices,
+        "flips": Flips(**raw["flips"]),
+        "scores": [ScoreDistribution(**one) for one in raw["scores"]],
+        "index": _parsed_index(raw["index"]) if raw.get("index") else None,
+        "thresholds": [threshold(one) for one in raw.get("thresholds", [])],
+    }
+    return Report(**{**raw, **read})
 
 
 def _parsed_index(raw: dict[str, Any]) -> IndexRecall:
@@ -283,3 +322,8 @@ def _parsed_index(raw: dict[str, Any]) -> IndexRecall:
         "dimension_ratio": ratio and Interval(**ratio),
     }
     return IndexRecall(**{**raw, **read})
+
+
+def threshold(raw: dict[str, Any]) -> Threshold:
+    """A threshold as it was written."""
+    return Threshold(**{**raw, "new": Interval(**raw["new"]), "new_rate": Interval(**raw["new_rate"])})

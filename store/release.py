@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
-from skipfill.store.checks import Report, newest_passing
-from skipfill.store.errors import BadInput, NotAcceptable
+from skipfill.store.avoided import EncodeRate, avoided
+from skipfill.store.checks import Report, load_report, newest_passing
+from skipfill.store.errors import BadInput, NotAcceptable, Stale
 from skipfill.store.models import Card
 from skipfill.store.objects import Objects
+from skipfill.store.plans import Change, Plan, Requirement
+from skipfill.store.requirements import requirements
 from skipfill.store.versions import Release, Version, View, commit, latest, read
 
 
@@ -27,14 +31,21 @@ def view_onto(card: Card, space: str) -> View:
     return card.views[space]
 
 
-def planned_swap(objects: Objects, gallery: str, card: Card, without_check: str = "") -> Version:
-    """The version that a swap to `card` would append. Writes nothing.
+def plan_swap(
+    objects: Objects,
+    gallery: str,
+    card: Card,
+    without_check: str = "",
+    rate: EncodeRate | None = None,
+    price_per_million: float | None = None,
+) -> Plan:
+    """What a swap to `card` changes, requires and saves. Writes nothing.
 
     Args:
         without_check: a reason for swapping without a passing check; it is recorded.
+        rate: how fast the model encodes, measured; and what encoding costs: see `avoided`.
 
     Raises:
-        NotAcceptable: no passing check of this model on the gallery as it is now.
         BadInput: the model has no view onto the gallery's space, or it is released already.
     """
     now = latest(objects, gallery)
@@ -45,25 +56,97 @@ def planned_swap(objects: Objects, gallery: str, card: Card, without_check: str 
             expected=f"a release other than {card.name}",
             found=f"{card.name} released already (version {now.number})",
         )
-    passing: Report | None = None
-    if not without_check:
-        passing = newest_passing(objects, gallery, card.fingerprint, now.state)
-        if passing is None:
-            raise NotAcceptable(
-                f"gallery {gallery} version {now.number}: expected a passing check of {card.name}, found none",
-                f"Run: skipfill check {gallery} {card.name} --items HELDOUT.parquet",
-            )
-    release = Release(card.name, card.fingerprint, view, passing.id if passing else "", without_check)
-    return replace(now, number=now.number + 1, action="swapped", release=release, undo=now.number, reason=without_check)
+    report = None if without_check else _best_check(objects, gallery, card.fingerprint, now.state)
+    plan = Plan(
+        gallery=gallery,
+        version=now.number,
+        state=now.state,
+        files=now.files,
+        model=card.name,
+        fingerprint=card.fingerprint,
+        view=view,
+        check=report.id if report else "",
+        verdict=report.verdict if report else "",
+        without_check=without_check,
+        changes=Change(
+            "-" if now.release is None else now.release.model, card.name, report.thresholds if report else []
+        ),
+        requires=[],
+        avoids=avoided(now.rows, card.dim, rate, price_per_million),
+        created=datetime.now(UTC).isoformat(timespec="milliseconds"),
+    )
+    return replace(plan, requires=requirements(objects, plan)).identified()
+
+
+def planned_version(objects: Objects, plan: Plan) -> Version:
+    """The version that applying `plan` would append, everything that it requires looked at again. Writes nothing.
+
+    Raises:
+        Stale: something required no longer holds.
+        NotAcceptable: the plan was made without a passing check.
+    """
+    for one in requirements(objects, plan):
+        if not one.holds:
+            raise _refused(objects, plan, one)
+    now = read(objects, plan.gallery, plan.version)
+    thresholds = load_report(objects, plan.gallery, plan.check).thresholds if plan.check else []
+    release = Release(plan.model, plan.fingerprint, plan.view, plan.check, plan.without_check, thresholds)
+    return replace(
+        now,
+        number=now.number + 1,
+        action="swapped",
+        release=release,
+        undo=now.number,
+        reason=plan.without_check,
+        plan=plan.id,
+    )
+
+
+def apply_plan(objects: Objects, plan: Plan) -> Version:
+    """Make the plan's model the one that queries use: see `planned_version`.
+
+    Raises:
+        Stale: something required no longer holds, or another change was first.
+    """
+    return commit(objects, plan.gallery, planned_version(objects, plan))
 
 
 def swap(objects: Objects, gallery: str, card: Card, without_check: str = "") -> Version:
-    """Make `card` the model that queries use: see `planned_swap`.
+    """Plan a swap to `card` and apply the plan at once."""
+    return apply_plan(objects, plan_swap(objects, gallery, card, without_check))
 
-    Raises:
-        Stale: another change was first.
-    """
-    return commit(objects, gallery, planned_swap(objects, gallery, card, without_check))
+
+def _refused(objects: Objects, plan: Plan, broken: Requirement) -> Stale | NotAcceptable:
+    if broken.name == "check" and plan.verdict != "pass":
+        return NotAcceptable(
+            f"gallery {plan.gallery} version {plan.version}: expected a passing check of {plan.model}, "
+            f"found {broken.found}",
+            f"Run: skipfill check {plan.gallery} {plan.model} --items HELDOUT.parquet",
+        )
+    again = f"Plan again with: skipfill plan {plan.gallery} {plan.model}"
+    now = latest(objects, plan.gallery)
+    if now.number > plan.version:
+        after = read(objects, plan.gallery, plan.version + 1)
+        if after.plan == plan.id:
+            return Stale(
+                f"plan {plan.id}: version {after.number} of gallery {plan.gallery} already applied this plan "
+                f"({after.by}, {after.at})",
+                f"See: skipfill history {plan.gallery}",
+            )
+        again = f"Version {after.number} was {after.action} by {after.by} at {after.at}. {again}"
+    return Stale(f"plan {plan.id}: {broken.name}: expected {broken.expected}, found {broken.found}", again)
+
+
+def _best_check(objects: Objects, gallery: str, fingerprint: str, state: str) -> Report | None:
+    """The newest passing check of this model on this state, else the newest that did not pass."""
+    passing = newest_passing(objects, gallery, fingerprint, state)
+    if passing is not None:
+        return passing
+    folder = f"checks/{gallery}"
+    complete = [one for one in objects.children(folder) if objects.exists(f"{folder}/{one}/report.json")]
+    reports = [load_report(objects, gallery, one) for one in complete]
+    of_this = [one for one in reports if (one.fingerprint, one.state) == (fingerprint, state)]
+    return max(of_this, key=lambda report: report.created, default=None)
 
 
 def planned_rollback(objects: Objects, gallery: str, reason: str = "") -> Version:

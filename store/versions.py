@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import uuid4
 
+from skipfill.store.checks import Threshold, threshold
 from skipfill.store.errors import BadInput, Stale, unknown_name
 from skipfill.store.names import valid_name
 from skipfill.store.objects import Objects
@@ -44,6 +45,7 @@ class Release:
         view: from the model's space onto the gallery's.
         check: id of the check that allowed it; empty for the space's own model or a forced swap.
         without_check: the reason given for swapping without one.
+        thresholds: cut-offs for this model's scores, as that check transferred them; empty in old files.
     """
 
     model: str
@@ -51,6 +53,7 @@ class Release:
     view: View
     check: str = ""
     without_check: str = ""
+    thresholds: list[Threshold] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class Version:
         release: what queries use; None while no model serves them.
         undo: number of the version whose release a rollback brings back; 0 when there is none.
         commit: unique per attempt to write, so that a writer can recognise its own.
+        plan: id of the plan that a swap applied; empty for other actions, and in old files.
     """
 
     number: int
@@ -80,6 +84,7 @@ class Version:
     by: str = ""
     reason: str = ""
     commit: str = ""
+    plan: str = ""
     format: int = field(default=FORMAT)
 
     @property
@@ -125,7 +130,9 @@ def read(objects: Objects, gallery: str, number: int) -> Version:
             hint="Upgrade skipfill: a newer release wrote this.",
         )
     if raw["release"] is not None:
-        raw["release"] = Release(**{**raw["release"], "view": View(**raw["release"]["view"])})
+        release = raw["release"]
+        thresholds = [threshold(one) for one in release.get("thresholds", [])]
+        raw["release"] = Release(**{**release, "view": View(**release["view"]), "thresholds": thresholds})
     return Version(**raw)
 
 

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from skipfill.cli.commands.gallery import released
-from skipfill.cli.options import DryRun, GalleryName, Json, ModelName, Quiet, Store, opened
+from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Store, opened
 from skipfill.cli.terminal import advise, emit
+
+if TYPE_CHECKING:
+    from skipfill.store.plans import Plan
 
 
 def swap(
     gallery: GalleryName,
-    name: ModelName,
+    name: Annotated[str, typer.Argument(metavar="[MODEL]", help="Name of a model in the store.")] = "",
+    plan: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Apply a saved plan, as it is or not at all; - for stdin.")
+    ] = None,
     without_check: Annotated[
         str, typer.Option(metavar="REASON", help="Swap without a passing check; the reason is recorded.")
     ] = "",
@@ -25,27 +33,66 @@ def swap(
 ) -> None:
     """Make a model the one that queries use: one small file, readers see the old release or the new one.
 
-    Refused without a passing check of this model on the gallery as it is now.
+    Refused without a passing check of this model on the gallery as it is now. Exit 4: the plan is stale.
 
     Example: skipfill swap products v2
     """
     from skipfill.store import release
     from skipfill.store.models import load_card
 
+    _one_of(gallery, name, plan, without_check)
     objects = opened(store)
-    card = load_card(objects, name)
-    act = release.planned_swap if dry_run else release.swap
-    done = act(objects, gallery, card, without_check)
+    planned = (
+        release.plan_swap(objects, gallery, load_card(objects, name), without_check)
+        if plan is None
+        else _saved(plan, gallery)
+    )
+    done = (release.planned_version if dry_run else release.apply_plan)(objects, planned)
+    without_check = planned.without_check
     evidence = f"check {done.release.check}" if done.release and done.release.check else f"no check: {without_check}"
     emit(
         {"gallery": gallery, "version": asdict(done), "dry_run": dry_run},
         as_json=json,
         show=lambda out: out.print(
-            f"{'Would swap' if dry_run else 'Swapped'}: queries of {gallery} use {name} "
+            f"{'Would swap' if dry_run else 'Swapped'}: queries of {gallery} use {planned.model} "
             f"(version {done.number}, {evidence})"
         ),
     )
     advise(f"Next: skipfill search {gallery} --items QUERIES.parquet. Undo: skipfill rollback {gallery}", quiet=quiet)
+
+
+def _one_of(gallery: str, name: str, plan: Path | None, without_check: str) -> None:
+    from skipfill.store.errors import BadInput
+
+    if bool(name) == (plan is not None):
+        raise BadInput(
+            "swap",
+            expected="either MODEL or --plan",
+            found="both" if name else "neither",
+            hint=f"Example: skipfill swap {gallery} --plan plan.json",
+        )
+    if plan is not None and without_check:
+        raise BadInput(
+            "--without-check",
+            expected="no reason beside --plan: the plan has its own",
+            found=repr(without_check),
+            hint=f"Plan again with: skipfill plan {gallery} MODEL --without-check REASON",
+        )
+
+
+def _saved(file: Path, gallery: str) -> Plan:
+    from skipfill.store.errors import BadInput, reason
+    from skipfill.store.plans import read_plan
+    from skipfill.store.strict_json import LARGEST
+
+    try:
+        with sys.stdin.buffer if str(file) == "-" else file.open("rb") as source:
+            plan = read_plan(source.read(LARGEST + 1), file)
+    except OSError as error:
+        raise BadInput(file, expected="a plan that can be read", found=reason(error)) from error
+    if plan.gallery != gallery:
+        raise BadInput(file, expected=f"a plan for gallery {gallery}", found=f"one for gallery {plan.gallery}")
+    return plan
 
 
 def rollback(

@@ -1,0 +1,130 @@
+"""skipfill plan"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from skipfill.cli.options import GalleryName, InputColumn, Json, ModelName, Quiet, Store, item_columns, opened
+from skipfill.cli.terminal import advise, emit, table
+
+if TYPE_CHECKING:
+    from skipfill.store.avoided import EncodeRate
+    from skipfill.store.objects import Objects
+    from skipfill.store.plans import Plan
+
+NOT_MEASURED = {
+    "encoding": "not measured: add --items SAMPLE.parquet",
+    "money": "no price given: add --price-per-million N",
+}
+
+
+def plan(
+    gallery: GalleryName,
+    name: ModelName,
+    items: Annotated[
+        list[Path] | None, typer.Option(help="Items to time the model on: the first 256 of them. Repeatable.")
+    ] = None,
+    price_per_million: Annotated[float | None, typer.Option(help="Price of encoding a million items.")] = None,
+    without_check: Annotated[
+        str, typer.Option(metavar="REASON", help="Plan a swap without a passing check; the reason is recorded.")
+    ] = "",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File for the plan; it must not exist. - for stdout.")
+    ] = None,
+    id_column: Annotated[str, typer.Option("--id", help="Column of --items with the ids.")] = "id",
+    input_column: InputColumn = "",
+    store: Store = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show what a swap would change, what it requires and what it saves. Exit 1: something required is missing.
+
+    Example: skipfill plan products v2 -o plan.json
+    """
+    from skipfill.store.galleries import open_gallery
+    from skipfill.store.models import load_card
+    from skipfill.store.release import plan_swap
+
+    objects = opened(store)
+    card = load_card(objects, name)
+    open_gallery(objects, gallery)  # its files are there, and are those that were registered
+    rate = _rate(objects, name, items, id_column, input_column) if items else None
+    made = plan_swap(objects, gallery, card, without_check, rate, price_per_million)
+    to_stdout = str(output) == "-"
+    if output is not None and not to_stdout:
+        _save(made, output)
+    code = 0 if made.applicable else 1
+    if to_stdout:
+        print(made.as_json())
+    else:
+        emit({"plan": asdict(made)}, as_json=json, show=lambda out: show_plan(out, made), exit_code=code)
+    advise(_next(made, output), quiet=quiet)
+    raise typer.Exit(code)
+
+
+def show_plan(out: Console, plan: Plan) -> None:
+    """The plan as people read it: what changes, what it requires, what it saves."""
+    out.print(f"Plan {plan.id}: swap {plan.gallery} to {plan.model}", style="bold")
+    out.print(Text("\nchanges", "bold"))
+    out.print(
+        table(
+            ["", ""],
+            [
+                ("queries use", f"{plan.changes.before} -> {plan.changes.after} ({plan.view.kind} {plan.view.dim})"),
+                ("version", f"{plan.version} -> {plan.version + 1}"),
+                ("stored vectors", "none"),
+                *((f"cut-off ({one.rule})", f"{one.old:.4f} -> {one.new.mean:.4f}") for one in plan.changes.thresholds),
+            ],
+        )
+    )
+    out.print(Text("\nrequires", "bold"))
+    out.print(
+        table(
+            ["", "expected", "found", ""],
+            [
+                (one.name, one.expected, one.found, Text("yes", "green") if one.holds else Text("NO", "bold red"))
+                for one in plan.requires
+            ],
+        )
+    )
+    if plan.without_check:
+        out.print(f"without a check: {plan.without_check}")
+    out.print(Text("\navoids encoding the gallery again", "bold"))
+    saved = {"rows": f"{plan.avoids.rows:,} rows", **NOT_MEASURED, **plan.avoids.arithmetic}
+    out.print(table(["", ""], [(name, saved[name]) for name in ("rows", "vectors", "encoding", "money")]))
+
+
+def _rate(objects: Objects, name: str, items: list[Path], id_column: str, input_column: str) -> EncodeRate:
+    from skipfill.compat.encode_rate import measured_rate
+    from skipfill.compat.loaded_model import load_model
+    from skipfill.store.items import open_items
+
+    return measured_rate(load_model(objects, name), open_items(items, item_columns(id_column, "label", input_column)))
+
+
+def _save(plan: Plan, output: Path) -> None:
+    from skipfill.store.errors import BadInput, reason
+
+    try:
+        with output.open("x", encoding="utf-8") as file:
+            print(plan.as_json(), file=file)
+    except FileExistsError as error:
+        raise BadInput(
+            output, expected="a file that does not exist yet", found="a file", hint="Choose another name."
+        ) from error
+    except OSError as error:
+        raise BadInput(output, expected="a place that can be written to", found=reason(error)) from error
+
+
+def _next(plan: Plan, output: Path | None) -> str:
+    if not plan.applicable:
+        return f"Next: skipfill check {plan.gallery} {plan.model} --items HELDOUT.parquet"
+    if output is None:
+        return f"Next: save it with -o plan.json, then: skipfill swap {plan.gallery} --plan plan.json"
+    return f"Next: skipfill swap {plan.gallery} --plan {output}"

@@ -1,0 +1,80 @@
+"""What a swap saves against encoding the gallery again, with the arithmetic in words."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from skipfill.store.errors import BadInput
+
+BYTES_PER_COORDINATE = 4
+UNITS = ("kB", "MB", "GB", "TB")
+
+
+@dataclass(frozen=True)
+class EncodeRate:
+    """Attributes:
+    items: how many the new model encoded, those encoded again counted again.
+    seconds: how long that took, on this machine.
+    """
+
+    items: int
+    seconds: float
+
+    @property
+    def per_second(self) -> float:
+        return self.items / self.seconds
+
+
+@dataclass(frozen=True)
+class Avoided:
+    """Attributes:
+    rows: gallery rows that need not be encoded again.
+    vector_bytes: of the float32 vectors by the new model that need not be written.
+    encode_seconds: of the new model for these rows; None when not measured.
+    money: what encoding them would cost; None when no price was given. In the price's own currency.
+    arithmetic: `vectors`, `encoding` and `money` in words.
+    """
+
+    rows: int
+    vector_bytes: int
+    encode_seconds: float | None
+    money: float | None
+    arithmetic: dict[str, str]
+
+
+def avoided(rows: int, dim: int, rate: EncodeRate | None, price_per_million: float | None) -> Avoided:
+    """What encoding `rows` rows again, by a model of dimension `dim`, would take.
+
+    Args:
+        rate: as measured on a sample of items.
+        price_per_million: for encoding a million items, at least 0.
+
+    Raises:
+        BadInput: a price that is no finite number, or below 0.
+    """
+    size = rows * dim * BYTES_PER_COORDINATE
+    arithmetic = {"vectors": f"{rows:,} rows x {dim:,} coordinates x {BYTES_PER_COORDINATE} bytes = {_bytes(size)}"}
+    seconds = money = None
+    if rate is not None:
+        seconds = rows / rate.per_second
+        arithmetic["encoding"] = f"{rows:,} rows / {rate.per_second:,.4g} items per second = {_duration(seconds)}"
+    if price_per_million is not None:
+        if not (math.isfinite(price_per_million) and price_per_million >= 0):
+            raise BadInput("--price-per-million", expected="a price of 0 or more", found=str(price_per_million))
+        money = rows * price_per_million / 1e6
+        arithmetic["money"] = f"{rows:,} rows x {price_per_million:,.10g} / 1,000,000 = {money:,.10g}"
+    return Avoided(rows, size, seconds, money, arithmetic)
+
+
+def _bytes(size: float) -> str:
+    if size < 1000:
+        return f"{size:g} bytes"
+    power = min(int(math.log10(size)) // 3, len(UNITS))
+    return f"{size / 1000**power:,.4g} {UNITS[power - 1]}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.3g} minutes" if seconds < 7200 else f"{seconds / 3600:,.3g} hours"
