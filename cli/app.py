@@ -25,6 +25,7 @@ from skipfill.cli.commands import (
     model,
     plan,
     release,
+    report,
     search,
     train,
 )
@@ -88,6 +89,7 @@ app.command("train")(train.train)
 app.command("blend")(blend.blend)
 app.command("encode")(encode.encode)
 app.command("check")(check.check)
+app.command("report")(report.report)
 app.command("matrix")(matrix.matrix)
 app.command("plan")(plan.plan)
 app.command("swap")(release.swap)

@@ -25,6 +25,9 @@ ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="Name of a model
 IdColumn = Annotated[str, typer.Option("--id", help="Column with the ids.")]
 LabelColumn = Annotated[str, typer.Option("--label", help="Column with the labels.")]
 InputColumn = Annotated[str, typer.Option("--input", help="Column to encode. Default: image, vector or text.")]
+JunitFile = Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML, for CI systems.")]
+HtmlFile = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write one self-contained page.")]
+GitHub = Annotated[bool, typer.Option("--github", help="Print GitHub annotations; append to the step's summary.")]
 
 
 def opened(store: Path | None) -> Objects:

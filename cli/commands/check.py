@@ -13,9 +13,12 @@ from rich.text import Text
 
 from skipfill.cli.options import (
     GalleryName,
+    GitHub,
+    HtmlFile,
     IdColumn,
     InputColumn,
     Json,
+    JunitFile,
     LabelColumn,
     ModelName,
     Quiet,
@@ -23,6 +26,7 @@ from skipfill.cli.options import (
     item_columns,
     opened,
 )
+from skipfill.cli.reports import refuse_unwritable, write_reports
 from skipfill.cli.terminal import VERDICT_STYLE, advise, emit, progress, table
 
 if TYPE_CHECKING:
@@ -84,6 +88,9 @@ def check(
     id_column: IdColumn = "id",
     label: LabelColumn = "label",
     input_column: InputColumn = "",
+    junit: JunitFile = None,
+    html: HtmlFile = None,
+    github: GitHub = False,
     store: Store = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -131,8 +138,10 @@ def check(
         columns=item_columns(id_column, label, input_column),
     )
     objects = opened(store)
+    refuse_unwritable(junit, html, github=github)
     with progress(quiet=quiet) as bar:
         report = check_model(objects, gallery, name, inputs, policy, Stages(bar.start, bar.advance))
+    write_reports(report, junit_file=junit, html_file=html, github=github, json=json)
     code = EXIT_CODES[report.verdict]
     emit(
         {"check": asdict(report), "verdict": report.verdict},

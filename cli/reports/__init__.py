@@ -1,0 +1,89 @@
+"""Where else a report goes besides the terminal: JUnit XML, GitHub, one HTML file. Each is a function of the report."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from skipfill.cli.reports.github import step_summary, workflow_commands
+from skipfill.cli.reports.html import html
+from skipfill.cli.reports.junit import junit
+from skipfill.store.errors import BadInput, reason
+
+if TYPE_CHECKING:
+    from skipfill.store.checks import Report
+
+SUMMARY = "GITHUB_STEP_SUMMARY"
+
+
+def refuse_unwritable(*paths: Path | None, github: bool = False) -> None:
+    """Find out before the measurement whether its reports can be written after it.
+
+    Raises:
+        BadInput: no file can be created there.
+    """
+    for path in paths:
+        if path is not None:
+            with _telling(path):
+                if path.is_dir():
+                    raise IsADirectoryError(errno.EISDIR, "")
+                _beside(path).open("x").close()
+                _beside(path).unlink()
+    if github and os.environ.get(SUMMARY):
+        _append(Path(os.environ[SUMMARY]), "")
+
+
+def write_reports(report: Report, *, junit_file: Path | None, html_file: Path | None, github: bool, json: bool) -> None:
+    """Write what was asked for: files as a whole or not at all.
+
+    Annotations go to stdout, or to stderr where stdout is one JSON document: GitHub's runner reads both.
+
+    Raises:
+        BadInput: a file cannot be written.
+    """
+    files: list[tuple[Path | None, Callable[[Report], str]]] = [(junit_file, junit), (html_file, html)]
+    for path, made in files:
+        if path is not None:
+            _replace(path, made(report))
+    if github:
+        if os.environ.get(SUMMARY):
+            _append(Path(os.environ[SUMMARY]), f"\n{step_summary(report)}")
+        print(workflow_commands(report), end="", file=sys.stderr if json else sys.stdout)
+
+
+def _replace(path: Path, text: str) -> None:
+    with _telling(path):
+        try:
+            _beside(path).write_text(text, encoding="utf-8", newline="\n")
+            _beside(path).replace(path.resolve())
+        except BaseException:
+            with suppress(OSError):
+                _beside(path).unlink(missing_ok=True)
+            raise
+
+
+def _append(path: Path, text: str) -> None:
+    with _telling(path), path.open("a", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+
+
+_PART = f".{uuid4().hex}.part"
+
+
+def _beside(path: Path) -> Path:
+    """A name of this process's own in the same folder, from where a rename is atomic."""
+    return path.resolve().with_name(_PART)
+
+
+@contextmanager
+def _telling(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BadInput(path, expected="a file that can be written to", found=reason(error)) from error

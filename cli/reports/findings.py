@@ -1,0 +1,109 @@
+"""The verdict as lines: what was asked of each slice, what was found. Never more hopeful than the report's verdict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from skipfill.store.checks import Report, Requirement, Slice, Verdict
+
+Outcome = Literal["pass", "fail", "inconclusive", "accepted"]
+WORST_FIRST: list[Outcome] = ["fail", "inconclusive", "accepted", "pass"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One claim about one slice.
+
+    Attributes:
+        outcome: a verdict, or `accepted`: nothing was asked, because the policy accepts this slice as it is.
+        text: what was found, in a sentence without a full stop.
+        asked: the requirement; None where there is none.
+    """
+
+    slice: str
+    claim: str
+    outcome: Outcome
+    text: str
+    asked: Requirement | None = None
+
+
+def findings(report: Report) -> list[Finding]:
+    """A finding for each requirement, and for each slice of which nothing could be required, in the report's order.
+
+    A verdict that none of them accounts for is a finding of its own.
+    """
+    found = [each for one in report.slices for each in _of_slice(one, report)]
+    if report.verdict != "pass" and not any(each.outcome in ("fail", "inconclusive") for each in found):
+        found.insert(0, Finding("check", "verdict", report.verdict, "; ".join(report.why) or "no reason is recorded"))
+    return found
+
+
+def worst_first(found: list[Finding]) -> list[Finding]:
+    return sorted(found, key=lambda each: WORST_FIRST.index(each.outcome))
+
+
+def headline(report: Report) -> str:
+    """The reason of the verdict in a sentence or two."""
+    found = findings(report)
+    confidence = f"{report.policy.get('confidence', 0.95):.0%}"
+    if report.verdict == "pass":
+        accepted = [each.slice for each in found if each.outcome == "accepted"]
+        rest = f" Accepted as it is, by the policy: {', '.join(accepted)}." if accepted else ""
+        asked = sum(each.outcome == "pass" for each in found)
+        return f"{_things(asked, 'requirement')} met, each with {confidence} confidence.{rest}"
+    first = next(each for each in found if each.outcome == report.verdict)
+    others = sum(each.outcome == report.verdict for each in found) - 1
+    more = f" So {'are' if others > 1 else 'is'} {_things(others, 'other requirement')}." if others else ""
+    what = "Refuted" if report.verdict == "fail" else "Not decided"
+    return f"{what} for slice {first.slice}: \u201c{first.claim}\u201d: {first.text}.{more}"
+
+
+def next_command(report: Report) -> str:
+    """What to do now."""
+    commands: dict[Verdict, str] = {
+        "pass": f"skipfill swap {report.gallery} {report.model}",
+        "fail": f"skipfill train NAME --gallery {report.gallery} --items ITEMS.parquet",
+        "inconclusive": f"skipfill check {report.gallery} {report.model} --items HELDOUT.parquet --items MORE.parquet",
+    }
+    return commands[report.verdict]
+
+
+def notes(report: Report) -> list[str]:
+    """What the check warned of."""
+    return [*report.warnings, *(report.index.warnings if report.index else [])]
+
+
+def signed(value: float) -> str:
+    return f"{value:+.3f}" if isfinite(value) else "unknown"
+
+
+def _of_slice(one: Slice, report: Report) -> list[Finding]:
+    if one.requirements:
+        return [
+            Finding(one.name, each.claim, each.verdict, _text(one, each, report), each) for each in one.requirements
+        ]
+    said = [line.removeprefix(f"{one.name}: ") for line in report.why if line.startswith(f"{one.name}: ")]
+    text = "; ".join(said) or "nothing was required"
+    accepted = one.verdict == "pass" and one.name in report.policy.get("accept_worse", [])
+    return [Finding(one.name, "measured", "accepted" if accepted else one.verdict, text)]
+
+
+def _text(one: Slice, asked: Requirement, report: Report) -> str:
+    confidence = f"{report.policy.get('confidence', 0.95):.0%}"
+    text = (
+        f"found {signed(asked.found)}, above {signed(asked.low)} and below {signed(asked.high)} "
+        f"(each with {confidence} confidence), required above {signed(asked.bar)}"
+    )
+    least = report.policy.get("least_queries", 0)
+    if asked.verdict == "inconclusive" and one.units < least:
+        text += f"; {_things(one.units, 'query', 'queries')}, fewer than {least}"
+    if asked.verdict == "inconclusive" and asked.high < asked.bar:
+        text += f"; too little to fail one of {sum(len(each.requirements) for each in report.slices)} requirements"
+    return f"{text}; about {asked.more_queries:,} more queries would decide it" if asked.more_queries else text
+
+
+def _things(count: int, one: str, many: str = "") -> str:
+    return f"{count:,} {one if count == 1 else many or one + 's'}"

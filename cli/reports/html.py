@@ -1,0 +1,49 @@
+"""A report as one HTML file that needs nothing else: no script, no font, no address. No content of rows, only ids."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from skipfill.cli.reports.elements import code, name, text
+from skipfill.cli.reports.findings import headline, next_command
+from skipfill.cli.reports.sections import SECTIONS
+from skipfill.cli.reports.svg import MARKS
+
+if TYPE_CHECKING:
+    from skipfill.store.checks import Report
+
+TICK = '<path d="M-6 0-2 5 6-5"/>'
+POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+
+
+def html(report: Report) -> str:
+    """The page: the verdict, then each section that has something to show."""
+    style = files("skipfill.cli.reports").joinpath("page.css").read_text(encoding="utf-8")
+    title = text(f"{report.verdict.upper()}: {report.model} on {report.gallery}")
+    shown = {heading: section(report) for heading, section in SECTIONS.items()}
+    body = "".join(f"<section><h2>{heading}</h2>{inside}</section>\n" for heading, inside in shown.items() if inside)
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<meta name="color-scheme" content="light dark">\n<style>\n{style}</style>\n</head>\n'
+        f"<body>\n<main>\n{_banner(report)}\n{body}</main>\n</body>\n</html>\n"
+    )
+
+
+def _banner(report: Report) -> str:
+    """What was decided, why, and what to do now."""
+    queries = max((one.queries for one in report.slices), default=0)
+    about = (
+        f"gallery version {report.version}, {report.gallery_rows:,} rows, {queries:,} queries, "
+        f"{report.created[:10]}, check {report.id}"
+    )
+    drawn = TICK if report.verdict == "pass" else MARKS[report.verdict]
+    icon = f'<svg class="mark {report.verdict}" viewBox="-8 -8 16 16" aria-hidden="true">{drawn}</svg>'
+    return (
+        f'<header class="{report.verdict}">{icon}<div>'
+        f"<h1><strong>{report.verdict.upper()}</strong> {name(report.model)} on {name(report.gallery)}</h1>"
+        f"<p>{text(headline(report))}</p><p>Next: {code(next_command(report))}</p><p class=dim>{text(about)}</p>"
+        "</div></header>"
+    )

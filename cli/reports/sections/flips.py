@@ -1,0 +1,44 @@
+"""Which queries were right and are wrong, and the reverse: counts by slice, and ids."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from skipfill.cli.reports.elements import code, name, table, text
+from skipfill.cli.reports.svg import ROW, diverging, picture
+
+if TYPE_CHECKING:
+    from skipfill.store.checks import Report, Slice
+
+
+def flips(report: Report) -> str:
+    measured = [one for one in report.slices if one.queries]
+    if not measured:
+        return ""
+    most = max(count / one.queries for one in measured for count in one.flips.values())
+    rows = [_row(one, most) for one in measured]
+    columns = ["Slice", "#Right, now wrong", "~Share of the slice's queries", "#Wrong, now right"]
+    lists = [
+        _ids("Right before, wrong after", report.flips.negative, "the largest loss first"),
+        _ids("Wrong before, right after", report.flips.positive, "the largest gain first"),
+    ]
+    where = f"checks/{report.gallery}/{report.id}/queries.parquet"
+    return table("Flips by CMC@1", columns, rows) + "".join(lists) + f"<p class=dim>All queries: {code(where)}</p>"
+
+
+def _row(one: Slice, most: float) -> list[str]:
+    shares = [one.flips[side] / one.queries for side in ("negative", "positive")]
+    title = f"{one.name}: {shares[0]:.1%} right before and wrong after, {shares[1]:.1%} the reverse"
+    counts = [
+        f'<span class="value">{one.flips[side]:,}</span> <span class="dim ends">{share:.1%}</span>'
+        for side, share in zip(("negative", "positive"), shares, strict=True)
+    ]
+    return [name(one.name), counts[0], picture(title, ROW, diverging(shares[0], shares[1], most)), counts[1]]
+
+
+def _ids(what: str, ids: list[str], order: str) -> str:
+    if not ids:
+        return ""
+    shown = "".join(f"<li>{code(one)}</li>" for one in ids)
+    title = f"{text(what)}: {'first ' if len(ids) >= 100 else ''}{len(ids)} by id, {text(order)}"
+    return f"<details><summary>{title}</summary><ol class=ids>{shown}</ol></details>"

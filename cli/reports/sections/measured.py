@@ -1,0 +1,34 @@
+"""On what the verdict rests: data, models, policy, time."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from skipfill.cli.reports.elements import code, text
+
+if TYPE_CHECKING:
+    from skipfill.store.checks import Report
+
+
+def measured(report: Report) -> str:
+    facts = {
+        "Gallery": f"{report.gallery}, version {report.version}, {report.gallery_rows:,} rows, state {report.state}",
+        "Model": f"{report.model}, fingerprint {report.fingerprint}",
+        "Relevant rows by": report.truth,
+        "Old queries": report.baseline,
+        "Encoded again": f"{report.reencoded_rows:,} rows",
+        "Ceiling": report.ceiling or "new/new",
+        "Measured": f"{report.created[:19].replace('T', ' ')} UTC, in {report.seconds:,.1f} s",
+        "Check": f"{report.id}, format {report.format}; this page by skipfill {version('skipfill')}",
+    }
+    listed = "".join(f"<div><dt>{key}</dt><dd>{text(value)}</dd></div>" for key, value in facts.items())
+    policy = "".join(
+        f"<div><dt>{text(key)}</dt><dd>{code(_value(one))}</dd></div>" for key, one in report.policy.items()
+    )
+    return f"<dl>{listed}</dl><h3>Policy</h3><dl>{policy}</dl>"
+
+
+def _value(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,61 @@
+"""What was required of each slice, the worst first, each with its interval against its bar."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from skipfill.cli.reports.elements import badge, name, number, table, text
+from skipfill.cli.reports.findings import Finding, findings, worst_first
+from skipfill.cli.reports.svg import ROW, Scale, axis, box, interval, line, picture
+
+if TYPE_CHECKING:
+    from skipfill.store.checks import Report, Requirement
+
+LEGEND = (
+    "Difference new \u2212 old; for a budget of flips, minus their share. The line goes from what it is surely above "
+    "to what it is surely below, each with {confidence} confidence. The shaded side of the bar is where it must be. "
+    "All of the line in there passes; a fail takes more, the more requirements there are (Holm 1979)."
+)
+
+
+def requirements(report: Report) -> str:
+    found = worst_first(findings(report))
+    asked = [each.asked for each in found if each.asked is not None]
+    scale = Scale.over(value for one in asked for value in (one.bar, one.low, one.high, one.found, 0.0))
+    rows = [_row(each, scale) for each in found]
+    columns = ["Verdict", "Slice and claim", "~Difference, and where it must be", "#Found", "#Bar", "#More queries"]
+    foot = ["", "", axis(scale, sign=True), "", "", ""] if asked else []
+    confidence = f"{report.policy.get('confidence', 0.95):.0%}"
+    return table("What was required", columns, rows, foot) + f"<p class=dim>{LEGEND.format(confidence=confidence)}</p>"
+
+
+def _row(found: Finding, scale: Scale) -> list[str]:
+    asked = found.asked
+    if asked is None:
+        return [badge(found.outcome), _claim(found, f"{found.claim}: {found.text}"), "", "", "", ""]
+    ends = f'<span class="dim ends">{number(asked.low, sign=True)} to {number(asked.high, sign=True)}</span>'
+    value = f'<span class="value">{number(asked.found, sign=True)}</span> {ends}'
+    more = f"about {asked.more_queries:,}" if asked.more_queries else ""
+    return [
+        badge(found.outcome),
+        _claim(found, found.claim),
+        _plot(found, asked, scale),
+        value,
+        number(asked.bar, sign=True),
+        more,
+    ]
+
+
+def _claim(found: Finding, claim: str) -> str:
+    return f'{name(found.slice)}<span class="claim">{text(claim)}</span>'
+
+
+def _plot(found: Finding, asked: Requirement, scale: Scale) -> str:
+    bar = scale.at(asked.bar)
+    shapes = [
+        box(bar, 0, 100 - bar, ROW, "allowed"),
+        line(scale.at(0.0), 0, scale.at(0.0), ROW, "zero"),
+        line(bar, 0, bar, ROW, "bar"),
+        *interval(scale, asked.low, asked.found, asked.high, found.outcome, ROW / 2),
+    ]
+    return picture(f"{found.slice}: {found.claim}: {found.outcome}", ROW, shapes, found.text)
