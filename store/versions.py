@@ -6,18 +6,20 @@ import getpass
 import hashlib
 import json
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import uuid4
 
 from skipfill.store.checks import Threshold, threshold
-from skipfill.store.errors import BadInput, Stale, unknown_name
+from skipfill.store.errors import BadInput, SkipfillError, Stale, unknown_name
 from skipfill.store.names import valid_name
 from skipfill.store.objects import Objects
 
 FORMAT = 1
 Action = Literal["registered", "swapped", "rolled back"]
+RELEASES: tuple[Action, ...] = ("registered", "swapped", "rolled back")  # the others leave the release as it is
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,15 @@ class Release:
 
 
 @dataclass(frozen=True)
+class Since:
+    """The version that brought a release: its number, when it was written, and by whom."""
+
+    number: int
+    at: str
+    by: str
+
+
+@dataclass(frozen=True)
 class Version:
     """One entry of the log: everything that readers need, and what happened.
 
@@ -70,6 +81,7 @@ class Version:
         undo: number of the version whose release a rollback brings back; 0 when there is none.
         commit: unique per attempt to write, so that a writer can recognise its own.
         plan: id of the plan that a swap applied; empty for other actions, and in old files.
+        since: what brought the release; None before it is written.
     """
 
     number: int
@@ -85,6 +97,7 @@ class Version:
     reason: str = ""
     commit: str = ""
     plan: str = ""
+    since: Since | None = None
     format: int = field(default=FORMAT)
 
     @property
@@ -95,6 +108,10 @@ class Version:
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
+def _key(gallery: str, number: int) -> str:
+    return f"{_folder(gallery)}/{number:010d}.json"
+
+
 def _folder(gallery: str) -> str:
     return f"galleries/{valid_name('gallery', gallery)}/versions"
 
@@ -102,6 +119,10 @@ def _folder(gallery: str) -> str:
 def gallery_names(objects: Objects) -> list[str]:
     """Names of the galleries with at least one version; a registration that was killed before that is none."""
     return [name for name in objects.children("galleries") if objects.children(_folder(name))]
+
+
+def has_version(objects: Objects, gallery: str, number: int) -> bool:
+    return objects.exists(_key(gallery, number))
 
 
 def latest(objects: Objects, gallery: str) -> Version:
@@ -115,7 +136,7 @@ def latest(objects: Objects, gallery: str) -> Version:
 
 def read(objects: Objects, gallery: str, number: int) -> Version:
     """Entry `number` of the log."""
-    key = f"{_folder(gallery)}/{number:010d}.json"
+    key = _key(gallery, number)
     try:
         raw: dict[str, Any] = json.loads(objects.get(key))
     except ValueError as error:
@@ -133,6 +154,8 @@ def read(objects: Objects, gallery: str, number: int) -> Version:
         release = raw["release"]
         thresholds = [threshold(one) for one in release.get("thresholds", [])]
         raw["release"] = Release(**{**release, "view": View(**release["view"]), "thresholds": thresholds})
+    # Files that do not say it are older than any action that leaves the release as it is.
+    raw["since"] = Since(**(raw.get("since") or {"number": raw["number"], "at": raw["at"], "by": raw["by"]}))
     return Version(**raw)
 
 
@@ -150,7 +173,7 @@ def _user() -> str:
 
 
 def commit(objects: Objects, gallery: str, version: Version) -> Version:
-    """Append `version` to the log: the one write that decides anything.
+    """Append `version` to the log: the one write that decides anything. Then `release.json` follows.
 
     Raises:
         Stale: another writer appended this number first. Nothing was changed.
@@ -161,12 +184,30 @@ def commit(objects: Objects, gallery: str, version: Version) -> Version:
         by=_user(),
         commit=uuid4().hex,
     )
+    if version.action in RELEASES:
+        signed = replace(signed, since=Since(signed.number, signed.at, signed.by))
     data = json.dumps(asdict(signed), indent=1).encode()
-    if not objects.put_new(f"{_folder(gallery)}/{version.number:010d}.json", data):
+    if not objects.put_new(_key(gallery, version.number), data):
         other = read(objects, gallery, version.number)
         raise Stale(
             f"gallery {gallery}: another change was first: version {other.number} was {other.action} by {other.by} "
             f"at {other.at}",
             f"Look at it with: skipfill history {gallery}",
         )
+    _announce(objects, gallery, signed)
     return signed
+
+
+def _announce(objects: Objects, gallery: str, version: Version) -> None:
+    """Replace `galleries/NAME/release.json`, a copy of the newest version for services that read one file.
+
+    The log is the truth: the copy lags after a kill between the two writes, or where it cannot be written, until the
+    next commit. A failure here is none of the commit, which has landed.
+    """
+    with suppress(SkipfillError, OSError):
+        while True:
+            document = {"gallery": gallery, "version": asdict(version)}
+            objects.replace(f"galleries/{gallery}/release.json", json.dumps(document, indent=1).encode())
+            if not has_version(objects, gallery, version.number + 1):
+                return
+            version = latest(objects, gallery)  # of another writer, which may have been before us with its copy
