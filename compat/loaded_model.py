@@ -82,9 +82,10 @@ def load_model(objects: Objects, name: str) -> LoadedModel:
             encoder that is the user's own code and was not permitted to run.
     """
     card = load_card(objects, name)
-    network = _built(objects, card)
+    weights = read_file(objects, card, WEIGHTS)
+    network = _built(objects, card, len(weights))
     try:
-        network.load_state_dict(load(read_file(objects, card, WEIGHTS)))
+        network.load_state_dict(load(weights))
     except RuntimeError as error:
         changed = told(changes(card.recipe.get("versions", {}), versions(network)))
         raise BadInput(
@@ -97,9 +98,20 @@ def load_model(objects: Objects, name: str) -> LoadedModel:
     return LoadedModel(card, network)
 
 
-def _built(objects: Objects, card: Card) -> Network:
+def _built(objects: Objects, card: Card, weights: int) -> Network:
+    """The network that the card tells of, without its weights, which take `weights` bytes."""
+    read = partial(read_file, objects, card)
     try:
-        return Network.build(card.network, partial(read_file, objects, card))
+        if "python" not in card.encoders:  # the user's own code need not know of devices without memory
+            with torch.device("meta"):
+                claimed = sum(one.nbytes for one in Network.build(card.network, read).state_dict().values())
+            if claimed > weights:
+                raise BadInput(
+                    f"model {card.name}",
+                    expected=f"a network that {weights:,} bytes of weights fill",
+                    found=f"one of {claimed:,} bytes in its card",
+                )
+        return Network.build(card.network, read)
     except SkipfillError:
         raise
     except Exception as error:  # the card may come from anywhere

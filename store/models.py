@@ -47,6 +47,7 @@ class Card:
         losses: mean of each loss term in the last epoch.
         training: how it went: epochs, the one that was kept, items held out to choose it, processes.
         files: SHA-256 of each file of the bundle; the digest is part of the file's name.
+        digest: SHA-256 of the rest of the card; empty in old ones.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Card:
     training: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     slots: dict[str, int] = field(default_factory=dict)
+    digest: str = field(default="", compare=False)
     format: int = FORMAT
 
     @property
@@ -73,16 +75,21 @@ class Card:
         return hashlib.sha256(content.encode()).hexdigest()
 
     @property
-    def encoder(self) -> str:
-        """Kind of its encoder, by name; a dash for a card that does not say."""
-        described = self.network.get("encoder")
-        return str(described.get("kind", "-")) if isinstance(described, dict) else "-"
+    def encoder(self) -> dict[str, Any]:
+        """Kind and settings of its encoder; empty for a card that does not say."""
+        found = self.network.get("encoder")
+        return found if isinstance(found, dict) else {}
 
     @property
-    def encoder_settings(self) -> dict[str, Any]:
-        described = self.network.get("encoder")
-        settings = described.get("settings") if isinstance(described, dict) else None
-        return settings if isinstance(settings, dict) else {}
+    def encoders(self) -> list[Any]:
+        """Kinds of its encoder and of those blended with it."""
+        kinds: list[Any] = []
+        network: Any = self.network
+        while isinstance(network, dict):
+            encoder = network.get("encoder")
+            kinds.append(encoder.get("kind") if isinstance(encoder, dict) else None)
+            network = network.get("old") or None
+        return kinds
 
     @property
     def space(self) -> Space:
@@ -139,7 +146,8 @@ def save_model(
 
 def put_card(objects: Objects, card: Card) -> bool:
     """Make a bundle visible, all its files being there; False when the name is taken."""
-    return objects.put_new(_key(card.name, CARD), json.dumps(asdict(card), indent=1).encode())
+    raw = json.loads(json.dumps(asdict(card)))
+    return objects.put_new(_key(card.name, CARD), json.dumps({**raw, "digest": _digest(raw)}, indent=1).encode())
 
 
 def load_card(objects: Objects, name: str) -> Card:
@@ -177,8 +185,10 @@ def card_from(raw: Any, where: object) -> Card:
             hint="Upgrade skipfill: a newer release wrote this.",
         )
     # What older releases did not say yet.
-    older = {"slots": slots_by_order(raw.get("classes")), "training": {}, "files": {}, "format": FORMAT}
+    older = {"slots": slots_by_order(raw.get("classes")), "training": {}, "files": {}, "digest": "", "format": FORMAT}
     card = fitted(Card, {**older, **raw}, where)
+    if card.digest not in ("", _digest(raw)):
+        raise BadInput(where, expected="the card as it was saved", found="one that was changed")
     for kind, names in (("model", [card.name]), ("space", card.views), ("file", card.files)):
         for name in names:
             valid_name(kind, name)
@@ -191,6 +201,11 @@ def card_from(raw: Any, where: object) -> Card:
         if not 1 <= view.dim <= card.dim or (name == card.name and view.dim != card.dim):
             raise BadInput(f"{where}, view onto {name}", expected=f"one of dim {card.dim}", found=f"dim {view.dim}")
     return card
+
+
+def _digest(raw: dict[str, Any]) -> str:
+    content = {key: value for key, value in raw.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def space_of(objects: Objects, name: str) -> Space:

@@ -230,6 +230,7 @@ def rewritten(change: dict[str, Any], file: str = "", data: bytes = b"") -> None
     path = STORE / "models" / "v1" / "card.json"
     raw = json.loads(path.read_text())
     raw["network"]["encoder"]["settings"].update(change)
+    raw.pop("digest", None)
     if file:
         raw["files"][file] = hashlib.sha256(data).hexdigest()
         card = replace(load_card(open_store(STORE), "v1"), files=raw["files"])
@@ -318,6 +319,7 @@ def without_witness(name: str) -> None:
     raw = json.loads(path.read_text())
     (STORE / file_key(load_card(open_store(STORE), name), WITNESS)).unlink()
     raw["files"].pop(WITNESS)
+    raw.pop("digest", None)
     path.write_text(json.dumps(raw))
 
 

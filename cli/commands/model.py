@@ -52,7 +52,7 @@ def show(name: ModelName, store: Store = None, json: Json = False) -> None:
     against = f"{card.gallery['name']} version {card.gallery['version']}" if card.gallery else "-"
     rows = [
         ("method", card.method),
-        ("encoder", f"{card.encoder} {card.encoder_settings}"),
+        ("encoder", f"{card.encoder.get('kind')} {card.encoder.get('settings')}"),
         ("dim", card.dim),
         ("views onto", ", ".join(f"{space} ({view.kind} {view.dim})" for space, view in card.views.items())),
         ("class slots", f"{len(card.slots):,} of {card.dim + 1:,} vertices" if card.slots else "-"),
@@ -153,8 +153,8 @@ def _notes(manifest: Manifest) -> list[str]:
     unknown = [space.name for space in manifest.spaces if not space.fingerprint]
     card = manifest.card
     notes = []
-    if card.encoder == "python":
-        notes.append(f"it encodes by code that is not in the bundle, {card.encoder_settings.get('factory')}")
+    if "python" in card.encoders:
+        notes.append("it encodes by code that is not in the bundle, and that runs only when you name it with --code")
     if unknown:
         notes.append(
             f"{', '.join(unknown)} is known only by its vectors: whether yours are of the same encoder, a check tells"
