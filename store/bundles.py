@@ -137,8 +137,7 @@ def add_bundle(objects: Objects, path: Path, name: str = "", *, dry_run: bool = 
     if dry_run:
         return Added(manifest, True)
     for file, data in _files(path):
-        objects.put_new(file_key(card, file), data)
-        read_file(objects, card, file)  # of a run that was killed, it may be there already
+        objects.replace(file_key(card, file), data)  # named by content: what a killed run left is the same, or damaged
     for space in manifest.spaces:
         register_space(objects, space)
     return Added(manifest, True) if put_card(objects, card) else _there(objects, manifest)

@@ -19,7 +19,7 @@ from skipfill.store.objects import Objects
 
 FORMAT = 1
 Action = Literal["registered", "swapped", "rolled back"]
-RELEASES: tuple[Action, ...] = ("registered", "swapped", "rolled back")  # the others leave the release as it is
+SAME_RELEASE = ("appended",)  # what leaves the release as it is
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ def commit(objects: Objects, gallery: str, version: Version) -> Version:
         by=_user(),
         commit=uuid4().hex,
     )
-    if version.action in RELEASES:
+    if version.action not in SAME_RELEASE:
         signed = replace(signed, since=Since(signed.number, signed.at, signed.by))
     data = json.dumps(asdict(signed), indent=1).encode()
     if not objects.put_new(_key(gallery, version.number), data):
@@ -208,6 +208,8 @@ def _announce(objects: Objects, gallery: str, version: Version) -> None:
         while True:
             document = {"gallery": gallery, "version": asdict(version)}
             objects.replace(f"galleries/{gallery}/release.json", json.dumps(document, indent=1).encode())
-            if not has_version(objects, gallery, version.number + 1):
+            written = version.number
+            while has_version(objects, gallery, version.number + 1):  # of others, whose copies may have been first
+                version = read(objects, gallery, version.number + 1)
+            if version.number == written:
                 return
-            version = latest(objects, gallery)  # of another writer, which may have been before us with its copy
