@@ -17,7 +17,7 @@ from skipfill.store.names import valid_name
 from skipfill.store.objects import Objects
 
 FORMAT = 1
-Action = Literal["registered", "swapped", "rolled back"]
+Action = Literal["registered", "appended", "swapped", "rolled back"]
 
 
 @dataclass(frozen=True)
