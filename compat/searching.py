@@ -135,6 +135,13 @@ def released_model(objects: Objects, gallery: Gallery, warnings: list[str] | Non
             found=model.card.fingerprint[:12],
             hint=f"Restore the released bundle in models/{release.model}/.",
         )
+    if release.view.dim != gallery.space.dim or release.view.dim > model.card.dim:
+        raise BadInput(
+            f"gallery {gallery.name} version {gallery.version.number}",
+            expected=f"a view of model {release.model} (dim {model.card.dim}) onto {gallery.space.dim} coordinates",
+            found=f"{release.view.kind} {release.view.dim}",
+            hint=f"Go back with: skipfill rollback {gallery.name}",
+        )
     refuse_changed(objects, model, warnings)
     return model
 

@@ -16,7 +16,7 @@ from skipfill.store.galleries import (
     refuse_another_encoder,
     save_files,
 )
-from skipfill.store.gallery_rows import Columns, StoredRows
+from skipfill.store.gallery_rows import StoredRows
 from skipfill.store.objects import Objects
 from skipfill.store.parquet_files import FilePrint, expand, fingerprint
 from skipfill.store.versions import Version, commit, latest
@@ -71,7 +71,7 @@ def _opened(gallery: Gallery, files: list[Path]) -> StoredRows:
             gallery.space,
             f"Encode the rows with {gallery.space.name}: galleries of two spaces are not supported yet.",
         )
-    rows = StoredRows.open(files, Columns(**gallery.version.columns), gallery.space.dim)
+    rows = StoredRows.open(files, gallery.rows.columns, gallery.space.dim)
     if rows.id_kind != gallery.rows.id_kind:
         raise BadInput(
             files[0],

@@ -18,10 +18,24 @@ from skipfill.store.names import valid_name
 from skipfill.store.objects import Objects
 from skipfill.store.parquet_files import FilePrint, encoded_by, expand, fingerprint
 from skipfill.store.spaces import Space, load_space, register_space
+from skipfill.store.strict_json import LARGEST_STORED, fitted, parsed, refuse_newer
 from skipfill.store.versions import Release, Version, commit, gallery_names, latest
 
 Progress = Callable[[int], None]
+FORMAT = 1
+RESTORE = "Restore it from a copy."
 ROUNDED = 0.01  # float16 moves lengths by less
+
+
+@dataclass(frozen=True)
+class FileList:
+    """Attributes:
+    files: in the order of their rows.
+    format: lists without one are plain lists of files.
+    """
+
+    files: list[FilePrint]
+    format: int = FORMAT
 
 
 @dataclass(frozen=True)
@@ -88,6 +102,7 @@ def open_gallery(objects: Objects, name: str) -> Gallery:
     version = latest(objects, name)
     prints = read_files(objects, name, version)
     space = load_space(objects, version.space)
+    columns = fitted(Columns, version.columns, f"gallery {name} version {version.number}, columns", {})
     paths = [objects.root.parent / one.path for one in prints]
     for path, known in zip(paths, prints, strict=True):
         found = fingerprint(path, objects.root.parent) if path.exists() else None
@@ -98,7 +113,7 @@ def open_gallery(objects: Objects, name: str) -> Gallery:
                 + ("no such file" if found is None else f"another one ({found.rows} rows, {found.bytes} bytes)"),
                 "Put the registered file back, or register the new one under another name.",
             )
-    return Gallery(name, version, space, prints, StoredRows.open(paths, Columns(**version.columns), space.dim))
+    return Gallery(name, version, space, prints, StoredRows.open(paths, columns, space.dim))
 
 
 def verify_gallery(objects: Objects, name: str, progress: Progress = lambda rows: None) -> Gallery:
@@ -178,13 +193,27 @@ def save_files(objects: Objects, name: str, digest: str, prints: list[FilePrint]
 
 
 def _listing(prints: list[FilePrint]) -> bytes:
-    return json.dumps([asdict(one) for one in prints]).encode()
+    return json.dumps(asdict(FileList(prints))).encode()
 
 
 def read_files(objects: Objects, name: str, version: Version) -> list[FilePrint]:
-    """The file list of a version. Reads no Parquet."""
-    return [FilePrint(**one) for one in json.loads(objects.get(_files_key(name, version.files)))]
+    """The file list of a version. Reads no Parquet.
+
+    Raises:
+        BadInput: it is gone or damaged.
+    """
+    key = _files_key(name, version.files)
+    where = objects.root / key
+    try:
+        data = objects.get(key)
+    except FileNotFoundError:
+        data = b""
+    if hashlib.sha256(data).hexdigest() != version.files:
+        raise BadInput(where, expected="the file list that was registered", found="another, or none", hint=RESTORE)
+    raw = parsed(data, where, LARGEST_STORED)
+    refuse_newer(raw, where, "file list", FORMAT)
+    return fitted(FileList, {"files": raw} if isinstance(raw, list) else raw, where, {}).files
 
 
 def _files_key(gallery: str, digest: str) -> str:
-    return f"galleries/{gallery}/files/{digest}.json"
+    return f"galleries/{valid_name('gallery', gallery)}/files/{valid_name('file list', digest)}.json"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -12,10 +13,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from skipfill.store.errors import BadInput, unknown_name
+from skipfill.store.errors import BadInput, reason, unknown_name
 from skipfill.store.names import valid_name
 from skipfill.store.objects import Objects
 from skipfill.store.spaces import Space, load_space, slots_by_order
+from skipfill.store.strict_json import Older, stored
 from skipfill.store.versions import View
 
 FORMAT = 1
@@ -24,6 +26,7 @@ TRAINED_IDS = "trained_ids.parquet"
 LOG = "log.ndjson"
 WITNESS = "witness.parquet"
 CARD = "card.json"
+SHA256 = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -124,22 +127,22 @@ def load_card(objects: Objects, name: str) -> Card:
     Raises:
         BadInput: no such model (the nearest names are offered), or a card of a newer format.
     """
+    key = _key(name, CARD)
     try:
-        raw = json.loads(objects.get(_key(name, CARD)))
+        data = objects.get(key)
     except FileNotFoundError:
         hint = "See: skipfill model list"
         raise unknown_name("model", name, model_names(objects), hint) from None
-    except ValueError as error:
-        raise BadInput(objects.root / _key(name, CARD), expected="a card in JSON", found=str(error)) from error
-    if raw.get("format", 0) > FORMAT:
-        raise BadInput(
-            objects.root / _key(name, CARD),
-            expected=f"card format {FORMAT} or older",
-            found=f"format {raw['format']}",
-            hint="Upgrade skipfill: a newer release wrote this.",
-        )
-    raw["views"] = {space: View(**view) for space, view in raw["views"].items()}
-    return Card(**{"slots": slots_by_order(raw["classes"]), **raw})
+    older: Older = {Card: {"slots": lambda read: slots_by_order(read["classes"])}}
+    card = stored(Card, data, objects.root / key, what="card", newest=FORMAT, older=older)
+    if card.name != name:
+        raise BadInput(objects.root / key, expected=f"the card of {name}", found=f"that of {card.name!r}")
+    if card.dim < max([1, *(view.dim for view in card.views.values())]):
+        raise BadInput(objects.root / key, expected="views of no more coordinates than it has", found=f"{card.dim}")
+    for file, digest in card.files.items():
+        if not SHA256.fullmatch(digest):
+            raise BadInput(objects.root / key, expected=f"the SHA-256 of {file!r}", found=repr(digest[:80]))
+    return card
 
 
 def space_of(objects: Objects, name: str) -> Space:
@@ -177,8 +180,24 @@ def read_file(objects: Objects, card: Card, file: str) -> bytes:
 
 def trained_ids(objects: Objects, card: Card) -> pa.Array:
     """Ids of the items the model was trained on."""
-    table = pq.read_table(io.BytesIO(read_file(objects, card, TRAINED_IDS)))
-    return table.column("id").combine_chunks()
+    return read_columns(objects, card, TRAINED_IDS, ["id"]).column("id").combine_chunks()
+
+
+def read_columns(objects: Objects, card: Card, file: str, names: list[str]) -> pa.Table:
+    """A Parquet file of the bundle, which has columns `names` and perhaps others.
+
+    Raises:
+        BadInput: no such file; see `read_file`.
+    """
+    where = objects.root / file_key(card, file)
+    try:
+        table = pq.read_table(io.BytesIO(read_file(objects, card, file))).combine_chunks()
+    except (OSError, pa.ArrowException) as error:
+        raise BadInput(where, expected="a readable Parquet file", found=reason(error)) from error
+    if not set(names) <= set(table.column_names) or not len(table):
+        found = f"{len(table)} rows of {', '.join(table.column_names)}"
+        raise BadInput(where, expected=f"rows of {', '.join(names)}", found=found)
+    return table
 
 
 def file_key(card: Card, file: str) -> str:

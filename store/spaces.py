@@ -9,8 +9,10 @@ from typing import Literal
 from skipfill.store.errors import BadInput, unknown_name
 from skipfill.store.names import valid_name
 from skipfill.store.objects import Objects
+from skipfill.store.strict_json import Older, stored
 from skipfill.store.versions import View
 
+FORMAT = 1
 Metric = Literal["cosine", "ip"]
 
 
@@ -33,6 +35,7 @@ class Space:
     classes: list[str] = field(default_factory=list)
     slots: dict[str, int] = field(default_factory=dict)
     views: dict[str, View] = field(default_factory=dict)
+    format: int = FORMAT
 
     @property
     def identity(self) -> tuple[int, Metric, str]:
@@ -67,12 +70,16 @@ def space_names(objects: Objects) -> list[str]:
 
 
 def load_space(objects: Objects, name: str) -> Space:
+    key = _key(name)
     try:
-        raw = json.loads(objects.get(_key(name)))
+        data = objects.get(key)
     except FileNotFoundError:
         raise unknown_name("space", name, space_names(objects)) from None
-    raw["views"] = {earlier: View(**view) for earlier, view in raw.get("views", {}).items()}
-    return Space(**{"slots": slots_by_order(raw["classes"]), **raw})
+    older: Older = {Space: {"slots": lambda read: slots_by_order(read["classes"])}}
+    space = stored(Space, data, objects.root / key, what="space", newest=FORMAT, older=older)
+    if space.name != name or space.dim < 1:
+        raise BadInput(objects.root / key, expected=f"space {name}", found=f"{space.name!r} of dimension {space.dim}")
+    return space
 
 
 def slots_by_order(classes: list[str]) -> dict[str, int]:

@@ -44,10 +44,11 @@ def show(name: ModelName, store: Store = None, json: Json = False) -> None:
     from skipfill.store.models import load_card
 
     card = load_card(opened(store), name)
-    against = f"{card.gallery['name']} version {card.gallery['version']}" if card.gallery else "-"
+    against = f"{card.gallery.get('name')} version {card.gallery.get('version')}" if card.gallery else "-"
+    encoder = card.network.get("encoder")
     rows = [
         ("method", card.method),
-        ("encoder", f"{card.network['encoder']['kind']} {card.network['encoder']['settings']}"),
+        ("encoder", f"{encoder.get('kind')} {encoder.get('settings')}" if isinstance(encoder, dict) else "-"),
         ("dim", card.dim),
         ("views onto", ", ".join(f"{space} ({view.kind} {view.dim})" for space, view in card.views.items())),
         ("class slots", f"{len(card.slots):,} of {card.dim + 1:,} vertices" if card.slots else "-"),
@@ -76,16 +77,20 @@ def plot(
 
     Example: skipfill model plot v2 -o loss.svg
     """
-    import json
-
     from skipfill.cli.loss_plot import draw_losses
+    from skipfill.compat.epochs import Epoch
     from skipfill.store.errors import BadInput
     from skipfill.store.models import LOG, load_card, read_file
+    from skipfill.store.strict_json import fitted, parsed
 
     objects = opened(store)
     card = load_card(objects, name)
-    if not card.training.get("epochs"):
+    best, where = card.training.get("best_epoch"), f"{LOG} of model {name}"
+    if not card.training.get("epochs") or not isinstance(best, int):
         raise BadInput(f"model {name}", expected="a model with the log of its training", found="none in its bundle")
-    epochs = [json.loads(line) for line in read_file(objects, card, LOG).splitlines()]
-    draw_losses(name, epochs, card.training["best_epoch"], output)
+    lines = read_file(objects, card, LOG).splitlines()
+    epochs = [asdict(fitted(Epoch, parsed(line, where), where, {})) for line in lines]
+    if not epochs or any(one["losses"].keys() != epochs[0]["losses"].keys() for one in epochs):
+        raise BadInput(where, expected="the same losses in every epoch", found="others, or no epoch")
+    draw_losses(name, epochs, best, output)
     print(output)
