@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def draw_losses(name: str, epochs: Sequence[dict[str, Any]], best: int, output: 
         style: dict[str, Any] = {"color": colour, "marker": "o" if len(epochs) < 3 else ""}
         axes.plot(numbers, [one["losses"][term] for one in epochs], label=term, **style)
         if term in epochs[-1]["validation"]:
-            held_out = [one["validation"][term] for one in epochs]
+            held_out = [one["validation"].get(term, math.nan) for one in epochs]
             axes.plot(numbers, held_out, label=f"{term}, held out", linestyle="--", **style)
     if epochs[-1]["validation"]:
         axes.axvline(best, color="0.6", linewidth=1, zorder=0, label=f"kept: epoch {best}")

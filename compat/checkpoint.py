@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, dataclass
 
 import safetensors
 from safetensors.torch import load, save
@@ -14,8 +13,26 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from skipfill.compat.epochs import Epoch
-from skipfill.store.errors import BadInput
+from skipfill.store.errors import BadInput, reason
 from skipfill.store.objects import Objects
+from skipfill.store.strict_json import stored
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class State:
+    """What a checkpoint says beside its tensors.
+
+    Attributes:
+        recipe: see `Checkpoints`.
+        steps: done.
+    """
+
+    log: list[Epoch]
+    recipe: str
+    steps: int
+    format: int = FORMAT
 
 
 class Checkpoints:
@@ -40,7 +57,7 @@ class Checkpoints:
         Raises:
             BadInput: the unfinished run had another recipe or other data.
         """
-        return len(self._meta(self._objects.get(self._key))["log"]) if self._objects.exists(self._key) else 0
+        return len(self._state(self._objects.get(self._key))[0].log) if self._objects.exists(self._key) else 0
 
     def save(
         self,
@@ -56,8 +73,8 @@ class Checkpoints:
         for index, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{index}/{name}": value for name, value in state.items()}
         tensors = {name: value.contiguous() for name, value in tensors.items()}
-        meta = {"log": [asdict(epoch) for epoch in log], "recipe": self._recipe, "steps": decay.last_epoch}
-        self._objects.replace(self._key, save(tensors, metadata={"checkpoint": json.dumps(meta)}))
+        state = State(list(log), self._recipe, decay.last_epoch)
+        self._objects.replace(self._key, save(tensors, metadata={"checkpoint": json.dumps(asdict(state))}))
 
     def resume(
         self, model: nn.Module, optimizer: Optimizer, decay: LRScheduler
@@ -65,45 +82,51 @@ class Checkpoints:
         """Load the checkpoint into the three; the log and the best weights then. Both empty when there is none."""
         if not self._objects.exists(self._key):
             return [], {}
-        data = self._objects.get(self._key)
-        meta = self._meta(data)
-        tensors = load(data)
-        model.load_state_dict(_under(tensors, "model/"))
-        state = optimizer.state_dict()
-        for name, value in _under(tensors, "optimizer/").items():
-            index, part = name.split("/")
-            state["state"].setdefault(int(index), {})[part] = value
-        optimizer.load_state_dict(state)
-        decay.load_state_dict({**decay.state_dict(), "last_epoch": meta["steps"], "_step_count": meta["steps"] + 1})
+        kept, tensors = self._state(self._objects.get(self._key))
+        try:
+            model.load_state_dict(_under(tensors, "model/"))
+            state = optimizer.state_dict()
+            for name, value in _under(tensors, "optimizer/").items():
+                index, part = name.split("/")
+                state["state"].setdefault(int(index), {})[part] = value
+            optimizer.load_state_dict(state)
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise self._unreadable(error) from error
+        decay.load_state_dict({**decay.state_dict(), "last_epoch": kept.steps, "_step_count": kept.steps + 1})
         for group, rate in zip(optimizer.param_groups, decay.base_lrs, strict=True):
-            group["lr"] = rate * decay.lr_lambdas[0](meta["steps"])  # type: ignore[attr-defined]
-        return [Epoch(**epoch) for epoch in meta["log"]], _under(tensors, "best/")
+            group["lr"] = rate * decay.lr_lambdas[0](kept.steps)  # type: ignore[attr-defined]
+        return kept.log, _under(tensors, "best/")
 
     def clear(self) -> None:
         """Forget the checkpoint: the model is complete."""
         if self._objects.exists(self._key):
             self._objects.delete(self._key)
 
-    def _meta(self, data: bytes) -> dict[str, Any]:
+    def _state(self, data: bytes) -> tuple[State, dict[str, Tensor]]:
+        where = self._objects.root / self._key
         try:
+            tensors = load(data)
             length = int.from_bytes(data[:8], "little")
-            meta: dict[str, Any] = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["checkpoint"])
-            load(data)
+            meta = json.loads(data[8 : 8 + length])["__metadata__"]["checkpoint"].encode()
         except (ValueError, KeyError, safetensors.SafetensorError) as error:
-            raise BadInput(
-                self._objects.root / self._key,
-                expected="a readable checkpoint",
-                found=str(error),
-                hint="Start over with --restart.",
-            ) from error
-        if meta["recipe"] != self._recipe:
+            raise self._unreadable(error) from error
+        state = stored(State, meta, where, what="checkpoint", newest=FORMAT)
+        if state.recipe != self._recipe:
             raise BadInput(
                 f"unfinished training in {self._key}",
                 expected="the same settings and items as now",
                 found="others",
                 hint="Repeat the first command to go on with it, or add --restart to drop it.",
             )
-        return meta
+        return state, tensors
+
+    def _unreadable(self, error: Exception) -> BadInput:
+        return BadInput(
+            self._objects.root / self._key,
+            expected="a readable checkpoint",
+            found=reason(error),
+            hint="Start over with --restart.",
+        )
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import pyarrow as pa
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load
+from torch import Tensor
 
+from skipfill.compat.encoder import ReadFile
 from skipfill.compat.made_with import changes, told, versions
 from skipfill.compat.network import Network
 from skipfill.compat.prepared import as_float
-from skipfill.store.errors import BadInput, SkipfillError, reason
+from skipfill.store.errors import BadInput, SkipfillError
 from skipfill.store.items import ItemBlock, Items
 from skipfill.store.models import WEIGHTS, Card, load_card, read_file
 from skipfill.store.objects import Objects
@@ -22,6 +25,8 @@ from skipfill.store.vector_column import Matrix, normalised
 from skipfill.store.versions import View
 
 ITEMS_AT_ONCE = 256
+# What the parts of a network raise when a card asks for what cannot be.
+NOT_BUILT = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError, SafetensorError)
 BROKEN = "Train the model again, with a lower learning rate (--lr)."
 
 
@@ -83,44 +88,48 @@ def load_model(objects: Objects, name: str) -> LoadedModel:
     """
     card = load_card(objects, name)
     weights = read_file(objects, card, WEIGHTS)
-    network = _built(objects, card, len(weights))
+    read = partial(read_file, objects, card)
+    network = None
     try:
-        network.load_state_dict(load(weights))
-    except RuntimeError as error:
-        changed = told(changes(card.recipe.get("versions", {}), versions(network)))
+        tensors = load(weights)
+        _refuse_other_sizes(card, read, tensors)
+        network = Network.build(card.network, read)
+        network.load_state_dict(tensors)
+    except NOT_BUILT as error:
         raise BadInput(
             f"model {name}",
             expected="a network that its weights fit",
-            found=f"{' '.join(str(error).split())[:120]}; {changed}",
+            found=f"{type(error).__name__}: {' '.join(str(error).split())[:120]}; {_since(card, network)}",
             hint="Bring back the code and the libraries that it was made with, or train it again.",
         ) from error
     network.eval()
     return LoadedModel(card, network)
 
 
-def _built(objects: Objects, card: Card, weights: int) -> Network:
-    """The network that the card tells of, without its weights, which take `weights` bytes."""
-    read = partial(read_file, objects, card)
-    try:
-        if "python" not in card.encoders:  # the user's own code need not know of devices without memory
-            with torch.device("meta"):
-                claimed = sum(one.nbytes for one in Network.build(card.network, read).state_dict().values())
-            if claimed > weights:
-                raise BadInput(
-                    f"model {card.name}",
-                    expected=f"a network that {weights:,} bytes of weights fill",
-                    found=f"one of {claimed:,} bytes in its card",
-                )
-        return Network.build(card.network, read)
-    except SkipfillError:
-        raise
-    except Exception as error:  # the card may come from anywhere
-        raise BadInput(
-            f"model {card.name}",
-            expected="a network that can be built from its card",
-            found=f"{type(error).__name__}: {reason(error)}",
-            hint="SKIPFILL_DEBUG=1 shows where.",
-        ) from error
+def _since(card: Card, network: Network | None) -> str:
+    then = card.recipe.get("versions")
+    if network is None or not isinstance(then, dict):
+        return "the bundle is damaged, or was not made by skipfill"
+    return told(changes(then, versions(network)))
+
+
+def _refuse_other_sizes(card: Card, read: ReadFile, tensors: Mapping[str, Tensor]) -> None:
+    """Build the network without memory for its weights first: a card may ask for more than there is.
+
+    Raises:
+        ValueError: the weights are of other shapes than the card's network has.
+    """
+    if "python" in card.encoders:
+        return  # the user named this code, and it may build what it likes
+    with torch.device("meta"):
+        skeleton = Network.build(card.network, read)
+    for name, tensor in skeleton.state_dict().items():
+        if name not in tensors or tensors[name].shape != tensor.shape:
+            raise ValueError(f"{name}: {list(tensor.shape)} in the card, {_shape(tensors.get(name))} in the weights")
+
+
+def _shape(tensor: Tensor | None) -> object:
+    return "none" if tensor is None else list(tensor.shape)
 
 
 def viewed(vectors: Matrix, view: View) -> Matrix:

@@ -102,7 +102,7 @@ def search_vectors(
 
 def released_model(objects: Objects, gallery: Gallery, warnings: list[str] | None = None) -> LoadedModel:
     """The model that queries of this gallery use: see `model_in_force`."""
-    return model_in_force(objects, gallery.name, gallery.version, warnings)
+    return model_in_force(objects, gallery.name, gallery.version, gallery.space, warnings)
 
 
 def write_hits(found: Found, output: Path) -> None:

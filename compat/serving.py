@@ -102,18 +102,14 @@ def released(store: Objects | Path | str, gallery: str, *, code: Sequence[str] =
     objects = store if isinstance(store, Objects) else open_store(Path(store))
     version = latest(objects, gallery)
     space, warnings = load_space(objects, version.space), list[str]()
-    model = model_in_force(objects, gallery, version, warnings)
+    model = model_in_force(objects, gallery, version, space, warnings)
     assert version.release is not None
-    if min(version.release.view.dim, model.card.dim) != space.dim:
-        raise BadInput(
-            f"gallery {gallery}",
-            expected=f"a view of dimension {space.dim}, as its vectors have",
-            found=f"dimension {version.release.view.dim} of {model.card.dim}",
-        )
     return Served(gallery, version.number, version.release, space, tuple(warnings), model, objects)
 
 
-def model_in_force(objects: Objects, gallery: str, version: Version, warnings: list[str] | None = None) -> LoadedModel:
+def model_in_force(
+    objects: Objects, gallery: str, version: Version, space: Space, warnings: list[str] | None = None
+) -> LoadedModel:
     """The model that `version` releases: of the release's fingerprint, and encoding as when it was saved.
 
     Args:
@@ -147,6 +143,13 @@ def model_in_force(objects: Objects, gallery: str, version: Version, warnings: l
             expected=f"model {release.model} with fingerprint {release.fingerprint[:12]}",
             found=model.card.fingerprint[:12],
             hint=f"Restore the released bundle in models/{release.model}/.",
+        )
+    if release.view.dim != space.dim or release.view.dim > model.card.dim:
+        raise BadInput(
+            f"gallery {gallery} version {version.number}",
+            expected=f"a view of model {release.model} (dim {model.card.dim}) onto {space.dim} coordinates",
+            found=f"{release.view.kind} {release.view.dim}",
+            hint=f"Go back with: skipfill rollback {gallery}",
         )
     refuse_changed(objects, model, warnings)
     return model

@@ -61,8 +61,8 @@ def transferred(
     Raises:
         BadInput: a cut-off that is no number, accepts less than one pair or rejects less than one.
     """
-    if math.isnan(cutoff):
-        raise BadInput("cut-off", expected="a number", found="nan")
+    if not math.isfinite(cutoff):
+        raise BadInput("cut-off", expected="a finite number", found=str(cutoff))
     before, after = RULES[rule](old), RULES[rule](new)
     asked = (before.sum(axis=1) > 0) & (after.sum(axis=1) > 0)
     before, after = before[asked], after[asked]

@@ -15,14 +15,26 @@ from skipfill.compat.loaded_model import LoadedModel, load_model
 from skipfill.compat.made_with import changes, made_with, told
 from skipfill.compat.witness_items import as_block
 from skipfill.store.errors import BadInput, SkipfillError, reason
-from skipfill.store.items import ItemBlock
-from skipfill.store.models import WEIGHTS, WITNESS, Card, read_file
+from skipfill.store.items import ItemBlock, input_kind, inputs_of
+from skipfill.store.models import WEIGHTS, WITNESS, Card, read_columns
 from skipfill.store.objects import Objects
+from skipfill.store.strict_json import fitted, parsed
 from skipfill.store.vector_column import Matrix, matrix
 
 # Length of a difference; a cosine of 1 - 1e-4. Measured on MiniLM: 1e-6 between instruction sets, 9e-3 for products in
 # half precision; 0.17 and more for another prefix, case, pooling, length or normaliser of the tokenizer.
 TOLERANCE = 0.0141
+
+
+@dataclass(frozen=True)
+class About:
+    """What the file's own metadata says.
+
+    Attributes:
+        made_with: see `Witness`.
+    """
+
+    made_with: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -74,13 +86,16 @@ def read_witness(objects: Objects, card: Card) -> Witness | None:
     """
     if WITNESS not in card.files:
         return None
-    table = pq.read_table(io.BytesIO(read_file(objects, card, WITNESS))).combine_chunks()
-    kind, column = table.column_names[1], table.column(1).chunk(0)
-    if kind == "image":
-        column = column.field("bytes")
-    inputs = matrix(column, WITNESS, allow_zero=True) if kind == "vector" else column.to_pylist()
-    vectors = matrix(table.column("embedding").chunk(0), WITNESS, allow_zero=True)
-    return Witness(as_block(inputs), vectors, json.loads(table.schema.metadata[b"skipfill"])["made_with"])
+    table = read_columns(objects, card, WITNESS, ["id", "embedding"])
+    where = f"{WITNESS} of model {card.name}"
+    column = table.column(1).chunk(0)
+    kind = input_kind(column.type)
+    if kind is None:
+        raise BadInput(where, expected="images, vectors or texts", found=str(column.type))
+    vectors = matrix(table.column("embedding").chunk(0), where, allow_zero=True)
+    about = parsed((table.schema.metadata or {}).get(b"skipfill", b"{}"), where)
+    inputs = inputs_of(kind, column, where, objects.root)
+    return Witness(as_block(inputs), vectors, fitted(About, about, where, {}).made_with)
 
 
 def verified_model(objects: Objects, name: str, warnings: list[str] | None = None) -> LoadedModel:

@@ -31,7 +31,6 @@ from skipfill.store.models import (
 from skipfill.store.names import valid_name
 from skipfill.store.objects import Objects
 from skipfill.store.spaces import (
-    LARGEST,
     Space,
     load_space,
     refuse_another_space,
@@ -39,7 +38,7 @@ from skipfill.store.spaces import (
     space_from,
     space_names,
 )
-from skipfill.store.strict_json import parsed
+from skipfill.store.strict_json import LARGEST_STORED, parsed, refuse_newer
 
 FORMAT = 1
 MANIFEST = "bundle.json"
@@ -197,16 +196,15 @@ def _files(path: Path) -> Iterator[tuple[str, bytes]]:
 
 def _manifest(archive: Archive, path: Path) -> Manifest:
     where = f"{path}, {MANIFEST}"
-    raw = parsed(archive.entry(MANIFEST, LARGEST), where, LARGEST)
-    found = raw.get("format") if isinstance(raw, dict) else None
-    if type(found) is int and found > FORMAT:
-        raise BadInput(
-            where,
-            expected=f"bundle format {FORMAT} or older",
-            found=f"format {found}",
-            hint="Upgrade skipfill: a newer release wrote this.",
-        )
-    if found != FORMAT or raw.keys() != {"format", "card", "spaces", "digest"} or not isinstance(raw["spaces"], list):
+    raw = parsed(archive.entry(MANIFEST, LARGEST_STORED), where, LARGEST_STORED)
+    refuse_newer(raw, where, "bundle", FORMAT)
+    keys = {"format", "card", "spaces", "digest"}
+    if (
+        not isinstance(raw, dict)
+        or raw.keys() != keys
+        or not isinstance(raw["spaces"], list)
+        or raw["format"] != FORMAT
+    ):
         raise BadInput(where, expected="a format, a card, spaces and a digest", found="something else")
     made = Manifest(card_from(raw["card"], where), [space_from(one, where) for one in raw["spaces"]])
     if raw.pop("digest") != _digest(raw):

@@ -11,9 +11,10 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from skipfill.store.errors import BadInput, unknown_name
+from skipfill.store.errors import unknown_name
 from skipfill.store.names import valid_name
 from skipfill.store.objects import Objects
+from skipfill.store.strict_json import Older, stored
 
 FORMAT = 2
 Verdict = Literal["pass", "fail", "inconclusive"]
@@ -244,6 +245,17 @@ class Report:
     format: int = field(default=FORMAT)
 
 
+# What reports of format 1 did not say yet.
+OLDER: Older = {
+    Report: {
+        "truth": lambda read: "labels",
+        "flips": lambda read: Flips([], []),
+        "scores": lambda read: [],
+    },
+    Slice: {"units": lambda read: read["queries"], "requirements": lambda read: []},
+}
+
+
 def save_report(objects: Objects, report: Report, per_query: pa.Table) -> Report:
     """Write the per-query table and then the report; its id is the digest of its content."""
     digest = hashlib.sha256(json.dumps(asdict(report)).encode()).hexdigest()[:12]
@@ -258,10 +270,10 @@ def save_report(objects: Objects, report: Report, per_query: pa.Table) -> Report
 def load_report(objects: Objects, gallery: str, identity: str) -> Report:
     key = f"{_folder(gallery)}/{valid_name('check', identity)}/report.json"
     try:
-        raw = json.loads(objects.get(key))
+        data = objects.get(key)
     except FileNotFoundError:
         raise unknown_name("check", identity, objects.children(_folder(gallery))) from None
-    return _parsed(raw, objects.root / key)
+    return stored(Report, data, objects.root / key, what="report", newest=FORMAT, older=OLDER)
 
 
 def newest_passing(objects: Objects, gallery: str, fingerprint: str, state: str) -> Report | None:
@@ -277,53 +289,3 @@ def newest_passing(objects: Objects, gallery: str, fingerprint: str, state: str)
 
 def _folder(gallery: str) -> str:
     return f"checks/{valid_name('gallery', gallery)}"
-
-
-def _parsed(raw: dict[str, Any], where: object) -> Report:
-    if raw.get("format", 0) > FORMAT:
-        raise BadInput(
-            where,
-            expected=f"report format {FORMAT} or older",
-            found=f"format {raw['format']}",
-            hint="Upgrade skipfill: a newer release wrote this.",
-        )
-    # What format 1 did not say yet.
-    raw = {"truth": "labels", "flips": {"negative": [], "positive": []}, "scores": [], **raw}
-    slices = [
-        Slice(
-            name=one["name"],
-            queries=one["queries"],
-            units=one.get("units", one["queries"]),
-            cells=[Cell(cell["pair"], cell["metric"], Interval(**cell["value"])) for cell in one["cells"]],
-            change={metric: Interval(**value) for metric, value in one["change"].items()},
-            gain={metric: value and Interval(**value) for metric, value in one["gain"].items()},
-            flips=one["flips"],
-            requirements=[Requirement(**asked) for asked in one.get("requirements", [])],
-            verdict=one["verdict"],
-        )
-        for one in raw["slices"]
-    ]
-    read = {
-        "slices": slices,
-        "flips": Flips(**raw["flips"]),
-        "scores": [ScoreDistribution(**one) for one in raw["scores"]],
-        "index": _parsed_index(raw["index"]) if raw.get("index") else None,
-        "thresholds": [threshold(one) for one in raw.get("thresholds", [])],
-    }
-    return Report(**{**raw, **read})
-
-
-def _parsed_index(raw: dict[str, Any]) -> IndexRecall:
-    ratio = raw["dimension_ratio"]
-    read = {
-        "recall": {side: Interval(**value) for side, value in raw["recall"].items()},
-        "change": Interval(**raw["change"]),
-        "efforts": [Effort(**one) for one in raw["efforts"]],
-        "dimension_ratio": ratio and Interval(**ratio),
-    }
-    return IndexRecall(**{**raw, **read})
-
-
-def threshold(raw: dict[str, Any]) -> Threshold:
-    """A threshold as it was written."""
-    return Threshold(**{**raw, "new": Interval(**raw["new"]), "new_rate": Interval(**raw["new_rate"])})

@@ -18,10 +18,24 @@ from skipfill.store.names import valid_name
 from skipfill.store.objects import Objects
 from skipfill.store.parquet_files import FilePrint, encoded_by, expand, fingerprint
 from skipfill.store.spaces import Space, load_space, register_space
+from skipfill.store.strict_json import LARGEST_STORED, fitted, parsed, refuse_newer
 from skipfill.store.versions import Release, Version, commit, gallery_names, latest
 
 Progress = Callable[[int], None]
+FORMAT = 1
+RESTORE = "Restore it from a copy."
 ROUNDED = 0.01  # float16 moves lengths by less
+
+
+@dataclass(frozen=True)
+class FileList:
+    """Attributes:
+    files: in the order of their rows.
+    format: lists without one are plain lists of files.
+    """
+
+    files: list[FilePrint]
+    format: int = FORMAT
 
 
 @dataclass(frozen=True)
@@ -67,17 +81,15 @@ def add_gallery(
     files = expand(paths)
     rows = StoredRows.open(files, columns, space.dim or None)
     for file in files:
-        _refuse_another_encoder(file, space)
-    contents = _read_whole(rows, progress, of_length_one=bool(space.fingerprint))
+        refuse_another_encoder(file, space, "Name the model that made them with --space.")
+    contents = read_whole(rows, progress, of_length_one=bool(space.fingerprint))
     known = replace(space, dim=rows.dim)
     prints = [replace(fingerprint(file, objects.root.parent), content=contents[file]) for file in files]
-    listing = json.dumps([asdict(one) for one in prints]).encode()
-    digest = hashlib.sha256(listing).hexdigest()
-    version = Version(1, "registered", digest, rows.count, known.name, columns.as_dict(), release)
+    version = Version(1, "registered", list_digest(prints), rows.count, known.name, columns.as_dict(), release)
     if dry_run:
         return Gallery(name, version, known, prints, rows)
     register_space(objects, known)
-    objects.put_new(_files_key(name, digest), listing)
+    save_files(objects, name, version.files, prints)
     return Gallery(name, commit(objects, name, version), known, prints, rows)
 
 
@@ -90,6 +102,7 @@ def open_gallery(objects: Objects, name: str) -> Gallery:
     version = latest(objects, name)
     prints = read_files(objects, name, version)
     space = load_space(objects, version.space)
+    columns = fitted(Columns, version.columns, f"gallery {name} version {version.number}, columns", {})
     paths = [objects.root.parent / one.path for one in prints]
     for path, known in zip(paths, prints, strict=True):
         found = fingerprint(path, objects.root.parent) if path.exists() else None
@@ -100,7 +113,7 @@ def open_gallery(objects: Objects, name: str) -> Gallery:
                 + ("no such file" if found is None else f"another one ({found.rows} rows, {found.bytes} bytes)"),
                 "Put the registered file back, or register the new one under another name.",
             )
-    return Gallery(name, version, space, prints, StoredRows.open(paths, Columns(**version.columns), space.dim))
+    return Gallery(name, version, space, prints, StoredRows.open(paths, columns, space.dim))
 
 
 def verify_gallery(objects: Objects, name: str, progress: Progress = lambda rows: None) -> Gallery:
@@ -110,7 +123,7 @@ def verify_gallery(objects: Objects, name: str, progress: Progress = lambda rows
         Stale: a file's content is not what was registered, though its size and footer may be.
     """
     gallery = open_gallery(objects, name)
-    contents = _read_whole(gallery.rows, progress)
+    contents = read_whole(gallery.rows, progress)
     for path, known in zip(gallery.rows.files, gallery.files, strict=True):
         if contents[path] != known.content:
             raise Stale(
@@ -120,10 +133,16 @@ def verify_gallery(objects: Objects, name: str, progress: Progress = lambda rows
     return gallery
 
 
-def _read_whole(rows: StoredRows, progress: Progress, *, of_length_one: bool = False) -> dict[Path, str]:
-    """Read every row, refuse what is wrong, and digest what is there, file by file."""
+def read_whole(
+    rows: StoredRows, progress: Progress, *, of_length_one: bool = False, beside: tuple[Path, ...] = ()
+) -> dict[Path, str]:
+    """Read every row, refuse what is wrong, and digest what is there, file by file.
+
+    Args:
+        beside: files with the same columns, whose ids must be others; their rows were verified before.
+    """
     with tempfile.TemporaryDirectory() as scratch:
-        ids.refuse_bad_ids_in_files(rows.files, rows.columns.id, rows.id_kind, Path(scratch))
+        ids.refuse_bad_ids_in_files([*beside, *rows.files], rows.columns.id, rows.id_kind, Path(scratch))
     digests = {}
     for path in rows.files:
         digest = hashlib.sha256()
@@ -151,7 +170,7 @@ def _refuse_other_lengths(path: Path, block: Block) -> None:
         )
 
 
-def _refuse_another_encoder(file: Path, space: Space) -> None:
+def refuse_another_encoder(file: Path, space: Space, hint: str) -> None:
     """A file that `skipfill encode` wrote says by which model: vectors of another one are not of this space."""
     by = encoded_by(file)
     if space.fingerprint and by.get("fingerprint", space.fingerprint) != space.fingerprint:
@@ -159,14 +178,42 @@ def _refuse_another_encoder(file: Path, space: Space) -> None:
             file,
             expected=f"vectors by model {space.name} ({space.fingerprint[:12]})",
             found=f"vectors by {by.get('model')} ({by['fingerprint'][:12]})",
-            hint="Name the model that made them with --space.",
+            hint=hint,
         )
 
 
+def list_digest(prints: list[FilePrint]) -> str:
+    """The name of a file list: the digest of its content."""
+    return hashlib.sha256(_listing(prints)).hexdigest()
+
+
+def save_files(objects: Objects, name: str, digest: str, prints: list[FilePrint]) -> None:
+    """Write a file list, if it is not there."""
+    objects.put_new(_files_key(name, digest), _listing(prints))
+
+
+def _listing(prints: list[FilePrint]) -> bytes:
+    return json.dumps(asdict(FileList(prints))).encode()
+
+
 def read_files(objects: Objects, name: str, version: Version) -> list[FilePrint]:
-    """The file list of a version. Reads no Parquet."""
-    return [FilePrint(**one) for one in json.loads(objects.get(_files_key(name, version.files)))]
+    """The file list of a version. Reads no Parquet.
+
+    Raises:
+        BadInput: it is gone or damaged.
+    """
+    key = _files_key(name, version.files)
+    where = objects.root / key
+    try:
+        data = objects.get(key)
+    except FileNotFoundError:
+        data = b""
+    if hashlib.sha256(data).hexdigest() != version.files:
+        raise BadInput(where, expected="the file list that was registered", found="another, or none", hint=RESTORE)
+    raw = parsed(data, where, LARGEST_STORED)
+    refuse_newer(raw, where, "file list", FORMAT)
+    return fitted(FileList, {"files": raw} if isinstance(raw, list) else raw, where, {}).files
 
 
 def _files_key(gallery: str, digest: str) -> str:
-    return f"galleries/{gallery}/files/{digest}.json"
+    return f"galleries/{valid_name('gallery', gallery)}/files/{valid_name('file list', digest)}.json"

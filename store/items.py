@@ -124,13 +124,26 @@ class Items:
         if len(rows) <= rows[-1] - rows[0]:
             where += " and after, of the items in use"
         return ItemBlock(
-            ids.plain(batch.column(self.id_column), self.ids.type, where), self._inputs(column, where, path), rows, path
+            ids.plain(batch.column(self.id_column), self.ids.type, where),
+            inputs_of(self.kind, column, where, path.parent),
+            rows,
+            path,
         )
 
-    def _inputs(self, column: pa.Array, where: str, path: Path) -> list[Any] | Matrix:
-        if self.kind == "image":
-            return _images(column, where, path.parent)
-        return _texts(column, where) if self.kind == "text" else _features(column, where)
+
+def inputs_of(kind: InputKind, column: pa.Array, where: str, folder: Path) -> list[Any] | Matrix:
+    """A column of inputs as an encoder takes them: bytes of images, texts, or a matrix.
+
+    Args:
+        where: file and column, for messages.
+        folder: that images are in which are only named.
+
+    Raises:
+        BadInput: one is missing, or not of the expected form.
+    """
+    if kind == "image":
+        return _images(column, where, folder)
+    return _texts(column, where) if kind == "text" else matrix(column, where, allow_zero=True)
 
 
 def open_items(paths: Sequence[Path], columns: ItemColumns = ItemColumns()) -> Items:
@@ -175,17 +188,14 @@ def _input(path: Path, named: str) -> tuple[InputKind, str]:
     candidates = [named] if named else list(INPUT_COLUMNS)
     for name in candidates:
         if name in names:
-            kind = file.schema_arrow.field(name).type
-            if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
-                return "image", name
-            if is_vector_type(kind):
-                return "vector", name
-            if _is_text(kind):
-                return "text", name
+            column = file.schema_arrow.field(name).type
+            kind = input_kind(column)
+            if kind is not None:
+                return kind, name
             raise BadInput(
                 f"{path}, column {name}",
                 expected="images (struct of bytes and path), lists of floats or strings",
-                found=str(kind),
+                found=str(column),
                 hint="Name another column with --input COLUMN.",
             )
     raise BadInput(
@@ -196,12 +206,21 @@ def _input(path: Path, named: str) -> tuple[InputKind, str]:
     )
 
 
+def input_kind(column: pa.DataType) -> InputKind | None:
+    """What a column of this type holds; None: nothing that can be encoded."""
+    if pa.types.is_struct(column) and column.get_field_index("bytes") >= 0:
+        return "image" if pa.types.is_binary(column.field("bytes").type) else None
+    if is_vector_type(column):
+        return "vector"
+    return "text" if _is_text(column) else None
+
+
 def _images(column: pa.StructArray, where: str, folder: Path) -> list[bytes]:
     contents = pc.struct_field(column, "bytes").to_pylist()
     if None in contents and column.type.get_field_index("path") >= 0:
         paths = pc.struct_field(column, "path").to_pylist()
         for row, name in enumerate(paths):
-            if contents[row] is None and name and (folder / name).is_file():
+            if contents[row] is None and name and _is_below(folder, name):
                 contents[row] = (folder / name).read_bytes()
     if None in contents:
         raise BadInput(
@@ -210,6 +229,15 @@ def _images(column: pa.StructArray, where: str, folder: Path) -> list[bytes]:
             found="NULL",
         )
     return list(contents)
+
+
+def _is_below(folder: Path, name: object) -> bool:
+    """Whether a file of this name is in the folder: a Parquet file from elsewhere names no other of ours."""
+    try:
+        path = (folder / str(name)).resolve()
+        return path.is_relative_to(folder.resolve()) and path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -223,7 +251,3 @@ def _texts(column: pa.Array, where: str) -> list[str]:
     if None in texts:
         raise BadInput(f"{where} + {texts.index(None)}", expected="a text", found="NULL")
     return texts
-
-
-def _features(column: pa.Array, where: str) -> Matrix:
-    return matrix(column, where, allow_zero=True)

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from skipfill.store.errors import BadInput, reason
 from skipfill.store.objects import Objects
+from skipfill.store.strict_json import stored
 
 FOLDER = ".skipfill"
 MARKER = "store.json"
 FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Marker:
+    """What `store.json` says."""
+
+    format: int
 
 
 def init_store(root: Path) -> Objects:
@@ -25,7 +34,7 @@ def init_store(root: Path) -> Objects:
             hint="Choose a folder you can write to with --store FOLDER.",
         ) from error
     objects = Objects(root)
-    objects.put_new(MARKER, json.dumps({"format": FORMAT}).encode())
+    objects.put_new(MARKER, json.dumps(asdict(Marker(FORMAT))).encode())
     return open_store(root)
 
 
@@ -52,20 +61,13 @@ def open_store(root: Path) -> Objects:
         BadInput: not a store, or one written in a format newer than this release reads.
     """
     try:
-        marker = json.loads((root / MARKER).read_bytes())
-        found = int(marker["format"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        marker = (root / MARKER).read_bytes()
+    except OSError as error:
         raise BadInput(
             root,
             expected=f"a skipfill store (a folder with a readable {MARKER})",
-            found="no such folder" if not root.is_dir() else "something else",
+            found=reason(error),
             hint="Make one with: skipfill init",
         ) from error
-    if found > FORMAT:
-        raise BadInput(
-            root,
-            expected=f"store format {FORMAT} or older",
-            found=f"format {found}",
-            hint="Upgrade skipfill: this store was written by a newer release.",
-        )
+    stored(Marker, marker, root / MARKER, what="store", newest=FORMAT)
     return Objects(root)

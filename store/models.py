@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 from skipfill.store.errors import BadInput, reason, unknown_name
 from skipfill.store.names import valid_name
 from skipfill.store.objects import Objects
-from skipfill.store.spaces import LARGEST, Space, load_space, slots_by_order
-from skipfill.store.strict_json import fitted, parsed
+from skipfill.store.spaces import Space, load_space, slots_by_order
+from skipfill.store.strict_json import LARGEST_STORED, Older, fitted, parsed, refuse_newer
 from skipfill.store.versions import View
 
 FORMAT = 1
@@ -27,6 +27,7 @@ LOG = "log.ndjson"
 WITNESS = "witness.parquet"
 CARD = "card.json"
 ROWS_PER_BYTE = 64  # unique ids take more room than this, however well they are packed
+SHA256 = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -162,9 +163,9 @@ def load_card(objects: Objects, name: str) -> Card:
     except FileNotFoundError:
         hint = "See: skipfill model list"
         raise unknown_name("model", name, model_names(objects), hint) from None
-    card = card_from(parsed(data, where, LARGEST), where)
+    card = card_from(parsed(data, where, LARGEST_STORED), where)
     if card.name != name:
-        raise BadInput(where, expected=f"the card of model {name}", found=f"that of {card.name}")
+        raise BadInput(where, expected=f"the card of {name}", found=f"that of {card.name!r}")
     return card
 
 
@@ -175,31 +176,19 @@ def card_from(raw: Any, where: object) -> Card:
         BadInput: a newer format, a missing or unknown key, a value of another type, or a name, view or digest that
             no model can have.
     """
-    raw = raw if isinstance(raw, dict) else {}
-    found = raw.get("format", 0)
-    if type(found) is int and found > FORMAT:
-        raise BadInput(
-            where,
-            expected=f"card format {FORMAT} or older",
-            found=f"format {found}",
-            hint="Upgrade skipfill: a newer release wrote this.",
-        )
-    # What older releases did not say yet.
-    older = {"slots": slots_by_order(raw.get("classes")), "training": {}, "files": {}, "digest": "", "format": FORMAT}
-    card = fitted(Card, {**older, **raw}, where)
+    refuse_newer(raw, where, "card", FORMAT)
+    older: Older = {Card: {"slots": lambda read: slots_by_order(read["classes"])}}
+    card = fitted(Card, raw, where, older)
     if card.digest not in ("", _digest(raw)):
         raise BadInput(where, expected="the card as it was saved", found="one that was changed")
     for kind, names in (("model", [card.name]), ("space", card.views), ("file", card.files)):
         for name in names:
             valid_name(kind, name)
-    for name, digest in card.files.items():
-        if "." not in name or not re.fullmatch("[0-9a-f]{64}", digest):
-            raise BadInput(
-                f"{where}, file {name}", expected="a name with a dot, and a SHA-256", found=repr(digest[:70])
-            )
-    for name, view in card.views.items():
-        if not 1 <= view.dim <= card.dim or (name == card.name and view.dim != card.dim):
-            raise BadInput(f"{where}, view onto {name}", expected=f"one of dim {card.dim}", found=f"dim {view.dim}")
+    if card.dim < max([1, *(view.dim for view in card.views.values())]):
+        raise BadInput(where, expected="views of no more coordinates than it has", found=f"{card.dim}")
+    for file, digest in card.files.items():
+        if "." not in file or not SHA256.fullmatch(digest):
+            raise BadInput(where, expected=f"the SHA-256 of {file!r}", found=repr(digest[:80]))
     return card
 
 
@@ -243,9 +232,7 @@ def read_file(objects: Objects, card: Card, file: str) -> bytes:
 
 def trained_ids(objects: Objects, card: Card) -> pa.Array:
     """Ids of the items the model was trained on."""
-    data = read_file(objects, card, TRAINED_IDS)
-    refuse_claimed_rows(data, TRAINED_IDS)
-    return pq.read_table(io.BytesIO(data)).column("id").combine_chunks()
+    return read_columns(objects, card, TRAINED_IDS, ["id"]).column("id").combine_chunks()
 
 
 def refuse_claimed_rows(data: bytes, where: object) -> None:
@@ -256,6 +243,25 @@ def refuse_claimed_rows(data: bytes, where: object) -> None:
         raise BadInput(where, expected="a Parquet file", found=reason(error)) from error
     if not 0 <= rows <= ROWS_PER_BYTE * len(data):
         raise BadInput(where, expected=f"no more rows than {len(data):,} bytes can hold", found=f"{rows:,} claimed")
+
+
+def read_columns(objects: Objects, card: Card, file: str, names: list[str]) -> pa.Table:
+    """A Parquet file of the bundle, which has columns `names` and perhaps others.
+
+    Raises:
+        BadInput: no such file; see `read_file`.
+    """
+    where = objects.root / file_key(card, file)
+    data = read_file(objects, card, file)
+    refuse_claimed_rows(data, where)
+    try:
+        table = pq.read_table(io.BytesIO(data)).combine_chunks()
+    except (OSError, pa.ArrowException) as error:
+        raise BadInput(where, expected="a readable Parquet file", found=reason(error)) from error
+    if not set(names) <= set(table.column_names) or not len(table):
+        found = f"{len(table)} rows of {', '.join(table.column_names)}"
+        raise BadInput(where, expected=f"rows of {', '.join(names)}", found=found)
+    return table
 
 
 def file_key(card: Card, file: str) -> str:

@@ -11,7 +11,7 @@ from skipfill.store.avoided import Avoided
 from skipfill.store.checks import Threshold
 from skipfill.store.errors import BadInput
 from skipfill.store.names import valid_name
-from skipfill.store.strict_json import fitted, parsed
+from skipfill.store.strict_json import fitted, parsed, refuse_newer
 from skipfill.store.versions import View
 
 FORMAT = 1
@@ -103,14 +103,7 @@ def read_plan(data: bytes, where: object) -> Plan:
         BadInput: no plan, one of a newer format, or one that was edited.
     """
     raw = parsed(data, where)
-    found = raw.get("format") if isinstance(raw, dict) else None
-    if type(found) is int and found > FORMAT:
-        raise BadInput(
-            where,
-            expected=f"plan format {FORMAT} or older",
-            found=f"format {found}",
-            hint="Upgrade skipfill: a newer release wrote this.",
-        )
+    refuse_newer(raw, where, "plan", FORMAT)
     plan = fitted(Plan, raw, where)
     if plan.digest != plan.id or plan.version < 1:
         raise BadInput(

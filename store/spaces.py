@@ -9,10 +9,10 @@ from typing import Any, Literal
 from skipfill.store.errors import BadInput, unknown_name
 from skipfill.store.names import valid_name
 from skipfill.store.objects import Objects
-from skipfill.store.strict_json import fitted, parsed
+from skipfill.store.strict_json import LARGEST_STORED, Older, fitted, parsed, refuse_newer
 from skipfill.store.versions import View
 
-LARGEST = 1 << 25  # bytes, with the names of some 100,000 classes
+FORMAT = 1
 Metric = Literal["cosine", "ip"]
 
 
@@ -35,6 +35,7 @@ class Space:
     classes: list[str] = field(default_factory=list)
     slots: dict[str, int] = field(default_factory=dict)
     views: dict[str, View] = field(default_factory=dict)
+    format: int = FORMAT
 
     @property
     def identity(self) -> tuple[int, Metric, str]:
@@ -77,23 +78,29 @@ def load_space(objects: Objects, name: str) -> Space:
         data = objects.get(_key(name))
     except FileNotFoundError:
         raise unknown_name("space", name, space_names(objects)) from None
-    return space_from(parsed(data, where, LARGEST), where)
+    space = space_from(parsed(data, where, LARGEST_STORED), where)
+    if space.name != name:
+        raise BadInput(where, expected=f"space {name}", found=repr(space.name))
+    return space
 
 
 def space_from(raw: Any, where: object) -> Space:
     """The space that the JSON value `raw` is.
 
     Raises:
-        BadInput: a missing or unknown key, a value of another type, or a name that no space can have.
+        BadInput: a newer format, a missing or unknown key, a value of another type, or a name or dimension that no
+            space can have.
     """
-    raw = raw if isinstance(raw, dict) else {}
-    space = fitted(Space, {"slots": slots_by_order(raw.get("classes")), "views": {}, **raw}, where)
+    refuse_newer(raw, where, "space", FORMAT)
+    older: Older = {Space: {"slots": lambda read: slots_by_order(read["classes"])}}
+    space = fitted(Space, raw, where, older)
     for name in (space.name, *space.views):
         valid_name("space", name)
+    if space.dim < 1:
+        raise BadInput(where, expected="a dimension of 1 or more", found=str(space.dim))
     return space
 
 
-def slots_by_order(classes: Any) -> dict[str, int]:
+def slots_by_order(classes: list[str]) -> dict[str, int]:
     """The slots of files that say nothing of slots: they were written when the order of the classes decided."""
-    texts = isinstance(classes, list) and all(isinstance(label, str) for label in classes)
-    return {label: slot for slot, label in enumerate(classes)} if texts else {}
+    return {label: slot for slot, label in enumerate(classes)}

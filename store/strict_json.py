@@ -1,39 +1,78 @@
-"""JSON from outside to a dataclass: every key, and every value of the declared type, or one error that names it."""
+"""JSON from a file to a dataclass: every key, and every value of the declared type, or one error that names it."""
 
 from __future__ import annotations
 
 import json
 import math
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
 from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from skipfill.store.errors import BadInput, reason
 
 T = TypeVar("T")
 LARGEST = 1 << 20
+LARGEST_STORED = 1 << 26
 DEEPEST = 64
 NAMES = {str: "a text", int: "a whole number", float: "a finite number", bool: "true or false", type(None): "null"}
+# What a file of an older release does not say, made of what it says: dataclass -> field -> value.
+Older = Mapping[type, Mapping[str, Callable[[dict[str, Any]], Any]]]
 
 
 def parsed(data: bytes, where: object, largest: int = LARGEST) -> Any:
     """The JSON value in `data`.
 
     Raises:
-        BadInput: more than `largest` bytes, or no JSON.
+        BadInput: more than `largest` bytes, no JSON, or a text that can be neither printed nor stored.
     """
     if len(data) > largest:
         raise BadInput(where, expected=f"at most {largest:,} bytes", found="more")
     try:
-        return json.loads(data)
+        value = json.loads(data, parse_constant=_refused)
+        if b"\\u" in data:
+            json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate is JSON
     except RecursionError as error:
         raise BadInput(where, expected="JSON", found="thousands of nested values") from error
     except ValueError as error:
         raise BadInput(where, expected="JSON", found=reason(error)) from error
+    return value
 
 
-def fitted(kind: type[T], raw: Any, where: object) -> T:
-    """`raw`, a JSON value, as the dataclass `kind`; its fields may be dataclasses, lists, dicts, literals, None or Any.
+def stored(kind: type[T], data: bytes, where: object, *, what: str, newest: int, older: Older | None = None) -> T:
+    """A file of the store as the dataclass `kind`, which has a `format`.
+
+    Fields that it lacks are read from `older`, or have their defaults: releases before them wrote it.
+
+    Args:
+        what: the file is, in words.
+        newest: format that this release writes.
+
+    Raises:
+        BadInput: no such JSON, or of a newer format; see `fitted`.
+    """
+    raw = parsed(data, where, LARGEST_STORED)
+    refuse_newer(raw, where, what, newest)
+    return fitted(kind, raw, where, older or {})
+
+
+def refuse_newer(raw: Any, where: object, what: str, newest: int) -> None:
+    """Raise `BadInput` for a JSON object that says a format newer than `newest`."""
+    found = raw.get("format") if isinstance(raw, dict) else None
+    if type(found) is int and found > newest:
+        raise BadInput(
+            where,
+            expected=f"{what} format {newest} or older",
+            found=f"format {_shown(found)}",
+            hint="Upgrade skipfill: a newer release wrote this.",
+        )
+
+
+def fitted(kind: type[T], raw: Any, where: object, older: Older | None = None) -> T:
+    """`raw`, a JSON value, as the dataclass `kind`; its fields may be dataclasses, lists, dicts, literals or None.
+
+    Args:
+        older: what fields that are missing are read from, before their defaults; None: none may be missing.
 
     Raises:
         BadInput: a missing or unknown key, or a value of another type; the error names the place.
@@ -41,20 +80,38 @@ def fitted(kind: type[T], raw: Any, where: object) -> T:
     if not isinstance(raw, dict):
         raise BadInput(where, expected="a JSON object", found=_shown(raw))
     hints = get_type_hints(kind)
-    names = [one.name for one in fields(kind)]  # type: ignore[arg-type]
-    missing, unknown = [name for name in names if name not in raw], [key for key in raw if key not in names]
+    known = {one.name: one for one in fields(kind)}  # type: ignore[arg-type]
+    derived = {} if older is None else {**_defaults(known), **older.get(kind, {})}
+    missing = [name for name in known if name not in raw and name not in derived]
+    unknown = [key for key in raw if key not in known]
     if missing or unknown:
-        expected = f"a key {missing[0]!r}" if missing else f"keys {', '.join(names)} only"
+        expected = f"a key {missing[0]!r}" if missing else f"keys {', '.join(known)} only"
         raise BadInput(where, expected=expected, found="none" if missing else _shown(unknown[0]))
-    return kind(**{name: _value(hints[name], raw[name], f"{where}, {name}") for name in names})
+    read = {name: _value(hints[name], raw[name], f"{where}, {name}", older) for name in known if name in raw}
+    return kind(**{**{name: derived[name](read) for name in known if name not in raw}, **read})
 
 
-def _value(kind: Any, raw: Any, where: str) -> Any:
+def _defaults(known: dict[str, Field[Any]]) -> dict[str, Callable[[dict[str, Any]], Any]]:
+    made: dict[str, Callable[[dict[str, Any]], Any]] = {}
+    for name, field in known.items():
+        if field.default is not MISSING:
+            made[name] = lambda read, value=field.default: value  # type: ignore[misc]
+        elif field.default_factory is not MISSING:
+            made[name] = lambda read, make=field.default_factory: make()  # type: ignore[misc]
+    return made
+
+
+def _refused(constant: str) -> NoReturn:
+    raise ValueError(f"{constant}, which is no JSON")
+
+
+def _value(kind: Any, raw: Any, where: str, older: Older | None) -> Any:
     if kind is Any:
-        return _anything(raw, where, DEEPEST)
+        _refuse_deep(raw, where, DEEPEST)
+        return raw
     origin, inner = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
-        return None if raw is None else _value(next(one for one in inner if one is not type(None)), raw, where)
+        return None if raw is None else _value(next(one for one in inner if one is not type(None)), raw, where, older)
     if origin is Literal:
         if raw not in inner:
             raise BadInput(where, expected=" or ".join(repr(one) for one in inner), found=_shown(raw))
@@ -63,38 +120,25 @@ def _value(kind: Any, raw: Any, where: str) -> Any:
         if not isinstance(raw, origin):
             raise BadInput(where, expected="a list" if origin is list else "a JSON object", found=_shown(raw))
         if origin is list:
-            return [_value(inner[0], one, f"{where} {at}") for at, one in enumerate(raw)]
-        return {_value(str, key, where): _value(inner[1], one, f"{where} {_shown(key)}") for key, one in raw.items()}
+            return [_value(inner[0], one, f"{where} {at}", older) for at, one in enumerate(raw)]
+        return {key: _value(inner[1], one, f"{where} {_shown(key)}", older) for key, one in raw.items()}
     record: type[Any] = kind
-    return fitted(record, raw, where) if is_dataclass(record) else _plain(kind, raw, where)
+    return fitted(record, raw, where, older) if is_dataclass(record) else _plain(kind, raw, where)
 
 
-def _anything(raw: Any, where: str, deepest: int) -> Any:
+def _refuse_deep(raw: Any, where: str, deepest: int) -> None:
     if deepest == 0:
         raise BadInput(where, expected=f"at most {DEEPEST} nested values", found="more")
-    if isinstance(raw, list):
-        return [_anything(one, where, deepest - 1) for one in raw]
-    if isinstance(raw, dict):
-        return {_plain(str, key, where): _anything(one, where, deepest - 1) for key, one in raw.items()}
-    return raw if type(raw) is float else _plain(type(raw), raw, where)
+    for one in raw.values() if isinstance(raw, dict) else raw if isinstance(raw, list) else ():
+        _refuse_deep(one, where, deepest - 1)
 
 
 def _plain(kind: Any, raw: Any, where: str) -> Any:
     if kind is float and type(raw) is int and abs(raw) < 2**53:
         return float(raw)
-    fits = type(raw) is kind and not (kind is float and not math.isfinite(raw))
-    if not fits or (kind is str and not _encodes(raw)):
+    if type(raw) is not kind or (kind is float and not math.isfinite(raw)):
         raise BadInput(where, expected=NAMES[kind], found=_shown(raw))
     return raw
-
-
-def _encodes(text: str) -> bool:
-    """A lone surrogate is JSON, and can be neither printed nor stored."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _shown(raw: Any) -> str:

@@ -9,16 +9,17 @@ import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Literal
 from uuid import uuid4
 
-from skipfill.store.checks import Threshold, threshold
+from skipfill.store.checks import Threshold
 from skipfill.store.errors import BadInput, SkipfillError, Stale, unknown_name
 from skipfill.store.names import valid_name
 from skipfill.store.objects import Objects
+from skipfill.store.strict_json import stored
 
 FORMAT = 1
-Action = Literal["registered", "swapped", "rolled back"]
+Action = Literal["registered", "appended", "swapped", "rolled back"]
 SAME_RELEASE = ("appended",)  # what leaves the release as it is
 
 
@@ -31,6 +32,10 @@ class View:
 
     dim: int
     kind: Literal["prefix"] = "prefix"
+
+    def __post_init__(self) -> None:
+        if self.dim < 1:
+            raise BadInput("view", expected="at least one coordinate", found=str(self.dim))
 
     def then(self, onward: View) -> View:
         """The view onto an earlier space by way of this one's."""
@@ -137,26 +142,22 @@ def latest(objects: Objects, gallery: str) -> Version:
 def read(objects: Objects, gallery: str, number: int) -> Version:
     """Entry `number` of the log."""
     key = _key(gallery, number)
+    where = objects.root / key
     try:
-        raw: dict[str, Any] = json.loads(objects.get(key))
-    except ValueError as error:
+        version = stored(Version, objects.get(key), where, what="version", newest=FORMAT)
+    except FileNotFoundError:
         raise BadInput(
-            objects.root / key, expected="a version in JSON", found=str(error), hint="Restore it from a copy."
-        ) from error
-    if raw.get("format", 0) > FORMAT:
+            where, expected="every version of the log", found="no such file", hint="Restore it from a copy."
+        ) from None
+    if version.number != number or not 0 <= version.undo < number:
         raise BadInput(
-            objects.root / key,
-            expected=f"version format {FORMAT} or older",
-            found=f"format {raw['format']}",
-            hint="Upgrade skipfill: a newer release wrote this.",
+            where,
+            expected=f"version {number}",
+            found=f"version {version.number} (undo {version.undo})",
+            hint="Restore it from a copy.",
         )
-    if raw["release"] is not None:
-        release = raw["release"]
-        thresholds = [threshold(one) for one in release.get("thresholds", [])]
-        raw["release"] = Release(**{**release, "view": View(**release["view"]), "thresholds": thresholds})
     # Files that do not say it are older than any action that leaves the release as it is.
-    raw["since"] = Since(**(raw.get("since") or {"number": raw["number"], "at": raw["at"], "by": raw["by"]}))
-    return Version(**raw)
+    return replace(version, since=version.since or Since(version.number, version.at, version.by))
 
 
 def history(objects: Objects, gallery: str) -> list[Version]:

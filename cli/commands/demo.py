@@ -131,11 +131,12 @@ class _Story:
     def refuse_another(self, folder: Path) -> None:
         """Go on only with a run of the same seed and epochs: its models would be taken for this run's."""
         from skipfill.store.errors import BadInput
+        from skipfill.store.strict_json import parsed
 
         note, asked = Path("demo.json"), {"seed": self._seed, "epochs": self._epochs}
         if not note.exists() and not any(Path().iterdir()):
             note.write_text(json_format.dumps(asked))
-        found = json_format.loads(note.read_text()) if note.exists() else "other files"
+        found = parsed(note.read_bytes(), note) if note.exists() else "other files"
         if found != asked:
             raise BadInput(
                 folder,

@@ -49,7 +49,7 @@ def show(name: ModelName, store: Store = None, json: Json = False) -> None:
     from skipfill.store.models import load_card
 
     card = load_card(opened(store), name)
-    against = f"{card.gallery['name']} version {card.gallery['version']}" if card.gallery else "-"
+    against = f"{card.gallery.get('name')} version {card.gallery.get('version')}" if card.gallery else "-"
     rows = [
         ("method", card.method),
         ("encoder", f"{card.encoder.get('kind')} {card.encoder.get('settings')}"),
@@ -81,18 +81,22 @@ def plot(
 
     Example: skipfill model plot v2 -o loss.svg
     """
-    import json
-
     from skipfill.cli.loss_plot import draw_losses
+    from skipfill.compat.epochs import Epoch
     from skipfill.store.errors import BadInput
     from skipfill.store.models import LOG, load_card, read_file
+    from skipfill.store.strict_json import fitted, parsed
 
     objects = opened(store)
     card = load_card(objects, name)
-    if not card.training.get("epochs"):
+    best, where = card.training.get("best_epoch"), f"{LOG} of model {name}"
+    if not card.training.get("epochs") or not isinstance(best, int):
         raise BadInput(f"model {name}", expected="a model with the log of its training", found="none in its bundle")
-    epochs = [json.loads(line) for line in read_file(objects, card, LOG).splitlines()]
-    draw_losses(name, epochs, card.training["best_epoch"], output)
+    lines = read_file(objects, card, LOG).splitlines()
+    epochs = [asdict(fitted(Epoch, parsed(line, where), where, {})) for line in lines]
+    if not epochs or any(one["losses"].keys() != epochs[0]["losses"].keys() for one in epochs):
+        raise BadInput(where, expected="the same losses in every epoch", found="others, or no epoch")
+    draw_losses(name, epochs, best, output)
     print(output)
 
 
