@@ -521,20 +521,11 @@ def test_a_card_without_a_digest_is_an_older_one(tmp_path: Path) -> None:
 FIT = "expected a network that its weights fit"
 NETWORKS: dict[str, tuple[dict[str, Any], str]] = {
     "layers of a billion": ({"settings": {"inputs": 16, "hidden": 10**9, "dropout": 0.1}}, "in the card"),
-    "more than can be counted": (
-        {"settings": {"inputs": 10**15, "hidden": 10**15, "dropout": 0.1}},
-        FIT,
-    ),
-    "below zero": (
-        {"settings": {"inputs": 16, "hidden": -4, "dropout": 0.1}},
-        FIT,
-    ),
+    "more than can be counted": ({"settings": {"inputs": 10**15, "hidden": 10**15, "dropout": 0.1}}, FIT),
+    "below zero": ({"settings": {"inputs": 16, "hidden": -4, "dropout": 0.1}}, FIT),
     "of text": ({"settings": {"inputs": "16", "hidden": 4, "dropout": 0.1}}, FIT),
     "of another kind": ({"settings": [1, 2]}, FIT),
-    "of a setting that nobody knows": (
-        {"settings": {"inputs": 16, "run": "x"}},
-        FIT,
-    ),
+    "of a setting that nobody knows": ({"settings": {"inputs": 16, "run": "x"}}, FIT),
     "of an encoder that nobody knows": ({"kind": "pickle"}, "expected a known encoder"),
     "of a kind that is a list": ({"kind": ["mlp"]}, FIT),
 }
