@@ -546,3 +546,13 @@ def test_a_network_that_its_weights_do_not_bear_out_is_never_made(registered: Wo
         path.write_text(json.dumps({**plain, "digest": "", "network": network}))
         with pytest.raises(BadInput, match="expected a network that"):
             load_model(objects, "v1")
+
+
+def test_a_model_whose_gallery_is_there_comes_back(bundle: Path, tmp_path: Path) -> None:
+    """Its space was kept when it was deleted, and says which model may have its name."""
+    objects = open_store(tmp_path / "store")
+    register_space(objects, load_card(objects, "v2").space)
+    shutil.rmtree(tmp_path / "store" / "models" / "v2")
+    assert add_bundle(objects, bundle).new
+    assert export_bundle(objects, "v2", tmp_path / "again")
+    assert (tmp_path / "again").read_bytes() == bundle.read_bytes()
