@@ -70,7 +70,7 @@ def add_gallery(
         _refuse_another_encoder(file, space)
     contents = _read_whole(rows, progress, of_length_one=bool(space.fingerprint))
     known = replace(space, dim=rows.dim)
-    prints = [replace(fingerprint(file, objects.root.parent), content=contents[file]) for file in files]
+    prints = [replace(fingerprint(file, objects.base), content=contents[file]) for file in files]
     listing = json.dumps([asdict(one) for one in prints]).encode()
     digest = hashlib.sha256(listing).hexdigest()
     version = Version(1, "registered", digest, rows.count, known.name, columns.as_dict(), release)
@@ -90,9 +90,9 @@ def open_gallery(objects: Objects, name: str) -> Gallery:
     version = latest(objects, name)
     prints = read_files(objects, name, version)
     space = load_space(objects, version.space)
-    paths = [objects.root.parent / one.path for one in prints]
+    paths = [(objects.base or Path()) / one.path for one in prints]
     for path, known in zip(paths, prints, strict=True):
-        found = fingerprint(path, objects.root.parent) if path.exists() else None
+        found = fingerprint(path, objects.base) if path.exists() else None
         if found != replace(known, content=""):
             raise Stale(
                 f"{path}: expected the file that gallery {name} was registered with ({known.rows} rows, "

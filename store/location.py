@@ -1,10 +1,11 @@
-"""Where the store is: made by `skipfill init`, found by flag, environment or the nearest `.skipfill/` upwards."""
+"""Which store: made by `skipfill init`, found by flag, environment or the nearest `.skipfill/` upwards."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+from skipfill.store.address import Address, address
 from skipfill.store.errors import BadInput, reason
 from skipfill.store.objects import Objects
 
@@ -13,26 +14,30 @@ MARKER = "store.json"
 FORMAT = 1
 
 
-def init_store(root: Path) -> Objects:
-    """Create an empty store at `root` (a folder that need not exist). Harmless when it is a store already."""
+def init_store(root: Address) -> Objects:
+    """Create an empty store at `root` (a folder that need not exist, or a URL). Harmless when it is a store already."""
+    if isinstance(root, Path):
+        _make(root)
+    Objects(root).put_new(MARKER, json.dumps({"format": FORMAT}).encode())
+    return open_store(root)
+
+
+def _make(folder: Path) -> None:
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BadInput(
-            root,
+            folder,
             expected="a folder that can be created",
             found=reason(error),
             hint="Choose a folder you can write to with --store FOLDER.",
         ) from error
-    objects = Objects(root)
-    objects.put_new(MARKER, json.dumps({"format": FORMAT}).encode())
-    return open_store(root)
 
 
-def find_root(given: Path | None) -> Path:
-    """`given`, or else the nearest `.skipfill/` in this folder or above."""
+def find_root(given: str | None) -> Address:
+    """`given`, a folder or a URL, or else the nearest `.skipfill/` in this folder or above."""
     if given is not None:
-        return given
+        return address(given)
     here = Path.cwd()
     for folder in (here, *here.parents):
         if (folder / FOLDER / MARKER).is_file():
@@ -45,22 +50,19 @@ def find_root(given: Path | None) -> Path:
     )
 
 
-def open_store(root: Path) -> Objects:
+def open_store(root: Address) -> Objects:
     """Open the store at `root`.
 
     Raises:
         BadInput: not a store, or one written in a format newer than this release reads.
     """
+    if isinstance(root, Path) and not root.is_dir():
+        raise _no_store(root, "no such folder")
+    objects = Objects(root)
     try:
-        marker = json.loads((root / MARKER).read_bytes())
-        found = int(marker["format"])
+        found = int(json.loads(objects.get(MARKER))["format"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadInput(
-            root,
-            expected=f"a skipfill store (a folder with a readable {MARKER})",
-            found="no such folder" if not root.is_dir() else "something else",
-            hint="Make one with: skipfill init",
-        ) from error
+        raise _no_store(root, "something else" if isinstance(root, Path) else f"no {MARKER}") from error
     if found > FORMAT:
         raise BadInput(
             root,
@@ -68,4 +70,14 @@ def open_store(root: Path) -> Objects:
             found=f"format {found}",
             hint="Upgrade skipfill: this store was written by a newer release.",
         )
-    return Objects(root)
+    return objects
+
+
+def _no_store(root: Address, found: str) -> BadInput:
+    kind = "folder" if isinstance(root, Path) else "place"
+    return BadInput(
+        root,
+        expected=f"a skipfill store (a {kind} with a readable {MARKER})",
+        found=found,
+        hint="Make one with: skipfill init" + ("" if isinstance(root, Path) else f" --store {root}"),
+    )

@@ -1,46 +1,76 @@
-"""Immutable, durable objects under one root, by key. All access to the store goes through here."""
+"""Immutable, durable objects under one root, by key: a folder or object storage. All access goes through here."""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, TypeVar
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
-from obstore.store import LocalStore
+from obstore.store import LocalStore, ObjectStore, from_url
 
-from skipfill.store.errors import BadInput, reason
+from skipfill.store.address import SCHEMES, Address, Url
+from skipfill.store.object_errors import unreachable
+
+Answer = TypeVar("Answer")
+READ, WRITE = "a store that can be read", "a store that can be written to"
+# Settings of the client that would be lost if only ours were passed on, and ours.
+_CLIENT = {
+    "allow_http": "",
+    "allow_invalid_certificates": "",
+    "proxy_url": "",
+    "proxy_ca_certificate": "",
+    "proxy_excludes": "",
+    "connect_timeout": "5s",
+    "timeout": "60s",
+}
+_CONFLICTS = 5  # S3 may answer 409 to all who create one key at the same moment
 
 
 class Objects:
-    """A folder of objects with put-if-absent. The folder must exist; reading creates nothing."""
+    """Objects with put-if-absent under a folder, which must exist, or a URL. Reading creates nothing.
 
-    def __init__(self, root: Path) -> None:
+    On object storage the client finds its credentials as the vendors' own do (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL,
+    a machine's role, ...). One request may take AWS_TIMEOUT (60s); throttled and dropped ones are repeated for up to
+    a minute.
+
+    Attributes:
+        root: where they are; `root / key` names one in messages.
+        base: what the paths of galleries' files are relative to: the store's parent folder. None on object storage,
+            where they are absolute: whoever opens such a gallery has its files mounted at the same place.
+    """
+
+    def __init__(self, root: Address) -> None:
         self.root = root
-        self._store = LocalStore(root)
+        self.base = None if isinstance(root, Url) else root.parent
+        self._store = _client(root) if isinstance(root, Url) else LocalStore(root)
 
     def put_new(self, key: str, data: bytes) -> bool:
-        """Create `key` and make it durable; False, with nothing changed, if the key is taken.
+        """Create `key` and make it durable; False, with nothing changed, if the key holds something else.
 
-        A failure whose outcome is unknown is settled by looking: if the object is there with our
-        bytes, it landed.
+        An unknown outcome is settled by looking. So is a refusal: when the answer to a request is lost, the client
+        repeats it, and finds the key taken by itself.
         """
-        try:
-            obstore.put(self._store, key, data, mode="create")
-        except AlreadyExistsError:
-            return False
-        except (BaseError, OSError) as error:
-            if not (self.exists(key) and self.get(key) == data):
-                raise self._cannot_write(key, error) from error
-        self._sync(key)
-        return True
+        for _ in range(_CONFLICTS):
+            refusal: Exception | None = None
+            try:
+                obstore.put(self._store, key, data, mode="create")
+            except (BaseError, OSError) as error:
+                refusal = error
+            if refusal is None or (there := self._found(key, refusal)) == data:
+                self._sync(key)
+                return True
+            if not isinstance(refusal, AlreadyExistsError):
+                raise self._failed(key, WRITE, refusal) from refusal
+            if there is not None:
+                return False
+        raise self._failed(key, WRITE, refusal) from refusal
 
     def replace(self, key: str, data: bytes) -> None:
         """Write `key` atomically, whether or not it exists. Only for work in progress, never for the log."""
-        try:
-            obstore.put(self._store, key, data)
-        except (BaseError, OSError) as error:
-            raise self._cannot_write(key, error) from error
+        self._ask(key, WRITE, lambda: obstore.put(self._store, key, data))
         self._sync(key)
 
     def get(self, key: str) -> bytes:
@@ -49,27 +79,55 @@ class Objects:
         Raises:
             FileNotFoundError: no such object.
         """
-        return obstore.get(self._store, key).bytes().to_bytes()
+        return self._ask(key, READ, lambda: obstore.get(self._store, key).bytes().to_bytes())
 
     def exists(self, key: str) -> bool:
         try:
-            obstore.head(self._store, key)
+            self._ask(key, READ, lambda: obstore.head(self._store, key))
         except FileNotFoundError:
             return False
         return True
 
     def children(self, prefix: str) -> list[str]:
         """Names directly under `prefix`, folders and objects alike, sorted."""
-        listing = obstore.list_with_delimiter(self._store, prefix)
+        listing = self._ask(prefix, READ, lambda: obstore.list_with_delimiter(self._store, prefix))
         names = {path.rsplit("/", 1)[-1] for path in listing["common_prefixes"]}
         names |= {meta["path"].rsplit("/", 1)[-1] for meta in listing["objects"]}
         return sorted(names)
 
+    def after(self, prefix: str, name: str) -> list[str]:
+        """Names of the objects under `prefix` that sort after `name`, sorted. Costs by their number, not of all."""
+        pages = self._ask(prefix, READ, lambda: list(obstore.list(self._store, prefix, offset=f"{prefix}/{name}")))
+        return sorted(meta["path"].removeprefix(f"{prefix}/") for page in pages for meta in page)
+
+    def has_any(self, prefix: str) -> bool:
+        """Whether there is an object under `prefix`: looks at one page of names."""
+        return bool(self._ask(prefix, READ, lambda: next(iter(obstore.list(self._store, prefix, chunk_size=1)), [])))
+
     def delete(self, key: str) -> None:
-        obstore.delete(self._store, key)
+        self._ask(key, WRITE, lambda: obstore.delete(self._store, key))
+
+    def _ask(self, key: str, expected: str, request: Callable[[], Answer]) -> Answer:
+        try:
+            return request()
+        except FileNotFoundError:
+            raise
+        except (BaseError, OSError) as error:
+            raise self._failed(key, expected, error) from error
+
+    def _found(self, key: str, refusal: Exception) -> bytes | None:
+        """What `key` holds after a write that did not succeed; None for nothing."""
+        try:
+            return obstore.get(self._store, key).bytes().to_bytes()
+        except FileNotFoundError:
+            return None
+        except (BaseError, OSError) as error:
+            raise self._failed(key, WRITE, refusal) from error
 
     def _sync(self, key: str) -> None:
         """Flush the object, then each folder up to the root: obstore links atomically but does not fsync."""
+        if isinstance(self.root, Url):
+            return  # what it acknowledged is durable
         path = self.root / key
         while True:
             handle = os.open(path, os.O_RDONLY)
@@ -81,10 +139,17 @@ class Objects:
                 return
             path = path.parent
 
-    def _cannot_write(self, key: str, error: Exception) -> BadInput:
-        return BadInput(
-            self.root / key,
-            expected="a store that can be written to",
-            found=reason(error),
-            hint="Check the folder's permissions and free space; nothing was changed.",
-        )
+    def _failed(self, key: str, expected: str, error: Exception | None) -> Exception:
+        return unreachable(self.root / key, expected, error or OSError())
+
+
+def _client(root: Url) -> ObjectStore:
+    """A client whose every request ends."""
+    prefix = SCHEMES[root.scheme]
+    given = {name: os.environ.get(f"{prefix}_{name.upper()}", default) for name, default in _CLIENT.items()}
+    options: Any = {name: value for name, value in given.items() if value}
+    retry_config: Any = {"max_retries": 6, "retry_timeout": timedelta(minutes=1)}
+    try:
+        return from_url(str(root), client_options=options, retry_config=retry_config)
+    except (BaseError, ValueError) as error:
+        raise unreachable(root, "an object storage that the environment describes", error) from error

@@ -6,6 +6,7 @@ import getpass
 import hashlib
 import json
 import os
+import re
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -17,6 +18,8 @@ from skipfill.store.names import valid_name
 from skipfill.store.objects import Objects
 
 FORMAT = 1
+NEAR = 1_000  # names are listed, not looked for one by one, when the end is as near as this: one page of S3
+_NAME = re.compile(r"[0-9]{10}\.json")
 Action = Literal["registered", "swapped", "rolled back"]
 
 
@@ -99,23 +102,47 @@ def _folder(gallery: str) -> str:
     return f"galleries/{valid_name('gallery', gallery)}/versions"
 
 
+def _key(gallery: str, number: int) -> str:
+    return f"{_folder(gallery)}/{_name(number)}"
+
+
+def _name(number: int) -> str:
+    return f"{number:010d}.json"
+
+
 def gallery_names(objects: Objects) -> list[str]:
     """Names of the galleries with at least one version; a registration that was killed before that is none."""
-    return [name for name in objects.children("galleries") if objects.children(_folder(name))]
+    return [name for name in objects.children("galleries") if objects.has_any(_folder(name))]
 
 
 def latest(objects: Objects, gallery: str) -> Version:
-    """The version in force. Lists the log's names and reads one entry."""
-    numbers = objects.children(_folder(gallery))
-    if not numbers:
+    """The version in force. Reads one entry, and names of at most about 1,000, however long the log is."""
+    number = _latest_number(objects, gallery)
+    if number == 0:
         hint = f"Register it with: skipfill gallery add {gallery} FILES... --space NAME"
         raise unknown_name("gallery", gallery, gallery_names(objects), hint)
-    return read(objects, gallery, int(numbers[-1].removesuffix(".json")))
+    return read(objects, gallery, number)
+
+
+def _latest_number(objects: Objects, gallery: str) -> int:
+    """The highest number in the log, 0 when there is none.
+
+    Numbers have no holes: leaps find an entry near the end, and what follows it is listed. With a hole the listing is
+    longer and the answer the same.
+    """
+    low, step = 0, NEAR
+    while objects.exists(_key(gallery, low + step)):
+        low, step = low + step, 2 * step
+    while step > NEAR:
+        step //= 2
+        low += step if objects.exists(_key(gallery, low + step)) else 0
+    names = objects.after(_folder(gallery), _name(low))
+    return max([low, *(int(name.removesuffix(".json")) for name in names if _NAME.fullmatch(name))])
 
 
 def read(objects: Objects, gallery: str, number: int) -> Version:
     """Entry `number` of the log."""
-    key = f"{_folder(gallery)}/{number:010d}.json"
+    key = _key(gallery, number)
     try:
         raw: dict[str, Any] = json.loads(objects.get(key))
     except ValueError as error:
@@ -162,7 +189,7 @@ def commit(objects: Objects, gallery: str, version: Version) -> Version:
         commit=uuid4().hex,
     )
     data = json.dumps(asdict(signed), indent=1).encode()
-    if not objects.put_new(f"{_folder(gallery)}/{version.number:010d}.json", data):
+    if not objects.put_new(_key(gallery, version.number), data):
         other = read(objects, gallery, version.number)
         raise Stale(
             f"gallery {gallery}: another change was first: version {other.number} was {other.action} by {other.by} "
