@@ -7,13 +7,14 @@ import hashlib
 import json
 import os
 import re
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import uuid4
 
 from skipfill.store.checks import Threshold, threshold
-from skipfill.store.errors import BadInput, Stale, unknown_name
+from skipfill.store.errors import BadInput, SkipfillError, Stale, unknown_name
 from skipfill.store.names import valid_name
 from skipfill.store.objects import Objects
 
@@ -21,6 +22,7 @@ FORMAT = 1
 NEAR = 1_000  # names are listed, not looked for one by one, when the end is as near as this: one page of S3
 _NAME = re.compile(r"[0-9]{10}\.json")
 Action = Literal["registered", "swapped", "rolled back"]
+RELEASES: tuple[Action, ...] = ("registered", "swapped", "rolled back")  # the others leave the release as it is
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,15 @@ class Release:
 
 
 @dataclass(frozen=True)
+class Since:
+    """The version that brought a release: its number, when it was written, and by whom."""
+
+    number: int
+    at: str
+    by: str
+
+
+@dataclass(frozen=True)
 class Version:
     """One entry of the log: everything that readers need, and what happened.
 
@@ -73,6 +84,7 @@ class Version:
         undo: number of the version whose release a rollback brings back; 0 when there is none.
         commit: unique per attempt to write, so that a writer can recognise its own.
         plan: id of the plan that a swap applied; empty for other actions, and in old files.
+        since: what brought the release; None before it is written.
     """
 
     number: int
@@ -88,6 +100,7 @@ class Version:
     reason: str = ""
     commit: str = ""
     plan: str = ""
+    since: Since | None = None
     format: int = field(default=FORMAT)
 
     @property
@@ -113,6 +126,10 @@ def _name(number: int) -> str:
 def gallery_names(objects: Objects) -> list[str]:
     """Names of the galleries with at least one version; a registration that was killed before that is none."""
     return [name for name in objects.children("galleries") if objects.has_any(_folder(name))]
+
+
+def has_version(objects: Objects, gallery: str, number: int) -> bool:
+    return objects.exists(_key(gallery, number))
 
 
 def latest(objects: Objects, gallery: str) -> Version:
@@ -160,6 +177,8 @@ def read(objects: Objects, gallery: str, number: int) -> Version:
         release = raw["release"]
         thresholds = [threshold(one) for one in release.get("thresholds", [])]
         raw["release"] = Release(**{**release, "view": View(**release["view"]), "thresholds": thresholds})
+    # Files that do not say it are older than any action that leaves the release as it is.
+    raw["since"] = Since(**(raw.get("since") or {"number": raw["number"], "at": raw["at"], "by": raw["by"]}))
     return Version(**raw)
 
 
@@ -177,7 +196,7 @@ def _user() -> str:
 
 
 def commit(objects: Objects, gallery: str, version: Version) -> Version:
-    """Append `version` to the log: the one write that decides anything.
+    """Append `version` to the log: the one write that decides anything. Then `release.json` follows.
 
     Raises:
         Stale: another writer appended this number first. Nothing was changed.
@@ -188,6 +207,8 @@ def commit(objects: Objects, gallery: str, version: Version) -> Version:
         by=_user(),
         commit=uuid4().hex,
     )
+    if version.action in RELEASES:
+        signed = replace(signed, since=Since(signed.number, signed.at, signed.by))
     data = json.dumps(asdict(signed), indent=1).encode()
     if not objects.put_new(_key(gallery, version.number), data):
         other = read(objects, gallery, version.number)
@@ -196,4 +217,20 @@ def commit(objects: Objects, gallery: str, version: Version) -> Version:
             f"at {other.at}",
             f"Look at it with: skipfill history {gallery}",
         )
+    _announce(objects, gallery, signed)
     return signed
+
+
+def _announce(objects: Objects, gallery: str, version: Version) -> None:
+    """Replace `galleries/NAME/release.json`, a copy of the newest version for services that read one file.
+
+    The log is the truth: the copy lags after a kill between the two writes, or where it cannot be written, until the
+    next commit. A failure here is none of the commit, which has landed.
+    """
+    with suppress(SkipfillError, OSError):
+        while True:
+            document = {"gallery": gallery, "version": asdict(version)}
+            objects.replace(f"galleries/{gallery}/release.json", json.dumps(document, indent=1).encode())
+            if not has_version(objects, gallery, version.number + 1):
+                return
+            version = latest(objects, gallery)  # of another writer, which may have been before us with its copy
