@@ -67,17 +67,15 @@ def add_gallery(
     files = expand(paths)
     rows = StoredRows.open(files, columns, space.dim or None)
     for file in files:
-        _refuse_another_encoder(file, space)
-    contents = _read_whole(rows, progress, of_length_one=bool(space.fingerprint))
+        refuse_another_encoder(file, space, "Name the model that made them with --space.")
+    contents = read_whole(rows, progress, of_length_one=bool(space.fingerprint))
     known = replace(space, dim=rows.dim)
     prints = [replace(fingerprint(file, objects.base), content=contents[file]) for file in files]
-    listing = json.dumps([asdict(one) for one in prints]).encode()
-    digest = hashlib.sha256(listing).hexdigest()
-    version = Version(1, "registered", digest, rows.count, known.name, columns.as_dict(), release)
+    version = Version(1, "registered", list_digest(prints), rows.count, known.name, columns.as_dict(), release)
     if dry_run:
         return Gallery(name, version, known, prints, rows)
     register_space(objects, known)
-    objects.put_new(_files_key(name, digest), listing)
+    save_files(objects, name, version.files, prints)
     return Gallery(name, commit(objects, name, version), known, prints, rows)
 
 
@@ -110,7 +108,7 @@ def verify_gallery(objects: Objects, name: str, progress: Progress = lambda rows
         Stale: a file's content is not what was registered, though its size and footer may be.
     """
     gallery = open_gallery(objects, name)
-    contents = _read_whole(gallery.rows, progress)
+    contents = read_whole(gallery.rows, progress)
     for path, known in zip(gallery.rows.files, gallery.files, strict=True):
         if contents[path] != known.content:
             raise Stale(
@@ -120,10 +118,16 @@ def verify_gallery(objects: Objects, name: str, progress: Progress = lambda rows
     return gallery
 
 
-def _read_whole(rows: StoredRows, progress: Progress, *, of_length_one: bool = False) -> dict[Path, str]:
-    """Read every row, refuse what is wrong, and digest what is there, file by file."""
+def read_whole(
+    rows: StoredRows, progress: Progress, *, of_length_one: bool = False, beside: tuple[Path, ...] = ()
+) -> dict[Path, str]:
+    """Read every row, refuse what is wrong, and digest what is there, file by file.
+
+    Args:
+        beside: files with the same columns, whose ids must be others; their rows were verified before.
+    """
     with tempfile.TemporaryDirectory() as scratch:
-        ids.refuse_bad_ids_in_files(rows.files, rows.columns.id, rows.id_kind, Path(scratch))
+        ids.refuse_bad_ids_in_files([*beside, *rows.files], rows.columns.id, rows.id_kind, Path(scratch))
     digests = {}
     for path in rows.files:
         digest = hashlib.sha256()
@@ -151,7 +155,7 @@ def _refuse_other_lengths(path: Path, block: Block) -> None:
         )
 
 
-def _refuse_another_encoder(file: Path, space: Space) -> None:
+def refuse_another_encoder(file: Path, space: Space, hint: str) -> None:
     """A file that `skipfill encode` wrote says by which model: vectors of another one are not of this space."""
     by = encoded_by(file)
     if space.fingerprint and by.get("fingerprint", space.fingerprint) != space.fingerprint:
@@ -159,8 +163,22 @@ def _refuse_another_encoder(file: Path, space: Space) -> None:
             file,
             expected=f"vectors by model {space.name} ({space.fingerprint[:12]})",
             found=f"vectors by {by.get('model')} ({by['fingerprint'][:12]})",
-            hint="Name the model that made them with --space.",
+            hint=hint,
         )
+
+
+def list_digest(prints: list[FilePrint]) -> str:
+    """The name of a file list: the digest of its content."""
+    return hashlib.sha256(_listing(prints)).hexdigest()
+
+
+def save_files(objects: Objects, name: str, digest: str, prints: list[FilePrint]) -> None:
+    """Write a file list, if it is not there."""
+    objects.put_new(_files_key(name, digest), _listing(prints))
+
+
+def _listing(prints: list[FilePrint]) -> bytes:
+    return json.dumps([asdict(one) for one in prints]).encode()
 
 
 def read_files(objects: Objects, name: str, version: Version) -> list[FilePrint]:

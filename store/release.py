@@ -153,7 +153,13 @@ def planned_rollback(objects: Objects, gallery: str, reason: str = "") -> Versio
         )
     before = read(objects, gallery, now.undo)
     return replace(
-        now, number=now.number + 1, action="rolled back", release=before.release, undo=before.undo, reason=reason
+        now,
+        number=now.number + 1,
+        action="rolled back",
+        release=before.release,
+        undo=before.undo,
+        reason=reason,
+        plan="",
     )
 
 

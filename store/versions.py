@@ -21,7 +21,7 @@ from skipfill.store.objects import Objects
 FORMAT = 1
 NEAR = 1_000  # names are listed, not looked for one by one, when the end is as near as this: one page of S3
 _NAME = re.compile(r"[0-9]{10}\.json")
-Action = Literal["registered", "swapped", "rolled back"]
+Action = Literal["registered", "appended", "swapped", "rolled back"]
 RELEASES: tuple[Action, ...] = ("registered", "swapped", "rolled back")  # the others leave the release as it is
 
 

@@ -1,4 +1,4 @@
-"""skipfill gallery add | show | list | verify"""
+"""skipfill gallery add | append | show | list | verify"""
 
 from __future__ import annotations
 
@@ -56,6 +56,32 @@ def add(
         )
     _show(made, as_json=json, title="Would register" if dry_run else "Registered")
     advise(f"Next: skipfill train v2 --gallery {name} --items ITEMS.parquet --method gallery", quiet=quiet)
+
+
+@app.command()
+def append(
+    name: GalleryName,
+    files: Annotated[list[Path], typer.Argument(metavar="FILES...", help="Parquet files, or folders of them.")],
+    reason: Annotated[str, typer.Option(help="Recorded in the history.")] = "",
+    dry_run: DryRun = False,
+    store: Store = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Add rows to a gallery, as a new version: files of the same space and columns, with ids of their own.
+
+    The release stays. Checks made before no longer allow a swap. Exit 4: another change was first.
+
+    Example: skipfill gallery append products more.parquet
+    """
+    from skipfill.store.append import append_rows
+    from skipfill.store.parquet_files import expand, open_parquet
+
+    objects = opened(store)
+    with progress(quiet=quiet) as bar:
+        bar.start("verifying rows", sum(open_parquet(path).metadata.num_rows for path in expand(files)))
+        made = append_rows(objects, name, files, reason, bar.advance, dry_run=dry_run)
+    _show(made, as_json=json, title="Would append to" if dry_run else "Appended to")
 
 
 @app.command()
