@@ -12,10 +12,9 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from skipfill.store.address import SCHEMES, Address, Url
-from skipfill.store.object_errors import unreachable
+from skipfill.store.object_errors import READ, WRITE, unreachable
 
 Answer = TypeVar("Answer")
-READ, WRITE = "a store that can be read", "a store that can be written to"
 # Settings of the client that would be lost if only ours were passed on, and ours.
 _CLIENT = {
     "allow_http": "",
@@ -33,8 +32,8 @@ class Objects:
     """Objects with put-if-absent under a folder, which must exist, or a URL. Reading creates nothing.
 
     On object storage the client finds its credentials as the vendors' own do (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL,
-    a machine's role, ...). One request may take AWS_TIMEOUT (60s); throttled and dropped ones are repeated for up to
-    a minute.
+    a machine's role, ...). One request may take AWS_TIMEOUT (60s); throttled and dropped ones are repeated 6
+    times, for at most a minute.
 
     Attributes:
         root: where they are; `root / key` names one in messages.

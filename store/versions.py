@@ -18,7 +18,7 @@ from skipfill.store.names import valid_name
 from skipfill.store.objects import Objects
 
 FORMAT = 1
-NEAR = 1_000  # names are listed, not looked for one by one, when the end is as near as this: one page of S3
+NEAR = 100  # where the end is as near as this, names are listed instead of looked for one by one
 _NAME = re.compile(r"[0-9]{10}\.json")
 Action = Literal["registered", "swapped", "rolled back"]
 
@@ -116,7 +116,7 @@ def gallery_names(objects: Objects) -> list[str]:
 
 
 def latest(objects: Objects, gallery: str) -> Version:
-    """The version in force. Reads one entry, and names of at most about 1,000, however long the log is."""
+    """The version in force. Reads one entry, and names of at most about 100, however long the log is."""
     number = _latest_number(objects, gallery)
     if number == 0:
         hint = f"Register it with: skipfill gallery add {gallery} FILES... --space NAME"
