@@ -27,10 +27,14 @@ READ, WRITE = "a store that can be read", "a store that can be written to"
 _AGAIN = "Nothing was lost: run the same command again."
 _LOOK = "It may or may not have arrived: look with skipfill status, then run the same command again."
 _RIGHTS = "Check the credentials in the environment and what they permit on this bucket."
+# Without an entry here, a write may have arrived.
 _HINTS = {
+    "400": _AGAIN,
     "401": _RIGHTS,
     "403": _RIGHTS,
     "404": "Make the bucket first, or name another with --store.",
+    "429": _AGAIN,
+    "503": _AGAIN,
     "Builder": "For an endpoint that is not https, set AWS_ALLOW_HTTP=true.",
 }
 
@@ -53,8 +57,7 @@ def _remote(text: str, error: Exception) -> tuple[str, str]:
         found = "no permission"
     else:
         found = _KINDS[kind[1]] if kind else "another answer, shown with SKIPFILL_DEBUG=1"
-    # Who answered has not written; who did not may have.
-    hint = _HINTS.get(status[1], _AGAIN) if status else _HINTS.get(kind[1], "") if kind else ""
+    hint = _HINTS.get(status[1] if status else kind[1] if kind else "", "")
     return found + (f" after {retries[1]} more attempts" if retries else ""), hint
 
 
