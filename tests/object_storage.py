@@ -51,7 +51,7 @@ class Fault:
         kind: `throttled`: 503 and not passed on; `dropped`: the connection, before it is passed on; `unanswered`:
             passed on, then the connection is dropped; `half`: passed on, half of the answer comes back; `slow`: passed
             on after two seconds; `forbidden`: 403 with an answer that repeats the key; `after`: `first` is called, then
-            it is passed on.
+            it is passed on; `deaf`: passed on without its condition.
     """
 
     kind: str
@@ -94,6 +94,8 @@ def network_to(endpoint: str) -> Iterator[Network]:
                 return self.answer(503, b"<Error><Code>SlowDown</Code></Error>")
             if kind == "forbidden":
                 return self.answer(403, f"<Error><Code>InvalidAccessKeyId</Code><Key>{KEY}</Key></Error>".encode())
+            if kind == "deaf":
+                del self.headers["if-none-match"]
             if kind == "slow":
                 time.sleep(2)
             if fault:

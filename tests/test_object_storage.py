@@ -291,6 +291,14 @@ def test_places_that_are_no_store(skipfill: Skipfill, url: str, tmp_path: Path) 
     assert tree(tmp_path) == before
 
 
+def test_a_server_that_overwrites_is_refused(network: Network, skipfill: Skipfill, url: str) -> None:
+    network.faults = [Fault("deaf", "PUT")]
+    assert "found one that overwrites it" in skipfill("init", "--store", url, expect=2).err
+    network.faults = []
+    assert "expected a skipfill store" in skipfill("status", "--store", url, expect=2).err
+    assert Objects(address(url)).children("probes") == []
+
+
 def test_a_plain_http_endpoint_is_asked_for(skipfill: Skipfill, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ALLOW_HTTP")
     assert "AWS_ALLOW_HTTP=true" in skipfill("status", "--store", url, expect=2).err
