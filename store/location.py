@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from uuid import uuid4
 
-from skipfill.store.address import Address, address
+from skipfill.store.address import Address, Url, address
 from skipfill.store.errors import BadInput, reason
 from skipfill.store.objects import Objects
 
@@ -18,8 +19,26 @@ def init_store(root: Address) -> Objects:
     """Create an empty store at `root` (a folder that need not exist, or a URL). Harmless when it is a store already."""
     if isinstance(root, Path):
         _make(root)
-    Objects(root).put_new(MARKER, json.dumps({"format": FORMAT}).encode())
+    objects = Objects(root)
+    if isinstance(root, Url) and not objects.exists(MARKER):
+        _refuse_overwriting(objects)
+    objects.put_new(MARKER, json.dumps({"format": FORMAT}).encode())
     return open_store(root)
+
+
+def _refuse_overwriting(objects: Objects) -> None:
+    """Some servers that speak S3 accept `If-None-Match: *` and overwrite all the same: no log is safe there."""
+    key = f"probes/{uuid4().hex}"
+    objects.put_new(key, b"first")
+    second = objects.put_new(key, b"second")
+    objects.delete(key)
+    if second:
+        raise BadInput(
+            objects.root,
+            expected="object storage that refuses to create an object twice (If-None-Match: *)",
+            found="one that overwrites it",
+            hint="Upgrade its server, or keep the store on a disk.",
+        )
 
 
 def _make(folder: Path) -> None:

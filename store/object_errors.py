@@ -23,12 +23,18 @@ _KINDS = {
     "Body": "half an answer",
     "Builder": "an address that cannot be asked",
 }
+READ, WRITE = "a store that can be read", "a store that can be written to"
 _AGAIN = "Nothing was lost: run the same command again."
+_LOOK = "It may or may not have arrived: look with skipfill status, then run the same command again."
 _RIGHTS = "Check the credentials in the environment and what they permit on this bucket."
+# Without an entry here, a write may have arrived.
 _HINTS = {
+    "400": _AGAIN,
     "401": _RIGHTS,
     "403": _RIGHTS,
     "404": "Make the bucket first, or name another with --store.",
+    "429": _AGAIN,
+    "503": _AGAIN,
     "Builder": "For an endpoint that is not https, set AWS_ALLOW_HTTP=true.",
 }
 
@@ -37,7 +43,7 @@ def unreachable(where: Address, expected: str, error: Exception) -> BadInput:
     """The error for an object that could not be read or written."""
     if isinstance(where, Url):
         found, hint = _remote(str(error), error)
-        return BadInput(where, expected=expected, found=found, hint=hint)
+        return BadInput(where, expected=expected, found=found, hint=hint or (_LOOK if expected == WRITE else _AGAIN))
     full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
     hint = "Make room" if full else "Check the folder's permissions and free space"
     return BadInput(where, expected=expected, found=_local(error), hint=f"{hint}; nothing was changed.")
@@ -51,8 +57,8 @@ def _remote(text: str, error: Exception) -> tuple[str, str]:
         found = "no permission"
     else:
         found = _KINDS[kind[1]] if kind else "another answer, shown with SKIPFILL_DEBUG=1"
-    key = status[1] if status else kind[1] if kind else ""
-    return found + (f" after {retries[1]} more attempts" if retries else ""), _HINTS.get(key, _AGAIN)
+    hint = _HINTS.get(status[1] if status else kind[1] if kind else "", "")
+    return found + (f" after {retries[1]} more attempts" if retries else ""), hint
 
 
 def _local(error: Exception) -> str:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
+from skipfill.store import durable_files
 from skipfill.store.address import SCHEMES, Address, Url
-from skipfill.store.object_errors import unreachable
+from skipfill.store.object_errors import READ, WRITE, unreachable
 
 Answer = TypeVar("Answer")
-READ, WRITE = "a store that can be read", "a store that can be written to"
 # Settings of the client that would be lost if only ours were passed on, and ours.
 _CLIENT = {
     "allow_http": "",
@@ -33,8 +34,8 @@ class Objects:
     """Objects with put-if-absent under a folder, which must exist, or a URL. Reading creates nothing.
 
     On object storage the client finds its credentials as the vendors' own do (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL,
-    a machine's role, ...). One request may take AWS_TIMEOUT (60s); throttled and dropped ones are repeated for up to
-    a minute.
+    a machine's role, ...). One request may take AWS_TIMEOUT (60s); throttled and dropped ones are repeated 6
+    times, for at most a minute.
 
     Attributes:
         root: where they are; `root / key` names one in messages.
@@ -56,13 +57,13 @@ class Objects:
         for _ in range(_CONFLICTS):
             refusal: Exception | None = None
             try:
-                obstore.put(self._store, key, data, mode="create")
+                self._create(key, data)
             except (BaseError, OSError) as error:
                 refusal = error
             if refusal is None or (there := self._found(key, refusal)) == data:
                 self._sync(key)
                 return True
-            if not isinstance(refusal, AlreadyExistsError):
+            if not isinstance(refusal, (AlreadyExistsError, FileExistsError)):
                 raise self._failed(key, WRITE, refusal) from refusal
             if there is not None:
                 return False
@@ -70,7 +71,13 @@ class Objects:
 
     def replace(self, key: str, data: bytes) -> None:
         """Write `key` atomically, whether or not it exists. Only for work in progress, never for the log."""
-        self._ask(key, WRITE, lambda: obstore.put(self._store, key, data))
+        try:
+            if isinstance(self.root, Path):
+                durable_files.replace(self.root / key, data)
+            else:
+                obstore.put(self._store, key, data)
+        except (BaseError, OSError) as error:
+            raise self._failed(key, WRITE, error) from error
         self._sync(key)
 
     def get(self, key: str) -> bytes:
@@ -107,6 +114,12 @@ class Objects:
     def delete(self, key: str) -> None:
         self._ask(key, WRITE, lambda: obstore.delete(self._store, key))
 
+    def _create(self, key: str, data: bytes) -> None:
+        if isinstance(self.root, Path):
+            durable_files.create(self.root / key, data)
+        else:
+            obstore.put(self._store, key, data, mode="create")
+
     def _ask(self, key: str, expected: str, request: Callable[[], Answer]) -> Answer:
         try:
             return request()
@@ -125,19 +138,8 @@ class Objects:
             raise self._failed(key, WRITE, refusal) from error
 
     def _sync(self, key: str) -> None:
-        """Flush the object, then each folder up to the root: obstore links atomically but does not fsync."""
-        if isinstance(self.root, Url):
-            return  # what it acknowledged is durable
-        path = self.root / key
-        while True:
-            handle = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-            if path == self.root:
-                return
-            path = path.parent
+        if isinstance(self.root, Path):  # what object storage acknowledged is durable
+            durable_files.sync(self.root / key, self.root)
 
     def _failed(self, key: str, expected: str, error: Exception | None) -> Exception:
         return unreachable(self.root / key, expected, error or OSError())

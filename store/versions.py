@@ -19,7 +19,7 @@ from skipfill.store.names import valid_name
 from skipfill.store.objects import Objects
 
 FORMAT = 1
-NEAR = 1_000  # names are listed, not looked for one by one, when the end is as near as this: one page of S3
+NEAR = 100  # where the end is as near as this, names are listed instead of looked for one by one
 _NAME = re.compile(r"[0-9]{10}\.json")
 Action = Literal["registered", "appended", "swapped", "rolled back"]
 RELEASES: tuple[Action, ...] = ("registered", "swapped", "rolled back")  # the others leave the release as it is
@@ -132,20 +132,25 @@ def has_version(objects: Objects, gallery: str, number: int) -> bool:
     return objects.exists(_key(gallery, number))
 
 
-def latest(objects: Objects, gallery: str) -> Version:
-    """The version in force. Reads one entry, and names of at most about 1,000, however long the log is."""
-    number = _latest_number(objects, gallery)
+def latest(objects: Objects, gallery: str, since: int = 0) -> Version:
+    """The version in force. Reads one entry, and names of at most about 100, however long the log is.
+
+    Args:
+        since: a number that is known to be in the log, to look only at what came after it.
+    """
+    low = since or _near_the_end(objects, gallery)
+    names = objects.after(_folder(gallery), _name(low))
+    number = max([low, *(int(name.removesuffix(".json")) for name in names if _NAME.fullmatch(name))])
     if number == 0:
         hint = f"Register it with: skipfill gallery add {gallery} FILES... --space NAME"
         raise unknown_name("gallery", gallery, gallery_names(objects), hint)
     return read(objects, gallery, number)
 
 
-def _latest_number(objects: Objects, gallery: str) -> int:
-    """The highest number in the log, 0 when there is none.
+def _near_the_end(objects: Objects, gallery: str) -> int:
+    """A number in the log, less than `NEAR` from its end; 0 where the log is shorter than that.
 
-    Numbers have no holes: leaps find an entry near the end, and what follows it is listed. With a hole the listing is
-    longer and the answer the same.
+    Numbers have no holes, so leaps find it. After a hole it is farther from the end, and the listing longer.
     """
     low, step = 0, NEAR
     while objects.exists(_key(gallery, low + step)):
@@ -153,8 +158,7 @@ def _latest_number(objects: Objects, gallery: str) -> int:
     while step > NEAR:
         step //= 2
         low += step if objects.exists(_key(gallery, low + step)) else 0
-    names = objects.after(_folder(gallery), _name(low))
-    return max([low, *(int(name.removesuffix(".json")) for name in names if _NAME.fullmatch(name))])
+    return low
 
 
 def read(objects: Objects, gallery: str, number: int) -> Version:
