@@ -65,9 +65,13 @@ class LoadedModel:
         """
         self.refuse_other_items(items)
         for block in items.blocks():
-            vectors = self.embed(block)
-            _refuse_broken(self.card.name, vectors, block.ids)
-            yield block.ids, vectors
+            yield block.ids, self.encode_block(block)
+
+    def encode_block(self, block: ItemBlock) -> Matrix:
+        """The embeddings of a block, as `embed` gives them, found finite."""
+        vectors = self.embed(block)
+        _refuse_broken(self.card.name, vectors, block.ids)
+        return vectors
 
 
 def load_model(objects: Objects, name: str) -> LoadedModel:
