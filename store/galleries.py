@@ -18,7 +18,7 @@ from skipfill.store.names import valid_name
 from skipfill.store.objects import Objects
 from skipfill.store.parquet_files import FilePrint, encoded_by, expand, fingerprint
 from skipfill.store.spaces import Space, load_space, register_space
-from skipfill.store.versions import Release, Version, commit, gallery_names, latest
+from skipfill.store.versions import Release, Version, commit, latest, newest_version
 
 Progress = Callable[[int], None]
 ROUNDED = 0.01  # float16 moves lengths by less
@@ -46,7 +46,9 @@ def add_gallery(
     *,
     dry_run: bool = False,
 ) -> Gallery:
-    """Register Parquet files as gallery `name` (version 1). The files are read whole once and never changed.
+    """Register Parquet files as gallery `name`. The files are read whole once and never changed.
+
+    It is version 1, or the next one of a gallery that was dropped.
 
     Args:
         space: what the vectors live in; a `dim` of 0 is taken from the files.
@@ -57,7 +59,8 @@ def add_gallery(
     Raises:
         BadInput: the name is taken, or the files are not a gallery; nothing has been written.
     """
-    if valid_name("gallery", name) in gallery_names(objects):
+    before = newest_version(objects, valid_name("gallery", name))
+    if before is not None and before.action != "dropped":
         raise BadInput(
             f"gallery {name}",
             expected="a name that is free",
@@ -73,11 +76,13 @@ def add_gallery(
     prints = [replace(fingerprint(file, objects.root.parent), content=contents[file]) for file in files]
     listing = json.dumps([asdict(one) for one in prints]).encode()
     digest = hashlib.sha256(listing).hexdigest()
-    version = Version(1, "registered", digest, rows.count, known.name, columns.as_dict(), release)
+    number = 1 if before is None else before.number + 1
+    version = Version(number, "registered", digest, rows.count, known.name, columns.as_dict(), release)
     if dry_run:
         return Gallery(name, version, known, prints, rows)
     register_space(objects, known)
-    objects.put_new(_files_key(name, digest), listing)
+    # Written again if it is there: what a killed run left must not be pruned from under this one.
+    objects.replace(_files_key(name, digest), listing)
     return Gallery(name, commit(objects, name, version), known, prints, rows)
 
 
@@ -118,6 +123,17 @@ def verify_gallery(objects: Objects, name: str, progress: Progress = lambda rows
                 "Put the registered file back, or register the new one under another name.",
             )
     return gallery
+
+
+def drop_gallery(objects: Objects, name: str, reason: str = "") -> Version:
+    """End gallery `name` by a last version of its log. History and the user's files stay; the name may be used again.
+
+    Raises:
+        Stale: it was dropped already, or another change was first.
+    """
+    now = latest(objects, name)
+    last = replace(now, number=now.number + 1, action="dropped", release=None, undo=0, reason=reason, plan="")
+    return commit(objects, name, last)
 
 
 def _read_whole(rows: StoredRows, progress: Progress, *, of_length_one: bool = False) -> dict[Path, str]:

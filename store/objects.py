@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import obstore
@@ -10,6 +14,22 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore
 
 from skipfill.store.errors import BadInput, reason
+
+UNFINISHED = re.compile(r".*#\d+")  # how obstore names a local file that it still writes; it never lists one
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An object as it is listed.
+
+    Attributes:
+        unfinished: its write did not come to an end, or goes on: no reader sees it.
+    """
+
+    key: str
+    bytes: int
+    modified: datetime
+    unfinished: bool = False
 
 
 class Objects:
@@ -36,7 +56,7 @@ class Objects:
         return True
 
     def replace(self, key: str, data: bytes) -> None:
-        """Write `key` atomically, whether or not it exists. Only for work in progress, never for the log."""
+        """Write `key` atomically, whether or not it exists. For unfinished and staged work, never for the log."""
         try:
             obstore.put(self._store, key, data)
         except (BaseError, OSError) as error:
@@ -65,8 +85,28 @@ class Objects:
         names |= {meta["path"].rsplit("/", 1)[-1] for meta in listing["objects"]}
         return sorted(names)
 
+    def entries(self, prefix: str = "") -> Iterator[Entry]:
+        """Everything under `prefix`, unfinished writes too."""
+        for batch in obstore.list(self._store, prefix or None):
+            for meta in batch:
+                yield Entry(meta["path"], meta["size"], meta["last_modified"])
+        for path in (self.root / prefix).rglob("*#*"):
+            if UNFINISHED.fullmatch(path.name) and path.is_file():
+                seen = path.stat()
+                modified = datetime.fromtimestamp(seen.st_mtime, UTC)
+                yield Entry(str(path.relative_to(self.root)), seen.st_size, modified, unfinished=True)
+
     def delete(self, key: str) -> None:
-        obstore.delete(self._store, key)
+        """Remove `key`, if it is there; an unfinished write too."""
+        try:
+            if UNFINISHED.fullmatch(key):
+                (self.root / key).unlink(missing_ok=True)  # obstore takes no such name
+            else:
+                obstore.delete(self._store, key)
+        except FileNotFoundError:
+            return
+        except (BaseError, OSError) as error:
+            raise self._cannot_write(key, error) from error
 
     def _sync(self, key: str) -> None:
         """Flush the object, then each folder up to the root: obstore links atomically but does not fsync."""

@@ -45,7 +45,7 @@ def _key(name: str) -> str:
 
 
 def register_space(objects: Objects, space: Space) -> None:
-    """Record `space`; a no-op when the same one is there.
+    """Record `space`; the one that is there is kept when it is the same.
 
     Raises:
         BadInput: another space (other dim, metric or encoder) has this name already.
@@ -60,6 +60,8 @@ def register_space(objects: Objects, space: Space) -> None:
             found=f"dim {space.dim}, metric {space.metric}, encoder {space.fingerprint[:12] or 'external'}",
             hint="Two spaces never share a name: give the new one another with --space.",
         )
+    # Written again as it is: what a killed run left must not be pruned from under this one.
+    objects.replace(_key(space.name), objects.get(_key(space.name)))
 
 
 def space_names(objects: Objects) -> list[str]:

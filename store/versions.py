@@ -17,7 +17,7 @@ from skipfill.store.names import valid_name
 from skipfill.store.objects import Objects
 
 FORMAT = 1
-Action = Literal["registered", "swapped", "rolled back"]
+Action = Literal["registered", "swapped", "rolled back", "dropped"]
 
 
 @dataclass(frozen=True)
@@ -100,17 +100,39 @@ def _folder(gallery: str) -> str:
 
 
 def gallery_names(objects: Objects) -> list[str]:
-    """Names of the galleries with at least one version; a registration that was killed before that is none."""
-    return [name for name in objects.children("galleries") if objects.children(_folder(name))]
+    """Names of the galleries in force: neither dropped, nor killed before the first version was written."""
+    newest = {name: newest_version(objects, name) for name in objects.children("galleries")}
+    return [name for name, version in newest.items() if version is not None and version.action != "dropped"]
+
+
+def newest_version(objects: Objects, gallery: str) -> Version | None:
+    """The last entry of the log, a drop as well; None when there is no log."""
+    numbers = objects.children(_folder(gallery))
+    return read(objects, gallery, int(numbers[-1].removesuffix(".json"))) if numbers else None
 
 
 def latest(objects: Objects, gallery: str) -> Version:
-    """The version in force. Lists the log's names and reads one entry."""
-    numbers = objects.children(_folder(gallery))
-    if not numbers:
+    """The version in force. Lists the log's names and reads one entry.
+
+    Raises:
+        BadInput: no gallery of this name.
+        Stale: it was dropped.
+    """
+    version = _known(objects, gallery)
+    if version.action == "dropped":
+        raise Stale(
+            f"gallery {gallery}: was dropped by {version.by} at {version.at} (version {version.number})",
+            f"See: skipfill history {gallery}. Register it again with: skipfill gallery add {gallery} FILES...",
+        )
+    return version
+
+
+def _known(objects: Objects, gallery: str) -> Version:
+    version = newest_version(objects, gallery)
+    if version is None:
         hint = f"Register it with: skipfill gallery add {gallery} FILES... --space NAME"
         raise unknown_name("gallery", gallery, gallery_names(objects), hint)
-    return read(objects, gallery, int(numbers[-1].removesuffix(".json")))
+    return version
 
 
 def read(objects: Objects, gallery: str, number: int) -> Version:
@@ -137,8 +159,8 @@ def read(objects: Objects, gallery: str, number: int) -> Version:
 
 
 def history(objects: Objects, gallery: str) -> list[Version]:
-    """Every entry of the log, oldest first."""
-    return [read(objects, gallery, number) for number in range(1, latest(objects, gallery).number + 1)]
+    """Every entry of the log, oldest first; of a dropped gallery too."""
+    return [read(objects, gallery, number) for number in range(1, _known(objects, gallery).number + 1)]
 
 
 def _user() -> str:
