@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from datetime import timedelta
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +30,22 @@ _CLIENT = {
     "timeout": "60s",
 }
 _CONFLICTS = 5  # S3 may answer 409 to all who create one key at the same moment
+
+UNFINISHED = re.compile(r".*#\d+")  # how obstore names a local file that it still writes; it never lists one
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An object as it is listed.
+
+    Attributes:
+        unfinished: its write did not come to an end, or goes on: no reader sees it.
+    """
+
+    key: str
+    bytes: int
+    modified: datetime
+    unfinished: bool = False
 
 
 class Objects:
@@ -70,7 +88,7 @@ class Objects:
         raise self._failed(key, WRITE, refusal) from refusal
 
     def replace(self, key: str, data: bytes) -> None:
-        """Write `key` atomically, whether or not it exists. Only for work in progress, never for the log."""
+        """Write `key` atomically, whether or not it exists. For unfinished and staged work, never for the log."""
         try:
             if isinstance(self.root, Path):
                 durable_files.replace(self.root / key, data)
@@ -111,8 +129,28 @@ class Objects:
         """Whether there is an object under `prefix`: looks at one page of names."""
         return bool(self._ask(prefix, READ, lambda: next(iter(obstore.list(self._store, prefix, chunk_size=1)), [])))
 
+    def entries(self, prefix: str = "") -> Iterator[Entry]:
+        """Everything under `prefix`, unfinished writes too."""
+        for batch in self._ask(prefix, READ, lambda: list(obstore.list(self._store, prefix or None))):
+            for meta in batch:
+                yield Entry(meta["path"], meta["size"], meta["last_modified"])
+        if not isinstance(self.root, Path):
+            return
+        for path in (self.root / prefix).rglob("*#*"):
+            if UNFINISHED.fullmatch(path.name) and path.is_file():
+                seen = path.stat()
+                modified = datetime.fromtimestamp(seen.st_mtime, UTC)
+                yield Entry(str(path.relative_to(self.root)), seen.st_size, modified, unfinished=True)
+
     def delete(self, key: str) -> None:
-        self._ask(key, WRITE, lambda: obstore.delete(self._store, key))
+        """Remove `key`, if it is there; an unfinished write too."""
+        if isinstance(self.root, Path) and UNFINISHED.fullmatch(key):
+            (self.root / key).unlink(missing_ok=True)  # obstore takes no such name
+            return
+        try:
+            self._ask(key, WRITE, lambda: obstore.delete(self._store, key))
+        except FileNotFoundError:
+            return
 
     def _create(self, key: str, data: bytes) -> None:
         if isinstance(self.root, Path):

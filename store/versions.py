@@ -21,8 +21,8 @@ from skipfill.store.objects import Objects
 FORMAT = 1
 NEAR = 100  # where the end is as near as this, names are listed instead of looked for one by one
 _NAME = re.compile(r"[0-9]{10}\.json")
-Action = Literal["registered", "appended", "swapped", "rolled back"]
-RELEASES: tuple[Action, ...] = ("registered", "swapped", "rolled back")  # the others leave the release as it is
+Action = Literal["registered", "appended", "swapped", "rolled back", "dropped"]
+RELEASES: tuple[Action, ...] = ("registered", "swapped", "rolled back", "dropped")  # others leave the release alone
 
 
 @dataclass(frozen=True)
@@ -124,16 +124,19 @@ def _name(number: int) -> str:
 
 
 def gallery_names(objects: Objects) -> list[str]:
-    """Names of the galleries with at least one version; a registration that was killed before that is none."""
-    return [name for name in objects.children("galleries") if objects.has_any(_folder(name))]
+    """Names of the galleries in force: neither dropped, nor killed before the first version was written."""
+    newest = {name: newest_version(objects, name) for name in objects.children("galleries")}
+    return [name for name, version in newest.items() if version is not None and version.action != "dropped"]
 
 
 def has_version(objects: Objects, gallery: str, number: int) -> bool:
     return objects.exists(_key(gallery, number))
 
 
-def latest(objects: Objects, gallery: str, since: int = 0) -> Version:
-    """The version in force. Reads one entry, and names of at most about 100, however long the log is.
+def newest_version(objects: Objects, gallery: str, since: int = 0) -> Version | None:
+    """The last entry of the log, a drop as well; None when there is no log.
+
+    Reads one entry, and names of at most about 100, however long the log is.
 
     Args:
         since: a number that is known to be in the log, to look only at what came after it.
@@ -141,10 +144,31 @@ def latest(objects: Objects, gallery: str, since: int = 0) -> Version:
     low = since or _near_the_end(objects, gallery)
     names = objects.after(_folder(gallery), _name(low))
     number = max([low, *(int(name.removesuffix(".json")) for name in names if _NAME.fullmatch(name))])
-    if number == 0:
+    return read(objects, gallery, number) if number else None
+
+
+def latest(objects: Objects, gallery: str, since: int = 0) -> Version:
+    """The version in force: see `newest_version`.
+
+    Raises:
+        BadInput: no gallery of this name.
+        Stale: it was dropped.
+    """
+    version = _known(objects, gallery, since)
+    if version.action == "dropped":
+        raise Stale(
+            f"gallery {gallery}: was dropped by {version.by} at {version.at} (version {version.number})",
+            f"See: skipfill history {gallery}. Register it again with: skipfill gallery add {gallery} FILES...",
+        )
+    return version
+
+
+def _known(objects: Objects, gallery: str, since: int = 0) -> Version:
+    version = newest_version(objects, gallery, since)
+    if version is None:
         hint = f"Register it with: skipfill gallery add {gallery} FILES... --space NAME"
         raise unknown_name("gallery", gallery, gallery_names(objects), hint)
-    return read(objects, gallery, number)
+    return version
 
 
 def _near_the_end(objects: Objects, gallery: str) -> int:
@@ -187,8 +211,8 @@ def read(objects: Objects, gallery: str, number: int) -> Version:
 
 
 def history(objects: Objects, gallery: str) -> list[Version]:
-    """Every entry of the log, oldest first."""
-    return [read(objects, gallery, number) for number in range(1, latest(objects, gallery).number + 1)]
+    """Every entry of the log, oldest first; of a dropped gallery too."""
+    return [read(objects, gallery, number) for number in range(1, _known(objects, gallery).number + 1)]
 
 
 def _user() -> str:
