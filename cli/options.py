@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from skipfill.store.objects import Objects
 
 Store = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
-        "--store", envvar="SKIPFILL_STORE", help="The store's folder. Default: the nearest .skipfill/ upwards."
+        "--store",
+        envvar="SKIPFILL_STORE",
+        help="The store: a folder or s3://bucket/prefix. Default: the nearest .skipfill/ upwards.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
@@ -30,7 +32,7 @@ HtmlFile = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="W
 GitHub = Annotated[bool, typer.Option("--github", help="Print GitHub annotations; append to the step's summary.")]
 
 
-def opened(store: Path | None) -> Objects:
+def opened(store: str | None) -> Objects:
     """The store that the options name."""
     from skipfill.store.location import find_root, open_store
 

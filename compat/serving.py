@@ -16,7 +16,7 @@ from skipfill.compat.witness import refuse_changed
 from skipfill.store.checks import Threshold
 from skipfill.store.errors import BadInput, NotPermitted
 from skipfill.store.items import ItemBlock
-from skipfill.store.location import open_store
+from skipfill.store.location import find_root, open_store
 from skipfill.store.objects import Objects
 from skipfill.store.spaces import Space, load_space
 from skipfill.store.vector_column import Matrix
@@ -75,15 +75,19 @@ class Served:
         return viewed(self._loaded.encode_block(block), self.release.view)
 
     def changed(self) -> bool:
-        """Whether the gallery's release is another one now; then call `released` again. Reads one small file."""
-        return latest(self._objects, self.gallery).release != self.release
+        """Whether the gallery's release is another one now; then call `released` again. Reads one small file.
+
+        Raises:
+            Stale: the gallery was dropped.
+        """
+        return latest(self._objects, self.gallery, self.version).release != self.release
 
 
 def released(store: Objects | Path | str, gallery: str, *, code: Sequence[str] = ()) -> Served:
     """Load the model that queries of a gallery use now, verified. The gallery's own files are not needed.
 
     Args:
-        store: folder of the store, such as `.skipfill`; or an opened one.
+        store: folder of the store, such as `.skipfill`, or its URL; or an opened one.
         code: `module:factory` of encoders that are code of your own: a bundle never decides what runs.
 
     Raises:
@@ -99,7 +103,7 @@ def released(store: Objects | Path | str, gallery: str, *, code: Sequence[str] =
     """
     for name in code:
         permit(name)
-    objects = store if isinstance(store, Objects) else open_store(Path(store))
+    objects = store if isinstance(store, Objects) else open_store(find_root(str(store)))
     version = latest(objects, gallery)
     space, warnings = load_space(objects, version.space), list[str]()
     model = model_in_force(objects, gallery, version, space, warnings)

@@ -94,7 +94,7 @@ def read_witness(objects: Objects, card: Card) -> Witness | None:
         raise BadInput(where, expected="images, vectors or texts", found=str(column.type))
     vectors = matrix(table.column("embedding").chunk(0), where, allow_zero=True)
     about = parsed((table.schema.metadata or {}).get(b"skipfill", b"{}"), where)
-    inputs = inputs_of(kind, column, where, objects.root)
+    inputs = inputs_of(kind, column, where, None)
     return Witness(as_block(inputs), vectors, fitted(About, about, where, {}).made_with)
 
 

@@ -52,7 +52,7 @@ def append_rows(
     contents = read_whole(
         rows, progress, of_length_one=bool(gallery.space.fingerprint), beside=tuple(gallery.rows.files)
     )
-    prints = [replace(fingerprint(file, objects.root.parent), content=contents[file]) for file in files]
+    prints = [replace(fingerprint(file, objects.base), content=contents[file]) for file in files]
     version = _appended(objects, gallery, prints, rows.count, reason)
     if not dry_run:
         save_files(objects, name, version.files, [*gallery.files, *prints])

@@ -198,13 +198,8 @@ def _manifest(archive: Archive, path: Path) -> Manifest:
     where = f"{path}, {MANIFEST}"
     raw = parsed(archive.entry(MANIFEST, LARGEST_STORED), where, LARGEST_STORED)
     refuse_newer(raw, where, "bundle", FORMAT)
-    keys = {"format", "card", "spaces", "digest"}
-    if (
-        not isinstance(raw, dict)
-        or raw.keys() != keys
-        or not isinstance(raw["spaces"], list)
-        or raw["format"] != FORMAT
-    ):
+    complete = isinstance(raw, dict) and raw.keys() == {"format", "card", "spaces", "digest"}
+    if not complete or raw["format"] != FORMAT or not isinstance(raw["spaces"], list):
         raise BadInput(where, expected="a format, a card, spaces and a digest", found="something else")
     made = Manifest(card_from(raw["card"], where), [space_from(one, where) for one in raw["spaces"]])
     if raw.pop("digest") != _digest(raw):

@@ -19,7 +19,7 @@ from skipfill.store.objects import Objects
 from skipfill.store.parquet_files import FilePrint, encoded_by, expand, fingerprint
 from skipfill.store.spaces import Space, load_space, register_space
 from skipfill.store.strict_json import LARGEST_STORED, fitted, parsed, refuse_newer
-from skipfill.store.versions import Release, Version, commit, gallery_names, latest
+from skipfill.store.versions import Release, Version, commit, latest, newest_version
 
 Progress = Callable[[int], None]
 FORMAT = 1
@@ -60,7 +60,9 @@ def add_gallery(
     *,
     dry_run: bool = False,
 ) -> Gallery:
-    """Register Parquet files as gallery `name` (version 1). The files are read whole once and never changed.
+    """Register Parquet files as gallery `name`. The files are read whole once and never changed.
+
+    It is version 1, or the next one of a gallery that was dropped.
 
     Args:
         space: what the vectors live in; a `dim` of 0 is taken from the files.
@@ -71,7 +73,8 @@ def add_gallery(
     Raises:
         BadInput: the name is taken, or the files are not a gallery; nothing has been written.
     """
-    if valid_name("gallery", name) in gallery_names(objects):
+    before = newest_version(objects, valid_name("gallery", name))
+    if before is not None and before.action != "dropped":
         raise BadInput(
             f"gallery {name}",
             expected="a name that is free",
@@ -84,8 +87,9 @@ def add_gallery(
         refuse_another_encoder(file, space, "Name the model that made them with --space.")
     contents = read_whole(rows, progress, of_length_one=bool(space.fingerprint))
     known = replace(space, dim=rows.dim)
-    prints = [replace(fingerprint(file, objects.root.parent), content=contents[file]) for file in files]
-    version = Version(1, "registered", list_digest(prints), rows.count, known.name, columns.as_dict(), release)
+    prints = [replace(fingerprint(file, objects.base), content=contents[file]) for file in files]
+    number = 1 if before is None else before.number + 1
+    version = Version(number, "registered", list_digest(prints), rows.count, known.name, columns.as_dict(), release)
     if dry_run:
         return Gallery(name, version, known, prints, rows)
     register_space(objects, known)
@@ -103,9 +107,9 @@ def open_gallery(objects: Objects, name: str) -> Gallery:
     prints = read_files(objects, name, version)
     space = load_space(objects, version.space)
     columns = fitted(Columns, version.columns, f"gallery {name} version {version.number}, columns", {})
-    paths = [objects.root.parent / one.path for one in prints]
+    paths = [(objects.base or Path()) / one.path for one in prints]
     for path, known in zip(paths, prints, strict=True):
-        found = fingerprint(path, objects.root.parent) if path.exists() else None
+        found = fingerprint(path, objects.base) if path.exists() else None
         if found != replace(known, content=""):
             raise Stale(
                 f"{path}: expected the file that gallery {name} was registered with ({known.rows} rows, "
@@ -131,6 +135,17 @@ def verify_gallery(objects: Objects, name: str, progress: Progress = lambda rows
                 "Put the registered file back, or register the new one under another name.",
             )
     return gallery
+
+
+def drop_gallery(objects: Objects, name: str, reason: str = "") -> Version:
+    """End gallery `name` by a last version of its log. History and the user's files stay; the name may be used again.
+
+    Raises:
+        Stale: it was dropped already, or another change was first.
+    """
+    now = latest(objects, name)
+    last = replace(now, number=now.number + 1, action="dropped", release=None, undo=0, reason=reason, plan="")
+    return commit(objects, name, last)
 
 
 def read_whole(
@@ -188,8 +203,8 @@ def list_digest(prints: list[FilePrint]) -> str:
 
 
 def save_files(objects: Objects, name: str, digest: str, prints: list[FilePrint]) -> None:
-    """Write a file list, if it is not there."""
-    objects.put_new(_files_key(name, digest), _listing(prints))
+    """Write a file list; again if it is there: what a killed run left must not be pruned from under this one."""
+    objects.replace(_files_key(name, digest), _listing(prints))
 
 
 def _listing(prints: list[FilePrint]) -> bytes:

@@ -131,12 +131,12 @@ class Items:
         )
 
 
-def inputs_of(kind: InputKind, column: pa.Array, where: str, folder: Path) -> list[Any] | Matrix:
+def inputs_of(kind: InputKind, column: pa.Array, where: str, folder: Path | None) -> list[Any] | Matrix:
     """A column of inputs as an encoder takes them: bytes of images, texts, or a matrix.
 
     Args:
         where: file and column, for messages.
-        folder: that images are in which are only named.
+        folder: that images are in which are only named; None: none may be.
 
     Raises:
         BadInput: one is missing, or not of the expected form.
@@ -215,9 +215,9 @@ def input_kind(column: pa.DataType) -> InputKind | None:
     return "text" if _is_text(column) else None
 
 
-def _images(column: pa.StructArray, where: str, folder: Path) -> list[bytes]:
+def _images(column: pa.StructArray, where: str, folder: Path | None) -> list[bytes]:
     contents = pc.struct_field(column, "bytes").to_pylist()
-    if None in contents and column.type.get_field_index("path") >= 0:
+    if folder is not None and None in contents and column.type.get_field_index("path") >= 0:
         paths = pc.struct_field(column, "path").to_pylist()
         for row, name in enumerate(paths):
             if contents[row] is None and name and _is_below(folder, name):

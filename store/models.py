@@ -138,8 +138,9 @@ def save_model(
     files = {file: hashlib.sha256(data).hexdigest() for file, data in contents.items()}
     complete = replace(card, files=files)
     for file, data in contents.items():
-        # Named by content: of two trainings for one name, the second must not touch the files of the first.
-        objects.put_new(file_key(complete, file), data)
+        # Named by content: of two trainings for one name, the second does not change the files of the first.
+        # Written again if it is there: what a killed run left must not be pruned from under this one.
+        objects.replace(file_key(complete, file), data)
     if not put_card(objects, complete):
         refuse_taken(objects, card.name)
     return complete

@@ -1,46 +1,101 @@
-"""Immutable, durable objects under one root, by key. All access to the store goes through here."""
+"""Immutable, durable objects under one root, by key: a folder or object storage. All access goes through here."""
 
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, TypeVar
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
-from obstore.store import LocalStore
+from obstore.store import LocalStore, ObjectStore, from_url
 
-from skipfill.store.errors import BadInput, reason
+from skipfill.store import durable_files
+from skipfill.store.address import SCHEMES, Address, Url
+from skipfill.store.object_errors import READ, WRITE, unreachable
+
+Answer = TypeVar("Answer")
+# Settings of the client that would be lost if only ours were passed on, and ours.
+_CLIENT = {
+    "allow_http": "",
+    "allow_invalid_certificates": "",
+    "proxy_url": "",
+    "proxy_ca_certificate": "",
+    "proxy_excludes": "",
+    "connect_timeout": "5s",
+    "timeout": "60s",
+}
+_CONFLICTS = 5  # S3 may answer 409 to all who create one key at the same moment
+
+UNFINISHED = re.compile(r".*#\d+")  # how obstore names a local file that it still writes; it never lists one
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An object as it is listed.
+
+    Attributes:
+        unfinished: its write did not come to an end, or goes on: no reader sees it.
+    """
+
+    key: str
+    bytes: int
+    modified: datetime
+    unfinished: bool = False
 
 
 class Objects:
-    """A folder of objects with put-if-absent. The folder must exist; reading creates nothing."""
+    """Objects with put-if-absent under a folder, which must exist, or a URL. Reading creates nothing.
 
-    def __init__(self, root: Path) -> None:
+    On object storage the client finds its credentials as the vendors' own do (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL,
+    a machine's role, ...). One request may take AWS_TIMEOUT (60s); throttled and dropped ones are repeated 6
+    times, for at most a minute.
+
+    Attributes:
+        root: where they are; `root / key` names one in messages.
+        base: what the paths of galleries' files are relative to: the store's parent folder. None on object storage,
+            where they are absolute: whoever opens such a gallery has its files mounted at the same place.
+    """
+
+    def __init__(self, root: Address) -> None:
         self.root = root
-        self._store = LocalStore(root)
+        self.base = None if isinstance(root, Url) else root.parent
+        self._store = _client(root) if isinstance(root, Url) else LocalStore(root)
 
     def put_new(self, key: str, data: bytes) -> bool:
-        """Create `key` and make it durable; False, with nothing changed, if the key is taken.
+        """Create `key` and make it durable; False, with nothing changed, if the key holds something else.
 
-        A failure whose outcome is unknown is settled by looking: if the object is there with our
-        bytes, it landed.
+        An unknown outcome is settled by looking. So is a refusal: when the answer to a request is lost, the client
+        repeats it, and finds the key taken by itself.
         """
-        try:
-            obstore.put(self._store, key, data, mode="create")
-        except AlreadyExistsError:
-            return False
-        except (BaseError, OSError) as error:
-            if not (self.exists(key) and self.get(key) == data):
-                raise self._cannot_write(key, error) from error
-        self._sync(key)
-        return True
+        for _ in range(_CONFLICTS):
+            refusal: Exception | None = None
+            try:
+                self._create(key, data)
+            except (BaseError, OSError) as error:
+                refusal = error
+            if refusal is None or (there := self._found(key, refusal)) == data:
+                self._sync(key)
+                return True
+            if not isinstance(refusal, (AlreadyExistsError, FileExistsError)):
+                raise self._failed(key, WRITE, refusal) from refusal
+            if there is not None:
+                return False
+        raise self._failed(key, WRITE, refusal) from refusal
 
     def replace(self, key: str, data: bytes) -> None:
-        """Write `key` atomically, whether or not it exists. Only for work in progress, never for the log."""
+        """Write `key` atomically, whether or not it exists. For unfinished and staged work, never for the log."""
         try:
-            obstore.put(self._store, key, data)
+            if isinstance(self.root, Path):
+                durable_files.replace(self.root / key, data)
+            else:
+                obstore.put(self._store, key, data)
         except (BaseError, OSError) as error:
-            raise self._cannot_write(key, error) from error
+            raise self._failed(key, WRITE, error) from error
         self._sync(key)
 
     def get(self, key: str) -> bytes:
@@ -49,42 +104,92 @@ class Objects:
         Raises:
             FileNotFoundError: no such object.
         """
-        return obstore.get(self._store, key).bytes().to_bytes()
+        return self._ask(key, READ, lambda: obstore.get(self._store, key).bytes().to_bytes())
 
     def exists(self, key: str) -> bool:
         try:
-            obstore.head(self._store, key)
+            self._ask(key, READ, lambda: obstore.head(self._store, key))
         except FileNotFoundError:
             return False
         return True
 
     def children(self, prefix: str) -> list[str]:
         """Names directly under `prefix`, folders and objects alike, sorted."""
-        listing = obstore.list_with_delimiter(self._store, prefix)
+        listing = self._ask(prefix, READ, lambda: obstore.list_with_delimiter(self._store, prefix))
         names = {path.rsplit("/", 1)[-1] for path in listing["common_prefixes"]}
         names |= {meta["path"].rsplit("/", 1)[-1] for meta in listing["objects"]}
         return sorted(names)
 
+    def after(self, prefix: str, name: str) -> list[str]:
+        """Names of the objects under `prefix` that sort after `name`, sorted. Costs by their number, not of all."""
+        pages = self._ask(prefix, READ, lambda: list(obstore.list(self._store, prefix, offset=f"{prefix}/{name}")))
+        return sorted(meta["path"].removeprefix(f"{prefix}/") for page in pages for meta in page)
+
+    def has_any(self, prefix: str) -> bool:
+        """Whether there is an object under `prefix`: looks at one page of names."""
+        return bool(self._ask(prefix, READ, lambda: next(iter(obstore.list(self._store, prefix, chunk_size=1)), [])))
+
+    def entries(self, prefix: str = "") -> Iterator[Entry]:
+        """Everything under `prefix`, unfinished writes too."""
+        for batch in self._ask(prefix, READ, lambda: list(obstore.list(self._store, prefix or None))):
+            for meta in batch:
+                yield Entry(meta["path"], meta["size"], meta["last_modified"])
+        if not isinstance(self.root, Path):
+            return
+        for path in (self.root / prefix).rglob("*#*"):
+            if UNFINISHED.fullmatch(path.name) and path.is_file():
+                seen = path.stat()
+                modified = datetime.fromtimestamp(seen.st_mtime, UTC)
+                yield Entry(str(path.relative_to(self.root)), seen.st_size, modified, unfinished=True)
+
     def delete(self, key: str) -> None:
-        obstore.delete(self._store, key)
+        """Remove `key`, if it is there; an unfinished write too."""
+        if isinstance(self.root, Path) and UNFINISHED.fullmatch(key):
+            (self.root / key).unlink(missing_ok=True)  # obstore takes no such name
+            return
+        try:
+            self._ask(key, WRITE, lambda: obstore.delete(self._store, key))
+        except FileNotFoundError:
+            return
+
+    def _create(self, key: str, data: bytes) -> None:
+        if isinstance(self.root, Path):
+            durable_files.create(self.root / key, data)
+        else:
+            obstore.put(self._store, key, data, mode="create")
+
+    def _ask(self, key: str, expected: str, request: Callable[[], Answer]) -> Answer:
+        try:
+            return request()
+        except FileNotFoundError:
+            raise
+        except (BaseError, OSError) as error:
+            raise self._failed(key, expected, error) from error
+
+    def _found(self, key: str, refusal: Exception) -> bytes | None:
+        """What `key` holds after a write that did not succeed; None for nothing."""
+        try:
+            return obstore.get(self._store, key).bytes().to_bytes()
+        except FileNotFoundError:
+            return None
+        except (BaseError, OSError) as error:
+            raise self._failed(key, WRITE, refusal) from error
 
     def _sync(self, key: str) -> None:
-        """Flush the object, then each folder up to the root: obstore links atomically but does not fsync."""
-        path = self.root / key
-        while True:
-            handle = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-            if path == self.root:
-                return
-            path = path.parent
+        if isinstance(self.root, Path):  # what object storage acknowledged is durable
+            durable_files.sync(self.root / key, self.root)
 
-    def _cannot_write(self, key: str, error: Exception) -> BadInput:
-        return BadInput(
-            self.root / key,
-            expected="a store that can be written to",
-            found=reason(error),
-            hint="Check the folder's permissions and free space; nothing was changed.",
-        )
+    def _failed(self, key: str, expected: str, error: Exception | None) -> Exception:
+        return unreachable(self.root / key, expected, error or OSError())
+
+
+def _client(root: Url) -> ObjectStore:
+    """A client whose every request ends."""
+    prefix = SCHEMES[root.scheme]
+    given = {name: os.environ.get(f"{prefix}_{name.upper()}", default) for name, default in _CLIENT.items()}
+    options: Any = {name: value for name, value in given.items() if value}
+    retry_config: Any = {"max_retries": 6, "retry_timeout": timedelta(minutes=1)}
+    try:
+        return from_url(str(root), client_options=options, retry_config=retry_config)
+    except (BaseError, ValueError) as error:
+        raise unreachable(root, "an object storage that the environment describes", error) from error

@@ -19,7 +19,8 @@ class FilePrint:
     """What tells one state of a Parquet file from another without reading its rows.
 
     Attributes:
-        path: where it lies, relative to the store's parent folder when below it.
+        path: where it lies: relative to the store's parent folder when below it, absolute elsewhere and where the store
+            is on object storage.
         bytes: file size.
         rows: row count by its footer.
         footer: SHA-256 of the footer (row-group offsets, sizes and statistics).
@@ -113,8 +114,12 @@ def column_type(path: Path, file: pq.ParquetFile, column: str, flag: str) -> pa.
     return schema.field(column).type
 
 
-def fingerprint(path: Path, relative_to: Path) -> FilePrint:
-    """Size, row count and footer hash of a Parquet file; reads the footer only."""
+def fingerprint(path: Path, relative_to: Path | None) -> FilePrint:
+    """Size, row count and footer hash of a Parquet file; reads the footer only.
+
+    Args:
+        relative_to: folder that the path is relative to when it lies below; None for an absolute one.
+    """
     file = open_parquet(path)
     size = path.stat().st_size
     with path.open("rb") as handle:
@@ -123,6 +128,6 @@ def fingerprint(path: Path, relative_to: Path) -> FilePrint:
         handle.seek(-8 - length, 2)
         footer = hashlib.sha256(handle.read(length)).hexdigest()
     absolute = path.resolve()
-    base = relative_to.resolve()
-    shown = absolute.relative_to(base) if absolute.is_relative_to(base) else absolute
+    base = relative_to and relative_to.resolve()
+    shown = absolute.relative_to(base) if base and absolute.is_relative_to(base) else absolute
     return FilePrint(str(shown), size, file.metadata.num_rows, footer)

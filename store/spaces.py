@@ -48,13 +48,15 @@ def _key(name: str) -> str:
 
 
 def register_space(objects: Objects, space: Space) -> None:
-    """Record `space`; a no-op when the same one is there.
+    """Record `space`; the one that is there is kept when it is the same.
 
     Raises:
         BadInput: another space (other dim, metric or encoder) has this name already.
     """
     if not objects.put_new(_key(space.name), json.dumps(asdict(space)).encode()):
         refuse_another_space(load_space(objects, space.name), space)
+        # Written again as it is: what a killed run left must not be pruned from under this one.
+        objects.replace(_key(space.name), objects.get(_key(space.name)))
 
 
 def refuse_another_space(there: Space, space: Space) -> None:

@@ -6,6 +6,7 @@ import getpass
 import hashlib
 import json
 import os
+import re
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -19,8 +20,10 @@ from skipfill.store.objects import Objects
 from skipfill.store.strict_json import stored
 
 FORMAT = 1
-Action = Literal["registered", "appended", "swapped", "rolled back"]
-SAME_RELEASE = ("appended",)  # what leaves the release as it is
+NEAR = 100  # where the end is as near as this, names are listed instead of looked for one by one
+_NAME = re.compile(r"[0-9]{10}\.json")
+Action = Literal["registered", "appended", "swapped", "rolled back", "dropped"]
+RELEASES: tuple[Action, ...] = ("registered", "swapped", "rolled back", "dropped")  # others leave the release alone
 
 
 @dataclass(frozen=True)
@@ -113,30 +116,78 @@ class Version:
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def _key(gallery: str, number: int) -> str:
-    return f"{_folder(gallery)}/{number:010d}.json"
-
-
 def _folder(gallery: str) -> str:
     return f"galleries/{valid_name('gallery', gallery)}/versions"
 
 
+def _key(gallery: str, number: int) -> str:
+    return f"{_folder(gallery)}/{_name(number)}"
+
+
+def _name(number: int) -> str:
+    return f"{number:010d}.json"
+
+
 def gallery_names(objects: Objects) -> list[str]:
-    """Names of the galleries with at least one version; a registration that was killed before that is none."""
-    return [name for name in objects.children("galleries") if objects.children(_folder(name))]
+    """Names of the galleries in force: neither dropped, nor killed before the first version was written."""
+    newest = {name: newest_version(objects, name) for name in objects.children("galleries")}
+    return [name for name, version in newest.items() if version is not None and version.action != "dropped"]
 
 
 def has_version(objects: Objects, gallery: str, number: int) -> bool:
     return objects.exists(_key(gallery, number))
 
 
-def latest(objects: Objects, gallery: str) -> Version:
-    """The version in force. Lists the log's names and reads one entry."""
-    numbers = objects.children(_folder(gallery))
-    if not numbers:
+def newest_version(objects: Objects, gallery: str, since: int = 0) -> Version | None:
+    """The last entry of the log, a drop as well; None when there is no log.
+
+    Reads one entry, and names of at most about 100, however long the log is.
+
+    Args:
+        since: a number that is known to be in the log, to look only at what came after it.
+    """
+    low = since or _near_the_end(objects, gallery)
+    names = objects.after(_folder(gallery), _name(low))
+    number = max([low, *(int(name.removesuffix(".json")) for name in names if _NAME.fullmatch(name))])
+    return read(objects, gallery, number) if number else None
+
+
+def latest(objects: Objects, gallery: str, since: int = 0) -> Version:
+    """The version in force: see `newest_version`.
+
+    Raises:
+        BadInput: no gallery of this name.
+        Stale: it was dropped.
+    """
+    version = _known(objects, gallery, since)
+    if version.action == "dropped":
+        raise Stale(
+            f"gallery {gallery}: was dropped by {version.by} at {version.at} (version {version.number})",
+            f"See: skipfill history {gallery}. Register it again with: skipfill gallery add {gallery} FILES...",
+        )
+    return version
+
+
+def _known(objects: Objects, gallery: str, since: int = 0) -> Version:
+    version = newest_version(objects, gallery, since)
+    if version is None:
         hint = f"Register it with: skipfill gallery add {gallery} FILES... --space NAME"
         raise unknown_name("gallery", gallery, gallery_names(objects), hint)
-    return read(objects, gallery, int(numbers[-1].removesuffix(".json")))
+    return version
+
+
+def _near_the_end(objects: Objects, gallery: str) -> int:
+    """A number in the log, less than `NEAR` from its end; 0 where the log is shorter than that.
+
+    Numbers have no holes, so leaps find it. After a hole it is farther from the end, and the listing longer.
+    """
+    low, step = 0, NEAR
+    while objects.exists(_key(gallery, low + step)):
+        low, step = low + step, 2 * step
+    while step > NEAR:
+        step //= 2
+        low += step if objects.exists(_key(gallery, low + step)) else 0
+    return low
 
 
 def read(objects: Objects, gallery: str, number: int) -> Version:
@@ -161,8 +212,8 @@ def read(objects: Objects, gallery: str, number: int) -> Version:
 
 
 def history(objects: Objects, gallery: str) -> list[Version]:
-    """Every entry of the log, oldest first."""
-    return [read(objects, gallery, number) for number in range(1, latest(objects, gallery).number + 1)]
+    """Every entry of the log, oldest first; of a dropped gallery too."""
+    return [read(objects, gallery, number) for number in range(1, _known(objects, gallery).number + 1)]
 
 
 def _user() -> str:
@@ -185,7 +236,7 @@ def commit(objects: Objects, gallery: str, version: Version) -> Version:
         by=_user(),
         commit=uuid4().hex,
     )
-    if version.action not in SAME_RELEASE:
+    if version.action in RELEASES:
         signed = replace(signed, since=Since(signed.number, signed.at, signed.by))
     data = json.dumps(asdict(signed), indent=1).encode()
     if not objects.put_new(_key(gallery, version.number), data):

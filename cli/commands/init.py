@@ -9,13 +9,14 @@ from skipfill.cli.terminal import advise, emit
 
 
 def init(store: Store = None, json: Json = False, quiet: Quiet = False) -> None:
-    """Make a store: a .skipfill/ folder here, or the folder that --store names.
+    """Make a store: a .skipfill/ folder here, or the folder or s3://bucket/prefix that --store names.
 
     Example: skipfill init
     """
+    from skipfill.store.address import address
     from skipfill.store.location import FOLDER, init_store
 
-    objects = init_store(store or Path.cwd() / FOLDER)
+    objects = init_store(address(store) if store else Path.cwd() / FOLDER)
     emit(
         {"store": str(objects.root)},
         as_json=json,

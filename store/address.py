@@ -1,0 +1,62 @@
+"""Where a store can be: a folder, or a place on object storage by its URL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from skipfill.store.errors import BadInput
+
+# URL scheme -> prefix of the environment variables that its client listens to.
+SCHEMES = {"s3": "AWS", "gs": "GOOGLE", "az": "AZURE"}
+
+
+@dataclass(frozen=True)
+class Url:
+    """A place on object storage: `s3://bucket/prefix`, without a slash at its end. Holds no credentials."""
+
+    text: str
+
+    @property
+    def scheme(self) -> str:
+        return self.text.partition("://")[0]
+
+    def __truediv__(self, key: str) -> Url:
+        return Url(f"{self.text}/{key}")
+
+    def __str__(self) -> str:
+        return self.text
+
+
+Address = Path | Url
+
+
+def is_url(given: str) -> bool:
+    return "://" in given
+
+
+def address(given: str) -> Address:
+    """A folder or, where `given` has a scheme, a place on object storage.
+
+    Raises:
+        BadInput: another scheme, no bucket, or more than bucket and prefix, such as a password.
+    """
+    if not is_url(given):
+        return Path(given)
+    parts = urlsplit(given)
+    if parts.scheme not in SCHEMES or not parts.hostname:
+        raise BadInput(
+            "--store",
+            expected=f"a folder, or a URL such as {', '.join(f'{scheme}://bucket/prefix' for scheme in SCHEMES)}",
+            found=f"{parts.scheme}://{parts.hostname or ''}",
+            hint="Choose one of these with --store.",
+        )
+    if parts.username or parts.password or parts.query or parts.fragment or ".." in parts.path.split("/"):
+        raise BadInput(
+            "--store",
+            expected=f"{parts.scheme}://bucket/prefix and nothing else",
+            found="more, which is not shown: it may be a secret",
+            hint=f"Give credentials by the environment: {SCHEMES[parts.scheme]}_...",
+        )
+    return Url(given.rstrip("/"))

@@ -1,0 +1,339 @@
+"""The same store on object storage: put-if-absent on S3, races, and a network that throttles, drops and stalls."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import pytest
+
+from skipfill.store.address import address
+from skipfill.store.errors import BadInput, SkipfillError, Stale
+from skipfill.store.galleries import add_gallery
+from skipfill.store.gallery_rows import Columns
+from skipfill.store.location import init_store, open_store
+from skipfill.store.models import load_card, save_model
+from skipfill.store.objects import Objects
+from skipfill.store.release import rollback, swap
+from skipfill.store.spaces import Space
+from skipfill.store.versions import Version, history, latest
+
+from .conftest import Skipfill, World, spawn, tree, write_vectors
+from .object_storage import KEY, SECRET, Fault, Network, make_bucket, network_to, s3_server
+from .test_swap import card, np_ids
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with s3_server() as url:
+        yield url
+
+
+@pytest.fixture
+def url(server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An empty place on the server, which the environment describes."""
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_REGION": "us-east-1",
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_ENDPOINT_URL": server,
+        "AWS_TIMEOUT": "1s",
+        "NO_PROXY": "127.0.0.1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    bucket = f"bucket-{uuid4().hex[:8]}"
+    make_bucket(server, bucket)
+    return f"s3://{bucket}/team/store"
+
+
+@pytest.fixture
+def network(server: str, url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Network]:
+    """The way to the server from here on."""
+    with network_to(server) as network:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", network.url)
+        yield network
+
+
+@pytest.fixture(params=["folder", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a store can be made: the same tests on both."""
+    return str(tmp_path / ".skipfill") if request.param == "folder" else str(request.getfixturevalue("url"))
+
+
+def store_at(place: str, folder: Path) -> Objects:
+    """Gallery g of 100 rows in space `old`, its file in `folder`, and models v2 and v3 with a view onto it."""
+    objects = init_store(address(place))
+    vectors = np.random.default_rng(0).normal(size=(100, 4))
+    file = write_vectors(folder / "part.parquet", vectors, np.arange(100))
+    add_gallery(objects, "g", [file], Columns(), Space("old", 0), None)
+    for name in ("v2", "v3"):
+        save_model(objects, card(name), name.encode(), np_ids())
+    return objects
+
+
+def test_an_upgrade_on_object_storage(
+    skipfill: Skipfill, world: World, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SKIPFILL_STORE", url)
+    monkeypatch.setenv("AWS_TIMEOUT", "20s")
+    assert skipfill("init", "--json").document["store"] == url
+    short = ["--dim", 8, "--epochs", 3, "--batch", 32]
+    skipfill("train", "v1", "--items", world.old_items, *short)
+    skipfill("encode", "v1", world.gallery_items, "-o", "gallery.parquet")
+    skipfill("gallery", "add", "things", "gallery.parquet", "--space", "v1")
+    skipfill("train", "v2", "--items", world.items, "--gallery", "things", *short)
+    skipfill("check", "things", "v2", "--items", world.heldout, expect=None)
+    skipfill("swap", "things", "v2", "--without-check", "test")
+    found = skipfill("search", "things", "--items", world.heldout, "-k", 1, "--json").document
+    assert found["model"] == "v2"
+    skipfill("rollback", "things")
+    assert "v1" in skipfill("status").out
+    log = skipfill("history", "things", "--json").document["versions"]
+    assert [one["action"] for one in log] == ["registered", "swapped", "rolled back"]
+    assert not list(world.folder.rglob("*.json"))  # nothing of the store lies here
+
+
+def test_the_files_of_a_gallery_are_found_from_any_folder(
+    skipfill: Skipfill, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store_at(url, tmp_path)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    skipfill("gallery", "verify", "g", "--store", url)
+
+
+def test_a_taken_key_is_taken(place: str, tmp_path: Path) -> None:
+    objects = init_store(address(place))
+    assert objects.put_new("a/b", b"mine")
+    assert not objects.put_new("a/b", b"another's")
+    assert objects.put_new("a/b", b"mine")  # it is there, whoever wrote it
+    assert objects.get("a/b") == b"mine"
+    with pytest.raises(FileNotFoundError):
+        objects.get("a/c")
+    assert (objects.has_any("a"), objects.has_any("c"), objects.after("a", "b"), objects.after("a", "a")) == (
+        True,
+        False,
+        [],
+        ["b"],
+    )
+
+
+WRITERS = """
+import os, random, sys, time
+from dataclasses import replace
+from skipfill.store.address import address
+from skipfill.store.errors import Stale
+from skipfill.store.location import open_store
+from skipfill.store.versions import commit, latest
+
+def write(writer):
+    objects = open_store(address(sys.argv[1]))
+    since = 1
+    for turn in range(50):
+        tries = 0
+        while True:
+            now = latest(objects, "g", since)
+            since = now.number
+            try:
+                commit(objects, "g", replace(now, number=now.number + 1, reason=f"{writer}/{turn}"))
+                break
+            except Stale:
+                tries += 1
+                time.sleep(random.uniform(0, float(sys.argv[2]) * min(tries, 8)))
+
+children = []
+for writer in range(16):
+    child = os.fork()
+    if child == 0:
+        write(writer)
+        os._exit(0)
+    children.append(child)
+sys.exit(any(os.waitpid(child, 0)[1] for child in children))
+"""
+
+
+def test_16_processes_keep_800_of_800_commits(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_TIMEOUT", "20s")
+    objects = store_at(place, tmp_path)
+    pause = "0.2" if place.startswith("s3") else "0.01"
+    subprocess.run([sys.executable, "-c", WRITERS, place, pause], check=True, timeout=300)
+    log = history(objects, "g")
+    assert [one.number for one in log] == list(range(1, 802))
+    kept = [one.reason for one in log[1:]]
+    assert sorted(kept) == sorted(f"{writer}/{turn}" for writer in range(16) for turn in range(50))
+    for writer in range(16):  # each in its own order
+        assert [one for one in kept if one.startswith(f"{writer}/")] == [f"{writer}/{turn}" for turn in range(50)]
+
+
+def test_racing_swaps_and_rollbacks_are_serialisable(place: str, tmp_path: Path) -> None:
+    objects = store_at(place, tmp_path)
+    lost: list[SkipfillError] = []
+    won: list[Version] = []
+    start = threading.Barrier(6)
+
+    def race(index: int) -> None:
+        mine = Objects(objects.root)
+        start.wait()
+        for turn in range(8):
+            name = ("v2", "v3")[(index + turn) % 2]
+            try:
+                won.append(rollback(mine, "g") if index % 3 == 0 else swap(mine, "g", load_card(mine, name), "race"))
+            except SkipfillError as error:
+                lost.append(error)
+
+    racers = [threading.Thread(target=race, args=(index,)) for index in range(6)]
+    for racer in racers:
+        racer.start()
+    for racer in racers:
+        racer.join()
+    assert len(won) + len(lost) == 48
+    log = history(objects, "g")
+    assert {one.commit for one in log[1:]} == {one.commit for one in won}
+    for before, after in pairwise(log):  # each followed from the one before it
+        if after.action == "swapped":
+            assert after.undo == before.number
+            assert before.release is None or after.release.fingerprint != before.release.fingerprint
+        else:
+            undone = log[before.undo - 1]
+            assert (after.release, after.undo) == (undone.release, undone.undo)
+    stale = [error for error in lost if isinstance(error, Stale)]
+    assert stale
+    assert all((error.exit_code == 4 and "first" in str(error)) or "expected" in str(error) for error in stale)
+    others = {str(error).partition("expected ")[2][:7] for error in lost if not isinstance(error, Stale)}
+    assert others <= {"a relea", "a swap "}  # released already; nothing to roll back
+
+
+def test_the_loser_is_told_who_was_first(network: Network, url: str, tmp_path: Path, server: str) -> None:
+    objects = store_at(url, tmp_path)
+    network.faults = [
+        Fault("after", "PUT", "0000000002.json", 1, lambda: swap(objects, "g", load_card(objects, "v3"), "quicker"))
+    ]
+    done = spawn("swap", "g", "v2", "--without-check", "slower", "--store", url, "--json", cwd=tmp_path)
+    out, err = done.communicate(timeout=60)
+    assert done.returncode == json.loads(out)["exit_code"] == 4
+    assert "gallery g: another change was first: version 2 was swapped by" in err
+    assert [one.release and one.release.model for one in history(objects, "g")] == [None, "v3"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "succeeds"),
+    [
+        (Fault("throttled", times=4), True),  # repeated until it is heard
+        (Fault("dropped", times=2), True),
+        (Fault("unanswered", "PUT", "0000000002", times=1), True),  # written, then refused to its own writer
+        (Fault("half", "GET", "card.json", times=1), True),
+        (Fault("slow", "HEAD", times=1), True),
+        (Fault("slow", "PUT", times=1), None),  # no answer in time, and written later: nobody knows
+        (Fault("throttled", "PUT"), False),
+        (Fault("dropped", "PUT"), False),
+        (Fault("dropped", "GET"), False),
+        (Fault("half", "GET", "card.json"), False),
+        (Fault("forbidden", "PUT"), False),
+        (Fault("forbidden", "HEAD"), False),
+    ],
+    ids=lambda one: f"{one.kind}-{one.method}-{one.times}" if isinstance(one, Fault) else "",
+)
+def test_a_bad_network_loses_nothing(
+    fault: Fault, succeeds: bool | None, network: Network, skipfill: Skipfill, url: str, tmp_path: Path
+) -> None:
+    objects = store_at(url, tmp_path)
+    network.faults = [replace(fault)]
+    command = ["swap", "g", "v2", "--without-check", "test", "--store", url]
+    done = skipfill(*command, expect=None)
+    assert succeeds in (None, done.code == 0), done.err
+    if done.code:
+        assert done.code == 2
+        assert done.err.startswith(f"error: {url}/")
+        assert "  " in done.err  # a hint
+    assert not {KEY, SECRET} & set(done.err.split())
+    assert KEY not in done.err + done.out
+    network.faults = []
+    if succeeds is None:
+        assert "look with skipfill status" in done.err
+        while latest(objects, "g").number == 1:  # it lands after its writer has given up
+            time.sleep(0.1)
+    again = skipfill(*command, expect=None)
+    assert again.code == (2 if done.code == 0 else 0) or "released already" in again.err
+    log = history(objects, "g")
+    assert [one.number for one in log] == [1, 2]
+    assert latest(objects, "g").release.model == "v2"
+
+
+def test_no_server_is_an_error_soon(skipfill: Skipfill, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    refused = skipfill("status", "--store", url, expect=2).err
+    assert f"{url}/store.json: expected a store that can be read, found no connection after" in refused
+    assert "run the same command again" in refused
+
+
+def test_places_that_are_no_store(skipfill: Skipfill, url: str, tmp_path: Path) -> None:
+    before = tree(tmp_path)
+    assert f"skipfill init --store {url}" in skipfill("status", "--store", url, expect=2).err
+    missing = skipfill("init", "--store", "s3://no-such-bucket/x", expect=2).err
+    assert "found 404 Not Found (NoSuchBucket)" in missing
+    assert "Make the bucket first" in missing
+    assert "gs://bucket/prefix" in skipfill("status", "--store", "ftp://host/x", expect=2).err
+    for secret in ("s3://key:PASSWORD@bucket/x", "s3://bucket/x?token=PASSWORD", "s3://bucket/../PASSWORD"):
+        refused = skipfill("status", "--store", secret, expect=2).err
+        assert "PASSWORD" not in refused
+    assert tree(tmp_path) == before
+
+
+def test_a_server_that_overwrites_is_refused(network: Network, skipfill: Skipfill, url: str) -> None:
+    network.faults = [Fault("deaf", "PUT")]
+    assert "found one that overwrites it" in skipfill("init", "--store", url, expect=2).err
+    network.faults = []
+    assert "expected a skipfill store" in skipfill("status", "--store", url, expect=2).err
+    assert Objects(address(url)).children("probes") == []
+
+
+def test_a_plain_http_endpoint_is_asked_for(skipfill: Skipfill, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ALLOW_HTTP")
+    assert "AWS_ALLOW_HTTP=true" in skipfill("status", "--store", url, expect=2).err
+
+
+def test_a_log_of_10000_versions_opens_without_reading_them(tmp_path: Path) -> None:
+    objects = store_at(str(tmp_path / ".skipfill"), tmp_path)
+    folder = tmp_path / ".skipfill" / "galleries" / "g" / "versions"
+    first = json.loads((folder / "0000000001.json").read_bytes())
+    for number in range(2, 10_000):
+        (folder / f"{number:010d}.json").touch()  # whoever reads one fails
+    (folder / "0000010000.json").write_text(json.dumps({**first, "number": 10_000}))
+    assert latest(objects, "g").number == 10_000
+    for number in (700, 3_000, 9_999):  # a log with holes is damaged; what is in force stays in force
+        (folder / f"{number:010d}.json").unlink()
+        assert latest(objects, "g").number == 10_000
+    with pytest.raises(BadInput):
+        history(objects, "g")
+
+
+def test_a_long_log_takes_few_requests(network: Network, url: str, tmp_path: Path) -> None:
+    from moto.s3.models import s3_backends
+
+    objects = store_at(url, tmp_path)
+    bucket, _, prefix = url.removeprefix("s3://").partition("/")
+    (backend,) = [one for by in s3_backends.values() for one in by.values() if bucket in one.buckets]
+    first = json.loads(objects.get("galleries/g/versions/0000000001.json"))
+    for number in range(2, 2_501):
+        data = json.dumps({**first, "number": number}).encode()
+        backend.put_object(bucket, f"{prefix}/galleries/g/versions/{number:010d}.json", data)
+    network.requests.clear()
+    assert latest(open_store(address(url)), "g").number == 2_500
+    assert len(network.requests) <= 14
+    assert len([one for one in network.requests if one.startswith("GET") and "/0000" in one]) == 1
+
+
+def test_environment_is_restored() -> None:
+    assert os.environ.get("AWS_ACCESS_KEY_ID") != KEY
