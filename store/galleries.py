@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from skipfill.store import ids
+from skipfill.store.address import Address, Url, is_url
 from skipfill.store.errors import BadInput, Stale
 from skipfill.store.gallery_rows import Block, Columns, StoredRows
 from skipfill.store.names import valid_name
 from skipfill.store.objects import Objects
-from skipfill.store.parquet_files import FilePrint, encoded_by, expand, fingerprint
+from skipfill.store.parquet_files import FilePrint, encoded_by, expand_addresses, fingerprint, found_as
 from skipfill.store.spaces import Space, load_space, register_space
 from skipfill.store.versions import Release, Version, commit, gallery_names, latest
 
@@ -38,7 +39,7 @@ class Gallery:
 def add_gallery(
     objects: Objects,
     name: str,
-    paths: Sequence[Path],
+    paths: Sequence[Address],
     columns: Columns,
     space: Space,
     release: Release | None,
@@ -64,7 +65,7 @@ def add_gallery(
             found="a gallery of this name",
             hint=f"See it with: skipfill gallery show {name}",
         )
-    files = expand(paths)
+    files = expand_addresses(paths)
     rows = StoredRows.open(files, columns, space.dim or None)
     for file in files:
         _refuse_another_encoder(file, space)
@@ -90,9 +91,9 @@ def open_gallery(objects: Objects, name: str) -> Gallery:
     version = latest(objects, name)
     prints = read_files(objects, name, version)
     space = load_space(objects, version.space)
-    paths = [(objects.base or Path()) / one.path for one in prints]
+    paths = [_where(objects, one) for one in prints]
     for path, known in zip(paths, prints, strict=True):
-        found = fingerprint(path, objects.base) if path.exists() else None
+        found = found_as(known, path, objects.base)
         if found != replace(known, content=""):
             raise Stale(
                 f"{path}: expected the file that gallery {name} was registered with ({known.rows} rows, "
@@ -120,7 +121,7 @@ def verify_gallery(objects: Objects, name: str, progress: Progress = lambda rows
     return gallery
 
 
-def _read_whole(rows: StoredRows, progress: Progress, *, of_length_one: bool = False) -> dict[Path, str]:
+def _read_whole(rows: StoredRows, progress: Progress, *, of_length_one: bool = False) -> dict[Address, str]:
     """Read every row, refuse what is wrong, and digest what is there, file by file."""
     with tempfile.TemporaryDirectory() as scratch:
         ids.refuse_bad_ids_in_files(rows.files, rows.columns.id, rows.id_kind, Path(scratch))
@@ -138,7 +139,7 @@ def _read_whole(rows: StoredRows, progress: Progress, *, of_length_one: bool = F
     return digests
 
 
-def _refuse_other_lengths(path: Path, block: Block) -> None:
+def _refuse_other_lengths(path: Address, block: Block) -> None:
     """A model in the store makes vectors of length 1: others are not its own, or an index of products misranks them."""
     lengths = np.sqrt(np.einsum("nd,nd->n", block.vectors, block.vectors))
     wrong = np.flatnonzero(np.abs(lengths - 1) > ROUNDED)
@@ -151,7 +152,7 @@ def _refuse_other_lengths(path: Path, block: Block) -> None:
         )
 
 
-def _refuse_another_encoder(file: Path, space: Space) -> None:
+def _refuse_another_encoder(file: Address, space: Space) -> None:
     """A file that `skipfill encode` wrote says by which model: vectors of another one are not of this space."""
     by = encoded_by(file)
     if space.fingerprint and by.get("fingerprint", space.fingerprint) != space.fingerprint:
@@ -166,6 +167,10 @@ def _refuse_another_encoder(file: Path, space: Space) -> None:
 def read_files(objects: Objects, name: str, version: Version) -> list[FilePrint]:
     """The file list of a version. Reads no Parquet."""
     return [FilePrint(**one) for one in json.loads(objects.get(_files_key(name, version.files)))]
+
+
+def _where(objects: Objects, file: FilePrint) -> Address:
+    return Url(file.path) if is_url(file.path) else (objects.base or Path()) / file.path
 
 
 def _files_key(gallery: str, digest: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,7 +23,10 @@ app = typer.Typer(help="Register stored galleries where they lie, and look at th
 @app.command()
 def add(
     name: GalleryName,
-    files: Annotated[list[Path], typer.Argument(metavar="FILES...", help="Parquet files, or folders of them.")],
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="FILES...", help="Parquet files, folders of them, or s3://bucket/part-*.parquet."),
+    ],
     space: Annotated[str, typer.Option(help="The space of the vectors: the model that made them, or a new name.")],
     id_column: Annotated[str, typer.Option("--id", help="Column with the ids.")] = "id",
     vector: Annotated[str, typer.Option(help="Column with the vectors.")] = "vector",
@@ -39,12 +41,13 @@ def add(
 
     Example: skipfill gallery add products gallery.parquet --space v1
     """
+    from skipfill.store.address import address
     from skipfill.store.galleries import add_gallery
     from skipfill.store.gallery_rows import Columns
-    from skipfill.store.parquet_files import expand, open_parquet
+    from skipfill.store.parquet_files import expand_addresses, open_parquet
 
     objects = opened(store)
-    paths = expand(files)
+    paths = expand_addresses([address(file, "FILES") for file in files])
     footers = [open_parquet(path) for path in paths]
     if not label and all("label" in footer.schema_arrow.names for footer in footers):
         label = "label"
