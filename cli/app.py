@@ -16,6 +16,7 @@ from skipfill.cli.commands import (
     blend,
     check,
     demo,
+    doctor,
     encode,
     gallery,
     history,
@@ -24,6 +25,7 @@ from skipfill.cli.commands import (
     methods,
     model,
     plan,
+    prune,
     release,
     report,
     search,
@@ -97,6 +99,8 @@ app.command("rollback")(release.rollback)
 app.command("history")(history.history)
 app.command("status")(history.status)
 app.command("search")(search.search)
+app.command("doctor")(doctor.doctor)
+app.command("prune")(prune.prune)
 app.command("demo")(demo.demo)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from skipfill.compat.loaded_model import LoadedModel
 from skipfill.store.errors import BadInput, reason
 from skipfill.store.items import Items
+from skipfill.store.new_file import new_file
 
 ROW_GROUP = 16_384
 
@@ -37,28 +38,28 @@ def write_encoded(
         BadInput: the output exists, or its folder cannot be written to.
     """
     if output.exists():
-        raise BadInput(output, expected="a file that does not exist yet", found="a file", hint="Choose another name.")
-    part = output.with_name(f".{output.name}.{uuid4().hex[:8]}.part")
+        raise _taken(output)
     identity = {"model": model.card.name, "fingerprint": model.card.fingerprint}
     start = 0
-    writer: pq.ParquetWriter | None = None
     try:
-        for ids, vectors in model.encode(items):
-            columns = {
-                "id": ids,
-                "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1]),
-            }
-            if items.labels is not None:
-                columns["label"] = items.labels.slice(start, len(ids))
-            table = pa.table(columns).replace_schema_metadata({"skipfill": json.dumps(identity)})
-            if writer is None:
-                writer = pq.ParquetWriter(part, table.schema, compression="zstd", use_dictionary=["label"])
-            writer.write_table(table, row_group_size=ROW_GROUP)
-            start += len(ids)
-            progress(len(ids))
-        assert writer is not None
-        writer.close()
-        part.rename(output)
+        with new_file(output) as file, ExitStack() as closing:
+            writer: pq.ParquetWriter | None = None
+            for ids, vectors in model.encode(items):
+                columns = {
+                    "id": ids,
+                    "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1]),
+                }
+                if items.labels is not None:
+                    columns["label"] = items.labels.slice(start, len(ids))
+                table = pa.table(columns).replace_schema_metadata({"skipfill": json.dumps(identity)})
+                if writer is None:
+                    writer = pq.ParquetWriter(file, table.schema, compression="zstd", use_dictionary=["label"])
+                    closing.callback(writer.close)
+                writer.write_table(table, row_group_size=ROW_GROUP)
+                start += len(ids)
+                progress(len(ids))
+    except FileExistsError as error:
+        raise _taken(output) from error
     except OSError as error:
         raise BadInput(
             output.parent,
@@ -66,6 +67,8 @@ def write_encoded(
             found=reason(error),
             hint="Choose another place with -o FILE; nothing was written.",
         ) from error
-    finally:
-        part.unlink(missing_ok=True)
     return start
+
+
+def _taken(output: Path) -> BadInput:
+    return BadInput(output, expected="a file that does not exist yet", found="a file", hint="Choose another name.")

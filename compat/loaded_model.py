@@ -14,7 +14,7 @@ from safetensors.torch import load
 from skipfill.compat.made_with import changes, told, versions
 from skipfill.compat.network import Network
 from skipfill.compat.prepared import as_float
-from skipfill.store.errors import BadInput, SkipfillError
+from skipfill.store.errors import BadInput, SkipfillError, reason
 from skipfill.store.items import ItemBlock, Items
 from skipfill.store.models import WEIGHTS, Card, load_card, read_file
 from skipfill.store.objects import Objects
@@ -65,9 +65,13 @@ class LoadedModel:
         """
         self.refuse_other_items(items)
         for block in items.blocks():
-            vectors = self.embed(block)
-            _refuse_broken(self.card.name, vectors, block.ids)
-            yield block.ids, vectors
+            yield block.ids, self.encode_block(block)
+
+    def encode_block(self, block: ItemBlock) -> Matrix:
+        """The embeddings of a block, as `embed` gives them, found finite."""
+        vectors = self.embed(block)
+        _refuse_broken(self.card.name, vectors, block.ids)
+        return vectors
 
 
 def load_model(objects: Objects, name: str) -> LoadedModel:
@@ -78,7 +82,7 @@ def load_model(objects: Objects, name: str) -> LoadedModel:
             encoder that is the user's own code and was not permitted to run.
     """
     card = load_card(objects, name)
-    network = Network.build(card.network, partial(read_file, objects, card))
+    network = _built(objects, card)
     try:
         network.load_state_dict(load(read_file(objects, card, WEIGHTS)))
     except RuntimeError as error:
@@ -91,6 +95,20 @@ def load_model(objects: Objects, name: str) -> LoadedModel:
         ) from error
     network.eval()
     return LoadedModel(card, network)
+
+
+def _built(objects: Objects, card: Card) -> Network:
+    try:
+        return Network.build(card.network, partial(read_file, objects, card))
+    except SkipfillError:
+        raise
+    except Exception as error:  # the card may come from anywhere
+        raise BadInput(
+            f"model {card.name}",
+            expected="a network that can be built from its card",
+            found=f"{type(error).__name__}: {reason(error)}",
+            hint="SKIPFILL_DEBUG=1 shows where.",
+        ) from error
 
 
 def viewed(vectors: Matrix, view: View) -> Matrix:

@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from skipfill.compat.loaded_model import LoadedModel, load_model, viewed
-from skipfill.compat.witness import refuse_changed
-from skipfill.store.errors import BadInput, NotPermitted, reason
+from skipfill.compat.loaded_model import LoadedModel, viewed
+from skipfill.compat.serving import model_in_force
+from skipfill.store.errors import BadInput, reason
 from skipfill.store.galleries import Gallery, open_gallery
 from skipfill.store.gallery_rows import Columns, StoredRows
 from skipfill.store.items import ItemColumns, open_items
@@ -101,42 +101,8 @@ def search_vectors(
 
 
 def released_model(objects: Objects, gallery: Gallery, warnings: list[str] | None = None) -> LoadedModel:
-    """The model that queries of this gallery use: of the release's fingerprint, and encoding as when it was saved.
-
-    Args:
-        warnings: told when the latter cannot be known.
-
-    Raises:
-        BadInput: no release, or a model that is gone, another one, or one that encodes in another way now.
-    """
-    release = gallery.version.release
-    if release is None:
-        raise BadInput(
-            f"gallery {gallery.name}",
-            expected="a released model to encode items with",
-            found="none",
-            hint="Search with --vectors, or train a model and swap to it.",
-        )
-    try:
-        model = load_model(objects, release.model)
-    except NotPermitted:
-        raise
-    except BadInput as error:
-        raise BadInput(
-            f"gallery {gallery.name}",
-            expected=f"the released model {release.model}",
-            found=f"none that can be used ({error})",
-            hint=f"Restore models/{release.model}/, search with --vectors, or: skipfill rollback {gallery.name}",
-        ) from error
-    if model.card.fingerprint != release.fingerprint:
-        raise BadInput(
-            f"gallery {gallery.name}",
-            expected=f"model {release.model} with fingerprint {release.fingerprint[:12]}",
-            found=model.card.fingerprint[:12],
-            hint=f"Restore the released bundle in models/{release.model}/.",
-        )
-    refuse_changed(objects, model, warnings)
-    return model
+    """The model that queries of this gallery use: see `model_in_force`."""
+    return model_in_force(objects, gallery.name, gallery.version, warnings)
 
 
 def write_hits(found: Found, output: Path) -> None:

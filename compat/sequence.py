@@ -19,6 +19,7 @@ from skipfill.compat.loaded_model import viewed
 from skipfill.compat.metrics import ALWAYS, metric
 from skipfill.compat.rankings import rankings, values_of
 from skipfill.compat.stages import Stages
+from skipfill.compat.templates import write_templates
 from skipfill.compat.version_matrix import average_compatibility, average_multimodel, backward, forward
 from skipfill.compat.witness import verified_model
 from skipfill.store.errors import BadInput
@@ -74,22 +75,33 @@ class SequenceReport:
 
 
 def measure_sequence(
-    objects: Objects, names: Sequence[str], queries: Items, gallery: Items, stages: Stages = Stages()
+    objects: Objects,
+    names: Sequence[str],
+    queries: Items,
+    gallery: Items,
+    stages: Stages = Stages(),
+    *,
+    templates: bool = False,
 ) -> SequenceReport:
     """M[i, j] of every pair i >= j: `queries` by model i, viewed in the space of model j, among `gallery` by model j.
 
     A query's own row, known by its id, is left out of its ranking. Each model is loaded once and encodes each side
     once; the galleries lie on disk meanwhile.
 
+    Args:
+        templates: the galleries have one row a class, the mean of its items.
+
     Raises:
         BadInput: an unknown model or one named twice, one without a view onto the space of one before it, no labels,
-            or nothing to be found.
+            nothing to be found, or a query that is part of a template.
     """
     cards = [load_card(objects, name) for name in names]
     if len(set(names)) < len(names):
         raise BadInput("models", expected="each model once", found=", ".join(names))
     views = [[view_onto(card, earlier) for earlier in names[: at + 1]] for at, card in enumerate(cards)]
     usable = _answerable(queries, gallery)
+    if templates:
+        _refuse_own_rows(queries, gallery)
     asked = queries.restricted(usable)
     metrics = {name: one for name in ALWAYS if (one := metric(name)) is not None}
     matrices = {name: np.full((len(names), len(names)), np.nan) for name in ALWAYS}
@@ -100,7 +112,8 @@ def measure_sequence(
             path = Path(scratch) / f"{later}.parquet"
             stages.start(f"encoding gallery with {name}", len(gallery))
             write_encoded(model, gallery, path, stages.advance)
-            galleries.append(StoredRows.open([path], Columns(label="label"), model.card.dim))
+            rows = StoredRows.open([path], Columns(label="label"), model.card.dim)
+            galleries.append(_templates(rows, path.with_suffix(".templates")) if templates else rows)
             own = encoded(model, asked, stages)
             for earlier, rows in enumerate(galleries):
                 stages.start(f"{name}/{names[earlier]}", 2 * len(asked) * rows.count)
@@ -109,7 +122,7 @@ def measure_sequence(
                 found = rankings(relevant_ranks(rows, questions, "cosine", stages.advance))
                 for measure, values in values_of(found, metrics).items():
                     matrices[measure][later, earlier] = values.mean()
-    return SequenceReport(list(names), matrices, len(asked), len(gallery), int((~usable).sum()))
+    return SequenceReport(list(names), matrices, len(asked), galleries[0].count, int((~usable).sum()))
 
 
 def _answerable(queries: Items, gallery: Items) -> NDArray[np.bool_]:
@@ -128,6 +141,22 @@ def _answerable(queries: Items, gallery: Items) -> NDArray[np.bool_]:
             hint="Name the label column with --label COLUMN.",
         )
     return usable
+
+
+def _templates(rows: StoredRows, path: Path) -> StoredRows:
+    write_templates(rows, path)
+    return StoredRows.open([path], rows.columns, rows.dim)
+
+
+def _refuse_own_rows(queries: Items, gallery: Items) -> None:
+    shared = int((positions(queries.ids, gallery.ids) >= 0).sum())
+    if shared:
+        raise BadInput(
+            queries.where,
+            expected="queries that are no gallery items: a template cannot leave its query out",
+            found=f"{shared} of {len(queries)} that are",
+            hint="Name other items with --gallery-items.",
+        )
 
 
 def _labels(items: Items) -> pa.Array:

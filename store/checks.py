@@ -264,15 +264,16 @@ def load_report(objects: Objects, gallery: str, identity: str) -> Report:
     return _parsed(raw, objects.root / key)
 
 
-def newest_passing(objects: Objects, gallery: str, fingerprint: str, state: str) -> Report | None:
-    """The newest passing check of this very model on this very state of the gallery, or None."""
-    found: list[Report] = []
-    for identity in objects.children(_folder(gallery)):
-        if objects.exists(f"{_folder(gallery)}/{identity}/report.json"):
-            report = load_report(objects, gallery, identity)
-            if (report.fingerprint, report.state, report.verdict) == (fingerprint, state, "pass"):
-                found.append(report)
-    return max(found, key=lambda report: report.created, default=None)
+def newest_check(objects: Objects, gallery: str, fingerprint: str, state: str) -> Report | None:
+    """The newest check of this very model on this very state of the gallery, or None.
+
+    It alone speaks for the model: an older pass does not outlive a newer fail.
+    """
+    folder = _folder(gallery)
+    complete = [one for one in objects.children(folder) if objects.exists(f"{folder}/{one}/report.json")]
+    reports = [load_report(objects, gallery, one) for one in complete]
+    of_this = [one for one in reports if (one.fingerprint, one.state) == (fingerprint, state)]
+    return max(of_this, key=lambda report: report.created, default=None)
 
 
 def _folder(gallery: str) -> str:

@@ -19,7 +19,7 @@ from skipfill.store.names import valid_name
 from skipfill.store.objects import Objects
 from skipfill.store.parquet_files import FilePrint, encoded_by, expand_addresses, fingerprint, found_as
 from skipfill.store.spaces import Space, load_space, register_space
-from skipfill.store.versions import Release, Version, commit, gallery_names, latest
+from skipfill.store.versions import Release, Version, commit, latest, newest_version
 
 Progress = Callable[[int], None]
 ROUNDED = 0.01  # float16 moves lengths by less
@@ -47,7 +47,9 @@ def add_gallery(
     *,
     dry_run: bool = False,
 ) -> Gallery:
-    """Register Parquet files as gallery `name` (version 1). The files are read whole once and never changed.
+    """Register Parquet files as gallery `name`. The files are read whole once and never changed.
+
+    It is version 1, or the next one of a gallery that was dropped.
 
     Args:
         space: what the vectors live in; a `dim` of 0 is taken from the files.
@@ -58,7 +60,8 @@ def add_gallery(
     Raises:
         BadInput: the name is taken, or the files are not a gallery; nothing has been written.
     """
-    if valid_name("gallery", name) in gallery_names(objects):
+    before = newest_version(objects, valid_name("gallery", name))
+    if before is not None and before.action != "dropped":
         raise BadInput(
             f"gallery {name}",
             expected="a name that is free",
@@ -68,17 +71,16 @@ def add_gallery(
     files = expand_addresses(paths)
     rows = StoredRows.open(files, columns, space.dim or None)
     for file in files:
-        _refuse_another_encoder(file, space)
-    contents = _read_whole(rows, progress, of_length_one=bool(space.fingerprint))
+        refuse_another_encoder(file, space, "Name the model that made them with --space.")
+    contents = read_whole(rows, progress, of_length_one=bool(space.fingerprint))
     known = replace(space, dim=rows.dim)
     prints = [replace(fingerprint(file, objects.base), content=contents[file]) for file in files]
-    listing = json.dumps([asdict(one) for one in prints]).encode()
-    digest = hashlib.sha256(listing).hexdigest()
-    version = Version(1, "registered", digest, rows.count, known.name, columns.as_dict(), release)
+    number = 1 if before is None else before.number + 1
+    version = Version(number, "registered", list_digest(prints), rows.count, known.name, columns.as_dict(), release)
     if dry_run:
         return Gallery(name, version, known, prints, rows)
     register_space(objects, known)
-    objects.put_new(_files_key(name, digest), listing)
+    save_files(objects, name, version.files, prints)
     return Gallery(name, commit(objects, name, version), known, prints, rows)
 
 
@@ -111,7 +113,7 @@ def verify_gallery(objects: Objects, name: str, progress: Progress = lambda rows
         Stale: a file's content is not what was registered, though its size and footer may be.
     """
     gallery = open_gallery(objects, name)
-    contents = _read_whole(gallery.rows, progress)
+    contents = read_whole(gallery.rows, progress)
     for path, known in zip(gallery.rows.files, gallery.files, strict=True):
         if contents[path] != known.content:
             raise Stale(
@@ -121,10 +123,27 @@ def verify_gallery(objects: Objects, name: str, progress: Progress = lambda rows
     return gallery
 
 
-def _read_whole(rows: StoredRows, progress: Progress, *, of_length_one: bool = False) -> dict[Address, str]:
-    """Read every row, refuse what is wrong, and digest what is there, file by file."""
+def drop_gallery(objects: Objects, name: str, reason: str = "") -> Version:
+    """End gallery `name` by a last version of its log. History and the user's files stay; the name may be used again.
+
+    Raises:
+        Stale: it was dropped already, or another change was first.
+    """
+    now = latest(objects, name)
+    last = replace(now, number=now.number + 1, action="dropped", release=None, undo=0, reason=reason, plan="")
+    return commit(objects, name, last)
+
+
+def read_whole(
+    rows: StoredRows, progress: Progress, *, of_length_one: bool = False, beside: Sequence[Address] = ()
+) -> dict[Address, str]:
+    """Read every row, refuse what is wrong, and digest what is there, file by file.
+
+    Args:
+        beside: files with the same columns, whose ids must be others; their rows were verified before.
+    """
     with tempfile.TemporaryDirectory() as scratch:
-        ids.refuse_bad_ids_in_files(rows.files, rows.columns.id, rows.id_kind, Path(scratch))
+        ids.refuse_bad_ids_in_files([*beside, *rows.files], rows.columns.id, rows.id_kind, Path(scratch))
     digests = {}
     for path in rows.files:
         digest = hashlib.sha256()
@@ -152,7 +171,7 @@ def _refuse_other_lengths(path: Address, block: Block) -> None:
         )
 
 
-def _refuse_another_encoder(file: Address, space: Space) -> None:
+def refuse_another_encoder(file: Address, space: Space, hint: str) -> None:
     """A file that `skipfill encode` wrote says by which model: vectors of another one are not of this space."""
     by = encoded_by(file)
     if space.fingerprint and by.get("fingerprint", space.fingerprint) != space.fingerprint:
@@ -160,8 +179,22 @@ def _refuse_another_encoder(file: Address, space: Space) -> None:
             file,
             expected=f"vectors by model {space.name} ({space.fingerprint[:12]})",
             found=f"vectors by {by.get('model')} ({by['fingerprint'][:12]})",
-            hint="Name the model that made them with --space.",
+            hint=hint,
         )
+
+
+def list_digest(prints: list[FilePrint]) -> str:
+    """The name of a file list: the digest of its content."""
+    return hashlib.sha256(_listing(prints)).hexdigest()
+
+
+def save_files(objects: Objects, name: str, digest: str, prints: list[FilePrint]) -> None:
+    """Write a file list; again if it is there: what a killed run left must not be pruned from under this one."""
+    objects.replace(_files_key(name, digest), _listing(prints))
+
+
+def _listing(prints: list[FilePrint]) -> bytes:
+    return json.dumps([asdict(one) for one in prints]).encode()
 
 
 def read_files(objects: Objects, name: str, version: Version) -> list[FilePrint]:

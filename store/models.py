@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -12,10 +13,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from skipfill.store.errors import BadInput, unknown_name
+from skipfill.store.errors import BadInput, reason, unknown_name
 from skipfill.store.names import valid_name
 from skipfill.store.objects import Objects
-from skipfill.store.spaces import Space, load_space, slots_by_order
+from skipfill.store.spaces import LARGEST, Space, load_space, slots_by_order
+from skipfill.store.strict_json import fitted, parsed
 from skipfill.store.versions import View
 
 FORMAT = 1
@@ -24,6 +26,7 @@ TRAINED_IDS = "trained_ids.parquet"
 LOG = "log.ndjson"
 WITNESS = "witness.parquet"
 CARD = "card.json"
+ROWS_PER_BYTE = 64  # unique ids take more room than this, however well they are packed
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,18 @@ class Card:
         return hashlib.sha256(content.encode()).hexdigest()
 
     @property
+    def encoder(self) -> str:
+        """Kind of its encoder, by name; a dash for a card that does not say."""
+        described = self.network.get("encoder")
+        return str(described.get("kind", "-")) if isinstance(described, dict) else "-"
+
+    @property
+    def encoder_settings(self) -> dict[str, Any]:
+        described = self.network.get("encoder")
+        settings = described.get("settings") if isinstance(described, dict) else None
+        return settings if isinstance(settings, dict) else {}
+
+    @property
     def space(self) -> Space:
         """The model's own space."""
         earlier = {space: view for space, view in self.views.items() if space != self.name}
@@ -78,12 +93,17 @@ class Card:
 
 def model_names(objects: Objects) -> list[str]:
     """Names of the complete bundles."""
-    return [name for name in objects.children("models") if objects.exists(_key(name, CARD))]
+    return [name for name in objects.children("models") if has_model(objects, name)]
+
+
+def has_model(objects: Objects, name: str) -> bool:
+    """Whether there is a complete bundle of this name."""
+    return objects.exists(_key(name, CARD))
 
 
 def refuse_taken(objects: Objects, name: str) -> None:
     """Raise `BadInput` when a model or a space of this name exists already: bundles are immutable."""
-    if objects.exists(_key(name, CARD)) or objects.exists(f"spaces/{name}.json"):
+    if has_model(objects, name) or objects.exists(f"spaces/{name}.json"):
         raise BadInput(
             f"model {name}",
             expected="a name that is free",
@@ -110,12 +130,17 @@ def save_model(
     files = {file: hashlib.sha256(data).hexdigest() for file, data in contents.items()}
     complete = replace(card, files=files)
     for file, data in contents.items():
-        # Named by content: of two trainings for one name, the second must not touch the files of the first.
-        objects.put_new(file_key(complete, file), data)
-    text = json.dumps(asdict(complete), indent=1)
-    if not objects.put_new(_key(card.name, CARD), text.encode()):
+        # Named by content: of two trainings for one name, the second does not change the files of the first.
+        # Written again if it is there: what a killed run left must not be pruned from under this one.
+        objects.replace(file_key(complete, file), data)
+    if not put_card(objects, complete):
         refuse_taken(objects, card.name)
     return complete
+
+
+def put_card(objects: Objects, card: Card) -> bool:
+    """Make a bundle visible, all its files being there; False when the name is taken."""
+    return objects.put_new(_key(card.name, CARD), json.dumps(asdict(card), indent=1).encode())
 
 
 def load_card(objects: Objects, name: str) -> Card:
@@ -124,22 +149,49 @@ def load_card(objects: Objects, name: str) -> Card:
     Raises:
         BadInput: no such model (the nearest names are offered), or a card of a newer format.
     """
+    where = objects.root / _key(name, CARD)
     try:
-        raw = json.loads(objects.get(_key(name, CARD)))
+        data = objects.get(_key(name, CARD))
     except FileNotFoundError:
         hint = "See: skipfill model list"
         raise unknown_name("model", name, model_names(objects), hint) from None
-    except ValueError as error:
-        raise BadInput(objects.root / _key(name, CARD), expected="a card in JSON", found=str(error)) from error
-    if raw.get("format", 0) > FORMAT:
+    card = card_from(parsed(data, where, LARGEST), where)
+    if card.name != name:
+        raise BadInput(where, expected=f"the card of model {name}", found=f"that of {card.name}")
+    return card
+
+
+def card_from(raw: Any, where: object) -> Card:
+    """The card that the JSON value `raw` is.
+
+    Raises:
+        BadInput: a newer format, a missing or unknown key, a value of another type, or a name, view or digest that
+            no model can have.
+    """
+    raw = raw if isinstance(raw, dict) else {}
+    found = raw.get("format", 0)
+    if type(found) is int and found > FORMAT:
         raise BadInput(
-            objects.root / _key(name, CARD),
+            where,
             expected=f"card format {FORMAT} or older",
-            found=f"format {raw['format']}",
+            found=f"format {found}",
             hint="Upgrade skipfill: a newer release wrote this.",
         )
-    raw["views"] = {space: View(**view) for space, view in raw["views"].items()}
-    return Card(**{"slots": slots_by_order(raw["classes"]), **raw})
+    # What older releases did not say yet.
+    older = {"slots": slots_by_order(raw.get("classes")), "training": {}, "files": {}, "format": FORMAT}
+    card = fitted(Card, {**older, **raw}, where)
+    for kind, names in (("model", [card.name]), ("space", card.views), ("file", card.files)):
+        for name in names:
+            valid_name(kind, name)
+    for name, digest in card.files.items():
+        if "." not in name or not re.fullmatch("[0-9a-f]{64}", digest):
+            raise BadInput(
+                f"{where}, file {name}", expected="a name with a dot, and a SHA-256", found=repr(digest[:70])
+            )
+    for name, view in card.views.items():
+        if not 1 <= view.dim <= card.dim or (name == card.name and view.dim != card.dim):
+            raise BadInput(f"{where}, view onto {name}", expected=f"one of dim {card.dim}", found=f"dim {view.dim}")
+    return card
 
 
 def space_of(objects: Objects, name: str) -> Space:
@@ -148,7 +200,7 @@ def space_of(objects: Objects, name: str) -> Space:
     Raises:
         BadInput: neither a model nor a registered space of this name.
     """
-    if objects.exists(_key(name, CARD)) or not objects.exists(f"spaces/{name}.json"):
+    if has_model(objects, name) or not objects.exists(f"spaces/{name}.json"):
         return load_card(objects, name).space
     return load_space(objects, name)
 
@@ -177,8 +229,19 @@ def read_file(objects: Objects, card: Card, file: str) -> bytes:
 
 def trained_ids(objects: Objects, card: Card) -> pa.Array:
     """Ids of the items the model was trained on."""
-    table = pq.read_table(io.BytesIO(read_file(objects, card, TRAINED_IDS)))
-    return table.column("id").combine_chunks()
+    data = read_file(objects, card, TRAINED_IDS)
+    refuse_claimed_rows(data, TRAINED_IDS)
+    return pq.read_table(io.BytesIO(data)).column("id").combine_chunks()
+
+
+def refuse_claimed_rows(data: bytes, where: object) -> None:
+    """Raise `BadInput` unless `data` is Parquet that can hold as many rows as it claims."""
+    try:
+        rows = pq.read_metadata(io.BytesIO(data)).num_rows
+    except (OSError, pa.ArrowException) as error:
+        raise BadInput(where, expected="a Parquet file", found=reason(error)) from error
+    if not 0 <= rows <= ROWS_PER_BYTE * len(data):
+        raise BadInput(where, expected=f"no more rows than {len(data):,} bytes can hold", found=f"{rows:,} claimed")
 
 
 def file_key(card: Card, file: str) -> str:

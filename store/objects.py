@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +20,22 @@ from skipfill.store.object_errors import READ, WRITE, unreachable
 
 Answer = TypeVar("Answer")
 _CONFLICTS = 5  # S3 may answer 409 to all who create one key at the same moment
+
+UNFINISHED = re.compile(r".*#\d+")  # a local file that is still written; obstore never lists one
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An object as it is listed.
+
+    Attributes:
+        unfinished: its write did not come to an end, or goes on: no reader sees it.
+    """
+
+    key: str
+    bytes: int
+    modified: datetime
+    unfinished: bool = False
 
 
 class Objects:
@@ -59,7 +78,7 @@ class Objects:
         raise self._failed(key, WRITE, refusal) from refusal
 
     def replace(self, key: str, data: bytes) -> None:
-        """Write `key` atomically, whether or not it exists. Only for work in progress, never for the log."""
+        """Write `key` atomically, whether or not it exists. For unfinished and staged work, never for the log."""
         try:
             if isinstance(self.root, Path):
                 durable_files.replace(self.root / key, data)
@@ -96,12 +115,28 @@ class Objects:
         pages = self._ask(prefix, READ, lambda: list(obstore.list(self._store, prefix, offset=f"{prefix}/{name}")))
         return sorted(meta["path"].removeprefix(f"{prefix}/") for page in pages for meta in page)
 
-    def has_any(self, prefix: str) -> bool:
-        """Whether there is an object under `prefix`: looks at one page of names."""
-        return bool(self._ask(prefix, READ, lambda: next(iter(obstore.list(self._store, prefix, chunk_size=1)), [])))
+    def entries(self, prefix: str = "") -> Iterator[Entry]:
+        """Everything under `prefix`, unfinished writes too."""
+        for batch in self._ask(prefix, READ, lambda: list(obstore.list(self._store, prefix or None))):
+            for meta in batch:
+                yield Entry(meta["path"], meta["size"], meta["last_modified"])
+        if not isinstance(self.root, Path):
+            return
+        for path in (self.root / prefix).rglob("*#*"):
+            if UNFINISHED.fullmatch(path.name) and path.is_file():
+                seen = path.stat()
+                modified = datetime.fromtimestamp(seen.st_mtime, UTC)
+                yield Entry(str(path.relative_to(self.root)), seen.st_size, modified, unfinished=True)
 
     def delete(self, key: str) -> None:
-        self._ask(key, WRITE, lambda: obstore.delete(self._store, key))
+        """Remove `key`, if it is there; an unfinished write too."""
+        if isinstance(self.root, Path) and UNFINISHED.fullmatch(key):
+            (self.root / key).unlink(missing_ok=True)  # obstore takes no such name
+            return
+        try:
+            self._ask(key, WRITE, lambda: obstore.delete(self._store, key))
+        except FileNotFoundError:
+            return
 
     def _create(self, key: str, data: bytes) -> None:
         if isinstance(self.root, Path):

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from skipfill.store.avoided import EncodeRate, avoided
-from skipfill.store.checks import Report, load_report, newest_passing
+from skipfill.store.checks import load_report, newest_check
 from skipfill.store.errors import BadInput, NotAcceptable, Stale
 from skipfill.store.models import Card
 from skipfill.store.objects import Objects
@@ -56,7 +56,7 @@ def plan_swap(
             expected=f"a release other than {card.name}",
             found=f"{card.name} released already (version {now.number})",
         )
-    report = None if without_check else _best_check(objects, gallery, card.fingerprint, now.state)
+    report = None if without_check else newest_check(objects, gallery, card.fingerprint, now.state)
     plan = Plan(
         gallery=gallery,
         version=now.number,
@@ -137,18 +137,6 @@ def _refused(objects: Objects, plan: Plan, broken: Requirement) -> Stale | NotAc
     return Stale(f"plan {plan.id}: {broken.name}: expected {broken.expected}, found {broken.found}", again)
 
 
-def _best_check(objects: Objects, gallery: str, fingerprint: str, state: str) -> Report | None:
-    """The newest passing check of this model on this state, else the newest that did not pass."""
-    passing = newest_passing(objects, gallery, fingerprint, state)
-    if passing is not None:
-        return passing
-    folder = f"checks/{gallery}"
-    complete = [one for one in objects.children(folder) if objects.exists(f"{folder}/{one}/report.json")]
-    reports = [load_report(objects, gallery, one) for one in complete]
-    of_this = [one for one in reports if (one.fingerprint, one.state) == (fingerprint, state)]
-    return max(of_this, key=lambda report: report.created, default=None)
-
-
 def planned_rollback(objects: Objects, gallery: str, reason: str = "") -> Version:
     """The version that a rollback would append: the release before the swap in force. Writes nothing.
 
@@ -165,7 +153,13 @@ def planned_rollback(objects: Objects, gallery: str, reason: str = "") -> Versio
         )
     before = read(objects, gallery, now.undo)
     return replace(
-        now, number=now.number + 1, action="rolled back", release=before.release, undo=before.undo, reason=reason
+        now,
+        number=now.number + 1,
+        action="rolled back",
+        release=before.release,
+        undo=before.undo,
+        reason=reason,
+        plan="",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skipfill.store.checks import load_report
+from skipfill.store.checks import load_report, newest_check
 from skipfill.store.errors import BadInput
 from skipfill.store.models import load_card
 from skipfill.store.objects import Objects
@@ -48,9 +48,11 @@ def _of_check(objects: Objects, plan: Plan) -> Requirement:
         report = None
     if report is None:
         return Requirement("check", expected, "none", False)
-    of_this = (report.fingerprint, report.state) == (plan.fingerprint, plan.state)
-    found = f"{report.id} {report.verdict}" + ("" if of_this else ", of another model or state")
-    return Requirement("check", expected, found, of_this and report.verdict == "pass")
+    if (report.fingerprint, report.state) != (plan.fingerprint, plan.state):
+        return Requirement("check", expected, f"{report.id} {report.verdict}, of another model or state", False)
+    newest = newest_check(objects, plan.gallery, plan.fingerprint, plan.state) or report
+    found = f"{newest.id} {newest.verdict}" + ("" if newest.id == report.id else ", which is newer")
+    return Requirement("check", expected, found, newest.id == report.id and report.verdict == "pass")
 
 
 def _shown(view: View | None) -> str:

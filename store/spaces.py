@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from skipfill.store.errors import BadInput, unknown_name
 from skipfill.store.names import valid_name
 from skipfill.store.objects import Objects
+from skipfill.store.strict_json import fitted, parsed
 from skipfill.store.versions import View
 
+LARGEST = 1 << 25  # bytes, with the names of some 100,000 classes
 Metric = Literal["cosine", "ip"]
 
 
@@ -45,14 +47,19 @@ def _key(name: str) -> str:
 
 
 def register_space(objects: Objects, space: Space) -> None:
-    """Record `space`; a no-op when the same one is there.
+    """Record `space`; the one that is there is kept when it is the same.
 
     Raises:
         BadInput: another space (other dim, metric or encoder) has this name already.
     """
-    if objects.put_new(_key(space.name), json.dumps(asdict(space)).encode()):
-        return
-    there = load_space(objects, space.name)
+    if not objects.put_new(_key(space.name), json.dumps(asdict(space)).encode()):
+        refuse_another_space(load_space(objects, space.name), space)
+        # Written again as it is: what a killed run left must not be pruned from under this one.
+        objects.replace(_key(space.name), objects.get(_key(space.name)))
+
+
+def refuse_another_space(there: Space, space: Space) -> None:
+    """Raise `BadInput` unless `space` is the one that is `there` under its name."""
     if there.identity != space.identity:
         raise BadInput(
             f"space {space.name}",
@@ -67,14 +74,28 @@ def space_names(objects: Objects) -> list[str]:
 
 
 def load_space(objects: Objects, name: str) -> Space:
+    where = objects.root / _key(name)
     try:
-        raw = json.loads(objects.get(_key(name)))
+        data = objects.get(_key(name))
     except FileNotFoundError:
         raise unknown_name("space", name, space_names(objects)) from None
-    raw["views"] = {earlier: View(**view) for earlier, view in raw.get("views", {}).items()}
-    return Space(**{"slots": slots_by_order(raw["classes"]), **raw})
+    return space_from(parsed(data, where, LARGEST), where)
 
 
-def slots_by_order(classes: list[str]) -> dict[str, int]:
+def space_from(raw: Any, where: object) -> Space:
+    """The space that the JSON value `raw` is.
+
+    Raises:
+        BadInput: a missing or unknown key, a value of another type, or a name that no space can have.
+    """
+    raw = raw if isinstance(raw, dict) else {}
+    space = fitted(Space, {"slots": slots_by_order(raw.get("classes")), "views": {}, **raw}, where)
+    for name in (space.name, *space.views):
+        valid_name("space", name)
+    return space
+
+
+def slots_by_order(classes: Any) -> dict[str, int]:
     """The slots of files that say nothing of slots: they were written when the order of the classes decided."""
-    return {label: slot for slot, label in enumerate(classes)}
+    texts = isinstance(classes, list) and all(isinstance(label, str) for label in classes)
+    return {label: slot for slot, label in enumerate(classes)} if texts else {}

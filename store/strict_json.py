@@ -12,17 +12,18 @@ from skipfill.store.errors import BadInput, reason
 
 T = TypeVar("T")
 LARGEST = 1 << 20
+DEEPEST = 64
 NAMES = {str: "a text", int: "a whole number", float: "a finite number", bool: "true or false", type(None): "null"}
 
 
-def parsed(data: bytes, where: object) -> Any:
+def parsed(data: bytes, where: object, largest: int = LARGEST) -> Any:
     """The JSON value in `data`.
 
     Raises:
-        BadInput: more than 1 MiB, or no JSON.
+        BadInput: more than `largest` bytes, or no JSON.
     """
-    if len(data) > LARGEST:
-        raise BadInput(where, expected=f"at most {LARGEST:,} bytes", found="more")
+    if len(data) > largest:
+        raise BadInput(where, expected=f"at most {largest:,} bytes", found="more")
     try:
         return json.loads(data)
     except RecursionError as error:
@@ -32,7 +33,7 @@ def parsed(data: bytes, where: object) -> Any:
 
 
 def fitted(kind: type[T], raw: Any, where: object) -> T:
-    """`raw`, a JSON value, as the dataclass `kind`; its fields may be dataclasses, lists, dicts, literals or None.
+    """`raw`, a JSON value, as the dataclass `kind`; its fields may be dataclasses, lists, dicts, literals, None or Any.
 
     Raises:
         BadInput: a missing or unknown key, or a value of another type; the error names the place.
@@ -49,6 +50,8 @@ def fitted(kind: type[T], raw: Any, where: object) -> T:
 
 
 def _value(kind: Any, raw: Any, where: str) -> Any:
+    if kind is Any:
+        return _anything(raw, where, DEEPEST)
     origin, inner = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
         return None if raw is None else _value(next(one for one in inner if one is not type(None)), raw, where)
@@ -64,6 +67,16 @@ def _value(kind: Any, raw: Any, where: str) -> Any:
         return {_value(str, key, where): _value(inner[1], one, f"{where} {_shown(key)}") for key, one in raw.items()}
     record: type[Any] = kind
     return fitted(record, raw, where) if is_dataclass(record) else _plain(kind, raw, where)
+
+
+def _anything(raw: Any, where: str, deepest: int) -> Any:
+    if deepest == 0:
+        raise BadInput(where, expected=f"at most {DEEPEST} nested values", found="more")
+    if isinstance(raw, list):
+        return [_anything(one, where, deepest - 1) for one in raw]
+    if isinstance(raw, dict):
+        return {_plain(str, key, where): _anything(one, where, deepest - 1) for key, one in raw.items()}
+    return raw if type(raw) is float else _plain(type(raw), raw, where)
 
 
 def _plain(kind: Any, raw: Any, where: str) -> Any:

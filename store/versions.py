@@ -7,20 +7,22 @@ import hashlib
 import json
 import os
 import re
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import uuid4
 
 from skipfill.store.checks import Threshold, threshold
-from skipfill.store.errors import BadInput, Stale, unknown_name
+from skipfill.store.errors import BadInput, SkipfillError, Stale, unknown_name
 from skipfill.store.names import valid_name
 from skipfill.store.objects import Objects
 
 FORMAT = 1
 NEAR = 100  # where the end is as near as this, names are listed instead of looked for one by one
 _NAME = re.compile(r"[0-9]{10}\.json")
-Action = Literal["registered", "swapped", "rolled back"]
+Action = Literal["registered", "appended", "swapped", "rolled back", "dropped"]
+RELEASES: tuple[Action, ...] = ("registered", "swapped", "rolled back", "dropped")  # others leave the release alone
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,15 @@ class Release:
 
 
 @dataclass(frozen=True)
+class Since:
+    """The version that brought a release: its number, when it was written, and by whom."""
+
+    number: int
+    at: str
+    by: str
+
+
+@dataclass(frozen=True)
 class Version:
     """One entry of the log: everything that readers need, and what happened.
 
@@ -73,6 +84,7 @@ class Version:
         undo: number of the version whose release a rollback brings back; 0 when there is none.
         commit: unique per attempt to write, so that a writer can recognise its own.
         plan: id of the plan that a swap applied; empty for other actions, and in old files.
+        since: what brought the release; None before it is written.
     """
 
     number: int
@@ -88,6 +100,7 @@ class Version:
     reason: str = ""
     commit: str = ""
     plan: str = ""
+    since: Since | None = None
     format: int = field(default=FORMAT)
 
     @property
@@ -111,12 +124,19 @@ def _name(number: int) -> str:
 
 
 def gallery_names(objects: Objects) -> list[str]:
-    """Names of the galleries with at least one version; a registration that was killed before that is none."""
-    return [name for name in objects.children("galleries") if objects.has_any(_folder(name))]
+    """Names of the galleries in force: neither dropped, nor killed before the first version was written."""
+    newest = {name: newest_version(objects, name) for name in objects.children("galleries")}
+    return [name for name, version in newest.items() if version is not None and version.action != "dropped"]
 
 
-def latest(objects: Objects, gallery: str, since: int = 0) -> Version:
-    """The version in force. Reads one entry, and names of at most about 100, however long the log is.
+def has_version(objects: Objects, gallery: str, number: int) -> bool:
+    return objects.exists(_key(gallery, number))
+
+
+def newest_version(objects: Objects, gallery: str, since: int = 0) -> Version | None:
+    """The last entry of the log, a drop as well; None when there is no log.
+
+    Reads one entry, and names of at most about 100, however long the log is.
 
     Args:
         since: a number that is known to be in the log, to look only at what came after it.
@@ -124,10 +144,31 @@ def latest(objects: Objects, gallery: str, since: int = 0) -> Version:
     low = since or _near_the_end(objects, gallery)
     names = objects.after(_folder(gallery), _name(low))
     number = max([low, *(int(name.removesuffix(".json")) for name in names if _NAME.fullmatch(name))])
-    if number == 0:
+    return read(objects, gallery, number) if number else None
+
+
+def latest(objects: Objects, gallery: str, since: int = 0) -> Version:
+    """The version in force: see `newest_version`.
+
+    Raises:
+        BadInput: no gallery of this name.
+        Stale: it was dropped.
+    """
+    version = _known(objects, gallery, since)
+    if version.action == "dropped":
+        raise Stale(
+            f"gallery {gallery}: was dropped by {version.by} at {version.at} (version {version.number})",
+            f"See: skipfill history {gallery}. Register it again with: skipfill gallery add {gallery} FILES...",
+        )
+    return version
+
+
+def _known(objects: Objects, gallery: str, since: int = 0) -> Version:
+    version = newest_version(objects, gallery, since)
+    if version is None:
         hint = f"Register it with: skipfill gallery add {gallery} FILES... --space NAME"
         raise unknown_name("gallery", gallery, gallery_names(objects), hint)
-    return read(objects, gallery, number)
+    return version
 
 
 def _near_the_end(objects: Objects, gallery: str) -> int:
@@ -164,12 +205,14 @@ def read(objects: Objects, gallery: str, number: int) -> Version:
         release = raw["release"]
         thresholds = [threshold(one) for one in release.get("thresholds", [])]
         raw["release"] = Release(**{**release, "view": View(**release["view"]), "thresholds": thresholds})
+    # Files that do not say it are older than any action that leaves the release as it is.
+    raw["since"] = Since(**(raw.get("since") or {"number": raw["number"], "at": raw["at"], "by": raw["by"]}))
     return Version(**raw)
 
 
 def history(objects: Objects, gallery: str) -> list[Version]:
-    """Every entry of the log, oldest first."""
-    return [read(objects, gallery, number) for number in range(1, latest(objects, gallery).number + 1)]
+    """Every entry of the log, oldest first; of a dropped gallery too."""
+    return [read(objects, gallery, number) for number in range(1, _known(objects, gallery).number + 1)]
 
 
 def _user() -> str:
@@ -181,7 +224,7 @@ def _user() -> str:
 
 
 def commit(objects: Objects, gallery: str, version: Version) -> Version:
-    """Append `version` to the log: the one write that decides anything.
+    """Append `version` to the log: the one write that decides anything. Then `release.json` follows.
 
     Raises:
         Stale: another writer appended this number first. Nothing was changed.
@@ -192,6 +235,8 @@ def commit(objects: Objects, gallery: str, version: Version) -> Version:
         by=_user(),
         commit=uuid4().hex,
     )
+    if version.action in RELEASES:
+        signed = replace(signed, since=Since(signed.number, signed.at, signed.by))
     data = json.dumps(asdict(signed), indent=1).encode()
     if not objects.put_new(_key(gallery, version.number), data):
         other = read(objects, gallery, version.number)
@@ -200,4 +245,20 @@ def commit(objects: Objects, gallery: str, version: Version) -> Version:
             f"at {other.at}",
             f"Look at it with: skipfill history {gallery}",
         )
+    _announce(objects, gallery, signed)
     return signed
+
+
+def _announce(objects: Objects, gallery: str, version: Version) -> None:
+    """Replace `galleries/NAME/release.json`, a copy of the newest version for services that read one file.
+
+    The log is the truth: the copy lags after a kill between the two writes, or where it cannot be written, until the
+    next commit. A failure here is none of the commit, which has landed.
+    """
+    with suppress(SkipfillError, OSError):
+        while True:
+            document = {"gallery": gallery, "version": asdict(version)}
+            objects.replace(f"galleries/{gallery}/release.json", json.dumps(document, indent=1).encode())
+            if not has_version(objects, gallery, version.number + 1):
+                return
+            version = latest(objects, gallery)  # of another writer, which may have been before us with its copy

@@ -186,3 +186,61 @@ def test_slices_see_columns_of_queries_of_the_gallery_and_what_was_found_out(
     )
     for one in queries:
         assert one["slice lang = 'fr'"] == (place[one["id"]] % 3 == 0)
+
+
+def test_a_reindex_as_the_truth(skipfill: Skipfill, registered: World) -> None:
+    """What the new model would return from a full reindex, against a slow reference on the encoded files."""
+    train_good(skipfill, registered)
+    for model, path, name in (
+        ("v2", registered.gallery_items, "new_rows"),
+        ("v2", registered.heldout, "new_queries"),
+        ("v1", registered.heldout, "old_queries"),
+    ):
+        skipfill("encode", model, path, "-o", f"{name}.parquet")
+    vectors = {
+        name: np.stack(pq.read_table(f"{name}.parquet").column("vector").to_pylist()).astype(np.float32)
+        for name in ("new_rows", "new_queries", "old_queries", "gallery")
+    }
+    wanted = np.argsort(-vectors["new_queries"] @ vectors["new_rows"].T, axis=1)[:, :10]
+    unlabelled = pq.read_table(registered.heldout).drop_columns(["label"])
+    pq.write_table(unlabelled, "queries.parquet")
+    sources = ("--truth", "reindex", "--gallery-items", registered.gallery_items)
+    found = judged(skipfill, "queries.parquet", *sources).document["check"]
+    per_query = pq.read_table(Path(".skipfill/checks/things") / found["id"] / "queries.parquet")
+    prefix = vectors["new_queries"][:, :8]
+    prefix /= np.linalg.norm(prefix, axis=1, keepdims=True)
+    for pair, queries in (("old/old", vectors["old_queries"]), ("new/old", prefix)):
+        first = np.argsort(-queries @ vectors["gallery"].T, axis=1)[:, :10]
+        slow = [len(set(one) & set(two)) / 10 for one, two in zip(first, wanted, strict=True)]
+        np.testing.assert_allclose(per_query.column(f"{pair} recall@10").to_numpy(), slow, atol=1e-9)
+    assert set(per_query.column("sample new/new recall@10").to_pylist()) == {1.0}
+    assert found["truth"] == "reindex"
+    refused = judged(skipfill, "queries.parquet", "--truth", "reindex")
+    assert "expected items of gallery rows, to encode again" in refused.err
+
+
+def test_the_newest_check_speaks_for_the_model(skipfill: Skipfill, registered: World) -> None:
+    """A pass does not outlive a later fail of the same model on the same gallery."""
+    train_good(skipfill, registered)
+    assert judged(skipfill, registered.heldout).document["verdict"] == "pass"
+    skipfill("plan", "things", "v2", "-o", "plan.json")
+    strict = skipfill(
+        "check", "things", "v2", "--items", registered.heldout, "--slice", "label = 'nobody'", expect=None
+    )
+    assert strict.code in (1, 3)
+    assert "which is newer" in skipfill("swap", "things", "--plan", "plan.json", expect=4).err
+    assert "expected a passing check of v2" in skipfill("swap", "things", "v2", expect=1).err
+    assert judged(skipfill, registered.heldout).document["verdict"] == "pass"
+    skipfill("swap", "things", "v2")
+
+
+def test_thresholds_reach_the_report_and_the_release(skipfill: Skipfill, registered: World) -> None:
+    train_good(skipfill, registered)
+    found = judged(skipfill, registered.heldout, "--threshold", 0.5, "--html", "report.html").document["check"]
+    threshold = found["thresholds"][0]
+    assert threshold["new"]["low"] <= threshold["new"]["mean"] <= threshold["new"]["high"]
+    assert threshold["new_rate"]["mean"] == pytest.approx(threshold["old_rate"], rel=0.02)
+    assert f"{threshold['new']['mean']:.4f}" in Path("report.html").read_text()
+    skipfill("swap", "things", "v2")
+    release = skipfill("status", "--json").document["galleries"]["things"]["release"]
+    assert release["thresholds"][0]["new"] == threshold["new"]

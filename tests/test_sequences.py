@@ -104,6 +104,30 @@ def test_the_matrix_is_what_numpy_finds(skipfill: Skipfill, chain: World) -> Non
     assert summary["AM"] == pytest.approx(sum(expected[i, j] for i in range(3) for j in range(i + 1)) / 6)
 
 
+def test_templates_are_the_means_of_their_classes(skipfill: Skipfill, registered: World) -> None:
+    """By numpy, class after class; of queries that are gallery items there is none."""
+    skipfill("train", "v2", "--items", registered.items, "--gallery", "things", "--method", "bct", *SHORT)
+    found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for name in ("v1", "v2"):
+        for side, file in (("rows", registered.gallery_items), ("asked", registered.heldout)):
+            skipfill("encode", name, file, "-o", f"{name}-{side}.parquet")
+            table = pq.read_table(f"{name}-{side}.parquet")
+            found[f"{name}-{side}"] = np.array(table["vector"].to_pylist()), np.array(table["label"].to_pylist())
+    vectors, labels = found["v1-rows"]
+    classes = sorted(set(labels))
+    means = np.array([vectors[labels == one].mean(axis=0) for one in classes])
+    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    sources = ("--items", registered.heldout, "--gallery-items", registered.gallery_items)
+    matrix = skipfill("matrix", "v1", "v2", *sources, "--templates", "--json").document["matrix"]
+    assert matrix["gallery_rows"] == len(classes) == 12
+    for row, name in enumerate(("v1", "v2")):
+        asked, wanted = found[f"{name}-asked"]
+        nearest = np.array(classes)[(asked[:, :8] @ means.T).argmax(axis=1)]
+        assert matrix["matrices"]["CMC@1"][row][0] == pytest.approx((nearest == wanted).mean())
+    refused = skipfill("matrix", "v1", "--items", registered.gallery_items, "--templates", expect=2)
+    assert "expected queries that are no gallery items" in refused.err
+
+
 def test_the_matrix_as_people_see_it(skipfill: Skipfill, registered: World) -> None:
     alone = skipfill("matrix", "v1", "--items", registered.heldout, "--metric", "mAP")
     assert "mAP of 192 queries among 192 gallery rows" in alone.out

@@ -27,6 +27,7 @@ from skipfill.cli.options import (
     opened,
 )
 from skipfill.cli.reports import refuse_unwritable, write_reports
+from skipfill.cli.reports.characters import one_line
 from skipfill.cli.terminal import VERDICT_STYLE, advise, emit, progress, table
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def show_report(out: Console, report: Report) -> None:
     out.print(f"Check {report.id}: {report.model} on gallery {report.gallery}, version {report.version}", style="bold")
     groups = [one for one in report.slices if one.name in ALWAYS]
     for one in groups:
-        out.print(Text.assemble((f"\n{one.name}", "bold"), f", {_count(one)}: ", _styled(one.verdict)))
+        out.print(Text.assemble((f"\n{one_line(one.name)}", "bold"), f", {_count(one)}: ", _styled(one.verdict)))
         if one.queries:
             out.print(_cells(one, report))
             flips = one.flips
@@ -168,7 +169,7 @@ def show_report(out: Console, report: Report) -> None:
         out.print()
         out.print(_slices([one for one in report.slices if one not in groups], report.policy["metric"]))
     if report.flips.negative:
-        first = ", ".join(report.flips.negative[:FLIPS_SHOWN])
+        first = one_line(", ".join(report.flips.negative[:FLIPS_SHOWN]))
         out.print(f"\nright before, wrong after: {first}{', ...' if len(report.flips.negative) > FLIPS_SHOWN else ''}")
     for cutoff in report.thresholds:
         _show_threshold(out, cutoff)
@@ -178,7 +179,7 @@ def show_report(out: Console, report: Report) -> None:
         out.print(Text.assemble(("\nnote: ", "yellow"), warning))
     out.print(Text.assemble("\n", _styled(report.verdict, report.verdict.upper())))
     for line in report.why:
-        out.print(f"- {line}")
+        out.print(f"- {one_line(line)}")
     out.print(f"old queries: {report.baseline}; per query: checks/{report.gallery}/{report.id}/queries.parquet")
 
 
@@ -188,7 +189,7 @@ def _slices(slices: list[Slice], metric: str) -> object:
         cells = {cell.pair: cell.value.mean for cell in one.cells if cell.metric == metric}
         means = [f"{cells[pair]:.3f}" if pair in cells else "" for pair in ("old/old", "new/old")]
         change = show_interval(one.change[metric], sign=True) if one.queries else Text()
-        rows.append([Text(*_styled(one.verdict)), f"{one.queries:,}", *means, change, one.name])
+        rows.append([Text(*_styled(one.verdict)), f"{one.queries:,}", *means, change, one_line(one.name)])
     columns = ["verdict", "queries", "old/old", "new/old", f"change in {metric}", "slice"]
     return table(columns, rows, numbers=columns[1:4])
 

@@ -1,4 +1,4 @@
-"""skipfill gallery add | show | list | verify"""
+"""skipfill gallery add | append | show | list | verify | drop"""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ if TYPE_CHECKING:
     from skipfill.store.spaces import Space
     from skipfill.store.versions import Release, Version
 
+ParquetFiles = Annotated[
+    list[str],
+    typer.Argument(metavar="FILES...", help="Parquet files, folders of them, or s3://bucket/part-*.parquet."),
+]
 app = typer.Typer(help="Register stored galleries where they lie, and look at them.", no_args_is_help=True)
 
 
 @app.command()
 def add(
     name: GalleryName,
-    files: Annotated[
-        list[str],
-        typer.Argument(metavar="FILES...", help="Parquet files, folders of them, or s3://bucket/part-*.parquet."),
-    ],
+    files: ParquetFiles,
     space: Annotated[str, typer.Option(help="The space of the vectors: the model that made them, or a new name.")],
     id_column: Annotated[str, typer.Option("--id", help="Column with the ids.")] = "id",
     vector: Annotated[str, typer.Option(help="Column with the vectors.")] = "vector",
@@ -59,6 +60,34 @@ def add(
         )
     _show(made, as_json=json, title="Would register" if dry_run else "Registered")
     advise(f"Next: skipfill train v2 --gallery {name} --items ITEMS.parquet --method gallery", quiet=quiet)
+
+
+@app.command()
+def append(
+    name: GalleryName,
+    files: ParquetFiles,
+    reason: Annotated[str, typer.Option(help="Recorded in the history.")] = "",
+    dry_run: DryRun = False,
+    store: Store = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Add rows to a gallery, as a new version: files of the same space and columns, with ids of their own.
+
+    The release stays. Checks made before no longer allow a swap. Exit 4: another change was first.
+
+    Example: skipfill gallery append products more.parquet
+    """
+    from skipfill.store.address import address
+    from skipfill.store.append import append_rows
+    from skipfill.store.parquet_files import expand_addresses, open_parquet
+
+    objects = opened(store)
+    paths = expand_addresses([address(file, "FILES") for file in files])
+    with progress(quiet=quiet) as bar:
+        bar.start("verifying rows", sum(open_parquet(path).metadata.num_rows for path in paths))
+        made = append_rows(objects, name, paths, reason, bar.advance, dry_run=dry_run)
+    _show(made, as_json=json, title="Would append to" if dry_run else "Appended to")
 
 
 @app.command()
@@ -106,6 +135,33 @@ def verify(name: GalleryName, store: Store = None, json: Json = False, quiet: Qu
         bar.start("verifying rows", latest(objects, name).rows)
         found = verify_gallery(objects, name, bar.advance)
     _show(found, as_json=json, title="Verified")
+
+
+@app.command()
+def drop(
+    name: GalleryName,
+    confirm: Annotated[str, typer.Option(metavar="NAME", help="The gallery's name once more.")],
+    reason: Annotated[str, typer.Option(help="Recorded in the history.")] = "",
+    store: Store = None,
+    json: Json = False,
+) -> None:
+    """End a gallery by a last version of its log: its history stays, and so do your Parquet files.
+
+    The name may be registered again, and its log goes on.
+
+    Example: skipfill gallery drop products --confirm products
+    """
+    from skipfill.store.errors import BadInput
+    from skipfill.store.galleries import drop_gallery
+
+    if confirm != name:
+        raise BadInput("--confirm", expected=repr(name), found=repr(confirm))
+    done = drop_gallery(opened(store), name, reason)
+    emit(
+        {"gallery": name, "version": asdict(done)},
+        as_json=json,
+        show=lambda out: out.print(f"Dropped {name} (version {done.number}). See: skipfill history {name}"),
+    )
 
 
 def released(version: Version) -> str:

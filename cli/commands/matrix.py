@@ -30,6 +30,9 @@ def matrix(
     gallery_items: Annotated[
         list[Path] | None, typer.Option(help="Labelled items of the galleries. Default: --items, own rows left out.")
     ] = None,
+    templates: Annotated[
+        bool, typer.Option("--templates", help="One gallery row a class: the mean of its items, as papers measure.")
+    ] = False,
     metric: Annotated[str, typer.Option(help="Metric to show: CMC@1, CMC@5 or mAP.")] = "CMC@1",
     id_column: IdColumn = "id",
     label: LabelColumn = "label",
@@ -55,7 +58,8 @@ def matrix(
     columns = item_columns(id_column, label, input_column)
     queries, gallery = open_items(items, columns), open_items(gallery_items or items, columns)
     with progress(quiet=quiet) as bar:
-        report = measure_sequence(opened(store), models, queries, gallery, Stages(bar.start, bar.advance))
+        stages = Stages(bar.start, bar.advance)
+        report = measure_sequence(opened(store), models, queries, gallery, stages, templates=templates)
     emit({"matrix": report.described()}, as_json=json, show=lambda out: show_report(out, report, metric))
 
 

@@ -1,18 +1,23 @@
-"""skipfill model list | show | plot"""
+"""skipfill model list | show | plot | export | add"""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
-from skipfill.cli.options import Json, ModelName, Store, opened
-from skipfill.cli.terminal import emit, table
+from skipfill.cli.options import DryRun, Json, ModelName, Quiet, Store, opened
+from skipfill.cli.terminal import advise, emit, table
 
-app = typer.Typer(help="Look at the models in the store.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from skipfill.store.bundles import Manifest
+
+app = typer.Typer(
+    help="Look at the models in the store, and take them from one store to another.", no_args_is_help=True
+)
 
 
 @app.command("list")
@@ -47,7 +52,7 @@ def show(name: ModelName, store: Store = None, json: Json = False) -> None:
     against = f"{card.gallery['name']} version {card.gallery['version']}" if card.gallery else "-"
     rows = [
         ("method", card.method),
-        ("encoder", f"{card.network['encoder']['kind']} {card.network['encoder']['settings']}"),
+        ("encoder", f"{card.encoder} {card.encoder_settings}"),
         ("dim", card.dim),
         ("views onto", ", ".join(f"{space} ({view.kind} {view.dim})" for space, view in card.views.items())),
         ("class slots", f"{len(card.slots):,} of {card.dim + 1:,} vertices" if card.slots else "-"),
@@ -89,3 +94,69 @@ def plot(
     epochs = [json.loads(line) for line in read_file(objects, card, LOG).splitlines()]
     draw_losses(name, epochs, card.training["best_epoch"], output)
     print(output)
+
+
+@app.command()
+def export(
+    name: ModelName,
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write; it must not exist.")],
+    store: Store = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a model to one file, with the spaces that it has views onto; the same bytes every time.
+
+    Example: skipfill model export v2 -o v2.skipfill
+    """
+    from skipfill.store.bundles import export_bundle
+
+    card = export_bundle(opened(store), name, output).card
+    size = output.stat().st_size
+    emit(
+        {"model": name, "fingerprint": card.fingerprint, "output": str(output), "bytes": size},
+        as_json=json,
+        show=lambda out: out.print(f"Exported {name} ({card.fingerprint[:16]}, {size / 1e6:,.1f} MB) to {output}"),
+    )
+    advise(f"Next, at the other store: skipfill model add {output}", quiet=quiet)
+
+
+@app.command()
+def add(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `skipfill model export` wrote.")],
+    name: Annotated[str, typer.Option(metavar="NAME", help="Name of the model here. Default: its own.")] = "",
+    dry_run: DryRun = False,
+    store: Store = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Register a model from another store: every hash is verified before anything is written, and nothing is run.
+
+    Example: skipfill model add v2.skipfill
+    """
+    from skipfill.store.bundles import add_bundle
+
+    added = add_bundle(opened(store), file, name, dry_run=dry_run)
+    card, notes = added.manifest.card, _notes(added.manifest)
+    done = ("Would add" if dry_run else "Added") if added.new else "There already:"
+    emit(
+        {"model": asdict(card), "fingerprint": card.fingerprint, "new": added.new, "notes": notes, "dry_run": dry_run},
+        as_json=json,
+        show=lambda out: out.print(f"{done} {card.name} ({card.fingerprint[:16]}), views onto {', '.join(card.views)}"),
+    )
+    for note in notes:
+        advise(f"Note: {note}", quiet=quiet)
+    advise(f"Next: skipfill check GALLERY {card.name} --items HELDOUT.parquet", quiet=quiet)
+
+
+def _notes(manifest: Manifest) -> list[str]:
+    """What a hash cannot say."""
+    unknown = [space.name for space in manifest.spaces if not space.fingerprint]
+    card = manifest.card
+    notes = []
+    if card.encoder == "python":
+        notes.append(f"it encodes by code that is not in the bundle, {card.encoder_settings.get('factory')}")
+    if unknown:
+        notes.append(
+            f"{', '.join(unknown)} is known only by its vectors: whether yours are of the same encoder, a check tells"
+        )
+    return notes

@@ -3,7 +3,8 @@
     pip install -c .ci/constraints.txt '.[bench]'
     python tests/benchmarks/throughput.py [--epochs 9] [--items 4096] [--methods gallery] [--samples 4096]
 
-The bare loop has a classification loss only. `skipfill` has the gallery method: 4,096 stored rows a step out of a pool
+The bare loop has a classification loss only, over the same items: where a method draws pairs, the net sees them in
+both, half of them augmented. `skipfill` has the gallery method: 4,096 stored rows a step out of a pool
 of 65,536, each item's stored vector, 100 class means, the progress bar, a checkpoint after every epoch. Both run in
 turns in one process, an epoch each, so that they see the same load; the first epoch of each does not count. Memory is
 the peak of a process that trains against a gallery of 20 thousand rows, and of one of 2 million. Not part of the test
@@ -72,10 +73,6 @@ class ResNet(Encoder):
         self.width = 128
         self.augment = ConvNet(ConvSettings(settings.size, settings.channels)).augment  # type: ignore[method-assign]
 
-    @property
-    def item_shape(self) -> tuple[int, ...]:
-        return (self.settings.channels, self.settings.size, self.settings.size)
-
     def forward(self, batch: Tensor) -> Tensor:
         pooled: Tensor = self.net(batch.contiguous(memory_format=torch.channels_last)).pooler_output
         return pooled.flatten(1)
@@ -91,7 +88,8 @@ ENCODERS = {
 def drawn(encoder: Encoder, count: int, folder: Path) -> TrainingData:
     """Random images with labels and stored vectors."""
     random = np.random.default_rng(0)
-    images = np.memmap(folder / "items", np.uint8, "w+", shape=(count, *encoder.item_shape))
+    shape = (count, encoder.settings.channels, encoder.settings.size, encoder.settings.size)
+    images = np.memmap(folder / "items", np.uint8, "w+", shape=shape)
     images[:] = random.integers(0, 256, images.shape, np.uint8)
     labels = torch.arange(count) % CLASSES
     pool = StoredSample(unit(torch.randn(POOL, OLD)), torch.arange(POOL) % CLASSES, torch.arange(POOL) % (4 * count))
@@ -101,8 +99,8 @@ def drawn(encoder: Encoder, count: int, folder: Path) -> TrainingData:
 class Bare:
     """What people write: classification, and nothing else."""
 
-    def __init__(self, encoder: Encoder, data: TrainingData, how: Schedule) -> None:
-        self.data, self.how = data, how
+    def __init__(self, encoder: Encoder, data: TrainingData, how: Schedule, pairs: int) -> None:
+        self.data, self.how, self.pairs = data, how, pairs
         head = nn.Sequential(nn.Linear(encoder.width, OLD + 32), CosineClassifier(OLD + 32, CLASSES, 16.0))
         self.encoder, self.head = encoder, head
         parameters = [*encoder.parameters(), *head.parameters()]
@@ -111,9 +109,12 @@ class Bare:
     def epoch(self) -> None:
         self.encoder.train()
         for rows in torch.randperm(len(self.data.items)).split(self.how.batch):
-            inputs = self.encoder.augment(self.data.items.batch(rows))
+            drawn = torch.cat([rows, torch.randint(len(self.data.items), (self.pairs,))])
+            plain = self.data.items.batch(drawn)
+            inputs = self.encoder.augment(plain)
+            inputs[len(rows) :: 2] = plain[len(rows) :: 2]
             with torch.autocast("cpu", torch.bfloat16, enabled=self.how.precision == "bf16"):
-                features = self.encoder(inputs)
+                features = self.encoder(inputs)[: len(rows)]
             loss = cross_entropy(self.head(features.float()), self.data.labels[rows], label_smoothing=0.1)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -130,7 +131,7 @@ def in_turns(name: str, epochs: int, items: int, method: str, sample: int) -> st
     bare: list[np.ndarray] = []
     with tempfile.TemporaryDirectory() as scratch, progress(quiet=False) as bar:
         data = drawn(encoder, items, Path(scratch))
-        other = Bare(copy.deepcopy(encoder), data, how)
+        other = Bare(copy.deepcopy(encoder), data, how, how.pairs if METHODS[method].needs_pairs else 0)
         assert data.pool is not None
         old = OldSpace(OLD, torch.randn(CLASSES, OLD), torch.full((CLASSES,), POOL // CLASSES), data.pool)
         made = METHODS[method](Setting(encoder.width, CLASSES, 0, old), METHODS[method].settings_type())

@@ -6,8 +6,8 @@
 
 DATA_FOLDER holds omniglot/background.parquet (id, image, label, alphabet), and fashion_mnist/ (id, image, label) and
 banking77/ (id, text, label), each with train.parquet and test.parquet. One Parquet file a data set and seed comes out,
-a row for each method and query; what is there already is not run again. Two seeds took an hour of processor time.
-Not part of the test run.
+a row for each method and query; what is there already is not run again. Three seeds took an hour and a half of
+processor time. Not part of the test run.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from skipfill.cli.reports.sections.notes import notes
 from skipfill.cli.reports.sections.requirements import requirements
 from skipfill.cli.reports.sections.scores import scores
 from skipfill.cli.reports.sections.slices import slices
+from skipfill.cli.reports.sections.thresholds import thresholds
 
 if TYPE_CHECKING:
     from skipfill.store.checks import Report
@@ -27,6 +28,7 @@ SECTIONS: dict[str, Callable[[Report], str]] = {
     "Slices": slices,
     "Flips": flips,
     "Scores": scores,
+    "Cut-offs": thresholds,
     "What an index does": index,
     "How it was measured": measured,
 }

@@ -1,0 +1,29 @@
+"""Cut-offs on old scores, and what they become for new ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from skipfill.cli.reports.elements import table, text
+
+if TYPE_CHECKING:
+    from skipfill.store.checks import Report, Threshold
+
+
+def thresholds(report: Report) -> str:
+    if not report.thresholds:
+        return ""
+    columns = ["What stays the same", "#Old cut-off", "#New cut-off", "#Share accepted", "#On other queries", "#TAR"]
+    warned = "".join(f"<li>{text(one)}</li>" for found in report.thresholds for one in found.warnings)
+    return table("Cut-offs", columns, [_row(one) for one in report.thresholds]) + (
+        f"<ul>{warned}</ul>" if warned else ""
+    )
+
+
+def _row(found: Threshold) -> list[str]:
+    kept = {"far": "false accept rate", "match-rate": "match rate"}[found.rule]
+    ends = f'<span class="dim ends">{found.new.low:.4f} to {found.new.high:.4f}</span>'
+    rates = f"{found.new_rate.low:.2g} to {found.new_rate.high:.2g}"
+    tar = f"{found.tar['old']:.3f}, then {found.tar['new']:.3f}" if found.tar else ""
+    new = f'<span class="value">{found.new.mean:.4f}</span> {ends}'
+    return [kept, f"{found.old:g}", new, f"{found.old_rate:.3g}", rates, tar]

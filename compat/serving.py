@@ -1,0 +1,173 @@
+"""What a service asks: the released model of a gallery, as one value that encodes queries for its stored vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from skipfill.compat.loaded_model import LoadedModel, load_model, viewed
+from skipfill.compat.permitted_code import permit
+from skipfill.compat.witness import refuse_changed
+from skipfill.store.checks import Threshold
+from skipfill.store.errors import BadInput, NotPermitted
+from skipfill.store.items import ItemBlock
+from skipfill.store.location import open_store
+from skipfill.store.objects import Objects
+from skipfill.store.spaces import Space, load_space
+from skipfill.store.vector_column import Matrix
+from skipfill.store.versions import Release, Version, latest
+
+Queries = Sequence[str] | Sequence[bytes] | NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Served:
+    """The release of a gallery at one moment. It holds no file, connection or lock, and never changes.
+
+    Attributes:
+        gallery: its name.
+        version: number of the gallery's version that was in force.
+        release: model, fingerprint, view, check and thresholds.
+        space: of the stored vectors, and of what `encode` returns.
+        warnings: what could not be verified: a model without witness vectors.
+    """
+
+    gallery: str
+    version: int
+    release: Release
+    space: Space
+    warnings: tuple[str, ...]
+    _loaded: LoadedModel
+    _objects: Objects
+
+    @property
+    def model(self) -> str:
+        """Name of the released model."""
+        return self.release.model
+
+    @property
+    def thresholds(self) -> list[Threshold]:
+        """Cut-offs for the scores of these queries, as the release's check transferred them; empty without any."""
+        return self.release.thresholds
+
+    def encode(self, queries: Queries) -> Matrix:
+        """Queries -> (N, d) float32 vectors in the gallery's space, L2-normalised; compare them by `space.metric`.
+
+        Args:
+            queries: N of what the model encodes: texts, images as encoded bytes (PNG, JPEG, ...), or an (N, F) matrix
+                of features.
+
+        Raises:
+            BadInput: queries of another kind, of another dimension, or an image that cannot be decoded.
+            SkipfillError: the model made something that is no vector of them.
+        """
+        if not len(queries):
+            return np.empty((0, self.space.dim), np.float32)
+        block = _block(queries, self.model)
+        takes = self._loaded.network.encoder.takes
+        if block.kind != takes:
+            raise BadInput("queries", expected=f"{takes}s, which model {self.model} encodes", found=f"{block.kind}s")
+        return viewed(self._loaded.encode_block(block), self.release.view)
+
+    def changed(self) -> bool:
+        """Whether the gallery's release is another one now; then call `released` again. Reads one small file."""
+        return latest(self._objects, self.gallery).release != self.release
+
+
+def released(store: Objects | Path | str, gallery: str, *, code: Sequence[str] = ()) -> Served:
+    """Load the model that queries of a gallery use now, verified. The gallery's own files are not needed.
+
+    Args:
+        store: folder of the store, such as `.skipfill`; or an opened one.
+        code: `module:factory` of encoders that are code of your own: a bundle never decides what runs.
+
+    Raises:
+        BadInput: no such store or gallery; no model is released; its bundle is gone, damaged, or another one than was
+            released; or it encodes its witness items in another way than when it was saved.
+
+    Example:
+        >>> from skipfill.compat.serving import released
+        >>> served = released(".skipfill", "products")  # doctest: +SKIP
+        >>> vectors = served.encode(["red shoes", "blue hat"])  # doctest: +SKIP
+        >>> if served.changed():  # now and then  # doctest: +SKIP
+        ...     served = released(".skipfill", "products")
+    """
+    for name in code:
+        permit(name)
+    objects = store if isinstance(store, Objects) else open_store(Path(store))
+    version = latest(objects, gallery)
+    space, warnings = load_space(objects, version.space), list[str]()
+    model = model_in_force(objects, gallery, version, warnings)
+    assert version.release is not None
+    if min(version.release.view.dim, model.card.dim) != space.dim:
+        raise BadInput(
+            f"gallery {gallery}",
+            expected=f"a view of dimension {space.dim}, as its vectors have",
+            found=f"dimension {version.release.view.dim} of {model.card.dim}",
+        )
+    return Served(gallery, version.number, version.release, space, tuple(warnings), model, objects)
+
+
+def model_in_force(objects: Objects, gallery: str, version: Version, warnings: list[str] | None = None) -> LoadedModel:
+    """The model that `version` releases: of the release's fingerprint, and encoding as when it was saved.
+
+    Args:
+        warnings: told when the latter cannot be known.
+
+    Raises:
+        BadInput: no release, or a model that is gone, another one, or one that encodes in another way now.
+    """
+    release = version.release
+    if release is None:
+        raise BadInput(
+            f"gallery {gallery}",
+            expected="a released model to encode items with",
+            found="none",
+            hint="Search with --vectors, or train a model and swap to it.",
+        )
+    try:
+        model = load_model(objects, release.model)
+    except NotPermitted:
+        raise
+    except BadInput as error:
+        raise BadInput(
+            f"gallery {gallery}",
+            expected=f"the released model {release.model}",
+            found=f"none that can be used ({error})",
+            hint=f"Restore models/{release.model}/, search with --vectors, or: skipfill rollback {gallery}",
+        ) from error
+    if model.card.fingerprint != release.fingerprint:
+        raise BadInput(
+            f"gallery {gallery}",
+            expected=f"model {release.model} with fingerprint {release.fingerprint[:12]}",
+            found=model.card.fingerprint[:12],
+            hint=f"Restore the released bundle in models/{release.model}/.",
+        )
+    refuse_changed(objects, model, warnings)
+    return model
+
+
+def _block(queries: Queries, model: str) -> ItemBlock:
+    """The queries as a block of items; rows are counted from 0."""
+    rows, where = np.arange(len(queries)), Path("queries")
+    if isinstance(queries, np.ndarray):
+        if queries.ndim != 2 or queries.dtype.kind != "f" or not np.isfinite(queries).all():
+            raise BadInput(
+                "queries",
+                expected="an (N, F) matrix of finite floats",
+                found=f"{queries.dtype} of shape {queries.shape}",
+            )
+        return ItemBlock(pa.array(rows), queries.astype(np.float32, copy=False), rows, where)
+    kinds = {type(one) for one in queries}
+    if isinstance(queries, str | bytes) or kinds not in ({str}, {bytes}):
+        raise BadInput(
+            "queries",
+            expected=f"a list of texts or of images as bytes, or a matrix, as model {model} encodes",
+            found=f"{type(queries).__name__} of {', '.join(sorted(kind.__name__ for kind in kinds))}",
+        )
+    return ItemBlock(pa.array(rows), list(queries), rows, where)

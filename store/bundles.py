@@ -1,0 +1,241 @@
+"""A model as one file that travels: exported here, registered there, every hash verified before anything is written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from skipfill.store.archive import Archive, packed
+from skipfill.store.bundle_contents import refuse_content
+from skipfill.store.errors import BadInput, reason
+from skipfill.store.models import (
+    TRAINED_IDS,
+    WEIGHTS,
+    Card,
+    card_from,
+    file_key,
+    has_model,
+    load_card,
+    put_card,
+    read_file,
+    refuse_taken,
+    space_of,
+)
+from skipfill.store.names import valid_name
+from skipfill.store.objects import Objects
+from skipfill.store.spaces import (
+    LARGEST,
+    Space,
+    load_space,
+    refuse_another_space,
+    register_space,
+    space_from,
+    space_names,
+)
+from skipfill.store.strict_json import parsed
+
+FORMAT = 1
+MANIFEST = "bundle.json"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The first entry of the file.
+
+    Attributes:
+        card: of the model; it has the hash of each file that follows.
+        spaces: those that the model has a view onto, but its own: a name alone does not say which space it is.
+    """
+
+    card: Card
+    spaces: list[Space]
+
+    def as_json(self) -> bytes:
+        content = {"format": FORMAT, "card": asdict(self.card), "spaces": [asdict(one) for one in self.spaces]}
+        return json.dumps({**content, "digest": _digest(content)}, indent=1).encode()
+
+    def named(self, name: str) -> Manifest:
+        """The same model under another name.
+
+        Raises:
+            BadInput: the name of a space that it has a view onto.
+        """
+        if name == self.card.name:
+            return self
+        if valid_name("model", name) in self.card.views:
+            raise BadInput("--name", expected="a name that no space of the bundle has", found=repr(name))
+        views = {(name if space == self.card.name else space): view for space, view in self.card.views.items()}
+        return replace(self, card=replace(self.card, name=name, views=views))
+
+
+@dataclass(frozen=True)
+class Added:
+    """Attributes:
+    manifest: what was added, under its name here.
+    new: False when the very same model was there.
+    """
+
+    manifest: Manifest
+    new: bool
+
+
+def export_bundle(objects: Objects, name: str, output: Path) -> Manifest:
+    """Write model `name` to one file; the same bytes every time. The file appears whole or not at all.
+
+    Raises:
+        BadInput: no such model, a damaged one, or a place that exists or cannot be written to.
+    """
+    if output.exists():
+        raise BadInput(output, expected="a file that does not exist yet", found="one", hint="Choose another name.")
+    card = load_card(objects, name)
+    manifest = Manifest(card, [_known(objects, space) for space in card.views if space != name])
+    part = output.with_name(f".{output.name}.{uuid4().hex[:8]}.part")
+    try:
+        with part.open("xb") as file:
+            file.writelines(packed(_contents(objects, manifest)))
+            file.flush()
+            os.fsync(file.fileno())
+        part.rename(output)
+    except OSError as error:
+        raise BadInput(
+            output.parent,
+            expected="a folder that can be written to",
+            found=reason(error),
+            hint="Choose another place with -o FILE; nothing was written.",
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+    return manifest
+
+
+def add_bundle(objects: Objects, path: Path, name: str = "", *, dry_run: bool = False) -> Added:
+    """Register the model in file `path`. Nothing of it runs, now or later, unless the user names it.
+
+    Args:
+        name: that it gets here; empty for its own.
+        dry_run: verify everything and write nothing.
+
+    Raises:
+        BadInput: no bundle, one with something in it that is not what its hashes and its card say, another model or
+            space of its name, or a view onto a space that is another one here. Nothing has been written.
+    """
+    manifest = read_bundle(path)
+    manifest = manifest.named(name or manifest.card.name)
+    card = manifest.card
+    for space in manifest.spaces:
+        _refuse_another(objects, space)
+    if has_model(objects, card.name):
+        return _there(objects, manifest)
+    _refuse_another(objects, card.space)
+    if dry_run:
+        return Added(manifest, True)
+    for file, data in _files(path):
+        objects.put_new(file_key(card, file), data)
+        read_file(objects, card, file)  # of a run that was killed, it may be there already
+    for space in manifest.spaces:
+        register_space(objects, space)
+    return Added(manifest, True) if put_card(objects, card) else _there(objects, manifest)
+
+
+def read_bundle(path: Path) -> Manifest:
+    """What file `path` holds, read whole, one entry in memory at a time.
+
+    Raises:
+        BadInput: see `add_bundle`.
+    """
+    for _, _ in _files(path):
+        pass
+    with _opened(path) as archive:
+        return _manifest(archive, path)
+
+
+def _there(objects: Objects, manifest: Manifest) -> Added:
+    if load_card(objects, manifest.card.name) != manifest.card:
+        refuse_taken(objects, manifest.card.name)
+    return Added(manifest, False)
+
+
+def _known(objects: Objects, name: str) -> Space:
+    """The space of this name: its model's card may know more of it than was registered, if they are of one encoder."""
+    space = space_of(objects, name)
+    _refuse_another(objects, space)
+    return space
+
+
+def _refuse_another(objects: Objects, space: Space) -> None:
+    if space.name in space_names(objects):
+        refuse_another_space(load_space(objects, space.name), space)
+    if has_model(objects, space.name):
+        refuse_another_space(load_card(objects, space.name).space, space)
+
+
+def _contents(objects: Objects, manifest: Manifest) -> Iterator[tuple[str, bytes]]:
+    yield MANIFEST, manifest.as_json()
+    for file in sorted(manifest.card.files):
+        yield file, read_file(objects, manifest.card, file)
+
+
+def _files(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Each file of the bundle, found to be what the card and its name say."""
+    with _opened(path) as archive:
+        card = _manifest(archive, path).card
+        for file in sorted(card.files):
+            data = archive.entry(file)
+            found, where = hashlib.sha256(data).hexdigest(), f"{path}, {file}"
+            if found != card.files[file]:
+                raise BadInput(where, expected=f"SHA-256 {card.files[file][:12]}...", found=f"{found[:12]}...")
+            refuse_content(file, data, where)
+            yield file, data
+        archive.end()
+
+
+def _manifest(archive: Archive, path: Path) -> Manifest:
+    where = f"{path}, {MANIFEST}"
+    raw = parsed(archive.entry(MANIFEST, LARGEST), where, LARGEST)
+    found = raw.get("format") if isinstance(raw, dict) else None
+    if type(found) is int and found > FORMAT:
+        raise BadInput(
+            where,
+            expected=f"bundle format {FORMAT} or older",
+            found=f"format {found}",
+            hint="Upgrade skipfill: a newer release wrote this.",
+        )
+    if found != FORMAT or raw.keys() != {"format", "card", "spaces", "digest"} or not isinstance(raw["spaces"], list):
+        raise BadInput(where, expected="a format, a card, spaces and a digest", found="something else")
+    made = Manifest(card_from(raw["card"], where), [space_from(one, where) for one in raw["spaces"]])
+    if raw.pop("digest") != _digest(raw):
+        raise BadInput(where, expected="what was exported", found="something that was edited")
+    _refuse_incomplete(made, where)
+    return made
+
+
+def _refuse_incomplete(manifest: Manifest, where: str) -> None:
+    card = manifest.card
+    for file in (WEIGHTS, TRAINED_IDS):
+        if file not in card.files:
+            raise BadInput(where, expected=f"a card that lists {file}", found="none")
+    views, spaces = sorted({card.name, *card.views}), sorted([card.name, *(one.name for one in manifest.spaces)])
+    if views != spaces:
+        raise BadInput(where, expected=f"the spaces {', '.join(views)}", found=", ".join(spaces))
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Archive]:
+    try:
+        if not path.is_file():
+            raise BadInput(path, expected="a bundle by `skipfill model export`", found="no such file")
+        with path.open("rb") as file:
+            yield Archive(file, path)
+    except OSError as error:
+        raise BadInput(path, expected="a bundle that can be read", found=reason(error)) from error

@@ -1,0 +1,43 @@
+"""A file of the user's that appears whole and durable, or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+from uuid import uuid4
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """What is written to it is at `path` when the block ends, and nowhere when it fails.
+
+    It has no name until then where the system can do so (Linux, most disks): a kill leaves nothing. Elsewhere a kill
+    leaves a file `.NAME.part` with a random middle.
+
+    Raises:
+        FileExistsError: another writer made the file meanwhile.
+        OSError: it cannot be written.
+    """
+    try:
+        part, handle = None, os.open(path.parent, os.O_TMPFILE | os.O_RDWR, 0o666)
+    except (AttributeError, OSError):
+        part = path.with_name(f".{path.name}.{uuid4().hex[:8]}.part")
+        handle = os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(handle)
+            # A folder's handle, though the path is absolute, makes Python follow the link.
+            os.link(part or f"/proc/self/fd/{handle}", path, src_dir_fd=handle)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    finally:
+        if part is not None:
+            part.unlink(missing_ok=True)

@@ -1,0 +1,168 @@
+"""Run a function in a child and kill it at the n-th file-system call that it makes in a folder, over all its threads.
+
+Linux on x86-64. A seccomp filter stops the child at the calls below only, and ptrace tells which file each is about;
+SIGKILL comes before the n-th one is made. The parent may have no other child meanwhile.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+# Number, and which arguments are paths (p), file handles (f) or a folder's handle with a path after it (d).
+CALLS = {
+    "read": (0, "f0"), "write": (1, "f0"), "open": (2, "p0"), "close": (3, "f0"), "stat": (4, "p0"),
+    "fstat": (5, "f0"), "lstat": (6, "p0"), "lseek": (8, "f0"), "mmap": (9, "f4"), "pread64": (17, "f0"),
+    "pwrite64": (18, "f0"), "readv": (19, "f0"), "writev": (20, "f0"), "access": (21, "p0"), "sendfile": (40, "f0"),
+    "flock": (73, "f0"), "fsync": (74, "f0"), "fdatasync": (75, "f0"), "truncate": (76, "p0"), "ftruncate": (77, "f0"),
+    "rename": (82, "p0p1"), "mkdir": (83, "p0"), "rmdir": (84, "p0"), "creat": (85, "p0"), "link": (86, "p0p1"),
+    "unlink": (87, "p0"), "symlink": (88, "p1"), "readlink": (89, "p0"), "chmod": (90, "p0"), "fchmod": (91, "f0"),
+    "getdents64": (217, "f0"), "openat": (257, "d0"), "mkdirat": (258, "d0"), "newfstatat": (262, "d0"),
+    "unlinkat": (263, "d0"), "renameat": (264, "d0d2"), "linkat": (265, "d0d2"), "readlinkat": (267, "d0"),
+    "fchmodat": (268, "d0"), "faccessat": (269, "d0"), "utimensat": (280, "d0"), "fallocate": (285, "f0"),
+    "preadv": (295, "f0"), "pwritev": (296, "f0"), "renameat2": (316, "d0d2"), "copy_file_range": (326, "f2"),
+    "statx": (332, "d0"), "faccessat2": (439, "d0"),
+}  # fmt: skip
+BY_NUMBER = {number: (name, spec) for name, (number, spec) in CALLS.items()}
+
+TRACE_ME, CONTINUE, SET_OPTIONS, SYSCALL_INFO = 0, 7, 0x4200, 0x420E
+OPTIONS = 0x2 | 0x4 | 0x8 | 0x80 | 0x100000  # follow forks, vforks and threads; seccomp; no child outlives us
+STOP_AT_SECCOMP, ALL_THREADS = 7, 0x40000000
+NO_NEW_PRIVILEGES, SET_SECCOMP, FILTER = 38, 22, 2
+RETURN_TRACE, RETURN_ALLOW = 0x7FF00000, 0x7FFF0000
+
+libc = ctypes.CDLL(None, use_errno=True)
+libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+libc.ptrace.restype = ctypes.c_long
+
+
+class Instruction(ctypes.Structure):
+    _fields_ = (("code", ctypes.c_ushort), ("yes", ctypes.c_ubyte), ("no", ctypes.c_ubyte), ("k", ctypes.c_uint))
+
+
+class Program(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("code", ctypes.POINTER(Instruction)))
+
+
+class SyscallInfo(ctypes.Structure):
+    _fields_ = (
+        ("op", ctypes.c_ubyte),
+        ("pad", ctypes.c_ubyte * 3),
+        ("arch", ctypes.c_uint),
+        ("ip", ctypes.c_ulonglong),
+        ("sp", ctypes.c_ulonglong),
+        ("number", ctypes.c_ulonglong),
+        ("arguments", ctypes.c_ulonglong * 6),
+        ("data", ctypes.c_uint),
+    )
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How the child ended.
+
+    Attributes:
+        code: its exit code; minus the signal that killed it.
+        calls: name and path of every call in the folder, the one it was killed at last.
+    """
+
+    code: int
+    calls: list[tuple[str, str]]
+
+
+def run_killed(act: Callable[[], int], inside: Callable[[str], bool], at: int | None) -> Ended:
+    """Run `act` in a child; kill it at call number `at`, from 1, of those whose path is `inside`; None: let it end."""
+    child = os.fork()
+    if child == 0:
+        _child(act)
+    os.waitpid(child, 0)  # it has stopped itself
+    _ptrace(SET_OPTIONS, child, OPTIONS)
+    _ptrace(CONTINUE, child, 0)
+    seen: list[tuple[str, str]] = []
+    while True:
+        thread, status = os.waitpid(-1, ALL_THREADS)
+        if os.WIFEXITED(status) or os.WIFSIGNALED(status):
+            if thread == child:
+                return Ended(os.waitstatus_to_exitcode(status), seen)
+            continue
+        passed_on = os.WSTOPSIG(status)
+        if status >> 16 == STOP_AT_SECCOMP:
+            name, paths = _call(thread)
+            found = [path for path in paths if inside(path)]
+            if found:
+                seen.append((name, found[-1]))
+                if len(seen) == at:
+                    os.kill(child, signal.SIGKILL)
+                    continue
+        if passed_on in (signal.SIGTRAP, signal.SIGSTOP):  # ptrace's own, and the first one of a thread
+            passed_on = 0
+        _ptrace(CONTINUE, thread, passed_on)
+
+
+def _child(act: Callable[[], int]) -> None:
+    code = 70
+    try:
+        _ptrace(TRACE_ME, 0, 0)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        _stop_at_calls()
+        code = act()
+    finally:
+        os._exit(code)
+
+
+def _stop_at_calls() -> None:
+    numbers = sorted(BY_NUMBER)
+    code = [Instruction(0x20, 0, 0, 0)]  # load the call's number
+    code += [Instruction(0x15, len(numbers) - index, 0, number) for index, number in enumerate(numbers)]
+    code += [Instruction(0x06, 0, 0, RETURN_ALLOW), Instruction(0x06, 0, 0, RETURN_TRACE)]
+    program = Program(len(code), (Instruction * len(code))(*code))
+    zero = ctypes.c_ulong(0)
+    if libc.prctl(NO_NEW_PRIVILEGES, ctypes.c_ulong(1), zero, zero, zero) or libc.prctl(
+        SET_SECCOMP, ctypes.c_ulong(FILTER), ctypes.byref(program), zero, zero
+    ):
+        raise OSError(ctypes.get_errno(), "seccomp")
+
+
+def _call(thread: int) -> tuple[str, list[str]]:
+    info = SyscallInfo()
+    _ptrace(SYSCALL_INFO, thread, ctypes.addressof(info), address=ctypes.sizeof(info))
+    name, spec = BY_NUMBER[info.number]
+    values = list(info.arguments)
+    return name, [_path(thread, spec[i], values[int(spec[i + 1]) :]) for i in range(0, len(spec), 2)]
+
+
+def _path(thread: int, kind: str, values: list[int]) -> str:
+    if kind == "f":
+        return _handle(thread, values[0])
+    text = _text(thread, values[0 if kind == "p" else 1])
+    if text.startswith("/"):
+        return text
+    below = _handle(thread, values[0]) if kind == "d" else ""
+    return str(Path(below or Path(f"/proc/{thread}/cwd").readlink(), text))
+
+
+def _handle(thread: int, handle: int) -> str:
+    try:
+        return str(Path(f"/proc/{thread}/fd/{ctypes.c_int(handle & 0xFFFFFFFF).value}").readlink())
+    except OSError:
+        return ""
+
+
+def _text(thread: int, address: int) -> str:
+    if not address:
+        return ""
+    with open(f"/proc/{thread}/mem", "rb", buffering=0) as memory:  # noqa: PTH123
+        memory.seek(address)
+        found = memory.read(4096 - address % 4096)
+        return (found if b"\0" in found else found + memory.read(4096)).split(b"\0")[0].decode(errors="replace")
+
+
+def _ptrace(request: int, thread: int, data: int, address: int = 0) -> None:
+    if libc.ptrace(request, thread, address, data) < 0:
+        number = ctypes.get_errno()
+        if number != 3:  # no such process: it was killed
+            raise OSError(number, f"ptrace {request:#x}: {os.strerror(number)}")
