@@ -395,7 +395,3 @@ def test_a_long_log_takes_few_requests(network: Network, url: str, tmp_path: Pat
     assert latest(open_store(address(url)), "g").number == 2_500
     assert len(network.requests) <= 14
     assert len([one for one in network.requests if one.startswith("GET") and "/0000" in one]) == 1
-
-
-def test_environment_is_restored() -> None:
-    assert os.environ.get("AWS_ACCESS_KEY_ID") != KEY
