@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from skipfill.store import ids
+from skipfill.store.address import Address, Url, is_url
 from skipfill.store.errors import BadInput, Stale
 from skipfill.store.gallery_rows import Block, Columns, StoredRows
 from skipfill.store.names import valid_name
 from skipfill.store.objects import Objects
-from skipfill.store.parquet_files import FilePrint, encoded_by, expand, fingerprint
+from skipfill.store.parquet_files import FilePrint, encoded_by, expand_addresses, fingerprint, found_as
 from skipfill.store.spaces import Space, load_space, register_space
 from skipfill.store.strict_json import LARGEST_STORED, fitted, parsed, refuse_newer
 from skipfill.store.versions import Release, Version, commit, latest, newest_version
@@ -52,7 +53,7 @@ class Gallery:
 def add_gallery(
     objects: Objects,
     name: str,
-    paths: Sequence[Path],
+    paths: Sequence[Address],
     columns: Columns,
     space: Space,
     release: Release | None,
@@ -81,7 +82,7 @@ def add_gallery(
             found="a gallery of this name",
             hint=f"See it with: skipfill gallery show {name}",
         )
-    files = expand(paths)
+    files = expand_addresses(paths)
     rows = StoredRows.open(files, columns, space.dim or None)
     for file in files:
         refuse_another_encoder(file, space, "Name the model that made them with --space.")
@@ -107,9 +108,9 @@ def open_gallery(objects: Objects, name: str) -> Gallery:
     prints = read_files(objects, name, version)
     space = load_space(objects, version.space)
     columns = fitted(Columns, version.columns, f"gallery {name} version {version.number}, columns", {})
-    paths = [(objects.base or Path()) / one.path for one in prints]
+    paths = [_where(objects, one) for one in prints]
     for path, known in zip(paths, prints, strict=True):
-        found = fingerprint(path, objects.base) if path.exists() else None
+        found = found_as(known, path, objects.base)
         if found != replace(known, content=""):
             raise Stale(
                 f"{path}: expected the file that gallery {name} was registered with ({known.rows} rows, "
@@ -149,8 +150,8 @@ def drop_gallery(objects: Objects, name: str, reason: str = "") -> Version:
 
 
 def read_whole(
-    rows: StoredRows, progress: Progress, *, of_length_one: bool = False, beside: tuple[Path, ...] = ()
-) -> dict[Path, str]:
+    rows: StoredRows, progress: Progress, *, of_length_one: bool = False, beside: Sequence[Address] = ()
+) -> dict[Address, str]:
     """Read every row, refuse what is wrong, and digest what is there, file by file.
 
     Args:
@@ -172,7 +173,7 @@ def read_whole(
     return digests
 
 
-def _refuse_other_lengths(path: Path, block: Block) -> None:
+def _refuse_other_lengths(path: Address, block: Block) -> None:
     """A model in the store makes vectors of length 1: others are not its own, or an index of products misranks them."""
     lengths = np.sqrt(np.einsum("nd,nd->n", block.vectors, block.vectors))
     wrong = np.flatnonzero(np.abs(lengths - 1) > ROUNDED)
@@ -185,7 +186,7 @@ def _refuse_other_lengths(path: Path, block: Block) -> None:
         )
 
 
-def refuse_another_encoder(file: Path, space: Space, hint: str) -> None:
+def refuse_another_encoder(file: Address, space: Space, hint: str) -> None:
     """A file that `skipfill encode` wrote says by which model: vectors of another one are not of this space."""
     by = encoded_by(file)
     if space.fingerprint and by.get("fingerprint", space.fingerprint) != space.fingerprint:
@@ -228,6 +229,10 @@ def read_files(objects: Objects, name: str, version: Version) -> list[FilePrint]
     raw = parsed(data, where, LARGEST_STORED)
     refuse_newer(raw, where, "file list", FORMAT)
     return fitted(FileList, {"files": raw} if isinstance(raw, list) else raw, where, {}).files
+
+
+def _where(objects: Objects, file: FilePrint) -> Address:
+    return Url(file.path) if is_url(file.path) else (objects.base or Path()) / file.path
 
 
 def _files_key(gallery: str, digest: str) -> str:

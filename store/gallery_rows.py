@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from skipfill.store import ids
+from skipfill.store.address import Address
 from skipfill.store.errors import BadInput
 from skipfill.store.parquet_files import column_type, open_parquet, unreadable
 from skipfill.store.vector_column import Matrix, is_vector_type, matrix, storage_type
@@ -53,7 +53,7 @@ class StoredRows:
         keep: only rows with these ids; None for all.
     """
 
-    files: list[Path]
+    files: Sequence[Address]
     columns: Columns
     dim: int
     count: int
@@ -61,7 +61,7 @@ class StoredRows:
     keep: pa.Array | None = None
 
     @classmethod
-    def open(cls, files: list[Path], columns: Columns, dim: int | None) -> StoredRows:
+    def open(cls, files: Sequence[Address], columns: Columns, dim: int | None) -> StoredRows:
         """Check columns and types of every file by its footer.
 
         Raises:
@@ -103,7 +103,7 @@ class StoredRows:
         """The same files, only the `count` rows whose ids are in `keep`."""
         return StoredRows(self.files, self.columns, self.dim, count, self.id_kind, keep)
 
-    def file_blocks(self, path: Path) -> Iterator[Block]:
+    def file_blocks(self, path: Address) -> Iterator[Block]:
         """The rows of one of the files."""
         row = 0
         wanted = [name for name in (self.columns.id, self.columns.vector, self.columns.label) if name]
@@ -117,7 +117,7 @@ class StoredRows:
         except (OSError, pa.ArrowException) as error:
             raise unreadable(path, error) from error
 
-    def _block(self, batch: pa.RecordBatch, path: Path, row: int) -> Block:
+    def _block(self, batch: pa.RecordBatch, path: Address, row: int) -> Block:
         def plain(column: str, kind: pa.DataType) -> pa.Array:
             return ids.plain(batch.column(column), kind, f"{path}, column {column}, row {row} and after")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,13 +17,17 @@ if TYPE_CHECKING:
     from skipfill.store.spaces import Space
     from skipfill.store.versions import Release, Version
 
+ParquetFiles = Annotated[
+    list[str],
+    typer.Argument(metavar="FILES...", help="Parquet files, folders of them, or s3://bucket/part-*.parquet."),
+]
 app = typer.Typer(help="Register stored galleries where they lie, and look at them.", no_args_is_help=True)
 
 
 @app.command()
 def add(
     name: GalleryName,
-    files: Annotated[list[Path], typer.Argument(metavar="FILES...", help="Parquet files, or folders of them.")],
+    files: ParquetFiles,
     space: Annotated[str, typer.Option(help="The space of the vectors: the model that made them, or a new name.")],
     id_column: Annotated[str, typer.Option("--id", help="Column with the ids.")] = "id",
     vector: Annotated[str, typer.Option(help="Column with the vectors.")] = "vector",
@@ -39,12 +42,13 @@ def add(
 
     Example: skipfill gallery add products gallery.parquet --space v1
     """
+    from skipfill.store.address import address
     from skipfill.store.galleries import add_gallery
     from skipfill.store.gallery_rows import Columns
-    from skipfill.store.parquet_files import expand, open_parquet
+    from skipfill.store.parquet_files import expand_addresses, open_parquet
 
     objects = opened(store)
-    paths = expand(files)
+    paths = expand_addresses([address(file, "FILES") for file in files])
     footers = [open_parquet(path) for path in paths]
     if not label and all("label" in footer.schema_arrow.names for footer in footers):
         label = "label"
@@ -61,7 +65,7 @@ def add(
 @app.command()
 def append(
     name: GalleryName,
-    files: Annotated[list[Path], typer.Argument(metavar="FILES...", help="Parquet files, or folders of them.")],
+    files: ParquetFiles,
     reason: Annotated[str, typer.Option(help="Recorded in the history.")] = "",
     dry_run: DryRun = False,
     store: Store = None,
@@ -74,13 +78,15 @@ def append(
 
     Example: skipfill gallery append products more.parquet
     """
+    from skipfill.store.address import address
     from skipfill.store.append import append_rows
-    from skipfill.store.parquet_files import expand, open_parquet
+    from skipfill.store.parquet_files import expand_addresses, open_parquet
 
     objects = opened(store)
+    paths = expand_addresses([address(file, "FILES") for file in files])
     with progress(quiet=quiet) as bar:
-        bar.start("verifying rows", sum(open_parquet(path).metadata.num_rows for path in expand(files)))
-        made = append_rows(objects, name, files, reason, bar.advance, dry_run=dry_run)
+        bar.start("verifying rows", sum(open_parquet(path).metadata.num_rows for path in paths))
+        made = append_rows(objects, name, paths, reason, bar.advance, dry_run=dry_run)
     _show(made, as_json=json, title="Would append to" if dry_run else "Appended to")
 
 
