@@ -111,15 +111,20 @@ class Objects:
     def _sync(self, key: str) -> None:
         """Flush the object, then each folder up to the root: obstore links atomically but does not fsync."""
         path = self.root / key
-        while True:
-            handle = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-            if path == self.root:
-                return
-            path = path.parent
+        try:
+            for one in (path, *path.parents[: len(path.relative_to(self.root).parts)]):
+                handle = os.open(one, os.O_RDONLY)
+                try:
+                    os.fsync(handle)
+                finally:
+                    os.close(handle)
+        except OSError as error:
+            raise BadInput(
+                path,
+                expected="a disk that keeps what is written",
+                found=reason(error),
+                hint="It is written, and may not be after a crash. Look at the disk, then: skipfill doctor",
+            ) from error
 
     def _cannot_write(self, key: str, error: Exception) -> BadInput:
         return BadInput(
