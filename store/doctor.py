@@ -114,26 +114,21 @@ def _of_gallery(objects: Objects, name: str, *, deep: bool) -> Iterator[Finding]
     for number in range(1 if deep else max(1, newest.number - 1), newest.number):
         before, broken = _tried(where, read, objects, name, number)
         yield from broken
-        if before is not None and number == newest.number - 1:
-            yield from _of_clock(where, before, newest)
+        if before is not None and number == newest.number - 1 and _seconds(newest, before) > SKEW:
+            what = f"version {newest.number} ({newest.at}) says it is older than version {number} ({before.at})"
+            yield Finding("note", where, f"{what}: a clock went backwards; the log's order is by number, not by time")
+    if _seconds(datetime.now(UTC), newest) > SKEW:
+        what = f"version {newest.number} was written at {newest.at}, which is after now: a clock went backwards"
+        todo = "Set the clock of this machine, or of the one that wrote it. The log's order is by number, not by time."
+        yield Finding("problem", where, what, todo)
     if newest.action != "dropped":
         yield from _tried(where, verify_gallery if deep else open_gallery, objects, name)[1]
         yield from _of_release(objects, where, newest)
 
 
-def _of_clock(where: str, before: Version, newest: Version) -> Iterator[Finding]:
-    written, previous, now = _time(newest), _time(before), datetime.now(UTC)
-    if (written - now).total_seconds() > SKEW:
-        what = f"version {newest.number} was written at {newest.at}, which is after now: a clock went backwards"
-        todo = "Set the clock of this machine, or of the one that wrote it. The log's order is by number, not by time."
-        yield Finding("problem", where, what, todo)
-    if (previous - written).total_seconds() > SKEW:
-        what = f"version {newest.number} ({newest.at}) says it is older than version {before.number} ({before.at})"
-        yield Finding("note", where, f"{what}: a clock went backwards; the log's order is by number, not by time")
-
-
-def _time(version: Version) -> datetime:
-    return datetime.fromisoformat(version.at)
+def _seconds(since: Version | datetime, until: Version) -> float:
+    start = since if isinstance(since, datetime) else datetime.fromisoformat(since.at)
+    return (datetime.fromisoformat(until.at) - start).total_seconds()
 
 
 def _of_release(objects: Objects, where: str, newest: Version) -> Iterator[Finding]:
