@@ -70,15 +70,28 @@ def diagnose(objects: Objects, *, deep: bool = False) -> Diagnosis:
     around = environment()
     free = shutil.disk_usage(objects.root).free
     writable = os.access(objects.root, os.W_OK | os.X_OK)
+    left, unlisted = _tried("leftovers", leftovers, objects)
     findings = [
         *_of_environment(around),
         *_of_folders(objects, writable=writable, free=free),
-        *(one for name in objects.children("galleries") for one in _of_gallery(objects, name, deep=deep)),
-        *(one for name in model_names(objects) for one in _of_model(objects, name, deep=deep)),
-        *_of_checks(objects),
-        *_of_spaces(objects),
+        *_of_all(
+            "galleries", lambda: objects.children("galleries"), lambda name: _of_gallery(objects, name, deep=deep)
+        ),
+        *_of_all("models", lambda: model_names(objects), lambda name: _of_model(objects, name, deep=deep)),
+        *_of_all("checks", lambda: objects.children("checks"), lambda gallery: _of_checks(objects, gallery)),
+        *_of_all("spaces", lambda: objects.children("spaces"), lambda file: _of_space(objects, file)),
+        *unlisted,
     ]
-    return Diagnosis(around, str(objects.root), writable, free, deep, findings, leftovers(objects))
+    return Diagnosis(around, str(objects.root), writable, free, deep, findings, left or [])
+
+
+def _of_all(where: str, names: Callable[[], list[str]], look: Callable[[str], Iterator[Finding]]) -> Iterator[Finding]:
+    """What is wrong with each of the things named; or with naming them."""
+    found, broken = _tried(where, names)
+    yield from broken
+    for name in found or []:
+        findings, broken = _tried(f"{where}: {name}", lambda name=name: list(look(name)))
+        yield from (*(findings or []), *broken)
 
 
 def _of_environment(around: Environment) -> Iterator[Finding]:
@@ -157,17 +170,15 @@ def _of_model(objects: Objects, name: str, *, deep: bool) -> Iterator[Finding]:
             yield from _tried(where, read_file, objects, card, file)[1]
 
 
-def _of_checks(objects: Objects) -> Iterator[Finding]:
-    for gallery in objects.children("checks"):
-        for check in objects.children(f"checks/{gallery}"):
-            if objects.exists(f"checks/{gallery}/{check}/report.json"):
-                yield from _tried(f"check {check} of gallery {gallery}", load_report, objects, gallery, check)[1]
+def _of_checks(objects: Objects, gallery: str) -> Iterator[Finding]:
+    for check in objects.children(f"checks/{gallery}"):
+        if objects.exists(f"checks/{gallery}/{check}/report.json"):
+            yield from _tried(f"check {check} of gallery {gallery}", load_report, objects, gallery, check)[1]
 
 
-def _of_spaces(objects: Objects) -> Iterator[Finding]:
-    for file in objects.children("spaces"):
-        name = file.removesuffix(".json")
-        yield from _tried(f"space {name}", load_space, objects, name)[1]
+def _of_space(objects: Objects, file: str) -> Iterator[Finding]:
+    name = file.removesuffix(".json")
+    yield from _tried(f"space {name}", load_space, objects, name)[1]
 
 
 def _tried(where: str, look: Callable[..., T], *arguments: object) -> tuple[T | None, list[Finding]]:
@@ -176,5 +187,5 @@ def _tried(where: str, look: Callable[..., T], *arguments: object) -> tuple[T | 
         return look(*arguments), []
     except SkipfillError as error:
         return None, [Finding("problem", where, str(error), error.hint)]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except Exception as error:  # whatever it is: this is where it is named
         return None, [Finding("problem", where, f"cannot be read: {reason(error)}", "Restore it from a copy.")]
