@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 from skipfill.store.errors import BadInput, reason
@@ -35,7 +36,7 @@ def find_root(given: Path | None) -> Path:
         return given
     here = Path.cwd()
     for folder in (here, *here.parents):
-        if (folder / FOLDER / MARKER).is_file():
+        if os.access(folder / FOLDER / MARKER, os.F_OK):  # a folder that may not be looked into has none
             return folder / FOLDER
     raise BadInput(
         here,

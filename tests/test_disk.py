@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -73,9 +74,9 @@ def test_a_full_disk(skipfill: Skipfill, tmp_path: Path, small_disk: Path) -> No
     files = sorted(tmp_path.glob("part-*.parquet"))
     before = tree(small_disk)
     ballast = small_disk / "ballast"
-    with pytest.raises(OSError, match="space"), ballast.open("wb", buffering=0) as file:
-        while True:
-            file.write(b"x" * 4096)
+    with suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while file.write(b"x" * 4096):
+            pass
     commands = [
         ("gallery", "add", "more", *files, "--space", "ada", *store),
         ("swap", "g", "v2", "--without-check", "test", *store),
