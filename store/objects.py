@@ -16,6 +16,7 @@ from obstore.store import LocalStore
 from skipfill.store import durable_files
 from skipfill.store.address import Address, Url
 from skipfill.store.clients import client
+from skipfill.store.errors import BadInput, reason
 from skipfill.store.object_errors import READ, WRITE, unreachable
 
 Answer = TypeVar("Answer")
@@ -162,8 +163,18 @@ class Objects:
             raise self._failed(key, WRITE, refusal) from error
 
     def _sync(self, key: str) -> None:
-        if isinstance(self.root, Path):  # what object storage acknowledged is durable
-            durable_files.sync(self.root / key, self.root)
+        if not isinstance(self.root, Path):
+            return  # what object storage acknowledged is durable
+        path = self.root / key
+        try:
+            durable_files.sync(path, self.root)
+        except OSError as error:
+            raise BadInput(
+                path,
+                expected="a disk that keeps what is written",
+                found=reason(error),
+                hint="It is written, and may not be after a crash. Look at the disk, then: skipfill doctor",
+            ) from error
 
     def _failed(self, key: str, expected: str, error: Exception | None) -> Exception:
         return unreachable(self.root / key, expected, error or OSError())
