@@ -163,6 +163,7 @@ def everything(folder: Path) -> dict[str, tuple[int, int]]:
 
 LOOK = [["status"], ["history", "things"], ["gallery", "list"], ["gallery", "show", "things"], ["model", "list"]]
 REPORT = [["report", "things", "0c47eda4bfb3", "--github"]]
+DEEP = ["gallery", "verify", "things", "--deep"]
 DRY = [
     ["swap", "things", "v2", "--dry-run"],
     ["swap", "things", "v2", "--dry-run", "--without-check", "x"],
@@ -202,7 +203,11 @@ def _files(sample: Sample, data: st.DataObject) -> None:
     target.write_bytes(made)
     try:
         with replaced(version, json.dumps(asdict(replace(now, files=digest))).encode()):
-            proper(data.draw(st.sampled_from([["gallery", "show", "things"], ["gallery", "verify", "things"], *NEAR])))
+            proper(
+                data.draw(
+                    st.sampled_from([["gallery", "show", "things"], ["gallery", "verify", "things", "--deep"], *NEAR])
+                )
+            )
     finally:
         target.unlink()
 
@@ -246,7 +251,7 @@ def _registered(sample: Sample, data: st.DataObject) -> None:
     """A registered file that changed."""
     path = sample.folder / "gallery.parquet"
     with replaced(path, data.draw(spoiled(path.read_bytes()))):
-        proper(data.draw(st.sampled_from([["gallery", "verify", "things"], *SEARCH])))
+        proper(data.draw(st.sampled_from([DEEP, *SEARCH])))
 
 
 def _judgements(sample: Sample, data: st.DataObject) -> None:

@@ -43,7 +43,9 @@ def test_a_frozen_store_can_be_read(here: Skipfill, frozen: Path) -> None:
     log = here("history", "things", "--json").document["versions"]
     assert [one["action"] for one in log] == ["registered", "appended", "swapped", "rolled back"]
     assert [one["reason"] for one in log] == ["", "new stock", "", "to see that it can be undone"]
-    assert here("gallery", "verify", "things", "--json").document["version"]["rows"] == 120
+    verified = here("gallery", "verify", "things", "--deep", "--json").document
+    assert verified["version"]["rows"] == 120
+    assert verified["models"] == {"v1": "encodes its witness items as when it was saved"}
     hits = here("search", "things", "--vectors", "gallery.parquet", "-k", 1, "--json").document["hits"]
     assert [hit["id"] for hit in hits] == pq.read_table("gallery.parquet").column("id").to_pylist()
     check = log[2]["release"]["check"]

@@ -82,6 +82,7 @@ def a_bundle_of_a_billion_rows(sample: Sample, file: str) -> None:
     bundle(sample, file, claiming(path.read_bytes(), count))
 
 
+EXECUTED = {"factory": "os:system", "takes": "vector", "arguments": {"command": "touch executed"}}
 ENCODE = ("encode", "v1", "few.parquet", "-o", "out.parquet")
 CHECK = ("check", "things", "v1", "--items", "few.parquet")
 FORGED: dict[str, tuple[Callable[[Sample], object], tuple[str, ...], str]] = {
@@ -121,11 +122,9 @@ FORGED: dict[str, tuple[Callable[[Sample], object], tuple[str, ...], str]] = {
         "expected SHA-256",
     ),
     "code to run": (
-        lambda one: forge(
-            one, network={**network(one), "encoder": {"kind": "python", "settings": {"factory": "os:system"}}}
-        ),
+        lambda one: forge(one, network={**network(one), "encoder": {"kind": "python", "settings": EXECUTED}}),
         ENCODE,
-        "error: ",
+        "expected permission to run os:system",
     ),
     "a name that leaves the store": (lambda one: forge(one, name="../../outside"), ENCODE, "the card of v1"),
     "a billion rows in a gallery": (
