@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import safetensors.torch
 import typer
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import seed as with_seed
 from hypothesis import strategies as st
 
@@ -162,7 +162,8 @@ def everything(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 LOOK = [["status"], ["history", "things"], ["gallery", "list"], ["gallery", "show", "things"], ["model", "list"]]
-REPORT = [["report", "things", "0c47eda4bfb3", "--github"]]
+FORMS = [[], ["--github"], ["--junit", "hostile.xml"], ["--html", "hostile.html"], ["--json"]]
+REPORT = [["report", "things", path.name, *form] for path in FROZEN.glob("store/checks/things/*") for form in FORMS]
 DEEP = ["gallery", "verify", "things", "--deep"]
 DRY = [
     ["swap", "things", "v2", "--dry-run"],
@@ -181,6 +182,8 @@ def _json_target(pattern: str, commands: list[list[str]]) -> Target:
         path = data.draw(st.sampled_from(sample.files(pattern)))
         real = (sample.folder / path).read_bytes()
         made = data.draw(edited(json.loads(real)) | spoiled(real), label=str(path))
+        for left in sample.folder.glob("hostile.*ml"):
+            left.unlink()
         with replaced(sample.folder / path, made):
             proper(data.draw(st.sampled_from(commands)))
 
@@ -200,6 +203,7 @@ def _files(sample: Sample, data: st.DataObject) -> None:
     digest = hashlib.sha256(made).hexdigest()
     target = sample.store / "galleries" / "things" / "files" / f"{digest}.json"
     version = sample.store / "galleries" / "things" / "versions" / f"{now.number:010d}.json"
+    assume(not target.exists())
     target.write_bytes(made)
     try:
         with replaced(version, json.dumps(asdict(replace(now, files=digest))).encode()):
@@ -223,6 +227,7 @@ def _bundle(file: str) -> Target:
         made = data.draw(spoiled(real) | st.binary(max_size=64) | st.just(pickle.dumps({"weights": [1.0]})))
         card["files"][file] = hashlib.sha256(made).hexdigest()
         path = folder / f"{stem}-{card['files'][file][:12]}.{suffix}"
+        assume(not path.exists())
         path.write_bytes(made)
         try:
             with replaced(folder / "card.json", json.dumps(card).encode()):
