@@ -108,6 +108,11 @@ def open_gallery(objects: Objects, name: str) -> Gallery:
     prints = read_files(objects, name, version)
     space = load_space(objects, version.space)
     columns = fitted(Columns, version.columns, f"gallery {name} version {version.number}, columns", {})
+    listed = sum(one.rows for one in prints)
+    if version.rows != listed:
+        raise BadInput(
+            f"gallery {name}", expected=f"{version.rows:,} rows", found=f"{listed:,} in its files", hint=RESTORE
+        )
     paths = [_where(objects, one) for one in prints]
     for path, known in zip(paths, prints, strict=True):
         found = found_as(known, path, objects.base)
@@ -121,16 +126,16 @@ def open_gallery(objects: Objects, name: str) -> Gallery:
     return Gallery(name, version, space, prints, StoredRows.open(paths, columns, space.dim))
 
 
-def verify_gallery(objects: Objects, name: str, progress: Progress = lambda rows: None) -> Gallery:
-    """Read the whole gallery again: ids, dimensions, finite and non-zero vectors, and every value as registered.
+def reread_gallery(objects: Objects, name: str, progress: Progress = lambda rows: None) -> Gallery:
+    """Open the gallery and read it whole again: see `read_whole`, and every value as registered.
 
     Raises:
         Stale: a file's content is not what was registered, though its size and footer may be.
     """
     gallery = open_gallery(objects, name)
-    contents = read_whole(gallery.rows, progress)
+    contents = read_whole(gallery.rows, progress, of_length_one=bool(gallery.space.fingerprint))
     for path, known in zip(gallery.rows.files, gallery.files, strict=True):
-        if contents[path] != known.content:
+        if known.content and contents[path] != known.content:
             raise Stale(
                 f"{path}: expected the ids, vectors and labels that gallery {name} was registered with, found others",
                 "Put the registered file back, or register the new one under another name.",
@@ -152,7 +157,7 @@ def drop_gallery(objects: Objects, name: str, reason: str = "") -> Version:
 def read_whole(
     rows: StoredRows, progress: Progress, *, of_length_one: bool = False, beside: Sequence[Address] = ()
 ) -> dict[Address, str]:
-    """Read every row, refuse what is wrong, and digest what is there, file by file.
+    """Read every row, refuse bad ids, dimensions, coordinates and lengths, and digest what is there, file by file.
 
     Args:
         beside: files with the same columns, whose ids must be others; their rows were verified before.

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from skipfill.store import ids
 from skipfill.store.address import Address
 from skipfill.store.errors import BadInput
-from skipfill.store.parquet_files import column_type, open_parquet, unreadable
+from skipfill.store.parquet_files import column_type, open_parquet, refuse_other_count, unreadable
 from skipfill.store.vector_column import Matrix, is_vector_type, matrix, storage_type
 
 BLOCK_ROWS = 16_384
@@ -108,14 +108,15 @@ class StoredRows:
         row = 0
         wanted = [name for name in (self.columns.id, self.columns.vector, self.columns.label) if name]
         try:
-            batches = open_parquet(path).iter_batches(BLOCK_ROWS, columns=wanted, use_threads=True)
-            for batch in batches:
+            file = open_parquet(path)
+            for batch in file.iter_batches(BLOCK_ROWS, columns=wanted, use_threads=True):
                 block = self._block(batch, path, row)
                 row += batch.num_rows
                 if len(block.ids):
                     yield block
         except (OSError, pa.ArrowException) as error:
             raise unreadable(path, error) from error
+        refuse_other_count(path, file, row)
 
     def _block(self, batch: pa.RecordBatch, path: Address, row: int) -> Block:
         def plain(column: str, kind: pa.DataType) -> pa.Array:

@@ -110,6 +110,13 @@ def unreadable(path: Address, error: Exception) -> BadInput:
     )
 
 
+def refuse_other_count(path: Address, file: pq.ParquetFile, read: int) -> None:
+    """Raise `BadInput` when a whole file has given another number of rows than its footer claims."""
+    claimed = file.metadata.num_rows
+    if claimed != read:
+        raise unreadable(path, ValueError(f"{claimed:,} rows by its footer, {read:,} in it"))
+
+
 def encoded_by(path: Address) -> dict[str, str]:
     """`model` and `fingerprint` of the encoder that wrote the file, by its own metadata; empty when it says nothing."""
     metadata = open_parquet(path).schema_arrow.metadata or {}
