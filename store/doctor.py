@@ -13,7 +13,7 @@ from typing import Literal, TypeVar
 from skipfill.store.checks import load_report
 from skipfill.store.environment import Environment, environment
 from skipfill.store.errors import SkipfillError, reason
-from skipfill.store.galleries import open_gallery, verify_gallery
+from skipfill.store.galleries import open_gallery, reread_gallery
 from skipfill.store.leftovers import Leftover, leftovers
 from skipfill.store.models import file_key, load_card, model_names, read_file
 from skipfill.store.objects import Objects
@@ -137,7 +137,7 @@ def _of_gallery(objects: Objects, name: str, *, deep: bool) -> Iterator[Finding]
         todo = "Set the clock of this machine, or of the one that wrote it. The log's order is by number, not by time."
         yield Finding("problem", where, what, todo)
     if newest.action != "dropped":
-        yield from _tried(where, verify_gallery if deep else open_gallery, objects, name)[1]
+        yield from _tried(where, reread_gallery if deep else open_gallery, objects, name)[1]
         yield from _of_release(objects, where, newest)
 
 
