@@ -43,8 +43,8 @@ def test_killed_anywhere_nothing_is_lost_and_repeating_completes() -> None:
 
 def test_a_disk_that_fails_anywhere_is_an_error_and_nothing_is_lost() -> None:
     kinds = ("disk full", "permission lost", "disk error", "read-only")
-    outcomes = faults("--sample", "2", "--only", "swap", *(word for kind in kinds for word in ("--kind", kind)))
-    assert [one["points"] for one in outcomes] == [2] * 4
+    outcomes = faults("--sample", "1", "--only", "swap", *(word for kind in kinds for word in ("--kind", kind)))
+    assert [one["points"] for one in outcomes] == [1] * 4
 
 
 def test_the_kill_comes_before_the_call_and_the_failure_in_its_place(tmp_path: Path) -> None:
