@@ -247,7 +247,7 @@ def _why(slices: list[Slice], policy: Policy) -> list[str]:
     lines = [line for one in slices for line in _reasons(one, policy)]
     held = sum(each.verdict == "pass" for one in slices for each in one.requirements)
     asked = sum(len(one.requirements) for one in slices)
-    return [*lines, f"{held} of {asked} requirements hold with {policy.confidence:.0%} confidence"]
+    return [f"{held} of {asked} requirements hold with {policy.confidence:.0%} confidence", *lines]
 
 
 def _reasons(one: Slice, policy: Policy) -> list[str]:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from skipfill.compat.loaded_model import LoadedModel
 from skipfill.compat.witness import verified_model
-from skipfill.store.errors import BadInput
-from skipfill.store.galleries import Gallery
+from skipfill.store.errors import BadInput, NotPermitted
+from skipfill.store.galleries import RESTORE, Gallery
 from skipfill.store.gallery_rows import StoredRows
 from skipfill.store.ids import positions
 from skipfill.store.items import Items
@@ -118,6 +118,33 @@ def look_at_gallery(objects: Objects, gallery: Gallery, new: LoadedModel, items:
         raise _another(gallery, name, cosines, f"those of {new.card.name}")
     else:
         warnings.append(str(_another(gallery, name, cosines, "others")))
+
+
+def models_of_gallery(objects: Objects, gallery: Gallery) -> dict[str, str]:
+    """Whether the models of a gallery, the space's own and the released one, encode as when they were saved, in words.
+
+    Raises:
+        BadInput: one of them is another model than was registered or released, or encodes in another way now.
+    """
+    release, told = gallery.version.release, {}
+    wanted = {gallery.space.name: gallery.space.fingerprint}
+    if release is not None:
+        wanted[release.model] = release.fingerprint
+    there = model_names(objects)
+    for name, fingerprint in wanted.items():
+        if not fingerprint or name not in there:
+            told[name] = "not in the store" if fingerprint else "known only by its vectors"
+            continue
+        unknown: list[str] = []
+        try:
+            model = verified_model(objects, name, unknown)
+        except NotPermitted as error:
+            told[name] = f"not looked at: {error}"
+            continue
+        if model.card.fingerprint != fingerprint:
+            raise BadInput(f"model {name}", expected=fingerprint[:12], found=model.card.fingerprint[:12], hint=RESTORE)
+        told[name] = unknown[0] if unknown else "encodes its witness items as when it was saved"
+    return told
 
 
 def _another(gallery: Gallery, old: str, cosines: NDArray[np.float32], found: str) -> BadInput:

@@ -114,15 +114,20 @@ def _since(card: Card, network: Network | None) -> str:
 
 
 def _refuse_other_sizes(card: Card, read: ReadFile, tensors: Mapping[str, Tensor]) -> None:
-    """Build the network without memory for its weights first: a card may ask for more than there is.
+    """Build the network without memory for its weights first, if it can be: a card may ask for more than there is.
 
     Raises:
         ValueError: the weights are of other shapes than the card's network has.
     """
     if "python" in card.encoders:
         return  # the user named this code, and it may build what it likes
-    with torch.device("meta"):
-        skeleton = Network.build(card.network, read)
+    try:
+        with torch.device("meta"):
+            skeleton = Network.build(card.network, read)
+    except RuntimeError as error:
+        if "meta tensor" in str(error):
+            return  # bt2's orthogonal bases look at their values when they are made
+        raise
     for name, tensor in skeleton.state_dict().items():
         if name not in tensors or tensors[name].shape != tensor.shape:
             raise ValueError(f"{name}: {list(tensor.shape)} in the card, {_shape(tensors.get(name))} in the weights")

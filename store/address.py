@@ -36,8 +36,11 @@ def is_url(given: str) -> bool:
     return "://" in given
 
 
-def address(given: str) -> Address:
-    """A folder or, where `given` has a scheme, a place on object storage.
+def address(given: str, where: str = "--store") -> Address:
+    """A path or, where `given` has a scheme, a place on object storage.
+
+    Args:
+        where: what was given, for messages.
 
     Raises:
         BadInput: another scheme, no bucket, or more than bucket and prefix, such as a password.
@@ -47,14 +50,14 @@ def address(given: str) -> Address:
     parts = urlsplit(given)
     if parts.scheme not in SCHEMES or not parts.hostname:
         raise BadInput(
-            "--store",
-            expected=f"a folder, or a URL such as {', '.join(f'{scheme}://bucket/prefix' for scheme in SCHEMES)}",
+            where,
+            expected=f"a path, or a URL such as {', '.join(f'{scheme}://bucket/prefix' for scheme in SCHEMES)}",
             found=f"{parts.scheme}://{parts.hostname or ''}",
-            hint="Choose one of these with --store.",
+            hint="Name a path on this machine, or one of these.",
         )
     if parts.username or parts.password or parts.query or parts.fragment or ".." in parts.path.split("/"):
         raise BadInput(
-            "--store",
+            where,
             expected=f"{parts.scheme}://bucket/prefix and nothing else",
             found="more, which is not shown: it may be a secret",
             hint=f"Give credentials by the environment: {SCHEMES[parts.scheme]}_...",

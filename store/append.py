@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
+from skipfill.store.address import Address, Url
 from skipfill.store.errors import BadInput, Stale
 from skipfill.store.galleries import (
     Gallery,
@@ -18,14 +18,14 @@ from skipfill.store.galleries import (
 )
 from skipfill.store.gallery_rows import StoredRows
 from skipfill.store.objects import Objects
-from skipfill.store.parquet_files import FilePrint, expand, fingerprint
+from skipfill.store.parquet_files import FilePrint, expand_addresses, fingerprint
 from skipfill.store.versions import Version, commit, latest
 
 
 def append_rows(
     objects: Objects,
     name: str,
-    paths: Sequence[Path],
+    paths: Sequence[Address],
     reason: str = "",
     progress: Progress = lambda rows: None,
     *,
@@ -47,7 +47,7 @@ def append_rows(
         Stale: a registered file is another one now, or another change was first.
     """
     gallery = open_gallery(objects, name)
-    files = expand(paths)
+    files = expand_addresses(paths)
     rows = _opened(gallery, files)
     contents = read_whole(
         rows, progress, of_length_one=bool(gallery.space.fingerprint), beside=tuple(gallery.rows.files)
@@ -61,10 +61,10 @@ def append_rows(
     return Gallery(name, version, gallery.space, [*gallery.files, *prints], everything)
 
 
-def _opened(gallery: Gallery, files: list[Path]) -> StoredRows:
-    registered = {path.resolve() for path in gallery.rows.files}
+def _opened(gallery: Gallery, files: list[Address]) -> StoredRows:
+    registered = {_resolved(path) for path in gallery.rows.files}
     for file in files:
-        if file.resolve() in registered:
+        if _resolved(file) in registered:
             raise BadInput(file, expected=f"a file that is not in gallery {gallery.name} yet", found="one that is")
         refuse_another_encoder(
             file,
@@ -79,6 +79,10 @@ def _opened(gallery: Gallery, files: list[Path]) -> StoredRows:
             found=str(rows.id_kind),
         )
     return rows
+
+
+def _resolved(file: Address) -> Address:
+    return file if isinstance(file, Url) else file.resolve()
 
 
 def _appended(objects: Objects, gallery: Gallery, prints: list[FilePrint], rows: int, reason: str) -> Version:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from skipfill.store.errors import unknown_name
+from skipfill.store.errors import BadInput, unknown_name
 from skipfill.store.names import valid_name
 from skipfill.store.objects import Objects
 from skipfill.store.strict_json import Older, stored
@@ -156,6 +156,11 @@ class ScoreDistribution:
     edges: list[float]
     relevant: list[float]
     others: list[float]
+
+    def __post_init__(self) -> None:
+        found = len(self.edges) - 1, len(self.relevant), len(self.others)
+        if not found[0] == found[1] == found[2]:
+            raise BadInput("scores", expected="a share for each bin", found="{} bins, {} and {} shares".format(*found))
 
 
 @dataclass(frozen=True)

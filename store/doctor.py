@@ -13,7 +13,7 @@ from typing import Literal, TypeVar
 from skipfill.store.checks import load_report
 from skipfill.store.environment import Environment, environment
 from skipfill.store.errors import SkipfillError, reason
-from skipfill.store.galleries import open_gallery, verify_gallery
+from skipfill.store.galleries import open_gallery, reread_gallery
 from skipfill.store.leftovers import Leftover, leftovers
 from skipfill.store.models import file_key, load_card, model_names, read_file
 from skipfill.store.objects import Objects
@@ -72,15 +72,28 @@ def diagnose(objects: Objects, *, deep: bool = False) -> Diagnosis:
     folder = objects.root if isinstance(objects.root, Path) else None
     free = shutil.disk_usage(folder).free if folder else None
     writable = os.access(folder, os.W_OK | os.X_OK) if folder else None
+    left, unlisted = _tried("leftovers", leftovers, objects)
     findings = [
         *_of_environment(around),
         *(_of_folders(folder, writable=bool(writable), free=free or 0) if folder else ()),
-        *(one for name in objects.children("galleries") for one in _of_gallery(objects, name, deep=deep)),
-        *(one for name in model_names(objects) for one in _of_model(objects, name, deep=deep)),
-        *_of_checks(objects),
-        *_of_spaces(objects),
+        *_of_all(
+            "galleries", lambda: objects.children("galleries"), lambda name: _of_gallery(objects, name, deep=deep)
+        ),
+        *_of_all("models", lambda: model_names(objects), lambda name: _of_model(objects, name, deep=deep)),
+        *_of_all("checks", lambda: objects.children("checks"), lambda gallery: _of_checks(objects, gallery)),
+        *_of_all("spaces", lambda: objects.children("spaces"), lambda file: _of_space(objects, file)),
+        *unlisted,
     ]
-    return Diagnosis(around, str(objects.root), writable, free, deep, findings, leftovers(objects))
+    return Diagnosis(around, str(objects.root), writable, free, deep, findings, left or [])
+
+
+def _of_all(where: str, names: Callable[[], list[str]], look: Callable[[str], Iterator[Finding]]) -> Iterator[Finding]:
+    """What is wrong with each of the things named; or with naming them."""
+    found, broken = _tried(where, names)
+    yield from broken
+    for name in found or []:
+        findings, broken = _tried(f"{where}: {name}", lambda name=name: list(look(name)))
+        yield from (*(findings or []), *broken)
 
 
 def _of_environment(around: Environment) -> Iterator[Finding]:
@@ -116,26 +129,21 @@ def _of_gallery(objects: Objects, name: str, *, deep: bool) -> Iterator[Finding]
     for number in range(1 if deep else max(1, newest.number - 1), newest.number):
         before, broken = _tried(where, read, objects, name, number)
         yield from broken
-        if before is not None and number == newest.number - 1:
-            yield from _of_clock(where, before, newest)
-    if newest.action != "dropped":
-        yield from _tried(where, verify_gallery if deep else open_gallery, objects, name)[1]
-        yield from _of_release(objects, where, newest)
-
-
-def _of_clock(where: str, before: Version, newest: Version) -> Iterator[Finding]:
-    written, previous, now = _time(newest), _time(before), datetime.now(UTC)
-    if (written - now).total_seconds() > SKEW:
+        if before is not None and number == newest.number - 1 and _seconds(newest, before) > SKEW:
+            what = f"version {newest.number} ({newest.at}) says it is older than version {number} ({before.at})"
+            yield Finding("note", where, f"{what}: a clock went backwards; the log's order is by number, not by time")
+    if _seconds(datetime.now(UTC), newest) > SKEW:
         what = f"version {newest.number} was written at {newest.at}, which is after now: a clock went backwards"
         todo = "Set the clock of this machine, or of the one that wrote it. The log's order is by number, not by time."
         yield Finding("problem", where, what, todo)
-    if (previous - written).total_seconds() > SKEW:
-        what = f"version {newest.number} ({newest.at}) says it is older than version {before.number} ({before.at})"
-        yield Finding("note", where, f"{what}: a clock went backwards; the log's order is by number, not by time")
+    if newest.action != "dropped":
+        yield from _tried(where, reread_gallery if deep else open_gallery, objects, name)[1]
+        yield from _of_release(objects, where, newest)
 
 
-def _time(version: Version) -> datetime:
-    return datetime.fromisoformat(version.at)
+def _seconds(since: Version | datetime, until: Version) -> float:
+    start = since if isinstance(since, datetime) else datetime.fromisoformat(since.at)
+    return (datetime.fromisoformat(until.at) - start).total_seconds()
 
 
 def _of_release(objects: Objects, where: str, newest: Version) -> Iterator[Finding]:
@@ -164,17 +172,15 @@ def _of_model(objects: Objects, name: str, *, deep: bool) -> Iterator[Finding]:
             yield from _tried(where, read_file, objects, card, file)[1]
 
 
-def _of_checks(objects: Objects) -> Iterator[Finding]:
-    for gallery in objects.children("checks"):
-        for check in objects.children(f"checks/{gallery}"):
-            if objects.exists(f"checks/{gallery}/{check}/report.json"):
-                yield from _tried(f"check {check} of gallery {gallery}", load_report, objects, gallery, check)[1]
+def _of_checks(objects: Objects, gallery: str) -> Iterator[Finding]:
+    for check in objects.children(f"checks/{gallery}"):
+        if objects.exists(f"checks/{gallery}/{check}/report.json"):
+            yield from _tried(f"check {check} of gallery {gallery}", load_report, objects, gallery, check)[1]
 
 
-def _of_spaces(objects: Objects) -> Iterator[Finding]:
-    for file in objects.children("spaces"):
-        name = file.removesuffix(".json")
-        yield from _tried(f"space {name}", load_space, objects, name)[1]
+def _of_space(objects: Objects, file: str) -> Iterator[Finding]:
+    name = file.removesuffix(".json")
+    yield from _tried(f"space {name}", load_space, objects, name)[1]
 
 
 def _tried(where: str, look: Callable[..., T], *arguments: object) -> tuple[T | None, list[Finding]]:
@@ -183,5 +189,5 @@ def _tried(where: str, look: Callable[..., T], *arguments: object) -> tuple[T | 
         return look(*arguments), []
     except SkipfillError as error:
         return None, [Finding("problem", where, str(error), error.hint)]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except Exception as error:  # whatever it is: this is where it is named
         return None, [Finding("problem", where, f"cannot be read: {reason(error)}", "Restore it from a copy.")]

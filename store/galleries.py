@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from skipfill.store import ids
+from skipfill.store.address import Address, Url, is_url
 from skipfill.store.errors import BadInput, Stale
 from skipfill.store.gallery_rows import Block, Columns, StoredRows
 from skipfill.store.names import valid_name
 from skipfill.store.objects import Objects
-from skipfill.store.parquet_files import FilePrint, encoded_by, expand, fingerprint
+from skipfill.store.parquet_files import FilePrint, encoded_by, expand_addresses, fingerprint, found_as
 from skipfill.store.spaces import Space, load_space, register_space
 from skipfill.store.strict_json import LARGEST_STORED, fitted, parsed, refuse_newer
 from skipfill.store.versions import Release, Version, commit, latest, newest_version
@@ -52,7 +53,7 @@ class Gallery:
 def add_gallery(
     objects: Objects,
     name: str,
-    paths: Sequence[Path],
+    paths: Sequence[Address],
     columns: Columns,
     space: Space,
     release: Release | None,
@@ -81,7 +82,7 @@ def add_gallery(
             found="a gallery of this name",
             hint=f"See it with: skipfill gallery show {name}",
         )
-    files = expand(paths)
+    files = expand_addresses(paths)
     rows = StoredRows.open(files, columns, space.dim or None)
     for file in files:
         refuse_another_encoder(file, space, "Name the model that made them with --space.")
@@ -107,9 +108,14 @@ def open_gallery(objects: Objects, name: str) -> Gallery:
     prints = read_files(objects, name, version)
     space = load_space(objects, version.space)
     columns = fitted(Columns, version.columns, f"gallery {name} version {version.number}, columns", {})
-    paths = [(objects.base or Path()) / one.path for one in prints]
+    listed = sum(one.rows for one in prints)
+    if version.rows != listed:
+        raise BadInput(
+            f"gallery {name}", expected=f"{version.rows:,} rows", found=f"{listed:,} in its files", hint=RESTORE
+        )
+    paths = [_where(objects, one) for one in prints]
     for path, known in zip(paths, prints, strict=True):
-        found = fingerprint(path, objects.base) if path.exists() else None
+        found = found_as(known, path, objects.base)
         if found != replace(known, content=""):
             raise Stale(
                 f"{path}: expected the file that gallery {name} was registered with ({known.rows} rows, "
@@ -120,16 +126,16 @@ def open_gallery(objects: Objects, name: str) -> Gallery:
     return Gallery(name, version, space, prints, StoredRows.open(paths, columns, space.dim))
 
 
-def verify_gallery(objects: Objects, name: str, progress: Progress = lambda rows: None) -> Gallery:
-    """Read the whole gallery again: ids, dimensions, finite and non-zero vectors, and every value as registered.
+def reread_gallery(objects: Objects, name: str, progress: Progress = lambda rows: None) -> Gallery:
+    """Open the gallery and read it whole again: see `read_whole`, and every value as registered.
 
     Raises:
         Stale: a file's content is not what was registered, though its size and footer may be.
     """
     gallery = open_gallery(objects, name)
-    contents = read_whole(gallery.rows, progress)
+    contents = read_whole(gallery.rows, progress, of_length_one=bool(gallery.space.fingerprint))
     for path, known in zip(gallery.rows.files, gallery.files, strict=True):
-        if contents[path] != known.content:
+        if known.content and contents[path] != known.content:
             raise Stale(
                 f"{path}: expected the ids, vectors and labels that gallery {name} was registered with, found others",
                 "Put the registered file back, or register the new one under another name.",
@@ -149,9 +155,9 @@ def drop_gallery(objects: Objects, name: str, reason: str = "") -> Version:
 
 
 def read_whole(
-    rows: StoredRows, progress: Progress, *, of_length_one: bool = False, beside: tuple[Path, ...] = ()
-) -> dict[Path, str]:
-    """Read every row, refuse what is wrong, and digest what is there, file by file.
+    rows: StoredRows, progress: Progress, *, of_length_one: bool = False, beside: Sequence[Address] = ()
+) -> dict[Address, str]:
+    """Read every row, refuse bad ids, dimensions, coordinates and lengths, and digest what is there, file by file.
 
     Args:
         beside: files with the same columns, whose ids must be others; their rows were verified before.
@@ -172,7 +178,7 @@ def read_whole(
     return digests
 
 
-def _refuse_other_lengths(path: Path, block: Block) -> None:
+def _refuse_other_lengths(path: Address, block: Block) -> None:
     """A model in the store makes vectors of length 1: others are not its own, or an index of products misranks them."""
     lengths = np.sqrt(np.einsum("nd,nd->n", block.vectors, block.vectors))
     wrong = np.flatnonzero(np.abs(lengths - 1) > ROUNDED)
@@ -185,7 +191,7 @@ def _refuse_other_lengths(path: Path, block: Block) -> None:
         )
 
 
-def refuse_another_encoder(file: Path, space: Space, hint: str) -> None:
+def refuse_another_encoder(file: Address, space: Space, hint: str) -> None:
     """A file that `skipfill encode` wrote says by which model: vectors of another one are not of this space."""
     by = encoded_by(file)
     if space.fingerprint and by.get("fingerprint", space.fingerprint) != space.fingerprint:
@@ -228,6 +234,10 @@ def read_files(objects: Objects, name: str, version: Version) -> list[FilePrint]
     raw = parsed(data, where, LARGEST_STORED)
     refuse_newer(raw, where, "file list", FORMAT)
     return fitted(FileList, {"files": raw} if isinstance(raw, list) else raw, where, {}).files
+
+
+def _where(objects: Objects, file: FilePrint) -> Address:
+    return Url(file.path) if is_url(file.path) else (objects.base or Path()) / file.path
 
 
 def _files_key(gallery: str, digest: str) -> str:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from skipfill.store import ids
+from skipfill.store.address import Address
 from skipfill.store.errors import BadInput
-from skipfill.store.parquet_files import column_type, open_parquet, unreadable
+from skipfill.store.parquet_files import column_type, open_parquet, refuse_other_count, unreadable
 from skipfill.store.vector_column import Matrix, is_vector_type, matrix, storage_type
 
 BLOCK_ROWS = 16_384
@@ -53,7 +53,7 @@ class StoredRows:
         keep: only rows with these ids; None for all.
     """
 
-    files: list[Path]
+    files: Sequence[Address]
     columns: Columns
     dim: int
     count: int
@@ -61,7 +61,7 @@ class StoredRows:
     keep: pa.Array | None = None
 
     @classmethod
-    def open(cls, files: list[Path], columns: Columns, dim: int | None) -> StoredRows:
+    def open(cls, files: Sequence[Address], columns: Columns, dim: int | None) -> StoredRows:
         """Check columns and types of every file by its footer.
 
         Raises:
@@ -103,21 +103,22 @@ class StoredRows:
         """The same files, only the `count` rows whose ids are in `keep`."""
         return StoredRows(self.files, self.columns, self.dim, count, self.id_kind, keep)
 
-    def file_blocks(self, path: Path) -> Iterator[Block]:
+    def file_blocks(self, path: Address) -> Iterator[Block]:
         """The rows of one of the files."""
         row = 0
         wanted = [name for name in (self.columns.id, self.columns.vector, self.columns.label) if name]
         try:
-            batches = open_parquet(path).iter_batches(BLOCK_ROWS, columns=wanted, use_threads=True)
-            for batch in batches:
+            file = open_parquet(path)
+            for batch in file.iter_batches(BLOCK_ROWS, columns=wanted, use_threads=True):
                 block = self._block(batch, path, row)
                 row += batch.num_rows
                 if len(block.ids):
                     yield block
         except (OSError, pa.ArrowException) as error:
             raise unreadable(path, error) from error
+        refuse_other_count(path, file, row)
 
-    def _block(self, batch: pa.RecordBatch, path: Path, row: int) -> Block:
+    def _block(self, batch: pa.RecordBatch, path: Address, row: int) -> Block:
         def plain(column: str, kind: pa.DataType) -> pa.Array:
             return ids.plain(batch.column(column), kind, f"{path}, column {column}, row {row} and after")
 

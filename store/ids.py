@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import duckdb
@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from skipfill.store.address import Address
 from skipfill.store.errors import BadInput, SkipfillError, reason
 from skipfill.store.parquet_files import open_parquet, unreadable
 
@@ -63,7 +64,7 @@ def refuse_bad_ids(ids: pa.Array | pa.ChunkedArray, where: object) -> None:
         raise BadInput(where, expected="unique ids", found=f"{twice['values']} {twice['counts']} times")
 
 
-def refuse_bad_ids_in_files(files: list[Path], column: str, kind: pa.DataType, scratch: Path) -> None:
+def refuse_bad_ids_in_files(files: Sequence[Address], column: str, kind: pa.DataType, scratch: Path) -> None:
     """The same for ids in Parquet files of any size, by DuckDB, which spills to `scratch`."""
     refused: list[SkipfillError] = []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -68,7 +69,7 @@ def find_root(given: str | None) -> Address:
         return address(given)
     here = Path.cwd()
     for folder in (here, *here.parents):
-        if (folder / FOLDER / MARKER).is_file():
+        if os.access(folder / FOLDER / MARKER, os.F_OK):  # a folder that may not be looked into has none
             return folder / FOLDER
     raise BadInput(
         here,

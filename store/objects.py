@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
-from obstore.store import LocalStore, ObjectStore, from_url
+from obstore.store import LocalStore
 
 from skipfill.store import durable_files
-from skipfill.store.address import SCHEMES, Address, Url
+from skipfill.store.address import Address, Url
+from skipfill.store.clients import client
+from skipfill.store.errors import BadInput, reason
 from skipfill.store.object_errors import READ, WRITE, unreachable
 
 Answer = TypeVar("Answer")
-# Settings of the client that would be lost if only ours were passed on, and ours.
-_CLIENT = {
-    "allow_http": "",
-    "allow_invalid_certificates": "",
-    "proxy_url": "",
-    "proxy_ca_certificate": "",
-    "proxy_excludes": "",
-    "connect_timeout": "5s",
-    "timeout": "60s",
-}
 _CONFLICTS = 5  # S3 may answer 409 to all who create one key at the same moment
 
-UNFINISHED = re.compile(r".*#\d+")  # how obstore names a local file that it still writes; it never lists one
+UNFINISHED = re.compile(r".*#\d+")  # a local file that is still written; obstore never lists one
 
 
 @dataclass(frozen=True)
@@ -64,7 +55,7 @@ class Objects:
     def __init__(self, root: Address) -> None:
         self.root = root
         self.base = None if isinstance(root, Url) else root.parent
-        self._store = _client(root) if isinstance(root, Url) else LocalStore(root)
+        self._store = client(root) if isinstance(root, Url) else LocalStore(root)
 
     def put_new(self, key: str, data: bytes) -> bool:
         """Create `key` and make it durable; False, with nothing changed, if the key holds something else.
@@ -125,10 +116,6 @@ class Objects:
         pages = self._ask(prefix, READ, lambda: list(obstore.list(self._store, prefix, offset=f"{prefix}/{name}")))
         return sorted(meta["path"].removeprefix(f"{prefix}/") for page in pages for meta in page)
 
-    def has_any(self, prefix: str) -> bool:
-        """Whether there is an object under `prefix`: looks at one page of names."""
-        return bool(self._ask(prefix, READ, lambda: next(iter(obstore.list(self._store, prefix, chunk_size=1)), [])))
-
     def entries(self, prefix: str = "") -> Iterator[Entry]:
         """Everything under `prefix`, unfinished writes too."""
         for batch in self._ask(prefix, READ, lambda: list(obstore.list(self._store, prefix or None))):
@@ -176,20 +163,18 @@ class Objects:
             raise self._failed(key, WRITE, refusal) from error
 
     def _sync(self, key: str) -> None:
-        if isinstance(self.root, Path):  # what object storage acknowledged is durable
-            durable_files.sync(self.root / key, self.root)
+        if not isinstance(self.root, Path):
+            return  # what object storage acknowledged is durable
+        path = self.root / key
+        try:
+            durable_files.sync(path, self.root)
+        except OSError as error:
+            raise BadInput(
+                path,
+                expected="a disk that keeps what is written",
+                found=reason(error),
+                hint="It is written, and may not be after a crash. Look at the disk, then: skipfill doctor",
+            ) from error
 
     def _failed(self, key: str, expected: str, error: Exception | None) -> Exception:
         return unreachable(self.root / key, expected, error or OSError())
-
-
-def _client(root: Url) -> ObjectStore:
-    """A client whose every request ends."""
-    prefix = SCHEMES[root.scheme]
-    given = {name: os.environ.get(f"{prefix}_{name.upper()}", default) for name, default in _CLIENT.items()}
-    options: Any = {name: value for name, value in given.items() if value}
-    retry_config: Any = {"max_retries": 6, "retry_timeout": timedelta(minutes=1)}
-    try:
-        return from_url(str(root), client_options=options, retry_config=retry_config)
-    except (BaseError, ValueError) as error:
-        raise unreachable(root, "an object storage that the environment describes", error) from error

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from skipfill.store.address import Address, Url
 from skipfill.store.errors import BadInput, reason
+from skipfill.store.remote_files import RemoteFile, matching
+
+REMOTE_BYTES = 8 << 20  # of one request: each takes as long as a megabyte does
 
 
 @dataclass(frozen=True)
@@ -19,13 +25,14 @@ class FilePrint:
     """What tells one state of a Parquet file from another without reading its rows.
 
     Attributes:
-        path: where it lies: relative to the store's parent folder when below it, absolute elsewhere and where the store
-            is on object storage.
+        path: where it lies: a URL on object storage; on a disk relative to the store's parent folder when below it,
+            absolute elsewhere and where the store is on object storage.
         bytes: file size.
         rows: row count by its footer.
         footer: SHA-256 of the footer (row-group offsets, sizes and statistics).
         content: SHA-256 of the ids, vectors and labels, read when the file was registered; empty where only the
             footer was looked at.
+        etag: on object storage, its name of this state of the file.
     """
 
     path: str
@@ -33,6 +40,7 @@ class FilePrint:
     rows: int
     footer: str
     content: str = ""
+    etag: str = ""
 
 
 def expand(paths: Sequence[Path]) -> list[Path]:
@@ -57,13 +65,26 @@ def expand(paths: Sequence[Path]) -> list[Path]:
                 found="no such file",
                 hint=f"Look at what is there: ls {path.parent}",
             )
-    twice = {str(file) for file in files if files.count(file) > 1}
-    if twice:
-        raise BadInput(min(twice), expected="each file once", found="the same file twice")
+    _refuse_twice(files)
     return files
 
 
-def open_parquet(path: Path) -> pq.ParquetFile:
+def expand_addresses(given: Sequence[Address]) -> list[Address]:
+    """The same where some are on object storage: see `matching`."""
+    files: list[Address] = []
+    for one in given:
+        files += matching(one) if isinstance(one, Url) else expand([one])
+    _refuse_twice(files)
+    return files
+
+
+def _refuse_twice(files: Sequence[Address]) -> None:
+    twice = {str(file) for file, count in Counter(files).items() if count > 1}
+    if twice:
+        raise BadInput(min(twice), expected="each file once", found="the same file twice")
+
+
+def open_parquet(path: Address) -> pq.ParquetFile:
     """Open one Parquet file, reading only its footer.
 
     Raises:
@@ -71,14 +92,16 @@ def open_parquet(path: Path) -> pq.ParquetFile:
     """
     try:
         # Without these, Arrow reads whole column chunks ahead: 1.2 GB for a gallery of 1 GB.
+        if isinstance(path, Url):
+            return pq.ParquetFile(RemoteFile(path), pre_buffer=False, buffer_size=REMOTE_BYTES)
         return pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
     except (OSError, pa.ArrowException) as error:
         raise unreadable(path, error) from error
 
 
-def unreadable(path: Path, error: Exception) -> BadInput:
+def unreadable(path: Address, error: Exception) -> BadInput:
     """The error for a file that cannot be read, whole or in part."""
-    size = f"{path.stat().st_size} bytes" if path.exists() else "no file"
+    size = "an object" if isinstance(path, Url) else f"{path.stat().st_size} bytes" if path.exists() else "no file"
     return BadInput(
         path,
         expected="a readable Parquet file",
@@ -87,7 +110,14 @@ def unreadable(path: Path, error: Exception) -> BadInput:
     )
 
 
-def encoded_by(path: Path) -> dict[str, str]:
+def refuse_other_count(path: Address, file: pq.ParquetFile, read: int) -> None:
+    """Raise `BadInput` when a whole file has given another number of rows than its footer claims."""
+    claimed = file.metadata.num_rows
+    if claimed != read:
+        raise unreadable(path, ValueError(f"{claimed:,} rows by its footer, {read:,} in it"))
+
+
+def encoded_by(path: Address) -> dict[str, str]:
     """`model` and `fingerprint` of the encoder that wrote the file, by its own metadata; empty when it says nothing."""
     metadata = open_parquet(path).schema_arrow.metadata or {}
     try:
@@ -97,7 +127,7 @@ def encoded_by(path: Path) -> dict[str, str]:
     return {key: str(value) for key, value in found.items()} if isinstance(found, dict) else {}
 
 
-def column_type(path: Path, file: pq.ParquetFile, column: str, flag: str) -> pa.DataType:
+def column_type(path: Address, file: pq.ParquetFile, column: str, flag: str) -> pa.DataType:
     """The Arrow type of `column`.
 
     Raises:
@@ -114,20 +144,43 @@ def column_type(path: Path, file: pq.ParquetFile, column: str, flag: str) -> pa.
     return schema.field(column).type
 
 
-def fingerprint(path: Path, relative_to: Path | None) -> FilePrint:
+def fingerprint(path: Address, relative_to: Path | None) -> FilePrint:
     """Size, row count and footer hash of a Parquet file; reads the footer only.
 
     Args:
         relative_to: folder that the path is relative to when it lies below; None for an absolute one.
     """
-    file = open_parquet(path)
-    size = path.stat().st_size
-    with path.open("rb") as handle:
-        handle.seek(-8, 2)
-        length = int.from_bytes(handle.read(4), "little")
-        handle.seek(-8 - length, 2)
-        footer = hashlib.sha256(handle.read(length)).hexdigest()
+    rows = open_parquet(path).metadata.num_rows
+    if isinstance(path, Url):
+        remote = RemoteFile(path)
+        return FilePrint(str(path), remote.size, rows, _footer_hash(remote), etag=remote.etag)
+    with path.open("rb") as file:
+        footer = _footer_hash(file)
     absolute = path.resolve()
     base = relative_to and relative_to.resolve()
     shown = absolute.relative_to(base) if base and absolute.is_relative_to(base) else absolute
-    return FilePrint(str(shown), size, file.metadata.num_rows, footer)
+    return FilePrint(str(shown), path.stat().st_size, rows, footer)
+
+
+def found_as(known: FilePrint, path: Address, relative_to: Path | None) -> FilePrint | None:
+    """The print of a file as it is now, without its content; None when it is gone. Compare it with a known one.
+
+    On object storage an unchanged etag answers for the footer: one request a file.
+    """
+    if isinstance(path, Url):
+        try:
+            remote = RemoteFile(path)
+        except FileNotFoundError:
+            return None
+        if remote.etag and (remote.etag, remote.size) == (known.etag, known.bytes):
+            return replace(known, content="")
+    elif not path.exists():
+        return None
+    return fingerprint(path, relative_to)
+
+
+def _footer_hash(file: IO[bytes] | RemoteFile) -> str:
+    file.seek(-8, 2)
+    length = int.from_bytes(file.read(4) or b"", "little")
+    file.seek(-8 - length, 2)
+    return hashlib.sha256(file.read(length) or b"").hexdigest()

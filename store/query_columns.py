@@ -8,10 +8,13 @@ from dataclasses import dataclass
 import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
+from pyarrow.fs import LocalFileSystem
 
+from skipfill.store.address import Address, Url
 from skipfill.store.errors import BadInput
 from skipfill.store.gallery_rows import StoredRows
 from skipfill.store.items import Items
+from skipfill.store.remote_files import RemoteFile
 
 
 @dataclass(frozen=True)
@@ -77,9 +80,14 @@ class QueryColumns:
         sql.register("gallery", _dataset(self.rows.files, (self.rows.columns.vector,)))
 
 
-def _dataset(files: Sequence[object], without: Sequence[str]) -> ds.Dataset:
+def _dataset(files: Sequence[Address], without: Sequence[str]) -> ds.Dataset:
     """Our own list of files, not DuckDB's: that one takes brackets in a path for a pattern."""
-    found = ds.dataset([str(file) for file in files], format="parquet")
+    parquet, disk = ds.ParquetFileFormat(), LocalFileSystem()
+    fragments = [
+        parquet.make_fragment(RemoteFile(file)) if isinstance(file, Url) else parquet.make_fragment(str(file), disk)
+        for file in files
+    ]
+    found = ds.FileSystemDataset(fragments, fragments[0].physical_schema, parquet)
     kept = [field for field in found.schema if field.name not in without]
     return found.replace_schema(pa.schema(kept))
 

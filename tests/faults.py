@@ -1,4 +1,5 @@
 """Kill every command that writes, at every file-system call it makes under the store, and look at what is left.
+Then let the disk fail from each of these calls on: be full, lose its permissions, fail, turn read-only.
 
 All points, some minutes each: python -m tests.faults --all
 A sample of them, as a test runs it: python -m tests.faults --sample 4 --seed 0
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import importlib
 import io
 import json
@@ -34,11 +36,11 @@ from skipfill.store.models import load_card, model_names
 from skipfill.store.objects import Objects
 from skipfill.store.versions import history, newest_version
 
-from .conftest import write_world
-from .kills import run_killed
+from .conftest import tree, write_world
+from .kills import FAILURES, run_interrupted
 
 STORE = ".skipfill"
-QUICK = ("--epochs", "2", "--batch", "32", "--dim", "8", "--quiet")
+QUICK = ("--epochs", "2", "--batch", "32", "--dim", "8")
 TRAIN = ("--items", "items.parquet", "--gallery", "things", *QUICK)
 # To be done one after the other, each once in its place: what is there before is what must not be lost.
 STORY: dict[str, tuple[str, ...]] = {
@@ -49,14 +51,16 @@ STORY: dict[str, tuple[str, ...]] = {
     "gallery add, space unknown": ("gallery", "add", "others", "gallery.parquet", "--space", "ada"),
     "train against a gallery": ("train", "v2", *TRAIN, "--method", "bct"),
     "blend": ("blend", "both", "--new", "v2", "--old", "v1"),
-    "check": ("check", "things", "v2", "--items", "known.parquet", "--quiet"),
+    "check": ("check", "things", "v2", "--items", "known.parquet"),
     "swap": ("swap", "things", "v2", "--without-check", "test"),
     "rollback": ("rollback", "things"),
     "prune": ("prune", "--yes", "--all-ages"),
     "gallery drop": ("gallery", "drop", "others", "--confirm", "others"),
     "gallery add, dropped before": ("gallery", "add", "others", "gallery.parquet", "--space", "ada"),
 }
+QUIET = ("init", "train", "encode", "blend", "check", "swap", "prune")
 ENDS_WITH = {"check": (0, 1, 3)}
+KINDS = ["killed", "killed at random times", *FAILURES]
 DONE_ALREADY = (2, 4)
 
 
@@ -84,15 +88,30 @@ class Facts:
 
 
 @dataclass(frozen=True)
+class Case:
+    """A command, the folder it starts from, and what it does when nothing disturbs it."""
+
+    command: str
+    state: Path
+    before: Facts
+    after: Facts
+    calls: list[tuple[str, str]]
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Outcome:
     """Attributes:
     calls: in the store, over all threads: so many points there are.
-    points: killed at, and what was wrong then.
+    points: it was killed at; states: different trees of files that this left, each examined.
+    landed: of the states, those in which the change was there.
     """
 
     command: str
+    fault: str
     calls: int
     points: int
+    states: int
     landed: int
     wrong: list[str] = field(default_factory=list)
 
@@ -121,10 +140,9 @@ def _complete(objects: Objects, check: str) -> bool:
     return objects.exists(f"checks/things/{check}/report.json")
 
 
-def wrong_after(
-    folder: Path, command: str, before: Facts, after: Facts, *, prune_first: bool
-) -> tuple[bool, list[str]]:
-    """Whether a killed command's change had landed, and everything that is not as promised."""
+def wrong_after(folder: Path, case: Case, *, prune_first: bool) -> tuple[bool, list[str]]:
+    """Whether an interrupted command's change had landed, and everything that is not as promised."""
+    command, before, after = case.command, case.before, case.after
     found: list[str] = []
 
     def must(holds: bool, what: object) -> None:
@@ -170,10 +188,12 @@ def _clean(folder: Path) -> list[str]:
     return [*strange, *wrong, *(f"prune left {one}" for one in second.leftovers)]
 
 
-def _quietly(folder: Path, command: Sequence[str]) -> int:
+def _quietly(folder: Path, command: Sequence[str], said: Path = Path(os.devnull)) -> int:
+    """Run a command; what it prints on stderr goes to the file `said`."""
     os.chdir(folder)
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        return run(list(command))
+    with said.open("w") as errors, contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()):
+        quiet = ["--quiet"] if command[0] in QUIET or command[:2] == ("gallery", "add") else []
+        return run([*command, *quiet])
 
 
 def in_child(act: Callable[[], Any]) -> Any:
@@ -201,6 +221,7 @@ class Harness:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.work = folder / "work"
+        self.said = folder / "said"
         self.work.mkdir()
         write_world(self.work)
 
@@ -227,7 +248,7 @@ class Harness:
         (store / "store.json#1").touch()
 
     def act(self, command: str) -> Callable[[], int]:
-        return lambda: _quietly(self.work, STORY[command])
+        return lambda: _quietly(self.work, STORY[command], self.said)
 
     def inside(self, command: str) -> Callable[[str], bool]:
         """In the store; and the file that `encode` writes, which has no name at first."""
@@ -239,52 +260,85 @@ class Harness:
         shutil.rmtree(self.work)
         shutil.copytree(state, self.work)
 
-    def killed(self, command: str, state: Path, choose: Callable[[int], Iterable[int]]) -> Outcome:
-        """Kill `command` at the points of those there are that `choose` takes."""
-        before = Facts(**in_child(lambda: asdict(facts(state))))
-        self.restore(state)
-        whole = run_killed(self.act(command), self.inside(command), None)
-        after = Facts(**in_child(lambda: asdict(facts(self.work))))
-        wrong, points, landed = [], 0, 0
-        for at in choose(len(whole.calls)):
-            self.restore(state)
-            ended = run_killed(self.act(command), self.inside(command), at)
-            if ended.code != -signal.SIGKILL:
-                continue  # made fewer calls this time
-            points += 1
-            done, found = self.examined(command, before, after, prune_first=at % 2 == 0)
-            landed += done
-            wrong += [f"{command}, killed at call {at} ({' '.join(ended.calls[-1])}): {one}" for one in found]
-        return Outcome(command, len(whole.calls), points, landed, wrong)
-
-    def killed_at_times(self, command: str, state: Path, times: int, chance: random.Random) -> Outcome:
-        """Kill it at random times, wherever it is."""
-        before = Facts(**in_child(lambda: asdict(facts(state))))
+    def case(self, command: str, state: Path) -> Case:
+        """`command` in `state`, undisturbed."""
+        before = self.facts(state)
         self.restore(state)
         began = time.monotonic()
-        in_child(self.act(command))
-        seconds = time.monotonic() - began
-        after = Facts(**in_child(lambda: asdict(facts(self.work))))
-        wrong, points, landed = [], 0, 0
+        whole = run_interrupted(self.act(command), self.inside(command), None)
+        return Case(command, state, before, self.facts(self.work), whole.calls, time.monotonic() - began)
+
+    def facts(self, folder: Path) -> Facts:
+        return Facts(**in_child(lambda: asdict(facts(folder))))
+
+    def killed(self, case: Case, points: Iterable[int]) -> Outcome:
+        """Kill it at these of its calls."""
+        seen, count = Examined(self, case), 0
+        for at in points:
+            self.restore(case.state)
+            ended = run_interrupted(self.act(case.command), self.inside(case.command), at)
+            if ended.code == -signal.SIGKILL:  # or it made fewer calls this time
+                count += 1
+                seen.look(f"killed at call {at} ({' '.join(ended.calls[-1])})")
+        return seen.outcome("killed", count)
+
+    def failed(self, case: Case, kind: str, points: Iterable[int]) -> Outcome:
+        """Let the disk fail while it runs, from these of its calls on."""
+        seen, count = Examined(self, case), 0
+        for at in points:
+            self.restore(case.state)
+            ended = run_interrupted(self.act(case.command), self.inside(case.command), at, FAILURES[kind])
+            count += 1
+            said, how = self.said.read_text(), f"{kind} from call {at} on ({' '.join(case.calls[at - 1])})"
+            if ended.code in ENDS_WITH.get(case.command, (0,)):
+                if self.facts(self.work).comparable() != case.after.comparable():
+                    seen.wrong.append(f"{case.command}, {how}: acknowledged, and not done")
+            elif not (ended.code == 2 and said.startswith("error: ") and said.count("\n") == 1):
+                seen.wrong.append(f"{case.command}, {how}: exit {ended.code}, {said}")
+            seen.look(how)
+        return seen.outcome(kind, count)
+
+    def killed_at_times(self, case: Case, times: int, chance: random.Random) -> Outcome:
+        """Kill it at random times, wherever it is."""
+        seen, count = Examined(self, case), 0
         for _ in range(times):
-            self.restore(state)
-            wait = chance.uniform(0, seconds)
+            self.restore(case.state)
+            wait = chance.uniform(0, case.seconds)
             child = os.fork()
             if child == 0:
-                os._exit(self.act(command)())
+                os._exit(self.act(case.command)())
             time.sleep(wait)
             os.kill(child, signal.SIGKILL)
-            if os.waitpid(child, 0)[1] != signal.SIGKILL:
-                continue  # was faster
-            points += 1
-            done, found = self.examined(command, before, after, prune_first=points % 2 == 0)
-            landed += done
-            wrong += [f"{command}, killed after {wait:.3f} s: {one}" for one in found]
-        return Outcome(f"{command}, at random times", 0, points, landed, wrong)
+            if os.waitpid(child, 0)[1] == signal.SIGKILL:  # or it was faster
+                count += 1
+                seen.look(f"killed after {wait:.3f} s")
+        return seen.outcome("killed at random times", count)
 
-    def examined(self, command: str, before: Facts, after: Facts, *, prune_first: bool) -> tuple[bool, list[str]]:
-        answer = in_child(lambda: wrong_after(self.work, command, before, after, prune_first=prune_first))
-        return (False, [answer["raised"]]) if isinstance(answer, dict) else (answer[0], answer[1])
+
+class Examined:
+    """What kills of one command left: the same tree of files need not be looked at twice."""
+
+    def __init__(self, harness: Harness, case: Case) -> None:
+        self.states: set[str] = set()
+        self.landed = 0
+        self.wrong: list[str] = []
+        self._folder = harness.work
+        self._case = case
+
+    def look(self, how: str) -> None:
+        digest = hashlib.sha256(repr(sorted(tree(self._folder).items())).encode()).hexdigest()
+        if digest in self.states:
+            return
+        self.states.add(digest)
+        prune_first = len(self.states) % 2 == 0
+        answer = in_child(lambda: wrong_after(self._folder, self._case, prune_first=prune_first))
+        landed, found = (False, [answer["raised"]]) if isinstance(answer, dict) else answer
+        self.landed += landed
+        self.wrong += [f"{self._case.command}, {how}: {one}" for one in found]
+
+    def outcome(self, fault: str, points: int) -> Outcome:
+        calls = len(self._case.calls)
+        return Outcome(self._case.command, fault, calls, points, len(self.states), self.landed, self.wrong)
 
 
 def preload() -> None:
@@ -309,28 +363,30 @@ def main() -> None:
     asked.add_argument("--sample", type=int, default=4, help="points of each command")
     asked.add_argument("--times", type=int, default=1, help="random times at which each training is killed")
     asked.add_argument("--seed", type=int, default=0)
-    asked.add_argument("--only", choices=list(STORY), help="this command only")
+    asked.add_argument("--only", choices=list(STORY), action="append", help="this command only; repeatable")
+    asked.add_argument("--kind", choices=KINDS, action="append", help="this fault only; repeatable")
     given = asked.parse_args()
     chance = random.Random(given.seed)
     preload()
 
-    def choose(calls: int) -> list[int]:
-        every = list(range(1, calls + 1))
-        return every if given.all else sorted(chance.sample(every, min(given.sample, calls)))
-
-    outcomes = []
+    outcomes: list[Outcome] = []
     with tempfile.TemporaryDirectory() as folder:
         harness = Harness(Path(folder))
         for command, state in harness.states():
-            if given.only in (None, command):
-                began = time.monotonic()
-                outcomes.append(harness.killed(command, state, choose))
-                if command.startswith("train"):
-                    outcomes.append(harness.killed_at_times(command, state, given.times, chance))
-                harness.restore(state)
-                for one in outcomes[-1].wrong:
-                    print(one, file=sys.stderr)
-                print(command, f"{time.monotonic() - began:.1f} s", file=sys.stderr)
+            if command not in (given.only or STORY):
+                continue
+            case = harness.case(command, state)
+            for kind in given.kind or KINDS:
+                every = range(1, len(case.calls) + 1)
+                points = every if given.all else sorted(chance.sample(every, min(given.sample, len(every))))
+                if kind == "killed at random times":
+                    done = harness.killed_at_times(case, given.times if command.startswith("train") else 0, chance)
+                else:
+                    done = harness.killed(case, points) if kind == "killed" else harness.failed(case, kind, points)
+                outcomes.append(done)
+                print(f"{command}, {kind}: {done.points} points, {len(done.wrong)} wrong", file=sys.stderr, flush=True)
+                print(*done.wrong, sep="\n", end="", file=sys.stderr, flush=True)
+            harness.restore(state)
     print(json.dumps({"outcomes": [asdict(one) for one in outcomes]}, indent=1))
     sys.exit(any(one.wrong for one in outcomes))
 

@@ -1,4 +1,5 @@
-"""Run a function in a child and kill it at the n-th file-system call that it makes in a folder, over all its threads.
+"""Run a function in a child and kill it at the n-th file-system call that it makes in a folder, over all its threads;
+or let the disk fail from that call on.
 
 Linux on x86-64. A seccomp filter stops the child at the calls below only, and ptrace tells which file each is about;
 SIGKILL comes before the n-th one is made. The parent may have no other child meanwhile.
@@ -7,6 +8,7 @@ SIGKILL comes before the n-th one is made. The parent may have no other child me
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
 from collections.abc import Callable
@@ -29,7 +31,8 @@ CALLS = {
 }  # fmt: skip
 BY_NUMBER = {number: (name, spec) for name, (number, spec) in CALLS.items()}
 
-TRACE_ME, CONTINUE, SET_OPTIONS, SYSCALL_INFO = 0, 7, 0x4200, 0x420E
+TRACE_ME, CONTINUE, GET_REGISTERS, SET_REGISTERS, SET_OPTIONS, SYSCALL_INFO = 0, 7, 12, 13, 0x4200, 0x420E
+RESULT, CALL = 10, 15  # among the 27 registers: rax and orig_rax
 OPTIONS = 0x2 | 0x4 | 0x8 | 0x80 | 0x100000  # follow forks, vforks and threads; seccomp; no child outlives us
 STOP_AT_SECCOMP, ALL_THREADS = 7, 0x40000000
 NO_NEW_PRIVILEGES, SET_SECCOMP, FILTER = 38, 22, 2
@@ -62,6 +65,28 @@ class SyscallInfo(ctypes.Structure):
 
 
 @dataclass(frozen=True)
+class Failure:
+    """What a disk does wrong.
+
+    Attributes:
+        number: the error's.
+        calls: which fail; of those that open a file, only when they create it.
+    """
+
+    number: int
+    calls: frozenset[str]
+
+
+NAMES = frozenset({"open", "openat", "creat", "mkdir", "mkdirat", "link", "linkat", "rename", "renameat", "renameat2"})
+FAILURES = {
+    "disk full": Failure(errno.ENOSPC, NAMES | {"write", "writev", "pwrite64", "pwritev", "ftruncate", "fallocate"}),
+    "permission lost": Failure(errno.EACCES, NAMES | {"unlink", "unlinkat", "rmdir"}),
+    "disk error": Failure(errno.EIO, frozenset({"write", "writev", "pwrite64", "pwritev", "fsync", "fdatasync"})),
+    "read-only": Failure(errno.EROFS, NAMES | {"unlink", "unlinkat", "rmdir", "ftruncate", "fallocate", "fchmod"}),
+}
+
+
+@dataclass(frozen=True)
 class Ended:
     """How the child ended.
 
@@ -74,8 +99,14 @@ class Ended:
     calls: list[tuple[str, str]]
 
 
-def run_killed(act: Callable[[], int], inside: Callable[[str], bool], at: int | None) -> Ended:
-    """Run `act` in a child; kill it at call number `at`, from 1, of those whose path is `inside`; None: let it end."""
+def run_interrupted(
+    act: Callable[[], int], inside: Callable[[str], bool], at: int | None, failure: Failure | None = None
+) -> Ended:
+    """Run `act` in a child; kill it at call number `at`, from 1, of those whose path is `inside`; None: let it end.
+
+    Args:
+        failure: do not kill it; let such calls fail from number `at` on.
+    """
     child = os.fork()
     if child == 0:
         _child(act)
@@ -91,13 +122,15 @@ def run_killed(act: Callable[[], int], inside: Callable[[str], bool], at: int | 
             continue
         passed_on = os.WSTOPSIG(status)
         if status >> 16 == STOP_AT_SECCOMP:
-            name, paths = _call(thread)
+            name, creates, paths = _call(thread)
             found = [path for path in paths if inside(path)]
             if found:
                 seen.append((name, found[-1]))
-                if len(seen) == at:
+                if failure is None and len(seen) == at:
                     os.kill(child, signal.SIGKILL)
                     continue
+                if failure is not None and at is not None and len(seen) >= at and name in failure.calls and creates:
+                    _fail(thread, failure.number)
         if passed_on in (signal.SIGTRAP, signal.SIGSTOP):  # ptrace's own, and the first one of a thread
             passed_on = 0
         _ptrace(CONTINUE, thread, passed_on)
@@ -109,6 +142,7 @@ def _child(act: Callable[[], int]) -> None:
         _ptrace(TRACE_ME, 0, 0)
         os.kill(os.getpid(), signal.SIGSTOP)
         _stop_at_calls()
+        signal.alarm(120)
         code = act()
     finally:
         os._exit(code)
@@ -127,12 +161,23 @@ def _stop_at_calls() -> None:
         raise OSError(ctypes.get_errno(), "seccomp")
 
 
-def _call(thread: int) -> tuple[str, list[str]]:
+def _fail(thread: int, number: int) -> None:
+    """Let the call that the thread is at not be made, and return an error."""
+    registers = (ctypes.c_ulonglong * 27)()
+    _ptrace(GET_REGISTERS, thread, ctypes.addressof(registers))
+    registers[CALL], registers[RESULT] = 2**64 - 1, 2**64 - number
+    _ptrace(SET_REGISTERS, thread, ctypes.addressof(registers))
+
+
+def _call(thread: int) -> tuple[str, bool, list[str]]:
+    """Name; whether it would create a file, if it is one that opens; paths."""
     info = SyscallInfo()
     _ptrace(SYSCALL_INFO, thread, ctypes.addressof(info), address=ctypes.sizeof(info))
     name, spec = BY_NUMBER[info.number]
     values = list(info.arguments)
-    return name, [_path(thread, spec[i], values[int(spec[i + 1]) :]) for i in range(0, len(spec), 2)]
+    flags = os.O_CREAT if name not in ("open", "openat") else values[1 if name == "open" else 2]
+    creates = bool(flags & (os.O_CREAT | os.O_TMPFILE & ~os.O_DIRECTORY))
+    return name, creates, [_path(thread, spec[i], values[int(spec[i + 1]) :]) for i in range(0, len(spec), 2)]
 
 
 def _path(thread: int, kind: str, values: list[int]) -> str:

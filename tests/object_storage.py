@@ -67,11 +67,12 @@ class Fault:
 
 @dataclass
 class Network:
-    """The proxy's faults and what went through it."""
+    """The proxy's faults, and what went through it: requests, and bytes of answers."""
 
     url: str = ""
     faults: list[Fault] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
+    bytes: int = 0
 
 
 class _Quiet(ThreadingHTTPServer):
@@ -123,6 +124,7 @@ def network_to(endpoint: str) -> Iterator[Network]:
                 if name.lower() not in ("connection", "server", "date"):
                     self.send_header(name, value)
             self.end_headers()
+            network.bytes += len(body)
             self.wfile.write(b"" if self.command == "HEAD" else body)
 
         def log_message(self, *_: object) -> None:

@@ -291,13 +291,16 @@ def test_a_store_of_a_newer_release(skipfill: Skipfill, tmp_path: Path) -> None:
 def test_a_read_only_folder(skipfill: Skipfill, registered: World, tmp_path: Path) -> None:
     """As a user without rights: writing commands say so, reading commands work."""
 
-    def as_nobody(*arguments: str) -> subprocess.CompletedProcess[str]:
+    def as_nobody(*arguments: str, code: str = "main()") -> subprocess.CompletedProcess[str]:
         drop = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 else []
-        code = f"import sys; sys.path[:0] = {sys.path!r}; from skipfill.cli.app import main; main()"
+        code = f"import sys; sys.path[:0] = {sys.path!r}; from skipfill.cli.app import main, run; {code}"
         return subprocess.run(
             [*drop, sys.executable, "-c", code, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=120
         )
 
+    skipfill("train", "v2", "--gallery", "things", "--items", registered.items, "--epochs", 1, "--batch", 32)
+    measured = skipfill("check", "things", "v2", "--items", registered.heldout, "--json", expect=None).document
+    check = measured["check"]["id"]
     for folder in [tmp_path, *tmp_path.rglob("*")]:
         folder.chmod(0o555 if folder.is_dir() else 0o444)
     for parent in tmp_path.parents[:3]:
@@ -316,9 +319,23 @@ def test_a_read_only_folder(skipfill: Skipfill, registered: World, tmp_path: Pat
             done = as_nobody(*arguments)
             assert done.returncode == 2, (arguments, done)
             one_line(done.stderr)
-        for arguments in (["status"], ["history", "things"], ["search", "things", "--items", "heldout.parquet"]):
-            assert as_nobody(*arguments).returncode == 0, arguments
+        reading = [
+            *(["status"], ["history", "things"], ["search", "things", "--items", "heldout.parquet", "--quiet"]),
+            *(["gallery", "show", "things"], ["gallery", "list"], ["gallery", "verify", "things", "--quiet"]),
+            *(["model", "list"], ["model", "show", "v2"], ["plan", "things", "v2", "--without-check", "test"]),
+            *(["report", "things", check], ["matrix", "v1", "v2", "--items", "heldout.parquet", "--quiet"]),
+            *(["doctor"], ["doctor", "--deep"], ["prune"], ["methods"]),
+        ]
+        codes = as_nobody(code=f"[print(run(one), one, file=sys.stderr) for one in {reading}]").stderr
+        assert [line for line in codes.splitlines() if line.startswith("[") or line[0] in "01234"] == [
+            f"0 {one}" for one in reading
+        ], codes
         assert tree(tmp_path) == before
+        (tmp_path / ".skipfill" / "models").chmod(0o700)
+        if os.geteuid() == 0:
+            blind = as_nobody("doctor")
+            assert (blind.returncode, blind.stderr) == (1, "")
+            assert "models: expected what this user can use as the rest of the store" in blind.stdout
     finally:
         for folder in [tmp_path, *tmp_path.rglob("*")]:
             folder.chmod(0o755)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,13 +17,17 @@ if TYPE_CHECKING:
     from skipfill.store.spaces import Space
     from skipfill.store.versions import Release, Version
 
+ParquetFiles = Annotated[
+    list[str],
+    typer.Argument(metavar="FILES...", help="Parquet files, folders of them, or s3://bucket/part-*.parquet."),
+]
 app = typer.Typer(help="Register stored galleries where they lie, and look at them.", no_args_is_help=True)
 
 
 @app.command()
 def add(
     name: GalleryName,
-    files: Annotated[list[Path], typer.Argument(metavar="FILES...", help="Parquet files, or folders of them.")],
+    files: ParquetFiles,
     space: Annotated[str, typer.Option(help="The space of the vectors: the model that made them, or a new name.")],
     id_column: Annotated[str, typer.Option("--id", help="Column with the ids.")] = "id",
     vector: Annotated[str, typer.Option(help="Column with the vectors.")] = "vector",
@@ -39,12 +42,13 @@ def add(
 
     Example: skipfill gallery add products gallery.parquet --space v1
     """
+    from skipfill.store.address import address
     from skipfill.store.galleries import add_gallery
     from skipfill.store.gallery_rows import Columns
-    from skipfill.store.parquet_files import expand, open_parquet
+    from skipfill.store.parquet_files import expand_addresses, open_parquet
 
     objects = opened(store)
-    paths = expand(files)
+    paths = expand_addresses([address(file, "FILES") for file in files])
     footers = [open_parquet(path) for path in paths]
     if not label and all("label" in footer.schema_arrow.names for footer in footers):
         label = "label"
@@ -61,7 +65,7 @@ def add(
 @app.command()
 def append(
     name: GalleryName,
-    files: Annotated[list[Path], typer.Argument(metavar="FILES...", help="Parquet files, or folders of them.")],
+    files: ParquetFiles,
     reason: Annotated[str, typer.Option(help="Recorded in the history.")] = "",
     dry_run: DryRun = False,
     store: Store = None,
@@ -74,13 +78,15 @@ def append(
 
     Example: skipfill gallery append products more.parquet
     """
+    from skipfill.store.address import address
     from skipfill.store.append import append_rows
-    from skipfill.store.parquet_files import expand, open_parquet
+    from skipfill.store.parquet_files import expand_addresses, open_parquet
 
     objects = opened(store)
+    paths = expand_addresses([address(file, "FILES") for file in files])
     with progress(quiet=quiet) as bar:
-        bar.start("verifying rows", sum(open_parquet(path).metadata.num_rows for path in expand(files)))
-        made = append_rows(objects, name, files, reason, bar.advance, dry_run=dry_run)
+        bar.start("verifying rows", sum(open_parquet(path).metadata.num_rows for path in paths))
+        made = append_rows(objects, name, paths, reason, bar.advance, dry_run=dry_run)
     _show(made, as_json=json, title="Would append to" if dry_run else "Appended to")
 
 
@@ -116,19 +122,34 @@ def list_galleries(store: Store = None, json: Json = False) -> None:
 
 
 @app.command()
-def verify(name: GalleryName, store: Store = None, json: Json = False, quiet: Quiet = False) -> None:
-    """Read the whole gallery again and compare it with what was registered.
+def verify(
+    name: GalleryName,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Read every row again, and encode the witness items of its models again.")
+    ] = False,
+    store: Store = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compare a gallery with what was registered: counts, sizes and footers of its files; all of it with --deep.
 
-    Example: skipfill gallery verify products
+    Example: skipfill gallery verify products --deep
     """
-    from skipfill.store.galleries import verify_gallery
+    from skipfill.store.galleries import open_gallery, reread_gallery
     from skipfill.store.versions import latest
 
     objects = opened(store)
+    if not deep:
+        _show(open_gallery(objects, name), as_json=json, title="Verified by sizes and footers:")
+        advise(f"Every row: skipfill gallery verify {name} --deep", quiet=quiet)
+        return
+    from skipfill.compat.gallery_witness import models_of_gallery
+
     with progress(quiet=quiet) as bar:
         bar.start("verifying rows", latest(objects, name).rows)
-        found = verify_gallery(objects, name, bar.advance)
-    _show(found, as_json=json, title="Verified")
+        found = reread_gallery(objects, name, bar.advance)
+    models = models_of_gallery(objects, found)
+    _show(found, as_json=json, title="Verified row by row:", models=models)
 
 
 @app.command()
@@ -181,13 +202,14 @@ def _space(objects: Objects, name: str, metric: str) -> tuple[Space, Release | N
     return Space(name, 0, "ip" if metric == "ip" else "cosine"), None
 
 
-def _show(gallery: Gallery, *, as_json: bool, title: str) -> None:
+def _show(gallery: Gallery, *, as_json: bool, title: str, models: dict[str, str] | None = None) -> None:
     now = gallery.version
     document: dict[str, Any] = {
         "gallery": gallery.name,
         "version": asdict(now),
         "space": asdict(gallery.space),
         "files": [asdict(one) for one in gallery.files],
+        **({} if models is None else {"models": models}),
     }
     rows = [
         ("rows", f"{now.rows:,}"),
@@ -196,6 +218,7 @@ def _show(gallery: Gallery, *, as_json: bool, title: str) -> None:
         ("columns", ", ".join(f"{role}: {column}" for role, column in now.columns.items() if column)),
         ("version", now.number),
         ("queries use", released(now)),
+        *((f"model {name}", told) for name, told in (models or {}).items()),
     ]
     emit(
         document,
