@@ -25,6 +25,7 @@ from skipfill.store.versions import Version, commit, history, latest
 
 from .conftest import Skipfill, World, spawn, tree
 from .test_encoders import OWN, drawings
+from .test_object_storage import server, url  # noqa: F401
 from .test_swap import store_with
 from .test_witness import network, rewritten, texts, trained, without_witness
 
@@ -305,3 +306,25 @@ def test_watch_ends_when_the_gallery_is_gone(tmp_path: Path) -> None:
 def test_watch_needs_a_gallery(skipfill: Skipfill) -> None:
     skipfill("init")
     assert "expected the gallery to watch" in skipfill("status", "--watch", expect=2).err
+
+
+def test_all_of_it_on_object_storage(skipfill: Skipfill, registered: World, url: str) -> None:  # noqa: F811
+    there = ["--store", url]
+    skipfill("init", *there)
+    skipfill("train", "v2", "--items", registered.items, "--gallery", "things", "--epochs", 1, "--quiet")
+    for name in ("v1", "v2"):
+        skipfill("model", "export", name, "-o", f"{name}.skipfill")
+        skipfill("model", "add", f"{name}.skipfill", *there)
+        assert not skipfill("model", "add", f"{name}.skipfill", "--json", *there).document["new"]
+        skipfill("model", "export", name, "-o", f"{name}-again", *there)
+        assert Path(f"{name}-again").read_bytes() == Path(f"{name}.skipfill").read_bytes()
+    skipfill("gallery", "add", "things", "gallery.parquet", "--space", "v1", *there)
+    skipfill("swap", "things", "v2", "--without-check", "small", *there)
+    served = released(url, "things")
+    assert (served.model, served.version, served.changed()) == ("v2", 2, False)
+    assert served.encode(np.ones((2, 16), np.float32)).shape == (2, 8)
+    found = skipfill("status", "things", "--json", *there).document
+    copied = json.loads(served._objects.get("galleries/things/release.json"))
+    assert copied == {"gallery": "things", "version": found["version"]}
+    skipfill("rollback", "things", *there)
+    assert served.changed()
