@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from skipfill.store.errors import BadInput, unknown_name
 from skipfill.store.names import valid_name
 from skipfill.store.objects import Objects
-from skipfill.store.strict_json import Older, stored
+from skipfill.store.strict_json import LARGEST_STORED, Older, parsed, stored
 
 FORMAT = 2
 Verdict = Literal["pass", "fail", "inconclusive"]
@@ -263,7 +263,7 @@ OLDER: Older = {
 
 def save_report(objects: Objects, report: Report, per_query: pa.Table) -> Report:
     """Write the per-query table and then the report; its id is the digest of its content."""
-    digest = hashlib.sha256(json.dumps(asdict(report)).encode()).hexdigest()[:12]
+    digest = _digest(asdict(report))
     complete = replace(report, id=digest)
     buffer = io.BytesIO()
     pq.write_table(per_query, buffer, compression="zstd")
@@ -278,7 +278,16 @@ def load_report(objects: Objects, gallery: str, identity: str) -> Report:
         data = objects.get(key)
     except FileNotFoundError:
         raise unknown_name("check", identity, objects.children(_folder(gallery))) from None
-    return stored(Report, data, objects.root / key, what="report", newest=FORMAT, older=OLDER)
+    where = objects.root / key
+    report = stored(Report, data, where, what="report", newest=FORMAT, older=OLDER)
+    raw = parsed(data, where, LARGEST_STORED)  # what was digested, without what an older release did not say
+    if not report.id == identity == _digest({**raw, "id": ""}):
+        raise BadInput(where, expected="the report as it was saved", found="another, or one that was edited")
+    return report
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
 
 
 def newest_check(objects: Objects, gallery: str, fingerprint: str, state: str) -> Report | None:

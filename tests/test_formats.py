@@ -114,15 +114,22 @@ def test_files_of_older_releases_are_read(here: Skipfill, frozen: Path) -> None:
     edit(store / VERSION, lambda raw: {**raw, "release": without("thresholds")(raw["release"])})
     report = next(store.glob("checks/things/*/report.json"))
     edit(report, without("truth", "flips", "scores", "index", "thresholds"))
-    edit(
-        report,
-        lambda raw: {**raw, "format": 1, "slices": [without("units", "requirements")(one) for one in raw["slices"]]},
-    )
+    slices = without("units", "requirements")
+    edit(report, lambda raw: {**raw, "format": 1, "id": "", "slices": [slices(one) for one in raw["slices"]]})
+    identity = hashlib.sha256(report.read_bytes()).hexdigest()[:12]
+    edit(report, lambda raw: {**raw, "id": identity})
+    report = report.parent.rename(report.parent.with_name(identity)) / report.name
     here("status")
     here("gallery", "show", "things")
     here("model", "show", "v2")
     here("report", "things", report.parent.name)
     here("swap", "things", "v2")
+
+
+def test_a_verdict_that_was_edited_allows_nothing(here: Skipfill, frozen: Path) -> None:
+    report = next((frozen / "store").glob("checks/things/*/report.json"))
+    report.write_bytes(report.read_bytes().replace(b'"mean": 0.', b'"mean": 1.', 1))
+    assert "one that was edited" in here("swap", "things", "v2", expect=2).err
 
 
 def test_plain_file_lists_are_read(frozen: Path) -> None:

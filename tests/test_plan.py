@@ -162,9 +162,9 @@ STALE: dict[str, tuple[Callable[[Objects], None], str]] = {
     "no model": (no_model, ", found none"),
     "another view": (narrower_view, ": view: expected prefix 8, found prefix 4"),
     "no check": (no_check, " pass, found none"),
-    "a check that failed": (edited_check("verdict", "fail"), " pass, found "),
-    "a check of another state": (edited_check("state", "f" * 16), "of another model or state"),
-    "a check of another model": (edited_check("fingerprint", "f" * 64), "of another model or state"),
+    "a check that failed": (edited_check("verdict", "fail"), "pass, found none"),
+    "a check of another state": (edited_check("state", "f" * 16), "pass, found none"),
+    "a check of another model": (edited_check("fingerprint", "f" * 64), "pass, found none"),
 }
 
 
