@@ -164,14 +164,14 @@ def load_card(objects: Objects, name: str) -> Card:
     except FileNotFoundError:
         hint = "See: skipfill model list"
         raise unknown_name("model", name, model_names(objects), hint) from None
-    card = card_from(parsed(data, where, LARGEST_STORED), where)
-    if card.name != name:
-        raise BadInput(where, expected=f"the card of {name}", found=f"that of {card.name!r}")
-    return card
+    return card_from(parsed(data, where, LARGEST_STORED), where, name)
 
 
-def card_from(raw: Any, where: object) -> Card:
+def card_from(raw: Any, where: object, name: str = "") -> Card:
     """The card that the JSON value `raw` is.
+
+    Args:
+        name: of the model whose card it must be; empty for any.
 
     Raises:
         BadInput: a newer format, a missing or unknown key, a value of another type, or a name, view or digest that
@@ -180,16 +180,18 @@ def card_from(raw: Any, where: object) -> Card:
     refuse_newer(raw, where, "card", FORMAT)
     older: Older = {Card: {"slots": lambda read: slots_by_order(read["classes"])}}
     card = fitted(Card, raw, where, older)
-    if card.digest not in ("", _digest(raw)):
-        raise BadInput(where, expected="the card as it was saved", found="one that was changed")
+    if card.name != (name or card.name):
+        raise BadInput(where, expected=f"the card of {name}", found=f"that of {card.name!r}")
     for kind, names in (("model", [card.name]), ("space", card.views), ("file", card.files)):
-        for name in names:
-            valid_name(kind, name)
+        for one in names:
+            valid_name(kind, one)
     if card.dim < max([1, *(view.dim for view in card.views.values())]):
         raise BadInput(where, expected="views of no more coordinates than it has", found=f"{card.dim}")
     for file, digest in card.files.items():
         if "." not in file or not SHA256.fullmatch(digest):
             raise BadInput(where, expected=f"the SHA-256 of {file!r}", found=repr(digest[:80]))
+    if card.digest not in ("", _digest(raw)):
+        raise BadInput(where, expected="the card as it was saved", found="one that was changed")
     return card
 
 

@@ -140,12 +140,12 @@ FORGED: dict[str, tuple[Callable[[Sample], object], tuple[str, ...], str]] = {
     "a billion trained ids": (
         lambda one: a_bundle_of_a_billion_rows(one, "trained_ids.parquet"),
         CHECK,
-        "expected a readable Parquet file",
+        "1,000,000,000 claimed",
     ),
     "a billion witnesses": (
         lambda one: a_bundle_of_a_billion_rows(one, "witness.parquet"),
         ENCODE,
-        "expected a readable Parquet file",
+        "1,000,000,000 claimed",
     ),
 }
 
