@@ -258,7 +258,7 @@ def _announce(objects: Objects, gallery: str, version: Version) -> None:
     """
     with suppress(SkipfillError, OSError):
         while True:
-            document = {"gallery": gallery, "version": asdict(version)}
+            document = {"format": FORMAT, "gallery": gallery, "version": asdict(version)}
             objects.replace(f"galleries/{gallery}/release.json", json.dumps(document, indent=1).encode())
             written = version.number
             while has_version(objects, gallery, version.number + 1):  # of others, whose copies may have been first

@@ -325,6 +325,6 @@ def test_all_of_it_on_object_storage(skipfill: Skipfill, registered: World, url:
     assert served.encode(np.ones((2, 16), np.float32)).shape == (2, 8)
     found = skipfill("status", "things", "--json", *there).document
     copied = json.loads(served._objects.get("galleries/things/release.json"))
-    assert copied == {"gallery": "things", "version": found["version"]}
+    assert copied == {"format": 1, "gallery": "things", "version": found["version"]}
     skipfill("rollback", "things", *there)
     assert served.changed()
