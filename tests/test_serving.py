@@ -192,7 +192,7 @@ def test_status_of_one_gallery(skipfill: Skipfill, tmp_path: Path) -> None:
     assert version["release"]["fingerprint"] == load_card(objects, "v2").fingerprint
     assert version["release"]["view"] == {"dim": 4, "kind": "prefix"}
     assert version["since"] == {"number": 2, "at": version["at"], "by": version["by"]}
-    assert {"gallery": "g", "version": version} == copy(objects)
+    assert copy(objects) == {"format": 1, "gallery": "g", "version": version}
     shown = skipfill("status", "g").out
     for part in ("v2", "a reason", "old prefix 4", "version 2", version["by"]):
         assert part in shown
