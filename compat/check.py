@@ -19,14 +19,15 @@ from skipfill.compat.measuring import Asked, Ranker, RowsAtHand, asked, ground_t
 from skipfill.compat.metrics import ALWAYS, FORMS, metric
 from skipfill.compat.ranking import Metric
 from skipfill.compat.rankings import distribution, score_counts
+from skipfill.compat.reasons import reasons
 from skipfill.compat.score_counts import ScoreCounts
 from skipfill.compat.searching import released_model
 from skipfill.compat.slices import ALL, OTHERS, TRAINED, Groups, grouped
 from skipfill.compat.stages import Stages
 from skipfill.compat.thresholds import transferred
-from skipfill.compat.verdict import BUDGET, Policy, adjusted, worst
+from skipfill.compat.verdict import Policy, adjusted, worst
 from skipfill.compat.witness import verified_model
-from skipfill.store.checks import IndexRecall, Report, Requirement, ScoreDistribution, Slice, Threshold, save_report
+from skipfill.store.checks import IndexRecall, Report, ScoreDistribution, Slice, Threshold, save_report
 from skipfill.store.errors import BadInput, unknown_name
 from skipfill.store.galleries import Gallery, open_gallery
 from skipfill.store.models import trained_ids
@@ -85,7 +86,7 @@ def check_model(
         model=model_name,
         fingerprint=model.card.fingerprint,
         verdict=worst([one.verdict for one in slices]),
-        why=_why(slices, policy),
+        why=reasons(slices, policy),
         slices=slices,
         policy=policy.described(),
         truth=inputs.truth,
@@ -182,9 +183,9 @@ def _on_rows_at_hand(
             "items are at hand"
         )
     found = ranker.on_rows_at_hand(gallery, at_hand, stored, vectors)
-    found["new/new"] = ranker.reindexed(model, at_hand)
+    found["new/new"] = ranker.reindexed(model, ranker.asked.own, at_hand)
     if top is not None:
-        found["ceiling"] = ranker.reindexed(top, at_hand)
+        found["ceiling"] = ranker.reindexed(top, encoded(top, ranker.asked.items, ranker.stages), at_hand)
     return found
 
 
@@ -240,43 +241,6 @@ def _judged(evidence: Evidence, groups: Groups, queries: Asked, policy: Policy) 
     held = dict(zip((TRAINED, OTHERS), queries.facts.holds, strict=True))
     kept = {name: group for name, group in groups.items() if group.any() or held.get(name, True)}
     return adjusted([measure_slice(name, evidence, group, policy) for name, group in kept.items()], policy)
-
-
-def _why(slices: list[Slice], policy: Policy) -> list[str]:
-    """A sentence for each thing that was asked and does not hold for sure, and for what was not asked."""
-    lines = [line for one in slices for line in _reasons(one, policy)]
-    held = sum(each.verdict == "pass" for one in slices for each in one.requirements)
-    asked = sum(len(one.requirements) for one in slices)
-    return [f"{held} of {asked} requirements hold with {policy.confidence:.0%} confidence", *lines]
-
-
-def _reasons(one: Slice, policy: Policy) -> list[str]:
-    if one.name in policy.accept_worse:
-        return [f"{one.name}: accepted as it is, by --accept-worse"]
-    if one.queries == 0:
-        return [f"{one.name}: no query of this kind" + _though(one.name)]
-    lines = []
-    for each in one.requirements:
-        if each.verdict == "pass":
-            continue
-        word = "does not hold" if each.verdict == "fail" else "undecided"
-        line = f"{one.name}: {word}: {each.claim} ({_found(each)})"
-        if each.verdict == "inconclusive" and one.units < policy.least_queries:
-            line += f"; {one.units} queries are fewer than {policy.least_queries}"
-        if each.more_queries is not None:
-            line += f"; about {each.more_queries:,} more queries would decide it"
-        lines.append(line)
-    return lines
-
-
-def _found(one: Requirement) -> str:
-    if one.claim.startswith(BUDGET):
-        return f"{-one.found:.2%}, {-one.high:.2%} to {-one.low:.2%}"
-    return f"{one.found:+.3f}, {one.low:+.3f} to {one.high:+.3f}"
-
-
-def _though(name: str) -> str:
-    return ", though the gallery has rows of it" if name in (TRAINED, OTHERS) else ""
 
 
 def _per_query(

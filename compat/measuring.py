@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skipfill.compat.bootstrap import Values
-from skipfill.compat.check_inputs import CheckInputs, StoredTruth, encoded, items_of_rows, stored_truth
+from skipfill.compat.check_inputs import CheckInputs, StoredTruth, items_of_rows, stored_truth
 from skipfill.compat.encoding import write_encoded
 from skipfill.compat.evidence import PerQuery
 from skipfill.compat.loaded_model import LoadedModel
@@ -171,11 +171,10 @@ class Ranker:
     def values(self, found: RelevantRanks) -> dict[str, Values]:
         return values_of(rankings(found), self.metrics)
 
-    def reindexed(self, model: LoadedModel, at_hand: RowsAtHand) -> dict[str, Values]:
-        """The values when gallery and queries are both encoded by `model`."""
-        assert at_hand.items is not None
+    def reindexed(self, model: LoadedModel, vectors: Matrix, at_hand: RowsAtHand) -> dict[str, Values]:
+        """The values when gallery and queries are both encoded by `model`; `vectors` are the queries'."""
         pair = f"{model.card.name}/{model.card.name}"
-        return self.values(self.ranks(pair, encoded(model, self.asked.items, self.stages), at_hand.by(model), "cosine"))
+        return self.values(self.ranks(pair, vectors, at_hand.by(model), "cosine"))
 
     def on_rows_at_hand(
         self, gallery: Gallery, at_hand: RowsAtHand, stored: PerQuery, vectors: dict[str, Matrix]

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from skipfill.store.archive import Archive, packed
 from skipfill.store.bundle_contents import refuse_content
@@ -29,6 +27,7 @@ from skipfill.store.models import (
     space_of,
 )
 from skipfill.store.names import valid_name
+from skipfill.store.new_file import new_file
 from skipfill.store.objects import Objects
 from skipfill.store.spaces import (
     Space,
@@ -92,16 +91,14 @@ def export_bundle(objects: Objects, name: str, output: Path) -> Manifest:
         BadInput: no such model, a damaged one, or a place that exists or cannot be written to.
     """
     if output.exists():
-        raise BadInput(output, expected="a file that does not exist yet", found="one", hint="Choose another name.")
+        raise _taken(output)
     card = load_card(objects, name)
     manifest = Manifest(card, [_known(objects, space) for space in card.views if space != name])
-    part = output.with_name(f".{output.name}.{uuid4().hex[:8]}.part")
     try:
-        with part.open("xb") as file:
+        with new_file(output) as file:
             file.writelines(packed(_contents(objects, manifest)))
-            file.flush()
-            os.fsync(file.fileno())
-        part.rename(output)
+    except FileExistsError as error:
+        raise _taken(output) from error
     except OSError as error:
         raise BadInput(
             output.parent,
@@ -109,9 +106,11 @@ def export_bundle(objects: Objects, name: str, output: Path) -> Manifest:
             found=reason(error),
             hint="Choose another place with -o FILE; nothing was written.",
         ) from error
-    finally:
-        part.unlink(missing_ok=True)
     return manifest
+
+
+def _taken(output: Path) -> BadInput:
+    return BadInput(output, expected="a file that does not exist yet", found="one", hint="Choose another name.")
 
 
 def add_bundle(objects: Objects, path: Path, name: str = "", *, dry_run: bool = False) -> Added:

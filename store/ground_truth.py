@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -64,9 +65,14 @@ class SameLabel:
     def graded(self) -> bool:
         return False
 
-    def of(self, block: Block) -> BlockTruth:
+    @cached_property
+    def _classes(self) -> tuple[pa.Array, Places]:
+        """Every label once, and which of them each query has."""
         classes = pc.unique(self.labels)
-        asked = positions(self.labels, classes)
+        return classes, positions(self.labels, classes)
+
+    def of(self, block: Block) -> BlockTruth:
+        classes, asked = self._classes
         stored = positions(block.labels if block.labels is not None else pa.nulls(len(block.ids), pa.string()), classes)
 
         def mask(part: slice) -> Mask:

@@ -67,10 +67,10 @@ def relevant_ranks(
         progress: called with the number of query-row pairs scored since the last call, 2 * Q * N in all.
     """
     truth = _Truth(queries)
-    found = _scored(rows, queries, metric, truth, progress)
+    found, longest = _scored(rows, queries, metric, truth, progress)
     scores = [one.scores for one in found]
     above = [np.zeros(len(one), np.int64) for one in scores]
-    edges = _edges(rows, queries, metric)
+    edges = _edges(queries, metric, longest)
     # A cosine is rounded to a little beyond 1 at times; what was left out above is below every bound.
     bounds = np.concatenate([[LEAST], edges[1:-1], [-LEAST]]).astype(np.float32)
     others = np.zeros((len(queries.ids), BINS), np.int64)
@@ -105,12 +105,17 @@ class _Relevant:
 
 def _scored(
     rows: StoredRows, queries: Queries, metric: Metric, truth: _Truth, progress: Callable[[int], None]
-) -> list[_Relevant]:
+) -> tuple[list[_Relevant], float]:
+    """Of each query, and the length of the longest stored vector."""
+    longest, last = 0.0, None
     graded = queries.truth.graded
     scores: list[list[Scores]] = [[] for _ in range(len(queries.ids))]
     grades: list[list[NDArray[np.float32]]] = [[] for _ in range(len(queries.ids))]
     names: list[list[NDArray[Any]]] = [[] for _ in range(len(queries.ids))]
     for block, part, products in scored_blocks(rows, queries.vectors, metric):
+        if block is not last:
+            last = block
+            longest = max(longest, float(np.einsum("nd,nd->n", block.vectors, block.vectors).max()))
         relevant, _ = truth.masks(block, part)
         for row in np.flatnonzero(relevant.any(axis=1)).tolist():
             query = part.start + row
@@ -122,7 +127,7 @@ def _scored(
     nothing = np.empty(0, np.float32)
     if not graded:  # which of equally relevant rows with one score comes first makes no difference
         ordered = (np.sort(np.concatenate(one))[::-1] if one else nothing for one in scores)
-        return [_Relevant(one, nothing) for one in ordered]
+        return [_Relevant(one, nothing) for one in ordered], float(np.sqrt(longest))
     found = []
     for query, parts in enumerate(scores):
         if not parts:
@@ -131,15 +136,14 @@ def _scored(
         own, ids = np.concatenate(parts), np.concatenate(names[query])
         order = np.lexsort((np.unique(ids, return_inverse=True)[1], -own))
         found.append(_Relevant(own[order], np.concatenate(grades[query])[order]))
-    return found
+    return found, float(np.sqrt(longest))
 
 
-def _edges(rows: StoredRows, queries: Queries, metric: Metric) -> NDArray[np.float64]:
+def _edges(queries: Queries, metric: Metric, longest: float) -> NDArray[np.float64]:
     """Bounds of equal bins that hold every score."""
     bound = 1.0
     if metric == "ip":
-        longest = max(float(np.einsum("nd,nd->n", block.vectors, block.vectors).max()) for block in rows.blocks())
-        bound = float(np.sqrt(longest * np.einsum("qd,qd->q", queries.vectors, queries.vectors).max())) or 1.0
+        bound = longest * float(np.linalg.norm(queries.vectors, axis=1).max()) or 1.0
     return np.linspace(-bound, bound, BINS + 1)
 
 
