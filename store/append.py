@@ -10,16 +10,16 @@ from skipfill.store.errors import BadInput, Stale
 from skipfill.store.galleries import (
     Gallery,
     Progress,
+    commit_files,
     list_digest,
     open_gallery,
     read_whole,
     refuse_another_encoder,
-    save_files,
 )
 from skipfill.store.gallery_rows import StoredRows
 from skipfill.store.objects import Objects
 from skipfill.store.parquet_files import FilePrint, expand_addresses, fingerprint
-from skipfill.store.versions import Version, commit, latest
+from skipfill.store.versions import Version, latest
 
 
 def append_rows(
@@ -55,8 +55,7 @@ def append_rows(
     prints = [replace(fingerprint(file, objects.base), content=contents[file]) for file in files]
     version = _appended(objects, gallery, prints, rows.count, reason)
     if not dry_run:
-        save_files(objects, name, version.files, [*gallery.files, *prints])
-        version = commit(objects, name, version)
+        version = commit_files(objects, name, version, [*gallery.files, *prints], gallery.space)
     everything = StoredRows.open([*gallery.rows.files, *files], rows.columns, rows.dim)
     return Gallery(name, version, gallery.space, [*gallery.files, *prints], everything)
 

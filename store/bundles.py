@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from skipfill.store.archive import Archive, packed
+from skipfill.store.aside import ensure
 from skipfill.store.bundle_contents import refuse_content
 from skipfill.store.errors import BadInput, reason
 from skipfill.store.models import (
@@ -31,6 +32,7 @@ from skipfill.store.new_file import new_file
 from skipfill.store.objects import Objects
 from skipfill.store.spaces import (
     Space,
+    ensure_space,
     load_space,
     refuse_another_space,
     register_space,
@@ -138,7 +140,14 @@ def add_bundle(objects: Objects, path: Path, name: str = "", *, dry_run: bool = 
         objects.replace(file_key(card, file), data)  # named by content: what a killed run left is the same, or damaged
     for space in manifest.spaces:
         register_space(objects, space)
-    return Added(manifest, True) if put_card(objects, card) else _there(objects, manifest)
+    if not put_card(objects, card):
+        return _there(objects, manifest)
+    if any(not objects.exists(file_key(card, file)) for file in card.files):
+        for file, data in _files(path):
+            ensure(objects, file_key(card, file), data)
+    for space in manifest.spaces:
+        ensure_space(objects, space)
+    return Added(manifest, True)
 
 
 def read_bundle(path: Path) -> Manifest:

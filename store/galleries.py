@@ -11,14 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from skipfill.store import ids
+from skipfill.store import aside, ids
 from skipfill.store.address import Address, Url, is_url
 from skipfill.store.errors import BadInput, Stale
 from skipfill.store.gallery_rows import Block, Columns, StoredRows
 from skipfill.store.names import valid_name
 from skipfill.store.objects import Objects
 from skipfill.store.parquet_files import FilePrint, encoded_by, expand_addresses, fingerprint, found_as
-from skipfill.store.spaces import Space, load_space, register_space
+from skipfill.store.spaces import Space, ensure_space, load_space, register_space
 from skipfill.store.strict_json import LARGEST_STORED, fitted, parsed, refuse_newer
 from skipfill.store.versions import Release, Version, commit, latest, newest_version
 
@@ -94,8 +94,7 @@ def add_gallery(
     if dry_run:
         return Gallery(name, version, known, prints, rows)
     register_space(objects, known)
-    save_files(objects, name, version.files, prints)
-    return Gallery(name, commit(objects, name, version), known, prints, rows)
+    return Gallery(name, commit_files(objects, name, version, prints, known), known, prints, rows)
 
 
 def open_gallery(objects: Objects, name: str) -> Gallery:
@@ -208,9 +207,20 @@ def list_digest(prints: list[FilePrint]) -> str:
     return hashlib.sha256(_listing(prints)).hexdigest()
 
 
-def save_files(objects: Objects, name: str, digest: str, prints: list[FilePrint]) -> None:
-    """Write a file list; again if it is there: what a killed run left must not be pruned from under this one."""
-    objects.replace(_files_key(name, digest), _listing(prints))
+def commit_files(objects: Objects, name: str, version: Version, prints: list[FilePrint], space: Space) -> Version:
+    """Commit a version with a file list of its own.
+
+    The list is written again if it is there: what a killed run left must not be pruned from under this one.
+
+    Raises:
+        Stale: see `commit`.
+    """
+    key = _files_key(name, version.files)
+    objects.replace(key, _listing(prints))
+    done = commit(objects, name, version)
+    aside.ensure(objects, key, _listing(prints))
+    ensure_space(objects, space)
+    return done
 
 
 def _listing(prints: list[FilePrint]) -> bytes:
@@ -226,7 +236,7 @@ def read_files(objects: Objects, name: str, version: Version) -> list[FilePrint]
     key = _files_key(name, version.files)
     where = objects.root / key
     try:
-        data = objects.get(key)
+        data = aside.read(objects, key)
     except FileNotFoundError:
         data = b""
     if hashlib.sha256(data).hexdigest() != version.files:

@@ -1,4 +1,7 @@
-"""What runs that were killed left: staged objects that no card, report or version refers to. Nobody reads them."""
+"""What runs that were killed left: staged objects that no card, report or version refers to. Nobody reads them.
+
+While they are removed, others may write the same names and refer to them: see `store.aside`.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from skipfill.store.aside import aside, original, put_back, set_aside
 from skipfill.store.models import CARD, file_key, load_card
 from skipfill.store.objects import Entry, Objects
 from skipfill.store.spaces import load_space
@@ -13,6 +17,7 @@ from skipfill.store.versions import newest_version, read
 
 YOUNG = timedelta(hours=1)  # a writer that still runs may own what is younger
 UNFINISHED = "a write that was cut off"
+ASIDE = "set aside by a prune that was cut off"
 # What may be left in each folder. Anything else in the store is none of ours to remove.
 KINDS = {
     "models/*/*": "a file of no card",
@@ -43,18 +48,16 @@ def leftovers(objects: Objects) -> list[Leftover]:
 
     What a damaged card or version refers to is not known: all that it might is kept.
     """
-    # Listed before what refers to it is read: what a writer finishes meanwhile is not taken for a leftover.
-    entries = list(objects.entries())
-    keys = [entry.key for entry in entries]
-    kept = set(_referred(objects, keys))
-    kept |= set(_earlier(objects, [key for key in kept if key.startswith("spaces/")]))
     now = datetime.now(UTC)
-    left = [one for one in entries if one.unfinished or (_pattern(one.key) and one.key not in kept)]
-    return sorted((_leftover(entry, now) for entry in left), key=lambda one: one.key)
+    return [_leftover(entry, now) for entry in _unreferred(objects)]
 
 
 def prune(objects: Objects, *, all_ages: bool = False, dry_run: bool = False) -> list[Leftover]:
     """Delete the leftovers and name them. A kill in the middle leaves the rest for the next time.
+
+    What is written again or referred to meanwhile stays. On object storage, which cannot move an object atomically,
+    one case is left: a writer writes a leftover again in the moment between the look at its time and its deletion,
+    commits, and is killed before it looks whether all is there.
 
     Args:
         all_ages: also those younger than an hour; only safe while nothing else writes to the store.
@@ -63,15 +66,48 @@ def prune(objects: Objects, *, all_ages: bool = False, dry_run: bool = False) ->
     Raises:
         BadInput: one cannot be deleted.
     """
-    found = [one for one in leftovers(objects) if all_ages or not one.young]
-    for one in found if not dry_run else []:
-        objects.delete(one.key)
-    return found
+    now = datetime.now(UTC)
+    entries = {entry.key: entry for entry in _unreferred(objects)}
+    found = [one for one in (_leftover(entry, now) for entry in entries.values()) if all_ages or not one.young]
+    if dry_run or not found:
+        return found
+    found = [one for one in found if _out_of_the_way(objects, entries[one.key])]
+    kept = _kept(objects, list(objects.entries()))
+    removed = [one for one in found if original(one.key) not in kept]
+    for one in found:
+        if one not in removed:
+            put_back(objects, original(one.key))
+        else:
+            objects.delete(one.key if _is_out(entries[one.key]) else aside(one.key))
+    return removed
+
+
+def _unreferred(objects: Objects) -> list[Entry]:
+    # Listed before what refers to it is read: what a writer finishes meanwhile is not taken for a leftover.
+    entries = list(objects.entries())
+    kept = _kept(objects, entries)
+    left = [one for one in entries if _is_out(one) or (_pattern(one.key) and one.key not in kept)]
+    return sorted(left, key=lambda one: one.key)
+
+
+def _kept(objects: Objects, entries: list[Entry]) -> set[str]:
+    """The keys that something refers to."""
+    keys = [original(entry.key) for entry in entries]
+    kept = set(_referred(objects, keys))
+    return kept | set(_earlier(objects, [key for key in kept if key.startswith("spaces/")]))
+
+
+def _is_out(entry: Entry) -> bool:
+    return entry.unfinished or original(entry.key) != entry.key
+
+
+def _out_of_the_way(objects: Objects, entry: Entry) -> bool:
+    return _is_out(entry) or set_aside(objects, entry.key, entry.modified)
 
 
 def _leftover(entry: Entry, now: datetime) -> Leftover:
     age = now - entry.modified
-    why = UNFINISHED if entry.unfinished else KINDS[_pattern(entry.key)]
+    why = UNFINISHED if entry.unfinished else ASIDE if _is_out(entry) else KINDS[_pattern(entry.key)]
     return Leftover(entry.key, entry.bytes, age.total_seconds(), age < YOUNG, why)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from skipfill.store import aside
 from skipfill.store.errors import BadInput, reason, unknown_name
 from skipfill.store.names import valid_name
 from skipfill.store.objects import Objects
@@ -143,6 +144,8 @@ def save_model(
         objects.replace(file_key(complete, file), data)
     if not put_card(objects, complete):
         refuse_taken(objects, card.name)
+    for file, data in contents.items():
+        aside.ensure(objects, file_key(complete, file), data)
     return complete
 
 
@@ -219,7 +222,7 @@ def read_file(objects: Objects, card: Card, file: str) -> bytes:
     """
     key = file_key(card, file)
     try:
-        data = objects.get(key)
+        data = aside.read(objects, key)
     except FileNotFoundError:
         data = b""
     found = hashlib.sha256(data).hexdigest()

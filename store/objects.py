@@ -139,6 +139,43 @@ class Objects:
         except FileNotFoundError:
             return
 
+    def modified(self, key: str) -> datetime | None:
+        """When `key` was written; None when it is not there."""
+        try:
+            return self._ask(key, READ, lambda: obstore.head(self._store, key))["last_modified"]
+        except FileNotFoundError:
+            return None
+
+    def move(self, key: str, to: str) -> datetime | None:
+        """Rename `key`, over whatever is there; atomic in a folder, a copy and a deletion on object storage.
+
+        Returns:
+            When it had been written; None, with nothing changed, when it is not there.
+        """
+        written = self.modified(key)
+        try:
+            self._ask(key, WRITE, lambda: obstore.rename(self._store, key, to))
+        except FileNotFoundError:
+            return None
+        return self.modified(to) if isinstance(self.root, Path) else written
+
+    def move_new(self, key: str, to: str) -> None:
+        """Rename `key`, or delete it where there is an object of the new name; nothing, when it is not there.
+
+        Two steps: a kill between them leaves both names.
+        """
+        if not self.exists(to):
+            # Object storage may have it overwritten by its like; a folder never.
+            over = not isinstance(self.root, Path)
+            try:
+                self._ask(key, WRITE, lambda: obstore.copy(self._store, key, to, overwrite=over))
+                self._sync(to)
+            except FileNotFoundError:
+                return
+            except (FileExistsError, AlreadyExistsError):
+                pass
+        self.delete(key)
+
     def _create(self, key: str, data: bytes) -> None:
         if isinstance(self.root, Path):
             durable_files.create(self.root / key, data)
@@ -148,7 +185,7 @@ class Objects:
     def _ask(self, key: str, expected: str, request: Callable[[], Answer]) -> Answer:
         try:
             return request()
-        except FileNotFoundError:
+        except (FileNotFoundError, FileExistsError, AlreadyExistsError):
             raise
         except (BaseError, OSError) as error:
             raise self._failed(key, expected, error) from error

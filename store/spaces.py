@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from skipfill.store import aside
 from skipfill.store.errors import BadInput, unknown_name
 from skipfill.store.names import valid_name
 from skipfill.store.objects import Objects
@@ -53,10 +54,19 @@ def register_space(objects: Objects, space: Space) -> None:
     Raises:
         BadInput: another space (other dim, metric or encoder) has this name already.
     """
-    if not objects.put_new(_key(space.name), json.dumps(asdict(space)).encode()):
+    if not objects.put_new(_key(space.name), _json(space)):
         refuse_another_space(load_space(objects, space.name), space)
         # Written again as it is: what a killed run left must not be pruned from under this one.
-        objects.replace(_key(space.name), objects.get(_key(space.name)))
+        objects.replace(_key(space.name), aside.read(objects, _key(space.name)))
+
+
+def ensure_space(objects: Objects, space: Space) -> None:
+    """See that a space that a commit refers to is there: see `store.aside`."""
+    aside.ensure(objects, _key(space.name), _json(space))
+
+
+def _json(space: Space) -> bytes:
+    return json.dumps(asdict(space)).encode()
 
 
 def refuse_another_space(there: Space, space: Space) -> None:
@@ -77,7 +87,7 @@ def space_names(objects: Objects) -> list[str]:
 def load_space(objects: Objects, name: str) -> Space:
     where = objects.root / _key(name)
     try:
-        data = objects.get(_key(name))
+        data = aside.read(objects, _key(name))
     except FileNotFoundError:
         raise unknown_name("space", name, space_names(objects)) from None
     space = space_from(parsed(data, where, LARGEST_STORED), where)
