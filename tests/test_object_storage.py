@@ -8,10 +8,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
@@ -21,10 +24,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from skipfill.store.address import Url, address
+from skipfill.store.aside import aside, ensure, set_aside
 from skipfill.store.clients import client
+from skipfill.store.doctor import diagnose
 from skipfill.store.errors import BadInput, SkipfillError, Stale
 from skipfill.store.galleries import add_gallery
 from skipfill.store.gallery_rows import Columns
+from skipfill.store.leftovers import leftovers, prune
 from skipfill.store.location import init_store, open_store
 from skipfill.store.models import load_card, save_model
 from skipfill.store.objects import Objects
@@ -35,6 +41,7 @@ from skipfill.store.versions import Version, history, latest
 
 from .conftest import Skipfill, World, spawn, tree, write_vectors
 from .object_storage import KEY, SECRET, Fault, Network, make_bucket, network_to, s3_server
+from .prune_race import look, lost
 from .test_swap import card, np_ids
 
 
@@ -195,7 +202,9 @@ WRITERS = """
 import os, random, sys, time
 from dataclasses import replace
 from skipfill.store.address import Url, address
+from skipfill.store.aside import aside, ensure, set_aside
 from skipfill.store.clients import client
+from skipfill.store.doctor import diagnose
 from skipfill.store.errors import Stale
 from skipfill.store.location import open_store
 from skipfill.store.versions import commit, latest
@@ -275,6 +284,78 @@ def test_racing_swaps_and_rollbacks_are_serialisable(place: str, tmp_path: Path)
     assert all((error.exit_code == 4 and "first" in str(error)) or "expected" in str(error) for error in stale)
     others = {str(error).partition("expected ")[2][:7] for error in lost if not isinstance(error, Stale)}
     assert others <= {"a relea", "a swap "}  # released already; nothing to roll back
+
+
+def test_prune_against_everything(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Old leftovers are pruned while writers write the very same names again: see tests/prune_race.py."""
+    monkeypatch.setenv("AWS_TIMEOUT", "20s")
+    objects = store_at(place, tmp_path)
+    command = [sys.executable, "-m", "tests.prune_race", place, str(tmp_path), "4"]
+    with planted_long_ago(place):
+        ended = subprocess.run(command, cwd=Path(__file__).parents[1], timeout=120)
+    assert not [path.read_text() for path in tmp_path.glob("wrong-*")]
+    assert ended.returncode == 0
+    assert lost(objects, tmp_path) == []
+    assert diagnose(objects).findings == []
+    prune(objects, all_ages=True)
+    assert leftovers(objects) == []
+    look(objects, 10**6)
+
+
+@contextmanager
+def planted_long_ago(place: str) -> Iterator[None]:
+    """What the writers of the race plant on object storage gets old, once, as soon as it is there."""
+    ended = threading.Event()
+
+    def age(keys: Callable[[], dict[str, Any]]) -> None:
+        seen = set()
+        while not ended.wait(0.002):
+            for name, key in list(keys().items()):
+                if name not in seen and key.size < 10_000 and key.value.endswith(b"\n"):
+                    key.last_modified -= timedelta(hours=2)
+                    seen.add(name)
+
+    ager = threading.Thread(target=age, args=(lambda: backend(place)[0].buckets[backend(place)[1]].keys,))
+    if place.startswith("s3"):
+        ager.start()
+    yield
+    ended.set()
+    if ager.is_alive():
+        ager.join()
+
+
+def backend(url: str) -> tuple[Any, str]:
+    """The server's own memory, and the name of the bucket."""
+    from moto.s3.models import s3_backends
+
+    bucket = url.removeprefix("s3://").partition("/")[0]
+    (found,) = [one for by in s3_backends.values() for one in by.values() if bucket in one.buckets]
+    return found, bucket
+
+
+@pytest.mark.parametrize("turn", ["referred to", "written again", "neither"])
+def test_what_is_aside_is_read_and_comes_back(place: str, tmp_path: Path, turn: str) -> None:
+    """A prune that was killed in the middle, whatever else happened meanwhile."""
+    objects = store_at(place, tmp_path)
+    key = next(entry.key for entry in objects.entries("galleries") if "/files/" in entry.key)
+    data = objects.get(key)
+    if turn == "neither":
+        key = "galleries/g/files/abc.json"
+        objects.replace(key, data)
+    assert not set_aside(objects, key, datetime(2001, 1, 1, tzinfo=UTC))  # written since
+    assert set_aside(objects, key, objects.modified(key) or datetime.now(UTC))
+    assert not objects.exists(key)
+    assert not set_aside(objects, key, datetime.now(UTC))  # gone
+    look(objects, 9)
+    assert diagnose(objects).findings == []
+    if turn == "written again":
+        ensure(objects, key, data)
+    assert [one.key for one in leftovers(objects)] == [aside(key)]
+    removed = [one.key for one in prune(objects, all_ages=True)]
+    assert removed == ([aside(key)] if turn == "neither" else [])
+    assert objects.exists(key) == (turn != "neither")
+    assert leftovers(objects) == []
+    look(objects, 9)
 
 
 def test_the_loser_is_told_who_was_first(network: Network, url: str, tmp_path: Path, server: str) -> None:
@@ -382,15 +463,13 @@ def test_a_log_of_10000_versions_opens_without_reading_them(tmp_path: Path) -> N
 
 
 def test_a_long_log_takes_few_requests(network: Network, url: str, tmp_path: Path) -> None:
-    from moto.s3.models import s3_backends
-
     objects = store_at(url, tmp_path)
-    bucket, _, prefix = url.removeprefix("s3://").partition("/")
-    (backend,) = [one for by in s3_backends.values() for one in by.values() if bucket in one.buckets]
+    prefix = url.removeprefix("s3://").partition("/")[2]
+    memory, bucket = backend(url)
     first = json.loads(objects.get("galleries/g/versions/0000000001.json"))
     for number in range(2, 2_501):
         data = json.dumps({**first, "number": number}).encode()
-        backend.put_object(bucket, f"{prefix}/galleries/g/versions/{number:010d}.json", data)
+        memory.put_object(bucket, f"{prefix}/galleries/g/versions/{number:010d}.json", data)
     network.requests.clear()
     assert latest(open_store(address(url)), "g").number == 2_500
     assert len(network.requests) <= 14
