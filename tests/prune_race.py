@@ -35,7 +35,7 @@ from .conftest import write_vectors
 from .test_swap import card, np_ids
 
 HOUR = 3600
-PAUSE = 0.03  # between a leftover and its writer: a prune begins to look meanwhile
+PAUSE, REMOTE_PAUSE = 0.03, 0.5  # between a leftover and its writer, at most: a prune begins to look meanwhile
 WRITERS, READERS = 3, 2
 
 
@@ -82,7 +82,7 @@ class Writer:
             self.objects.replace(key, data + b"\n")
             if isinstance(self.objects.root, Path):
                 os.utime(self.objects.root / key, (time.time() - 2 * HOUR,) * 2)
-        time.sleep(random.uniform(0, PAUSE))
+        time.sleep(random.uniform(0, PAUSE if isinstance(self.objects.root, Path) else REMOTE_PAUSE))
 
     def acknowledge(self, gallery: str, version: Version | None) -> None:
         with (self.folder / f"acknowledged-{self.number}").open("a") as file:
