@@ -101,6 +101,7 @@ def check_model(
         seconds=round(time.monotonic() - began, 2),
         index=index,
         thresholds=thresholds,
+        rows_by=gallery.rows_by,
     )
     return save_report(objects, report, _per_query(queries, groups, units, stored, reencoded))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from skipfill.compat.witness import refuse_changed
 from skipfill.store.checks import Rule
 from skipfill.store.errors import BadInput, NotPermitted
 from skipfill.store.galleries import Gallery
-from skipfill.store.gallery_rows import StoredRows
+from skipfill.store.gallery_rows import Block, StoredRows
 from skipfill.store.ground_truth import GroundTruth, Judged
 from skipfill.store.ids import positions
 from skipfill.store.items import ItemColumns, Items, open_items
@@ -125,6 +125,8 @@ class StoredTruth:
     Attributes:
         vectors: (Q, d) the stored vectors of their ids, zeros where `found` is False.
         found: (Q,) bool, whether the gallery has the id.
+        old: (Q,) bool, whether the model of the gallery's space made that row: what a later one made in its view is no
+            query vector of the old model.
         relevant: (Q,) how many rows are relevant, the query's own not counted.
         known: (Q,) bool, whether the query is of what the model was trained on: by its label, or, where there are no
             labels, by whether a row relevant to it was.
@@ -134,6 +136,7 @@ class StoredTruth:
 
     vectors: Matrix
     found: NDArray[np.bool_]
+    old: NDArray[np.bool_]
     relevant: NDArray[np.int64]
     known: NDArray[np.bool_]
     holds: tuple[bool, bool]
@@ -145,6 +148,7 @@ class StoredTruth:
             self,
             vectors=self.vectors[chosen],
             found=self.found[chosen],
+            old=self.old[chosen],
             relevant=self.relevant[chosen],
             known=self.known[chosen],
         )
@@ -167,17 +171,19 @@ def stored_truth(
     """
     vectors = np.zeros((len(queries), gallery.space.dim), np.float32)
     found = np.zeros(len(queries), bool)
+    old = np.zeros(len(queries), bool)
     relevant = np.zeros(len(queries), np.int64)
     known = _known(queries, gallery, truth, trained_labels, seen)
     trained, rows = 0, 0
     labels = LabelsOfOneId()
     stages.start("looking up the queries", gallery.rows.count)
-    for block in gallery.rows.blocks():
+    for by_old, block in _by_maker(gallery):
         here_truth = truth.of(block)
         relevant += here_truth.counts
         at = positions(block.ids, queries.ids) if queries_are_rows else np.full(len(block.ids), -1)
         here = np.flatnonzero(at >= 0)
         vectors[at[here]], found[at[here]] = block.vectors[here], True
+        old[at[here]] = by_old
         relevant[at[here]] -= here_truth.pairs(at[here], here)
         if block.labels is not None and queries.labels is not None:
             labels.compare(block.labels.take(pa.array(here)), queries.labels.take(pa.array(at[here])))
@@ -189,7 +195,14 @@ def stored_truth(
         rows += len(block.ids)
         stages.advance(len(block.ids))
     labels.refuse_mostly_different(queries, gallery.name)
-    return StoredTruth(vectors, found, relevant, known, (trained > 0, trained < rows), labels)
+    return StoredTruth(vectors, found, old, relevant, known, (trained > 0, trained < rows), labels)
+
+
+def _by_maker(gallery: Gallery) -> Iterator[tuple[bool, Block]]:
+    """The rows, and whether the model of the gallery's space made them."""
+    for file, path in zip(gallery.files, gallery.rows.files, strict=True):
+        for block in gallery.rows.file_blocks(path):
+            yield not file.encoder, block
 
 
 def _known(
@@ -223,7 +236,7 @@ def old_queries(
         BadInput: the gallery lacks some of the ids, and the encoder that filled it is not in the store or encodes in
             another way now; or the gallery is not of that encoder.
     """
-    if truth.found.all():
+    if truth.old.all():
         look_at_gallery(objects, gallery, model, queries, warnings)
         return truth.vectors, "stored vectors of the queries' ids"
     try:
@@ -234,7 +247,8 @@ def old_queries(
         raise BadInput(
             queries.where,
             expected=f"queries whose ids gallery {gallery.name} stores, since old model {gallery.space.name} is gone",
-            found=f"{int((~truth.found).sum())} of {len(queries)} ids that it does not have",
+            found=f"{int((~truth.old).sum())} of {len(queries)} ids that it does not have"
+            + (" or has by a later model" if len(gallery.rows_by) > 1 else ""),
             hint="Choose held-out items that are rows of the gallery.",
         ) from error
     if old.card.fingerprint != gallery.space.fingerprint:
@@ -244,7 +258,7 @@ def old_queries(
             found=f"another ({old.card.fingerprint[:12]})",
         )
     refuse_changed(objects, old, warnings)
-    rows = queries.restricted(truth.found) if truth.found.any() else None
+    rows = queries.restricted(truth.old) if truth.old.any() else None
     if rows is None and inputs.gallery_items:
         rows = open_items(inputs.gallery_items, inputs.columns)
     refuse_another_gallery(gallery, old, rows, warnings)

@@ -10,10 +10,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from skipfill.compat.loaded_model import LoadedModel
+from skipfill.compat.loaded_model import LoadedModel, viewed
 from skipfill.store.errors import BadInput, reason
 from skipfill.store.items import Items
 from skipfill.store.new_file import new_file
+from skipfill.store.release import view_onto
 
 ROW_GROUP = 16_384
 
@@ -23,28 +24,35 @@ def write_encoded(
     items: Items,
     output: Path,
     progress: Callable[[int], None] = lambda items: None,
+    *,
+    onto: str = "",
 ) -> int:
     """Encode `items` into `output`: columns id, vector (FixedSizeList<f32>) and, if the items have one, label.
 
-    The file appears whole or not at all. Its metadata names the model and its fingerprint.
+    The file appears whole or not at all. Its metadata names the model and its fingerprint; with `onto`, the view too.
 
     Args:
+        onto: space to view the embeddings in, so that they can be rows beside its own; empty for the model's own.
         progress: called with the number of items encoded since the last call.
 
     Returns:
         The number of rows written.
 
     Raises:
-        BadInput: the output exists, or its folder cannot be written to.
+        BadInput: the output exists, or its folder cannot be written to; the model has no view onto the space.
     """
     if output.exists():
         raise _taken(output)
+    view = view_onto(model.card, onto) if onto else None
     identity = {"model": model.card.name, "fingerprint": model.card.fingerprint}
+    if view is not None:
+        identity |= {"space": onto, "view": str(view)}
     start = 0
     try:
         with new_file(output) as file, ExitStack() as closing:
             writer: pq.ParquetWriter | None = None
-            for ids, vectors in model.encode(items):
+            for ids, embedded in model.encode(items):
+                vectors = embedded if view is None else viewed(embedded, view)
                 columns = {
                     "id": ids,
                     "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1]),

@@ -77,7 +77,7 @@ def refuse_another_gallery(gallery: Gallery, old: LoadedModel, items: Items | No
     Raises:
         BadInput: most are not: the vectors, or the ids, are others.
     """
-    some = None if items is None else stored_items(gallery.rows, items)
+    some = None if items is None else stored_items(gallery.own_part.rows, items)
     if some is None:
         warnings.append(
             f"whether gallery {gallery.name} holds vectors of {old.card.name} is not known: no item given is a row of "
@@ -103,7 +103,7 @@ def look_at_gallery(objects: Objects, gallery: Gallery, new: LoadedModel, items:
         return refuse_another_gallery(gallery, new, items, warnings)
     if name not in model_names(objects):
         return
-    some = stored_items(gallery.rows, items)
+    some = stored_items(gallery.own_part.rows, items)
     try:
         old = verified_model(objects, name)
         if some is None or old.card.fingerprint != gallery.space.fingerprint:
@@ -121,13 +121,13 @@ def look_at_gallery(objects: Objects, gallery: Gallery, new: LoadedModel, items:
 
 
 def models_of_gallery(objects: Objects, gallery: Gallery) -> dict[str, str]:
-    """Whether the models of a gallery, the space's own and the released one, encode as when they were saved, in words.
+    """Whether the models of a gallery, those that made its rows and the released one, encode as when they were saved.
 
     Raises:
-        BadInput: one of them is another model than was registered or released, or encodes in another way now.
+        BadInput: one of them is another model than was registered, appended or released, or encodes in another way now.
     """
     release, told = gallery.version.release, {}
-    wanted = {gallery.space.name: gallery.space.fingerprint}
+    wanted = {one.model: one.fingerprint for one in gallery.rows_by}
     if release is not None:
         wanted[release.model] = release.fingerprint
     there = model_names(objects)

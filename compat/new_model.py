@@ -36,11 +36,12 @@ from skipfill.compat.validation import held_out
 from skipfill.compat.witness import witness_file
 from skipfill.compat.witness_items import witness_items
 from skipfill.store.errors import BadInput
+from skipfill.store.galleries import Gallery
 from skipfill.store.ids import union
 from skipfill.store.items import Items
 from skipfill.store.models import LOG, Card, refuse_taken, save_model, trained_ids
 from skipfill.store.objects import Objects
-from skipfill.store.spaces import Space, register_space
+from skipfill.store.spaces import Space, ensure_space, register_space
 from skipfill.store.versions import View
 
 
@@ -110,7 +111,7 @@ def _train(
         slots=opened.slots,
         trained_labels=sorted(set(opened.labels.to_pylist())),
         trained_items=len(data.trained),
-        gallery={} if gallery is None else {"name": gallery.name, "version": gallery.version.number},
+        gallery={} if gallery is None else _against(gallery),
         recipe={**recipe.recorded(), "versions": versions(network)},
         losses=best_epoch(log).losses if log else {},
         training=_story(data, log, processes),
@@ -123,8 +124,20 @@ def _train(
     witness = witness_file(LoadedModel(card, network.eval()), witness_items(next(opened.items.blocks())), weights)
     more = {**network.files(), LOG: lines.encode(), **witness}
     complete = save_model(objects, card, weights, _seen(objects, opened), more)
+    for space in opened.onto:
+        ensure_space(objects, space)
     checkpoints.clear()
     return complete
+
+
+def _against(gallery: Gallery) -> dict[str, Any]:
+    """What was trained against: the rows by the space's own model, which are all but those of a mixed gallery."""
+    return {
+        "name": gallery.name,
+        "version": gallery.version.number,
+        "space": gallery.space.name,
+        "rows": gallery.rows.count,
+    }
 
 
 def _story(data: TrainingData, log: list[Epoch], processes: Processes) -> dict[str, Any]:
@@ -173,7 +186,8 @@ def _schedule(recipe: Recipe, items: int, processes: Processes) -> Schedule:
 def _joined(opened: OpenedSources, recipe: Recipe, stages: Stages) -> Joined | None:
     if opened.gallery is None:
         return None
-    stages.start(f"joining gallery {opened.gallery.name}", opened.gallery.rows.count)
+    whose = f"rows by {opened.gallery.space.name} in gallery {opened.gallery.name}"
+    stages.start(f"joining {whose}", opened.gallery.rows.count)
     return join_gallery(
         opened.gallery,
         opened.items,

@@ -33,6 +33,7 @@ class OpenedSources:
     labels: (N,) one for each item, none NULL.
     classes: label of each class: those of the spaces `onto` in their order, then the new ones, sorted.
     slots: class -> vertex, for methods on a simplex.
+    gallery: the rows that the model of its space made; those by others are no example of it.
     onto: the spaces that the model is to search: the gallery's, and those of models on the same simplex.
     """
 
@@ -124,7 +125,8 @@ def _without(items: Items, held_out: pa.Array | None) -> Items:
 
 def _gallery(objects: Objects, name: str, kind: type[Method], sources: Sources) -> Gallery | None:
     if sources.gallery:
-        return open_gallery(objects, sources.gallery)
+        # What a later model made in its view is near what the space's own would have made, and not it.
+        return open_gallery(objects, sources.gallery).own_part
     if kind.needs_gallery:
         raise BadInput(
             f"method {name}",

@@ -14,9 +14,9 @@ from skipfill.store.galleries import (
     list_digest,
     open_gallery,
     read_whole,
-    refuse_another_encoder,
 )
 from skipfill.store.gallery_rows import StoredRows
+from skipfill.store.makers import maker
 from skipfill.store.objects import Objects
 from skipfill.store.parquet_files import FilePrint, expand_addresses, fingerprint
 from skipfill.store.versions import Version, latest
@@ -33,6 +33,8 @@ def append_rows(
 ) -> Gallery:
     """Add Parquet files to gallery `name`: same columns, same space. They are read whole once and never changed.
 
+    The space's own model made them, or a later one in its view onto that space: the gallery is a mixed one then.
+
     The release stays; the state that checks measured does not. Undoing a swap later brings back the release before
     it, and the rows stay.
 
@@ -48,11 +50,19 @@ def append_rows(
     """
     gallery = open_gallery(objects, name)
     files = expand_addresses(paths)
+    _refuse_registered(gallery, files)
+    makers = {file: maker(objects, file, gallery.space) for file in files}
     rows = _opened(gallery, files)
     contents = read_whole(
-        rows, progress, of_length_one=bool(gallery.space.fingerprint), beside=tuple(gallery.rows.files)
+        rows,
+        progress,
+        of_length_one=[file for file in files if gallery.space.fingerprint or makers[file].fingerprint],
+        beside=tuple(gallery.rows.files),
     )
-    prints = [replace(fingerprint(file, objects.base), content=contents[file]) for file in files]
+    prints = [
+        replace(fingerprint(file, objects.base), content=contents[file], model=by.model, encoder=by.fingerprint)
+        for file, by in makers.items()
+    ]
     version = _appended(objects, gallery, prints, rows.count, reason)
     if not dry_run:
         version = commit_files(objects, name, version, [*gallery.files, *prints], gallery.space)
@@ -60,16 +70,14 @@ def append_rows(
     return Gallery(name, version, gallery.space, [*gallery.files, *prints], everything)
 
 
-def _opened(gallery: Gallery, files: list[Address]) -> StoredRows:
+def _refuse_registered(gallery: Gallery, files: list[Address]) -> None:
     registered = {_resolved(path) for path in gallery.rows.files}
     for file in files:
         if _resolved(file) in registered:
             raise BadInput(file, expected=f"a file that is not in gallery {gallery.name} yet", found="one that is")
-        refuse_another_encoder(
-            file,
-            gallery.space,
-            f"Encode the rows with {gallery.space.name}: galleries of two spaces are not supported yet.",
-        )
+
+
+def _opened(gallery: Gallery, files: list[Address]) -> StoredRows:
     rows = StoredRows.open(files, gallery.rows.columns, gallery.space.dim)
     if rows.id_kind != gallery.rows.id_kind:
         raise BadInput(

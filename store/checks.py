@@ -14,9 +14,10 @@ import pyarrow.parquet as pq
 from skipfill.store.errors import BadInput, unknown_name
 from skipfill.store.names import valid_name
 from skipfill.store.objects import Objects
+from skipfill.store.rows_by import RowsBy
 from skipfill.store.strict_json import LARGEST_STORED, Older, parsed, stored
 
-FORMAT = 2
+FORMAT = 3
 Verdict = Literal["pass", "fail", "inconclusive"]
 Rule = Literal["far", "match-rate"]
 
@@ -223,6 +224,7 @@ class Report:
         scores: of old/old and new/old.
         index: what an index on the stored rows does to the new queries; None when not asked for.
         seconds: that it took.
+        rows_by: how many of the gallery's rows which model made; more than one for a mixed gallery. Empty in old files.
     """
 
     gallery: str
@@ -247,7 +249,13 @@ class Report:
     index: IndexRecall | None = None
     id: str = ""
     thresholds: list[Threshold] = field(default_factory=list)
+    rows_by: list[RowsBy] = field(default_factory=list)
     format: int = field(default=FORMAT)
+
+    @property
+    def mixed(self) -> str:
+        """Which models made the gallery's rows, in words; empty where one made them all."""
+        return ", ".join(f"{one.rows:,} by {one.model}" for one in self.rows_by) if len(self.rows_by) > 1 else ""
 
 
 # What reports of format 1 did not say yet.

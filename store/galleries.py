@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -15,15 +15,17 @@ from skipfill.store import aside, ids
 from skipfill.store.address import Address, Url, is_url
 from skipfill.store.errors import BadInput, Stale
 from skipfill.store.gallery_rows import Block, Columns, StoredRows
+from skipfill.store.makers import made_by_another
 from skipfill.store.names import valid_name
 from skipfill.store.objects import Objects
 from skipfill.store.parquet_files import FilePrint, encoded_by, expand_addresses, fingerprint, found_as
+from skipfill.store.rows_by import RowsBy, rows_by
 from skipfill.store.spaces import Space, ensure_space, load_space, register_space
 from skipfill.store.strict_json import LARGEST_STORED, fitted, parsed, refuse_newer
 from skipfill.store.versions import Release, Version, commit, latest, newest_version
 
 Progress = Callable[[int], None]
-FORMAT = 1
+FORMAT = 2
 RESTORE = "Restore it from a copy."
 ROUNDED = 0.01  # float16 moves lengths by less
 
@@ -32,7 +34,7 @@ ROUNDED = 0.01  # float16 moves lengths by less
 class FileList:
     """Attributes:
     files: in the order of their rows.
-    format: lists without one are plain lists of files.
+    format: lists without one are plain lists of files; those of format 1 do not say which model made a file.
     """
 
     files: list[FilePrint]
@@ -48,6 +50,25 @@ class Gallery:
     space: Space
     files: list[FilePrint]
     rows: StoredRows
+
+    @property
+    def rows_by(self) -> list[RowsBy]:
+        """How many rows which model made; more than one for a mixed gallery."""
+        return rows_by(self.space.name, self.space.fingerprint, self.files)
+
+    @property
+    def own_part(self) -> Gallery:
+        """The same gallery, with only the files that the space's own model made."""
+        own = [one for one in zip(self.files, self.rows.files, strict=True) if not one[0].encoder]
+        files, paths = [file for file, _ in own], [path for _, path in own]
+        count = sum(one.rows for one in files)
+        return replace(self, files=files, rows=replace(self.rows, files=paths, count=count))
+
+    @property
+    def of_length_one(self) -> set[Address]:
+        """The files that a model in the store made: its vectors have length 1."""
+        files = zip(self.files, self.rows.files, strict=True)
+        return {path for one, path in files if one.encoder or self.space.fingerprint}
 
 
 def add_gallery(
@@ -85,8 +106,8 @@ def add_gallery(
     files = expand_addresses(paths)
     rows = StoredRows.open(files, columns, space.dim or None)
     for file in files:
-        refuse_another_encoder(file, space, "Name the model that made them with --space.")
-    contents = read_whole(rows, progress, of_length_one=bool(space.fingerprint))
+        _refuse_another_encoder(file, space)
+    contents = read_whole(rows, progress, of_length_one=files if space.fingerprint else ())
     known = replace(space, dim=rows.dim)
     prints = [replace(fingerprint(file, objects.base), content=contents[file]) for file in files]
     number = 1 if before is None else before.number + 1
@@ -115,7 +136,7 @@ def open_gallery(objects: Objects, name: str) -> Gallery:
     paths = [_where(objects, one) for one in prints]
     for path, known in zip(paths, prints, strict=True):
         found = found_as(known, path, objects.base)
-        if found != replace(known, content=""):
+        if found != known.seen:
             raise Stale(
                 f"{path}: expected the file that gallery {name} was registered with ({known.rows} rows, "
                 f"{known.bytes} bytes), found "
@@ -132,7 +153,7 @@ def reread_gallery(objects: Objects, name: str, progress: Progress = lambda rows
         Stale: a file's content is not what was registered, though its size and footer may be.
     """
     gallery = open_gallery(objects, name)
-    contents = read_whole(gallery.rows, progress, of_length_one=bool(gallery.space.fingerprint))
+    contents = read_whole(gallery.rows, progress, of_length_one=gallery.of_length_one)
     for path, known in zip(gallery.rows.files, gallery.files, strict=True):
         if known.content and contents[path] != known.content:
             raise Stale(
@@ -154,11 +175,16 @@ def drop_gallery(objects: Objects, name: str, reason: str = "") -> Version:
 
 
 def read_whole(
-    rows: StoredRows, progress: Progress, *, of_length_one: bool = False, beside: Sequence[Address] = ()
+    rows: StoredRows,
+    progress: Progress,
+    *,
+    of_length_one: Collection[Address] = (),
+    beside: Sequence[Address] = (),
 ) -> dict[Address, str]:
     """Read every row, refuse bad ids, dimensions, coordinates and lengths, and digest what is there, file by file.
 
     Args:
+        of_length_one: files whose vectors must have this length.
         beside: files with the same columns, whose ids must be others; their rows were verified before.
     """
     with tempfile.TemporaryDirectory() as scratch:
@@ -167,7 +193,7 @@ def read_whole(
     for path in rows.files:
         digest = hashlib.sha256()
         for block in rows.file_blocks(path):
-            if of_length_one:
+            if path in of_length_one:
                 _refuse_other_lengths(path, block)
             digest.update(block.vectors.astype("<f4", copy=False).tobytes())
             for column in (block.ids, block.labels):
@@ -190,15 +216,17 @@ def _refuse_other_lengths(path: Address, block: Block) -> None:
         )
 
 
-def refuse_another_encoder(file: Address, space: Space, hint: str) -> None:
+def _refuse_another_encoder(file: Address, space: Space) -> None:
     """A file that `skipfill encode` wrote says by which model: vectors of another one are not of this space."""
-    by = encoded_by(file)
-    if space.fingerprint and by.get("fingerprint", space.fingerprint) != space.fingerprint:
+    if made_by_another(file, space):
+        by = encoded_by(file)
+        onto = f" in space {by['space']}" if "space" in by else ""
         raise BadInput(
             file,
             expected=f"vectors by model {space.name} ({space.fingerprint[:12]})",
-            found=f"vectors by {by.get('model')} ({by['fingerprint'][:12]})",
-            hint=hint,
+            found=f"vectors by {by.get('model')} ({by['fingerprint'][:12]}){onto}",
+            hint="Name the model that made them with --space. Rows in a later model's view are appended: "
+            "skipfill gallery append",
         )
 
 

@@ -33,6 +33,8 @@ class FilePrint:
         content: SHA-256 of the ids, vectors and labels, read when the file was registered; empty where only the
             footer was looked at.
         etag: on object storage, its name of this state of the file.
+        model: that made the vectors, in its view onto the gallery's space; empty for the space's own model.
+        encoder: fingerprint of that model; empty with it.
     """
 
     path: str
@@ -41,6 +43,13 @@ class FilePrint:
     footer: str
     content: str = ""
     etag: str = ""
+    model: str = ""
+    encoder: str = ""
+
+    @property
+    def seen(self) -> FilePrint:
+        """What can be told without reading its rows."""
+        return replace(self, content="", model="", encoder="")
 
 
 def expand(paths: Sequence[Path]) -> list[Path]:
@@ -118,7 +127,10 @@ def refuse_other_count(path: Address, file: pq.ParquetFile, read: int) -> None:
 
 
 def encoded_by(path: Address) -> dict[str, str]:
-    """`model` and `fingerprint` of the encoder that wrote the file, by its own metadata; empty when it says nothing."""
+    """`model` and `fingerprint` of the encoder that wrote the file, by its own metadata; empty when it says nothing.
+
+    `space` and `view` where it wrote in its view onto an earlier space.
+    """
     metadata = open_parquet(path).schema_arrow.metadata or {}
     try:
         found = json.loads(metadata.get(b"skipfill", b"{}"))
@@ -163,7 +175,7 @@ def fingerprint(path: Address, relative_to: Path | None) -> FilePrint:
 
 
 def found_as(known: FilePrint, path: Address, relative_to: Path | None) -> FilePrint | None:
-    """The print of a file as it is now, without its content; None when it is gone. Compare it with a known one.
+    """The print of a file as it is now; None when it is gone. Compare it with what is `seen` of a known one.
 
     On object storage an unchanged etag answers for the footer: one request a file.
     """
@@ -173,7 +185,7 @@ def found_as(known: FilePrint, path: Address, relative_to: Path | None) -> FileP
         except FileNotFoundError:
             return None
         if remote.etag and (remote.etag, remote.size) == (known.etag, known.bytes):
-            return replace(known, content="")
+            return known.seen
     elif not path.exists():
         return None
     return fingerprint(path, relative_to)

@@ -40,6 +40,9 @@ class View:
         if self.dim < 1:
             raise BadInput("view", expected="at least one coordinate", found=str(self.dim))
 
+    def __str__(self) -> str:
+        return f"{self.kind} {self.dim}"
+
     def then(self, onward: View) -> View:
         """The view onto an earlier space by way of this one's."""
         return View(min(self.dim, onward.dim))

@@ -169,7 +169,10 @@ BAD = {
         lambda folder: write_vectors(folder / "more.parquet", np.ones((1, 8)), ["a"], ["x"]),
         "expected a vector of length 1",
     ),
-    "another model's vectors": (other_encoder, "galleries of two spaces are not supported yet"),
+    "another model's vectors": (
+        other_encoder,
+        "expected vectors in space v1, found vectors by v2 (ffffffffffff) in space v2",
+    ),
     "a registered file": (
         lambda folder: (folder / "more.parquet").symlink_to(folder / "gallery.parquet"),
         "expected a file that is not in gallery things yet",

@@ -17,6 +17,9 @@ def encode(
         list[Path], typer.Argument(metavar="FILES...", help="Parquet with id, and image, vector or text.")
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Parquet file to write; it must not exist.")],
+    onto: Annotated[
+        str, typer.Option(metavar="SPACE", help="View them in this space, to append them to a gallery of it.")
+    ] = "",
     id_column: IdColumn = "id",
     label: LabelColumn = "label",
     input_column: InputColumn = "",
@@ -25,6 +28,8 @@ def encode(
     quiet: Quiet = False,
 ) -> None:
     """Encode items into a Parquet file of vectors: id, vector and, if the items have one, label.
+
+    After a swap to v2, new items get into a gallery of v1 by `--onto v1` and `skipfill gallery append`.
 
     Example: skipfill encode v1 items.parquet -o gallery.parquet
     """
@@ -36,10 +41,15 @@ def encode(
     source = open_items(items, item_columns(id_column, label, input_column))
     with progress(quiet=quiet) as bar:
         bar.start(f"encoding with {name}", len(source))
-        rows = write_encoded(model, source, output, bar.advance)
+        rows = write_encoded(model, source, output, bar.advance, onto=onto)
+    dim, where = (model.card.views[onto].dim, f", in space {onto}") if onto else (model.card.dim, "")
     emit(
-        {"model": name, "rows": rows, "dim": model.card.dim, "output": str(output)},
+        {"model": name, "rows": rows, "dim": dim, "space": onto or name, "output": str(output)},
         as_json=json,
-        show=lambda out: out.print(f"Encoded {rows:,} items with {name} (dim {model.card.dim}) into {output}"),
+        show=lambda out: out.print(f"Encoded {rows:,} items with {name} (dim {dim}{where}) into {output}"),
     )
-    advise(f"Next: skipfill gallery add NAME {output} --space {name}", quiet=quiet)
+    advise(f"Next: skipfill gallery {_next(name, onto, output)}", quiet=quiet)
+
+
+def _next(name: str, onto: str, output: Path) -> str:
+    return f"append NAME {output}" if onto and onto != name else f"add NAME {output} --space {name}"

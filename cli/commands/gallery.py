@@ -74,6 +74,7 @@ def append(
 ) -> None:
     """Add rows to a gallery, as a new version: files of the same space and columns, with ids of their own.
 
+    Made by the gallery's model, or by a later one that has a view onto its space: `skipfill encode v2 ... --onto v1`.
     The release stays. Checks made before no longer allow a swap. Exit 4: another change was first.
 
     Example: skipfill gallery append products more.parquet
@@ -203,16 +204,19 @@ def _space(objects: Objects, name: str, metric: str) -> tuple[Space, Release | N
 
 
 def _show(gallery: Gallery, *, as_json: bool, title: str, models: dict[str, str] | None = None) -> None:
-    now = gallery.version
+    now, makers = gallery.version, gallery.rows_by
+    mixed = [(f"rows by {one.model}", f"{one.rows:,}") for one in makers] if len(makers) > 1 else []
     document: dict[str, Any] = {
         "gallery": gallery.name,
         "version": asdict(now),
         "space": asdict(gallery.space),
         "files": [asdict(one) for one in gallery.files],
+        "rows_by": [asdict(one) for one in makers],
         **({} if models is None else {"models": models}),
     }
     rows = [
-        ("rows", f"{now.rows:,}"),
+        ("rows", f"{now.rows:,}" + (", mixed" if mixed else "")),
+        *mixed,
         ("files", f"{len(gallery.files)} ({sum(one.bytes for one in gallery.files) / 1e6:,.1f} MB)"),
         ("space", f"{gallery.space.name}, dim {gallery.space.dim}, {gallery.space.metric}"),
         ("columns", ", ".join(f"{role}: {column}" for role, column in now.columns.items() if column)),

@@ -85,6 +85,7 @@ def train(
 ) -> None:
     """Train a model: from nothing, or so that its queries search a stored gallery as it is.
 
+    Rows of a mixed gallery that a later model made are left out: they are no examples of the old space.
     Without --method: gallery when a gallery is named, independent otherwise.
     A killed run goes on from its last epoch when the same command is given again.
 
@@ -166,9 +167,11 @@ def _summary(card: Card, seconds: float) -> str:
     losses = ", ".join(f"{term} {value:.3f}" for term, value in card.losses.items())
     story = card.training
     kept = f", epoch {story['best_epoch']} of {story['epochs']} kept" if story["held_out"] else ""
+    seen = card.gallery
+    against = f", against {seen['rows']:,} rows by {seen['space']} in {seen['name']}" if seen else ""
     return (
         f"Trained {card.name}: {card.method}, dim {card.dim}, {card.trained_items:,} items of "
-        f"{len(card.trained_labels):,} classes, {seconds:.0f} s{kept} ({losses})"
+        f"{len(card.trained_labels):,} classes{against}, {seconds:.0f} s{kept} ({losses})"
     )
 
 
