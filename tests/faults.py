@@ -53,11 +53,14 @@ STORY: dict[str, tuple[str, ...]] = {
     "blend": ("blend", "both", "--new", "v2", "--old", "v1"),
     "check": ("check", "things", "v2", "--items", "known.parquet"),
     "swap": ("swap", "things", "v2", "--without-check", "test"),
+    "encode onto the old space": ("encode", "v2", "known.parquet", "-o", "new.parquet", "--onto", "v1"),
+    "gallery append": ("gallery", "append", "things", "new.parquet"),
     "rollback": ("rollback", "things"),
     "prune": ("prune", "--yes", "--all-ages"),
     "gallery drop": ("gallery", "drop", "others", "--confirm", "others"),
     "gallery add, dropped before": ("gallery", "add", "others", "gallery.parquet", "--space", "ada"),
 }
+WRITTEN = {"encode": "gallery.parquet", "encode onto the old space": "new.parquet"}
 QUIET = ("init", "train", "encode", "blend", "check", "swap", "prune")
 ENDS_WITH = {"check": (0, 1, 3)}
 KINDS = ["killed", "killed at random times", *FAILURES]
@@ -117,7 +120,7 @@ class Outcome:
 
 
 def facts(folder: Path) -> Facts:
-    outputs = {path.name: path.stat().st_size for path in folder.glob("gallery.parquet")}
+    outputs = {path.name: path.stat().st_size for name in WRITTEN.values() for path in folder.glob(name)}
     if not (folder / STORE / MARKER).exists():
         return Facts({}, {"": ["no store"]}, {}, [], outputs)
     objects = open_store(folder / STORE)
@@ -192,7 +195,7 @@ def _quietly(folder: Path, command: Sequence[str], said: Path = Path(os.devnull)
     """Run a command; what it prints on stderr goes to the file `said`."""
     os.chdir(folder)
     with said.open("w") as errors, contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()):
-        quiet = ["--quiet"] if command[0] in QUIET or command[:2] == ("gallery", "add") else []
+        quiet = ["--quiet"] if command[0] in QUIET or command[1] in ("add", "append") else []
         return run([*command, *quiet])
 
 
@@ -242,6 +245,8 @@ class Harness:
             "models/v9/weights-1.safetensors",
             "models/v1/weights-1.safetensors",
             "checks/things/x/queries.parquet",
+            "galleries/things/files/x.json",
+            "aside/galleries/things/files/y.json",
         ):
             (store / key).parent.mkdir(parents=True, exist_ok=True)
             (store / key).write_bytes(b"x")
@@ -252,7 +257,7 @@ class Harness:
 
     def inside(self, command: str) -> Callable[[str], bool]:
         """In the store; and the file that `encode` writes, which has no name at first."""
-        written = [self.work / "#", self.work / "gallery.parquet"] if command == "encode" else []
+        written = [self.work / "#", self.work / WRITTEN[command]] if command in WRITTEN else []
         watched = tuple(str(path) for path in (self.work / STORE, *written))
         return lambda path: path.startswith(watched)
 
