@@ -92,7 +92,7 @@ def _unreferred(objects: Objects) -> list[Entry]:
 
 def _kept(objects: Objects, entries: list[Entry]) -> set[str]:
     """The keys that something refers to."""
-    keys = [original(entry.key) for entry in entries]
+    keys = [original(entry.key) for entry in entries if not entry.unfinished]
     kept = set(_referred(objects, keys))
     return kept | set(_earlier(objects, [key for key in kept if key.startswith("spaces/")]))
 

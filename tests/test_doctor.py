@@ -29,6 +29,9 @@ STORE = Path(".skipfill")
 LEFT = {
     "store.json#1": "a write that was cut off",
     "galleries/g/versions/0000000002.json#3": "a write that was cut off",
+    "training/v8/checkpoint.safetensors#5": "a write that was cut off",
+    "aside/galleries/g/files/def.json": "set aside by a prune that was cut off",
+    "aside/galleries/g/files/def.json#6": "a write that was cut off",
     "models/v9/weights-0123.safetensors": "a file of no card",
     "models/v2/weights-0123.safetensors": "a file of no card",
     "checks/g/abc/queries.parquet": "a check without its report",
