@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -35,6 +35,7 @@ from skipfill.store.checks import (
     Verdict,
 )
 from skipfill.store.errors import BadInput
+from skipfill.store.rows_by import RowsBy
 
 from .conftest import Skipfill, World, tree
 
@@ -373,6 +374,14 @@ def luminance(colour: str) -> float:
 def themes() -> Iterator[dict[str, str]]:
     for block in re.findall(r":root \{(.*?)\}", html(REPORTS["pass"]), re.S)[:2]:
         yield dict(re.findall(r"--([\w-]+): (#\w{6})", block))
+
+
+@pytest.mark.parametrize("write", [html, junit, step_summary, workflow_commands])
+def test_every_report_tells_who_made_the_rows_of_a_mixed_gallery(write: Callable[[Report], str]) -> None:
+    one = a_report(a_slice("all", "pass"))
+    own, other = RowsBy("v1", "a" * 64, 1200), RowsBy("v2", "f" * 64, 34)
+    assert "rows 1,200 by v1, 34 by v2" in write(replace(one, rows_by=[own, other]))
+    assert "mixed" not in write(replace(one, rows_by=[own])) + write(one)
 
 
 def test_text_and_marks_stand_out_in_light_and_dark() -> None:

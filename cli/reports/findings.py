@@ -72,8 +72,9 @@ def next_command(report: Report) -> str:
 
 
 def notes(report: Report) -> list[str]:
-    """What the check warned of."""
-    return [*report.warnings, *(report.index.warnings if report.index else [])]
+    """What the check warned of, and which models made the rows of a mixed gallery."""
+    mixed = [f"a mixed gallery: rows {report.mixed}"] if report.mixed else []
+    return [*mixed, *report.warnings, *(report.index.warnings if report.index else [])]
 
 
 def signed(value: float) -> str:

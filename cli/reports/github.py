@@ -44,10 +44,8 @@ def workflow_commands(report: Report) -> str:
 def step_summary(report: Report) -> str:
     """Markdown: the verdict, a table of what was asked, the cells of the deciding metric, the notes."""
     found = worst_first(findings(report))
-    mixed = f" ({_text(report.mixed)})" if report.mixed else ""
     counts = (
-        f"gallery version {report.version}, {report.gallery_rows:,} rows{mixed}, {report.seconds:g} s, "
-        f"check `{report.id}`"
+        f"gallery version {report.version}, {report.gallery_rows:,} rows, {report.seconds:g} s, check `{report.id}`"
     )
     parts = [
         f"## {SIGNS[report.verdict]}: {_text(report.model)} on {_text(report.gallery)}",

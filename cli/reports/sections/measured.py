@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 def measured(report: Report) -> str:
     facts = {
         "Gallery": f"{report.gallery}, version {report.version}, {report.gallery_rows:,} rows, state {report.state}",
-        **({"Rows": report.mixed} if report.mixed else {}),
         "Model": f"{report.model}, fingerprint {report.fingerprint}",
         "Relevant rows by": report.truth,
         "Old queries": report.baseline,
