@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -87,7 +87,7 @@ def diagnose(objects: Objects, *, deep: bool = False) -> Diagnosis:
     return Diagnosis(around, str(objects.root), writable, free, deep, findings, left or [])
 
 
-def _of_all(where: str, names: Callable[[], list[str]], look: Callable[[str], Iterator[Finding]]) -> Iterator[Finding]:
+def _of_all(where: str, names: Callable[[], list[str]], look: Callable[[str], Iterable[Finding]]) -> Iterator[Finding]:
     """What is wrong with each of the things named; or with naming them."""
     found, broken = _tried(where, names)
     yield from broken
@@ -108,12 +108,23 @@ def _of_folders(root: Path, *, writable: bool, free: int) -> Iterator[Finding]:
         yield Finding("problem", str(root), f"{free:,} bytes left on its disk", "Make space.")
     for path in root.rglob("*"):
         need = os.R_OK | (os.X_OK | (os.W_OK if writable else 0) if path.is_dir() else 0)
-        if not os.access(path, need):
+        if not os.access(path, need) and os.path.lexists(path):  # not one whose writer has come to an end
             what = "expected what this user can use as the rest of the store, found no permission"
             yield Finding("problem", str(path), what, "Give it the owner and mode of the store's folder.")
 
 
-def _of_gallery(objects: Objects, name: str, *, deep: bool) -> Iterator[Finding]:
+def _of_gallery(objects: Objects, name: str, *, deep: bool) -> list[Finding]:
+    """What is wrong with a gallery; looked at again where it may be that it changed meanwhile."""
+    seen, _ = _tried(name, newest_version, objects, name)
+    while found := list(_of_gallery_now(objects, name, deep=deep)):
+        now, _ = _tried(name, newest_version, objects, name)
+        if now == seen:
+            break
+        seen = now
+    return found
+
+
+def _of_gallery_now(objects: Objects, name: str, *, deep: bool) -> Iterator[Finding]:
     where = f"gallery {name}"
     newest, broken = _tried(where, newest_version, objects, name)
     yield from broken
@@ -180,7 +191,8 @@ def _of_checks(objects: Objects, gallery: str) -> Iterator[Finding]:
 
 def _of_space(objects: Objects, file: str) -> Iterator[Finding]:
     name = file.removesuffix(".json")
-    yield from _tried(f"space {name}", load_space, objects, name)[1]
+    wrong = _tried(f"space {name}", load_space, objects, name)[1]
+    yield from wrong if wrong and objects.exists(f"spaces/{file}") else ()  # a leftover may be pruned meanwhile
 
 
 def _tried(where: str, look: Callable[..., T], *arguments: object) -> tuple[T | None, list[Finding]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -124,10 +125,11 @@ class Objects:
         if not isinstance(self.root, Path):
             return
         for path in (self.root / prefix).rglob("*#*"):
-            if UNFINISHED.fullmatch(path.name) and path.is_file():
-                seen = path.stat()
-                modified = datetime.fromtimestamp(seen.st_mtime, UTC)
-                yield Entry(str(path.relative_to(self.root)), seen.st_size, modified, unfinished=True)
+            with suppress(FileNotFoundError):  # its writer has come to an end
+                if UNFINISHED.fullmatch(path.name) and path.is_file():
+                    seen = path.stat()
+                    modified = datetime.fromtimestamp(seen.st_mtime, UTC)
+                    yield Entry(str(path.relative_to(self.root)), seen.st_size, modified, unfinished=True)
 
     def delete(self, key: str) -> None:
         """Remove `key`, if it is there; an unfinished write too."""
@@ -173,7 +175,7 @@ class Objects:
             except FileNotFoundError:
                 return
             except (FileExistsError, AlreadyExistsError):
-                pass
+                pass  # written again this very moment
         self.delete(key)
 
     def _create(self, key: str, data: bytes) -> None:

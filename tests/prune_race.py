@@ -20,6 +20,7 @@ import numpy as np
 
 from skipfill.store.address import Address, address
 from skipfill.store.append import append_rows
+from skipfill.store.doctor import diagnose
 from skipfill.store.errors import BadInput, Stale
 from skipfill.store.galleries import add_gallery, drop_gallery, read_files
 from skipfill.store.gallery_rows import Columns
@@ -36,7 +37,7 @@ from .test_swap import card, np_ids
 
 HOUR = 3600
 PAUSE, REMOTE_PAUSE = 0.03, 0.5  # between a leftover and its writer, at most: a prune begins to look meanwhile
-WRITERS, READERS = 3, 2
+WRITERS, READERS, PRUNERS = 3, 2, 2
 
 
 @dataclass
@@ -109,6 +110,11 @@ def look(objects: Objects, newest: int) -> None:
             read_file(objects, found, file)
 
 
+def refuse_findings(objects: Objects) -> None:
+    if found := diagnose(objects).findings:
+        raise AssertionError(found)
+
+
 def _some(names: list[str], count: int) -> list[str]:
     return random.sample(names, min(count, len(names)))
 
@@ -153,8 +159,14 @@ def main(place: Address, folder: Path, seconds: float) -> int:
         objects = open_store(place)
         return lambda turn: prune(objects)
 
+    def doctor() -> Callable[[int], object]:
+        objects = open_store(place)
+        return lambda turn: refuse_findings(objects)
+
     roles = {f"writer-{number}": lambda number=number: writer(number) for number in range(WRITERS)}
-    roles |= {f"reader-{number}": reader for number in range(READERS)} | {"prune": pruner}
+    roles |= {f"reader-{number}": reader for number in range(READERS)} | {
+        f"prune-{number}": pruner for number in range(PRUNERS)
+    }
     children = []
     for role, made in roles.items():
         child = os.fork()
