@@ -37,7 +37,7 @@ from skipfill.store.objects import Objects
 from skipfill.store.release import rollback, swap
 from skipfill.store.remote_files import RemoteFile
 from skipfill.store.spaces import Space
-from skipfill.store.versions import Version, history, latest
+from skipfill.store.versions import Version, commit, history, latest
 
 from .conftest import Skipfill, World, spawn, tree, write_vectors
 from .object_storage import KEY, SECRET, Fault, Network, make_bucket, network_to, s3_server
@@ -356,6 +356,23 @@ def test_what_is_aside_is_read_and_comes_back(place: str, tmp_path: Path, turn: 
     assert objects.exists(key) == (turn != "neither")
     assert leftovers(objects) == []
     look(objects, 9)
+
+
+def test_commits_while_doctor_looks_are_no_finding(
+    network: Network, url: str, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before each of the first versions that it reads comes back, there is another one."""
+    objects = store_at(url, tmp_path)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
+    past_the_proxy = open_store(address(url))
+
+    def another() -> None:
+        now = latest(past_the_proxy, "g")
+        commit(past_the_proxy, "g", replace(now, number=now.number + 1))
+
+    network.faults = [Fault("after", "GET", "versions/0", 12, another)]
+    assert diagnose(objects).findings == []
+    assert latest(objects, "g").number == 13
 
 
 def test_the_loser_is_told_who_was_first(network: Network, url: str, tmp_path: Path, server: str) -> None:
