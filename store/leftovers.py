@@ -73,13 +73,12 @@ def prune(objects: Objects, *, all_ages: bool = False, dry_run: bool = False) ->
         return found
     found = [one for one in found if _out_of_the_way(objects, entries[one.key])]
     kept = _kept(objects, list(objects.entries()))
-    removed = [one for one in found if original(one.key) not in kept]
     for one in found:
-        if one not in removed:
+        if original(one.key) in kept:
             put_back(objects, original(one.key))
         else:
             objects.delete(one.key if _is_out(entries[one.key]) else aside(one.key))
-    return removed
+    return [one for one in found if original(one.key) not in kept]
 
 
 def _unreferred(objects: Objects) -> list[Entry]:

@@ -375,6 +375,14 @@ def test_commits_while_doctor_looks_are_no_finding(
     assert latest(objects, "g").number == 13
 
 
+def test_what_fails_after_a_commit_does_not_fail_it(network: Network, url: str, tmp_path: Path) -> None:
+    objects = store_at(url, tmp_path)
+    network.faults = [Fault("forbidden", "HEAD", "/h/files/")]
+    add_gallery(objects, "h", [tmp_path / "part.parquet"], Columns(), Space("old", 4), None)
+    assert latest(objects, "h").number == 1
+    assert any("HEAD" in one and "/h/files/" in one for one in network.requests)
+
+
 def test_the_loser_is_told_who_was_first(network: Network, url: str, tmp_path: Path, server: str) -> None:
     objects = store_at(url, tmp_path)
     network.faults = [
