@@ -17,6 +17,28 @@ NO_FEATURES = torch.empty(0)
 
 
 @dataclass(frozen=True)
+class Aligned:
+    """Unlabelled items of the gallery, in random order.
+
+    Attributes:
+        items: (A) prepared items.
+        old: (A, d) stored vectors, L2-normalised.
+        known: (A,) bool, whether the stored row is of a training class.
+        spare: how many of them, the last, are not trained on.
+    """
+
+    items: Prepared
+    old: Tensor
+    known: Tensor
+    spare: int
+
+    @property
+    def trained(self) -> int:
+        """How many, the first, are trained on."""
+        return len(self.items) - self.spare
+
+
+@dataclass(frozen=True)
 class TrainingData:
     """Everything that batches are drawn from.
 
@@ -27,7 +49,7 @@ class TrainingData:
         has_old: (N,) bool.
         pool: stored rows to draw samples from, in random order.
         teacher: (N, D') embeddings of the teacher.
-        align: unlabelled items with their stored vectors (A, d).
+        align: unlabelled items of the gallery; None for none.
         validation: which of the N items are not trained on, and choose the epoch; None for none.
     """
 
@@ -37,7 +59,7 @@ class TrainingData:
     has_old: Tensor | None = None
     pool: StoredSample | None = None
     teacher: Tensor | None = None
-    align: tuple[Prepared, Tensor] | None = None
+    align: Aligned | None = None
     validation: Tensor | None = None
 
     @cached_property
@@ -82,7 +104,7 @@ def parts(
 
 def _drawn_pairs(data: TrainingData, count: int) -> tuple[Tensor, Tensor]:
     """Training items that are stored, and unlabelled ones: as many of both, where there are both."""
-    own, unlabelled = data.stored, 0 if data.align is None else len(data.align[0])
+    own, unlabelled = data.stored, 0 if data.align is None else data.align.trained
     shared = count // 2 if unlabelled and len(own) else count
     first, second = (
         torch.randint(size, (shared,)) if size and count else torch.empty(0, dtype=torch.long)
@@ -98,8 +120,8 @@ def _pairs(data: TrainingData, own: Tensor, unlabelled: Tensor) -> tuple[list[Te
         items.append(data.items.batch(own))
         old.append(data.old[own])
     if len(unlabelled) and data.align is not None:
-        items.append(data.align[0].batch(unlabelled))
-        old.append(data.align[1][unlabelled])
+        items.append(data.align.items.batch(unlabelled))
+        old.append(data.align.old[unlabelled])
     if not old:
         return [], None
     told = torch.arange(len(own) + len(unlabelled)) >= len(own)
