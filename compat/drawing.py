@@ -32,10 +32,15 @@ class Aligned:
     known: Tensor
     spare: int
 
-    @property
-    def trained(self) -> int:
-        """How many, the first, are trained on."""
-        return len(self.items) - self.spare
+    @cached_property
+    def trained(self) -> Tensor:
+        """Which of them are trained on."""
+        return torch.arange(len(self.items) - self.spare)
+
+    @cached_property
+    def strange(self) -> Tensor:
+        """Which of these are of no training class."""
+        return (~self.known[: len(self.trained)]).nonzero().flatten()
 
 
 @dataclass(frozen=True)
@@ -103,14 +108,23 @@ def parts(
 
 
 def _drawn_pairs(data: TrainingData, count: int) -> tuple[Tensor, Tensor]:
-    """Training items that are stored, and unlabelled ones: as many of both, where there are both."""
-    own, unlabelled = data.stored, 0 if data.align is None else data.align.trained
-    shared = count // 2 if unlabelled and len(own) else count
-    first, second = (
-        torch.randint(size, (shared,)) if size and count else torch.empty(0, dtype=torch.long)
-        for size in (len(own), unlabelled)
-    )
-    return own[first], second
+    """Training items that are stored, and unlabelled ones: as many of both, where there are both.
+
+    Half of the unlabelled ones are of no training class, where there are such: nothing else teaches what they are.
+    """
+    own, everything, strange = data.stored, torch.empty(0, dtype=torch.long), torch.empty(0, dtype=torch.long)
+    if data.align is not None:
+        everything, strange = data.align.trained, data.align.strange
+    unlabelled = count // 2 if len(own) else count
+    unlabelled = unlabelled if len(everything) else 0
+    few = unlabelled // 2 if len(strange) else 0
+    drawn = _drawn(everything, unlabelled - few), _drawn(strange, few)
+    return _drawn(own, count - unlabelled), torch.cat(drawn)
+
+
+def _drawn(rows: Tensor, count: int) -> Tensor:
+    """Any `count` of the rows, one as likely as another each time; none where there are none."""
+    return rows[torch.randint(len(rows), (count,))] if len(rows) else rows
 
 
 def _pairs(data: TrainingData, own: Tensor, unlabelled: Tensor) -> tuple[list[Tensor], Pairs | None]:

@@ -60,11 +60,13 @@ class Opinions:
 
 
 class ImitatingHead(nn.Module):
-    """features -> [ |h[:d]| b ; h[d:] ],  b = n(w z + u),  w = strength p r^2.
+    """features -> [ |h[:d]| b ; h[d:] ],  b = n(w z + u),  w = strength p max(0, 2 r - 1).
 
     p is the largest probability of the classifier, and r in [0, 1] how familiar the item is: whether the stored rows
-    around u, and the remembered items around h, are of training classes (see `Points`). Where items are remembered, u
-    is the imitation that was trained and what is stored for the items most alike, n(u + a k) (see `Memory`).
+    around u, and the remembered items around h, are of training classes (see `Points`; r is the product). What is half
+    familiar gets no weight: z ruins an item of an unknown class, and does not lift one of a known class by as much.
+    Where items are remembered, u is the imitation that was trained and what is stored for the items most alike,
+    n(u + a k) (see `Memory`).
     """
 
     def __init__(self, shape: HeadShape) -> None:
@@ -76,27 +78,38 @@ class ImitatingHead(nn.Module):
         self.rows = Points(shape.rows, shape.view)
         self.items = Memory(shape.items, shape.dim, shape.view)
 
+    def imitated(self, features: Tensor) -> Tensor:
+        """u of (N, F) features as it was trained: (N, d), L2-normalised, nothing remembered."""
+        return unit(self.imitation(features))
+
     def opinions(self, features: Tensor) -> Opinions:
         """Both views of (N, F) features, and what weighs them."""
         own = self.own(features)
         embedding = unit(own)
-        classed, imitated = unit(own[:, : self.shape.view]), unit(self.imitation(features))
-        weight = self.shape.strength * self.classifier(own).softmax(dim=1).amax(dim=1, keepdim=True)
+        classed, imitated = unit(own[:, : self.shape.view]), self.imitated(features)
+        sure = self.classifier(own).softmax(dim=1).amax(dim=1, keepdim=True)
+        familiar = torch.ones_like(sure)
         if self.shape.items:
             alike = self.items.logits(embedding)
             imitated = unit(imitated + self.items.trust * self.items.recalled(alike))
-            weight = weight * self.items.familiar(alike) ** 2
+            familiar = familiar * self.items.familiar(alike)
         if self.shape.rows:
-            weight = weight * self.rows.familiar(self.rows.logits(imitated)) ** 2
+            familiar = familiar * self.rows.familiar(self.rows.logits(imitated))
+        weight = self.shape.strength * sure * (2 * familiar - 1).clamp(min=0)
         return Opinions(embedding, classed, imitated, weight)
 
     def remember(self, rows: StoredSample, items: Remembered | None) -> None:
-        """Keep stored rows, and unlabelled items; at most 8,192 of each. Before, every item is as familiar."""
+        """Keep stored rows, where some are of no training class, and unlabelled items: at most 8,192 of each.
+
+        Before, every item is familiar.
+        """
         if items is not None:
             with torch.no_grad():
                 seen = self.opinions(items.features)
             self.items.learn(seen.embedding, seen.imitated, items)
-        self.rows.hold(rows.vectors[:MOST], rows.labels[:MOST] >= 0)
+        known = rows.labels[:MOST] >= 0
+        if known.any() and not known.all():
+            self.rows.hold(rows.vectors[:MOST], known)
         self.shape = replace(self.shape, rows=len(self.rows.keys), items=len(self.items.keys))
 
     def forward(self, features: Tensor) -> Tensor:

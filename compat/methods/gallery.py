@@ -100,7 +100,7 @@ class Gallery(Method):
         return {"prototypes": mean, "neighbours": near}
 
     def _pair_terms(self, pairs: Pairs, rows: StoredSample) -> Terms:
-        imitated = self._imitating.opinions(pairs.features).imitated
+        imitated = self._imitating.imitated(pairs.features)
         ranked = ranking_divergence(imitated, pairs.old, rows.vectors, tau=self.tau)
         return {
             "imitation": self.imitation * cosine_alignment(imitated, pairs.old),
