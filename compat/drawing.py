@@ -17,6 +17,33 @@ NO_FEATURES = torch.empty(0)
 
 
 @dataclass(frozen=True)
+class Aligned:
+    """Unlabelled items of the gallery, in random order.
+
+    Attributes:
+        items: (A) prepared items.
+        old: (A, d) stored vectors, L2-normalised.
+        known: (A,) bool, whether the stored row is of a training class.
+        spare: how many of them, the last, are not trained on.
+    """
+
+    items: Prepared
+    old: Tensor
+    known: Tensor
+    spare: int
+
+    @cached_property
+    def trained(self) -> Tensor:
+        """Which of them are trained on."""
+        return torch.arange(len(self.items) - self.spare)
+
+    @cached_property
+    def strange(self) -> Tensor:
+        """Which of these are of no training class."""
+        return (~self.known[: len(self.trained)]).nonzero().flatten()
+
+
+@dataclass(frozen=True)
 class TrainingData:
     """Everything that batches are drawn from.
 
@@ -27,7 +54,7 @@ class TrainingData:
         has_old: (N,) bool.
         pool: stored rows to draw samples from, in random order.
         teacher: (N, D') embeddings of the teacher.
-        align: unlabelled items with their stored vectors (A, d).
+        align: unlabelled items of the gallery; None for none.
         validation: which of the N items are not trained on, and choose the epoch; None for none.
     """
 
@@ -37,7 +64,7 @@ class TrainingData:
     has_old: Tensor | None = None
     pool: StoredSample | None = None
     teacher: Tensor | None = None
-    align: tuple[Prepared, Tensor] | None = None
+    align: Aligned | None = None
     validation: Tensor | None = None
 
     @cached_property
@@ -81,14 +108,23 @@ def parts(
 
 
 def _drawn_pairs(data: TrainingData, count: int) -> tuple[Tensor, Tensor]:
-    """Training items that are stored, and unlabelled ones: as many of both, where there are both."""
-    own, unlabelled = data.stored, 0 if data.align is None else len(data.align[0])
-    shared = count // 2 if unlabelled and len(own) else count
-    first, second = (
-        torch.randint(size, (shared,)) if size and count else torch.empty(0, dtype=torch.long)
-        for size in (len(own), unlabelled)
-    )
-    return own[first], second
+    """Training items that are stored, and unlabelled ones: as many of both, where there are both.
+
+    Half of the unlabelled ones are of no training class, where there are such: nothing else teaches what they are.
+    """
+    own, everything, strange = data.stored, torch.empty(0, dtype=torch.long), torch.empty(0, dtype=torch.long)
+    if data.align is not None:
+        everything, strange = data.align.trained, data.align.strange
+    unlabelled = count // 2 if len(own) else count
+    unlabelled = unlabelled if len(everything) else 0
+    few = unlabelled // 2 if len(strange) else 0
+    drawn = _drawn(everything, unlabelled - few), _drawn(strange, few)
+    return _drawn(own, count - unlabelled), torch.cat(drawn)
+
+
+def _drawn(rows: Tensor, count: int) -> Tensor:
+    """Any `count` of the rows, one as likely as another each time; none where there are none."""
+    return rows[torch.randint(len(rows), (count,))] if len(rows) else rows
 
 
 def _pairs(data: TrainingData, own: Tensor, unlabelled: Tensor) -> tuple[list[Tensor], Pairs | None]:
@@ -98,8 +134,8 @@ def _pairs(data: TrainingData, own: Tensor, unlabelled: Tensor) -> tuple[list[Te
         items.append(data.items.batch(own))
         old.append(data.old[own])
     if len(unlabelled) and data.align is not None:
-        items.append(data.align[0].batch(unlabelled))
-        old.append(data.align[1][unlabelled])
+        items.append(data.align.items.batch(unlabelled))
+        old.append(data.align.old[unlabelled])
     if not old:
         return [], None
     told = torch.arange(len(own) + len(unlabelled)) >= len(own)

@@ -1,13 +1,14 @@
-"""A head with two opinions on where an item lies in the old space, and a weight that says which one counts."""
+"""A head with two opinions on where an item lies in the old space, and what says which one counts."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
-from skipfill.compat.method import CosineClassifier, unit
+from skipfill.compat.memory import MOST, Memory, Points
+from skipfill.compat.method import CosineClassifier, Remembered, StoredSample, unit
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class HeadShape:
         dim: d + e, of the embedding.
         classes, scale: of the classifier.
         strength: weight of the class view of an item that is surely known.
-        sampled: whether unlabelled items of the gallery taught it what they look like.
+        rows, items: how many stored rows, and unlabelled items, it remembers.
     """
 
     features: int
@@ -29,9 +30,10 @@ class HeadShape:
     classes: int
     scale: float
     strength: float
-    sampled: bool
+    rows: int = 0
+    items: int = 0
 
-    def described(self) -> dict[str, int | float | bool]:
+    def described(self) -> dict[str, int | float]:
         return asdict(self)
 
 
@@ -42,16 +44,14 @@ class Opinions:
     Attributes:
         embedding: h, (N, D), L2-normalised: the own space before the blend.
         classed: z = n(h[:d]), (N, d): trained to find the rows of the item's class.
-        imitated: u, (N, d), L2-normalised: trained to be what the old encoder stored for the item.
+        imitated: u, (N, d), L2-normalised: what the old encoder may have stored for the item.
         weight: w, (N, 1), of z against u.
-        familiar: (N,) logit of labelled items against unlabelled ones of the gallery.
     """
 
     embedding: Tensor
     classed: Tensor
     imitated: Tensor
     weight: Tensor
-    familiar: Tensor
 
     @property
     def blended(self) -> Tensor:
@@ -60,11 +60,13 @@ class Opinions:
 
 
 class ImitatingHead(nn.Module):
-    """features -> [ |h[:d]| b ; h[d:] ],  b = n(w z + u),  w = strength p min(1, r).
+    """features -> [ |h[:d]| b ; h[d:] ],  b = n(w z + u),  w = strength p max(0, 2 r - 1).
 
-    p is the largest probability of the classifier. r = p(x | labelled) / p(x | gallery), a ratio of densities, is 0 for
-    items like none that was labelled: a logistic regression of the two samples gives it (Sugiyama et al. 2012). It is
-    left out where no unlabelled items were given.
+    p is the largest probability of the classifier, and r in [0, 1] how familiar the item is: whether the stored rows
+    around u, and the remembered items around h, are of training classes (see `Points`; r is the product). What is half
+    familiar gets no weight: z ruins an item of an unknown class, and does not lift one of a known class by as much.
+    Where items are remembered, u is the imitation that was trained and what is stored for the items most alike,
+    n(u + a k) (see `Memory`).
     """
 
     def __init__(self, shape: HeadShape) -> None:
@@ -73,21 +75,42 @@ class ImitatingHead(nn.Module):
         self.own = nn.Linear(shape.features, shape.dim)
         self.imitation = nn.Linear(shape.features, shape.view)
         self.classifier = CosineClassifier(shape.dim, shape.classes, shape.scale)
-        self.familiarity = nn.Sequential(
-            nn.LayerNorm(shape.features, elementwise_affine=False), nn.Linear(shape.features, 1)
-        )
+        self.rows = Points(shape.rows, shape.view)
+        self.items = Memory(shape.items, shape.dim, shape.view)
+
+    def imitated(self, features: Tensor) -> Tensor:
+        """u of (N, F) features as it was trained: (N, d), L2-normalised, nothing remembered."""
+        return unit(self.imitation(features))
 
     def opinions(self, features: Tensor) -> Opinions:
         """Both views of (N, F) features, and what weighs them."""
         own = self.own(features)
         embedding = unit(own)
-        familiar = self.familiarity(features)
-        weight = self.shape.strength * self.classifier(own).softmax(dim=1).amax(dim=1, keepdim=True)
-        if self.shape.sampled:
-            # Clamped first: the gradient of an exponential that overflows is not a number.
-            weight = weight * familiar.clamp(max=0).exp()
-        classed, imitated = unit(own[:, : self.shape.view]), unit(self.imitation(features))
-        return Opinions(embedding, classed, imitated, weight, familiar[:, 0])
+        classed, imitated = unit(own[:, : self.shape.view]), self.imitated(features)
+        sure = self.classifier(own).softmax(dim=1).amax(dim=1, keepdim=True)
+        familiar = torch.ones_like(sure)
+        if self.shape.items:
+            alike = self.items.logits(embedding)
+            imitated = unit(imitated + self.items.trust * self.items.recalled(alike))
+            familiar = familiar * self.items.familiar(alike)
+        if self.shape.rows:
+            familiar = familiar * self.rows.familiar(self.rows.logits(imitated))
+        weight = self.shape.strength * sure * (2 * familiar - 1).clamp(min=0)
+        return Opinions(embedding, classed, imitated, weight)
+
+    def remember(self, rows: StoredSample, items: Remembered | None) -> None:
+        """Keep stored rows, where some are of no training class, and unlabelled items: at most 8,192 of each.
+
+        Before, every item is familiar.
+        """
+        if items is not None:
+            with torch.no_grad():
+                seen = self.opinions(items.features)
+            self.items.learn(seen.embedding, seen.imitated, items)
+        known = rows.labels[:MOST] >= 0
+        if known.any() and not known.all():
+            self.rows.hold(rows.vectors[:MOST], known)
+        self.shape = replace(self.shape, rows=len(self.rows.keys), items=len(self.items.keys))
 
     def forward(self, features: Tensor) -> Tensor:
         seen = self.opinions(features)

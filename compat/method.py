@@ -61,7 +61,6 @@ class Setting:
         dim: dimension asked for by the user; 0 for the method's own choice.
         old: the gallery's space; None when training from nothing.
         teacher: dimension of the teacher's embeddings; 0 without one.
-        sampled: whether there are unlabelled items of the gallery.
         slots: (C,) vertex of each class on the simplex; empty for methods without one.
     """
 
@@ -70,7 +69,6 @@ class Setting:
     dim: int
     old: OldSpace | None
     teacher: int = 0
-    sampled: bool = False
     slots: Sequence[int] = ()
 
 
@@ -87,6 +85,23 @@ class Pairs:
     features: Tensor
     old: Tensor
     unlabelled: Tensor
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """Unlabelled items of the gallery after training, in random order.
+
+    Attributes:
+        features: (A, F) of the items as they are.
+        old: (A, d) L2-normalised stored vectors.
+        known: (A,) bool, whether the stored row is of a training class.
+        spare: how many of them, the last, were not trained on.
+    """
+
+    features: Tensor
+    old: Tensor
+    known: Tensor
+    spare: int
 
 
 @dataclass(frozen=True)
@@ -127,6 +142,7 @@ class Method(nn.Module):
         on_simplex: whether classes are vertices of a simplex that models share, at slots that later models keep; the
             settings then have `classes`, how many vertices, and `slots`, the end that new classes are put at.
         needs_pairs: whether its losses take pairs; the losses of other methods see none, see `keeping`.
+        remembers: whether unlabelled items are remembered, so that some are spared from training.
         settings_type: frozen dataclass of hyperparameters with the published defaults.
 
     Instance attributes:
@@ -141,6 +157,7 @@ class Method(nn.Module):
     needs_teacher: ClassVar[bool] = False
     needs_sample: ClassVar[bool] = False
     needs_pairs: ClassVar[bool] = False
+    remembers: ClassVar[bool] = False
     on_simplex: ClassVar[bool] = False
     settings_type: ClassVar[type[Any]]
 
@@ -164,6 +181,13 @@ class Method(nn.Module):
     def losses(self, batch: Batch) -> Terms:
         """The loss terms by name, each a scalar with its weight applied; training minimises their sum."""
         raise NotImplementedError
+
+    def remember(self, items: Remembered | None) -> None:
+        """Put what the head is to remember of the gallery into it; called once, after training.
+
+        Args:
+            items: the unlabelled items of the gallery, when there are any and the method `remembers`.
+        """
 
     def keeping(self, pairs: Pairs) -> Terms:
         """What keeps unlabelled items of the gallery where they are stored, for methods that do not see to it."""

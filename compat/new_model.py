@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
+from skipfill.compat.aligned import read_aligned, remembered
 from skipfill.compat.checkpoint import Checkpoints
 from skipfill.compat.drawing import TrainingData
 from skipfill.compat.encoder import Encoder
@@ -27,7 +28,7 @@ from skipfill.compat.made_with import versions
 from skipfill.compat.method import Method, Setting
 from skipfill.compat.network import Network
 from skipfill.compat.opened_sources import OpenedSources, open_sources
-from skipfill.compat.prepared import Prepared, prepare_items
+from skipfill.compat.prepared import prepare_items
 from skipfill.compat.processes import Processes, connected
 from skipfill.compat.recipe import Recipe, Sources
 from skipfill.compat.stages import Stages
@@ -92,11 +93,13 @@ def _train(
     if opened.start is not None:
         _start_from(opened.start, encoder, method)
     with tempfile.TemporaryDirectory() as scratch:
-        data = _training_data(opened, trained, joined, Path(scratch), stages)
+        data = _training_data(opened, trained, joined, Path(scratch), stages, recipe.seed)
         chosen_by = held_out(data.labels, recipe.validation, recipe.seed, fewest=processes.count)
         data = replace(data, validation=chosen_by)
         stages.start(f"training {name} ({recipe.method})", remaining * len(data.trained))
         log = fit(trained, method, data, schedule, checkpoints, stages.training, processes)
+        keeps = data.align if method.remembers else None
+        method.remember(None if keeps is None else remembered(keeps, trained, stages))
     network = Network.trained(encoder, recipe.method, method)
     gallery = opened.gallery
     for space in opened.onto:
@@ -206,7 +209,6 @@ def _method(opened: OpenedSources, recipe: Recipe, encoder: Encoder, joined: Joi
         dim=recipe.dim,
         old=None if joined is None else joined.space,
         teacher=0 if opened.teacher is None else opened.teacher.card.dim,
-        sampled=opened.align is not None,
         slots=[opened.slots[label] for label in opened.classes] if opened.slots else (),
     )
     method = opened.method(setting, opened.settings)
@@ -237,7 +239,7 @@ def _start_from(model: LoadedModel, encoder: Encoder, method: Method) -> None:
 
 
 def _training_data(
-    opened: OpenedSources, encoder: Encoder, joined: Joined | None, scratch: Path, stages: Stages
+    opened: OpenedSources, encoder: Encoder, joined: Joined | None, scratch: Path, stages: Stages, seed: int
 ) -> TrainingData:
     slots = pc.index_in(opened.labels, value_set=pa.array(opened.classes, pa.string()))
     stages.start("reading items", len(opened.items))
@@ -248,7 +250,8 @@ def _training_data(
         return TrainingData(prepared, labels, teacher=teacher)
     align = None
     if opened.align is not None:
-        align = _aligned(opened.align, joined, encoder, scratch, stages)
+        spares = opened.method.remembers
+        align = read_aligned(opened.align, joined, encoder, scratch, stages, spares=spares, seed=seed)
     return TrainingData(prepared, labels, joined.old, joined.has_old, joined.space.pool, teacher, align)
 
 
@@ -260,13 +263,6 @@ def _taught(teacher: LoadedModel, items: Items, stages: Stages) -> Tensor:
         parts.append(torch.from_numpy(vectors))
         stages.advance(len(ids))
     return torch.cat(parts)
-
-
-def _aligned(align: Items, joined: Joined, encoder: Encoder, scratch: Path, stages: Stages) -> tuple[Prepared, Tensor]:
-    stages.start("reading unlabelled items", len(align))
-    prepared = prepare_items(align, encoder, scratch, stages.advance)
-    found = joined.align_found
-    return Prepared(prepared.items[found.numpy()]), joined.align_old[found]
 
 
 def _views(name: str, method: Method, onto: list[Space]) -> dict[str, View]:

@@ -238,21 +238,18 @@ def hoc(case: Case) -> Slow:
 
 
 def gallery(case: Case) -> Slow:
-    """Class view z, imitation u, b = n(w z + u), w = strength max softmax(logits) min(1, e^r)."""
+    """Class view z, imitation u, b = n(w z + u), w = strength max softmax(logits): what is remembered comes later."""
     method, settings, batch = case.method, case.settings, case.batch
     head: Any = method.head
     assert batch.sample is not None
     assert batch.pairs is not None
 
-    def seen(x: Row) -> tuple[Row, Row, Row, float, dict[int, float]]:
+    def seen(x: Row) -> tuple[Row, Row, Row, dict[int, float]]:
         h = linear(head.own, x)
         logits = cosines(head.classifier, h)
-        level = (x - mean(list(x))) / math.sqrt(mean([(v - mean(list(x))) ** 2 for v in x]) + 1e-5)
-        familiar = float(linear(head.familiarity[1], level)[0])
         sure = max(math.exp(value - log_sum(list(logits.values()))) for value in logits.values())
         z, u = n(h[:OLD]), n(linear(head.imitation, x))
-        b = n(settings.strength * sure * min(1.0, math.exp(familiar)) * z + u)
-        return z, u, b, familiar, logits
+        return z, u, n(settings.strength * sure * z + u), logits
 
     rows = [
         (g, int(y), int(item))
@@ -262,7 +259,7 @@ def gallery(case: Case) -> Slow:
     def near(views: list[Row]) -> float:
         losses = []
         for i, (view, y) in enumerate(zip(views, case.labels, strict=True)):
-            usable = [(g, label) for g, label, item in rows if label >= 0 and item != int(batch.items[i])]
+            usable = [(g, label) for g, label, item in rows if item != int(batch.items[i])]
             hits = [dot(view, g) / method.tau for g, label in usable if label == y]
             if hits:
                 losses.append(log_sum([dot(view, g) / method.tau for g, _ in usable]) - log_sum(hits))
@@ -278,24 +275,16 @@ def gallery(case: Case) -> Slow:
 
     labelled = [seen(x) for x in case.features]
     pairs = [seen(x) for x in batch.pairs.features.detach().numpy()]
-    stored, some = list(batch.pairs.old.numpy()), [bool(one) for one in batch.pairs.unlabelled]
+    stored = list(batch.pairs.old.numpy())
     classed, blended = [one[0] for one in labelled], [one[2] for one in labelled]
     means = {"scale": 1 / method.tau_prototypes, "unit": True}
     weight = settings.imitation / (1 - dot(*[batch_mean(method.old.pool.vectors)] * 2))
-    apart = [1 - dot(n(one[2]), g) for one, g, u in zip(pairs, stored, some, strict=True) if u]
-    turned = [ranked(one[2], g) for one, g, u in zip(pairs, stored, some, strict=True) if u]
-    known = [one[3] for one in labelled] + [one[3] for one, u in zip(pairs, some, strict=True) if not u]
-    strange = [one[3] for one, u in zip(pairs, some, strict=True) if u]
     return {
-        "class": mean([ce(one[4], y, settings.smoothing) for one, y in zip(labelled, case.labels, strict=True)]),
+        "class": mean([ce(one[3], y, settings.smoothing) for one, y in zip(labelled, case.labels, strict=True)]),
         "prototypes": case.by_prototypes(blended, **means) + settings.classed * case.by_prototypes(classed, **means),
         "neighbours": near(blended) + settings.classed * near(classed),
         "imitation": weight * mean([1 - dot(one[1], g) for one, g in zip(pairs, stored, strict=True)]),
         "ranking": settings.ranking * mean([ranked(one[1], g) for one, g in zip(pairs, stored, strict=True)]),
-        "unlabelled": settings.unlabelled * (weight * mean(apart) + settings.ranking * mean(turned)),
-        "familiarity": settings.familiarity
-        * (mean([math.log1p(math.exp(-r)) for r in known]) + mean([math.log1p(math.exp(r)) for r in strange]))
-        / 2,
     }
 
 
@@ -342,9 +331,7 @@ def made(name: str, options: dict[str, Any]) -> Case:
     prototypes[ABSENT] = 0
     counts = torch.tensor([4, 9, 2, 0, 7])
     sample = StoredSample(random_unit(24, OLD), torch.randint(-1, 3, (24,)), torch.arange(24) - 15)
-    setting = Setting(
-        FEATURES, CLASSES, 0, OldSpace(OLD, prototypes, counts, sample), TEACHER, sampled=True, slots=SLOTS
-    )
+    setting = Setting(FEATURES, CLASSES, 0, OldSpace(OLD, prototypes, counts, sample), TEACHER, slots=SLOTS)
     settings = METHODS[name].settings_type(**SMALL.get(name, {}), **options)
     has_old = torch.tensor([True, True, False, True, True, False, True, True, True])
     batch = Batch(

@@ -27,7 +27,7 @@ def built(kind: type[Method], seed: int = 0) -> Method:
     old = OldSpace(OLD, prototypes, torch.tensor([5, 5, 5, 0, 5]), stored(30, seed))
     # A simplex's space is the gallery's.
     small = {"classes": OLD + 1} if issubclass(kind, SimplexMethod) else {}
-    return kind(Setting(FEATURES, CLASSES, 0, old, TEACHER, sampled=True), kind.settings_type(**small))
+    return kind(Setting(FEATURES, CLASSES, 0, old, TEACHER), kind.settings_type(**small))
 
 
 def batch(size: int, seed: int = 1, label: int | None = None) -> Batch:
@@ -153,10 +153,3 @@ def test_oca_without_its_transform_has_the_same_terms() -> None:
     old = OldSpace(OLD, torch.randn(CLASSES, OLD), torch.ones(CLASSES), stored(30, 0))
     plain = kind(Setting(FEATURES, CLASSES, 0, old), kind.settings_type(transform=False))
     assert set(plain.losses(batch(3))) == {"class", "prototypes", "alignment"}
-
-
-def test_a_very_familiar_item_has_a_finite_gradient() -> None:
-    method = built(METHODS["gallery"])
-    torch.nn.init.constant_(method.head.get_submodule("familiarity")[1].bias, 200.0)  # type: ignore[index]
-    torch.stack(list(method.losses(batch(6)).values())).sum().backward()
-    assert all(torch.isfinite(one.grad).all() for one in method.parameters() if one.grad is not None)

@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, softplus
+from torch.nn.functional import cross_entropy
 
-from skipfill.compat.imitating_head import HeadShape, ImitatingHead, Opinions
+from skipfill.compat.imitating_head import HeadShape, ImitatingHead
 from skipfill.compat.losses.alignment import cosine_alignment
 from skipfill.compat.losses.neighbours import stored_neighbours
 from skipfill.compat.losses.prototypes import prototype_cross_entropy
 from skipfill.compat.losses.rankings import ranking_divergence
-from skipfill.compat.method import Batch, Method, Setting, StoredSample, Terms, unit
+from skipfill.compat.method import Batch, Method, Pairs, Remembered, Setting, StoredSample, Terms, unit
 from skipfill.compat.settings import POSITIVE, SHARE
 from skipfill.compat.temperature import prototype_temperature, row_temperature, spread
 
@@ -29,8 +28,6 @@ class Settings:
     imitation: weight of the distance to the own stored vector, as a share of the mean distance of two stored rows.
     ranking: weight of keeping the stored vector's own ranking.
     strength: weight of the class view against the imitation, for items that are surely known.
-    unlabelled: weight of both distances on the blended view of unlabelled items.
-    familiarity: weight of telling labelled items from unlabelled ones.
     """
 
     extra_dims: int = 32
@@ -40,8 +37,6 @@ class Settings:
     imitation: float = 5.0
     ranking: float = 1.0
     strength: float = 3.0
-    unlabelled: float = 1.0
-    familiarity: float = 1.0
     smoothing: Annotated[float, SHARE] = 0.1
 
 
@@ -56,6 +51,7 @@ class Gallery(Method):
     source = "skipfill; the neighbour term after Goldberger et al. 2004"
     needs_sample = True
     needs_pairs = True
+    remembers = True
     settings_type = Settings
 
     def __init__(self, setting: Setting, settings: Settings) -> None:
@@ -65,8 +61,8 @@ class Gallery(Method):
         self.old = setting.old
         self.view_dim = setting.old.dim
         self.dim = self.view_dim + settings.extra_dims
-        shape = (setting.features, self.view_dim, self.dim, setting.classes)
-        self.head = ImitatingHead(HeadShape(*shape, settings.scale, settings.strength, setting.sampled))
+        shape = (setting.features, self.view_dim, self.dim, setting.classes, settings.scale, settings.strength)
+        self.head = ImitatingHead(HeadShape(*shape))
         self.tau = settings.softness * row_temperature(self.old.pool)
         self.tau_prototypes = settings.softness * prototype_temperature(self.old)
         self.imitation = settings.imitation / spread(self.old.pool)
@@ -84,16 +80,18 @@ class Gallery(Method):
     def describe_head(self) -> dict[str, Any]:
         return self._imitating.shape.described()
 
+    def remember(self, items: Remembered | None) -> None:
+        self._imitating.remember(self.old.pool, items)
+
     def losses(self, batch: Batch) -> Terms:
         assert batch.sample is not None
         settings = self.settings
-        rows = self._repelling(batch.sample)
         seen = self._imitating.opinions(batch.features)
         logits = self._imitating.classifier(seen.embedding)
-        found = [self._class_terms(view, batch, rows) for view in (seen.blended, seen.classed)]
+        found = [self._class_terms(view, batch, batch.sample) for view in (seen.blended, seen.classed)]
         terms = {"class": cross_entropy(logits, batch.labels, label_smoothing=settings.smoothing)}
         terms |= {name: found[0][name] + settings.classed * found[1][name] for name in found[0]}
-        return terms if batch.pairs is None else terms | self._pair_terms(seen, batch, batch.sample)
+        return terms if batch.pairs is None else terms | self._pair_terms(batch.pairs, batch.sample)
 
     def _class_terms(self, view: Tensor, batch: Batch, rows: StoredSample) -> Terms:
         prototypes, present = unit(self.old.prototypes), self.old.present
@@ -101,30 +99,10 @@ class Gallery(Method):
         near = stored_neighbours(view, batch.labels, batch.items, rows.vectors, rows.labels, rows.items, tau=self.tau)
         return {"prototypes": mean, "neighbours": near}
 
-    def _repelling(self, sample: StoredSample) -> StoredSample:
-        """With unlabelled items at hand, rows without a class repel no more: queries may belong to them."""
-        if not self._imitating.shape.sampled:
-            return sample
-        known = sample.labels >= 0
-        return StoredSample(sample.vectors[known], sample.labels[known], sample.items[known])
-
-    def _pair_terms(self, labelled: Opinions, batch: Batch, rows: StoredSample) -> Terms:
-        assert batch.pairs is not None
-        pairs, settings = batch.pairs, self.settings
-        seen = self._imitating.opinions(pairs.features)
-        terms = {
-            "imitation": self.imitation * cosine_alignment(seen.imitated, pairs.old),
-            "ranking": settings.ranking * self._ranking(seen.imitated, pairs.old, rows),
+    def _pair_terms(self, pairs: Pairs, rows: StoredSample) -> Terms:
+        imitated = self._imitating.imitated(pairs.features)
+        ranked = ranking_divergence(imitated, pairs.old, rows.vectors, tau=self.tau)
+        return {
+            "imitation": self.imitation * cosine_alignment(imitated, pairs.old),
+            "ranking": self.settings.ranking * ranked,
         }
-        some = pairs.unlabelled
-        if self._imitating.shape.sampled and bool(some.any()):
-            near = self.imitation * cosine_alignment(seen.blended, pairs.old, some)
-            ranked = settings.ranking * self._ranking(seen.blended[some], pairs.old[some], rows)
-            terms["unlabelled"] = settings.unlabelled * (near + ranked)
-            known = torch.cat([labelled.familiar, seen.familiar[~some]])
-            told = softplus(-known).mean() + softplus(seen.familiar[some]).mean()
-            terms["familiarity"] = settings.familiarity * told / 2
-        return terms
-
-    def _ranking(self, view: Tensor, stored: Tensor, rows: StoredSample) -> Tensor:
-        return ranking_divergence(view, stored, rows.vectors, tau=self.tau)
