@@ -32,7 +32,7 @@ from skipfill.cli.commands import (
     train,
 )
 from skipfill.cli.configuration import FILE, listen_to_environment, nearest_file, read_configuration
-from skipfill.store.errors import SkipfillError
+from skipfill.store.errors import SkipfillError, reason
 
 
 def _show_version(asked: bool) -> None:
@@ -124,6 +124,10 @@ def run(arguments: list[str]) -> int:
         # The reader has gone: nothing more to say, and nothing to report when Python flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        # What the system refuses before any command looks at it, such as a path that is too long for it.
+        where = f"{error.filename}: " if isinstance(error.filename, str) else ""
+        return _show(arguments, where + reason(error), "", 2)
 
 
 def _show(arguments: list[str], message: str, hint: str, code: int) -> int:

@@ -137,8 +137,11 @@ class StoredRows:
             kind = storage_type(file.schema_arrow.field(self.columns.vector).type)
             if pa.types.is_fixed_size_list(kind):
                 return int(kind.list_size)
-            for batch in file.iter_batches(1, columns=[self.columns.vector]):
-                values = batch.column(0)
+            try:
+                batch = next(file.iter_batches(1, columns=[self.columns.vector]), None)
+            except (OSError, pa.ArrowException) as error:
+                raise unreadable(path, error) from error
+            if batch is not None:
                 where = f"{path}, column {self.columns.vector}, row 0"
-                return int(matrix(values, where).shape[1])
+                return int(matrix(batch.column(0), where).shape[1])
         raise AssertionError("files with rows have a first row")

@@ -58,6 +58,14 @@ def damaged_inside(path: Path) -> None:
     path.write_bytes(data)
 
 
+def damaged_lists(path: Path) -> None:
+    """Whose first row tells how long they are."""
+    write(path, id=list(range(5_000)), vector=np.random.default_rng(0).normal(size=(5_000, 4)).tolist())
+    data = bytearray(path.read_bytes())
+    data[4:-4_000] = b"\xff" * (len(data) - 4_004)
+    path.write_bytes(data)
+
+
 def ragged(path: Path) -> None:
     write(path, id=["a", "b", "c"], vector=[[1.0, 2.0], [1.0, 2.0], [1.0]])
 
@@ -67,6 +75,7 @@ GALLERIES: dict[str, tuple[Callable[[Path], object], str]] = {
     "not Parquet": (not_parquet, "expected a readable Parquet file"),
     "truncated": (truncated, "expected a readable Parquet file"),
     "damaged inside": (damaged_inside, "expected a readable Parquet file"),
+    "damaged inside, lists": (damaged_lists, "expected a readable Parquet file"),
     "no id column": (lambda path: write(path, key=["a"], vector=[[1.0]]), "expected a column 'id', found columns key"),
     "no vector column": (lambda path: write(path, id=["a"], v=[[1.0]]), "expected a column 'vector'"),
     "wrong vector type": (lambda path: write(path, id=["a"], vector=["x"]), "expected lists of float"),
@@ -259,6 +268,7 @@ COMMANDS: dict[str, tuple[Callable[[World], list[object]], str]] = {
         "expected labelled queries",
     ),
     "nothing to roll back": (lambda world: ["rollback", "things"], "expected a swap in force"),
+    "a path that is too long": (lambda world: ["status", "--store", "x" * 5_000], "File name too long"),
     "an unknown option": (lambda world: ["status", "--jsn"], "--jsn"),
     "an unknown command": (lambda world: ["serch"], "serch"),
 }

@@ -22,7 +22,18 @@ from skipfill.store.location import open_store
 from skipfill.store.models import LOG, WEIGHTS, load_card, read_file, trained_ids
 
 from .conftest import Skipfill, World
-from .training_world import CASES, ITEMS, POOL, data, furthest, in_any_number_of_processes, schedule, trained
+from .training_world import (
+    ALIGN,
+    CASES,
+    ITEMS,
+    POOL,
+    SPARE,
+    data,
+    furthest,
+    in_any_number_of_processes,
+    schedule,
+    trained,
+)
 
 STORE = Path(".skipfill")
 CLOSE = 1e-5
@@ -285,7 +296,22 @@ def test_pairs_are_items_with_their_own_stored_vectors_half_of_them_unlabelled()
     assert batch.pairs.unlabelled.tolist() == [False] * 5 + [True] * 5
     assert len(inputs) == 3 + 10
     for prepared, old, unlabelled in zip(inputs[3:], batch.pairs.old, batch.pairs.unlabelled, strict=True):
-        source, vectors = (given.align[0], given.align[1]) if unlabelled else (given.items, given.old)
+        source, vectors = (given.align.items, given.align.old) if unlabelled else (given.items, given.old)
         places = (source.batch(torch.arange(len(source))) == prepared).all(dim=1).nonzero().flatten().tolist()
         assert any(torch.equal(vectors[place], old) for place in places)
         assert unlabelled or any(bool(given.has_old[place]) for place in places)
+
+
+def test_spared_items_are_never_drawn_and_strange_ones_more_often() -> None:
+    given = data()
+    assert given.align is not None
+    stored = {tuple(row): place for place, row in enumerate(given.align.old.tolist())}
+    places = []
+    for _ in range(200):
+        _, batch = next(parts(given, torch.arange(3), 1, pairs=10))
+        assert batch.pairs is not None
+        places += [stored[tuple(row)] for row in batch.pairs.old[batch.pairs.unlabelled].tolist()]
+    drawn = torch.tensor(places)
+    assert set(places) == set(range(ALIGN - SPARE))
+    # Two of five are drawn from the three of seven that are strange, and three from all: 0.657.
+    assert 0.62 < float((~given.align.known[drawn]).double().mean()) < 0.69

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from skipfill.compat.checkpoint import Checkpoints
-from skipfill.compat.drawing import TrainingData
+from skipfill.compat.drawing import Aligned, TrainingData
 from skipfill.compat.encoder import Encoder
 from skipfill.compat.epochs import Epoch
 from skipfill.compat.method import OldSpace, Setting, StoredSample, unit
@@ -26,7 +26,7 @@ from skipfill.compat.processes import connected
 from skipfill.compat.training import Schedule, Watcher, fit
 from skipfill.store.objects import Objects
 
-ITEMS, INPUTS, CLASSES, OLD, POOL, ALIGN = 61, 6, 5, 4, 40, 9
+ITEMS, INPUTS, CLASSES, OLD, POOL, ALIGN, SPARE = 61, 6, 5, 4, 40, 9, 2
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,9 @@ def data(items: int = ITEMS, validation: Tensor | None = None, noise: float = 1.
         old,
         torch.ones(items, dtype=torch.bool),
         pool,
-        align=(Prepared(align.numpy()), unit(torch.randn(ALIGN, OLD, generator=random))),
+        align=Aligned(
+            Prepared(align.numpy()), unit(torch.randn(ALIGN, OLD, generator=random)), torch.arange(ALIGN) % 3 > 0, SPARE
+        ),
         validation=validation,
     )
 
@@ -140,7 +142,7 @@ def _copied(module: nn.Module) -> dict[str, Tensor]:
 def furthest(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
     """The largest difference between two sets of weights."""
     assert one.keys() == other.keys()
-    return max(float(np.abs(one[name].numpy() - other[name].numpy()).max(initial=0)) for name in one)
+    return max(float(np.abs(one[name].double().numpy() - other[name].double().numpy()).max(initial=0)) for name in one)
 
 
 def in_any_number_of_processes(method: str, batch: int, accumulate: int) -> dict[str, Tensor]:

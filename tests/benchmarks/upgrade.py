@@ -103,7 +103,7 @@ def replaced(before: pa.Table, again: pa.Table) -> pa.Table:
         SystemExit: the old model or the ceiling does not answer every query as it did.
     """
     mine = pc.is_in(before.column("run"), value_set=again.column("run").combine_chunks().unique())
-    for column in again.column_names:
+    for column in before.column_names:
         if "old/old" in column or "ceiling" in column:
             was = answers(before.filter(mine) if "old/old" in column else before, column)
             if was != answers(again, column):
