@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -67,6 +68,8 @@ def spawn(*arguments: object, cwd: Path, under: Sequence[str] = ()) -> subproces
         stderr=subprocess.PIPE,
         text=True,
         env={key: value for key, value in os.environ.items() if key != "SKIPFILL_STORE"},
+        # A shell's background job ignores it, and so would what the job starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
