@@ -1,4 +1,4 @@
-"""Unlabelled items of the gallery: some to train on, and all to remember."""
+"""Unlabelled items of the gallery: some to train on, and some to remember."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from skipfill.compat.drawing import Aligned
 from skipfill.compat.encoder import Encoder
 from skipfill.compat.joined import Joined
+from skipfill.compat.memory import MOST
 from skipfill.compat.method import Remembered
 from skipfill.compat.prepared import Prepared, prepare_items
 from skipfill.compat.stages import Stages
@@ -34,16 +35,18 @@ def read_aligned(
     found = found[torch.randperm(len(found), generator=torch.Generator().manual_seed(seed))]
     spare = min(int(SPARED * len(found)), MOST_SPARED) if spares else 0
     chosen = Prepared(prepared.items[found.numpy()])
-    return Aligned(chosen, joined.align_old[found], joined.align_known[found], spare)
+    return Aligned(joined.align_old[found], joined.align_known[found], spare, chosen)
 
 
 def remembered(aligned: Aligned, encoder: Encoder, stages: Stages) -> Remembered:
-    """The items as the trained encoder sees them."""
-    stages.start("encoding unlabelled items", len(aligned.items))
+    """As many of the items as a memory holds, as the trained encoder sees them: all that were spared, and others."""
+    count = len(aligned.items)
+    chosen = torch.cat([aligned.trained[: MOST - aligned.spare], torch.arange(count - aligned.spare, count)])
+    stages.start("encoding unlabelled items", len(chosen))
     parts = []
     with torch.inference_mode():
-        for start in range(0, len(aligned.items), ITEMS_AT_ONCE):
-            rows = torch.arange(start, min(start + ITEMS_AT_ONCE, len(aligned.items)))
+        for start in range(0, len(chosen), ITEMS_AT_ONCE):
+            rows = chosen[start : start + ITEMS_AT_ONCE]
             parts.append(encoder(aligned.items.batch(rows)).float())
             stages.advance(len(rows))
-    return Remembered(torch.cat(parts), aligned.old, aligned.known, aligned.spare)
+    return Remembered(aligned.old[chosen], aligned.known[chosen], aligned.spare, torch.cat(parts))

@@ -10,27 +10,17 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from skipfill.compat.method import Batch, Pairs, StoredSample
+from skipfill.compat.method import Batch, Pairs, StoredSample, Unlabelled
 from skipfill.compat.prepared import Prepared
 
 NO_FEATURES = torch.empty(0)
 
 
 @dataclass(frozen=True)
-class Aligned:
-    """Unlabelled items of the gallery, in random order.
-
-    Attributes:
-        items: (A) prepared items.
-        old: (A, d) stored vectors, L2-normalised.
-        known: (A,) bool, whether the stored row is of a training class.
-        spare: how many of them, the last, are not trained on.
-    """
+class Aligned(Unlabelled):
+    """Attributes: items, (A) prepared."""
 
     items: Prepared
-    old: Tensor
-    known: Tensor
-    spare: int
 
     @cached_property
     def trained(self) -> Tensor:

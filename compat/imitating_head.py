@@ -105,8 +105,7 @@ class ImitatingHead(nn.Module):
         """
         if items is not None:
             with torch.no_grad():
-                seen = self.opinions(items.features)
-            self.items.learn(seen.embedding, seen.imitated, items)
+                self.items.learn(unit(self.own(items.features)), self.imitated(items.features), items)
         known = rows.labels[:MOST] >= 0
         if known.any() and not known.all():
             self.rows.hold(rows.vectors[:MOST], known)

@@ -13,13 +13,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skipfill.compat.bootstrap import Values
-from skipfill.compat.check_inputs import CheckInputs, StoredTruth, items_of_rows, stored_truth
+from skipfill.compat.check_inputs import CheckInputs, items_of_rows
 from skipfill.compat.encoding import write_encoded
 from skipfill.compat.evidence import PerQuery
 from skipfill.compat.loaded_model import LoadedModel
 from skipfill.compat.ranking import Metric as QueryMetric
 from skipfill.compat.rankings import rankings, values_of
 from skipfill.compat.stages import Stages
+from skipfill.compat.stored_truth import StoredTruth, stored_truth
 from skipfill.store.errors import BadInput
 from skipfill.store.galleries import Gallery
 from skipfill.store.gallery_rows import Columns, StoredRows

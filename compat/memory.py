@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -48,7 +50,7 @@ class Points(nn.Module):
             return logits.new_ones(len(logits), 1)
         near = logits.masked_fill(~self.known, -torch.inf).logsumexp(dim=1, keepdim=True)
         strange = logits.masked_fill(self.known, -torch.inf).logsumexp(dim=1, keepdim=True)
-        balance = float(torch.tensor((len(self.known) - known) / known).log())
+        balance = math.log((len(self.known) - known) / known)
         return (2 * (near - strange + balance).sigmoid()).clamp(max=1)
 
 
@@ -72,7 +74,7 @@ class Memory(Points):
         """Hold the items, and find out on the spare ones how far to trust the others.
 
         Args:
-            embeddings: (A, D) L2-normalised.
+            embeddings: (A, D) L2-normalised, A at most `MOST`.
             imitated: (A, d) u.
         """
         trained = len(items.old) - items.spare
@@ -84,9 +86,8 @@ class Memory(Points):
         self.trust.fill_(TRUSTS[near.index(max(near))])
 
     def _keep(self, embeddings: Tensor, items: Remembered) -> None:
-        count = min(len(embeddings), MOST)
-        self.hold(embeddings[:count], items.known[:count])
-        self.stored = items.old[:count].to(self.tau.device, copy=True)
+        self.hold(embeddings, items.known[: len(embeddings)])
+        self.stored = items.old[: len(embeddings)].to(self.tau.device, copy=True)
 
     def recalled(self, logits: Tensor) -> Tensor:
         """k, (N, d)."""

@@ -88,20 +88,25 @@ class Pairs:
 
 
 @dataclass(frozen=True)
-class Remembered:
-    """Unlabelled items of the gallery after training, in random order.
+class Unlabelled:
+    """Items of the gallery without labels, in random order.
 
     Attributes:
-        features: (A, F) of the items as they are.
         old: (A, d) L2-normalised stored vectors.
         known: (A,) bool, whether the stored row is of a training class.
-        spare: how many of them, the last, were not trained on.
+        spare: how many of them, the last, are not trained on.
     """
 
-    features: Tensor
     old: Tensor
     known: Tensor
     spare: int
+
+
+@dataclass(frozen=True)
+class Remembered(Unlabelled):
+    """Attributes: features, (A, F) of the items as they are, by the trained encoder."""
+
+    features: Tensor
 
 
 @dataclass(frozen=True)

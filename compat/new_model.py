@@ -234,8 +234,10 @@ def _start_from(model: LoadedModel, encoder: Encoder, method: Method) -> None:
             hint="Leave --init away to start from nothing.",
         )
     encoder.load_state_dict(there.state_dict())
-    if type(head) is type(method.head) and model.network.described_head == method.describe_head():
-        method.head.load_state_dict(head.state_dict())
+    weights = dict(head.named_parameters())  # what it remembers of another gallery is none of them
+    own = {name: one.shape for name, one in method.head.named_parameters()}
+    if type(head) is type(method.head) and {name: one.shape for name, one in weights.items()} == own:
+        method.head.load_state_dict(weights, strict=False)
 
 
 def _training_data(

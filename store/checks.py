@@ -255,7 +255,9 @@ class Report:
     @property
     def mixed(self) -> str:
         """Which models made the gallery's rows, in words; empty where one made them all."""
-        return ", ".join(f"{one.rows:,} by {one.model}" for one in self.rows_by) if len(self.rows_by) > 1 else ""
+        if len(self.rows_by) < 2:
+            return ""
+        return f"a mixed gallery: rows {', '.join(f'{one.rows:,} by {one.model}' for one in self.rows_by)}"
 
 
 # What reports of format 1 did not say yet.

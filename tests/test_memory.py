@@ -10,9 +10,15 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
+from skipfill.compat.aligned import remembered as remembered_items
+from skipfill.compat.drawing import Aligned
+from skipfill.compat.encoders.mlp import Mlp
+from skipfill.compat.encoders.mlp import Settings as MlpSettings
 from skipfill.compat.imitating_head import HeadShape, ImitatingHead
 from skipfill.compat.memory import MOST, NEAREST, Memory, Points
 from skipfill.compat.method import Remembered, StoredSample, unit
+from skipfill.compat.prepared import Prepared
+from skipfill.compat.stages import Stages
 
 FEATURES, VIEW, DIM, CLASSES = 12, 6, 8, 4
 
@@ -33,7 +39,7 @@ def slow_weights(keys: Tensor, where: Tensor) -> list[float]:
     """exp(cos / tau) of each key, tau a share of the mean distance of two keys, each with itself included."""
     pairs = [1 - float(one @ two) for one in keys for two in keys]
     tau = NEAREST * sum(pairs) / len(pairs)
-    return [math.exp((float(where @ key) - 1) / tau) for key in keys]
+    return [math.exp((float((where @ key).detach()) - 1) / tau) for key in keys]
 
 
 def slow_familiarity(keys: Tensor, known: Tensor, where: Tensor) -> float:
@@ -97,17 +103,29 @@ def test_it_is_trusted_where_items_have_others_like_them(twins: bool) -> None:
     assert float(memory.trust) >= 0.5 if twins else float(memory.trust) <= 0.1
 
 
-def test_no_more_is_kept_than_fits() -> None:
-    items = remembered(MOST + 50, spare=50)
-    memory = Memory(0, DIM, VIEW)
-    memory.learn(sphere(MOST + 50, DIM), sphere(MOST + 50, VIEW), items)
-    assert memory.keys.shape == (MOST, DIM)
-    assert memory.stored.shape == (MOST, VIEW)
+@pytest.mark.parametrize("count", [30, MOST + 50])
+def test_as_many_items_are_encoded_as_a_memory_holds(count: int) -> None:
+    """Those that were spared are always among them, as the last."""
+    prepared = np.arange(count, dtype=np.float32).reshape(-1, 1)
+    aligned = Aligned(sphere(count, VIEW), torch.arange(count) % 2 == 0, 7, Prepared(prepared))
+    encoded: list[int] = []
+
+    class Counting(Mlp):
+        def forward(self, batch: Tensor) -> Tensor:
+            encoded.extend(batch[:, 0].int().tolist())
+            return batch
+
+    found = remembered_items(aligned, Counting(MlpSettings(inputs=1)), Stages())
+    few = min(count, MOST)
+    assert encoded == [*range(few - 7), *range(count - 7, count)]
+    assert found.features[:, 0].int().tolist() == encoded
+    torch.testing.assert_close(found.old, aligned.old[encoded], rtol=0, atol=0)
+    assert torch.equal(found.known, aligned.known[encoded])
 
 
 def remembered(count: int, spare: int, old: Tensor | None = None) -> Remembered:
     stored = sphere(count, VIEW) if old is None else old
-    return Remembered(torch.randn(count, FEATURES), stored, torch.arange(count) % 2 == 0, spare)
+    return Remembered(stored, torch.arange(count) % 2 == 0, spare, torch.randn(count, FEATURES))
 
 
 def head() -> ImitatingHead:
@@ -135,7 +153,7 @@ def test_the_blend_by_its_definition(sampled: bool) -> None:
             u = unit(u + one.items.trust * unit(weights @ items.old))
             familiar = slow_familiarity(keys, items.known, h)
         familiar *= slow_familiarity(stored.vectors, stored.labels >= 0, u)
-        sure = float(one.classifier(one.own(row[None])).softmax(dim=1).max())
+        sure = float(one.classifier(one.own(row[None])).softmax(dim=1).max().detach())
         blend = unit(3.0 * sure * max(0.0, 2 * familiar - 1) * seen.classed[number] + u)
         torch.testing.assert_close(seen.blended[number], blend, rtol=0, atol=1e-9)
     torch.testing.assert_close(unit(one.imitation(items.features)), before)

@@ -10,13 +10,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from skipfill.cli.commands.matrix import show_report
 from skipfill.cli.terminal import printer
+from skipfill.compat.loaded_model import load_model
 from skipfill.compat.sequence import SequenceReport
 from skipfill.compat.slots import assigned_slots
 from skipfill.compat.version_matrix import average_compatibility, average_multimodel, backward, forward
 from skipfill.store.errors import BadInput
+from skipfill.store.location import open_store
 from skipfill.store.spaces import Space
 
 from .conftest import Skipfill, World
@@ -268,3 +271,15 @@ def test_init_starts_from_the_weights_of_a_model(skipfill: Skipfill, registered:
     pq.write_table(pq.read_table("narrow.parquet").select(["id", "vector"]).append_column("label", labels), "n.parquet")
     refused = skipfill("train", "x", "--items", "n.parquet", "--init", "v1", expect=2)
     assert "--init v1: expected the encoder of these items" in refused.err
+
+
+def test_init_takes_the_head_of_a_model_that_remembers_another_gallery(skipfill: Skipfill, registered: World) -> None:
+    """v2 remembers unlabelled items; what it remembers is no weight, and stays behind."""
+    again = ("--items", registered.items, "--gallery", "things", "--epochs", 1)
+    skipfill("train", "v2", *again, "--align", registered.unlabelled)
+    skipfill("train", "v3", *again, "--init", "v2", "--lr", 1e-12)
+    second, third = (load_model(open_store(STORE), name).network.head for name in ("v2", "v3"))
+    assert len(second.get_buffer("items.keys")) > 0
+    assert len(third.get_buffer("items.keys")) == 0
+    for (name, one), other in zip(second.named_parameters(), third.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-6, msg=name)

@@ -76,7 +76,7 @@ def data(items: int = ITEMS, validation: Tensor | None = None, noise: float = 1.
         torch.ones(items, dtype=torch.bool),
         pool,
         align=Aligned(
-            Prepared(align.numpy()), unit(torch.randn(ALIGN, OLD, generator=random)), torch.arange(ALIGN) % 3 > 0, SPARE
+            unit(torch.randn(ALIGN, OLD, generator=random)), torch.arange(ALIGN) % 3 > 0, SPARE, Prepared(align.numpy())
         ),
         validation=validation,
     )

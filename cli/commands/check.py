@@ -159,7 +159,7 @@ def show_report(out: Console, report: Report) -> None:
     """The report as people read it: the groups that are always there, the slices asked for, the verdict and why."""
     out.print(f"Check {report.id}: {report.model} on gallery {report.gallery}, version {report.version}", style="bold")
     if report.mixed:
-        out.print(f"a mixed gallery: rows {report.mixed}")
+        out.print(report.mixed)
     groups = [one for one in report.slices if one.name in ALWAYS]
     for one in groups:
         out.print(Text.assemble((f"\n{one_line(one.name)}", "bold"), f", {_count(one)}: ", _styled(one.verdict)))

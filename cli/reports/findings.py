@@ -73,7 +73,7 @@ def next_command(report: Report) -> str:
 
 def notes(report: Report) -> list[str]:
     """What the check warned of, and which models made the rows of a mixed gallery."""
-    mixed = [f"a mixed gallery: rows {report.mixed}"] if report.mixed else []
+    mixed = [report.mixed] if report.mixed else []
     return [*mixed, *report.warnings, *(report.index.warnings if report.index else [])]
 
 
