@@ -18,7 +18,7 @@ from rich.text import Text
 from skipfill.cli.options import Json, Quiet
 from skipfill.cli.terminal import VERDICT_STYLE, emit, printer, table
 
-METHODS = ("oca", "bt2", "simplex", "gallery", "blend")
+METHODS = ("oca", "bt2", "simplex", "blend", "gallery")  # the last that passes is swapped to: it encodes a query once
 GALLERY, SIMPLEX_GALLERY = "characters", "characters-simplex"
 STORE = Path(".skipfill")
 Document = dict[str, Any]
