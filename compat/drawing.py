@@ -10,10 +10,12 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from skipfill.compat.class_rows import RowsOfClasses
 from skipfill.compat.method import Batch, Pairs, StoredSample, Unlabelled
 from skipfill.compat.prepared import Prepared
 
 NO_FEATURES = torch.empty(0)
+OF_A_CLASS = 16  # stored rows of its own class that an item sees in a step
 
 
 @dataclass(frozen=True)
@@ -23,14 +25,9 @@ class Aligned(Unlabelled):
     items: Prepared
 
     @cached_property
-    def trained(self) -> Tensor:
-        """Which of them are trained on."""
-        return torch.arange(len(self.items) - self.spare)
-
-    @cached_property
     def strange(self) -> Tensor:
-        """Which of these are of no training class."""
-        return (~self.known[: len(self.trained)]).nonzero().flatten()
+        """Which of them are of no training class."""
+        return (self.labels < 0).nonzero().flatten()
 
 
 @dataclass(frozen=True)
@@ -63,6 +60,12 @@ class TrainingData:
         if self.has_old is None:
             return torch.empty(0, dtype=torch.long)
         return self.trained[self.has_old[self.trained]]
+
+    @cached_property
+    def by_class(self) -> RowsOfClasses:
+        """The pool by class."""
+        assert self.pool is not None
+        return RowsOfClasses(self.pool)
 
     @property
     def trained(self) -> Tensor:
@@ -104,7 +107,7 @@ def _drawn_pairs(data: TrainingData, count: int) -> tuple[Tensor, Tensor]:
     """
     own, everything, strange = data.stored, torch.empty(0, dtype=torch.long), torch.empty(0, dtype=torch.long)
     if data.align is not None:
-        everything, strange = data.align.trained, data.align.strange
+        everything, strange = torch.arange(len(data.align.items)), data.align.strange
     unlabelled = count // 2 if len(own) else count
     unlabelled = unlabelled if len(everything) else 0
     few = unlabelled // 2 if len(strange) else 0
@@ -140,6 +143,7 @@ def _batch(data: TrainingData, rows: Tensor, stored: StoredSample | None) -> Bat
         old=None if data.old is None else data.old[rows],
         has_old=None if data.has_old is None else data.has_old[rows],
         sample=stored,
+        alike=data.by_class.of(data.labels[rows], rows, OF_A_CLASS, len(stored.vectors)) if stored else None,
         teacher=None if data.teacher is None else data.teacher[rows],
     )
 

@@ -46,27 +46,29 @@ class Opinions:
         classed: z = n(h[:d]), (N, d): trained to find the rows of the item's class.
         imitated: u, (N, d), L2-normalised: what the old encoder may have stored for the item.
         weight: w, (N, 1), of z against u.
+        recalled: (N, d) what the memory of items adds to u; zeros without one.
     """
 
     embedding: Tensor
     classed: Tensor
     imitated: Tensor
     weight: Tensor
+    recalled: Tensor
 
     @property
     def blended(self) -> Tensor:
-        """b = n(w z + u), (N, d)."""
-        return unit(self.weight * self.classed + self.imitated)
+        """b = n(w z + u + recalled), (N, d)."""
+        return unit(self.weight * self.classed + self.imitated + self.recalled)
 
 
 class ImitatingHead(nn.Module):
-    """features -> [ |h[:d]| b ; h[d:] ],  b = n(w z + u),  w = strength p max(0, 2 r - 1).
+    """features -> [ |h[:d]| b ; h[d:] ],  b = n(strength p s z + u + (1 - s) a k),  s = max(0, 2 r - 1).
 
-    p is the largest probability of the classifier, and r in [0, 1] how familiar the item is: whether the stored rows
-    around u, and the remembered items around h, are of training classes (see `Points`; r is the product). What is half
-    familiar gets no weight: z ruins an item of an unknown class, and does not lift one of a known class by as much.
-    Where items are remembered, u is the imitation that was trained and what is stored for the items most alike,
-    n(u + a k) (see `Memory`).
+    p is the largest probability of the classifier, and r in [0, 1] how familiar the item is: whether the remembered
+    items around its features, and the stored rows around u + a k, are of training classes (see `Points`; r is the
+    product). What is half familiar gets no weight: z ruins an item of an unknown class, and does not lift one of a
+    known class by as much. k is what is stored for the item most alike, and a how far to trust it (see `Memory`); it
+    is for what is strange. Before anything is remembered, s is 1.
     """
 
     def __init__(self, shape: HeadShape) -> None:
@@ -76,7 +78,7 @@ class ImitatingHead(nn.Module):
         self.imitation = nn.Linear(shape.features, shape.view)
         self.classifier = CosineClassifier(shape.dim, shape.classes, shape.scale)
         self.rows = Points(shape.rows, shape.view)
-        self.items = Memory(shape.items, shape.dim, shape.view)
+        self.items = Memory(shape.items, shape.features, shape.view)
 
     def imitated(self, features: Tensor) -> Tensor:
         """u of (N, F) features as it was trained: (N, d), L2-normalised, nothing remembered."""
@@ -88,15 +90,15 @@ class ImitatingHead(nn.Module):
         embedding = unit(own)
         classed, imitated = unit(own[:, : self.shape.view]), self.imitated(features)
         sure = self.classifier(own).softmax(dim=1).amax(dim=1, keepdim=True)
-        familiar = torch.ones_like(sure)
+        recalled, familiar = torch.zeros_like(imitated), torch.ones_like(sure)
         if self.shape.items:
-            alike = self.items.logits(embedding)
-            imitated = unit(imitated + self.items.trust * self.items.recalled(alike))
+            alike = self.items.keys_of(features) @ self.items.keys.T
+            recalled = self.items.trust * self.items.recalled(alike)
             familiar = familiar * self.items.familiar(alike)
         if self.shape.rows:
-            familiar = familiar * self.rows.familiar(self.rows.logits(imitated))
-        weight = self.shape.strength * sure * (2 * familiar - 1).clamp(min=0)
-        return Opinions(embedding, classed, imitated, weight)
+            familiar = familiar * self.rows.familiar(unit(imitated + recalled) @ self.rows.keys.T)
+        known = (2 * familiar - 1).clamp(min=0)
+        return Opinions(embedding, classed, imitated, self.shape.strength * sure * known, (1 - known) * recalled)
 
     def remember(self, rows: StoredSample, items: Remembered | None) -> None:
         """Keep stored rows, where some are of no training class, and unlabelled items: at most 8,192 of each.
@@ -104,8 +106,7 @@ class ImitatingHead(nn.Module):
         Before, every item is familiar.
         """
         if items is not None:
-            with torch.no_grad():
-                self.items.learn(unit(self.own(items.features)), self.imitated(items.features), items)
+            self.items.learn(items, StoredSample(rows.vectors[:MOST], rows.labels[:MOST], rows.items[:MOST]))
         known = rows.labels[:MOST] >= 0
         if known.any() and not known.all():
             self.rows.hold(rows.vectors[:MOST], known)

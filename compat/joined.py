@@ -32,7 +32,7 @@ class Joined:
         has_old: (N,) bool.
         align_old: (A, d) stored vectors of the unlabelled items.
         align_found: (A,) bool.
-        align_known: (A,) bool, whether the row of the item is of a training class.
+        align_labels: (A,) int64 class of the item's row, -1 for none of the training classes.
     """
 
     space: OldSpace
@@ -40,7 +40,7 @@ class Joined:
     has_old: Tensor
     align_old: Tensor
     align_found: Tensor
-    align_known: Tensor
+    align_labels: Tensor
 
 
 def join_gallery(
@@ -70,7 +70,7 @@ def join_gallery(
     old, has_old = np.zeros((len(items), dim), np.float32), np.zeros(len(items), bool)
     align_count = 0 if align is None else len(align)
     align_old, align_found = np.zeros((align_count, dim), np.float32), np.zeros(align_count, bool)
-    align_known = np.zeros(align_count, bool)
+    align_labels = np.full(align_count, -1)
     sums, counts = np.zeros((len(classes), dim)), np.zeros(len(classes), np.int64)
     pool = _Reservoir(dim, min(POOL_ROWS, gallery.rows.count), seed)
     item_codes = _codes(items.labels, classes, len(items))
@@ -87,7 +87,7 @@ def join_gallery(
         align_here = align_at >= 0
         align_old[align_at[align_here]], align_found[align_at[align_here]] = vectors[align_here], True
         codes = _row_classes(block, classes, at, item_codes)
-        align_known[align_at[align_here]] = codes[align_here] >= 0
+        align_labels[align_at[align_here]] = codes[align_here]
         if held_out is not None:
             usable = positions(block.ids, held_out) < 0
             vectors, codes, at = vectors[usable], codes[usable], at[usable]
@@ -115,7 +115,7 @@ def join_gallery(
         has_old=torch.from_numpy(has_old),
         align_old=torch.from_numpy(align_old),
         align_found=torch.from_numpy(align_found),
-        align_known=torch.from_numpy(align_known),
+        align_labels=torch.from_numpy(align_labels),
     )
 
 

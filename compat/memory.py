@@ -7,11 +7,15 @@ import math
 import torch
 from torch import Tensor, nn
 
-from skipfill.compat.method import Remembered, unit
+from skipfill.compat.method import Remembered, StoredSample, unit
 
-NEAREST = 0.02  # temperature as a share of the mean distance of two remembered points: the few nearest ones count
-MOST = 8_192  # points: of 160 + 128 coordinates, 9 MB
-TRUSTS = [step / 10 for step in range(21)]
+MOST = 8_192  # rows, and items: of 128 coordinates, and of up to 256 + 128
+DIRECTIONS = 256  # of the features of items, which may have ten times as many
+# Temperatures as shares of the mean distance of two remembered points.
+AMONG_ROWS, AMONG_ITEMS, NEAREST = 0.02, 0.01, 0.002
+TRUSTS = [0.0, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 4.0]
+ASKED = 2_048  # items that the trust is read off
+SAME = 1e-6  # two stored vectors at most that far apart are one
 
 
 class Points(nn.Module):
@@ -24,30 +28,28 @@ class Points(nn.Module):
 
     keys: Tensor
     known: Tensor
-    tau: Tensor
+    spread: Tensor
 
-    def __init__(self, points: int, dim: int) -> None:
+    def __init__(self, points: int, dim: int, near: float = AMONG_ROWS) -> None:
         super().__init__()
+        self.near = near
         self.register_buffer("keys", torch.zeros(points, dim))
         self.register_buffer("known", torch.ones(points, dtype=torch.bool))
-        self.register_buffer("tau", torch.ones(()))
+        self.register_buffer("spread", torch.ones(()))
 
     def hold(self, keys: Tensor, known: Tensor) -> None:
         """Take (M, K) L2-normalised keys and whether each is known (M,)."""
         mean = keys.mean(dim=0)
-        where = self.tau.device
+        where = self.spread.device
         self.keys, self.known = keys.to(where, copy=True), known.to(where, copy=True)
-        self.tau.fill_(max(NEAREST * float(1 - mean @ mean), 1e-6))
+        self.spread.fill_(max(float(1 - mean @ mean), 1e-4))
 
-    def logits(self, where: Tensor) -> Tensor:
-        """(N, K) -> (N, M) cosines over the temperature."""
-        return where @ self.keys.T / self.tau
-
-    def familiar(self, logits: Tensor) -> Tensor:
-        """(N, 1) in [0, 1]; 1 while the points are all known, or none is."""
+    def familiar(self, cosines: Tensor) -> Tensor:
+        """(N, M) cosines with the keys -> (N, 1) in [0, 1]; 1 while the points are all known, or none is."""
         known = int(self.known.sum())
         if known in (0, len(self.known)):
-            return logits.new_ones(len(logits), 1)
+            return cosines.new_ones(len(cosines), 1)
+        logits = cosines / (self.near * self.spread)
         near = logits.masked_fill(~self.known, -torch.inf).logsumexp(dim=1, keepdim=True)
         strange = logits.masked_fill(self.known, -torch.inf).logsumexp(dim=1, keepdim=True)
         balance = math.log((len(self.known) - known) / known)
@@ -55,40 +57,59 @@ class Points(nn.Module):
 
 
 class Memory(Points):
-    """Items of the gallery by their new embeddings, and k(x) = n( sum_j softmax_j(h.h_j / tau) g_j ) of what is stored.
+    """Items of the gallery by their features, and k(x) = n( sum_j softmax_j(x.x_j / tau) g_j ) of what is stored.
 
-    A kernel regression (Nadaraya 1964, Watson 1964) in the new space beside a parametric imitation u: where the new
-    model sees two items alike that the old one saw apart, k knows both places. How far to trust it, a in n(u + a k), is
-    read off items that u was not trained on (stacking, Wolpert 1992): 0 where no item has another like it.
+    A kernel regression (Nadaraya 1964, Watson 1964), so sharp that it is nearly the stored vector of the one item that
+    the new encoder finds most alike. It knows what no imitation of the old encoder does: where the rows of items are
+    that the new model sees to be of a kind, and the old one saw among others.
     """
 
+    directions: Tensor
     stored: Tensor
     trust: Tensor
 
-    def __init__(self, points: int, dim: int, view: int) -> None:
-        super().__init__(points, dim)
+    def __init__(self, points: int, features: int, view: int) -> None:
+        kept = min(features, DIRECTIONS)
+        super().__init__(points, kept, AMONG_ITEMS)
+        self.register_buffer("directions", torch.eye(features, kept))
         self.register_buffer("stored", torch.zeros(points, view))
         self.register_buffer("trust", torch.zeros(()))
 
-    def learn(self, embeddings: Tensor, imitated: Tensor, items: Remembered) -> None:
-        """Hold the items, and find out on the spare ones how far to trust the others.
+    def learn(self, items: Remembered, rows: StoredSample) -> None:
+        """Hold the items, at most `MOST`, and find out how far to trust what is stored for others like them.
 
         Args:
-            embeddings: (A, D) L2-normalised, A at most `MOST`.
-            imitated: (A, d) u.
+            rows: stored rows, by whose labels the trust is chosen.
         """
-        trained = len(items.old) - items.spare
-        self._keep(embeddings[:trained], items)
-        recalled = self.recalled(self.logits(embeddings[trained:]))
-        asked, answer = imitated[trained:], items.old[trained:]
-        near = [float((unit(asked + trust * recalled) * answer).sum()) for trust in TRUSTS]
-        self._keep(embeddings, items)
-        self.trust.fill_(TRUSTS[near.index(max(near))])
+        features = unit(items.features)
+        # The principal directions, not centred, for cosines are not.
+        self.directions = torch.linalg.eigh(features.T @ features).eigenvectors[:, -self.directions.shape[1] :]
+        self.hold(self.keys_of(features), items.labels >= 0)
+        self.stored = items.old.to(self.trust.device, copy=True)
+        self.trust.fill_(self._best_trust(items, rows))
 
-    def _keep(self, embeddings: Tensor, items: Remembered) -> None:
-        self.hold(embeddings, items.known[: len(embeddings)])
-        self.stored = items.old[: len(embeddings)].to(self.tau.device, copy=True)
+    def keys_of(self, features: Tensor) -> Tensor:
+        """(N, F) -> (N, K) L2-normalised: the features in their principal directions."""
+        return unit(features @ self.directions)
 
-    def recalled(self, logits: Tensor) -> Tensor:
-        """k, (N, d)."""
-        return unit(logits.softmax(dim=1) @ self.stored)
+    def recalled(self, cosines: Tensor) -> Tensor:
+        """k, (N, d), by (N, M) cosines with the keys."""
+        return unit((cosines / (NEAREST * self.spread)).softmax(dim=1) @ self.stored)
+
+    def _best_trust(self, items: Remembered, rows: StoredSample) -> float:
+        """The a for which g + a k finds rows of its item's class most often; the larger of two that are as good.
+
+        k is that of the other items, and the own row, and any equal one, is left out. g is what u imitates. Were u
+        itself looked at, on items that it was trained on, it would seem better than it is; and were items spared for
+        this, they would be too few to tell. Items of no known class have no say.
+        """
+        asked = (items.labels >= 0).nonzero().flatten()[:ASKED]
+        cosines = self.keys[asked] @ self.keys.T
+        cosines[torch.arange(len(asked)), asked] = -torch.inf
+        known, own = items.labels[asked], items.old[asked]
+        recalled, hits = self.recalled(cosines), []
+        itself = own @ rows.vectors.T > 1 - SAME
+        for trust in TRUSTS:
+            found = (unit(own + trust * recalled) @ rows.vectors.T).masked_fill(itself, -torch.inf).argmax(dim=1)
+            hits.append(int((rows.labels[found] == known).sum()))
+        return max(zip(hits, TRUSTS, strict=True))[1] if max(hits) else 0.0

@@ -30,6 +30,20 @@ class StoredSample:
 
 
 @dataclass(frozen=True)
+class ClassRows:
+    """K stored rows of the class of each item.
+
+    Attributes:
+        vectors: (B, K, d) L2-normalised.
+        stand_for: (B, K) how many rows of the gallery each stands for, in units of what a row of the sample does; 0 for
+            the item's own row, and where the class has fewer than K.
+    """
+
+    vectors: Tensor
+    stand_for: Tensor
+
+
+@dataclass(frozen=True)
 class OldSpace:
     """The gallery's space as training sees it.
 
@@ -93,13 +107,11 @@ class Unlabelled:
 
     Attributes:
         old: (A, d) L2-normalised stored vectors.
-        known: (A,) bool, whether the stored row is of a training class.
-        spare: how many of them, the last, are not trained on.
+        labels: (A,) int64 class of the stored row, -1 for none of the training classes.
     """
 
     old: Tensor
-    known: Tensor
-    spare: int
+    labels: Tensor
 
 
 @dataclass(frozen=True)
@@ -120,6 +132,7 @@ class Batch:
         old: (B, d) L2-normalised stored vectors, zeros where `has_old` is False; None without a gallery.
         has_old: (B,) bool.
         sample: stored rows; None for methods that do not need them.
+        alike: stored rows of each item's class; None where `sample` is.
         teacher: (B, D') L2-normalised embeddings of the teacher on the clean items; None without one.
         pairs: items with their stored vectors; None without unlabelled ones, for methods that do not need them.
     """
@@ -130,6 +143,7 @@ class Batch:
     old: Tensor | None = None
     has_old: Tensor | None = None
     sample: StoredSample | None = None
+    alike: ClassRows | None = None
     teacher: Tensor | None = None
     pairs: Pairs | None = None
 
@@ -147,7 +161,7 @@ class Method(nn.Module):
         on_simplex: whether classes are vertices of a simplex that models share, at slots that later models keep; the
             settings then have `classes`, how many vertices, and `slots`, the end that new classes are put at.
         needs_pairs: whether its losses take pairs; the losses of other methods see none, see `keeping`.
-        remembers: whether unlabelled items are remembered, so that some are spared from training.
+        remembers: whether unlabelled items are remembered.
         settings_type: frozen dataclass of hyperparameters with the published defaults.
 
     Instance attributes:

@@ -252,8 +252,7 @@ def _training_data(
         return TrainingData(prepared, labels, teacher=teacher)
     align = None
     if opened.align is not None:
-        spares = opened.method.remembers
-        align = read_aligned(opened.align, joined, encoder, scratch, stages, spares=spares, seed=seed)
+        align = read_aligned(opened.align, joined, encoder, scratch, stages, seed=seed)
     return TrainingData(prepared, labels, joined.old, joined.has_old, joined.space.pool, teacher, align)
 
 

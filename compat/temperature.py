@@ -10,7 +10,6 @@ from __future__ import annotations
 import torch
 from torch.nn.functional import cross_entropy
 
-from skipfill.compat.losses.neighbours import stored_neighbours
 from skipfill.compat.method import OldSpace, StoredSample, unit
 
 ROWS, QUERIES = 4_096, 512
@@ -26,10 +25,20 @@ def row_temperature(pool: StoredSample) -> float:
     Source: leave-one-out NCA, Goldberger et al. 2004, over one parameter.
     """
     chosen = _shuffled(len(pool.vectors))[:ROWS]
-    vectors, labels, numbers = pool.vectors[chosen], pool.labels[chosen], torch.arange(len(chosen))
+    vectors, labels = pool.vectors[chosen], pool.labels[chosen]
     asked = torch.nonzero(labels >= 0).flatten()[:QUERIES]
-    questions = (vectors[asked], labels[asked], numbers[asked])
-    return min(CANDIDATES, key=lambda tau: float(stored_neighbours(*questions, vectors, labels, numbers, tau=tau)))
+    cosines = vectors[asked] @ vectors.T
+    cosines[torch.arange(len(asked)), asked] = -torch.inf
+    alike = labels[asked, None] == labels
+    alike[torch.arange(len(asked)), asked] = False
+    found = alike.any(dim=1)
+    cosines, alike = cosines[found], alike[found]
+
+    def missed(tau: float) -> float:
+        logits = cosines / tau
+        return float((logits.logsumexp(dim=1) - logits.masked_fill(~alike, -torch.inf).logsumexp(dim=1)).sum())
+
+    return min(CANDIDATES, key=missed)
 
 
 def prototype_temperature(old: OldSpace) -> float:

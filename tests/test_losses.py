@@ -8,13 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from skipfill.compat.class_rows import RowsOfClasses
 from skipfill.compat.losses.alignment import cosine_alignment
 from skipfill.compat.losses.information import SameClass, stored_information
 from skipfill.compat.losses.neighbours import stored_neighbours
 from skipfill.compat.losses.prototypes import prototype_cross_entropy
 from skipfill.compat.losses.rankings import ranking_divergence
 from skipfill.compat.losses.refresh import refresh_contrast
-from skipfill.compat.method import unit
+from skipfill.compat.method import StoredSample, unit
 from skipfill.compat.simplex import simplex_vertices
 
 
@@ -56,33 +57,66 @@ def test_cosine_alignment() -> None:
     assert cosine_alignment(vectors, targets, torch.zeros(5, dtype=torch.bool)).item() == 0
 
 
-def test_stored_neighbours() -> None:
-    compat, rows = random_unit(5, 6, 0), random_unit(9, 6, 1)
+NEIGHBOURS = StoredSample(
+    random_unit(9, 6, 1),
+    torch.tensor([0, 0, 1, 2, -1, -1, 1, 2, 0]),
+    torch.tensor([10, -1, 11, -1, -1, 99, -1, 12, -1]),
+)
+
+
+def slow_neighbours(view: torch.Tensor, label: int, item: int, tau: float) -> float | None:
+    """Of one item, over all the rows; None where no other has its class."""
+    rows = zip(NEIGHBOURS.vectors, NEIGHBOURS.labels.tolist(), NEIGHBOURS.items.tolist(), strict=True)
+    weights = [(math.exp(float(view @ row) / tau), own) for row, own, stored in rows if stored != item]
+    near = sum(weight for weight, own in weights if own == label)
+    return -math.log(near / sum(weight for weight, _ in weights)) if near else None
+
+
+def test_stored_neighbours_of_all_rows() -> None:
+    views, tau = torch.stack([random_unit(5, 6, 0), random_unit(5, 6, 3)]), 0.1
     labels, items = torch.tensor([0, 1, 2, 0, 7]), torch.tensor([10, 11, 12, 13, 14])
-    row_labels = torch.tensor([0, 0, 1, 2, -1, -1, 1, 2, 0])
-    row_items = torch.tensor([10, -1, 11, -1, -1, 99, -1, 12, -1])
-    tau = 0.1
-    losses = []
-    for i in range(5):
-        weight = {j: math.exp(float(compat[i] @ rows[j]) / tau) for j in range(9) if row_items[j] != items[i]}
-        near = sum(value for j, value in weight.items() if row_labels[j] == labels[i])
-        if near:  # class 7 has no row
-            losses.append(-math.log(near / sum(weight.values())))
-    found = stored_neighbours(compat, labels, items, rows, row_labels, row_items, tau=tau)
-    assert len(losses) == 4
-    assert found.item() == pytest.approx(sum(losses) / 4, abs=1e-9)
+    own = RowsOfClasses(NEIGHBOURS).of(labels, items, 16, 9)
+    rows, row_labels = NEIGHBOURS.vectors, NEIGHBOURS.labels
+    found = stored_neighbours(views, labels, own.vectors, own.stand_for, rows, row_labels, tau=tau)
+    for view, loss in zip(views, found.tolist(), strict=True):
+        slow = [slow_neighbours(*one, tau) for one in zip(view, labels.tolist(), items.tolist(), strict=True)]
+        losses = [one for one in slow if one is not None]
+        assert len(losses) == 4  # class 7 has no row
+        assert loss == pytest.approx(sum(losses) / 4, abs=1e-9)
+
+
+def test_stored_neighbours_are_estimated_from_some_rows() -> None:
+    """Over all draws, the sums of which the loss is made are on average those of all rows."""
+    view, item, label, tau = random_unit(1, 6, 0), torch.tensor([13]), torch.tensor([0]), 0.5
+    classes = RowsOfClasses(NEIGHBOURS)
+    ratios, torch_seed = [], 0
+    for start in range(9):
+        window = (start + torch.arange(4)) % 9
+        for _ in range(60):
+            torch_seed += 1
+            torch.manual_seed(torch_seed)
+            own = classes.of(label, item, 2, 4)
+            near = float((own.stand_for * (own.vectors @ view[0] / tau).exp()).sum())
+            rows, row_labels = NEIGHBOURS.vectors[window], NEIGHBOURS.labels[window]
+            loss = stored_neighbours(view[None], label, own.vectors, own.stand_for, rows, row_labels, tau=tau)
+            # exp(loss) = (P + N) / P
+            ratios.append((near, near * (math.exp(float(loss)) - 1)))
+    all_near = sum(math.exp(float(view[0] @ NEIGHBOURS.vectors[j]) / tau) for j in (0, 1, 8))
+    all_far = sum(math.exp(float(view[0] @ NEIGHBOURS.vectors[j]) / tau) for j in (2, 3, 4, 5, 6, 7))
+    near, far = (sum(one) / len(ratios) for one in zip(*ratios, strict=True))
+    assert near == pytest.approx(all_near * 4 / 9, rel=0.05)
+    assert far == pytest.approx(all_far * 4 / 9, rel=1e-6)
 
 
 def test_stored_neighbours_hold_opposite_vectors_at_any_temperature() -> None:
-    compat = torch.tensor([[1.0, 0.0]], requires_grad=True)
+    views = torch.tensor([[[1.0, 0.0]]], requires_grad=True)
     rows = torch.tensor([[-1.0, 0.0], [1.0, 0.0]])
-    loss = stored_neighbours(
-        compat, torch.tensor([0]), torch.tensor([0]), rows, torch.tensor([0, 1]), torch.tensor([-1, -1]), tau=0.001
-    )
-    loss.backward()
+    own = rows[None, :1], torch.ones(1, 1)
+    loss = stored_neighbours(views, torch.tensor([0]), *own, rows, torch.tensor([0, 1]), tau=0.001)
+    loss.sum().backward()
     assert loss.item() == pytest.approx(2000, rel=1e-4)
-    assert compat.grad is not None
-    assert torch.isfinite(compat.grad).all()
+    assert views.grad is not None
+    assert torch.isfinite(views.grad).all()
 
 
 def test_ranking_divergence() -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from skipfill.compat.class_rows import RowsOfClasses
 from skipfill.compat.imitating_head import ImitatingHead
 from skipfill.compat.method import Batch, CosineClassifier, OldSpace, Pairs, Setting, StoredSample, unit
 from skipfill.compat.methods import METHODS
@@ -259,10 +260,10 @@ def gallery(case: Case) -> Slow:
     def near(views: list[Row]) -> float:
         losses = []
         for i, (view, y) in enumerate(zip(views, case.labels, strict=True)):
-            usable = [(g, label) for g, label, item in rows if item != int(batch.items[i])]
-            hits = [dot(view, g) / method.tau for g, label in usable if label == y]
+            hits = [dot(view, g) / method.tau for g, label, item in rows if label == y and item != int(batch.items[i])]
             if hits:
-                losses.append(log_sum([dot(view, g) / method.tau for g, _ in usable]) - log_sum(hits))
+                others = [dot(view, g) / method.tau for g, label, _ in rows if label != y]
+                losses.append(log_sum(hits + others) - log_sum(hits))
         return mean(losses)
 
     def ranked(view: Row, stored: Row) -> float:
@@ -334,13 +335,15 @@ def made(name: str, options: dict[str, Any]) -> Case:
     setting = Setting(FEATURES, CLASSES, 0, OldSpace(OLD, prototypes, counts, sample), TEACHER, slots=SLOTS)
     settings = METHODS[name].settings_type(**SMALL.get(name, {}), **options)
     has_old = torch.tensor([True, True, False, True, True, False, True, True, True])
+    labels = torch.tensor([0, 1, 2, ABSENT, 4, 0, 1, 2, 0])
     batch = Batch(
         features=torch.randn(ITEMS, FEATURES),
-        labels=torch.tensor([0, 1, 2, ABSENT, 4, 0, 1, 2, 0]),
+        labels=labels,
         items=torch.arange(ITEMS),
         old=random_unit(ITEMS, OLD) * has_old[:, None],
         has_old=has_old,
         sample=sample,
+        alike=RowsOfClasses(sample).of(labels, torch.arange(ITEMS), 24, 24),
         teacher=random_unit(ITEMS, TEACHER),
         pairs=Pairs(torch.randn(6, FEATURES), random_unit(6, OLD), torch.arange(6) % 2 == 0),
     )

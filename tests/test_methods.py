@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
+from skipfill.compat.class_rows import RowsOfClasses
 from skipfill.compat.method import Batch, Method, OldSpace, Pairs, Setting, StoredSample, unit
 from skipfill.compat.methods import METHODS
 from skipfill.compat.simplex import SimplexMethod
@@ -42,6 +43,7 @@ def batch(size: int, seed: int = 1, label: int | None = None) -> Batch:
         old=unit(torch.randn(size, OLD, generator=random)),
         has_old=torch.arange(size) % 2 == 0,
         sample=sample,
+        alike=RowsOfClasses(sample).of(labels, torch.arange(size), 4, 30),
         teacher=unit(torch.randn(size, TEACHER, generator=random)),
         pairs=Pairs(torch.randn(4, FEATURES, generator=random), sample.vectors[:4], torch.arange(4) >= 2),
     )
@@ -74,7 +76,10 @@ def test_gradient_reaches_the_new_model_and_nothing_stored(kind: type[Method]) -
     assert given.features.grad is not None
     assert given.features.grad.abs().sum() > 0
     assert all(parameter.grad is not None for parameter in method.head.parameters())
-    stored = [given.old, given.teacher, given.sample and given.sample.vectors, given.pairs and given.pairs.old]
+    assert given.sample is not None
+    assert given.alike is not None
+    assert given.pairs is not None
+    stored = [given.old, given.teacher, given.sample.vectors, given.alike.vectors, given.pairs.old]
     assert all(one is None or (one.grad is None and not one.requires_grad) for one in stored)
 
 

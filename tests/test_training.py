@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from skipfill.compat.class_rows import RowsOfClasses
 from skipfill.compat.drawing import parts
 from skipfill.compat.epochs import Epoch, best_epoch, patience_is_over
 from skipfill.compat.training import Watcher
@@ -26,8 +27,8 @@ from .training_world import (
     ALIGN,
     CASES,
     ITEMS,
+    OLD,
     POOL,
-    SPARE,
     data,
     furthest,
     in_any_number_of_processes,
@@ -302,7 +303,31 @@ def test_pairs_are_items_with_their_own_stored_vectors_half_of_them_unlabelled()
         assert unlabelled or any(bool(given.has_old[place]) for place in places)
 
 
-def test_spared_items_are_never_drawn_and_strange_ones_more_often() -> None:
+@pytest.mark.parametrize("most", [4, 64])
+def test_rows_of_a_class_are_all_or_as_many_as_are_asked_for_and_stand_for_all(most: int) -> None:
+    given = data()
+    assert given.pool is not None
+    classes = RowsOfClasses(given.pool)
+    items = torch.arange(20)
+    labels = torch.where(items == 19, 77, given.labels[items])
+    seen: set[int] = set()
+    for seed in range(50):
+        torch.manual_seed(seed)
+        found = classes.of(labels, items, most, 30)
+        assert found.vectors.shape == (20, most, OLD)
+        assert not found.stand_for[19].any()  # a class that no row has
+        for item, label in enumerate(labels[:19].tolist()):
+            used = found.vectors[item][found.stand_for[item] > 0]
+            rows = [int((given.pool.vectors == row).all(dim=1).nonzero()) for row in used]
+            others = (given.pool.labels == label) & (given.pool.items != item)
+            assert len(set(rows)) == len(rows) >= min(most, int(others.sum())) - 1
+            assert bool(others[rows].all())
+            assert float(found.stand_for[item].sum()) == pytest.approx(int(others.sum()) * 30 / POOL, rel=1e-5)
+            seen |= set(rows)
+    assert seen == set(torch.arange(POOL)[torch.isin(given.pool.labels, labels)].tolist())
+
+
+def test_strange_items_are_drawn_more_often() -> None:
     given = data()
     assert given.align is not None
     stored = {tuple(row): place for place, row in enumerate(given.align.old.tolist())}
@@ -312,6 +337,8 @@ def test_spared_items_are_never_drawn_and_strange_ones_more_often() -> None:
         assert batch.pairs is not None
         places += [stored[tuple(row)] for row in batch.pairs.old[batch.pairs.unlabelled].tolist()]
     drawn = torch.tensor(places)
-    assert set(places) == set(range(ALIGN - SPARE))
-    # Two of five are drawn from the three of seven that are strange, and three from all: 0.657.
-    assert 0.62 < float((~given.align.known[drawn]).double().mean()) < 0.69
+    assert set(places) == set(range(ALIGN))
+    strange = given.align.labels < 0
+    # Two of five are drawn from those that are strange, and three from all.
+    expected = 0.4 + 0.6 * float(strange.double().mean())
+    assert float(strange[drawn].double().mean()) == pytest.approx(expected, abs=0.035)

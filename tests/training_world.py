@@ -26,7 +26,7 @@ from skipfill.compat.processes import connected
 from skipfill.compat.training import Schedule, Watcher, fit
 from skipfill.store.objects import Objects
 
-ITEMS, INPUTS, CLASSES, OLD, POOL, ALIGN, SPARE = 61, 6, 5, 4, 40, 9, 2
+ITEMS, INPUTS, CLASSES, OLD, POOL, ALIGN = 61, 6, 5, 4, 40, 9
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def data(items: int = ITEMS, validation: Tensor | None = None, noise: float = 1.
         torch.ones(items, dtype=torch.bool),
         pool,
         align=Aligned(
-            unit(torch.randn(ALIGN, OLD, generator=random)), torch.arange(ALIGN) % 3 > 0, SPARE, Prepared(align.numpy())
+            unit(torch.randn(ALIGN, OLD, generator=random)), torch.arange(ALIGN) % 3 - 1, Prepared(align.numpy())
         ),
         validation=validation,
     )

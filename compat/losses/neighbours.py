@@ -7,47 +7,32 @@ from torch import Tensor
 
 
 def stored_neighbours(
-    compat: Tensor, labels: Tensor, items: Tensor, rows: Tensor, row_labels: Tensor, row_items: Tensor, *, tau: float
+    views: Tensor, labels: Tensor, own: Tensor, stand_for: Tensor, rows: Tensor, row_labels: Tensor, *, tau: float
 ) -> Tensor:
-    """-log( sum_{j: y_j = y} exp(z.g_j / tau) / sum_j exp(z.g_j / tau) ) over stored rows j, the item's own left out.
+    """-log( P / (P + N) ): P the sum of exp(z.g / tau) over the stored rows of the item's class, N over all others.
+
+    Both are estimated from few rows, without bias: P from some rows of the very class, of which a uniform sample of the
+    gallery holds few or none, and N from the others in such a sample.
 
     Args:
-        compat: (B, d) new embeddings in the old space, L2-normalised.
+        views: (V, B, d) new embeddings in the old space, L2-normalised, V of each item.
         labels: (B,) int64.
-        items: (B,) index of each item, to recognise its own stored row.
-        rows: (S, d) stored vectors, L2-normalised.
+        own: (B, K, d) stored rows of each item's class, L2-normalised.
+        stand_for: (B, K) how many rows of the gallery each of these stands for, in units of what one of `rows` does;
+            0 for what is none.
+        rows: (S, d) a uniform sample of the stored rows, L2-normalised.
         row_labels: (S,) int64, -1 for rows of no training class: they only repel.
-        row_items: (S,) item index of each row, or -1.
         tau: temperature, > 0.
 
     Returns:
-        Scalar mean over the items that have a row of their class in the sample; 0 when none has.
+        (V,) means over the items that have rows of their class; 0 when none has.
 
     Source: Goldberger et al. 2004 (NCA), with the neighbours taken from the stored gallery.
     """
-    logits = (compat / tau) @ rows.T
-    logits[_equal(items, row_items)] = -torch.inf
-    # Few of the B x S pairs are of one class: all that is done to them alone is as good as free.
-    item, row = _equal(labels, row_labels)
-    near, usable = _logsumexp(logits[item, row], item, len(labels))
-    if not bool(usable.any()):
-        return compat.sum() * 0.0
-    return (logits.logsumexp(dim=1)[usable] - near).mean()
-
-
-def _equal(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
-    """The pairs (i, j) for which left_i = right_j, by i: their two places, without comparing all with all."""
-    ordered, order = right.sort()
-    first = torch.searchsorted(ordered, left)
-    counts = torch.searchsorted(ordered, left, right=True) - first
-    i = torch.arange(len(left), device=left.device).repeat_interleave(counts)
-    start = (counts.cumsum(0) - counts)[i]
-    return i, order[first[i] + torch.arange(len(i), device=left.device) - start]
-
-
-def _logsumexp(values: Tensor, group: Tensor, groups: int) -> tuple[Tensor, Tensor]:
-    """log sum exp of the values of each group that has any above -inf, and which groups these are, (groups,) bool."""
-    top = values.new_full((groups,), -torch.inf).scatter_reduce(0, group, values.detach(), "amax")
-    usable = top > -torch.inf
-    sums = values.new_zeros(groups).index_add(0, group, (values - top.masked_fill(~usable, 0.0)[group]).exp())
-    return top[usable] + sums[usable].log(), usable
+    scaled = views / tau
+    usable = (stand_for > 0).any(dim=1)
+    weights = stand_for.log().masked_fill(~usable[:, None], 0.0)  # all -inf would have no gradient
+    attract = (own @ scaled.permute(1, 2, 0)).permute(2, 0, 1) + weights
+    repel = (scaled @ rows.T).masked_fill(labels[:, None] == row_labels, -torch.inf)
+    both = torch.cat([repel, attract], dim=2).logsumexp(dim=2) - attract.logsumexp(dim=2)
+    return (both * usable).sum(dim=1) / usable.sum().clamp(min=1)

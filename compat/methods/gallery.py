@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -13,7 +14,7 @@ from skipfill.compat.losses.alignment import cosine_alignment
 from skipfill.compat.losses.neighbours import stored_neighbours
 from skipfill.compat.losses.prototypes import prototype_cross_entropy
 from skipfill.compat.losses.rankings import ranking_divergence
-from skipfill.compat.method import Batch, Method, Pairs, Remembered, Setting, StoredSample, Terms, unit
+from skipfill.compat.method import Batch, ClassRows, Method, Pairs, Remembered, Setting, StoredSample, Terms, unit
 from skipfill.compat.settings import POSITIVE, SHARE
 from skipfill.compat.temperature import prototype_temperature, row_temperature, spread
 
@@ -85,19 +86,25 @@ class Gallery(Method):
 
     def losses(self, batch: Batch) -> Terms:
         assert batch.sample is not None
-        settings = self.settings
+        assert batch.alike is not None
         seen = self._imitating.opinions(batch.features)
         logits = self._imitating.classifier(seen.embedding)
-        found = [self._class_terms(view, batch, batch.sample) for view in (seen.blended, seen.classed)]
-        terms = {"class": cross_entropy(logits, batch.labels, label_smoothing=settings.smoothing)}
-        terms |= {name: found[0][name] + settings.classed * found[1][name] for name in found[0]}
+        own = cross_entropy(logits, batch.labels, label_smoothing=self.settings.smoothing)
+        views = torch.stack([seen.blended, seen.classed])
+        terms = {"class": own} | self._class_terms(views, batch, batch.sample, batch.alike)
         return terms if batch.pairs is None else terms | self._pair_terms(batch.pairs, batch.sample)
 
-    def _class_terms(self, view: Tensor, batch: Batch, rows: StoredSample) -> Terms:
+    def _class_terms(self, views: Tensor, batch: Batch, rows: StoredSample, alike: ClassRows) -> Terms:
         prototypes, present = unit(self.old.prototypes), self.old.present
-        mean = prototype_cross_entropy(view, prototypes, present, batch.labels, scale=1 / self.tau_prototypes)
-        near = stored_neighbours(view, batch.labels, batch.items, rows.vectors, rows.labels, rows.items, tau=self.tau)
-        return {"prototypes": mean, "neighbours": near}
+        mean = [
+            prototype_cross_entropy(view, prototypes, present, batch.labels, scale=1 / self.tau_prototypes)
+            for view in views
+        ]
+        near = stored_neighbours(
+            views, batch.labels, alike.vectors, alike.stand_for, rows.vectors, rows.labels, tau=self.tau
+        )
+        share = self.settings.classed
+        return {"prototypes": mean[0] + share * mean[1], "neighbours": near[0] + share * near[1]}
 
     def _pair_terms(self, pairs: Pairs, rows: StoredSample) -> Terms:
         imitated = self._imitating.imitated(pairs.features)
