@@ -65,6 +65,7 @@ class Gallery(Method):
         shape = (setting.features, self.view_dim, self.dim, setting.classes, settings.scale, settings.strength)
         self.head = ImitatingHead(HeadShape(*shape))
         self.tau = settings.softness * row_temperature(self.old.pool)
+        self.means = unit(self.old.prototypes)
         self.tau_prototypes = settings.softness * prototype_temperature(self.old)
         self.imitation = settings.imitation / spread(self.old.pool)
 
@@ -95,11 +96,8 @@ class Gallery(Method):
         return terms if batch.pairs is None else terms | self._pair_terms(batch.pairs, batch.sample)
 
     def _class_terms(self, views: Tensor, batch: Batch, rows: StoredSample, alike: ClassRows) -> Terms:
-        prototypes, present = unit(self.old.prototypes), self.old.present
-        mean = [
-            prototype_cross_entropy(view, prototypes, present, batch.labels, scale=1 / self.tau_prototypes)
-            for view in views
-        ]
+        scale = 1 / self.tau_prototypes
+        mean = [prototype_cross_entropy(one, self.means, self.old.present, batch.labels, scale=scale) for one in views]
         near = stored_neighbours(
             views, batch.labels, alike.vectors, alike.stand_for, rows.vectors, rows.labels, tau=self.tau
         )

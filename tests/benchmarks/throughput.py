@@ -1,10 +1,10 @@
 """Training as skipfill does it beside a bare loop over the same net, data, augmentation and optimizer; and its memory.
 
     pip install -c .ci/constraints.txt '.[bench]'
-    python tests/benchmarks/throughput.py [--epochs 9] [--items 4096] [--methods gallery] [--samples 4096]
+    python tests/benchmarks/throughput.py [--epochs 9] [--items 4096] [--methods gallery] [--samples 1024]
 
 The bare loop has a classification loss only, over the same items: where a method draws pairs, the net sees them in
-both, half of them augmented. `skipfill` has the gallery method: 4,096 stored rows a step out of a pool
+both, half of them augmented. `skipfill` has the gallery method: 1,024 stored rows a step out of a pool
 of 65,536, each item's stored vector, 100 class means, the progress bar, a checkpoint after every epoch. Both run in
 turns in one process, an epoch each, so that they see the same load; the first epoch of each does not count. Memory is
 the peak of a process that trains against a gallery of 20 thousand rows, and of one of 2 million. Not part of the test
@@ -201,7 +201,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=9)
     parser.add_argument("--items", type=int, default=4_096)
     parser.add_argument("--methods", nargs="+", default=["gallery"])
-    parser.add_argument("--samples", nargs="+", type=int, default=[4_096])
+    parser.add_argument("--samples", nargs="+", type=int, default=[1_024])
     parser.add_argument("--nets", nargs="+", type=int, default=range(len(ENCODERS)), help="numbers, from 0")
     parser.add_argument("--skip-memory", action="store_true")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
