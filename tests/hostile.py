@@ -398,21 +398,33 @@ def fuzz(target: Target, sample: Sample, *, examples: int, seed: int | None = No
         Exception: what the smallest input raised that was not refused in the proper way.
     """
 
-    @settings(
-        max_examples=examples,
-        deadline=None,
-        derandomize=seed is None,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-        phases=(Phase.generate, Phase.shrink) if seed is not None else (Phase.generate,),
-    )
+    phases = (Phase.generate, Phase.shrink) if seed is not None else (Phase.generate,)
+    run = settings(QUIET, max_examples=examples, derandomize=seed is None, phases=phases)(test_of(target, sample))
+    with guarded(sample):
+        (run if seed is None else with_seed(seed)(run))()
+
+
+QUIET = settings(deadline=None, database=None, suppress_health_check=list(HealthCheck))
+
+
+def test_of(target: Target, sample: Sample) -> Callable[[], None]:
+    """The target as a test of hypothesis."""
+
+    @QUIET
     @given(st.data())
     def run(data: st.DataObject) -> None:
         target(sample, data)
 
+    run.__test__ = False
+    return run
+
+
+@contextmanager
+def guarded(sample: Sample) -> Iterator[None]:
+    """Inside the sample; afterwards nothing has changed outside of its store."""
     outside = everything(sample.folder.parent / "outside")
     with chdir(sample.folder), patched():
-        (run if seed is None else with_seed(seed)(run))()
+        yield
     assert everything(sample.folder.parent / "outside") == outside
     left = {path.name for path in sample.folder.iterdir()} - sample.known
     assert not {name for name in left if not name.startswith("hostile.")}, left
