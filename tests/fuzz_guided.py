@@ -18,7 +18,7 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["skipfill"]):
-    from .hostile import TARGETS, guarded, make_sample, test_of
+    from .hostile import QUIET, TARGETS, guarded, make_sample, test_of
 
 MOST_MEMORY = 4096  # MB
 
@@ -27,7 +27,7 @@ def one(name: str, seconds: int, kept: Path) -> None:
     """Fuzz one target until the time is over, or it fails; does not return."""
     with tempfile.TemporaryDirectory() as folder:
         sample = make_sample(Path(folder))
-        run = test_of(TARGETS[name], sample).hypothesis.fuzz_one_input  # type: ignore[attr-defined]
+        run = QUIET(test_of(TARGETS[name], sample)).hypothesis.fuzz_one_input  # type: ignore[attr-defined]
 
         def guarded_run(given: bytes) -> None:
             with guarded(sample):

@@ -408,9 +408,8 @@ QUIET = settings(deadline=None, database=None, suppress_health_check=list(Health
 
 
 def test_of(target: Target, sample: Sample) -> Callable[[], None]:
-    """The target as a test of hypothesis."""
+    """The target as a test of hypothesis, without settings."""
 
-    @QUIET
     @given(st.data())
     def run(data: st.DataObject) -> None:
         target(sample, data)
