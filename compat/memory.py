@@ -14,7 +14,7 @@ DIRECTIONS = 256  # of the features of items, which may have ten times as many
 # Temperatures as shares of the mean distance of two remembered points.
 AMONG_ROWS, AMONG_ITEMS, NEAREST = 0.02, 0.01, 0.002
 TRUSTS = [0.0, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 4.0]
-ASKED = 2_048  # items that the trust is read off
+FEWEST, ASKED = 200, 2_048  # labelled items that the trust is read off; fewer cannot tell
 SAME = 1e-6  # two stored vectors at most that far apart are one
 
 
@@ -101,9 +101,11 @@ class Memory(Points):
 
         k is that of the other items, and the own row, and any equal one, is left out. g is what u imitates. Were u
         itself looked at, on items that it was trained on, it would seem better than it is; and were items spared for
-        this, they would be too few to tell. Items of no known class have no say.
+        this, they would be too few to tell. Items of no known class have no say. 0 where too few are left.
         """
         asked = (items.labels >= 0).nonzero().flatten()[:ASKED]
+        if len(asked) < FEWEST:
+            return 0.0
         cosines = self.keys[asked] @ self.keys.T
         cosines[torch.arange(len(asked)), asked] = -torch.inf
         known, own = items.labels[asked], items.old[asked]
@@ -112,4 +114,4 @@ class Memory(Points):
         for trust in TRUSTS:
             found = (unit(own + trust * recalled) @ rows.vectors.T).masked_fill(itself, -torch.inf).argmax(dim=1)
             hits.append(int((rows.labels[found] == known).sum()))
-        return max(zip(hits, TRUSTS, strict=True))[1] if max(hits) else 0.0
+        return max(zip(hits, TRUSTS, strict=True))[1]

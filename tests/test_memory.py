@@ -10,12 +10,13 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
+from skipfill.compat import memory as memory_module
 from skipfill.compat.aligned import remembered as remembered_items
 from skipfill.compat.drawing import Aligned
 from skipfill.compat.encoders.mlp import Mlp
 from skipfill.compat.encoders.mlp import Settings as MlpSettings
 from skipfill.compat.imitating_head import HeadShape, ImitatingHead
-from skipfill.compat.memory import AMONG_ITEMS, AMONG_ROWS, MOST, NEAREST, TRUSTS, Memory, Points
+from skipfill.compat.memory import AMONG_ITEMS, AMONG_ROWS, FEWEST, MOST, NEAREST, TRUSTS, Memory, Points
 from skipfill.compat.method import Remembered, StoredSample, unit
 from skipfill.compat.prepared import Prepared
 from skipfill.compat.stages import Stages
@@ -125,9 +126,10 @@ def slow_hits(items: Remembered, stored: StoredSample, trust: float) -> int:
     return hits
 
 
-def test_the_trust_is_the_one_that_finds_most_by_a_slow_scan() -> None:
+def test_the_trust_is_the_one_that_finds_most_by_a_slow_scan(monkeypatch: pytest.MonkeyPatch) -> None:
     """Items whose own row is among those that are searched."""
     items = remembered(40)
+    monkeypatch.setattr(memory_module, "FEWEST", int((items.labels >= 0).sum()))
     stored = rows(60)
     stored = StoredSample(
         torch.cat([stored.vectors, items.old]), torch.cat([stored.labels, items.labels]), stored.items
@@ -153,11 +155,16 @@ def test_it_is_trusted_where_items_have_others_like_them(twins: bool) -> None:
     assert float(memory.trust) >= 0.5 if twins else float(memory.trust) <= 0.2
 
 
-def test_it_is_not_trusted_where_nothing_is_labelled() -> None:
-    items = remembered(20)
+@pytest.mark.parametrize(("labelled", "trusted"), [(0, False), (FEWEST - 1, False), (FEWEST, True)])
+def test_it_is_not_trusted_where_few_are_labelled(labelled: int, trusted: bool) -> None:
+    """Every item has its class as its place in both spaces: what is recalled is right."""
+    groups = torch.arange(400) % 10
+    stored = unit(sphere(10, VIEW)[groups] + 0.6 * torch.randn(400, VIEW))
+    labels = torch.where(torch.arange(400) < labelled, groups, -1)
     memory = Memory(0, FEATURES, VIEW)
-    memory.learn(Remembered(items.old, torch.full((20,), -1), items.features), rows(30))
-    assert float(memory.trust) == 0
+    items = Remembered(stored, labels, sphere(10, FEATURES)[groups] + 0.02 * torch.randn(400, FEATURES))
+    memory.learn(items, StoredSample(stored, groups, torch.full((400,), -1)))
+    assert (float(memory.trust) > 0) == trusted
 
 
 @pytest.mark.parametrize("count", [30, MOST + 50])
