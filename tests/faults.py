@@ -56,13 +56,23 @@ STORY: dict[str, tuple[str, ...]] = {
     "encode onto the old space": ("encode", "v2", "known.parquet", "-o", "new.parquet", "--onto", "v1"),
     "gallery append": ("gallery", "append", "things", "new.parquet"),
     "rollback": ("rollback", "things"),
+    "plan": ("plan", "things", "v2", "-o", "plan.json"),
+    "search": ("search", "things", "--items", "known.parquet", "-k", "3", "-o", "hits.parquet"),
+    "model export": ("model", "export", "v2", "-o", "v2.skipfill"),
+    "model add": ("model", "add", "v2.skipfill", "--name", "copy"),
     "prune": ("prune", "--yes", "--all-ages"),
     "gallery drop": ("gallery", "drop", "others", "--confirm", "others"),
     "gallery add, dropped before": ("gallery", "add", "others", "gallery.parquet", "--space", "ada"),
 }
-WRITTEN = {"encode": "gallery.parquet", "encode onto the old space": "new.parquet"}
-QUIET = ("init", "train", "encode", "blend", "check", "swap", "prune")
-ENDS_WITH = {"check": (0, 1, 3)}
+WRITTEN = {
+    "encode": "gallery.parquet",
+    "encode onto the old space": "new.parquet",
+    "plan": "plan.json",
+    "search": "hits.parquet",
+    "model export": "v2.skipfill",
+}
+QUIET = ("init", "train", "encode", "blend", "check", "swap", "search", "prune")
+ENDS_WITH = {"check": (0, 1, 3), "plan": (0, 1)}
 KINDS = ["killed", "killed at random times", *FAILURES]
 DONE_ALREADY = (2, 4)
 

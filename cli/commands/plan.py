@@ -110,10 +110,11 @@ def _rate(objects: Objects, name: str, items: list[Path], id_column: str, input_
 
 def _save(plan: Plan, output: Path) -> None:
     from skipfill.store.errors import BadInput, reason
+    from skipfill.store.new_file import new_file
 
     try:
-        with output.open("x", encoding="utf-8") as file:
-            print(plan.as_json(), file=file)
+        with new_file(output) as file:
+            file.write(f"{plan.as_json()}\n".encode())
     except FileExistsError as error:
         raise BadInput(
             output, expected="a file that does not exist yet", found="a file", hint="Choose another name."
