@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from skipfill.compat.loaded_model import LoadedModel, viewed
-from skipfill.store.errors import BadInput, reason
 from skipfill.store.items import Items
 from skipfill.store.new_file import new_file
 from skipfill.store.release import view_onto
@@ -41,42 +40,26 @@ def write_encoded(
     Raises:
         BadInput: the output exists, or its folder cannot be written to; the model has no view onto the space.
     """
-    if output.exists():
-        raise _taken(output)
     view = view_onto(model.card, onto) if onto else None
     identity = {"model": model.card.name, "fingerprint": model.card.fingerprint}
     if view is not None:
         identity |= {"space": onto, "view": str(view)}
     start = 0
-    try:
-        with new_file(output) as file, ExitStack() as closing:
-            writer: pq.ParquetWriter | None = None
-            for ids, embedded in model.encode(items):
-                vectors = embedded if view is None else viewed(embedded, view)
-                columns = {
-                    "id": ids,
-                    "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1]),
-                }
-                if items.labels is not None:
-                    columns["label"] = items.labels.slice(start, len(ids))
-                table = pa.table(columns).replace_schema_metadata({"skipfill": json.dumps(identity)})
-                if writer is None:
-                    writer = pq.ParquetWriter(file, table.schema, compression="zstd", use_dictionary=["label"])
-                    closing.callback(writer.close)
-                writer.write_table(table, row_group_size=ROW_GROUP)
-                start += len(ids)
-                progress(len(ids))
-    except FileExistsError as error:
-        raise _taken(output) from error
-    except OSError as error:
-        raise BadInput(
-            output.parent,
-            expected="a folder that can be written to",
-            found=reason(error),
-            hint="Choose another place with -o FILE; nothing was written.",
-        ) from error
+    with new_file(output) as file, ExitStack() as closing:
+        writer: pq.ParquetWriter | None = None
+        for ids, embedded in model.encode(items):
+            vectors = embedded if view is None else viewed(embedded, view)
+            columns = {
+                "id": ids,
+                "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1]),
+            }
+            if items.labels is not None:
+                columns["label"] = items.labels.slice(start, len(ids))
+            table = pa.table(columns).replace_schema_metadata({"skipfill": json.dumps(identity)})
+            if writer is None:
+                writer = pq.ParquetWriter(file, table.schema, compression="zstd", use_dictionary=["label"])
+                closing.callback(writer.close)
+            writer.write_table(table, row_group_size=ROW_GROUP)
+            start += len(ids)
+            progress(len(ids))
     return start
-
-
-def _taken(output: Path) -> BadInput:
-    return BadInput(output, expected="a file that does not exist yet", found="a file", hint="Choose another name.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 
 from skipfill.compat.loaded_model import LoadedModel, viewed
 from skipfill.compat.serving import model_in_force
-from skipfill.store.errors import BadInput, reason
 from skipfill.store.galleries import Gallery, open_gallery
 from skipfill.store.gallery_rows import Columns, StoredRows
 from skipfill.store.items import ItemColumns, open_items
@@ -105,14 +104,9 @@ def released_model(objects: Objects, gallery: Gallery, warnings: list[str] | Non
     return model_in_force(objects, gallery.name, gallery.version, gallery.space, warnings)
 
 
-def write_hits(found: Found, output: Path) -> None:
+def write_hits(found: Found, file: BinaryIO) -> None:
     """Write the hits as Parquet: query, rank, id, score."""
-    if output.exists():
-        raise BadInput(output, expected="a file that does not exist yet", found="a file", hint="Choose another name.")
-    try:
-        pq.write_table(found.as_table(), output, compression="zstd")
-    except OSError as error:
-        raise BadInput(output, expected="a place that can be written to", found=reason(error)) from error
+    pq.write_table(found.as_table(), file, compression="zstd")
 
 
 def _searched(

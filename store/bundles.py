@@ -92,27 +92,11 @@ def export_bundle(objects: Objects, name: str, output: Path) -> Manifest:
     Raises:
         BadInput: no such model, a damaged one, or a place that exists or cannot be written to.
     """
-    if output.exists():
-        raise _taken(output)
     card = load_card(objects, name)
     manifest = Manifest(card, [_known(objects, space) for space in card.views if space != name])
-    try:
-        with new_file(output) as file:
-            file.writelines(packed(_contents(objects, manifest)))
-    except FileExistsError as error:
-        raise _taken(output) from error
-    except OSError as error:
-        raise BadInput(
-            output.parent,
-            expected="a folder that can be written to",
-            found=reason(error),
-            hint="Choose another place with -o FILE; nothing was written.",
-        ) from error
+    with new_file(output) as file:
+        file.writelines(packed(_contents(objects, manifest)))
     return manifest
-
-
-def _taken(output: Path) -> BadInput:
-    return BadInput(output, expected="a file that does not exist yet", found="one", hint="Choose another name.")
 
 
 def add_bundle(objects: Objects, path: Path, name: str = "", *, dry_run: bool = False) -> Added:

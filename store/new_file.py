@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
+from skipfill.store.errors import BadInput, reason
+
 
 @contextmanager
 def new_file(path: Path) -> Iterator[BinaryIO]:
@@ -18,9 +20,28 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
     leaves a file `.NAME.part` with a random middle.
 
     Raises:
-        FileExistsError: another writer made the file meanwhile.
-        OSError: it cannot be written.
+        BadInput: there is one, at the start or by another writer meanwhile, or it cannot be written.
     """
+    try:
+        if path.exists():
+            raise FileExistsError
+        with _unnamed(path) as file:
+            yield file
+    except FileExistsError as error:
+        raise BadInput(
+            path, expected="a file that does not exist yet", found="a file", hint="Choose another name with -o FILE."
+        ) from error
+    except OSError as error:
+        raise BadInput(
+            path.parent,
+            expected="a folder that can be written to",
+            found=reason(error),
+            hint="Choose another place with -o FILE; nothing was written.",
+        ) from error
+
+
+@contextmanager
+def _unnamed(path: Path) -> Iterator[BinaryIO]:
     try:
         part, handle = None, os.open(path.parent, os.O_TMPFILE | os.O_RDWR, 0o666)
     except (AttributeError, OSError):

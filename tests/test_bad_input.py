@@ -255,6 +255,14 @@ COMMANDS: dict[str, tuple[Callable[[World], list[object]], str]] = {
         lambda world: ["encode", "v1", world.items, "-o", "gallery.parquet"],
         "expected a file that does not exist yet",
     ),
+    "hits where there is a file, known before the search": (
+        lambda world: ["search", "things", "--vectors", world.heldout, "-o", "gallery.parquet"],
+        "expected a file that does not exist yet",
+    ),
+    "hits where no folder is": (
+        lambda world: ["search", "things", "--items", world.heldout, "-o", "nowhere/hits.parquet"],
+        "expected a folder that can be written to",
+    ),
     "items and vectors at once": (
         lambda world: ["search", "things", "--items", world.heldout, "--vectors", world.heldout],
         "expected either --items or --vectors",

@@ -49,6 +49,7 @@ def plan(
     """
     from skipfill.store.galleries import open_gallery
     from skipfill.store.models import load_card
+    from skipfill.store.new_file import new_file
     from skipfill.store.release import plan_swap
 
     objects = opened(store)
@@ -58,7 +59,8 @@ def plan(
     made = plan_swap(objects, gallery, card, without_check, rate, price_per_million)
     to_stdout = str(output) == "-"
     if output is not None and not to_stdout:
-        _save(made, output)
+        with new_file(output) as file:
+            file.write(f"{made.as_json()}\n".encode())
     code = 0 if made.applicable else 1
     if to_stdout:
         print(made.as_json())
@@ -106,21 +108,6 @@ def _rate(objects: Objects, name: str, items: list[Path], id_column: str, input_
     from skipfill.store.items import open_items
 
     return measured_rate(load_model(objects, name), open_items(items, item_columns(id_column, "label", input_column)))
-
-
-def _save(plan: Plan, output: Path) -> None:
-    from skipfill.store.errors import BadInput, reason
-    from skipfill.store.new_file import new_file
-
-    try:
-        with new_file(output) as file:
-            file.write(f"{plan.as_json()}\n".encode())
-    except FileExistsError as error:
-        raise BadInput(
-            output, expected="a file that does not exist yet", found="a file", hint="Choose another name."
-        ) from error
-    except OSError as error:
-        raise BadInput(output, expected="a place that can be written to", found=reason(error)) from error
 
 
 def _next(plan: Plan, output: Path | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,7 +23,9 @@ def search(
     items: Annotated[list[Path] | None, typer.Option(help="Items to encode with the released model.")] = None,
     vectors: Annotated[list[Path] | None, typer.Option(help="Query vectors in the gallery's own space.")] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="How many rows for each query.")] = 10,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Parquet file for the hits.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Parquet file for the hits; it must not exist.")
+    ] = None,
     id_column: IdColumn = "id",
     vector: Annotated[str, typer.Option(help="Vector column of --vectors.")] = "vector",
     input_column: InputColumn = "",
@@ -36,6 +39,7 @@ def search(
     """
     from skipfill.compat.searching import search_items, search_vectors, write_hits
     from skipfill.store.errors import BadInput
+    from skipfill.store.new_file import new_file
 
     if bool(items) == bool(vectors):
         raise BadInput(
@@ -45,15 +49,18 @@ def search(
             hint=f"Example: skipfill search {gallery} --items queries.parquet -k 10",
         )
     objects = opened(store)
-    with progress(quiet=quiet) as bar:
+    # The file is opened first: an output that cannot be written is known before a long search, not after it.
+    with ExitStack() as closing:
+        file = closing.enter_context(new_file(output)) if output is not None else None
+        bar = closing.enter_context(progress(quiet=quiet))
         if items:
             found = search_items(
                 objects, gallery, items, item_columns(id_column, "label", input_column), k, bar.start, bar.advance
             )
         else:
             found = search_vectors(objects, gallery, vectors or [], id_column, vector, k, bar.start, bar.advance)
-    if output is not None:
-        write_hits(found, output)
+        if file is not None:
+            write_hits(found, file)
     emit(
         {"gallery": gallery, "model": found.model, "k": found.k, "hits": [] if output else found.as_list()},
         as_json=json,
