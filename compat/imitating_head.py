@@ -7,8 +7,12 @@ from dataclasses import asdict, dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from skipfill.compat.memory import MOST, Memory, Points
+from skipfill.compat.logistic import fit_logistic, log_odds
+from skipfill.compat.memory import ASKED, MOST, SAME, Memory, Points
 from skipfill.compat.method import CosineClassifier, Remembered, StoredSample, unit
+
+STRANGE, RAMP = -0.5, 0.5  # log odds in the middle of the step from strange to known, and its width
+FEWEST_OF_A_KIND = 20  # items, known and strange, that the weights of evidence are read off
 
 
 @dataclass(frozen=True)
@@ -62,14 +66,20 @@ class Opinions:
 
 
 class ImitatingHead(nn.Module):
-    """features -> [ |h[:d]| b ; h[d:] ],  b = n(strength p s z + u + (1 - s) a k),  s = max(0, 2 r - 1).
+    """features -> [ |h[:d]| b ; h[d:] ],  b = n(strength p s z + u + (1 - s) a k).
 
-    p is the largest probability of the classifier, and r in [0, 1] how familiar the item is: whether the remembered
-    items around its features, and the stored rows around u + a k, are of training classes (see `Points`; r is the
-    product). What is half familiar gets no weight: z ruins an item of an unknown class, and does not lift one of a
-    known class by as much. k is what is stored for the item most alike, and a how far to trust it (see `Memory`); it
-    is for what is strange. Before anything is remembered, s is 1.
+    p is the largest probability of the classifier, and s in [0, 1] whether the item is of a known class: a steep step
+    of the log odds
+
+        w_1 (of the remembered items around its features) + w_2 (of the stored rows around u) + w_0,
+
+    see `Points`. The weights are those of a logistic regression over the remembered items, each left out of what lies
+    around it; without a sample that can tell, the rows alone are asked. The step is a little below 0, for fewer classes
+    are strange than known in most galleries. k is what is stored for the strange item most alike, and a how far to
+    trust it (see `Memory`). Before anything is remembered, s is 1.
     """
+
+    evidence: Tensor
 
     def __init__(self, shape: HeadShape) -> None:
         super().__init__()
@@ -79,6 +89,7 @@ class ImitatingHead(nn.Module):
         self.classifier = CosineClassifier(shape.dim, shape.classes, shape.scale)
         self.rows = Points(shape.rows, shape.view)
         self.items = Memory(shape.items, shape.features, shape.view)
+        self.register_buffer("evidence", torch.tensor([0.0, 1.0, 0.0]))
 
     def imitated(self, features: Tensor) -> Tensor:
         """u of (N, F) features as it was trained: (N, d), L2-normalised, nothing remembered."""
@@ -90,27 +101,40 @@ class ImitatingHead(nn.Module):
         embedding = unit(own)
         classed, imitated = unit(own[:, : self.shape.view]), self.imitated(features)
         sure = self.classifier(own).softmax(dim=1).amax(dim=1, keepdim=True)
-        recalled, familiar = torch.zeros_like(imitated), torch.ones_like(sure)
+        recalled, by_items, by_rows = torch.zeros_like(imitated), torch.zeros_like(sure), torch.zeros_like(sure)
         if self.shape.items:
             alike = self.items.keys_of(features) @ self.items.keys.T
-            recalled = self.items.trust * self.items.recalled(alike)
-            familiar = familiar * self.items.familiar(alike)
+            recalled, by_items = self.items.recalled(alike), self.items.log_odds(alike)
         if self.shape.rows:
-            familiar = familiar * self.rows.familiar(unit(imitated + recalled) @ self.rows.keys.T)
-        known = (2 * familiar - 1).clamp(min=0)
+            by_rows = self.rows.log_odds(imitated @ self.rows.keys.T)
+        odds = log_odds(torch.cat([by_items, by_rows], dim=1), self.evidence)
+        known = ((odds - STRANGE) / RAMP + 0.5).clamp(0, 1)
         return Opinions(embedding, classed, imitated, self.shape.strength * sure * known, (1 - known) * recalled)
 
     def remember(self, rows: StoredSample, items: Remembered | None) -> None:
         """Keep stored rows, where some are of no training class, and unlabelled items: at most 8,192 of each.
 
-        Before, every item is familiar.
+        Before, every item is of a known class.
         """
         if items is not None:
             self.items.learn(items, StoredSample(rows.vectors[:MOST], rows.labels[:MOST], rows.items[:MOST]))
         known = rows.labels[:MOST] >= 0
         if known.any() and not known.all():
             self.rows.hold(rows.vectors[:MOST], known)
+        if items is not None:
+            self._weigh_evidence(items)
         self.shape = replace(self.shape, rows=len(self.rows.keys), items=len(self.items.keys))
+
+    def _weigh_evidence(self, items: Remembered) -> None:
+        asked = torch.arange(min(len(items.old), ASKED))
+        known = items.labels[asked] >= 0
+        if min(int(known.sum()), int((~known).sum())) < FEWEST_OF_A_KIND:
+            return
+        cosines = items.old[asked] @ self.rows.keys.T
+        # The own row, and any equal one, would tell of nothing but the item itself.
+        by_rows = self.rows.log_odds(cosines.masked_fill(cosines > 1 - SAME, -torch.inf))
+        by_items = self.items.log_odds(self.items.cosines_of_others(asked))
+        self.evidence = fit_logistic(torch.cat([by_items, by_rows], dim=1), known, balanced=True)
 
     def forward(self, features: Tensor) -> Tensor:
         seen = self.opinions(features)

@@ -168,6 +168,7 @@ class Method(nn.Module):
         head: features (N, F) -> embedding (N, D), not normalised. The only part that the bundle keeps.
         dim: D.
         view_dim: the first `view_dim` coordinates of an embedding, renormalised, lie in the old space; 0 for no view.
+        refit: epochs that it is trained on after the encoder, on its features; 0 for none.
     """
 
     summary: ClassVar[str]
@@ -183,6 +184,7 @@ class Method(nn.Module):
     head: nn.Module
     dim: int
     view_dim: int
+    refit: int = 0
 
     def __init__(self, setting: Setting, settings: Any) -> None:
         super().__init__()

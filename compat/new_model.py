@@ -20,7 +20,7 @@ from skipfill.compat.drawing import TrainingData
 from skipfill.compat.encoder import Encoder
 from skipfill.compat.encoder_choice import EncoderChoice, chosen_encoder
 from skipfill.compat.epochs import Epoch, best_epoch
-from skipfill.compat.features_once import FeaturesOnce
+from skipfill.compat.features_once import Features, as_features
 from skipfill.compat.given_settings import checked_settings, refuse_unused, settled
 from skipfill.compat.joined import Joined, join_gallery
 from skipfill.compat.loaded_model import LoadedModel
@@ -31,6 +31,7 @@ from skipfill.compat.opened_sources import OpenedSources, open_sources
 from skipfill.compat.prepared import prepare_items
 from skipfill.compat.processes import Processes, connected
 from skipfill.compat.recipe import Recipe, Sources
+from skipfill.compat.refit import refit
 from skipfill.compat.stages import Stages
 from skipfill.compat.training import Schedule, fit
 from skipfill.compat.validation import held_out
@@ -81,23 +82,33 @@ def _train(
     torch.manual_seed(recipe.seed)
     encoder = choice.new(opened.items, recipe.given(choice.name))
     recipe = settled(recipe, opened.settings, choice.name, encoder)
-    key = f"training/{name}/checkpoint.safetensors"
     digest = opened.digest(recipe, encoder.described())
-    checkpoints = Checkpoints(objects, key, digest, restart=restart and processes.first)
+    checkpoints, of_heads = (
+        Checkpoints(objects, f"training/{name}/{file}.safetensors", digest, restart=restart and processes.first)
+        for file in ("checkpoint", "heads")
+    )
     processes.wait()
     # Looked at first: an unfinished run with other settings is refused before any work.
     remaining = recipe.epochs - checkpoints.epochs_done()
-    trained = FeaturesOnce(encoder) if encoder.frozen else encoder
+    device = processes.device(recipe.device)
     joined = _joined(opened, recipe, stages)
     method = _method(opened, recipe, encoder, joined)
     if opened.start is not None:
         _start_from(opened.start, encoder, method)
     with tempfile.TemporaryDirectory() as scratch:
-        data = _training_data(opened, trained, joined, Path(scratch), stages, recipe.seed)
+        data = _training_data(opened, encoder, joined, Path(scratch), stages, recipe.seed)
+        trained = encoder
+        if encoder.frozen:
+            data, trained = as_features(data, encoder, device, Path(scratch), stages), Features(encoder)
         chosen_by = held_out(data.labels, recipe.validation, recipe.seed, fewest=processes.count)
         data = replace(data, validation=chosen_by)
         stages.start(f"training {name} ({recipe.method})", remaining * len(data.trained))
         log = fit(trained, method, data, schedule, checkpoints, stages.training, processes)
+        best = best_epoch(log).epoch if log else 0
+        if method.refit and not encoder.frozen:
+            data, trained = as_features(data, encoder, device, Path(scratch), stages), Features(encoder)
+            more = refit(trained, method, data, schedule, log, of_heads, stages, processes)
+            log, best = [*log, *more], best_epoch(more).epoch
         keeps = data.align if method.remembers else None
         method.remember(None if keeps is None else remembered(keeps, trained, stages))
     network = Network.trained(encoder, recipe.method, method)
@@ -116,8 +127,8 @@ def _train(
         trained_items=len(data.trained),
         gallery={} if gallery is None else _against(gallery),
         recipe={**recipe.recorded(), "versions": versions(network)},
-        losses=best_epoch(log).losses if log else {},
-        training=_story(data, log, processes),
+        losses=next((one.losses for one in log if one.epoch == best), {}),
+        training=_story(data, log, best, processes),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     if not processes.first:
@@ -125,10 +136,11 @@ def _train(
     lines = "".join(f"{epoch.line}\n" for epoch in log)
     weights = network.weights()
     witness = witness_file(LoadedModel(card, network.eval()), witness_items(next(opened.items.blocks())), weights)
-    more = {**network.files(), LOG: lines.encode(), **witness}
-    complete = save_model(objects, card, weights, _seen(objects, opened), more)
+    files = {**network.files(), LOG: lines.encode(), **witness}
+    complete = save_model(objects, card, weights, _seen(objects, opened), files)
     for space in opened.onto:
         ensure_space(objects, space)
+    of_heads.clear()
     checkpoints.clear()
     return complete
 
@@ -143,10 +155,9 @@ def _against(gallery: Gallery) -> dict[str, Any]:
     }
 
 
-def _story(data: TrainingData, log: list[Epoch], processes: Processes) -> dict[str, Any]:
+def _story(data: TrainingData, log: list[Epoch], best: int, processes: Processes) -> dict[str, Any]:
     """How a training went."""
     held_out = 0 if data.validation is None else len(data.validation)
-    best = best_epoch(log).epoch if log else 0
     return {"epochs": len(log), "best_epoch": best, "held_out": held_out, "processes": processes.count}
 
 

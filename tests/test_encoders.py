@@ -17,11 +17,13 @@ import pytest
 import torch
 from PIL import Image
 
+from skipfill.compat.drawing import TrainingData
 from skipfill.compat.encoder import Encoder
 from skipfill.compat.encoder_choice import chosen_encoder
 from skipfill.compat.encoders import ENCODERS
-from skipfill.compat.features_once import FeaturesOnce
-from skipfill.compat.prepared import as_float
+from skipfill.compat.features_once import as_features
+from skipfill.compat.prepared import Prepared, as_float
+from skipfill.compat.stages import Stages
 from skipfill.store.errors import BadInput
 from skipfill.store.items import ItemBlock, open_items
 
@@ -146,7 +148,9 @@ def test_the_contract(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert np.isfinite(features).all()
     one = ItemBlock(items.ids[:1], items.inputs[:1], items.rows[:1], items.path)
     np.testing.assert_allclose(encoded(encoder, one), features[:1], atol=1e-5)
-    np.testing.assert_array_equal(FeaturesOnce(encoder).prepare(items), features)
+    data = TrainingData(Prepared(encoder.prepare(items)), torch.zeros(70, dtype=torch.long))
+    once = as_features(data, encoder, torch.device("cpu"), tmp_path, Stages())
+    np.testing.assert_array_equal(once.items.items, features)
 
     encoder.train()
     batch = encoder.augment(as_float(encoder.prepare(items)[:8]))

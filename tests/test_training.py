@@ -83,7 +83,7 @@ def test_the_command_in_two_processes(skipfill: Skipfill, registered: World) -> 
     done = torchrun("skipfill.cli", *command, "--log-file", "log.ndjson", cwd=Path.cwd())
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["model"]["training"]["processes"] == 2
-    assert len(Path("log.ndjson").read_text().splitlines()) == 2
+    assert len(Path("log.ndjson").read_text().splitlines()) == 8
     assert not list((STORE / "training").rglob("*.safetensors"))
     skipfill("check", "things", "v2", "--items", registered.heldout, expect=None)
 
@@ -190,7 +190,7 @@ def test_a_share_that_holds_nothing_out_is_refused() -> None:
 def test_validation_through_the_command(skipfill: Skipfill, registered: World) -> None:
     command = ["--gallery", "things", "--items", registered.items, "--epochs", 3]
     card = skipfill("train", "v2", *command, "--validation", 0.25, "--json").document["model"]
-    assert (card["training"]["held_out"], card["trained_items"], card["training"]["epochs"]) == (54, 162, 3)
+    assert (card["training"]["held_out"], card["trained_items"], card["training"]["epochs"]) == (54, 162, 9)
     # They chose the epoch: they are no queries of a check either.
     objects = open_store(STORE)
     assert len(trained_ids(objects, load_card(objects, "v2"))) == 216
@@ -226,12 +226,14 @@ def test_the_log_is_streamed_and_kept(skipfill: Skipfill, registered: World) -> 
     card = load_card(objects, "v2")
     assert read_file(objects, card, LOG).decode().splitlines() == lines
     epochs = [json.loads(line) for line in lines]
-    assert [one["epoch"] for one in epochs] == [1, 2, 3]
+    assert [one["epoch"] for one in epochs] == [*range(1, 10)]
+    assert [one["step"] for one in epochs] == [*range(epochs[0]["step"], epochs[-1]["step"] + 1, epochs[0]["step"])]
+    assert card.training["best_epoch"] > 3
     assert epochs[card.training["best_epoch"] - 1]["losses"] == card.losses
     assert set(epochs[0]["validation"]) == {"class", "prototypes", "neighbours"} < set(card.losses)
     assert all(one["seconds"] > 0 and one["items_per_second"] > 0 for one in epochs)
     streamed = skipfill("train", "v3", *command, "--log", "-")
-    assert [json.loads(line)["epoch"] for line in streamed.out.splitlines()] == [1, 2, 3]
+    assert [json.loads(line)["epoch"] for line in streamed.out.splitlines()] == [*range(1, 10)]
     assert "Trained v3" in streamed.err
     assert "expected a file" in skipfill("train", "v4", *command, "--log", "-", "--json", expect=2).err
     assert "nowhere/log: expected a file" in skipfill("train", "v4", *command, "--log", "nowhere/log", expect=2).err

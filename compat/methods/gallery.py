@@ -38,6 +38,7 @@ class Settings:
     imitation: float = 5.0
     ranking: float = 1.0
     strength: float = 3.0
+    refit: int = 6
     smoothing: Annotated[float, SHARE] = 0.1
 
 
@@ -59,6 +60,7 @@ class Gallery(Method):
         super().__init__(setting, settings)
         assert setting.old is not None
         self.settings = settings
+        self.refit = settings.refit
         self.old = setting.old
         self.view_dim = setting.old.dim
         self.dim = self.view_dim + settings.extra_dims

@@ -1,0 +1,48 @@
+"""The heads trained on, with the encoder at rest, on items as they are and not augmented."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from skipfill.compat.checkpoint import Checkpoints
+from skipfill.compat.drawing import TrainingData
+from skipfill.compat.encoder import Encoder
+from skipfill.compat.epochs import Epoch
+from skipfill.compat.method import Method
+from skipfill.compat.processes import Processes
+from skipfill.compat.stages import Stages
+from skipfill.compat.training import Schedule, Step, Watcher, fit
+
+NOT_TRAINED = Epoch(0, 0, 0.0, {}, {}, 0.0, 0.0)
+
+
+def refit(
+    features: Encoder,
+    method: Method,
+    data: TrainingData,
+    schedule: Schedule,
+    log: Sequence[Epoch],
+    checkpoints: Checkpoints,
+    stages: Stages,
+    processes: Processes,
+) -> list[Epoch]:
+    """Train a method for `method.refit` epochs more; their log, counted on from that of the training before.
+
+    Args:
+        features, data: see `as_features`.
+
+    Source: a head trained anew on the features of a trained encoder does better, Kang et al. 2020 (arXiv 1910.09217).
+    """
+    before = log[-1] if log else NOT_TRAINED
+    stages.start("training the heads on", method.refit * len(data.trained))
+
+    def counted(one: Epoch) -> Epoch:
+        return replace(one, epoch=before.epoch + one.epoch, step=before.step + one.step)
+
+    def step(now: Step) -> None:
+        stages.training.step(replace(now, epoch=before.epoch + now.epoch))
+
+    watcher = Watcher(step, lambda one: stages.training.epoch(counted(one)))
+    more = replace(schedule, epochs=method.refit)
+    return [counted(one) for one in fit(features, method, data, more, checkpoints, watcher, processes)]

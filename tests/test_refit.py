@@ -1,0 +1,60 @@
+"""The heads of `gallery` are trained on, on the features of the trained encoder."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import torch
+from safetensors.torch import load
+
+from skipfill.compat.methods.gallery import Settings
+from skipfill.store.location import open_store
+from skipfill.store.models import LOG, WEIGHTS, load_card, read_file
+from tests.conftest import Skipfill, World, spawn
+
+STORE = Path(".skipfill")
+
+
+def weights(name: str) -> dict[str, torch.Tensor]:
+    objects = open_store(STORE)
+    return load(read_file(objects, load_card(objects, name), WEIGHTS))
+
+
+def test_the_encoder_stays_as_it_was_and_the_heads_fit_better(skipfill: Skipfill, registered: World) -> None:
+    command = ["--items", registered.items, "--gallery", "things", "--epochs", 5]
+    skipfill("train", "without", *command, "--set", "gallery.refit=0")
+    skipfill("train", "refitted", *command)
+    before, after = weights("without"), weights("refitted")
+    encoder = [name for name in before if name.startswith("encoder.")]
+    assert encoder
+    assert all(torch.equal(before[name], after[name]) for name in encoder)
+    assert all(not torch.equal(before[name], after[name]) for name in ("head.own.weight", "head.imitation.weight"))
+    objects = open_store(STORE)
+    lines = read_file(objects, load_card(objects, "refitted"), LOG).decode().splitlines()
+    log = [json.loads(line) for line in lines]
+    assert [one["epoch"] for one in log] == [*range(1, 6 + Settings().refit)]
+    assert sum(log[-1]["losses"].values()) < sum(log[4]["losses"].values())
+    assert load_card(objects, "without").training["epochs"] == 5
+
+
+def test_killed_while_the_heads_are_trained_it_goes_on_and_ends_with_the_same_weights(
+    skipfill: Skipfill, registered: World, tmp_path: Path
+) -> None:
+    command = ["--items", registered.items, "--gallery", "things", "--epochs", 2, "--set", "gallery.refit=60"]
+    skipfill("train", "whole", *command)
+    running = spawn("train", "killed", *command, cwd=tmp_path)
+    checkpoint = STORE / "training" / "killed" / "heads.safetensors"
+    deadline = time.monotonic() + 60
+    while not checkpoint.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    running.send_signal(signal.SIGKILL)
+    running.communicate()
+    assert checkpoint.exists()
+    assert not (STORE / "models" / "killed" / "card.json").exists()
+    skipfill("train", "killed", *command)
+    whole, killed = weights("whole"), weights("killed")
+    assert all(torch.equal(one, killed[name]) for name, one in whole.items())
+    assert not checkpoint.parent.exists() or not list(checkpoint.parent.iterdir())
