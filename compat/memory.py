@@ -122,7 +122,10 @@ class Memory(Points):
         return log_odds(_standing_out(cosines), self.same_class).sigmoid().square()
 
     def _choose_trust(self, labels: Tensor, rows: StoredSample) -> None:
-        """The A for which g + a(x) k finds rows of its item's class most often; the larger of two that are as good.
+        """The smallest A for which g + a(x) k finds rows of its item's class nearly as often as for the best one.
+
+        Nearly is a standard error of the difference (Breiman et al. 1984): to the new encoder, items of a class that it
+        was trained on are more alike than those of others, so that what is read off them is too much if anything.
 
         k is that of the other items of known classes, and the own row, and any equal one, is left out. g is what u
         imitates. Were u itself looked at, on items that it was trained on, it would seem better than it is; and were
@@ -143,8 +146,11 @@ class Memory(Points):
         itself = own @ rows.vectors.T > 1 - SAME
         for trust in TRUSTS:
             found = (unit(own + trust * recalled) @ rows.vectors.T).masked_fill(itself, -torch.inf).argmax(dim=1)
-            hits.append(int((rows.labels[found] == classes).sum()))
-        self.trust.fill_(max(zip(hits, TRUSTS, strict=True))[1])
+            hits.append((rows.labels[found] == classes).to(own.dtype))
+        best = max(hits, key=lambda one: float(one.mean()))
+        error = [(best - one).std(correction=0) / math.sqrt(len(asked)) for one in hits]
+        near = [best.mean() - one.mean() <= off for one, off in zip(hits, error, strict=True)]
+        self.trust.fill_(next(trust for trust, yes in zip(TRUSTS, near, strict=True) if yes))
 
 
 def _standing_out(cosines: Tensor) -> Tensor:

@@ -199,6 +199,9 @@ class Method(nn.Module):
         assert isinstance(self.head, nn.Linear)
         return {"features": self.head.in_features, "dim": self.head.out_features}
 
+    def start_refit(self) -> None:
+        """Called before it is trained on the features of the trained encoder."""
+
     def losses(self, batch: Batch) -> Terms:
         """The loss terms by name, each a scalar with its weight applied; training minimises their sum."""
         raise NotImplementedError

@@ -44,5 +44,6 @@ def refit(
         stages.training.step(replace(now, epoch=before.epoch + now.epoch))
 
     watcher = Watcher(step, lambda one: stages.training.epoch(counted(one)))
-    more = replace(schedule, epochs=method.refit)
+    method.start_refit()
+    more = replace(schedule, epochs=method.refit, pairs=0)
     return [counted(one) for one in fit(features, method, data, more, checkpoints, watcher, processes)]

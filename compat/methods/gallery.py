@@ -84,6 +84,10 @@ class Gallery(Method):
     def describe_head(self) -> dict[str, Any]:
         return self._imitating.shape.described()
 
+    def start_refit(self) -> None:
+        # The imitation has few items to be learned from, and their augmentations are what keeps it from them alone.
+        self._imitating.imitation.requires_grad_(False)
+
     def remember(self, items: Remembered | None) -> None:
         self._imitating.remember(self.old.pool, items)
 
