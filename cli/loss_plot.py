@@ -17,6 +17,8 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 def draw_losses(name: str, epochs: Sequence[dict[str, Any]], best: int, output: Path) -> None:
     """Each loss term by epoch: in training as a line, on the items held out dashed; the kept epoch marked.
 
+    Some terms may end before others: what is trained on after the encoder has not all of them.
+
     Args:
         epochs: the lines of the log.
 
@@ -34,9 +36,10 @@ def draw_losses(name: str, epochs: Sequence[dict[str, Any]], best: int, output: 
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
     numbers = [one["epoch"] for one in epochs]
-    for term, colour in zip(epochs[-1]["losses"], COLOURS * len(epochs[-1]["losses"]), strict=False):
+    terms = list(dict.fromkeys(term for one in epochs for term in one["losses"]))
+    for term, colour in zip(terms, COLOURS * len(terms), strict=False):
         style: dict[str, Any] = {"color": colour, "marker": "o" if len(epochs) < 3 else ""}
-        axes.plot(numbers, [one["losses"][term] for one in epochs], label=term, **style)
+        axes.plot(numbers, [one["losses"].get(term, math.nan) for one in epochs], label=term, **style)
         if term in epochs[-1]["validation"]:
             held_out = [one["validation"].get(term, math.nan) for one in epochs]
             axes.plot(numbers, held_out, label=f"{term}, held out", linestyle="--", **style)

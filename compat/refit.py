@@ -1,4 +1,4 @@
-"""The heads trained on, with the encoder at rest, on items as they are and not augmented."""
+"""A method trained on, with the encoder at rest, on items as they are and not augmented."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def refit(
     Source: a head trained anew on the features of a trained encoder does better, Kang et al. 2020 (arXiv 1910.09217).
     """
     before = log[-1] if log else NOT_TRAINED
-    stages.start("training the heads on", method.refit * len(data.trained))
+    stages.start("training on, the encoder at rest", method.refit * len(data.trained))
 
     def counted(one: Epoch) -> Epoch:
         return replace(one, epoch=before.epoch + one.epoch, step=before.step + one.step)

@@ -138,8 +138,8 @@ def test_many_features_are_kept_in_their_principal_directions() -> None:
     torch.testing.assert_close(memory.keys @ memory.keys.T, unit(features) @ unit(features).T, rtol=0, atol=1e-4)
 
 
-def slow_hits(items: Remembered, stored: StoredSample, trust: float, same_class: Tensor) -> int:
-    known, hits = [j for j in range(len(items.old)) if items.labels[j] >= 0], 0
+def slow_hits(items: Remembered, stored: StoredSample, trust: float, same_class: Tensor) -> list[bool]:
+    known, hits = [j for j in range(len(items.old)) if items.labels[j] >= 0], []
     for i in known:
         recalled = slow_recalled(items, [j for j in known if j != i], items.features[i], same_class)
         asked = unit(items.old[i] + trust * recalled)
@@ -148,7 +148,7 @@ def slow_hits(items: Remembered, stored: StoredSample, trust: float, same_class:
             for row, number in zip(stored.vectors, stored.labels.tolist(), strict=True)
             if not torch.equal(row, items.old[i])
         ]
-        hits += max(rest)[1] == items.labels[i]
+        hits.append(max(rest)[1] == int(items.labels[i]))
     return hits
 
 
@@ -188,7 +188,7 @@ def test_evidence_that_tells_everything_has_finite_weights() -> None:
     assert bool(fit_logistic(torch.ones(4, 1), true).isfinite().all())
 
 
-def test_the_trust_is_the_one_that_finds_most_by_a_slow_scan(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_trust_is_the_smallest_that_finds_nearly_most_by_a_slow_scan(monkeypatch: pytest.MonkeyPatch) -> None:
     """Items whose own row is among those that are searched."""
     items = remembered(60)
     monkeypatch.setattr(memory_module, "FEWEST", int((items.labels >= 0).sum()))
@@ -199,9 +199,11 @@ def test_the_trust_is_the_one_that_finds_most_by_a_slow_scan(monkeypatch: pytest
     memory = Memory(0, FEATURES, VIEW)
     memory.learn(items, stored)
     torch.testing.assert_close(memory.same_class, slow_same_class(items), rtol=1e-4, atol=1e-4)
-    hits = [slow_hits(items, stored, trust, memory.same_class) for trust in TRUSTS]
-    assert len(set(hits)) > 1
-    assert float(memory.trust) == max(zip(hits, TRUSTS, strict=True))[1]
+    hits = [np.array(slow_hits(items, stored, trust, memory.same_class), float) for trust in TRUSTS]
+    best = max(hits, key=np.mean)
+    nearly = [np.mean(best - one) <= np.std(best - one) / math.sqrt(len(one)) for one in hits]
+    assert 0 < sum(nearly) < len(TRUSTS)
+    assert float(memory.trust) == TRUSTS[nearly.index(True)]
 
 
 @pytest.mark.parametrize("twins", [True, False])

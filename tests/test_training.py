@@ -230,7 +230,8 @@ def test_the_log_is_streamed_and_kept(skipfill: Skipfill, registered: World) -> 
     assert [one["step"] for one in epochs] == [*range(epochs[0]["step"], epochs[-1]["step"] + 1, epochs[0]["step"])]
     assert card.training["best_epoch"] > 3
     assert epochs[card.training["best_epoch"] - 1]["losses"] == card.losses
-    assert set(epochs[0]["validation"]) == {"class", "prototypes", "neighbours"} < set(card.losses)
+    assert set(epochs[0]["validation"]) == set(card.losses) == {"class", "prototypes", "neighbours"}
+    assert set(epochs[0]["losses"]) == {*card.losses, "imitation", "ranking"}
     assert all(one["seconds"] > 0 and one["items_per_second"] > 0 for one in epochs)
     streamed = skipfill("train", "v3", *command, "--log", "-")
     assert [json.loads(line)["epoch"] for line in streamed.out.splitlines()] == [*range(1, 10)]
@@ -243,6 +244,12 @@ def test_the_log_is_streamed_and_kept(skipfill: Skipfill, registered: World) -> 
 def test_the_loss_plot(validation: float, skipfill: Skipfill, registered: World) -> None:
     pytest.importorskip("matplotlib")
     skipfill("train", "v2", "--items", registered.items, "--epochs", 4, "--validation", validation)
+    skipfill(
+        "train", "v3", "--items", registered.items, "--gallery", "things", "--epochs", 4, "--validation", validation
+    )
+    skipfill("model", "plot", "v3", "-o", "of_gallery.svg")
+    drawn = Path("of_gallery.svg").read_text()
+    assert all(f"<!-- {term} -->" in drawn for term in ("class", "neighbours", "imitation"))
     skipfill("model", "plot", "v2", "-o", "loss.svg")
     skipfill("model", "plot", "v2", "-o", "loss.png")
     assert Path("loss.png").read_bytes().startswith(b"\x89PNG")

@@ -94,8 +94,8 @@ def plot(
         raise BadInput(f"model {name}", expected="a model with the log of its training", found="none in its bundle")
     lines = read_file(objects, card, LOG).splitlines()
     epochs = [asdict(fitted(Epoch, parsed(line, where), where, {})) for line in lines]
-    if not epochs or any(one["losses"].keys() != epochs[0]["losses"].keys() for one in epochs):
-        raise BadInput(where, expected="the same losses in every epoch", found="others, or no epoch")
+    if not epochs or not all(one["losses"] for one in epochs):
+        raise BadInput(where, expected="losses in every epoch", found="none, or no epoch")
     draw_losses(name, epochs, best, output)
     print(output)
 

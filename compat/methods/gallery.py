@@ -46,7 +46,8 @@ class Gallery(Method):
     """The class view z finds the rows of a known class; the imitation u keeps an unknown item where the old encoder
     had it. Both are heads of one encoder, and their blend is what queries use (see `ImitatingHead`).
 
-    An imitation is learned on items as they are: the stored vector is that of the item, not of its augmentation.
+    An imitation is learned on items as they are: the stored vector is that of the item, not of its augmentation. The
+    class view is trained on when the encoder is done, see `refit`.
     """
 
     summary = "ours: stored rows as neighbours, and an imitation of the old encoder for what nobody labelled"
