@@ -29,7 +29,7 @@ class Learner(nn.Module):
         self.device = device
         self.bf16 = bf16
         self.to(device)
-        _move_stored(method, device)
+        move_stored(method, device)
 
     def forward(self, inputs: Tensor, batch: Batch) -> Terms:
         """The loss terms.
@@ -50,13 +50,13 @@ class Learner(nn.Module):
 def moved(value: Any, device: torch.device) -> Any:
     """A tensor, or a dataclass or tuple of tensors, on a device; anything else as it is."""
     if isinstance(value, Tensor):
-        return value.to(device, non_blocking=True)
+        return value.to(device, non_blocking=device.type != "cpu")  # nobody would wait for what comes back
     if is_dataclass(value) and not isinstance(value, type):
         return replace(value, **{field.name: moved(getattr(value, field.name), device) for field in fields(value)})
     return tuple(moved(one, device) for one in value) if type(value) is tuple else value
 
 
-def _move_stored(method: Method, device: torch.device) -> None:
+def move_stored(method: Method, device: torch.device) -> None:
     """What a method keeps of the gallery is no parameter and no buffer: it stays out of the weights."""
     for name, value in list(vars(method).items()):
         if is_dataclass(value) or isinstance(value, tuple | Tensor):

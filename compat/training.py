@@ -19,7 +19,7 @@ from skipfill.compat.checkpoint import Checkpoints
 from skipfill.compat.drawing import TrainingData, parts, steps_for
 from skipfill.compat.encoder import Encoder
 from skipfill.compat.epochs import Epoch, best_epoch, patience_is_over
-from skipfill.compat.learner import Learner, moved
+from skipfill.compat.learner import Learner, move_stored, moved
 from skipfill.compat.method import Batch, Method, Terms
 from skipfill.compat.processes import Processes
 
@@ -105,6 +105,7 @@ def fit(
     if best:
         training.learner.load_state_dict(best)
     training.learner.eval().cpu()
+    move_stored(method, torch.device("cpu"))
     processes.wait()  # nobody resumes any more: the checkpoint may go
     return log
 
