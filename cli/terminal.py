@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Column, Table
 from rich.text import Text
 
 SCHEMA_VERSION = 1
@@ -80,7 +80,7 @@ def progress(*, quiet: bool) -> Iterator[Bar]:
         _Rate(),
         TextColumn("left"),
         TimeRemainingColumn(compact=True),
-        TextColumn("{task.fields[note]}", style="dim"),
+        _Note(table_column=Column(no_wrap=False)),  # of all columns, rich narrows those that may wrap first
         console=console,
         transient=True,
         refresh_per_second=4,  # drawing takes milliseconds from the training
@@ -88,6 +88,13 @@ def progress(*, quiet: bool) -> Iterator[Bar]:
     )
     with shown:
         yield Bar(shown)
+
+
+class _Note(ProgressColumn):
+    """What goes on, cut where the line ends."""
+
+    def render(self, task: Task) -> Text:
+        return Text(task.fields["note"], style="dim", no_wrap=True, overflow="ellipsis")
 
 
 class _Rate(TextColumn):

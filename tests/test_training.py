@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -11,8 +12,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 from safetensors.torch import load_file
 
+from skipfill.cli import terminal
 from skipfill.compat.class_rows import RowsOfClasses
 from skipfill.compat.drawing import parts
 from skipfill.compat.epochs import Epoch, best_epoch, patience_is_over
@@ -351,3 +354,19 @@ def test_strange_items_are_drawn_more_often() -> None:
     # Two of five are drawn from those that are strange, and three from all.
     expected = 0.4 + 0.6 * float(strange.double().mean())
     assert float(strange[drawn].double().mean()) == pytest.approx(expected, abs=0.035)
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_losses_are_cut_before_the_bar_is(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = io.StringIO()
+    console = Console(file=drawn, width=width, force_terminal=True, color_system=None)
+    monkeypatch.setattr(terminal, "Console", lambda **given: console)
+    with terminal.progress(quiet=False) as bar:
+        bar.start("training", 1000)
+        bar.advance(300)
+        bar.note("v2 epoch 12", "class 4.61 proto 6.91 neigh 6.91 imita 4.80 ranki 0.12")
+    last = [line for line in drawn.getvalue().replace("\r", "\n").splitlines() if "epoch" in line][-1]
+    assert "v2 epoch 12 ━" in last
+    assert " 30% " in last
+    assert "left" in last
+    assert last.rstrip().endswith("…")
