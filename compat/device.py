@@ -26,3 +26,14 @@ def has_bf16(device: str) -> bool:
         return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, probe)() for probe in probes if hasattr(torch.cpu, probe))
+
+
+def draw_from(seed: int, device: torch.device) -> None:
+    """Seed what is drawn on the CPU and on the device.
+
+    `torch.manual_seed` notes a stack trace for every kind of device that it does not find, which takes as long as a
+    fiftieth of a small net's step.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)

@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from skipfill.compat.broken_training import memory_explained, refuse_broken_weights, refuse_infinite
 from skipfill.compat.checkpoint import Checkpoints
+from skipfill.compat.device import draw_from
 from skipfill.compat.drawing import TrainingData, parts, steps_for
 from skipfill.compat.encoder import Encoder
 from skipfill.compat.epochs import Epoch, best_epoch, patience_is_over
@@ -140,7 +141,7 @@ class _Training:
         """Train for one epoch."""
         began, means = time.perf_counter(), _Means()
         self.learner.train()
-        torch.manual_seed(self.schedule.seed * 100_003 + number - 1)
+        draw_from(self.schedule.seed * 100_003 + number - 1, self.learner.device)
         order = self.rows[torch.randperm(len(self.rows))]
         # Each part of a step has a seed: processes draw alike, whatever dropout has drawn for their shares.
         # The first part's, which decides what is drawn, is the same for any number of parts.
@@ -159,7 +160,7 @@ class _Training:
 
     def _step(self, rows: Tensor, seeds: list[int], means: _Means) -> None:
         self.optimizer.zero_grad(set_to_none=True)
-        torch.manual_seed(seeds[0])
+        draw_from(seeds[0], self.learner.device)
         batches = parts(self.data, rows, len(seeds), sample=self.sample, pairs=self.pairs)
         for number, (inputs, batch) in enumerate(batches):
             last = number + 1 == len(seeds)
@@ -173,10 +174,10 @@ class _Training:
 
     def _terms(self, inputs: Tensor, batch: Batch, seed: int) -> Terms:
         inputs, batch = moved((inputs, batch), self.learner.device)
-        torch.manual_seed(seed)
+        draw_from(seed, self.learner.device)
         inputs = self._augmented(inputs, len(batch.labels))
         if not self.processes.first:
-            torch.manual_seed(seed + self.processes.rank)  # of its own for dropout
+            draw_from(seed + self.processes.rank, self.learner.device)  # of its own for dropout
         terms: Terms = self.parallel(inputs, batch)
         return terms
 
@@ -195,7 +196,7 @@ class _Training:
     def _validate(self, rows: Tensor) -> dict[str, float]:
         """Mean of each loss term over the items held out: not augmented, against the same stored rows every time."""
         self.learner.eval()
-        torch.manual_seed(self.schedule.seed)
+        draw_from(self.schedule.seed, self.learner.device)
         means = _Means()
         for some in torch.tensor_split(rows, steps_for(len(rows), self.schedule.batch, self.fewest)):
             for inputs, batch in parts(self.data, some, self.schedule.accumulate, sample=self.sample):
