@@ -12,6 +12,7 @@ from skipfill.compat.class_rows import RowsOfClasses
 from skipfill.compat.losses.alignment import cosine_alignment
 from skipfill.compat.losses.information import SameClass, stored_information
 from skipfill.compat.losses.neighbours import stored_neighbours
+from skipfill.compat.losses.partition import log_partition
 from skipfill.compat.losses.prototypes import prototype_cross_entropy
 from skipfill.compat.losses.rankings import ranking_divergence
 from skipfill.compat.losses.refresh import refresh_contrast
@@ -191,3 +192,23 @@ def test_contrasts_without_anything_to_contrast_are_finite(kind: str) -> None:
     assert zeroed.item() == pytest.approx(expected, abs=1e-5)
     assert raw.grad is not None
     assert torch.isfinite(raw.grad).all()
+
+
+def test_log_partition_has_the_value_and_gradient_of_autograd() -> None:
+    vectors, rows = random_unit(6, 5, 0).reshape(2, 3, 5), random_unit(7, 5, 1)
+    left_out = torch.zeros(3, 7, dtype=torch.bool)
+    left_out[0, 2:], left_out[1] = True, True
+    slopes = torch.randn(2, 3, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    for out in (None, left_out):
+        slow, fast = (vectors.clone().requires_grad_() for _ in range(2))
+        logits = slow @ rows.T / 0.07
+        reference = (logits if out is None else logits.masked_fill(out, -torch.inf)).logsumexp(dim=2)
+        found = log_partition(fast, rows, tau=0.07, left_out=out)
+        some = reference.isfinite()
+        assert torch.allclose(found[some], reference[some], atol=1e-9)
+        assert (found[~some] == -torch.inf).all()
+        (reference * slopes)[some].sum().backward()
+        (found * slopes)[some].sum().backward()
+        assert slow.grad is not None
+        assert fast.grad is not None
+        assert torch.allclose(fast.grad, slow.grad.nan_to_num(), atol=1e-9)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
+from torch.nn.functional import softplus
+
+from skipfill.compat.losses.partition import log_partition
 
 
 def stored_neighbours(
@@ -29,10 +31,10 @@ def stored_neighbours(
 
     Source: Goldberger et al. 2004 (NCA), with the neighbours taken from the stored gallery.
     """
-    scaled = views / tau
     usable = (stand_for > 0).any(dim=1)
     weights = stand_for.log().masked_fill(~usable[:, None], 0.0)  # all -inf would have no gradient
-    attract = (own @ scaled.permute(1, 2, 0)).permute(2, 0, 1) + weights
-    repel = (scaled @ rows.T).masked_fill(labels[:, None] == row_labels, -torch.inf)
-    both = torch.cat([repel, attract], dim=2).logsumexp(dim=2) - attract.logsumexp(dim=2)
+    attract = (own @ (views / tau).permute(1, 2, 0)).permute(2, 0, 1) + weights
+    attract = attract.logsumexp(dim=2)
+    repel = log_partition(views, rows, tau=tau, left_out=labels[:, None] == row_labels)
+    both = softplus(repel - attract)
     return (both * usable).sum(dim=1) / usable.sum().clamp(min=1)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
-from torch.nn.functional import kl_div, log_softmax
+
+from skipfill.compat.losses.partition import exponentials, log_partition
 
 
 def ranking_divergence(compat: Tensor, stored: Tensor, rows: Tensor, *, tau: float) -> Tensor:
@@ -16,8 +18,11 @@ def ranking_divergence(compat: Tensor, stored: Tensor, rows: Tensor, *, tau: flo
         tau: temperature, > 0.
 
     Returns:
-        Scalar mean over the items.
+        Scalar mean over the items, as the Bregman divergence of the log partition function L that it is:
+        L(z) - L(g) - (z - g).L'(g).
     """
-    target = log_softmax(stored @ rows.T / tau, dim=1)
-    found = log_softmax(compat @ rows.T / tau, dim=1)
-    return kl_div(found, target, log_target=True, reduction="batchmean")
+    with torch.no_grad():
+        known = exponentials(stored, rows, tau)
+        towards = known.each @ rows / (tau * known.total[:, None])
+        least = known.log_partition - (stored * towards).sum(dim=1)
+    return (log_partition(compat, rows, tau=tau) - (compat * towards).sum(dim=1) - least).mean()
