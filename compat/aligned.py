@@ -1,12 +1,13 @@
-"""Unlabelled items of the gallery: some to train on, and some to remember."""
+"""Unlabelled items of the gallery, some to train on; and items that are remembered."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from skipfill.compat.drawing import Aligned
+from skipfill.compat.drawing import Aligned, TrainingData
 from skipfill.compat.encoder import Encoder
 from skipfill.compat.joined import Joined
 from skipfill.compat.memory import MOST
@@ -39,10 +40,22 @@ def remembered(aligned: Aligned, encoder: Encoder, stages: Stages) -> Remembered
     """As many of the items as a memory holds, as the trained encoder sees them."""
     count = min(len(aligned.items), MOST)
     stages.start("encoding unlabelled items", count)
+    features = _features(aligned.items, torch.arange(count), encoder, stages)
+    return Remembered(aligned.old[:count], aligned.labels[:count], features)
+
+
+def some_trained(data: TrainingData, encoder: Encoder, stages: Stages) -> Tensor:
+    """(N, F) features of as many training items, any of them."""
+    shuffled = torch.randperm(len(data.trained), generator=torch.Generator().manual_seed(0))
+    rows = data.trained[shuffled[:MOST]]
+    stages.start("encoding training items", len(rows))
+    return _features(data.items, rows, encoder, stages)
+
+
+def _features(items: Prepared, rows: Tensor, encoder: Encoder, stages: Stages) -> Tensor:
     parts = []
     with torch.inference_mode():
-        for start in range(0, count, ITEMS_AT_ONCE):
-            rows = torch.arange(start, min(start + ITEMS_AT_ONCE, count))
-            parts.append(encoder(aligned.items.batch(rows)).float())
-            stages.advance(len(rows))
-    return Remembered(aligned.old[:count], aligned.labels[:count], torch.cat(parts))
+        for some in torch.split(rows, ITEMS_AT_ONCE):
+            parts.append(encoder(items.batch(some)).float())
+            stages.advance(len(some))
+    return torch.cat(parts)

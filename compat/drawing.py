@@ -93,11 +93,12 @@ def parts(
     """
     stored = _sample(data.pool, sample)
     own, unlabelled = _drawn_pairs(data, pairs)
-    shares = zip(*(torch.tensor_split(one, count) for one in (rows, own, unlabelled)), strict=True)
-    for some, *shared in shares:
+    turns = torch.arange(len(rows))
+    shares = zip(*(torch.tensor_split(one, count) for one in (rows, turns, own, unlabelled)), strict=True)
+    for some, turn, *shared in shares:
         items, told = _pairs(data, *shared)
         # One pass over all, so that batch norm sees one distribution.
-        yield torch.cat([data.items.batch(some), *items]), replace(_batch(data, some, stored), pairs=told)
+        yield torch.cat([data.items.batch(some), *items]), replace(_batch(data, some, turn, stored), pairs=told)
 
 
 def _drawn_pairs(data: TrainingData, count: int) -> tuple[Tensor, Tensor]:
@@ -135,11 +136,12 @@ def _pairs(data: TrainingData, own: Tensor, unlabelled: Tensor) -> tuple[list[Te
     return items, Pairs(NO_FEATURES, torch.cat(old), told)
 
 
-def _batch(data: TrainingData, rows: Tensor, stored: StoredSample | None) -> Batch:
+def _batch(data: TrainingData, rows: Tensor, turns: Tensor, stored: StoredSample | None) -> Batch:
     return Batch(
         features=NO_FEATURES,
         labels=data.labels[rows],
         items=rows,
+        turns=turns,
         old=None if data.old is None else data.old[rows],
         has_old=None if data.has_old is None else data.has_old[rows],
         sample=stored,

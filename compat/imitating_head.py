@@ -10,8 +10,10 @@ from torch import Tensor, nn
 from skipfill.compat.logistic import fit_logistic, log_odds
 from skipfill.compat.memory import ASKED, MOST, SAME, Memory, Points
 from skipfill.compat.method import CosineClassifier, Remembered, StoredSample, unit
+from skipfill.compat.own_space import OwnSpace
 
 STRANGE, RAMP = -0.5, 0.5  # log odds in the middle of the step from strange to known, and its width
+VIEWED = 0.5  # share of the view in the squared length of an embedding
 FEWEST_OF_A_KIND = 20  # items, known and strange, that the weights of evidence are read off
 
 
@@ -46,18 +48,20 @@ class Opinions:
     """N items as the head sees them.
 
     Attributes:
-        embedding: h, (N, D), L2-normalised: the own space before the blend.
-        classed: z = n(h[:d]), (N, d): trained to find the rows of the item's class.
+        telling: r = h[d:], (N, e), not normalised: what the classifier looks at beside z.
+        logits: (N, C) of the classifier, which looks at h, (N, d + e).
+        classed: z = n(h[:d]), (N, d): trained to find the rows of the item's class as well.
         imitated: u, (N, d), L2-normalised: what the old encoder may have stored for the item.
         weight: w, (N, 1), of z against u.
-        recalled: (N, d) what the memory of items adds to u; zeros without one.
+        recalled: (N, d) what the memory of items adds to u; 0 without one.
     """
 
-    embedding: Tensor
+    telling: Tensor
+    logits: Tensor
     classed: Tensor
     imitated: Tensor
     weight: Tensor
-    recalled: Tensor
+    recalled: Tensor | float
 
     @property
     def blended(self) -> Tensor:
@@ -66,7 +70,7 @@ class Opinions:
 
 
 class ImitatingHead(nn.Module):
-    """features -> [ |h[:d]| b ; h[d:] ],  b = n(strength p s z + u + (1 - s) a k).
+    """features -> [ b ; o ] / sqrt(2),  b = n(strength p s z + u + (1 - s) a k),  o the own space (see `OwnSpace`).
 
     p is the largest probability of the classifier, and s in [0, 1] whether the item is of a known class: a steep step
     of the log odds
@@ -87,6 +91,7 @@ class ImitatingHead(nn.Module):
         self.own = nn.Linear(shape.features, shape.dim)
         self.imitation = nn.Linear(shape.features, shape.view)
         self.classifier = CosineClassifier(shape.dim, shape.classes, shape.scale)
+        self.space = OwnSpace(shape.features, shape.dim - shape.view)
         self.rows = Points(shape.rows, shape.view)
         self.items = Memory(shape.items, shape.features, shape.view)
         self.register_buffer("evidence", torch.tensor([0.0, 1.0, 0.0]))
@@ -98,10 +103,19 @@ class ImitatingHead(nn.Module):
     def opinions(self, features: Tensor) -> Opinions:
         """Both views of (N, F) features, and what weighs them."""
         own = self.own(features)
-        embedding = unit(own)
         classed, imitated = unit(own[:, : self.shape.view]), self.imitated(features)
-        sure = self.classifier(own).softmax(dim=1).amax(dim=1, keepdim=True)
-        recalled, by_items, by_rows = torch.zeros_like(imitated), torch.zeros_like(sure), torch.zeros_like(sure)
+        logits = self.classifier(own)
+        known, recalled = self._known(features, imitated)
+        sure = logits.softmax(dim=1).amax(dim=1, keepdim=True)
+        return Opinions(
+            own[:, self.shape.view :], logits, classed, imitated, self.shape.strength * sure * known, recalled
+        )
+
+    def _known(self, features: Tensor, imitated: Tensor) -> tuple[Tensor | float, Tensor | float]:
+        """s, (N, 1), and (1 - s) a k, (N, d)."""
+        if not (self.shape.items or self.shape.rows):
+            return 1.0, 0.0
+        recalled, by_items, by_rows = torch.zeros_like(imitated), *imitated.new_zeros(2, len(imitated), 1)
         if self.shape.items:
             alike = self.items.keys_of(features) @ self.items.keys.T
             recalled, by_items = self.items.recalled(alike), self.items.log_odds(alike)
@@ -109,13 +123,18 @@ class ImitatingHead(nn.Module):
             by_rows = self.rows.log_odds(imitated @ self.rows.keys.T)
         odds = log_odds(torch.cat([by_items, by_rows], dim=1), self.evidence)
         known = ((odds - STRANGE) / RAMP + 0.5).clamp(0, 1)
-        return Opinions(embedding, classed, imitated, self.shape.strength * sure * known, (1 - known) * recalled)
+        return known, (1 - known) * recalled
 
-    def remember(self, rows: StoredSample, items: Remembered | None) -> None:
+    def remember(self, rows: StoredSample, trained: Tensor, items: Remembered | None) -> None:
         """Keep stored rows, where some are of no training class, and unlabelled items: at most 8,192 of each.
 
-        Before, every item is of a known class.
+        Before, every item is of a known class, and the own space is n(r).
+
+        Args:
+            trained: (N, F) features of training items as they are.
         """
+        with torch.no_grad():
+            self.space.learn(trained, self.opinions(trained).telling)
         if items is not None:
             self.items.learn(items, StoredSample(rows.vectors[:MOST], rows.labels[:MOST], rows.items[:MOST]))
         known = rows.labels[:MOST] >= 0
@@ -138,5 +157,5 @@ class ImitatingHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         seen = self.opinions(features)
-        view, rest = seen.embedding[:, : self.shape.view], seen.embedding[:, self.shape.view :]
-        return torch.cat([view.norm(dim=1, keepdim=True) * seen.blended, rest], dim=1)
+        own = self.space(features, seen.telling)
+        return torch.cat([VIEWED**0.5 * seen.blended, (1 - VIEWED) ** 0.5 * own], dim=1)

@@ -42,8 +42,10 @@ class Learner(nn.Module):
             features = self.encoder(self.processes.share(inputs))
         features = self.processes.whole(features.float(), len(inputs))
         size = len(batch.labels)
-        pairs = None if batch.pairs is None else replace(batch.pairs, features=features[size:])
-        terms = self.method.losses(replace(batch, features=features[:size], pairs=pairs))
+        # Slices would give the gradient back as two matrices of zeros and one of them each.
+        own, others = torch.split(features, [size, len(features) - size])
+        pairs = None if batch.pairs is None else replace(batch.pairs, features=others)
+        terms = self.method.losses(replace(batch, features=own, pairs=pairs))
         return terms if pairs is None or self.method.needs_pairs else terms | self.method.keeping(pairs)
 
 

@@ -129,6 +129,7 @@ class Batch:
         features: (B, F) encoder output.
         labels: (B,) int64.
         items: (B,) index of each training item.
+        turns: (B,) place of each in the step, which is random, and the same in however many parts the step is done.
         old: (B, d) L2-normalised stored vectors, zeros where `has_old` is False; None without a gallery.
         has_old: (B,) bool.
         sample: stored rows; None for methods that do not need them.
@@ -140,6 +141,7 @@ class Batch:
     features: Tensor
     labels: Tensor
     items: Tensor
+    turns: Tensor
     old: Tensor | None = None
     has_old: Tensor | None = None
     sample: StoredSample | None = None
@@ -161,7 +163,7 @@ class Method(nn.Module):
         on_simplex: whether classes are vertices of a simplex that models share, at slots that later models keep; the
             settings then have `classes`, how many vertices, and `slots`, the end that new classes are put at.
         needs_pairs: whether its losses take pairs; the losses of other methods see none, see `keeping`.
-        remembers: whether unlabelled items are remembered.
+        remembers: whether its head remembers items.
         settings_type: frozen dataclass of hyperparameters with the published defaults.
 
     Instance attributes:
@@ -206,11 +208,12 @@ class Method(nn.Module):
         """The loss terms by name, each a scalar with its weight applied; training minimises their sum."""
         raise NotImplementedError
 
-    def remember(self, items: Remembered | None) -> None:
-        """Put what the head is to remember of the gallery into it; called once, after training.
+    def remember(self, trained: Tensor, items: Remembered | None) -> None:
+        """Put what the head is to remember into it; called once, after training, where the method `remembers`.
 
         Args:
-            items: the unlabelled items of the gallery, when there are any and the method `remembers`.
+            trained: (N, F) features of some training items as they are, by the trained encoder.
+            items: the unlabelled items of the gallery, when there are any.
         """
 
     def keeping(self, pairs: Pairs) -> Terms:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
-from skipfill.compat.aligned import read_aligned, remembered
+from skipfill.compat.aligned import read_aligned, remembered, some_trained
 from skipfill.compat.checkpoint import Checkpoints
 from skipfill.compat.drawing import TrainingData
 from skipfill.compat.encoder import Encoder
@@ -105,12 +105,14 @@ def _train(
         stages.start(f"training {name} ({recipe.method})", remaining * len(data.trained))
         log = fit(trained, method, data, schedule, checkpoints, stages.training, processes)
         best = best_epoch(log).epoch if log else 0
-        if method.refit and not encoder.frozen:
-            data, trained = as_features(data, encoder, device, Path(scratch), stages), Features(encoder)
+        if method.refit:
+            if not encoder.frozen:
+                data, trained = as_features(data, encoder, device, Path(scratch), stages), Features(encoder)
             more = refit(trained, method, data, schedule, log, of_heads, stages, processes)
             log, best = [*log, *more], best_epoch(more).epoch
-        keeps = data.align if method.remembers else None
-        method.remember(None if keeps is None else remembered(keeps, trained, stages))
+        if method.remembers:
+            unlabelled = None if data.align is None else remembered(data.align, trained, stages)
+            method.remember(some_trained(data, trained, stages), unlabelled)
     network = Network.trained(encoder, recipe.method, method)
     gallery = opened.gallery
     for space in opened.onto:

@@ -271,7 +271,7 @@ def test_evidence_is_weighed_on_the_items_each_left_out_of_what_lies_around_it()
         torch.cat([stored.vectors, items.old[:20]]), torch.cat([stored.labels, items.labels[:20]]), stored.items
     )
     one = head()
-    one.remember(stored, items)
+    one.remember(stored, torch.randn(30, FEATURES), items)
     keys, known, alone, evidence = unit(items.features), items.labels >= 0, torch.eye(90).bool(), []
     for i in range(90):
         same = torch.tensor([torch.equal(row, items.old[i]) for row in stored.vectors])
@@ -284,7 +284,7 @@ def test_evidence_is_weighed_on_the_items_each_left_out_of_what_lies_around_it()
 @pytest.mark.parametrize("count", [0, 40])
 def test_without_items_that_tell_the_rows_alone_are_asked(count: int) -> None:
     one = head()
-    one.remember(rows(50), remembered(count) if count else None)
+    one.remember(rows(50), torch.randn(30, FEATURES), remembered(count) if count else None)
     assert one.evidence.tolist() == [0.0, 1.0, 0.0]
 
 
@@ -292,7 +292,7 @@ def test_without_items_that_tell_the_rows_alone_are_asked(count: int) -> None:
 def test_the_blend_by_its_definition(sampled: bool) -> None:
     one, stored, items = head(), rows(50), remembered(90)
     before = one.opinions(items.features).imitated.detach()
-    one.remember(stored, items if sampled else None)
+    one.remember(stored, torch.randn(30, FEATURES), items if sampled else None)
     one.items.trust.fill_(0.7)
     one.evidence = torch.tensor([0.5, 0.4, -0.3])
     features = torch.cat([torch.randn(10, FEATURES), items.features[:10]])
@@ -316,7 +316,7 @@ def test_the_blend_by_its_definition(sampled: bool) -> None:
 
 def test_it_goes_into_the_bundle_and_comes_back() -> None:
     one = head()
-    one.remember(rows(50), remembered(40))
+    one.remember(rows(50), torch.randn(30, FEATURES), remembered(40))
     other = ImitatingHead(HeadShape(**one.shape.described()))
     other.load_state_dict(load(save({name: value.contiguous() for name, value in one.state_dict().items()})))
     features = torch.randn(5, FEATURES)

@@ -239,11 +239,13 @@ def hoc(case: Case) -> Slow:
 
 
 def gallery(case: Case) -> Slow:
-    """Class view z, imitation u, b = n(w z + u), w = strength max softmax(logits): what is remembered comes later."""
+    """Class view z, imitation u, b = n(w z + u), w = strength max softmax(logits): what is remembered comes later.
+
+    The class terms see b of two items, z of a third, and so on.
+    """
     method, settings, batch = case.method, case.settings, case.batch
     head: Any = method.head
     assert batch.sample is not None
-    assert batch.pairs is not None
 
     def seen(x: Row) -> tuple[Row, Row, Row, dict[int, float]]:
         h = linear(head.own, x)
@@ -275,16 +277,20 @@ def gallery(case: Case) -> Slow:
         )
 
     labelled = [seen(x) for x in case.features]
+    means, weight = {"scale": 1 / method.tau_prototypes, "unit": True}, settings.classes
+    views = [one[0] if turn % 3 == 2 else one[2] for turn, one in enumerate(labelled, start=4)]
+    terms = {
+        "class": mean([ce(one[3], y, settings.smoothing) for one, y in zip(labelled, case.labels, strict=True)]),
+        "prototypes": weight * case.by_prototypes(views, **means),
+        "neighbours": weight * near(views),
+    }
+    if batch.pairs is None:
+        return terms
     pairs = [seen(x) for x in batch.pairs.features.detach().numpy()]
     stored = list(batch.pairs.old.numpy())
-    classed, blended = [one[0] for one in labelled], [one[2] for one in labelled]
-    means = {"scale": 1 / method.tau_prototypes, "unit": True}
-    weight = settings.imitation / (1 - dot(*[batch_mean(method.old.pool.vectors)] * 2))
-    return {
-        "class": mean([ce(one[3], y, settings.smoothing) for one, y in zip(labelled, case.labels, strict=True)]),
-        "prototypes": case.by_prototypes(blended, **means) + settings.classed * case.by_prototypes(classed, **means),
-        "neighbours": near(blended) + settings.classed * near(classed),
-        "imitation": weight * mean([1 - dot(one[1], g) for one, g in zip(pairs, stored, strict=True)]),
+    distance = settings.imitation / (1 - dot(*[batch_mean(method.old.pool.vectors)] * 2))
+    return terms | {
+        "imitation": distance * mean([1 - dot(one[1], g) for one, g in zip(pairs, stored, strict=True)]),
         "ranking": settings.ranking * mean([ranked(one[1], g) for one, g in zip(pairs, stored, strict=True)]),
     }
 
@@ -340,6 +346,7 @@ def made(name: str, options: dict[str, Any]) -> Case:
         features=torch.randn(ITEMS, FEATURES),
         labels=labels,
         items=torch.arange(ITEMS),
+        turns=torch.arange(ITEMS) + 4,
         old=random_unit(ITEMS, OLD) * has_old[:, None],
         has_old=has_old,
         sample=sample,
@@ -358,8 +365,11 @@ def test_every_method_has_its_formula() -> None:
 
 
 @pytest.mark.parametrize(("name", "options"), OPTIONS, ids=lambda value: str(value))
-def test_losses_are_those_of_the_formula(name: str, options: dict[str, Any]) -> None:
+@pytest.mark.parametrize("paired", [True, False])
+def test_losses_are_those_of_the_formula(name: str, options: dict[str, Any], paired: bool) -> None:
     case = made(name, options)
+    if not paired:
+        case = replace(case, batch=replace(case.batch, pairs=None))
     found = {term: value.item() for term, value in case.method.losses(case.batch).items()}
     expected = FORMULAS[name](case)
     assert set(found) == set(expected)
@@ -416,15 +426,14 @@ def test_simplex_logits() -> None:
 
 
 def test_gallery_head() -> None:
-    """[ |h[:d]| b ; h[d:] ] of the normalised h: the blend changes where the view points, and not how long it is."""
+    """[ b ; o ] / sqrt(2), and o is the last coordinates of h before anything is remembered."""
     method, x = made("gallery", {}).method, torch.randn(4, FEATURES)
     assert isinstance(method, Gallery)
     assert isinstance(method.head, ImitatingHead)
     for row, found in zip(x, method.head(x).detach().numpy(), strict=True):
-        h = n(linear(method.head.own, row.numpy()))
+        own = n(linear(method.head.own, row.numpy())[OLD:])
         blend = method.head.opinions(row[None]).blended[0].detach().numpy()
-        length = math.sqrt(dot(h[:OLD], h[:OLD]))
-        np.testing.assert_allclose(found, np.concatenate([length * blend, h[OLD:]]), rtol=0, atol=1e-9)
+        np.testing.assert_allclose(found, np.concatenate([blend, own]) / math.sqrt(2), rtol=0, atol=1e-9)
 
 
 def test_oca_is_orthogonal_and_its_transform_a_part_of_its_classifier() -> None:

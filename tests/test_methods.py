@@ -40,6 +40,7 @@ def batch(size: int, seed: int = 1, label: int | None = None) -> Batch:
         features=features,
         labels=labels,
         items=torch.arange(size),
+        turns=torch.arange(size),
         old=unit(torch.randn(size, OLD, generator=random)),
         has_old=torch.arange(size) % 2 == 0,
         sample=sample,

@@ -33,8 +33,7 @@ def stored_neighbours(
     """
     usable = (stand_for > 0).any(dim=1)
     weights = stand_for.log().masked_fill(~usable[:, None], 0.0)  # all -inf would have no gradient
-    attract = (own @ (views / tau).permute(1, 2, 0)).permute(2, 0, 1) + weights
-    attract = attract.logsumexp(dim=2)
+    attract = ((own @ (views / tau).permute(1, 2, 0)).permute(2, 0, 1) + weights).logsumexp(dim=2)
     repel = log_partition(views, rows, tau=tau, left_out=labels[:, None] == row_labels)
     both = softplus(repel - attract)
     return (both * usable).sum(dim=1) / usable.sum().clamp(min=1)

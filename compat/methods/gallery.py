@@ -9,14 +9,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from skipfill.compat.imitating_head import HeadShape, ImitatingHead
+from skipfill.compat.imitating_head import HeadShape, ImitatingHead, Opinions
 from skipfill.compat.losses.alignment import cosine_alignment
 from skipfill.compat.losses.neighbours import stored_neighbours
 from skipfill.compat.losses.prototypes import prototype_cross_entropy
 from skipfill.compat.losses.rankings import ranking_divergence
 from skipfill.compat.method import Batch, ClassRows, Method, Pairs, Remembered, Setting, StoredSample, Terms, unit
-from skipfill.compat.settings import POSITIVE, SHARE
+from skipfill.compat.settings import POSITIVE, SHARE, Range
 from skipfill.compat.temperature import prototype_temperature, row_temperature, spread
+
+ONE_IN = 3  # items is seen in its class view alone
 
 
 @dataclass(frozen=True)
@@ -25,16 +27,16 @@ class Settings:
     scale: of the own classifier's cosine logits.
     softness: temperatures over stored rows and class means, as a multiple of those at which the stored rows
         themselves best tell each other's class.
-    classed: weight of the class terms on the class view alone; on the blended view it is 1.
+    classes: weight of finding class means and stored rows of the class.
     imitation: weight of the distance to the own stored vector, as a share of the mean distance of two stored rows.
     ranking: weight of keeping the stored vector's own ranking.
     strength: weight of the class view against the imitation, for items that are surely known.
     """
 
-    extra_dims: int = 32
+    extra_dims: Annotated[int, Range(1)] = 32
     scale: Annotated[float, POSITIVE] = 16.0
     softness: Annotated[float, POSITIVE] = 2.0
-    classed: float = 0.5
+    classes: float = 1.5
     imitation: float = 5.0
     ranking: float = 1.0
     strength: float = 3.0
@@ -46,8 +48,9 @@ class Gallery(Method):
     """The class view z finds the rows of a known class; the imitation u keeps an unknown item where the old encoder
     had it. Both are heads of one encoder, and their blend is what queries use (see `ImitatingHead`).
 
-    An imitation is learned on items as they are: the stored vector is that of the item, not of its augmentation. The
-    class view is trained on when the encoder is done, see `refit`.
+    The class terms see the blend, by which an imitation is learned of items that are not stored, and z alone, each of
+    some items, which is half the work. An imitation is learned on items as they are: the stored vector is that of the
+    item, not of its augmentation. The class view is trained on when the encoder is done, see `refit`.
     """
 
     summary = "ours: stored rows as neighbours, and an imitation of the old encoder for what nobody labelled"
@@ -89,27 +92,29 @@ class Gallery(Method):
         # The imitation has few items to be learned from, and their augmentations are what keeps it from them alone.
         self._imitating.imitation.requires_grad_(False)
 
-    def remember(self, items: Remembered | None) -> None:
-        self._imitating.remember(self.old.pool, items)
+    def remember(self, trained: Tensor, items: Remembered | None) -> None:
+        self._imitating.remember(self.old.pool, trained, items)
 
     def losses(self, batch: Batch) -> Terms:
         assert batch.sample is not None
         assert batch.alike is not None
         seen = self._imitating.opinions(batch.features)
-        logits = self._imitating.classifier(seen.embedding)
-        own = cross_entropy(logits, batch.labels, label_smoothing=self.settings.smoothing)
-        views = torch.stack([seen.blended, seen.classed])
-        terms = {"class": own} | self._class_terms(views, batch, batch.sample, batch.alike)
+        own = cross_entropy(seen.logits, batch.labels, label_smoothing=self.settings.smoothing)
+        terms = {"class": own} | self._class_terms(self._views(seen, batch.turns), batch, batch.sample, batch.alike)
         return terms if batch.pairs is None else terms | self._pair_terms(batch.pairs, batch.sample)
 
+    def _views(self, seen: Opinions, turns: Tensor) -> Tensor:
+        """(B, d): the blended view of two thirds of the items, the class view alone of every third."""
+        alone = turns[:, None] % ONE_IN == ONE_IN - 1
+        return torch.where(alone, seen.classed, seen.blended)
+
     def _class_terms(self, views: Tensor, batch: Batch, rows: StoredSample, alike: ClassRows) -> Terms:
-        scale = 1 / self.tau_prototypes
-        mean = [prototype_cross_entropy(one, self.means, self.old.present, batch.labels, scale=scale) for one in views]
         near = stored_neighbours(
-            views, batch.labels, alike.vectors, alike.stand_for, rows.vectors, rows.labels, tau=self.tau
-        )
-        share = self.settings.classed
-        return {"prototypes": mean[0] + share * mean[1], "neighbours": near[0] + share * near[1]}
+            views[None], batch.labels, alike.vectors, alike.stand_for, rows.vectors, rows.labels, tau=self.tau
+        )[0]
+        scale = 1 / self.tau_prototypes
+        mean = prototype_cross_entropy(views, self.means, self.old.present, batch.labels, scale=scale)
+        return {"prototypes": self.settings.classes * mean, "neighbours": self.settings.classes * near}
 
     def _pair_terms(self, pairs: Pairs, rows: StoredSample) -> Terms:
         imitated = self._imitating.imitated(pairs.features)

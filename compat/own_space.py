@@ -1,0 +1,62 @@
+"""The coordinates of an embedding beside its view of an old space."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from skipfill.compat.method import unit
+
+TELLING, LOOKS = 0.7, 0.3  # shares of the squared length
+
+
+class OwnSpace(nn.Module):
+    """o(x) = n( V^T (m(x) - mean m) ),  m = [ sqrt(.7) n(r) ; sqrt(.3) a ],  a = n( L^-1/4 W^T (n(f) - mean n(f)) ).
+
+    r has e coordinates, which help a classifier to tell the training classes apart. Of other classes they say little,
+    and the features f say more than any layer trained for those. So a has f in its 2 e largest principal directions W,
+    with variances L, and V, the e largest of m, makes room for both in as many coordinates as r has. Before `learn`, o
+    is n(r).
+    """
+
+    middle: Tensor
+    looks: Tensor
+    middle_of_both: Tensor
+    mixed: Tensor
+
+    def __init__(self, features: int, dim: int) -> None:
+        super().__init__()
+        kept = min(features, 2 * dim)
+        self.register_buffer("middle", torch.zeros(features))
+        self.register_buffer("looks", torch.zeros(features, kept))
+        self.register_buffer("middle_of_both", torch.zeros(dim + kept))
+        self.register_buffer("mixed", torch.eye(dim + kept, dim))
+
+    def learn(self, features: Tensor, telling: Tensor) -> None:
+        """Find the directions.
+
+        Args:
+            features: (N, F) of training items as they are.
+            telling: (N, e), r of the same.
+        """
+        where = self.middle.device
+        self.middle = unit(features).mean(dim=0).to(where)
+        variances, directions = _principal(unit(features) - self.middle, self.looks.shape[1])
+        self.looks = (directions * variances.clamp(min=1e-9) ** -0.25).to(where)
+        both = self._both(features, telling)
+        self.middle_of_both = both.mean(dim=0).to(where)
+        self.mixed = _principal(both - self.middle_of_both, self.mixed.shape[1])[1].to(where)
+
+    def forward(self, features: Tensor, telling: Tensor) -> Tensor:
+        """(N, F) features and (N, e) r -> (N, e) o, L2-normalised."""
+        return unit((self._both(features, telling) - self.middle_of_both) @ self.mixed)
+
+    def _both(self, features: Tensor, telling: Tensor) -> Tensor:
+        looks = unit((unit(features) - self.middle) @ self.looks)
+        return torch.cat([TELLING**0.5 * unit(telling), LOOKS**0.5 * looks], dim=1)
+
+
+def _principal(centred: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """(N, F) -> the `count` largest variances, (count,), and their directions, (F, count)."""
+    variances, directions = torch.linalg.eigh(centred.T @ centred / len(centred))
+    return variances[-count:], directions[:, -count:].contiguous()
