@@ -38,10 +38,10 @@ def read_aligned(
 
 def remembered(aligned: Aligned, encoder: Encoder, stages: Stages) -> Remembered:
     """As many of the items as a memory holds, as the trained encoder sees them."""
-    count = min(len(aligned.items), MOST)
-    stages.start("encoding unlabelled items", count)
-    features = _features(aligned.items, torch.arange(count), encoder, stages)
-    return Remembered(aligned.old[:count], aligned.labels[:count], features)
+    some = aligned.first(MOST)
+    stages.start("encoding unlabelled items", len(some.items))
+    features = _features(some.items, torch.arange(len(some.items)), encoder, stages)
+    return Remembered(some.old, some.labels, features)
 
 
 def some_trained(data: TrainingData, encoder: Encoder, stages: Stages) -> Tensor:

@@ -35,7 +35,7 @@ class RowsOfClasses:
         share = min(sample, len(self.order)) / len(self.order)
         each = share * others / drawn.sum(dim=1).clamp(min=1)
         # Three times as fast as an index of two dimensions.
-        vectors = self.pool.vectors.index_select(0, rows.flatten()).reshape(*rows.shape, -1)
+        vectors = self.pool.vectors.index_select(0, rows.flatten()).reshape(*rows.shape, self.pool.vectors.shape[1])
         return ClassRows(vectors, drawn * each[:, None])
 
     def _own(self, labels: Tensor, items: Tensor) -> Tensor:

@@ -29,6 +29,10 @@ class Aligned(Unlabelled):
         """Which of them are of no training class."""
         return (self.labels < 0).nonzero().flatten()
 
+    def first(self, count: int) -> Aligned:
+        """At most the first `count`."""
+        return Aligned(self.old[:count], self.labels[:count], Prepared(self.items.items[:count]))
+
 
 @dataclass(frozen=True)
 class TrainingData:

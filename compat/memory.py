@@ -92,7 +92,9 @@ class Memory(Points):
         """
         features = unit(items.features)
         # The principal directions, not centred, for cosines are not.
-        self.directions = torch.linalg.eigh(features.T @ features).eigenvectors[:, -self.directions.shape[1] :]
+        exact = features.double()  # of f32 matrices that are not of full rank, LAPACK may find none
+        found = torch.linalg.eigh(exact.T @ exact).eigenvectors[:, -self.directions.shape[1] :]
+        self.directions = found.to(features.dtype)
         self.hold(self.keys_of(features), items.labels >= 0)
         self.stored = items.old.to(self.trust.device, copy=True)
         self._choose_trust(items.labels, rows)

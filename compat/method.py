@@ -129,7 +129,7 @@ class Batch:
         features: (B, F) encoder output.
         labels: (B,) int64.
         items: (B,) index of each training item.
-        turns: (B,) place of each in the step, which is random, and the same in however many parts the step is done.
+        turns: (B,) place of each in the step, random in training, the same in however many parts the step is done.
         old: (B, d) L2-normalised stored vectors, zeros where `has_old` is False; None without a gallery.
         has_old: (B,) bool.
         sample: stored rows; None for methods that do not need them.

@@ -25,6 +25,7 @@ from skipfill.compat.given_settings import checked_settings, refuse_unused, sett
 from skipfill.compat.joined import Joined, join_gallery
 from skipfill.compat.loaded_model import LoadedModel
 from skipfill.compat.made_with import versions
+from skipfill.compat.memory import MOST
 from skipfill.compat.method import Method, Setting
 from skipfill.compat.network import Network
 from skipfill.compat.opened_sources import OpenedSources, open_sources
@@ -90,6 +91,7 @@ def _train(
     processes.wait()
     # Looked at first: an unfinished run with other settings is refused before any work.
     remaining = recipe.epochs - checkpoints.epochs_done()
+    of_heads.epochs_done()
     device = processes.device(recipe.device)
     joined = _joined(opened, recipe, stages)
     method = _method(opened, recipe, encoder, joined)
@@ -104,12 +106,13 @@ def _train(
         data = replace(data, validation=chosen_by)
         stages.start(f"training {name} ({recipe.method})", remaining * len(data.trained))
         log = fit(trained, method, data, schedule, checkpoints, stages.training, processes)
-        best = best_epoch(log).epoch if log else 0
         if method.refit:
+            # Nothing more is drawn of the others.
+            data = replace(data, align=None if data.align is None else data.align.first(MOST))
             if not encoder.frozen:
                 data, trained = as_features(data, encoder, device, Path(scratch), stages), Features(encoder)
-            more = refit(trained, method, data, schedule, log, of_heads, stages, processes)
-            log, best = [*log, *more], best_epoch(more).epoch
+            log = [*log, *refit(trained, method, data, schedule, log, of_heads, stages, processes)]
+        best = best_epoch(log).epoch if log else 0
         if method.remembers:
             unlabelled = None if data.align is None else remembered(data.align, trained, stages)
             method.remember(some_trained(data, trained, stages), unlabelled)

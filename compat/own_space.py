@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from skipfill.compat.method import unit
 
 TELLING, LOOKS = 0.7, 0.3  # shares of the squared length
+SOME = 1e-6  # of the largest variance; less is rounding
 
 
 class OwnSpace(nn.Module):
@@ -42,13 +43,15 @@ class OwnSpace(nn.Module):
         where = self.middle.device
         self.middle = unit(features).mean(dim=0).to(where)
         variances, directions = _principal(unit(features) - self.middle, self.looks.shape[1])
-        self.looks = (directions * variances.clamp(min=1e-9) ** -0.25).to(where)
+        # Few items, or features that are never active, leave directions in which only other items differ: noise.
+        told = variances > SOME * variances[-1]
+        self.looks = (directions * torch.where(told, variances, torch.inf) ** -0.25).to(where)
         both = self._both(features, telling)
         self.middle_of_both = both.mean(dim=0).to(where)
         self.mixed = _principal(both - self.middle_of_both, self.mixed.shape[1])[1].to(where)
 
     def forward(self, features: Tensor, telling: Tensor) -> Tensor:
-        """(N, F) features and (N, e) r -> (N, e) o, L2-normalised."""
+        """(N, F) features and (N, e) r -> (N, e) o, L2-normalised; zeros for what is just the middle."""
         return unit((self._both(features, telling) - self.middle_of_both) @ self.mixed)
 
     def _both(self, features: Tensor, telling: Tensor) -> Tensor:
@@ -57,6 +60,10 @@ class OwnSpace(nn.Module):
 
 
 def _principal(centred: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """(N, F) -> the `count` largest variances, (count,), and their directions, (F, count)."""
-    variances, directions = torch.linalg.eigh(centred.T @ centred / len(centred))
-    return variances[-count:], directions[:, -count:].contiguous()
+    """(N, F) -> the `count` largest variances, (count,), and their directions, (F, count).
+
+    In double precision: of f32 matrices that are not of full rank, LAPACK may find none.
+    """
+    exact = centred.double()
+    variances, directions = torch.linalg.eigh(exact.T @ exact / len(exact))
+    return variances[-count:].to(centred.dtype), directions[:, -count:].to(centred.dtype)

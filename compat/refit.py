@@ -8,7 +8,7 @@ from dataclasses import replace
 from skipfill.compat.checkpoint import Checkpoints
 from skipfill.compat.drawing import TrainingData
 from skipfill.compat.encoder import Encoder
-from skipfill.compat.epochs import Epoch
+from skipfill.compat.epochs import Epoch, best_epoch
 from skipfill.compat.method import Method
 from skipfill.compat.processes import Processes
 from skipfill.compat.stages import Stages
@@ -29,13 +29,16 @@ def refit(
 ) -> list[Epoch]:
     """Train a method for `method.refit` epochs more; their log, counted on from that of the training before.
 
+    With validation, the method is as in the best epoch of both.
+
     Args:
         features, data: see `as_features`.
 
     Source: a head trained anew on the features of a trained encoder does better, Kang et al. 2020 (arXiv 1910.09217).
     """
     before = log[-1] if log else NOT_TRAINED
-    stages.start("training on, the encoder at rest", method.refit * len(data.trained))
+    remaining = method.refit - checkpoints.epochs_done()
+    stages.start("training on, the encoder at rest", remaining * len(data.trained))
 
     def counted(one: Epoch) -> Epoch:
         return replace(one, epoch=before.epoch + one.epoch, step=before.step + one.step)
@@ -45,5 +48,9 @@ def refit(
 
     watcher = Watcher(step, lambda one: stages.training.epoch(counted(one)))
     method.start_refit()
-    more = replace(schedule, epochs=method.refit, pairs=0)
-    return [counted(one) for one in fit(features, method, data, more, checkpoints, watcher, processes)]
+    kept = {name: value.clone() for name, value in method.state_dict().items()}
+    how = replace(schedule, epochs=method.refit, pairs=0)
+    more = [counted(one) for one in fit(features, method, data, how, checkpoints, watcher, processes)]
+    if best_epoch([*log, *more]) in log:
+        method.load_state_dict(kept)
+    return more

@@ -199,7 +199,9 @@ class _Training:
         draw_from(self.schedule.seed, self.learner.device)
         means = _Means()
         for some in torch.tensor_split(rows, steps_for(len(rows), self.schedule.batch, self.fewest)):
-            for inputs, batch in parts(self.data, some, self.schedule.accumulate, sample=self.sample):
+            # Few are held out; each part has one for every process.
+            count = min(self.schedule.accumulate, max(1, len(some) // self.processes.count))
+            for inputs, batch in parts(self.data, some, count, sample=self.sample):
                 terms = self.parallel(*moved((inputs, batch), self.learner.device))
                 means.add(terms, len(batch.labels))
         return self.processes.agreed(means.read())

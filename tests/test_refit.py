@@ -7,13 +7,23 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load
 
-from skipfill.compat.methods.gallery import Settings
+from skipfill.compat.checkpoint import Checkpoints
+from skipfill.compat.epochs import Epoch, best_epoch
+from skipfill.compat.features_once import Features
+from skipfill.compat.method import OldSpace, Setting
+from skipfill.compat.methods.gallery import Gallery, Settings
+from skipfill.compat.processes import Processes
+from skipfill.compat.refit import refit
+from skipfill.compat.stages import Stages
 from skipfill.store.location import open_store
 from skipfill.store.models import LOG, WEIGHTS, load_card, read_file
+from skipfill.store.objects import Objects
 from tests.conftest import Skipfill, World, spawn
+from tests.training_world import CLASSES, INPUTS, ITEMS, OLD, Noisy, data, schedule
 
 STORE = Path(".skipfill")
 
@@ -60,3 +70,19 @@ def test_killed_while_the_heads_are_trained_it_goes_on_and_ends_with_the_same_we
     whole, killed = weights("whole"), weights("killed")
     assert all(torch.equal(one, killed[name]) for name, one in whole.items())
     assert not checkpoint.parent.exists() or not list(checkpoint.parent.iterdir())
+
+
+@pytest.mark.parametrize("before", [-1.0, 1e9])
+def test_with_validation_the_best_epoch_of_both_trainings_is_kept(before: float, tmp_path: Path) -> None:
+    given = data(validation=torch.arange(0, ITEMS, 3))
+    assert given.pool is not None
+    old = OldSpace(OLD, torch.randn(CLASSES, OLD), torch.full((CLASSES,), 8), given.pool)
+    method = Gallery(Setting(INPUTS, CLASSES, 0, old), Settings())
+    earlier = {name: value.clone() for name, value in method.state_dict().items()}
+    log = [Epoch(1, 4, 0.1, {}, {"class": before}, 1.0, 1.0)]
+    checkpoints = Checkpoints(Objects(tmp_path), "training/x/heads.safetensors", "recipe")
+    features = Features(Noisy(lambda batch: None, 0.0))
+    more = refit(features, method, given, schedule(), log, checkpoints, Stages(), Processes())
+    assert [one.epoch for one in more] == [*range(2, 2 + method.refit)]
+    same = all(torch.equal(earlier[name], value) for name, value in method.state_dict().items())
+    assert same == (best_epoch([*log, *more]).epoch == 1) == (before < 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import subprocess
 import sys
@@ -117,6 +118,12 @@ def test_the_best_epoch_is_kept_and_patience_ends_the_training(tmp_path: Path) -
     assert len(log) == best + 4 < 40
     assert furthest(kept.weights, weights[best - 1]) == 0
     assert furthest(kept.weights, weights[-1]) > 0
+
+
+@pytest.mark.parametrize("method", ["gallery", "bct"])
+def test_fewer_items_may_be_held_out_than_a_batch_has_parts(method: str, tmp_path: Path) -> None:
+    log = trained(tmp_path, schedule(epochs=1, accumulate=8), data(validation=torch.arange(3)), method).log
+    assert all(math.isfinite(value) for value in log[0].validation.values())
 
 
 def test_patience_counts_epochs_that_were_not_better() -> None:
