@@ -27,17 +27,28 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
             raise FileExistsError
         with _unnamed(path) as file:
             yield file
-    except FileExistsError as error:
-        raise BadInput(
-            path, expected="a file that does not exist yet", found="a file", hint="Choose another name with -o FILE."
-        ) from error
     except OSError as error:
+        if not _about(error, path):
+            raise
+        if isinstance(error, FileExistsError):
+            raise BadInput(
+                path,
+                expected="a file that does not exist yet",
+                found="a file",
+                hint="Choose another name with -o FILE.",
+            ) from error
         raise BadInput(
             path.parent,
             expected="a folder that can be written to",
             found=reason(error),
             hint="Choose another place with -o FILE; nothing was written.",
         ) from error
+
+
+def _about(error: OSError, path: Path) -> bool:
+    """Whether an error is about the file or its folder, and not about another one that was needed to fill it."""
+    name = error.filename2 or error.filename
+    return not isinstance(name, str | os.PathLike) or path.parent in (Path(name), Path(name).parent)
 
 
 @contextmanager

@@ -15,6 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from skipfill.store.errors import BadInput
+from skipfill.store.new_file import new_file
+
 from .conftest import Skipfill, World, tree, write_vectors
 
 GOOD = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
@@ -357,3 +360,11 @@ def test_a_read_only_folder(skipfill: Skipfill, registered: World, tmp_path: Pat
     finally:
         for folder in [tmp_path, *tmp_path.rglob("*")]:
             folder.chmod(0o755)
+
+
+def test_an_error_about_another_file_is_not_one_about_the_output(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), new_file(tmp_path / "hits.parquet"):
+        (tmp_path / "elsewhere" / "library.so").read_bytes()
+    with pytest.raises(BadInput, match="folder that can be written to"), new_file(tmp_path / "hits.parquet"):
+        raise OSError(28, "No space left on device")
+    assert not list(tmp_path.iterdir())
