@@ -48,8 +48,8 @@ class Opinions:
     """N items as the head sees them.
 
     Attributes:
-        telling: r = h[d:], (N, e), not normalised: what the classifier looks at beside z.
-        logits: (N, C) of the classifier, which looks at h, (N, d + e).
+        telling: h, (N, d + e), not normalised: what the classifier looks at.
+        logits: (N, C) of the classifier.
         classed: z = n(h[:d]), (N, d): trained to find the rows of the item's class as well.
         imitated: u, (N, d), L2-normalised: what the old encoder may have stored for the item.
         weight: w, (N, 1), of z against u.
@@ -91,7 +91,7 @@ class ImitatingHead(nn.Module):
         self.own = nn.Linear(shape.features, shape.dim)
         self.imitation = nn.Linear(shape.features, shape.view)
         self.classifier = CosineClassifier(shape.dim, shape.classes, shape.scale)
-        self.space = OwnSpace(shape.features, shape.dim - shape.view)
+        self.space = OwnSpace(shape.features, shape.dim, shape.dim - shape.view)
         self.rows = Points(shape.rows, shape.view)
         self.items = Memory(shape.items, shape.features, shape.view)
         self.register_buffer("evidence", torch.tensor([0.0, 1.0, 0.0]))
@@ -107,9 +107,7 @@ class ImitatingHead(nn.Module):
         logits = self.classifier(own)
         known, recalled = self._known(features, imitated)
         sure = logits.softmax(dim=1).amax(dim=1, keepdim=True)
-        return Opinions(
-            own[:, self.shape.view :], logits, classed, imitated, self.shape.strength * sure * known, recalled
-        )
+        return Opinions(own, logits, classed, imitated, self.shape.strength * sure * known, recalled)
 
     def _known(self, features: Tensor, imitated: Tensor) -> tuple[Tensor | float, Tensor | float]:
         """s, (N, 1), and (1 - s) a k, (N, d)."""
@@ -128,7 +126,7 @@ class ImitatingHead(nn.Module):
     def remember(self, rows: StoredSample, trained: Tensor, items: Remembered | None) -> None:
         """Keep stored rows, where some are of no training class, and unlabelled items: at most 8,192 of each.
 
-        Before, every item is of a known class, and the own space is n(r).
+        Before, every item is of a known class, and the own space is n(h[d:]).
 
         Args:
             trained: (N, F) features of training items as they are.

@@ -12,12 +12,16 @@ SOME = 1e-6  # of the largest variance; less is rounding
 
 
 class OwnSpace(nn.Module):
-    """o(x) = n( V^T (m(x) - mean m) ),  m = [ sqrt(.7) n(r) ; sqrt(.3) a ],  a = n( L^-1/4 W^T (n(f) - mean n(f)) ).
+    """o(x) = n( V^T (m(x) - mean m) ),  m = [ sqrt(.7) n(h) ; sqrt(.3) a ],  a = n( L^-1/4 W^T (n(f) - mean n(f)) ).
 
-    r has e coordinates, which help a classifier to tell the training classes apart. Of other classes they say little,
-    and the features f say more than any layer trained for those. So a has f in its 2 e largest principal directions W,
-    with variances L, and V, the e largest of m, makes room for both in as many coordinates as r has. Before `learn`, o
-    is n(r).
+    In h a classifier tells the training classes apart. Of other classes it says little, and the features f say more
+    than any layer trained for those. So a has f in its 2 e largest principal directions W, with variances L; and V, the
+    e largest of m, makes room for both in e coordinates. Before `learn`, o is n(h[-e:]).
+
+    Args:
+        features: F.
+        telling: dimension of h.
+        dim: e.
     """
 
     middle: Tensor
@@ -25,20 +29,20 @@ class OwnSpace(nn.Module):
     middle_of_both: Tensor
     mixed: Tensor
 
-    def __init__(self, features: int, dim: int) -> None:
+    def __init__(self, features: int, telling: int, dim: int) -> None:
         super().__init__()
         kept = min(features, 2 * dim)
         self.register_buffer("middle", torch.zeros(features))
         self.register_buffer("looks", torch.zeros(features, kept))
-        self.register_buffer("middle_of_both", torch.zeros(dim + kept))
-        self.register_buffer("mixed", torch.eye(dim + kept, dim))
+        self.register_buffer("middle_of_both", torch.zeros(telling + kept))
+        self.register_buffer("mixed", torch.eye(telling + kept, dim).roll(telling - dim, 0))
 
     def learn(self, features: Tensor, telling: Tensor) -> None:
         """Find the directions.
 
         Args:
             features: (N, F) of training items as they are.
-            telling: (N, e), r of the same.
+            telling: (N, H), h of the same.
         """
         where = self.middle.device
         self.middle = unit(features).mean(dim=0).to(where)
@@ -51,7 +55,7 @@ class OwnSpace(nn.Module):
         self.mixed = _principal(both - self.middle_of_both, self.mixed.shape[1])[1].to(where)
 
     def forward(self, features: Tensor, telling: Tensor) -> Tensor:
-        """(N, F) features and (N, e) r -> (N, e) o, L2-normalised; zeros for what is just the middle."""
+        """(N, F) features and (N, H) h -> (N, e) o, L2-normalised; zeros for what is just the middle."""
         return unit((self._both(features, telling) - self.middle_of_both) @ self.mixed)
 
     def _both(self, features: Tensor, telling: Tensor) -> Tensor:

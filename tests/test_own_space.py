@@ -18,7 +18,7 @@ from skipfill.compat.own_space import LOOKS, TELLING, OwnSpace
 from skipfill.compat.prepared import Prepared
 from skipfill.compat.stages import Stages
 
-FEATURES, DIM = 12, 3
+FEATURES, TOLD, DIM = 12, 5, 3
 
 
 @pytest.fixture(autouse=True)
@@ -31,18 +31,18 @@ def _double() -> object:
 
 def drawn(count: int) -> tuple[Tensor, Tensor]:
     features = torch.randn(count, FEATURES) * torch.linspace(2, 0.2, FEATURES) + 1
-    return features, unit(features @ torch.randn(FEATURES, DIM))
+    return features, features @ torch.randn(FEATURES, TOLD)
 
 
-def test_before_it_has_learned_it_tells_classes_apart_and_nothing_else() -> None:
+def test_before_it_has_learned_it_is_the_last_coordinates_of_what_tells_classes_apart() -> None:
     features, telling = drawn(9)
-    torch.testing.assert_close(OwnSpace(FEATURES, DIM)(features, telling), telling)
+    torch.testing.assert_close(OwnSpace(FEATURES, TOLD, DIM)(features, telling), unit(telling[:, -DIM:]))
 
 
 def test_it_is_the_principal_components_of_both_side_by_side() -> None:
     features, telling = drawn(200)
     trained, asked = slice(150), slice(150, 200)
-    space = OwnSpace(FEATURES, DIM)
+    space = OwnSpace(FEATURES, TOLD, DIM)
     space.learn(features[trained], telling[trained])
     found = space(features[asked], telling[asked])
 
@@ -51,7 +51,7 @@ def test_it_is_the_principal_components_of_both_side_by_side() -> None:
     # scikit-learn's variance is that of a sample.
     scaled = looks.transform(normed) * (looks.explained_variance_ * 149 / 150) ** -0.25
     scaled /= np.linalg.norm(scaled, axis=1, keepdims=True)
-    both = np.hstack([np.sqrt(TELLING) * telling.numpy(), np.sqrt(LOOKS) * scaled])
+    both = np.hstack([np.sqrt(TELLING) * unit(telling).numpy(), np.sqrt(LOOKS) * scaled])
     slow = PCA(DIM).fit(both[trained]).transform(both[asked])
     slow /= np.linalg.norm(slow, axis=1, keepdims=True)
     # Cosines: each direction may point either way.
@@ -62,7 +62,7 @@ def test_it_is_the_principal_components_of_both_side_by_side() -> None:
 @pytest.mark.parametrize("count", [1, 2])
 def test_of_few_items_it_learns_nothing_that_is_not_finite(count: int) -> None:
     features, telling = drawn(count)
-    space = OwnSpace(FEATURES, DIM)
+    space = OwnSpace(FEATURES, TOLD, DIM)
     space.learn(features, telling)
     assert space(*drawn(5)).isfinite().all()
 
@@ -89,7 +89,7 @@ def test_directions_in_which_no_item_differs_are_left_out(count: int) -> None:
         torch.manual_seed(seed)
         features = torch.zeros(count, 64)
         features[:, :10] = torch.randn(count, 10).relu()
-        space = OwnSpace(64, 32).float()
-        space.learn(features.float(), torch.randn(count, 32).float())
+        space = OwnSpace(64, 40, 32).float()
+        space.learn(features.float(), torch.randn(count, 40).float())
         assert (space.looks != 0).any(dim=0).sum() <= min(10, count - 1)
-        assert space(torch.randn(5, 64).float(), torch.randn(5, 32).float()).isfinite().all()
+        assert space(torch.randn(5, 64).float(), torch.randn(5, 40).float()).isfinite().all()
