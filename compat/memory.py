@@ -94,7 +94,7 @@ class Memory(Points):
         # The principal directions, not centred, for cosines are not.
         exact = features.double()  # of f32 matrices that are not of full rank, LAPACK may find none
         found = torch.linalg.eigh(exact.T @ exact).eigenvectors[:, -self.directions.shape[1] :]
-        self.directions = found.to(features.dtype)
+        self.directions = found.to(features.dtype).contiguous()
         self.hold(self.keys_of(features), items.labels >= 0)
         self.stored = items.old.to(self.trust.device, copy=True)
         self._choose_trust(items.labels, rows)

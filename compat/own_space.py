@@ -70,4 +70,4 @@ def _principal(centred: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """
     exact = centred.double()
     variances, directions = torch.linalg.eigh(exact.T @ exact / len(exact))
-    return variances[-count:].to(centred.dtype), directions[:, -count:].to(centred.dtype)
+    return variances[-count:].to(centred.dtype), directions[:, -count:].to(centred.dtype).contiguous()
