@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from skipfill.compat.class_rows import RowsOfClasses
+from skipfill.compat.encoder import PreparedItems
 from skipfill.compat.method import Batch, Pairs, StoredSample, Unlabelled
-from skipfill.compat.prepared import Prepared
+from skipfill.compat.prepared import Prepared, as_float
 
 NO_FEATURES = torch.empty(0)
 OF_A_CLASS = 16  # stored rows of its own class that an item sees in a step
@@ -102,7 +104,8 @@ def parts(
     for some, turn, *shared in shares:
         items, told = _pairs(data, *shared)
         # One pass over all, so that batch norm sees one distribution.
-        yield torch.cat([data.items.batch(some), *items]), replace(_batch(data, some, turn, stored), pairs=told)
+        inputs = as_float(np.concatenate([data.items.rows(some), *items]))
+        yield inputs, replace(_batch(data, some, turn, stored), pairs=told)
 
 
 def _drawn_pairs(data: TrainingData, count: int) -> tuple[Tensor, Tensor]:
@@ -125,14 +128,14 @@ def _drawn(rows: Tensor, count: int) -> Tensor:
     return rows[torch.randint(len(rows), (count,))] if len(rows) else rows
 
 
-def _pairs(data: TrainingData, own: Tensor, unlabelled: Tensor) -> tuple[list[Tensor], Pairs | None]:
+def _pairs(data: TrainingData, own: Tensor, unlabelled: Tensor) -> tuple[list[PreparedItems], Pairs | None]:
     """The items of these pairs, and all but their features."""
     items, old = [], []
     if len(own) and data.old is not None:
-        items.append(data.items.batch(own))
+        items.append(data.items.rows(own))
         old.append(data.old[own])
     if len(unlabelled) and data.align is not None:
-        items.append(data.align.items.batch(unlabelled))
+        items.append(data.align.items.rows(unlabelled))
         old.append(data.align.old[unlabelled])
     if not old:
         return [], None

@@ -24,15 +24,20 @@ class Prepared:
     def __len__(self) -> int:
         return len(self.items)
 
+    def rows(self, rows: Tensor) -> PreparedItems:
+        """The items of these rows as they are on disk."""
+        taken: PreparedItems = self.items[rows.numpy()]
+        return taken
+
     def batch(self, rows: Tensor) -> Tensor:
         """The items of these rows as encoders take them."""
-        return as_float(self.items[rows.numpy()])
+        return as_float(self.rows(rows))
 
 
 def as_float(items: PreparedItems) -> Tensor:
     """Prepared items as the tensor that encoders take: bytes become [0, 1], integers (tokens) stay as they are."""
     tensor = torch.from_numpy(np.require(items, requirements=["C", "W"]))
-    return tensor.float() / 255 if tensor.dtype == torch.uint8 else tensor
+    return tensor.float().div_(255) if tensor.dtype == torch.uint8 else tensor
 
 
 def prepare_items(items: Items, encoder: Encoder, scratch: Path, progress: Callable[[int], None]) -> Prepared:

@@ -7,17 +7,19 @@ import math
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from skipfill.compat.class_rows import RowsOfClasses
 from skipfill.compat.losses.alignment import cosine_alignment
 from skipfill.compat.losses.information import SameClass, stored_information
 from skipfill.compat.losses.neighbours import stored_neighbours
-from skipfill.compat.losses.partition import log_partition
+from skipfill.compat.losses.partition import partition
 from skipfill.compat.losses.prototypes import prototype_cross_entropy
 from skipfill.compat.losses.rankings import ranking_divergence
 from skipfill.compat.losses.refresh import refresh_contrast
-from skipfill.compat.method import StoredSample, unit
+from skipfill.compat.method import StoredSample
 from skipfill.compat.simplex import simplex_vertices
+from skipfill.compat.unit import unit
 
 
 def random_unit(rows: int, dim: int, seed: int) -> Tensor:
@@ -74,16 +76,15 @@ def slow_neighbours(view: torch.Tensor, label: int, item: int, tau: float) -> fl
 
 
 def test_stored_neighbours_of_all_rows() -> None:
-    views, tau = torch.stack([random_unit(5, 6, 0), random_unit(5, 6, 3)]), 0.1
+    views, tau = random_unit(5, 6, 0), 0.1
     labels, items = torch.tensor([0, 1, 2, 0, 7]), torch.tensor([10, 11, 12, 13, 14])
     own = RowsOfClasses(NEIGHBOURS).of(labels, items, 16, 9)
     rows, row_labels = NEIGHBOURS.vectors, NEIGHBOURS.labels
     found = stored_neighbours(views, labels, own.vectors, own.stand_for, rows, row_labels, tau=tau)
-    for view, loss in zip(views, found.tolist(), strict=True):
-        slow = [slow_neighbours(*one, tau) for one in zip(view, labels.tolist(), items.tolist(), strict=True)]
-        losses = [one for one in slow if one is not None]
-        assert len(losses) == 4  # class 7 has no row
-        assert loss == pytest.approx(sum(losses) / 4, abs=1e-9)
+    slow = [slow_neighbours(*one, tau) for one in zip(views, labels.tolist(), items.tolist(), strict=True)]
+    losses = [one for one in slow if one is not None]
+    assert len(losses) == 4  # class 7 has no row
+    assert found.item() == pytest.approx(sum(losses) / 4, abs=1e-9)
 
 
 def test_stored_neighbours_are_estimated_from_some_rows() -> None:
@@ -99,7 +100,7 @@ def test_stored_neighbours_are_estimated_from_some_rows() -> None:
             own = classes.of(label, item, 2, 4)
             near = float((own.stand_for * (own.vectors @ view[0] / tau).exp()).sum())
             rows, row_labels = NEIGHBOURS.vectors[window], NEIGHBOURS.labels[window]
-            loss = stored_neighbours(view[None], label, own.vectors, own.stand_for, rows, row_labels, tau=tau)
+            loss = stored_neighbours(view, label, own.vectors, own.stand_for, rows, row_labels, tau=tau)
             # exp(loss) = (P + N) / P
             ratios.append((near, near * (math.exp(float(loss)) - 1)))
     all_near = sum(math.exp(float(view[0] @ NEIGHBOURS.vectors[j]) / tau) for j in (0, 1, 8))
@@ -110,11 +111,11 @@ def test_stored_neighbours_are_estimated_from_some_rows() -> None:
 
 
 def test_stored_neighbours_hold_opposite_vectors_at_any_temperature() -> None:
-    views = torch.tensor([[[1.0, 0.0]]], requires_grad=True)
+    views = torch.tensor([[1.0, 0.0]], requires_grad=True)
     rows = torch.tensor([[-1.0, 0.0], [1.0, 0.0]])
     own = rows[None, :1], torch.ones(1, 1)
     loss = stored_neighbours(views, torch.tensor([0]), *own, rows, torch.tensor([0, 1]), tau=0.001)
-    loss.sum().backward()
+    loss.backward()
     assert loss.item() == pytest.approx(2000, rel=1e-4)
     assert views.grad is not None
     assert torch.isfinite(views.grad).all()
@@ -194,21 +195,40 @@ def test_contrasts_without_anything_to_contrast_are_finite(kind: str) -> None:
     assert torch.isfinite(raw.grad).all()
 
 
-def test_log_partition_has_the_value_and_gradient_of_autograd() -> None:
-    vectors, rows = random_unit(6, 5, 0).reshape(2, 3, 5), random_unit(7, 5, 1)
+def test_partition() -> None:
+    vectors, rows = random_unit(3, 5, 0).requires_grad_(), random_unit(7, 5, 1)
     left_out = torch.zeros(3, 7, dtype=torch.bool)
     left_out[0, 2:], left_out[1] = True, True
-    slopes = torch.randn(2, 3, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    for out in (None, left_out):
-        slow, fast = (vectors.clone().requires_grad_() for _ in range(2))
-        logits = slow @ rows.T / 0.07
-        reference = (logits if out is None else logits.masked_fill(out, -torch.inf)).logsumexp(dim=2)
-        found = log_partition(fast, rows, tau=0.07, left_out=out)
-        some = reference.isfinite()
-        assert torch.allclose(found[some], reference[some], atol=1e-9)
-        assert (found[~some] == -torch.inf).all()
-        (reference * slopes)[some].sum().backward()
-        (found * slopes)[some].sum().backward()
-        assert slow.grad is not None
-        assert fast.grad is not None
-        assert torch.allclose(fast.grad, slow.grad.nan_to_num(), atol=1e-9)
+    for out in (torch.zeros(3, 7, dtype=torch.bool), left_out):
+        reference = (vectors @ rows.T / 0.07).masked_fill(out, -torch.inf).logsumexp(dim=1)
+        with torch.no_grad():
+            found = partition(vectors, rows, tau=0.07, left_out=out)
+        torch.testing.assert_close(found.log, reference)
+        (slope,) = torch.autograd.grad(reference[reference.isfinite()].sum(), vectors)
+        torch.testing.assert_close(found.slope, slope.nan_to_num())
+
+
+def test_the_gradients_of_losses_over_stored_rows_are_those_of_their_values() -> None:
+    """By central differences."""
+    rows, labels = NEIGHBOURS.vectors, torch.tensor([0, 1, 2, 0, 7])
+    own = RowsOfClasses(NEIGHBOURS).of(labels, torch.arange(5) + 10, 3, 9)
+
+    def near(views: Tensor) -> Tensor:
+        return stored_neighbours(views, labels, own.vectors, own.stand_for, rows, NEIGHBOURS.labels, tau=0.2)
+
+    def ranked(views: Tensor) -> Tensor:
+        return 3 * ranking_divergence(views, random_unit(5, 6, 2), rows, tau=0.2)
+
+    for loss in (near, ranked):
+        assert torch.autograd.gradcheck(loss, random_unit(5, 6, 0).requires_grad_())
+
+
+def test_unit_vectors_and_their_gradient_are_those_of_torch() -> None:
+    vectors = torch.randn(2, 4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    vectors[0, 0] = 0
+    slopes = random_unit(8, 5, 1).reshape(2, 4, 5)
+    ours, theirs = (vectors.clone().requires_grad_() for _ in range(2))
+    found, expected = unit(ours), normalize(theirs, dim=-1)
+    torch.testing.assert_close(found, expected)
+    torch.autograd.backward([found, expected], [slopes, slopes])
+    torch.testing.assert_close(ours.grad, theirs.grad)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from skipfill.compat.losses.partition import log_partition
+from skipfill.compat.losses.partition import partition, with_gradient
 
 
 def stored_neighbours(
@@ -17,7 +18,7 @@ def stored_neighbours(
     gallery holds few or none, and N from the others in such a sample.
 
     Args:
-        views: (V, B, d) new embeddings in the old space, L2-normalised, V of each item.
+        views: (B, d) new embeddings in the old space, L2-normalised.
         labels: (B,) int64.
         own: (B, K, d) stored rows of each item's class, L2-normalised.
         stand_for: (B, K) how many rows of the gallery each of these stands for, in units of what one of `rows` does;
@@ -27,13 +28,19 @@ def stored_neighbours(
         tau: temperature, > 0.
 
     Returns:
-        (V,) means over the items that have rows of their class; 0 when none has.
+        Scalar mean over the items that have rows of their class; 0 when none has.
 
     Source: Goldberger et al. 2004 (NCA), with the neighbours taken from the stored gallery.
     """
-    usable = (stand_for > 0).any(dim=1)
-    weights = stand_for.log().masked_fill(~usable[:, None], 0.0)  # all -inf would have no gradient
-    attract = ((own @ (views / tau).permute(1, 2, 0)).permute(2, 0, 1) + weights).logsumexp(dim=2)
-    repel = log_partition(views, rows, tau=tau, left_out=labels[:, None] == row_labels)
-    both = softplus(repel - attract)
-    return (both * usable).sum(dim=1) / usable.sum().clamp(min=1)
+    with torch.no_grad():
+        usable = (stand_for > 0).any(dim=1)
+        weights = stand_for.log().masked_fill_(~usable[:, None], 0.0)  # of -inf alone there is no mean
+        # own @ views takes four times as long.
+        logits = ((views / tau)[:, None] @ own.transpose(1, 2))[:, 0] + weights
+        attract = logits.logsumexp(dim=1)
+        towards = (logits.softmax(dim=1)[:, None] @ own)[:, 0] / tau
+        repel = partition(views, rows, tau=tau, left_out=labels[:, None] == row_labels)
+        odds = repel.log - attract
+        share = usable / usable.sum().clamp(min=1)
+        gradients = (share * odds.sigmoid())[:, None] * (repel.slope - towards)
+    return with_gradient(views, share * softplus(odds), gradients).sum()

@@ -10,52 +10,43 @@ from torch import Tensor
 TINY = 1e-30  # a sum of no exponentials divides nothing
 
 
-class Exponentials(NamedTuple):
-    """exp(z.G / tau - largest), (..., N, S); their sum over the rows, (..., N); and largest, (..., N)."""
+class Partition(NamedTuple):
+    """Of N vectors over rows: log sum_j exp(z.g_j / tau), (N,), -inf over no rows; and its gradient, (N, d)."""
 
-    each: Tensor
-    total: Tensor
-    largest: Tensor
-
-    @property
-    def log_partition(self) -> Tensor:
-        """log sum_j exp(z.g_j / tau), (..., N); -inf over no rows."""
-        return self.largest + self.total.log()
+    log: Tensor
+    slope: Tensor
 
 
-def exponentials(vectors: Tensor, rows: Tensor, tau: float, left_out: Tensor | None = None) -> Exponentials:
-    """Of (..., N, d) vectors z over (S, d) rows G; those `left_out`, (N, S) bool, count as nothing."""
+def partition(vectors: Tensor, rows: Tensor, *, tau: float, left_out: Tensor | None = None) -> Partition:
+    """Of (N, d) vectors z over (S, d) rows g; the gradient is the mean of rows, weighed by the exponentials, over tau.
+
+    Args:
+        left_out: (N, S) bool, rows that do not count.
+    """
     logits = (vectors / tau) @ rows.T
     if left_out is not None:
         logits.masked_fill_(left_out, -torch.inf)
-    largest = logits.amax(dim=-1).nan_to_num(neginf=0.0)
-    each = logits.sub_(largest[..., None]).exp_()
-    return Exponentials(each, each.sum(dim=-1), largest)
+    largest = logits.amax(dim=1, keepdim=True).nan_to_num_(neginf=0.0)
+    each = logits.sub_(largest).exp_()
+    total = each.sum(dim=1, keepdim=True)
+    return Partition((largest + total.log())[:, 0], each @ rows / (tau * total.clamp_(min=TINY)))
 
 
-def log_partition(vectors: Tensor, rows: Tensor, *, tau: float, left_out: Tensor | None = None) -> Tensor:
-    """log sum_j exp(z.g_j / tau) of (..., N, d) vectors over (S, d) rows, which are constants: (..., N).
+def with_gradient(vectors: Tensor, losses: Tensor, gradients: Tensor) -> Tensor:
+    """The (N,) losses of (N, d) vectors, whose (N, d) gradients are known.
 
-    The gradient is the mean of the rows, weighed by the exponentials, over tau. Autograd would keep and pass through
-    several (N, S) matrices for it; this keeps one, and needs two thirds of the time.
-
-    Args:
-        left_out: (N, S) bool, rows that do not count; -inf where that leaves none.
+    Autograd would keep, and go back through, several (N, S) matrices for a loss over S rows.
     """
-    found: Tensor = _LogPartition.apply(vectors, rows, tau, left_out)  # type: ignore[no-untyped-call]
+    found: Tensor = _WithGradient.apply(vectors, losses, gradients)  # type: ignore[no-untyped-call]
     return found
 
 
-class _LogPartition(torch.autograd.Function):
+class _WithGradient(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, vectors: Tensor, rows: Tensor, tau: float, left_out: Tensor | None) -> Tensor:
-        found = exponentials(vectors, rows, tau, left_out)
-        ctx.save_for_backward(found.each, found.total, rows)
-        ctx.tau = tau
-        return found.log_partition
+    def forward(ctx: Any, vectors: Tensor, losses: Tensor, gradients: Tensor) -> Tensor:
+        ctx.save_for_backward(gradients)
+        return losses.clone()
 
     @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None, None, None]:
-        each, total, rows = ctx.saved_tensors
-        share = slopes[0] / (ctx.tau * total.clamp(min=TINY))
-        return (each @ rows) * share[..., None], None, None, None
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None, None]:
+        return slopes[0][:, None] * ctx.saved_tensors[0], None, None

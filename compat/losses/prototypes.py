@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -27,5 +28,5 @@ def prototype_cross_entropy(
         return compat.sum() * 0.0
     # Only present classes: a masked -inf logit would make label smoothing infinite.
     slot = present.cumsum(0) - 1
-    logits = scale * compat[usable] @ prototypes[present].T
-    return cross_entropy(logits, slot[labels[usable]], label_smoothing=smoothing)
+    logits = scale * compat @ prototypes[present].T
+    return cross_entropy(logits, torch.where(usable, slot[labels], -100), label_smoothing=smoothing)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skipfill.compat.losses.partition import exponentials, log_partition
+from skipfill.compat.losses.partition import partition, with_gradient
 
 
 def ranking_divergence(compat: Tensor, stored: Tensor, rows: Tensor, *, tau: float) -> Tensor:
@@ -22,7 +22,7 @@ def ranking_divergence(compat: Tensor, stored: Tensor, rows: Tensor, *, tau: flo
         L(z) - L(g) - (z - g).L'(g).
     """
     with torch.no_grad():
-        known = exponentials(stored, rows, tau)
-        towards = known.each @ rows / (tau * known.total[:, None])
-        least = known.log_partition - (stored * towards).sum(dim=1)
-    return (log_partition(compat, rows, tau=tau) - (compat * towards).sum(dim=1) - least).mean()
+        found, known = partition(compat, rows, tau=tau), partition(stored, rows, tau=tau)
+        losses = found.log - known.log - ((compat - stored) * known.slope).sum(dim=1)
+        gradients = found.slope - known.slope
+    return with_gradient(compat, losses, gradients).mean()

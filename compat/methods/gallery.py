@@ -14,9 +14,10 @@ from skipfill.compat.losses.alignment import cosine_alignment
 from skipfill.compat.losses.neighbours import stored_neighbours
 from skipfill.compat.losses.prototypes import prototype_cross_entropy
 from skipfill.compat.losses.rankings import ranking_divergence
-from skipfill.compat.method import Batch, ClassRows, Method, Pairs, Remembered, Setting, StoredSample, Terms, unit
+from skipfill.compat.method import Batch, ClassRows, Method, Pairs, Remembered, Setting, StoredSample, Terms
 from skipfill.compat.settings import POSITIVE, SHARE, Range
 from skipfill.compat.temperature import prototype_temperature, row_temperature, spread
+from skipfill.compat.unit import unit
 
 ONE_IN = 3  # items is seen in its class view alone
 
@@ -110,8 +111,8 @@ class Gallery(Method):
 
     def _class_terms(self, views: Tensor, batch: Batch, rows: StoredSample, alike: ClassRows) -> Terms:
         near = stored_neighbours(
-            views[None], batch.labels, alike.vectors, alike.stand_for, rows.vectors, rows.labels, tau=self.tau
-        )[0]
+            views, batch.labels, alike.vectors, alike.stand_for, rows.vectors, rows.labels, tau=self.tau
+        )
         scale = 1 / self.tau_prototypes
         mean = prototype_cross_entropy(views, self.means, self.old.present, batch.labels, scale=scale)
         return {"prototypes": self.settings.classes * mean, "neighbours": self.settings.classes * near}

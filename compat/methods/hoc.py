@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from skipfill.compat.losses.information import SameClass, stored_information
-from skipfill.compat.method import Batch, Terms, unit
+from skipfill.compat.method import Batch, Terms
 from skipfill.compat.settings import POSITIVE, SHARE
 from skipfill.compat.simplex import SimplexMethod, SimplexSettings
+from skipfill.compat.unit import unit
 
 
 @dataclass(frozen=True)

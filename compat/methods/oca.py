@@ -11,8 +11,9 @@ from torch.nn.utils.parametrizations import orthogonal
 
 from skipfill.compat.losses.alignment import cosine_alignment
 from skipfill.compat.losses.prototypes import prototype_cross_entropy
-from skipfill.compat.method import Batch, PrefixMethod, Setting, Terms, unit
+from skipfill.compat.method import Batch, PrefixMethod, Setting, Terms
 from skipfill.compat.settings import SHARE
+from skipfill.compat.unit import unit
 
 
 @dataclass(frozen=True)
