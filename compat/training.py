@@ -183,10 +183,11 @@ class _Training:
 
     def _augmented(self, inputs: Tensor, items: int) -> Tensor:
         """Every second item of the pairs stays as it is: the vector that is stored is that of the very item."""
-        augmented = self.augment(inputs)
-        if augmented is not inputs:
-            augmented[items::2] = inputs[items::2]
-        return augmented
+        chosen = torch.cat([inputs[:items], inputs[items + 1 :: 2]])
+        augmented = self.augment(chosen)
+        if augmented is not chosen:
+            inputs[:items], inputs[items + 1 :: 2] = augmented[:items], augmented[items:]
+        return inputs
 
     def _unsynchronised(self) -> AbstractContextManager[None]:
         """Gradients of the processes are averaged with the last part of a batch."""

@@ -15,6 +15,7 @@ import pytest
 import torch
 from rich.console import Console
 from safetensors.torch import load_file
+from torch import Tensor
 
 from skipfill.cli import terminal
 from skipfill.compat.class_rows import RowsOfClasses
@@ -320,6 +321,18 @@ def test_pairs_are_items_with_their_own_stored_vectors_half_of_them_unlabelled()
         places = (source.batch(torch.arange(len(source))) == prepared).all(dim=1).nonzero().flatten().tolist()
         assert any(torch.equal(vectors[place], old) for place in places)
         assert unlabelled or any(bool(given.has_old[place]) for place in places)
+
+
+@pytest.mark.parametrize("aligned", [False, True])
+def test_every_item_is_augmented_but_every_second_one_of_the_pairs(aligned: bool, tmp_path: Path) -> None:
+    moved: list[list[bool]] = []
+    given = data(60) if aligned else replace(data(60), align=None)
+
+    def note(batch: Tensor) -> None:
+        moved.append((batch.abs().amax(dim=1) > 50).tolist())
+
+    trained(tmp_path, schedule(epochs=2), given, during=note, noise=1e4)
+    assert moved == [[True] * 20 + [False, True] * 5] * 6
 
 
 @pytest.mark.parametrize("most", [4, 64])
