@@ -40,7 +40,7 @@ class Recipe:
     weight_decay: float = 1e-4
     seed: int = 0
     precision: str = "auto"
-    sample: int = 1024
+    sample: int = 512
     pairs: int = 128
     device: str = "auto"
     accumulate: int = 1

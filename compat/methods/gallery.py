@@ -119,7 +119,7 @@ class Gallery(Method):
 
     def _pair_terms(self, pairs: Pairs, rows: StoredSample) -> Terms:
         imitated = self._imitating.imitated(pairs.features)
-        ranked = ranking_divergence(imitated, pairs.old, rows.vectors, tau=self.tau)
+        ranked = ranking_divergence(imitated[::2], pairs.old[::2], rows.vectors, tau=self.tau)  # those as they are
         return {
             "imitation": self.imitation * cosine_alignment(imitated, pairs.old),
             "ranking": self.settings.ranking * ranked,
