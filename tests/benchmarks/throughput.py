@@ -1,14 +1,14 @@
 """Training as skipfill does it beside a bare loop over the same net, data, augmentation and optimizer; and its memory.
 
     pip install -c .ci/constraints.txt '.[bench]'
-    python tests/benchmarks/throughput.py [--epochs 9] [--items 4096] [--methods gallery] [--samples 1024]
+    python tests/benchmarks/throughput.py [--epochs 4] [--items 8192] [--methods gallery] [--samples 512]
 
 The bare loop has a classification loss only, over the same items: where a method draws pairs, the net sees them in
-both, half of them augmented. `skipfill` has the gallery method: 1,024 stored rows a step out of a pool
-of 65,536, each item's stored vector, 100 class means, the progress bar, a checkpoint after every epoch. Both run in
-turns in one process, an epoch each, so that they see the same load; the first epoch of each does not count. Memory is
-the peak of a process that trains against a gallery of 20 thousand rows, and of one of 2 million. Not part of the test
-run.
+both, and the bare loop augments all of them, skipfill all but every second one of the pairs. `skipfill` has the gallery
+method: 512 stored rows a step out of a pool of 65,536, each item's stored vector, 100 class means, the progress bar, a
+checkpoint after every epoch. Both run in turns in one process, a step each, so that they see the same load; the first
+epoch of each does not count. Memory is the peak of a process that trains against a gallery of 20 thousand rows, and of
+one of 2 million. Not part of the test run.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from skipfill.compat.epochs import Epoch
 from skipfill.compat.method import CosineClassifier, OldSpace, Setting, StoredSample
 from skipfill.compat.methods import METHODS
 from skipfill.compat.prepared import Prepared
-from skipfill.compat.training import Schedule, Watcher, fit
+from skipfill.compat.training import Schedule, Step, Watcher, fit
 from skipfill.compat.unit import unit
 from skipfill.store.objects import Objects
 
@@ -107,19 +107,17 @@ class Bare:
         parameters = [*encoder.parameters(), *head.parameters()]
         self.optimizer = torch.optim.AdamW(parameters, lr=how.lr, weight_decay=how.weight_decay, fused=True)
 
-    def epoch(self) -> None:
+    def step(self) -> None:
         self.encoder.train()
-        for rows in torch.randperm(len(self.data.items)).split(self.how.batch):
-            drawn = torch.cat([rows, torch.randint(len(self.data.items), (self.pairs,))])
-            plain = self.data.items.batch(drawn)
-            inputs = self.encoder.augment(plain)
-            inputs[len(rows) :: 2] = plain[len(rows) :: 2]
-            with torch.autocast("cpu", torch.bfloat16, enabled=self.how.precision == "bf16"):
-                features = self.encoder(inputs)[: len(rows)]
-            loss = cross_entropy(self.head(features.float()), self.data.labels[rows], label_smoothing=0.1)
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            self.optimizer.step()
+        rows = torch.randint(len(self.data.items), (self.how.batch,))
+        drawn = torch.cat([rows, torch.randint(len(self.data.items), (self.pairs,))])
+        inputs = self.encoder.augment(self.data.items.batch(drawn))
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.how.precision == "bf16"):
+            features = self.encoder(inputs)[: len(rows)]
+        loss = cross_entropy(self.head(features.float()), self.data.labels[rows], label_smoothing=0.1)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
 
 
 def in_turns(name: str, epochs: int, items: int, method: str, sample: int) -> str:
@@ -128,7 +126,7 @@ def in_turns(name: str, epochs: int, items: int, method: str, sample: int) -> st
     encoder = ENCODERS[name]()
     precision = "bf16" if has_bf16("cpu") else "f32"
     how = Schedule(epochs, BATCH, 1e-3, 1e-4, sample, 128, 0, precision)
-    ours: list[np.ndarray] = []
+    both: list[np.ndarray] = []
     bare: list[np.ndarray] = []
     with tempfile.TemporaryDirectory() as scratch, progress(quiet=False) as bar:
         data = drawn(encoder, items, Path(scratch))
@@ -137,22 +135,29 @@ def in_turns(name: str, epochs: int, items: int, method: str, sample: int) -> st
         old = OldSpace(OLD, torch.randn(CLASSES, OLD), torch.full((CLASSES,), POOL // CLASSES), data.pool)
         made = METHODS[method](Setting(encoder.width, CLASSES, 0, old), METHODS[method].settings_type())
         bar.start("training", epochs * items)
-        began = clocks()
+        draw = bar_of_training("model", bar)
+        spent, began = np.zeros(2), clocks()
 
-        def turn(epoch: Epoch) -> None:
-            nonlocal began
-            ours.append(clocks() - began)
-            began = clocks()
-            other.epoch()
-            bare.append(clocks() - began)
-            began = clocks()
+        def turn(step: Step) -> None:
+            nonlocal spent
+            draw(step)
+            start = clocks()
+            other.step()
+            spent = spent + clocks() - start
+
+        def end(epoch: Epoch) -> None:
+            nonlocal spent, began
+            both.append(clocks() - began)
+            bare.append(spent)
+            spent, began = np.zeros(2), clocks()
 
         checkpoints = Checkpoints(Objects(Path(scratch)), "checkpoint.safetensors", "recipe")
-        fit(encoder, made, data, how, checkpoints, Watcher(bar_of_training("model", bar), turn))
-    mine, theirs = np.median(ours[1:], axis=0), np.median(bare[1:], axis=0)
+        fit(encoder, made, data, how, checkpoints, Watcher(turn, end))
+    theirs = np.array(bare[1:])
+    mine = np.array(both[1:]) - theirs
     rows = f"{sample:,}" if made.needs_sample else "-"
-    rates = " | ".join(f"{one:,.0f}" for one in (items / theirs[0], items / mine[0]))
-    wall, cpu = theirs / mine
+    rates = " | ".join(f"{items / np.median(one[:, 0]):,.0f}" for one in (theirs, mine))
+    wall, cpu = np.median(theirs / mine, axis=0)
     return f"| {name} | {method} | {rows} | {precision} | {rates} | {wall:.2f} | {cpu:.2f} |"
 
 
@@ -199,10 +204,10 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--epochs", type=int, default=9)
-    parser.add_argument("--items", type=int, default=4_096)
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--items", type=int, default=8_192)
     parser.add_argument("--methods", nargs="+", default=["gallery"])
-    parser.add_argument("--samples", nargs="+", type=int, default=[1_024])
+    parser.add_argument("--samples", nargs="+", type=int, default=[512])
     parser.add_argument("--nets", nargs="+", type=int, default=range(len(ENCODERS)), help="numbers, from 0")
     parser.add_argument("--skip-memory", action="store_true")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
