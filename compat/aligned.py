@@ -9,14 +9,13 @@ from torch import Tensor
 
 from skipfill.compat.drawing import Aligned, TrainingData
 from skipfill.compat.encoder import Encoder
+from skipfill.compat.features_once import encoded
 from skipfill.compat.joined import Joined
 from skipfill.compat.memory import MOST
 from skipfill.compat.method import Remembered
 from skipfill.compat.prepared import Prepared, prepare_items
 from skipfill.compat.stages import Stages
 from skipfill.store.items import Items
-
-ITEMS_AT_ONCE = 256
 
 
 def read_aligned(
@@ -40,8 +39,8 @@ def remembered(aligned: Aligned, encoder: Encoder, stages: Stages) -> Remembered
     """As many of the items as a memory holds, as the trained encoder sees them."""
     some = aligned.first(MOST)
     stages.start("encoding unlabelled items", len(some.items))
-    features = _features(some.items, torch.arange(len(some.items)), encoder, stages)
-    return Remembered(some.old, some.labels, features)
+    features = encoded(some.items, torch.arange(len(some.items)), encoder, stages)
+    return Remembered(some.old, some.labels, torch.cat(list(features)))
 
 
 def some_trained(data: TrainingData, encoder: Encoder, stages: Stages) -> Tensor:
@@ -49,13 +48,4 @@ def some_trained(data: TrainingData, encoder: Encoder, stages: Stages) -> Tensor
     shuffled = torch.randperm(len(data.trained), generator=torch.Generator().manual_seed(0))
     rows = data.trained[shuffled[:MOST]]
     stages.start("encoding training items", len(rows))
-    return _features(data.items, rows, encoder, stages)
-
-
-def _features(items: Prepared, rows: Tensor, encoder: Encoder, stages: Stages) -> Tensor:
-    parts = []
-    with torch.inference_mode():
-        for some in torch.split(rows, ITEMS_AT_ONCE):
-            parts.append(encoder(items.batch(some)).float())
-            stages.advance(len(some))
-    return torch.cat(parts)
+    return torch.cat(list(encoded(data.items, rows, encoder, stages)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
@@ -41,20 +42,30 @@ def as_features(
     """
     encoder.eval().to(device)
     stages.start("encoding items once", len(data.items) + (0 if data.align is None else len(data.align.items)))
-    items = _features(data.items, encoder, device, scratch, stages)
+    items = _kept(data.items, encoder, device, scratch, stages)
     align = data.align
     if align is not None:
-        align = replace(align, items=_features(align.items, encoder, device, scratch, stages))
+        align = replace(align, items=_kept(align.items, encoder, device, scratch, stages))
     encoder.cpu()
     return replace(data, items=items, align=align)
 
 
-def _features(items: Prepared, encoder: Encoder, device: torch.device, scratch: Path, stages: Stages) -> Prepared:
+def encoded(
+    items: Prepared, rows: Tensor, encoder: Encoder, stages: Stages, device: torch.device = torch.device("cpu")
+) -> Iterator[Tensor]:
+    """Features of these rows, as they are, (n, F) f32 on the CPU at a time."""
+    for some in torch.split(rows, ITEMS_AT_ONCE):
+        with torch.inference_mode():
+            features = encoder(items.batch(some).to(device)).float().cpu()
+        stages.advance(len(some))
+        yield features
+
+
+def _kept(items: Prepared, encoder: Encoder, device: torch.device, scratch: Path, stages: Stages) -> Prepared:
     path = scratch / f"{uuid4().hex}.features"
     features = np.memmap(path, dtype=np.float32, mode="w+", shape=(len(items), encoder.width))
-    with torch.inference_mode():
-        for start in range(0, len(items), ITEMS_AT_ONCE):
-            rows = torch.arange(start, min(start + ITEMS_AT_ONCE, len(items)))
-            features[start : start + len(rows)] = encoder(items.batch(rows).to(device)).float().cpu().numpy()
-            stages.advance(len(rows))
+    start = 0
+    for some in encoded(items, torch.arange(len(items)), encoder, stages, device):
+        features[start : start + len(some)] = some.numpy()
+        start += len(some)
     return Prepared(features)

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -148,6 +148,17 @@ def registered(skipfill: Skipfill, world: World) -> World:
     skipfill("encode", "v1", world.gallery_items, "-o", "gallery.parquet")
     skipfill("gallery", "add", "things", "gallery.parquet", "--space", "v1")
     return world
+
+
+@pytest.fixture
+def double_precision() -> Iterator[None]:
+    """Tensors are float64, and drawn alike in every test."""
+    import torch
+
+    torch.manual_seed(0)
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
 
 
 def tree(folder: Path) -> dict[str, bytes]:

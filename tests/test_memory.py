@@ -28,12 +28,7 @@ from skipfill.compat.unit import unit
 FEATURES, VIEW, DIM, CLASSES = 12, 6, 8, 4
 
 
-@pytest.fixture(autouse=True)
-def _double() -> object:
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("double_precision")
 
 
 def sphere(count: int, dim: int) -> Tensor:

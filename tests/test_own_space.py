@@ -21,12 +21,7 @@ from skipfill.compat.unit import unit
 FEATURES, TOLD, DIM = 12, 5, 3
 
 
-@pytest.fixture(autouse=True)
-def _double() -> object:
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("double_precision")
 
 
 def drawn(count: int) -> tuple[Tensor, Tensor]:
