@@ -9,9 +9,8 @@ from torch import Tensor, nn
 
 from skipfill.compat.logistic import fit_logistic, log_odds
 from skipfill.compat.memory import ASKED, MOST, SAME, Memory, Points
-from skipfill.compat.method import CosineClassifier, Remembered, StoredSample
+from skipfill.compat.method import CosineClassifier, Remembered, StoredSample, unit
 from skipfill.compat.own_space import OwnSpace
-from skipfill.compat.unit import unit
 
 STRANGE, RAMP = -0.5, 0.5  # log odds in the middle of the step from strange to known, and its width
 VIEWED = 0.5  # share of the view in the squared length of an embedding

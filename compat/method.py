@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from skipfill.compat.losses.alignment import cosine_alignment
-from skipfill.compat.unit import unit
 
 KEEPING = 5.0  # weight of the cosine to the stored vector, as measured for unlabelled samples
 
@@ -241,6 +240,11 @@ class PrefixMethod(Method):
     def compat(self, embedding: Tensor) -> Tensor:
         """(B, D) embeddings -> (B, d) L2-normalised, in the old space."""
         return unit(embedding[:, : self.view_dim])
+
+
+def unit(vectors: Tensor) -> Tensor:
+    """Each row divided by its L2 norm."""
+    return nn.functional.normalize(vectors, dim=-1)
 
 
 class CosineClassifier(nn.Module):

@@ -12,9 +12,8 @@ from torch import Tensor, nn
 from skipfill.compat.encoder import Encoder, ReadFile
 from skipfill.compat.encoders import ENCODERS
 from skipfill.compat.imitating_head import ImitatingHead
-from skipfill.compat.method import CosineClassifier, Method
+from skipfill.compat.method import CosineClassifier, Method, unit
 from skipfill.compat.methods import METHODS
-from skipfill.compat.unit import unit
 from skipfill.store.errors import BadInput, unknown_name
 from skipfill.store.items import ItemBlock
 

@@ -7,7 +7,6 @@ import math
 import pytest
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from skipfill.compat.class_rows import RowsOfClasses
 from skipfill.compat.losses.alignment import cosine_alignment
@@ -17,9 +16,8 @@ from skipfill.compat.losses.partition import partition
 from skipfill.compat.losses.prototypes import prototype_cross_entropy
 from skipfill.compat.losses.rankings import ranking_divergence
 from skipfill.compat.losses.refresh import refresh_contrast
-from skipfill.compat.method import StoredSample
+from skipfill.compat.method import StoredSample, unit
 from skipfill.compat.simplex import simplex_vertices
-from skipfill.compat.unit import unit
 
 
 def random_unit(rows: int, dim: int, seed: int) -> Tensor:
@@ -221,14 +219,3 @@ def test_the_gradients_of_losses_over_stored_rows_are_those_of_their_values() ->
 
     for loss in (near, ranked):
         assert torch.autograd.gradcheck(loss, random_unit(5, 6, 0).requires_grad_())
-
-
-def test_unit_vectors_and_their_gradient_are_those_of_torch() -> None:
-    vectors = torch.randn(2, 4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    vectors[0, 0] = 0
-    slopes = random_unit(8, 5, 1).reshape(2, 4, 5)
-    ours, theirs = (vectors.clone().requires_grad_() for _ in range(2))
-    found, expected = unit(ours), normalize(theirs, dim=-1)
-    torch.testing.assert_close(found, expected)
-    torch.autograd.backward([found, expected], [slopes, slopes])
-    torch.testing.assert_close(ours.grad, theirs.grad)

@@ -20,10 +20,9 @@ from skipfill.compat.encoders.mlp import Settings as MlpSettings
 from skipfill.compat.imitating_head import RAMP, STRANGE, HeadShape, ImitatingHead
 from skipfill.compat.logistic import fit_logistic, log_odds
 from skipfill.compat.memory import AMONG_POINTS, FEWEST, FOLLOWING, MOST, NEAREST, SURE, TRUSTS, Memory, Points
-from skipfill.compat.method import Remembered, StoredSample
+from skipfill.compat.method import Remembered, StoredSample, unit
 from skipfill.compat.prepared import Prepared
 from skipfill.compat.stages import Stages
-from skipfill.compat.unit import unit
 
 FEATURES, VIEW, DIM, CLASSES = 12, 6, 8, 4
 

@@ -14,13 +14,12 @@ from torch import Tensor
 
 from skipfill.compat.class_rows import RowsOfClasses
 from skipfill.compat.imitating_head import ImitatingHead
-from skipfill.compat.method import Batch, CosineClassifier, OldSpace, Pairs, Setting, StoredSample
+from skipfill.compat.method import Batch, CosineClassifier, OldSpace, Pairs, Setting, StoredSample, unit
 from skipfill.compat.methods import METHODS
 from skipfill.compat.methods.bt2 import Bt2Head
 from skipfill.compat.methods.gallery import Gallery
 from skipfill.compat.methods.oca import Oca
 from skipfill.compat.simplex import SimplexMethod
-from skipfill.compat.unit import unit
 
 FEATURES, CLASSES, OLD, TEACHER, ITEMS = 11, 5, 6, 7, 9
 ABSENT = 3  # a class without stored rows

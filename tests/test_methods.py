@@ -7,10 +7,9 @@ import torch
 from safetensors.torch import load, save
 
 from skipfill.compat.class_rows import RowsOfClasses
-from skipfill.compat.method import Batch, Method, OldSpace, Pairs, Setting, StoredSample
+from skipfill.compat.method import Batch, Method, OldSpace, Pairs, Setting, StoredSample, unit
 from skipfill.compat.methods import METHODS
 from skipfill.compat.simplex import SimplexMethod
-from skipfill.compat.unit import unit
 
 FEATURES, CLASSES, OLD, TEACHER = 20, 5, 8, 10
 each = pytest.mark.parametrize("kind", METHODS.values(), ids=METHODS)

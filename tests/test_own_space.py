@@ -13,10 +13,10 @@ from skipfill.compat.drawing import TrainingData
 from skipfill.compat.encoders.mlp import Mlp
 from skipfill.compat.encoders.mlp import Settings as MlpSettings
 from skipfill.compat.memory import MOST
+from skipfill.compat.method import unit
 from skipfill.compat.own_space import LOOKS, TELLING, OwnSpace
 from skipfill.compat.prepared import Prepared
 from skipfill.compat.stages import Stages
-from skipfill.compat.unit import unit
 
 FEATURES, TOLD, DIM = 12, 5, 3
 

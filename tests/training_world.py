@@ -19,12 +19,11 @@ from skipfill.compat.checkpoint import Checkpoints
 from skipfill.compat.drawing import Aligned, TrainingData
 from skipfill.compat.encoder import Encoder
 from skipfill.compat.epochs import Epoch
-from skipfill.compat.method import OldSpace, Setting, StoredSample
+from skipfill.compat.method import OldSpace, Setting, StoredSample, unit
 from skipfill.compat.methods import METHODS
 from skipfill.compat.prepared import Prepared
 from skipfill.compat.processes import connected
 from skipfill.compat.training import Schedule, Watcher, fit
-from skipfill.compat.unit import unit
 from skipfill.store.objects import Objects
 
 ITEMS, INPUTS, CLASSES, OLD, POOL, ALIGN = 61, 6, 5, 4, 40, 9

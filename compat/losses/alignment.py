@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor
-
-from skipfill.compat.unit import unit
+from torch.nn.functional import cosine_similarity
 
 
 def cosine_alignment(vectors: Tensor, targets: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -18,7 +17,7 @@ def cosine_alignment(vectors: Tensor, targets: Tensor, mask: Tensor | None = Non
     Returns:
         Scalar; 0 when the mask is empty.
     """
-    distance = 1 - (unit(vectors) * unit(targets)).sum(dim=-1)
+    distance = 1 - cosine_similarity(vectors, targets, dim=-1)
     if mask is None:
         return distance.mean()
     return (distance * mask).sum() / mask.sum().clamp(min=1)

@@ -12,8 +12,7 @@ from torch.nn.utils.parametrizations import orthogonal
 
 from skipfill.compat.losses.alignment import cosine_alignment
 from skipfill.compat.losses.prototypes import prototype_cross_entropy
-from skipfill.compat.method import Batch, Method, Setting, Terms
-from skipfill.compat.unit import unit
+from skipfill.compat.method import Batch, Method, Setting, Terms, unit
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,9 @@ from skipfill.compat.losses.alignment import cosine_alignment
 from skipfill.compat.losses.neighbours import stored_neighbours
 from skipfill.compat.losses.prototypes import prototype_cross_entropy
 from skipfill.compat.losses.rankings import ranking_divergence
-from skipfill.compat.method import Batch, ClassRows, Method, Pairs, Remembered, Setting, StoredSample, Terms
+from skipfill.compat.method import Batch, ClassRows, Method, Pairs, Remembered, Setting, StoredSample, Terms, unit
 from skipfill.compat.settings import POSITIVE, SHARE, Range
 from skipfill.compat.temperature import prototype_temperature, row_temperature, spread
-from skipfill.compat.unit import unit
 
 ONE_IN = 3  # items is seen in its class view alone
 

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from skipfill.compat.losses.information import SameClass, stored_information
-from skipfill.compat.method import Batch, Terms
+from skipfill.compat.method import Batch, Terms, unit
 from skipfill.compat.settings import POSITIVE, SHARE
 from skipfill.compat.simplex import SimplexMethod, SimplexSettings
-from skipfill.compat.unit import unit
 
 
 @dataclass(frozen=True)

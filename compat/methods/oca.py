@@ -11,9 +11,8 @@ from torch.nn.utils.parametrizations import orthogonal
 
 from skipfill.compat.losses.alignment import cosine_alignment
 from skipfill.compat.losses.prototypes import prototype_cross_entropy
-from skipfill.compat.method import Batch, PrefixMethod, Setting, Terms
+from skipfill.compat.method import Batch, PrefixMethod, Setting, Terms, unit
 from skipfill.compat.settings import SHARE
-from skipfill.compat.unit import unit
 
 
 @dataclass(frozen=True)
