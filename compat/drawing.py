@@ -104,7 +104,7 @@ def parts(
     for some, turn, *shared in shares:
         items, told = _pairs(data, *shared)
         # One pass over all, so that batch norm sees one distribution.
-        inputs = as_float(np.concatenate([data.items.rows(some), *items]))
+        inputs = as_float(np.concatenate([data.items.raw(some), *items]))
         yield inputs, replace(_batch(data, some, turn, stored), pairs=told)
 
 
@@ -132,10 +132,10 @@ def _pairs(data: TrainingData, own: Tensor, unlabelled: Tensor) -> tuple[list[Pr
     """The items of these pairs, and all but their features."""
     items, old = [], []
     if len(own) and data.old is not None:
-        items.append(data.items.rows(own))
+        items.append(data.items.raw(own))
         old.append(data.old[own])
     if len(unlabelled) and data.align is not None:
-        items.append(data.align.items.rows(unlabelled))
+        items.append(data.align.items.raw(unlabelled))
         old.append(data.align.old[unlabelled])
     if not old:
         return [], None

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from skipfill.compat.losses.alignment import cosine_alignment
 
 KEEPING = 5.0  # weight of the cosine to the stored vector, as measured for unlabelled samples
+AS_THEY_ARE, AUGMENTED = slice(0, None, 2), slice(1, None, 2)  # of the pairs in a step
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Pairs:
-    """A items with their stored vectors, every second one as it is and not augmented.
+    """A items with their stored vectors, by turns as they are and augmented.
 
     Attributes:
         features: (A, F).

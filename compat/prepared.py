@@ -24,14 +24,14 @@ class Prepared:
     def __len__(self) -> int:
         return len(self.items)
 
-    def rows(self, rows: Tensor) -> PreparedItems:
+    def raw(self, rows: Tensor) -> PreparedItems:
         """The items of these rows as they are on disk."""
         taken: PreparedItems = self.items[rows.numpy()]
         return taken
 
     def batch(self, rows: Tensor) -> Tensor:
         """The items of these rows as encoders take them."""
-        return as_float(self.rows(rows))
+        return as_float(self.raw(rows))
 
 
 def as_float(items: PreparedItems) -> Tensor:

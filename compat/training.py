@@ -21,7 +21,7 @@ from skipfill.compat.drawing import TrainingData, parts, steps_for
 from skipfill.compat.encoder import Encoder
 from skipfill.compat.epochs import Epoch, best_epoch, patience_is_over
 from skipfill.compat.learner import Learner, move_stored, moved
-from skipfill.compat.method import Batch, Method, Terms
+from skipfill.compat.method import AS_THEY_ARE, AUGMENTED, Batch, Method, Terms
 from skipfill.compat.processes import Processes
 
 STEPS_BETWEEN_READINGS = 10  # reading a loss waits for the GPU
@@ -182,12 +182,13 @@ class _Training:
         return terms
 
     def _augmented(self, inputs: Tensor, items: int) -> Tensor:
-        """Every second item of the pairs stays as it is: the vector that is stored is that of the very item."""
-        chosen = torch.cat([inputs[:items], inputs[items + 1 :: 2]])
-        augmented = self.augment(chosen)
-        if augmented is not chosen:
-            inputs[:items], inputs[items + 1 :: 2] = augmented[:items], augmented[items:]
-        return inputs
+        """Half of the pairs stay as they are: the vector that is stored is that of the very item."""
+        pairs = inputs[items:]
+        augmented = self.augment(torch.cat([inputs[:items], pairs[AUGMENTED]]))
+        whole = augmented.new_empty(len(inputs), *augmented.shape[1:])
+        whole[:items], whole[items:][AS_THEY_ARE] = augmented[:items], pairs[AS_THEY_ARE]
+        whole[items:][AUGMENTED] = augmented[items:]
+        return whole
 
     def _unsynchronised(self) -> AbstractContextManager[None]:
         """Gradients of the processes are averaged with the last part of a batch."""

@@ -34,6 +34,7 @@ from .training_world import (
     ITEMS,
     OLD,
     POOL,
+    Noisy,
     data,
     furthest,
     in_any_number_of_processes,
@@ -323,8 +324,13 @@ def test_pairs_are_items_with_their_own_stored_vectors_half_of_them_unlabelled()
         assert unlabelled or any(bool(given.has_old[place]) for place in places)
 
 
+@pytest.mark.parametrize("in_place", [False, True])
 @pytest.mark.parametrize("aligned", [False, True])
-def test_every_item_is_augmented_but_every_second_one_of_the_pairs(aligned: bool, tmp_path: Path) -> None:
+def test_every_item_is_augmented_but_every_second_one_of_the_pairs(
+    aligned: bool, in_place: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if in_place:
+        monkeypatch.setattr(Noisy, "augment", lambda self, batch: batch.add_(self.noise))
     moved: list[list[bool]] = []
     given = data(60) if aligned else replace(data(60), align=None)
 

@@ -14,7 +14,18 @@ from skipfill.compat.losses.alignment import cosine_alignment
 from skipfill.compat.losses.neighbours import stored_neighbours
 from skipfill.compat.losses.prototypes import prototype_cross_entropy
 from skipfill.compat.losses.rankings import ranking_divergence
-from skipfill.compat.method import Batch, ClassRows, Method, Pairs, Remembered, Setting, StoredSample, Terms, unit
+from skipfill.compat.method import (
+    AS_THEY_ARE,
+    Batch,
+    ClassRows,
+    Method,
+    Pairs,
+    Remembered,
+    Setting,
+    StoredSample,
+    Terms,
+    unit,
+)
 from skipfill.compat.settings import POSITIVE, SHARE, Range
 from skipfill.compat.temperature import prototype_temperature, row_temperature, spread
 
@@ -118,7 +129,7 @@ class Gallery(Method):
 
     def _pair_terms(self, pairs: Pairs, rows: StoredSample) -> Terms:
         imitated = self._imitating.imitated(pairs.features)
-        ranked = ranking_divergence(imitated[::2], pairs.old[::2], rows.vectors, tau=self.tau)  # those as they are
+        ranked = ranking_divergence(imitated[AS_THEY_ARE], pairs.old[AS_THEY_ARE], rows.vectors, tau=self.tau)
         return {
             "imitation": self.imitation * cosine_alignment(imitated, pairs.old),
             "ranking": self.settings.ranking * ranked,
