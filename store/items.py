@@ -194,7 +194,7 @@ def _input(path: Path, named: str) -> tuple[InputKind, str]:
                 return kind, name
             raise BadInput(
                 f"{path}, column {name}",
-                expected="images (struct of bytes and path), lists of floats or strings",
+                expected="images (bytes, or a struct of bytes and path), lists of floats or strings",
                 found=str(column),
                 hint="Name another column with --input COLUMN.",
             )
@@ -209,13 +209,21 @@ def _input(path: Path, named: str) -> tuple[InputKind, str]:
 def input_kind(column: pa.DataType) -> InputKind | None:
     """What a column of this type holds; None: nothing that can be encoded."""
     if pa.types.is_struct(column) and column.get_field_index("bytes") >= 0:
-        return "image" if pa.types.is_binary(column.field("bytes").type) else None
+        return "image" if _is_bytes(column.field("bytes").type) else None
+    if _is_bytes(column):
+        return "image"
     if is_vector_type(column):
         return "vector"
     return "text" if _is_text(column) else None
 
 
-def _images(column: pa.StructArray, where: str, folder: Path | None) -> list[bytes]:
+def _is_bytes(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _images(column: pa.Array, where: str, folder: Path | None) -> list[bytes]:
+    if not pa.types.is_struct(column.type):
+        column = pa.StructArray.from_arrays([column], ["bytes"])
     contents = pc.struct_field(column, "bytes").to_pylist()
     if folder is not None and None in contents and column.type.get_field_index("path") >= 0:
         paths = pc.struct_field(column, "path").to_pylist()

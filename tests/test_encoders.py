@@ -258,6 +258,18 @@ def test_text_items(tmp_path: Path) -> None:
     assert open_items([path]).kind == "vector"
 
 
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary()])
+def test_image_items_may_be_bytes_alone(kind: pa.DataType, tmp_path: Path) -> None:
+    path, images = tmp_path / "i.parquet", drawings(2)
+    pq.write_table(pa.table({"id": [1, 2], "image": pa.array(images, kind)}), path)
+    items = open_items([path])
+    assert items.kind == "image"
+    assert next(items.blocks()).inputs == images
+    pq.write_table(pa.table({"id": [1, 2], "image": pa.array([images[0], None], kind)}), path)
+    with pytest.raises(BadInput, match=r"i\.parquet, column image, row 0 \+ 1: expected an image's bytes"):
+        next(open_items([path]).blocks())
+
+
 def test_the_users_own_code_runs_only_when_they_name_it(skipfill: Skipfill, world: World, tmp_path: Path) -> None:
     name = f"{own(tmp_path)}:Own"
     skipfill("init")
