@@ -1,4 +1,4 @@
-"""Three real upgrades as files, each with three groups of classes.
+"""Real upgrades as files, each with three groups of classes.
 
 - `trained`: classes that the new model knows, whose gallery rows it was trained on;
 - `fresh`: classes that it knows from other items than those in the gallery;
@@ -7,15 +7,18 @@
 
 from __future__ import annotations
 
+import io
+import pickle
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from PIL import Image
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
@@ -37,6 +40,7 @@ class Upgrade:
         samples: percentage -> a random part of the gallery's items, without labels.
         groups: label -> group.
         epochs: of every training.
+        encoder: of every training, as `--encoder` takes it; empty for the one that fits the items.
     """
 
     old_items: Path
@@ -47,6 +51,7 @@ class Upgrade:
     samples: dict[int, Path]
     groups: dict[str, str]
     epochs: int
+    encoder: str = ""
 
 
 @dataclass(frozen=True)
@@ -133,10 +138,32 @@ def banking77(data: Path, folder: Path, seed: int) -> Upgrade:
     return _written(table, before, split, folder, seed, epochs=20)
 
 
+def cifar100(data: Path, folder: Path, seed: int) -> Upgrade:
+    """50 classes -> 80 of 100, ResNet-18; a gallery of 250 images a class; as many to train on; 10,000 queries.
+
+    `cifar100` in the data folder holds `train`, `test` and `meta` as their authors distribute them (Krizhevsky 2009):
+    pickles, which run what is written in them when they are read. Meant for a GPU.
+    """
+    train, test = (_cifar100(data / "cifar100", part) for part in ("train", "test"))
+    table = pa.concat_tables([train, test])
+    random = np.random.default_rng(seed)
+    labels = np.array(table.column("label").to_pylist())
+    first, turn = np.arange(len(table)) < len(train), _turns(labels)
+    shuffled = [str(label) for label in random.permutation(np.unique(labels))]
+    group_of = _groups(labels, shuffled[:80], random)
+    groups = np.array([group_of[label] for label in labels])
+    stored = first & (turn % 2 == 0)
+    items = first & (((groups == "trained") & (turn % 2 == 0)) | ((groups == "fresh") & (turn % 2 == 1)))
+    split = Split(group_of, shuffled[:50], stored, items, ~first, stored)
+    written = _written(table, table, split, folder, seed, epochs=30)
+    return replace(written, encoder="python:resnet18:small_images")
+
+
 UPGRADES: dict[str, Callable[[Path, Path, int], Upgrade]] = {
     "omniglot": omniglot,
     "fashion_mnist": fashion_mnist,
     "banking77": banking77,
+    "cifar100": cifar100,
 }
 
 
@@ -176,6 +203,21 @@ def _written(after: pa.Table, before: pa.Table, split: Split, folder: Path, seed
     files = {name: path for name, path in paths.items() if not name.startswith("sample")}
     by_share = {share: paths[f"sample_{share}"] for share in SAMPLES}
     return Upgrade(**files, samples=by_share, groups=split.groups, epochs=epochs)
+
+
+def _cifar100(folder: Path, part: str) -> pa.Table:
+    """id, image and label of `train` or `test`."""
+    told, meta = (pickle.loads((folder / name).read_bytes(), encoding="latin1") for name in (part, "meta"))
+    images = np.asarray(told["data"], np.uint8).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    ids = [f"{part}-{number:05d}" for number in range(len(images))]
+    labels = [meta["fine_label_names"][label] for label in told["fine_labels"]]
+    return pa.table({"id": ids, "image": [_png(image) for image in images], "label": labels})
+
+
+def _png(image: NDArray[np.uint8]) -> bytes:
+    data = io.BytesIO()
+    Image.fromarray(image).save(data, "PNG")
+    return data.getvalue()
 
 
 def small_omniglot(path: Path) -> pa.Table:
