@@ -55,7 +55,8 @@ def join_gallery(
     """Stream the gallery once. A row's class is its own label, or else the label of the item of its id.
 
     Args:
-        classes: label of each class slot; rows with another label, or none, only ever repel.
+        classes: label of each class slot, some perhaps of classes that no item has: these have prototypes, but their
+            rows, like those with another label or none, only ever repel.
         held_out: ids whose stored rows must not be used; no item has one of them.
         progress: called with the number of rows read since the last call.
 
@@ -74,6 +75,7 @@ def join_gallery(
     sums, counts = np.zeros((len(classes), dim)), np.zeros(len(classes), np.int64)
     pool = _Reservoir(dim, min(POOL_ROWS, gallery.rows.count), seed)
     item_codes = _codes(items.labels, classes, len(items))
+    taught = np.isin(np.arange(len(classes)), item_codes)
     labels = LabelsOfOneId()
     for block in gallery.rows.blocks():
         progress(len(block.ids))
@@ -87,14 +89,15 @@ def join_gallery(
         align_here = align_at >= 0
         align_old[align_at[align_here]], align_found[align_at[align_here]] = vectors[align_here], True
         codes = _row_classes(block, classes, at, item_codes)
-        align_labels[align_at[align_here]] = codes[align_here]
+        training = np.where((codes >= 0) & taught[codes], codes, -1)
+        align_labels[align_at[align_here]] = training[align_here]
         if held_out is not None:
             usable = positions(block.ids, held_out) < 0
-            vectors, codes, at = vectors[usable], codes[usable], at[usable]
+            vectors, codes, training, at = vectors[usable], codes[usable], training[usable], at[usable]
         labelled = codes >= 0
         np.add.at(sums, codes[labelled], vectors[labelled])
         counts += np.bincount(codes[labelled], minlength=len(classes))
-        pool.add(vectors, codes, at)
+        pool.add(vectors, training, at)
     _refuse_no_overlap(gallery, items, has_old)
     labels.refuse_mostly_different(items, gallery.name)
     if pool.filled == 0:

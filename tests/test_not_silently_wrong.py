@@ -16,7 +16,9 @@ from PIL import Image
 from safetensors.torch import load, save
 
 from skipfill.compat.encoders.convnet import ConvNet
+from skipfill.compat.joined import join_gallery
 from skipfill.store.errors import BadInput
+from skipfill.store.galleries import open_gallery
 from skipfill.store.items import ItemBlock, open_items
 from skipfill.store.location import open_store
 from skipfill.store.models import TRAINED_IDS, WEIGHTS, load_card, read_file, save_model
@@ -40,6 +42,21 @@ def saved_ids(name: str) -> set[str]:
 
 def ids_of(path: Path) -> set[str]:
     return set(pq.read_table(path).column("id").to_pylist())
+
+
+def test_rows_of_a_class_that_no_item_has_are_of_no_training_class(registered: World) -> None:
+    """Of which the old model knows some, and the new one keeps the slot: nothing is learned of them."""
+    gallery, items = open_gallery(open_store(STORE), "things"), open_items([registered.items])
+    assert items.labels is not None
+    labels = items.labels.to_pylist()
+    classes, without = sorted(set(labels)), "class-02"
+    some = items.restricted(np.array([label != without for label in labels]))
+    align = open_items([registered.gallery_items])
+    found = join_gallery(gallery, some, classes, align, None, 0, lambda rows: None)
+    slot = classes.index(without)
+    assert found.space.counts[slot] == found.space.counts.max()
+    others = {*range(-1, len(classes))} - {slot}
+    assert set(found.space.pool.labels.tolist()) == set(found.align_labels.tolist()) == others
 
 
 def test_what_was_aligned_is_no_query(skipfill: Skipfill, registered: World) -> None:
