@@ -17,17 +17,18 @@ class RowsOfClasses:
         self.items, order = pool.items.sort()
         self.item_labels = pool.labels[order]
 
-    def of(self, labels: Tensor, items: Tensor, most: int, sample: int) -> ClassRows:
-        """Up to `most` rows of each item's class, all that there are where there are fewer, from a random place on.
+    def of(self, labels: Tensor, items: Tensor, most: int, sample: int, start: int) -> ClassRows:
+        """Up to `most` rows of each item's class, all that there are where there are fewer.
 
         Args:
             labels, items: (B,) class and index of each item.
+            start: place of the first among the rows of its class, after whose last the first follows.
             sample: rows of the pool in a sample, of which `stand_for` is in units.
         """
         first = torch.searchsorted(self.labels, labels)
         counts = torch.searchsorted(self.labels, labels, right=True) - first
         turn = torch.arange(most)
-        place = (int(torch.randint(2**31, ())) + turn) % counts[:, None].clamp(min=1)
+        place = (start + turn) % counts[:, None].clamp(min=1)
         # At a class of no rows this is the next one's, or the last, and stands for nothing.
         rows = self.order[(first[:, None] + place).clamp(max=len(self.order) - 1)]
         drawn = (turn < counts[:, None]) & (self.pool.items[rows] != items[:, None])

@@ -99,13 +99,14 @@ def parts(
     """
     stored = _sample(data.pool, sample)
     own, unlabelled = _drawn_pairs(data, pairs)
+    start = int(torch.randint(2**31, ())) if stored else 0
     turns = torch.arange(len(rows))
     shares = zip(*(torch.tensor_split(one, count) for one in (rows, turns, own, unlabelled)), strict=True)
     for some, turn, *shared in shares:
         items, told = _pairs(data, *shared)
         # One pass over all, so that batch norm sees one distribution.
         inputs = as_float(np.concatenate([data.items.raw(some), *items]))
-        yield inputs, replace(_batch(data, some, turn, stored), pairs=told)
+        yield inputs, replace(_batch(data, some, turn, stored, start), pairs=told)
 
 
 def _drawn_pairs(data: TrainingData, count: int) -> tuple[Tensor, Tensor]:
@@ -143,16 +144,19 @@ def _pairs(data: TrainingData, own: Tensor, unlabelled: Tensor) -> tuple[list[Pr
     return items, Pairs(NO_FEATURES, torch.cat(old), told)
 
 
-def _batch(data: TrainingData, rows: Tensor, turns: Tensor, stored: StoredSample | None) -> Batch:
+def _batch(data: TrainingData, rows: Tensor, turns: Tensor, stored: StoredSample | None, start: int) -> Batch:
+    labels, alike = data.labels[rows], None
+    if stored:
+        alike = data.by_class.of(labels, rows, OF_A_CLASS, len(stored.vectors), start)
     return Batch(
         features=NO_FEATURES,
-        labels=data.labels[rows],
+        labels=labels,
         items=rows,
         turns=turns,
         old=None if data.old is None else data.old[rows],
         has_old=None if data.has_old is None else data.has_old[rows],
         sample=stored,
-        alike=data.by_class.of(data.labels[rows], rows, OF_A_CLASS, len(stored.vectors)) if stored else None,
+        alike=alike,
         teacher=None if data.teacher is None else data.teacher[rows],
     )
 

@@ -26,7 +26,7 @@ from skipfill.compat.processes import connected
 from skipfill.compat.training import Schedule, Watcher, fit
 from skipfill.store.objects import Objects
 
-ITEMS, INPUTS, CLASSES, OLD, POOL, ALIGN = 61, 6, 5, 4, 40, 9
+ITEMS, INPUTS, CLASSES, OLD, POOL, ALIGN = 61, 6, 5, 4, 140, 9
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,8 @@ def in_any_number_of_processes(method: str, batch: int, accumulate: int) -> dict
     return {**outcome.weights, **gradients}
 
 
-CASES = {"uneven": ("gallery", 11, 1), "in parts": ("bct", 20, 2)}  # batches of 10 or 11, and of 17 or 18
+# Batches of 10 or 11, and of 17 or 18.
+CASES = {"uneven": ("gallery", 11, 1), "in parts": ("bct", 20, 2), "rows in parts": ("gallery", 20, 2)}
 
 if __name__ == "__main__":
     for name, case in CASES.items():
