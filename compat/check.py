@@ -61,6 +61,9 @@ def check_model(
         rows = gallery.rows
         if inputs.truth == "reindex" and at_hand.items is not None:
             rows = rows.restricted(at_hand.items.ids, len(at_hand))
+            if rows.count < gallery.rows.count:
+                asked = "those whose items are given (--gallery-items)"
+                warnings.append(f"measured on {rows.count:,} of {gallery.rows.count:,} stored rows: {asked}")
         measured_on = replace(gallery, rows=rows)
         queries = _asked(objects, measured_on, model, top, at_hand, inputs, stages, warnings)
         # Whatever is wrong with what was asked for is found before the long part.

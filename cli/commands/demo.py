@@ -31,7 +31,7 @@ def demo(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Live through an upgrade on 12,000 real drawings: train, check, swap, search, roll back (under 5 minutes).
+    """Live through an upgrade on 12,000 real drawings: train, check, swap, search, roll back (five minutes to ten).
 
     An old model knows some alphabets, the new ones know more; the gallery also holds alphabets that nobody was
     trained on. Run it again to go on after an interruption.

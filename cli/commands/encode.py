@@ -13,9 +13,7 @@ from skipfill.cli.terminal import advise, emit, progress
 
 def encode(
     name: ModelName,
-    items: Annotated[
-        list[Path], typer.Argument(metavar="FILES...", help="Parquet with id, and image, vector or text.")
-    ],
+    items: Annotated[list[Path], typer.Argument(metavar="FILES", help="Parquet with id, and image, vector or text.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Parquet file to write; it must not exist.")],
     onto: Annotated[
         str, typer.Option(metavar="SPACE", help="View them in this space, to append them to a gallery of it.")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ParquetFiles = Annotated[
     list[str],
-    typer.Argument(metavar="FILES...", help="Parquet files, folders of them, or s3://bucket/part-*.parquet."),
+    typer.Argument(metavar="FILES", help="Parquet files, folders of them, or s3://bucket/part-*.parquet."),
 ]
 app = typer.Typer(help="Register stored galleries where they lie, and look at them.", no_args_is_help=True)
 

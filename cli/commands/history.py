@@ -47,7 +47,7 @@ def history(gallery: GalleryName, store: Store = None, json: Json = False) -> No
 
 
 def status(
-    gallery: Annotated[str, typer.Argument(metavar="[GALLERY]", help="Show all that a service needs of this.")] = "",
+    gallery: Annotated[str, typer.Argument(metavar="GALLERY", help="Show all that a service needs of this.")] = "",
     watch: Annotated[
         bool, typer.Option("--watch", help="Print a line now and at every change, until interrupted (exit code 130).")
     ] = False,

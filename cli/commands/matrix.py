@@ -25,7 +25,7 @@ MEANING = {
 
 
 def matrix(
-    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Models in their order, earliest first.")],
+    models: Annotated[list[str], typer.Argument(metavar="MODEL", help="Models in their order, earliest first.")],
     items: Annotated[list[Path], typer.Option(help="Labelled items: the queries. Repeatable.")],
     gallery_items: Annotated[
         list[Path] | None, typer.Option(help="Labelled items of the galleries. Default: --items, own rows left out.")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def swap(
     gallery: GalleryName,
-    name: Annotated[str, typer.Argument(metavar="[MODEL]", help="Name of a model in the store.")] = "",
+    name: Annotated[str, typer.Argument(metavar="MODEL", help="Name of a model in the store.")] = "",
     plan: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Apply a saved plan, as it is or not at all; - for stdin.")
     ] = None,
@@ -33,7 +33,7 @@ def swap(
 ) -> None:
     """Make a model the one that queries use: one small file, readers see the old release or the new one.
 
-    Refused without a passing check of this model on the gallery as it is now. Exit 4: the plan is stale.
+    Refused without a passing check of this model on the gallery as it is now: exit 1. Exit 4: the plan is stale.
 
     Example: skipfill swap products v2
     """

@@ -37,7 +37,7 @@ class Settings:
     pooling: how the last layer becomes one vector: `mean` over tokens or places, `cls` (the first token), or
         `pooler` (the model's own).
     frozen: whether only the head is trained.
-    lr_share: the model's learning rate as a share of the head's.
+    lr_share: the model's learning rate as a share of the head's; 0.03 where its weights are not random ones.
     prefix, lower, max_length: each text is `prefix` + itself, in lower case or not, cut after so many tokens.
     tokenizer, pad: SHA-256 of the tokenizer, and the token that fills up a batch.
     height, width, channels, resample, shortest: see `Look`.
