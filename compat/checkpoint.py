@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import safetensors
-from safetensors.torch import load, save
+from safetensors.torch import load
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from skipfill.compat.epochs import Epoch
+from skipfill.compat.tensor_bytes import tensor_bytes
 from skipfill.store.errors import BadInput, reason
 from skipfill.store.objects import Objects
 from skipfill.store.strict_json import stored
@@ -72,9 +73,8 @@ class Checkpoints:
         tensors |= {f"best/{name}": value for name, value in best.items()}
         for index, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{index}/{name}": value for name, value in state.items()}
-        tensors = {name: value.contiguous() for name, value in tensors.items()}
         state = State(list(log), self._recipe, decay.last_epoch)
-        self._objects.replace(self._key, save(tensors, metadata={"checkpoint": json.dumps(asdict(state))}))
+        self._objects.replace(self._key, tensor_bytes(tensors, {"checkpoint": json.dumps(asdict(state))}))
 
     def resume(
         self, model: nn.Module, optimizer: Optimizer, decay: LRScheduler

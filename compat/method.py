@@ -161,6 +161,7 @@ class Method(nn.Module):
         summary: one line for `skipfill methods`.
         source: authors, year, arXiv id.
         needs_gallery, needs_teacher, needs_sample: what training must be given.
+        takes_dim: whether the user may choose its dimension.
         on_simplex: whether classes are vertices of a simplex that models share, at slots that later models keep; the
             settings then have `classes`, how many vertices, and `slots`, the end that new classes are put at.
         needs_pairs: whether its losses take pairs; the losses of other methods see none, see `keeping`.
@@ -179,6 +180,7 @@ class Method(nn.Module):
     needs_gallery: ClassVar[bool] = True
     needs_teacher: ClassVar[bool] = False
     needs_sample: ClassVar[bool] = False
+    takes_dim: ClassVar[bool] = False
     needs_pairs: ClassVar[bool] = False
     remembers: ClassVar[bool] = False
     on_simplex: ClassVar[bool] = False

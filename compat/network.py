@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from skipfill.compat.encoder import Encoder, ReadFile
@@ -14,6 +13,7 @@ from skipfill.compat.encoders import ENCODERS
 from skipfill.compat.imitating_head import ImitatingHead
 from skipfill.compat.method import CosineClassifier, Method, unit
 from skipfill.compat.methods import METHODS
+from skipfill.compat.tensor_bytes import tensor_bytes
 from skipfill.store.errors import BadInput, unknown_name
 from skipfill.store.items import ItemBlock
 
@@ -124,8 +124,7 @@ class Network(nn.Module):
 
     def weights(self) -> bytes:
         """The weights as safetensors."""
-        data: bytes = save({name: value.contiguous() for name, value in self.state_dict().items()})
-        return data
+        return tensor_bytes(self.state_dict())
 
     def files(self) -> dict[str, bytes]:
         """The files of the encoders, which `build` asks for."""

@@ -83,7 +83,7 @@ def _train(
     torch.manual_seed(recipe.seed)
     encoder = choice.new(opened.items, recipe.given(choice.name))
     recipe = settled(recipe, opened.settings, choice.name, encoder)
-    digest = opened.digest(recipe, encoder.described())
+    digest = opened.digest(recipe, encoder)
     checkpoints, of_heads = (
         Checkpoints(objects, f"training/{name}/{file}.safetensors", digest, restart=restart and processes.first)
         for file in ("checkpoint", "heads")

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pyarrow as pa
 
+from skipfill.compat.encoder import Encoder
 from skipfill.compat.loaded_model import LoadedModel, load_model
 from skipfill.compat.method import Method
 from skipfill.compat.methods import METHODS
 from skipfill.compat.recipe import Recipe, Sources
 from skipfill.compat.settings import checked
 from skipfill.compat.slots import assigned_slots
+from skipfill.compat.tensor_bytes import tensor_bytes
 from skipfill.compat.witness import verified_model
 from skipfill.store.errors import BadInput, unknown_name
 from skipfill.store.galleries import Gallery, open_gallery
@@ -50,12 +52,12 @@ class OpenedSources:
     teacher: LoadedModel | None
     start: LoadedModel | None
 
-    def digest(self, recipe: Recipe, encoder: dict[str, Any]) -> str:
+    def digest(self, recipe: Recipe, encoder: Encoder) -> str:
         """Of everything that decides the weights, the recipe being resolved: a checkpoint belongs to one digest."""
         version = None if self.gallery is None else self.gallery.version
         facts = [
             asdict(recipe),
-            encoder,
+            [encoder.described(), encoder.versions()],
             version and [version.files, version.space, version.columns],
             self.teacher and self.teacher.card.fingerprint,
             self.slots,
@@ -65,6 +67,8 @@ class OpenedSources:
         content = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
         for column in (self.items.ids, self.labels, None if self.align is None else self.align.ids, self.held_out):
             content.update(b"-" if column is None else json.dumps(column.to_pylist()).encode())
+        if encoder.frozen:  # else the checkpoint has them
+            content.update(tensor_bytes(encoder.state_dict()))
         return content.hexdigest()
 
 
@@ -86,6 +90,12 @@ def open_sources(objects: Objects, recipe: Recipe, sources: Sources) -> OpenedSo
             expected="a gallery whose items they are, and a method with a view onto its space",
             found=f"method {method}" + ("" if gallery is not None else " without --gallery"),
         )
+    for option, given, used in (
+        ("--teacher", sources.teacher, kind.needs_teacher),
+        ("--dim", recipe.dim, kind.takes_dim),
+    ):
+        if given and not used:
+            raise BadInput(option, expected="a method that it has an effect on", found=f"method {method}")
     held_out = open_items(sources.hold_out, sources.columns).ids if sources.hold_out else None
     items = _without(open_items(sources.items, sources.columns), held_out)
     labels = _labels(items)
@@ -102,11 +112,23 @@ def open_sources(objects: Objects, recipe: Recipe, sources: Sources) -> OpenedSo
         classes=classes,
         slots=assigned_slots(classes, onto, settings.classes, settings.slots) if kind.on_simplex else {},
         onto=onto,
-        align=_without(open_items(sources.align, sources.columns), held_out) if sources.align else None,
+        align=_aligned(sources, items, held_out) if sources.align else None,
         held_out=held_out,
         teacher=_teacher(objects, method, kind, sources),
         start=load_model(objects, sources.start_from) if sources.start_from else None,
     )
+
+
+def _aligned(sources: Sources, items: Items, held_out: pa.Array | None) -> Items:
+    """What `--align` names, by the column that the items have their inputs in."""
+    align = open_items(sources.align, replace(sources.columns, input=items.input_column))
+    if align.kind != items.kind:
+        raise BadInput(
+            f"--align {align.where}, column {align.input_column}",
+            expected=f"inputs of one kind with those of --items: {items.kind}",
+            found=align.kind,
+        )
+    return _without(align, held_out)
 
 
 def _prints(items: Items) -> list[str]:

@@ -134,6 +134,8 @@ class _Training:
             self.parallel = DistributedDataParallel(self.learner, find_unused_parameters=True)
         rates = {encoder: schedule.lr * encoder.lr_share, method: schedule.lr}
         groups = [{"params": list(part.parameters()), "lr": rate} for part, rate in rates.items()]
+        # A user's encoder may have buffers that hold infinities, such as masks.
+        self.finite = [name for name, value in self.learner.state_dict().items() if value.isfinite().all()]
         self.optimizer = AdamW(groups, lr=schedule.lr, weight_decay=schedule.weight_decay, fused=True)
         self.decay = LambdaLR(self.optimizer, lambda step: _rate(step, self.steps * schedule.epochs))
 
@@ -141,7 +143,7 @@ class _Training:
         """Train for one epoch."""
         began, means = time.perf_counter(), _Means()
         self.learner.train()
-        draw_from(self.schedule.seed * 100_003 + number - 1, self.learner.device)
+        draw_from((self.schedule.seed * 100_003 + number - 1) % 2**63, self.learner.device)
         order = self.rows[torch.randperm(len(self.rows))]
         # Each part of a step has a seed: processes draw alike, whatever dropout has drawn for their shares.
         # The first part's, which decides what is drawn, is the same for any number of parts.
@@ -152,7 +154,8 @@ class _Training:
             if step % STEPS_BETWEEN_READINGS == 0 or step + 1 == self.steps:
                 refuse_infinite(means.read(), self.schedule.lr, f"epoch {number}, by step {step + 1}")
             progress(Step(number, len(rows), means.last))
-        refuse_broken_weights(self.learner.state_dict(), self.schedule.lr, number)
+        weights = self.learner.state_dict()
+        refuse_broken_weights({name: weights[name] for name in self.finite}, self.schedule.lr, number)
         trained = time.perf_counter() - began
         validation = {} if self.data.validation is None else self._validate(self.data.validation)
         seconds = time.perf_counter() - began

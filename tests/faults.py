@@ -40,12 +40,12 @@ from .conftest import tree, write_world
 from .kills import FAILURES, run_interrupted
 
 STORE = ".skipfill"
-QUICK = ("--epochs", "2", "--batch", "32", "--dim", "8")
+QUICK = ("--epochs", "2", "--batch", "32")
 TRAIN = ("--items", "items.parquet", "--gallery", "things", *QUICK)
 # To be done one after the other, each once in its place: what is there before is what must not be lost.
 STORY: dict[str, tuple[str, ...]] = {
     "init": ("init",),
-    "train": ("train", "v1", "--items", "old_items.parquet", *QUICK),
+    "train": ("train", "v1", "--items", "old_items.parquet", "--dim", "8", *QUICK),
     "encode": ("encode", "v1", "gallery_items.parquet", "-o", "gallery.parquet"),
     "gallery add": ("gallery", "add", "things", "gallery.parquet", "--space", "v1"),
     "gallery add, space unknown": ("gallery", "add", "others", "gallery.parquet", "--space", "ada"),

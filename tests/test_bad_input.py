@@ -191,6 +191,12 @@ def nan_features(world: World) -> list[object]:
     return ["train", "v2", "--items", world.folder / "nan.parquet"]
 
 
+def texts_for_vectors(world: World) -> list[object]:
+    pq.write_table(pa.table({"id": ["i0000"], "vector": ["a text"]}), world.folder / "texts.parquet")
+    align = ["--align", world.folder / "texts.parquet"]
+    return ["train", "v2", "--items", world.items, "--gallery", "things", *align]
+
+
 COMMANDS: dict[str, tuple[Callable[[World], list[object]], str]] = {
     "unlabelled items": (unlabelled, "expected a label for every item to train on"),
     "no overlap of ids": (no_overlap, "expected ids that gallery things has, found none"),
@@ -211,6 +217,18 @@ COMMANDS: dict[str, tuple[Callable[[World], list[object]], str]] = {
     "a method without its gallery": (
         lambda world: ["train", "v2", "--items", world.items, "--method", "oca"],
         "expected a gallery to be compatible with",
+    ),
+    "a teacher without an effect": (
+        lambda world: ["train", "v2", "--items", world.items, "--gallery", "things", "--teacher", "v1"],
+        "--teacher: expected a method that it has an effect on, found method gallery",
+    ),
+    "a dimension without an effect": (
+        lambda world: ["train", "v2", "--items", world.items, "--gallery", "things", "--dim", "7"],
+        "--dim: expected a method that it has an effect on, found method gallery",
+    ),
+    "unlabelled items of another kind": (
+        texts_for_vectors,
+        "column vector: expected inputs of one kind with those of --items: vector, found text",
     ),
     "a method without its teacher": (
         lambda world: ["train", "v2", "--items", world.items, "--method", "bt2", "--gallery", "things"],

@@ -22,10 +22,13 @@ from skipfill.compat.encoder import Encoder
 from skipfill.compat.encoder_choice import chosen_encoder
 from skipfill.compat.encoders import ENCODERS
 from skipfill.compat.features_once import as_features
+from skipfill.compat.opened_sources import open_sources
 from skipfill.compat.prepared import Prepared, as_float
+from skipfill.compat.recipe import Recipe, Sources
 from skipfill.compat.stages import Stages
 from skipfill.store.errors import BadInput
 from skipfill.store.items import ItemBlock, open_items
+from skipfill.store.location import open_store
 
 from .conftest import Skipfill, World, tree, write_vectors
 
@@ -101,6 +104,22 @@ def bert(folder: Path) -> str:
     )
     BertModel(config).save_pretrained(path)
     return str(path)
+
+
+TIED = """
+import torch
+from torch import nn
+
+class Tied(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(16, 16), nn.Linear(16, 16)
+        self.second.weight = self.first.weight
+        self.register_buffer("mask", torch.full((2, 2), -torch.inf))
+
+    def forward(self, batch):
+        return self.second(self.first(batch).relu())
+"""
 
 
 def own(folder: Path) -> str:
@@ -268,6 +287,37 @@ def test_image_items_may_be_bytes_alone(kind: pa.DataType, tmp_path: Path) -> No
     pq.write_table(pa.table({"id": [1, 2], "image": pa.array([images[0], None], kind)}), path)
     with pytest.raises(BadInput, match=r"i\.parquet, column image, row 0 \+ 1: expected an image's bytes"):
         next(open_items([path]).blocks())
+
+
+def test_weights_may_be_tied_and_buffers_infinite(skipfill: Skipfill, world: World, tmp_path: Path) -> None:
+    """And the seed as large as one can be."""
+    name = f"tied_{own(tmp_path)}"
+    (tmp_path / f"{name}.py").write_text(TIED)
+    command = ["--items", world.items, "--encoder", f"python:{name}:Tied", "--epochs", 2, "--seed", 2**63 - 1]
+    skipfill("init")
+    skipfill("train", "v1", *command)
+    skipfill("--code", f"python:{name}:Tied", "encode", "v1", world.heldout, "-o", "vectors.parquet")
+
+
+def test_a_checkpoint_is_of_one_code_and_of_one_frozen_encoder(
+    skipfill: Skipfill, world: World, tmp_path: Path
+) -> None:
+    skipfill("init")
+    opened = open_sources(open_store(Path(".skipfill")), Recipe("independent"), Sources([world.items]))
+
+    def digest(encoder: Encoder) -> str:
+        return opened.digest(Recipe("independent"), encoder)
+
+    name = own(tmp_path)
+    before = digest(ENCODERS["python"].for_items(f"{name}:Own", block(np.eye(16, dtype=np.float32)), {}))
+    (tmp_path / f"{name}.py").write_text(f"{OWN}\n# edited")
+    assert digest(ENCODERS["python"].for_items(f"{name}:Own", block(np.eye(16, dtype=np.float32)), {})) != before
+    model, _ = made("hf images", tmp_path)
+    for frozen in (False, True):
+        model.frozen = frozen
+        before = digest(model)
+        next(model.parameters()).data += 1
+        assert (digest(model) != before) == frozen
 
 
 def test_the_users_own_code_runs_only_when_they_name_it(skipfill: Skipfill, world: World, tmp_path: Path) -> None:

@@ -153,7 +153,7 @@ def test_a_gallery_on_object_storage(
     assert [one["path"] for one in shown] == [f"{bucket}/rows/part-{name}.parquet" for name in "ab"]
     assert all(one["etag"] for one in shown)
     skipfill("gallery", "verify", "things")
-    skipfill("train", "v2", "--items", world.items, "--gallery", "things", "--dim", 8, "--epochs", 3, "--batch", 32)
+    skipfill("train", "v2", "--items", world.items, "--gallery", "things", "--epochs", 3, "--batch", 32)
     sliced = ["--slice", "gallery.label = 'class-07'"]
     report = skipfill("check", "things", "v2", "--items", world.heldout, *sliced, "--json", expect=None).document
     assert "check" in report, report

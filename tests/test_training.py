@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from skipfill.cli import terminal
+from skipfill.cli.commands.train import log_file
 from skipfill.compat.class_rows import RowsOfClasses
 from skipfill.compat.drawing import parts
 from skipfill.compat.epochs import Epoch, best_epoch, patience_is_over
@@ -228,6 +229,17 @@ def test_losses_that_are_not_finite_are_said_so_with_advice(tmp_path: Path) -> N
     assert "--lr 1e+30" in caught.value.hint
 
 
+def test_only_what_the_log_is_written_to_is_blamed_on_it(tmp_path: Path) -> None:
+    epoch = Epoch(1, 1, 0.1, {}, {}, 0.1, 1.0)
+    with pytest.raises(FileNotFoundError), log_file(str(tmp_path / "log")):
+        (tmp_path / "table.bin").read_bytes()
+    with (
+        pytest.raises(BadInput, match="/dev/full: expected a file that can be written to"),
+        log_file("/dev/full") as log,
+    ):
+        log(epoch)
+
+
 def test_the_log_is_streamed_and_kept(skipfill: Skipfill, registered: World) -> None:
     command = ["--gallery", "things", "--items", registered.items, "--epochs", 3, "--validation", 0.2]
     Path("log.ndjson").write_text("before\n")
@@ -296,14 +308,14 @@ def test_a_sample_is_rows_of_the_pool_each_as_often(size: int) -> None:
     given = replace(given, pool=replace(given.pool, items=torch.arange(POOL)))
     counts = torch.zeros(POOL)
     torch.manual_seed(0)
-    for _ in range(400):
+    for _ in range(1_600):
         _, batch = next(parts(given, torch.arange(3), 1, sample=size))
         assert batch.sample is not None
         rows = batch.sample.items
         assert len(rows.unique()) == len(rows) == min(size, POOL)
         assert torch.equal(batch.sample.vectors, given.pool.vectors[rows])
         counts[rows] += 1
-    mean = 400 * min(size, POOL) / POOL
+    mean = 1_600 * min(size, POOL) / POOL
     torch.testing.assert_close(counts, torch.full((POOL,), mean), rtol=0.5, atol=0)
 
 
@@ -351,7 +363,7 @@ def test_rows_of_a_class_are_all_or_as_many_as_are_asked_for_and_stand_for_all(m
     seen: set[int] = set()
     for seed in range(50):
         torch.manual_seed(seed)
-        found = classes.of(labels, items, most, 30)
+        found = classes.of(labels, items, most, 30, start=97 * seed)
         assert found.vectors.shape == (20, most, OLD)
         assert not found.stand_for[19].any()  # a class that no row has
         for item, label in enumerate(labels[:19].tolist()):

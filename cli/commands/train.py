@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -59,7 +59,7 @@ def train(
         ),
     ] = None,
     dim: Annotated[int, typer.Option(min=0, help="Dimension of an independent model. 0: old dimension + 32.")] = 0,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same weights.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Same seed, same weights.")] = 0,
     precision: Annotated[str, typer.Option(help="auto, bf16 or f32, for the encoder.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda. Several processes: torchrun.")] = "auto",
     accumulate: Annotated[int, typer.Option(min=1, help="Parts that a batch is encoded in: less memory.")] = 1,
@@ -157,7 +157,7 @@ def train(
         )
     after = (
         f"check {gallery} {name} --items HELDOUT.parquet"
-        if gallery
+        if gallery and card.gallery["space"] in card.views
         else f"encode {name} ITEMS.parquet -o GALLERY.parquet"
     )
     advise(f"Next: skipfill {after}", quiet=quiet)
@@ -183,11 +183,24 @@ def log_file(name: str) -> Iterator[Callable[[Epoch], None]]:
     if name in ("", "-"):
         yield (lambda epoch: print(epoch.line, flush=True)) if name else (lambda epoch: None)
         return
-    try:
-        with Path(name).open("a", encoding="utf-8", buffering=1) as file:  # a line is there when it is written
-            yield lambda epoch: print(epoch.line, file=file)
-    except OSError as error:
-        raise BadInput(name, expected="a file that can be written to", found=reason(error)) from error
+
+    @contextmanager
+    def blamed() -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise BadInput(name, expected="a file that can be written to", found=reason(error)) from error
+
+    with ExitStack() as stack:
+        with blamed():
+            # Without a buffer, a line is there when it is written, and none is left to fail when the file is closed.
+            file = stack.enter_context(Path(name).open("ab", buffering=0))
+
+        def write(epoch: Epoch) -> None:
+            with blamed():
+                file.write(f"{epoch.line}\n".encode())
+
+        yield write
 
 
 def bar_of_training(name: str, bar: Bar) -> Callable[[Step], None]:

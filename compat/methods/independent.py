@@ -30,6 +30,7 @@ class Independent(Method):
     summary = "cross-entropy only; the ceiling of an update, and how an old model is made"
     source = "plain classification with cosine logits"
     needs_gallery = False
+    takes_dim = True
     settings_type = Settings
 
     def __init__(self, setting: Setting, settings: Settings) -> None:
