@@ -31,12 +31,14 @@ INTRODUCTION = """# Every method on three upgrades
 Made by `upgrade.py` and `tables.py`, which run the commands of the README and nothing else, with the defaults of every
 method (`upgrades.py` holds the splits). Update gain: 0 is the old model, 1 a full reindex with an independent new
 model of the same dimension on the same labels (the ceiling), below 0 worse than staying. Cells are means over seeds,
-each with its own split, old model and weights; after an update gain, the smallest and the largest of the seeds.
+each with its own split, old model and weights; after an update gain, the smallest and the largest of the seeds. It is
+undefined where the ceiling is less than half a point above the old model.
 `simplex` and `hoc` have an old model, and so a gallery, of their own; their gain is relative to it. The samples are of
 the gallery's items, without labels. The queries are held out of everything.
 """
 METRICS = ("CMC@1", "mAP")
 PAIRS = ("old/old", "new/old", "new/new", "ceiling")
+LEAST_ROOM = 0.005  # between the old model and the ceiling: a share of less is a share of nothing
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Cell:
 
     @property
     def gains(self) -> np.ndarray:
-        """(seeds,) update gains; NaN where the ceiling is not above the old model."""
+        """(seeds,) update gains; NaN where the ceiling is not half a point above the old model."""
         return gain(self.means)
 
     @property
@@ -58,18 +60,18 @@ class Cell:
     def shown(self) -> str:
         overall, seeds = self.overall, self.gains
         if np.isnan(overall):
-            return f"undefined ({(self.means[:, 1] - self.means[:, 0]).mean():+.3f} points)"
+            return f"undefined (new/old {(self.means[:, 1] - self.means[:, 0]).mean():+.3f})"
         if len(seeds) == 1:
             return f"{overall:+.2f}"
-        if np.isnan(seeds).any():
-            return f"{overall:+.2f} (undefined in {np.isnan(seeds).sum()})"
-        return f"{overall:+.2f} ({seeds.min():+.2f} to {seeds.max():+.2f})"
+        undefined = f", undefined in {np.isnan(seeds).sum()}" if np.isnan(seeds).any() else ""
+        return f"{overall:+.2f} ({np.nanmin(seeds):+.2f} to {np.nanmax(seeds):+.2f}{undefined})"
 
 
 def gain(means: np.ndarray) -> np.ndarray:
     """(M(new,old) - M(old,old)) / (M(ceiling) - M(old,old)) of (N, 4) means."""
     room = means[:, 3] - means[:, 0]
-    return np.where(room > 0, (means[:, 1] - means[:, 0]) / np.where(room > 0, room, 1), np.nan)
+    enough = room >= LEAST_ROOM
+    return np.where(enough, (means[:, 1] - means[:, 0]) / np.where(enough, room, 1), np.nan)
 
 
 def cell(tables: list[pa.Table], run: str, group: str, metric: str) -> Cell | None:
@@ -126,7 +128,7 @@ def summary_of(results: dict[str, list[pa.Table]]) -> Iterator[str]:
     found = [[cell(results[dataset], run.name, group, "CMC@1") for dataset, group in places] for run in RUNS]
     gains = np.array([[np.nan if one is None else one.overall for one in row] for row in found])
     for run, row in zip(RUNS, gains, strict=True):
-        shown = [f"{value:+.2f}" for value in row]
+        shown = ["undefined" if np.isnan(value) else f"{value:+.2f}" for value in row]
         best = [value == top for value, top in zip(row, np.nanmax(gains, axis=0), strict=True)]
         marked = [f"**{text}**" if first else text for text, first in zip(shown, best, strict=True)]
         yield f"| {run.name} | {' | '.join(marked)} |"
