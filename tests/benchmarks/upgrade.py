@@ -9,8 +9,8 @@ banking77/ (id, text, label), each with train.parquet and test.parquet. With a f
 train, test and meta that its authors distribute, ResNet-18 is trained on CIFAR-100 as well: on a GPU, if there is one.
 One Parquet file a data set and seed comes out, a row for each method and query; what is there already is not run again,
 except for the lines of a method named with --again, which take the place of those that are there: the old model and the
-ceiling are trained once more, and have to answer every query as they did. Without CIFAR-100, three seeds took an hour
-and a half of processor time. Not part of the test run.
+ceiling are trained once more, and have to answer every query as they did. Without CIFAR-100, three seeds took three
+hours of processor time. Not part of the test run.
 """
 
 from __future__ import annotations
