@@ -228,6 +228,13 @@ def _method(opened: OpenedSources, recipe: Recipe, encoder: Encoder, joined: Joi
         slots=[opened.slots[label] for label in opened.classes] if opened.slots else (),
     )
     method = opened.method(setting, opened.settings)
+    if method.dim < method.view_dim:
+        raise BadInput(
+            f"method {recipe.method}",
+            expected=f"a teacher and extra_dims of {method.view_dim} dimensions together, as the gallery has",
+            found=str(method.dim),
+            hint=f"Train the teacher with --dim {method.view_dim}, or give --set {recipe.method}.extra_dims=NUMBER.",
+        )
     gallery = opened.gallery
     if gallery is not None and method.view_dim not in (0, gallery.space.dim):
         raise BadInput(

@@ -10,7 +10,6 @@ from skipfill.compat.class_rows import RowsOfClasses
 from skipfill.compat.method import Batch, Method, OldSpace, Pairs, Setting, StoredSample, unit
 from skipfill.compat.methods import METHODS
 from skipfill.compat.simplex import SimplexMethod
-from skipfill.store.errors import BadInput
 
 FEATURES, CLASSES, OLD, TEACHER = 20, 5, 8, 10
 each = pytest.mark.parametrize("kind", METHODS.values(), ids=METHODS)
@@ -153,14 +152,6 @@ def test_bt2_keeps_the_geometry_that_its_paper_derives() -> None:
     part = unit(unit(head.imitate_old(wide.relu()))[:, :3])
     new = head.new_part(wide)
     torch.testing.assert_close(one @ two, part[0] @ part[1] + 4 * new[0] @ new[1], rtol=1e-4, atol=1e-5)
-
-
-def test_bt2_names_what_is_missing_to_the_dimension_of_the_gallery() -> None:
-    rows = StoredSample(torch.ones(2, 200), torch.arange(2), torch.arange(2))
-    old = OldSpace(200, torch.ones(2, 200), torch.ones(2), rows)
-    with pytest.raises(BadInput, match=r"200 dimensions together, as the gallery has, found 128 \+ 32") as error:
-        METHODS["bt2"](Setting(16, 2, 0, old, teacher=128), METHODS["bt2"].settings_type())
-    assert "bt2.extra_dims=72" in error.value.hint
 
 
 def test_oca_without_its_transform_has_the_same_terms() -> None:

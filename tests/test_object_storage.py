@@ -100,8 +100,8 @@ def test_an_upgrade_on_object_storage(
     monkeypatch.setenv("SKIPFILL_STORE", url)
     monkeypatch.setenv("AWS_TIMEOUT", "20s")
     assert skipfill("init", "--json").document["store"] == url
-    short = ["--dim", 8, "--epochs", 3, "--batch", 32]
-    skipfill("train", "v1", "--items", world.old_items, *short)
+    short = ["--epochs", 3, "--batch", 32]
+    skipfill("train", "v1", "--items", world.old_items, "--dim", 8, *short)
     skipfill("encode", "v1", world.gallery_items, "-o", "gallery.parquet")
     skipfill("gallery", "add", "things", "gallery.parquet", "--space", "v1")
     skipfill("train", "v2", "--items", world.items, "--gallery", "things", *short)

@@ -13,7 +13,6 @@ from torch.nn.utils.parametrizations import orthogonal
 from skipfill.compat.losses.alignment import cosine_alignment
 from skipfill.compat.losses.prototypes import prototype_cross_entropy
 from skipfill.compat.method import Batch, Method, Setting, Terms, unit
-from skipfill.store.errors import BadInput
 
 
 @dataclass(frozen=True)
@@ -80,13 +79,6 @@ class Bt2(Method):
         self.view_dim = setting.old.dim
         extra = min(settings.extra_dims, setting.old.dim)
         self.dim = new + extra
-        if self.dim < self.view_dim:
-            raise BadInput(
-                "method bt2",
-                expected=f"a teacher and extra_dims of {self.view_dim} dimensions together, as the gallery has",
-                found=f"{new} + {extra}",
-                hint=f"Train the teacher with --dim {self.view_dim}, or --set bt2.extra_dims={self.view_dim - new}",
-            )
         self.head = Bt2Head(setting.features, setting.old.dim, new, extra, settings.new_weight)
         self.classifier = nn.Linear(new, setting.classes)
         self.old = setting.old
