@@ -1,4 +1,4 @@
-"""ResNet-18 for images of 32x32, as a user's own encoder: `--encoder python:resnet18:small_images`."""
+"""ResNet-18 for images of 32x32, as a user's own encoder: `--encoder python:resnet18:SmallImages`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class SmallImages(nn.Module):
         self.net.to(memory_format=torch.channels_last)
 
     def augment(self, batch: Tensor) -> Tensor:
-        """Each image shifted by up to four pixels, and every second one mirrored."""
+        """Each image shifted by up to four pixels, and mirrored, one of two by chance."""
         count, channels, height, width = batch.shape
         top, left = torch.randint(2 * MARGIN + 1, (2, count, 1), device=batch.device)
         rows, columns = (torch.arange(side, device=batch.device) for side in (height, width))
@@ -44,7 +44,3 @@ class SmallImages(nn.Module):
         images = (2 * batch - 1).contiguous(memory_format=torch.channels_last)
         features: Tensor = self.net(images).pooler_output
         return features.flatten(1)
-
-
-def small_images() -> SmallImages:
-    return SmallImages()

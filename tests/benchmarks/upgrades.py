@@ -156,7 +156,7 @@ def cifar100(data: Path, folder: Path, seed: int) -> Upgrade:
     items = first & (((groups == "trained") & (turn % 2 == 0)) | ((groups == "fresh") & (turn % 2 == 1)))
     split = Split(group_of, shuffled[:50], stored, items, ~first, stored)
     written = _written(table, table, split, folder, seed, epochs=30)
-    return replace(written, encoder="python:resnet18:small_images")
+    return replace(written, encoder="python:resnet18:SmallImages")
 
 
 UPGRADES: dict[str, Callable[[Path, Path, int], Upgrade]] = {
