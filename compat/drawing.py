@@ -141,7 +141,7 @@ def _pairs(data: TrainingData, own: Tensor, unlabelled: Tensor) -> tuple[list[Pr
     if not old:
         return [], None
     told = torch.arange(len(own) + len(unlabelled)) >= len(own)
-    return items, Pairs(NO_FEATURES, torch.cat(old), told)
+    return items, Pairs(torch.cat(old), told)
 
 
 def _batch(data: TrainingData, rows: Tensor, turns: Tensor, stored: StoredSample | None, start: int) -> Batch:
@@ -149,7 +149,7 @@ def _batch(data: TrainingData, rows: Tensor, turns: Tensor, stored: StoredSample
     if stored:
         alike = data.by_class.of(labels, rows, OF_A_CLASS, len(stored.vectors), start)
     return Batch(
-        features=NO_FEATURES,
+        encoded=NO_FEATURES,
         labels=labels,
         items=rows,
         turns=turns,

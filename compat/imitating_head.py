@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from skipfill.compat.gradients import of_some_and_of_all, unit
 from skipfill.compat.logistic import fit_logistic, log_odds
 from skipfill.compat.memory import ASKED, MOST, SAME, Memory, Points
-from skipfill.compat.method import CosineClassifier, Remembered, StoredSample, unit
+from skipfill.compat.method import CosineClassifier, Remembered, StoredSample
 from skipfill.compat.own_space import OwnSpace
 
 STRANGE, RAMP = -0.5, 0.5  # log odds in the middle of the step from strange to known, and its width
@@ -96,15 +97,18 @@ class ImitatingHead(nn.Module):
         self.items = Memory(shape.items, shape.features, shape.view)
         self.register_buffer("evidence", torch.tensor([0.0, 1.0, 0.0]))
 
-    def imitated(self, features: Tensor) -> Tensor:
-        """u of (N, F) features as it was trained: (N, d), L2-normalised, nothing remembered."""
-        return unit(self.imitation(features))
-
     def opinions(self, features: Tensor) -> Opinions:
         """Both views of (N, F) features, and what weighs them."""
-        own = self.own(features)
-        classed, imitated = unit(own[:, : self.shape.view]), self.imitated(features)
-        logits = self.classifier(own)
+        return self.opinions_of(features, len(features))[0]
+
+    def opinions_of(self, features: Tensor, count: int) -> tuple[Opinions, Tensor]:
+        """The same of the first `count` of (N, F) features; and u of the others as trained, nothing remembered."""
+        own, imitated = of_some_and_of_all(features, count, self.own, self.imitation)
+        imitated, others = torch.split(unit(imitated), [count, len(features) - count])
+        return self._opinions(features[:count], own, imitated), others
+
+    def _opinions(self, features: Tensor, own: Tensor, imitated: Tensor) -> Opinions:
+        classed, logits = unit(own[:, : self.shape.view]), self.classifier(own)
         known, recalled = self._known(features, imitated)
         sure = logits.softmax(dim=1).amax(dim=1, keepdim=True)
         return Opinions(own, logits, classed, imitated, self.shape.strength * sure * known, recalled)

@@ -41,12 +41,11 @@ class Learner(nn.Module):
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             features = self.encoder(self.processes.share(inputs))
         features = self.processes.whole(features.float(), len(inputs))
-        size = len(batch.labels)
-        # Slices would give the gradient back as two matrices of zeros and one of them each.
-        own, others = torch.split(features, [size, len(features) - size])
-        pairs = None if batch.pairs is None else replace(batch.pairs, features=others)
-        terms = self.method.losses(replace(batch, features=own, pairs=pairs))
-        return terms if pairs is None or self.method.needs_pairs else terms | self.method.keeping(pairs)
+        batch = replace(batch, encoded=features)
+        terms = self.method.losses(batch)
+        if batch.pairs is None or self.method.needs_pairs:
+            return terms
+        return terms | self.method.keeping(batch, batch.pairs)
 
 
 def moved(value: Any, device: torch.device) -> Any:

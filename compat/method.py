@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from skipfill.compat.gradients import unit
 from skipfill.compat.losses.alignment import cosine_alignment
 
 KEEPING = 5.0  # weight of the cosine to the stored vector, as measured for unlabelled samples
@@ -92,12 +94,10 @@ class Pairs:
     """A items with their stored vectors, by turns as they are and augmented.
 
     Attributes:
-        features: (A, F).
         old: (A, d) L2-normalised stored vectors.
         unlabelled: (A,) bool, those of `--align`; the others are training items.
     """
 
-    features: Tensor
     old: Tensor
     unlabelled: Tensor
 
@@ -127,7 +127,7 @@ class Batch:
     """One training step's input to the loss terms.
 
     Attributes:
-        features: (B, F) encoder output.
+        encoded: (B + A, F) encoder output, that of the pairs last.
         labels: (B,) int64.
         items: (B,) index of each training item.
         turns: (B,) place of each in the step, random in training, the same in however many parts the step is done.
@@ -139,7 +139,7 @@ class Batch:
         pairs: items with their stored vectors; None without unlabelled ones, for methods that do not need them.
     """
 
-    features: Tensor
+    encoded: Tensor
     labels: Tensor
     items: Tensor
     turns: Tensor
@@ -149,6 +149,25 @@ class Batch:
     alike: ClassRows | None = None
     teacher: Tensor | None = None
     pairs: Pairs | None = None
+
+    @property
+    def features(self) -> Tensor:
+        """(B, F), of the items."""
+        return self._parts[0]
+
+    @property
+    def features_of_pairs(self) -> Tensor:
+        """(A, F)."""
+        return self._parts[1]
+
+    @cached_property
+    def _parts(self) -> tuple[Tensor, ...]:
+        count, others = len(self.labels), len(self.encoded) - len(self.labels)
+        if not others:
+            return self.encoded, self.encoded[count:]
+        # Slices would each give a matrix of zeros back for what they have not taken.
+        parts: tuple[Tensor, ...] = torch.split(self.encoded, [count, others])
+        return parts
 
 
 Terms = dict[str, Tensor]
@@ -219,9 +238,9 @@ class Method(nn.Module):
             items: the unlabelled items of the gallery, when there are any.
         """
 
-    def keeping(self, pairs: Pairs) -> Terms:
+    def keeping(self, batch: Batch, pairs: Pairs) -> Terms:
         """What keeps unlabelled items of the gallery where they are stored, for methods that do not see to it."""
-        view = self.head(pairs.features)[:, : self.view_dim]
+        view = self.head(batch.features_of_pairs)[:, : self.view_dim]
         return {"unlabelled": KEEPING * cosine_alignment(view, pairs.old, pairs.unlabelled)}
 
 
@@ -243,11 +262,6 @@ class PrefixMethod(Method):
     def compat(self, embedding: Tensor) -> Tensor:
         """(B, D) embeddings -> (B, d) L2-normalised, in the old space."""
         return unit(embedding[:, : self.view_dim])
-
-
-def unit(vectors: Tensor) -> Tensor:
-    """Each row divided by its L2 norm."""
-    return nn.functional.normalize(vectors, dim=-1)
 
 
 class CosineClassifier(nn.Module):

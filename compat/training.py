@@ -21,7 +21,7 @@ from skipfill.compat.drawing import TrainingData, parts, steps_for
 from skipfill.compat.encoder import Encoder
 from skipfill.compat.epochs import Epoch, best_epoch, patience_is_over
 from skipfill.compat.learner import Learner, move_stored, moved
-from skipfill.compat.method import AS_THEY_ARE, AUGMENTED, Batch, Method, Terms
+from skipfill.compat.method import AUGMENTED, Batch, Method, Terms
 from skipfill.compat.processes import Processes
 
 STEPS_BETWEEN_READINGS = 10  # reading a loss waits for the GPU
@@ -169,9 +169,9 @@ class _Training:
             last = number + 1 == len(seeds)
             with nullcontext() if last else self._unsynchronised():
                 terms = self._terms(inputs, batch, seeds[number])
-                weight = len(batch.labels) / len(rows)
-                (weight * torch.stack(list(terms.values())).sum()).backward()  # type: ignore[no-untyped-call]
-            means.add(terms, weight)
+                weighed = len(batch.labels) / len(rows) * torch.stack(list(terms.values()))
+                weighed.sum().backward()  # type: ignore[no-untyped-call]
+            means.add(tuple(terms), weighed.detach(), len(batch.labels) / len(rows))
         self.optimizer.step()
         self.decay.step()
 
@@ -186,12 +186,12 @@ class _Training:
 
     def _augmented(self, inputs: Tensor, items: int) -> Tensor:
         """Half of the pairs stay as they are: the vector that is stored is that of the very item."""
-        pairs = inputs[items:]
-        augmented = self.augment(torch.cat([inputs[:items], pairs[AUGMENTED]]))
-        whole = augmented.new_empty(len(inputs), *augmented.shape[1:])
-        whole[:items], whole[items:][AS_THEY_ARE] = augmented[:items], pairs[AS_THEY_ARE]
-        whole[items:][AUGMENTED] = augmented[items:]
-        return whole
+        if len(inputs) == items:
+            return self.augment(inputs)
+        augmented = self.augment(torch.cat([inputs[:items], inputs[items:][AUGMENTED]]))
+        inputs = inputs.to(augmented.dtype)
+        inputs[:items], inputs[items:][AUGMENTED] = augmented[:items], augmented[items:]
+        return inputs
 
     def _unsynchronised(self) -> AbstractContextManager[None]:
         """Gradients of the processes are averaged with the last part of a batch."""
@@ -208,7 +208,8 @@ class _Training:
             count = min(self.schedule.accumulate, max(1, len(some) // self.processes.count))
             for inputs, batch in parts(self.data, some, count, sample=self.sample):
                 terms = self.parallel(*moved((inputs, batch), self.learner.device))
-                means.add(terms, len(batch.labels))
+                weight = len(batch.labels)
+                means.add(tuple(terms), weight * torch.stack(list(terms.values())), weight)
         return self.processes.agreed(means.read())
 
 
@@ -216,18 +217,20 @@ class _Means:
     """Weighted means of loss terms, kept on the device until they are read."""
 
     def __init__(self) -> None:
-        self._totals: dict[str, Tensor] = {}
+        self._totals: dict[tuple[str, ...], Tensor] = {}
         self._weight = 0.0
         self.last: dict[str, float] = {}
 
-    def add(self, terms: Terms, weight: float) -> None:
+    def add(self, names: tuple[str, ...], weighed: Tensor, weight: float) -> None:
+        """The terms of these names, times the weight."""
         self._weight += weight
-        for name, value in terms.items():
-            term = weight * value.detach()
-            self._totals[name] = self._totals[name] + term if name in self._totals else term
+        self._totals[names] = self._totals[names] + weighed if names in self._totals else weighed
 
     def read(self) -> dict[str, float]:
-        self.last = {name: total.item() / self._weight for name, total in self._totals.items()}
+        self.last = {}
+        for names, totals in self._totals.items():  # a part of a batch without pairs has fewer terms
+            for name, total in zip(names, totals.tolist(), strict=True):
+                self.last[name] = self.last.get(name, 0.0) + total / self._weight
         return self.last
 
 

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from skipfill.compat.class_rows import RowsOfClasses
+from skipfill.compat.gradients import unit
 from skipfill.compat.imitating_head import ImitatingHead
-from skipfill.compat.method import Batch, CosineClassifier, OldSpace, Pairs, Setting, StoredSample, unit
+from skipfill.compat.method import Batch, CosineClassifier, OldSpace, Pairs, Setting, StoredSample
 from skipfill.compat.methods import METHODS
 from skipfill.compat.methods.bt2 import Bt2Head
 from skipfill.compat.methods.gallery import Gallery
@@ -286,7 +287,7 @@ def gallery(case: Case) -> Slow:
     }
     if batch.pairs is None:
         return terms
-    pairs = [seen(x) for x in batch.pairs.features.detach().numpy()]
+    pairs = [seen(x) for x in batch.features_of_pairs.detach().numpy()]
     stored = list(batch.pairs.old.numpy())
     distance = settings.imitation / (1 - dot(*[batch_mean(method.old.pool.vectors)] * 2))
     return terms | {
@@ -343,7 +344,7 @@ def made(name: str, options: dict[str, Any]) -> Case:
     has_old = torch.tensor([True, True, False, True, True, False, True, True, True])
     labels = torch.tensor([0, 1, 2, ABSENT, 4, 0, 1, 2, 0])
     batch = Batch(
-        features=torch.randn(ITEMS, FEATURES),
+        encoded=torch.randn(ITEMS + 6, FEATURES),
         labels=labels,
         items=torch.arange(ITEMS),
         turns=torch.arange(ITEMS) + 4,
@@ -352,7 +353,7 @@ def made(name: str, options: dict[str, Any]) -> Case:
         sample=sample,
         alike=RowsOfClasses(sample).of(labels, torch.arange(ITEMS), 24, 24, start=1),
         teacher=random_unit(ITEMS, TEACHER),
-        pairs=Pairs(torch.randn(6, FEATURES), random_unit(6, OLD), torch.arange(6) % 2 == 0),
+        pairs=Pairs(random_unit(6, OLD), torch.arange(6) % 2 == 0),
     )
     method = METHODS[name](setting, settings).double()
     for weights in method.parameters():  # away from what initialisation makes special, such as identity matrices

@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import load, save
 
 from skipfill.compat.class_rows import RowsOfClasses
-from skipfill.compat.method import Batch, Method, OldSpace, Pairs, Setting, StoredSample, unit
+from skipfill.compat.gradients import unit
+from skipfill.compat.method import Batch, Method, OldSpace, Pairs, Setting, StoredSample
 from skipfill.compat.methods import METHODS
 from skipfill.compat.simplex import SimplexMethod
 
@@ -33,11 +34,11 @@ def built(kind: type[Method], seed: int = 0) -> Method:
 
 def batch(size: int, seed: int = 1, label: int | None = None) -> Batch:
     random = torch.Generator().manual_seed(seed)
-    features = torch.randn(size, FEATURES, generator=random, requires_grad=True)
+    encoded = torch.randn(size + 4, FEATURES, generator=random, requires_grad=True)
     labels = torch.randint(CLASSES, (size,), generator=random) if label is None else torch.full((size,), label)
     sample = stored(30, seed)
     return Batch(
-        features=features,
+        encoded=encoded,
         labels=labels,
         items=torch.arange(size),
         turns=torch.arange(size),
@@ -46,7 +47,7 @@ def batch(size: int, seed: int = 1, label: int | None = None) -> Batch:
         sample=sample,
         alike=RowsOfClasses(sample).of(labels, torch.arange(size), 4, 30, start=7),
         teacher=unit(torch.randn(size, TEACHER, generator=random)),
-        pairs=Pairs(torch.randn(4, FEATURES, generator=random), sample.vectors[:4], torch.arange(4) >= 2),
+        pairs=Pairs(sample.vectors[:4], torch.arange(4) >= 2),
     )
 
 
@@ -74,8 +75,8 @@ def test_a_class_without_stored_rows_is_no_error(kind: type[Method]) -> None:
 def test_gradient_reaches_the_new_model_and_nothing_stored(kind: type[Method]) -> None:
     method, given = built(kind), batch(6)
     torch.stack(list(method.losses(given).values())).sum().backward()
-    assert given.features.grad is not None
-    assert given.features.grad.abs().sum() > 0
+    assert given.encoded.grad is not None
+    assert given.encoded.grad.abs().sum() > 0
     assert all(parameter.grad is not None for parameter in method.head.parameters())
     assert given.sample is not None
     assert given.alike is not None
@@ -133,8 +134,8 @@ def test_same_seed_same_training(kind: type[Method]) -> None:
 def test_a_batch_of_one_has_a_finite_gradient(kind: type[Method]) -> None:
     method, given = built(kind), batch(1)
     torch.stack(list(method.losses(given).values())).sum().backward()
-    assert given.features.grad is not None
-    assert torch.isfinite(given.features.grad).all()
+    assert given.encoded.grad is not None
+    assert torch.isfinite(given.encoded.grad).all()
     assert all(torch.isfinite(p.grad).all() for p in method.parameters() if p.grad is not None)
 
 

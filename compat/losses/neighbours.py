@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from skipfill.compat.losses.partition import partition, with_gradient
+from skipfill.compat.gradients import with_gradient
+from skipfill.compat.losses.partition import partition
 
 
 def stored_neighbours(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -30,23 +30,3 @@ def partition(vectors: Tensor, rows: Tensor, *, tau: float, left_out: Tensor | N
     each = logits.sub_(largest).exp_()
     total = each.sum(dim=1, keepdim=True)
     return Partition((largest + total.log())[:, 0], each @ rows / (tau * total.clamp_(min=TINY)))
-
-
-def with_gradient(vectors: Tensor, losses: Tensor, gradients: Tensor) -> Tensor:
-    """The (N,) losses of (N, d) vectors, whose (N, d) gradients are known.
-
-    Autograd would keep, and go back through, several (N, S) matrices for a loss over S rows.
-    """
-    found: Tensor = _WithGradient.apply(vectors, losses, gradients)  # type: ignore[no-untyped-call]
-    return found
-
-
-class _WithGradient(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, vectors: Tensor, losses: Tensor, gradients: Tensor) -> Tensor:
-        ctx.save_for_backward(gradients)
-        return losses.clone()
-
-    @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None, None]:
-        return slopes[0][:, None] * ctx.saved_tensors[0], None, None

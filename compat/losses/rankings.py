@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skipfill.compat.losses.partition import partition, with_gradient
+from skipfill.compat.gradients import with_gradient
+from skipfill.compat.losses.partition import partition
 
 
 def ranking_divergence(compat: Tensor, stored: Tensor, rows: Tensor, *, tau: float) -> Tensor:

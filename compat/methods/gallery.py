@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from skipfill.compat.gradients import unit
 from skipfill.compat.imitating_head import HeadShape, ImitatingHead, Opinions
-from skipfill.compat.losses.alignment import cosine_alignment
+from skipfill.compat.losses.alignment import unit_alignment
 from skipfill.compat.losses.neighbours import stored_neighbours
 from skipfill.compat.losses.prototypes import prototype_cross_entropy
 from skipfill.compat.losses.rankings import ranking_divergence
@@ -19,12 +20,10 @@ from skipfill.compat.method import (
     Batch,
     ClassRows,
     Method,
-    Pairs,
     Remembered,
     Setting,
     StoredSample,
     Terms,
-    unit,
 )
 from skipfill.compat.settings import POSITIVE, SHARE, Range
 from skipfill.compat.temperature import prototype_temperature, row_temperature, spread
@@ -109,10 +108,10 @@ class Gallery(Method):
     def losses(self, batch: Batch) -> Terms:
         assert batch.sample is not None
         assert batch.alike is not None
-        seen = self._imitating.opinions(batch.features)
+        seen, imitated = self._imitating.opinions_of(batch.encoded, len(batch.labels))
         own = cross_entropy(seen.logits, batch.labels, label_smoothing=self.settings.smoothing)
         terms = {"class": own} | self._class_terms(self._views(seen, batch.turns), batch, batch.sample, batch.alike)
-        return terms if batch.pairs is None else terms | self._pair_terms(batch.pairs, batch.sample)
+        return terms if batch.pairs is None else terms | self._pair_terms(imitated, batch.pairs.old, batch.sample)
 
     def _views(self, seen: Opinions, turns: Tensor) -> Tensor:
         """(B, d): the blended view of two thirds of the items, the class view alone of every third."""
@@ -127,10 +126,9 @@ class Gallery(Method):
         mean = prototype_cross_entropy(views, self.means, self.old.present, batch.labels, scale=scale)
         return {"prototypes": self.settings.classes * mean, "neighbours": self.settings.classes * near}
 
-    def _pair_terms(self, pairs: Pairs, rows: StoredSample) -> Terms:
-        imitated = self._imitating.imitated(pairs.features)
-        ranked = ranking_divergence(imitated[AS_THEY_ARE], pairs.old[AS_THEY_ARE], rows.vectors, tau=self.tau)
+    def _pair_terms(self, imitated: Tensor, stored: Tensor, rows: StoredSample) -> Terms:
+        ranked = ranking_divergence(imitated[AS_THEY_ARE], stored[AS_THEY_ARE], rows.vectors, tau=self.tau)
         return {
-            "imitation": self.imitation * cosine_alignment(imitated, pairs.old),
+            "imitation": self.imitation * unit_alignment(imitated, stored),
             "ranking": self.settings.ranking * ranked,
         }
