@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -103,10 +103,9 @@ def parts(
     turns = torch.arange(len(rows))
     shares = zip(*(torch.tensor_split(one, count) for one in (rows, turns, own, unlabelled)), strict=True)
     for some, turn, *shared in shares:
-        items, told = _pairs(data, *shared)
         # One pass over all, so that batch norm sees one distribution.
-        inputs = as_float(np.concatenate([data.items.raw(some), *items]))
-        yield inputs, replace(_batch(data, some, turn, stored, start), pairs=told)
+        inputs = as_float(_items(data, some, *shared))
+        yield inputs, _batch(data, some, turn, stored, start, _pairs(data, *shared))
 
 
 def _drawn_pairs(data: TrainingData, count: int) -> tuple[Tensor, Tensor]:
@@ -129,22 +128,26 @@ def _drawn(rows: Tensor, count: int) -> Tensor:
     return rows[torch.randint(len(rows), (count,))] if len(rows) else rows
 
 
-def _pairs(data: TrainingData, own: Tensor, unlabelled: Tensor) -> tuple[list[PreparedItems], Pairs | None]:
-    """The items of these pairs, and all but their features."""
-    items, old = [], []
-    if len(own) and data.old is not None:
-        items.append(data.items.raw(own))
-        old.append(data.old[own])
-    if len(unlabelled) and data.align is not None:
-        items.append(data.align.items.raw(unlabelled))
+def _items(data: TrainingData, rows: Tensor, own: Tensor, unlabelled: Tensor) -> PreparedItems:
+    """The items of a batch, and after them those of its pairs."""
+    items = data.items.raw(torch.cat([rows, own]))
+    if data.align is None or not len(unlabelled):
+        return items
+    return np.concatenate([items, data.align.items.raw(unlabelled)])
+
+
+def _pairs(data: TrainingData, own: Tensor, unlabelled: Tensor) -> Pairs | None:
+    old = [data.old[own]] if data.old is not None and len(own) else []
+    if data.align is not None and len(unlabelled):
         old.append(data.align.old[unlabelled])
     if not old:
-        return [], None
-    told = torch.arange(len(own) + len(unlabelled)) >= len(own)
-    return items, Pairs(torch.cat(old), told)
+        return None
+    return Pairs(torch.cat(old), torch.arange(len(own) + len(unlabelled)) >= len(own))
 
 
-def _batch(data: TrainingData, rows: Tensor, turns: Tensor, stored: StoredSample | None, start: int) -> Batch:
+def _batch(
+    data: TrainingData, rows: Tensor, turns: Tensor, stored: StoredSample | None, start: int, pairs: Pairs | None
+) -> Batch:
     labels, alike = data.labels[rows], None
     if stored:
         alike = data.by_class.of(labels, rows, OF_A_CLASS, len(stored.vectors), start)
@@ -158,6 +161,7 @@ def _batch(data: TrainingData, rows: Tensor, turns: Tensor, stored: StoredSample
         sample=stored,
         alike=alike,
         teacher=None if data.teacher is None else data.teacher[rows],
+        pairs=pairs,
     )
 
 

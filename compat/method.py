@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from skipfill.compat.gradients import unit
 from skipfill.compat.losses.alignment import cosine_alignment
+from skipfill.compat.losses.prototypes import ABSENT
 
 KEEPING = 5.0  # weight of the cosine to the stored vector, as measured for unlabelled samples
 AS_THEY_ARE, AUGMENTED = slice(0, None, 2), slice(1, None, 2)  # of the pairs in a step
@@ -66,6 +67,16 @@ class OldSpace:
     def present(self) -> Tensor:
         """(C,) bool, whether the class has stored rows."""
         return self.counts > 0
+
+    @cached_property
+    def present_prototypes(self) -> Tensor:
+        """(C', d), of the classes that have stored rows."""
+        return self.prototypes[self.present]
+
+    @cached_property
+    def places(self) -> Tensor:
+        """(C,) int64, which of the present prototypes is that of the class; `ABSENT` where none is."""
+        return torch.where(self.present, self.present.cumsum(0) - 1, ABSENT)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ class Prepared:
 
     def raw(self, rows: Tensor) -> PreparedItems:
         """The items of these rows as they are on disk."""
-        taken: PreparedItems = self.items[rows.numpy()]
+        taken: PreparedItems = np.asarray(self.items)[rows.numpy()]
         return taken
 
     def batch(self, rows: Tensor) -> Tensor:

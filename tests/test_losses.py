@@ -14,7 +14,7 @@ from skipfill.compat.losses.alignment import cosine_alignment
 from skipfill.compat.losses.information import SameClass, stored_information
 from skipfill.compat.losses.neighbours import stored_neighbours
 from skipfill.compat.losses.partition import partition
-from skipfill.compat.losses.prototypes import prototype_cross_entropy
+from skipfill.compat.losses.prototypes import ABSENT, prototype_cross_entropy
 from skipfill.compat.losses.rankings import ranking_divergence
 from skipfill.compat.losses.refresh import refresh_contrast
 from skipfill.compat.method import StoredSample
@@ -30,7 +30,8 @@ def test_prototype_cross_entropy(smoothing: float) -> None:
     compat, prototypes = random_unit(6, 5, 0), random_unit(4, 5, 1) * 0.7
     present = torch.tensor([True, False, True, True])
     labels = torch.tensor([0, 1, 2, 3, 3, 0])
-    found = prototype_cross_entropy(compat, prototypes, present, labels, scale=7.0, smoothing=smoothing)
+    own = torch.tensor([0, ABSENT, 1, 2])[labels]
+    found = prototype_cross_entropy(compat, prototypes[present], own, scale=7.0, smoothing=smoothing)
     losses = []
     for vector, label in zip(compat.tolist(), labels.tolist(), strict=True):
         if not present[label]:
@@ -42,11 +43,14 @@ def test_prototype_cross_entropy(smoothing: float) -> None:
     assert found.item() == pytest.approx(sum(losses) / len(losses), abs=1e-9)
 
 
-def test_prototype_cross_entropy_without_any_present_class_is_zero() -> None:
+@pytest.mark.parametrize("classes", [0, 2])
+def test_prototype_cross_entropy_without_any_present_class_is_zero(classes: int) -> None:
     compat = random_unit(3, 5, 0).requires_grad_()
-    loss = prototype_cross_entropy(compat, random_unit(2, 5, 1), torch.tensor([True, False]), torch.tensor([1, 1, 1]))
+    loss = prototype_cross_entropy(compat, random_unit(classes, 5, 1), torch.full((3,), ABSENT), smoothing=0.1)
     loss.backward()
     assert loss.item() == 0
+    assert compat.grad is not None
+    assert not compat.grad.any()
 
 
 def test_cosine_alignment() -> None:

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+ABSENT = -100  # label of an item whose class has no stored rows
+
 
 def prototype_cross_entropy(
-    compat: Tensor, prototypes: Tensor, present: Tensor, labels: Tensor, *, scale: float = 1.0, smoothing: float = 0.0
+    compat: Tensor, prototypes: Tensor, labels: Tensor, *, scale: float = 1.0, smoothing: float = 0.0
 ) -> Tensor:
-    """CE(scale * compat P^T, y), over the classes that have stored rows.
+    """CE(scale * compat P^T, y), over the classes that have stored rows: others get no probability.
 
     Args:
         compat: (B, d) new embeddings viewed in the old space, L2-normalised.
-        prototypes: (C, d) class means, normalised or not as the method says.
-        present: (C,) bool; absent classes get no probability, and their items no loss.
-        labels: (B,) int64.
+        prototypes: (C', d) class means, normalised or not as the method says.
+        labels: (B,) int64, which of these is the item's own; `ABSENT` for none, and no loss.
 
     Returns:
-        Scalar mean; 0 when no item's class is present.
+        Scalar mean; 0 when no item has one.
 
     Source: Shen et al. 2020, arXiv 2003.11942, eq. 4, with prototypes in place of the old classifier.
     """
-    usable = present[labels]
-    if not bool(usable.any()):
+    if not len(prototypes):
         return compat.sum() * 0.0
-    # Only present classes: a masked -inf logit would make label smoothing infinite.
-    slot = present.cumsum(0) - 1
-    logits = scale * compat @ prototypes[present].T
-    return cross_entropy(logits, torch.where(usable, slot[labels], -100), label_smoothing=smoothing)
+    logits = scale * compat @ prototypes.T
+    total = cross_entropy(logits, labels, ignore_index=ABSENT, label_smoothing=smoothing, reduction="sum")
+    return total / (labels != ABSENT).sum().clamp(min=1)

@@ -54,8 +54,8 @@ class Bct(PrefixMethod):
         return {"class": own, "prototypes": self.settings.influence * self._by_prototypes(embedding, batch.labels)}
 
     def _by_prototypes(self, embedding: Tensor, labels: Tensor) -> Tensor:
-        prototypes, present = self.old.prototypes, self.old.present
+        prototypes, own = self.old.present_prototypes, self.old.places[labels]
         if not self.settings.cosine:
-            return prototype_cross_entropy(embedding[:, : self.view_dim], prototypes, present, labels)
+            return prototype_cross_entropy(embedding[:, : self.view_dim], prototypes, own)
         compat = self.compat(embedding)
-        return prototype_cross_entropy(compat, unit(prototypes), present, labels, scale=self.settings.scale)
+        return prototype_cross_entropy(compat, unit(prototypes), own, scale=self.settings.scale)

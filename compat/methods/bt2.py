@@ -101,7 +101,7 @@ class Bt2(Method):
         wide = self.head.backbone(batch.features)
         new = self.head.new_part(wide)
         compat = self.head.compose(wide)[:, : self.view_dim]
-        old = prototype_cross_entropy(unit(compat), self.old.prototypes, self.old.present, batch.labels)
+        old = prototype_cross_entropy(unit(compat), self.old.present_prototypes, self.old.places[batch.labels])
         own = cross_entropy(self.classifier(new), batch.labels)
         return {
             "class": weights.classification * own,

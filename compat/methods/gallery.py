@@ -81,7 +81,7 @@ class Gallery(Method):
         shape = (setting.features, self.view_dim, self.dim, setting.classes, settings.scale, settings.strength)
         self.head = ImitatingHead(HeadShape(*shape))
         self.tau = settings.softness * row_temperature(self.old.pool)
-        self.means = unit(self.old.prototypes)
+        self.means = unit(self.old.present_prototypes)
         self.tau_prototypes = settings.softness * prototype_temperature(self.old)
         self.imitation = settings.imitation / spread(self.old.pool)
 
@@ -122,8 +122,8 @@ class Gallery(Method):
         near = stored_neighbours(
             views, batch.labels, alike.vectors, alike.stand_for, rows.vectors, rows.labels, tau=self.tau
         )
-        scale = 1 / self.tau_prototypes
-        mean = prototype_cross_entropy(views, self.means, self.old.present, batch.labels, scale=scale)
+        own = self.old.places[batch.labels]
+        mean = prototype_cross_entropy(views, self.means, own, scale=1 / self.tau_prototypes)
         return {"prototypes": self.settings.classes * mean, "neighbours": self.settings.classes * near}
 
     def _pair_terms(self, imitated: Tensor, stored: Tensor, rows: StoredSample) -> Terms:

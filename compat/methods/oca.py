@@ -61,9 +61,8 @@ class Oca(PrefixMethod):
         compat = self.compat(embedding)
         logits = self.classifier(self.transform(embedding))
         own = cross_entropy(logits, batch.labels, label_smoothing=weights.smoothing)
-        old = prototype_cross_entropy(
-            compat, self.old.prototypes, self.old.present, batch.labels, smoothing=weights.smoothing
-        )
+        places = self.old.places[batch.labels]
+        old = prototype_cross_entropy(compat, self.old.present_prototypes, places, smoothing=weights.smoothing)
         terms = {"class": weights.classification * own, "prototypes": weights.prototypes * old}
         if weights.cosine:
             near = cosine_alignment(compat, self.old.prototypes[batch.labels], self.old.present[batch.labels])
