@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,7 +16,7 @@ OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 def refuse_infinite(losses: dict[str, float], lr: float, where: str) -> None:
     """Raise `SkipfillError` when a loss is NaN or infinite."""
-    if not all(torch.isfinite(torch.tensor(value)) for value in losses.values()):
+    if not all(map(math.isfinite, losses.values())):
         raise SkipfillError(f"training: expected finite losses, found {losses} in {where}", _slower(lr))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -100,12 +100,13 @@ def parts(
     stored = _sample(data.pool, sample)
     own, unlabelled = _drawn_pairs(data, pairs)
     start = int(torch.randint(2**31, ())) if stored else 0
-    turns = torch.arange(len(rows))
-    shares = zip(*(torch.tensor_split(one, count) for one in (rows, turns, own, unlabelled)), strict=True)
-    for some, turn, *shared in shares:
+    first = 0
+    for some, *shared in zip(*(torch.tensor_split(one, count) for one in (rows, own, unlabelled)), strict=True):
         # One pass over all, so that batch norm sees one distribution.
         inputs = as_float(_items(data, some, *shared))
-        yield inputs, _batch(data, some, turn, stored, start, _pairs(data, *shared))
+        batch = _batch(data, some, stored, start)
+        yield inputs, replace(batch, first=first, step=len(rows), pairs=_pairs(data, *shared))
+        first += len(some)
 
 
 def _drawn_pairs(data: TrainingData, count: int) -> tuple[Tensor, Tensor]:
@@ -145,9 +146,7 @@ def _pairs(data: TrainingData, own: Tensor, unlabelled: Tensor) -> Pairs | None:
     return Pairs(torch.cat(old), torch.arange(len(own) + len(unlabelled)) >= len(own))
 
 
-def _batch(
-    data: TrainingData, rows: Tensor, turns: Tensor, stored: StoredSample | None, start: int, pairs: Pairs | None
-) -> Batch:
+def _batch(data: TrainingData, rows: Tensor, stored: StoredSample | None, start: int) -> Batch:
     labels, alike = data.labels[rows], None
     if stored:
         alike = data.by_class.of(labels, rows, OF_A_CLASS, len(stored.vectors), start)
@@ -155,13 +154,11 @@ def _batch(
         encoded=NO_FEATURES,
         labels=labels,
         items=rows,
-        turns=turns,
         old=None if data.old is None else data.old[rows],
         has_old=None if data.has_old is None else data.has_old[rows],
         sample=stored,
         alike=alike,
         teacher=None if data.teacher is None else data.teacher[rows],
-        pairs=pairs,
     )
 
 

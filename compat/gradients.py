@@ -21,10 +21,12 @@ def with_gradient(vectors: Tensor, losses: Tensor, gradients: Tensor) -> Tensor:
     return cast(Tensor, _WithGradient.apply(vectors, losses, gradients))  # type: ignore[no-untyped-call]
 
 
-def of_some_and_of_all(features: Tensor, count: int, some: nn.Linear, every: nn.Linear) -> tuple[Tensor, Tensor]:
-    """`some` of the first `count` of (N, F) features, and `every` of them all: (count, D) and (N, D')."""
-    weights = some.weight, some.bias, every.weight, every.bias
-    return cast(tuple[Tensor, Tensor], _SomeAndAll.apply(features, count, *weights))  # type: ignore[no-untyped-call]
+def of_first_and_last(
+    features: Tensor, until: int, since: int, first: nn.Linear, last: nn.Linear
+) -> tuple[Tensor, Tensor]:
+    """`first` of features[:until], and `last` of features[since:], of (N, F): they may share some."""
+    weights = first.weight, first.bias, last.weight, last.bias
+    return cast(tuple[Tensor, Tensor], _FirstAndLast.apply(features, until, since, *weights))  # type: ignore[no-untyped-call]
 
 
 class _Unit(torch.autograd.Function):
@@ -55,23 +57,33 @@ class _WithGradient(torch.autograd.Function):
         return slopes[:, None] * ctx.saved_tensors[0], None, None
 
 
-class _SomeAndAll(torch.autograd.Function):
+class _FirstAndLast(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, features: Tensor, count: int, some: Tensor, some_bias: Tensor, every: Tensor, every_bias: Tensor
+        ctx: Any,
+        features: Tensor,
+        until: int,
+        since: int,
+        first: Tensor,
+        first_bias: Tensor,
+        last: Tensor,
+        last_bias: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        ctx.save_for_backward(features, some, every)
-        return torch.addmm(some_bias, features[:count], some.T), torch.addmm(every_bias, features, every.T)
+        ctx.save_for_backward(features, first, last)
+        ctx.until, ctx.since = until, since
+        return torch.addmm(first_bias, features[:until], first.T), torch.addmm(last_bias, features[since:], last.T)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, of_some: Tensor, of_all: Tensor) -> tuple[Tensor | None, ...]:
-        features, some, every = ctx.saved_tensors
+    def backward(ctx: Any, of_first: Tensor, of_last: Tensor) -> tuple[Tensor | None, ...]:
+        features, first, last = ctx.saved_tensors
         back = None
         if ctx.needs_input_grad[0]:
-            back = of_all @ every
-            back[: len(of_some)].addmm_(of_some, some)
-        gradients = [back, None, of_some.T @ features[: len(of_some)], of_some.sum(dim=0)]
-        if not ctx.needs_input_grad[4]:
+            back = torch.empty_like(features)
+            back[: ctx.since] = 0
+            torch.mm(of_last, last, out=back[ctx.since :])
+            back[: ctx.until].addmm_(of_first, first)
+        gradients = [back, None, None, of_first.T @ features[: ctx.until], of_first.sum(dim=0)]
+        if not ctx.needs_input_grad[5]:
             return *gradients, None, None
-        return *gradients, of_all.T @ features, of_all.sum(dim=0)
+        return *gradients, of_last.T @ features[ctx.since :], of_last.sum(dim=0)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from skipfill.compat.gradients import of_some_and_of_all, unit
+from skipfill.compat.gradients import of_first_and_last, unit
 from skipfill.compat.logistic import fit_logistic, log_odds
 from skipfill.compat.memory import ASKED, MOST, SAME, Memory, Points
 from skipfill.compat.method import CosineClassifier, Remembered, StoredSample
@@ -99,19 +99,28 @@ class ImitatingHead(nn.Module):
 
     def opinions(self, features: Tensor) -> Opinions:
         """Both views of (N, F) features, and what weighs them."""
-        return self.opinions_of(features, len(features))[0]
-
-    def opinions_of(self, features: Tensor, count: int) -> tuple[Opinions, Tensor]:
-        """The same of the first `count` of (N, F) features; and u of the others as trained, nothing remembered."""
-        own, imitated = of_some_and_of_all(features, count, self.own, self.imitation)
-        imitated, others = torch.split(unit(imitated), [count, len(features) - count])
-        return self._opinions(features[:count], own, imitated), others
-
-    def _opinions(self, features: Tensor, own: Tensor, imitated: Tensor) -> Opinions:
-        classed, logits = unit(own[:, : self.shape.view]), self.classifier(own)
+        own = self.own(features)
+        classed, imitated = unit(own[:, : self.shape.view]), unit(self.imitation(features))
+        logits = self.classifier(own)
         known, recalled = self._known(features, imitated)
-        sure = logits.softmax(dim=1).amax(dim=1, keepdim=True)
-        return Opinions(own, logits, classed, imitated, self.shape.strength * sure * known, recalled)
+        return Opinions(own, logits, classed, imitated, self._weight(logits) * known, recalled)
+
+    def trained_on(self, features: Tensor, count: int, alone: int) -> tuple[Tensor, Tensor, Tensor]:
+        """What there is to train of (N, F) features, while nothing is remembered.
+
+        Returns:
+            Of the first `count`: logits, (count, C), and views, (count, d), which are z of the first `alone`, and b of
+            the others. Of the features after them: u, (N - count, d).
+        """
+        own, imitated = of_first_and_last(features, count, alone, self.own, self.imitation)
+        logits, classed = self.classifier(own), unit(own[:, : self.shape.view])
+        blending, others = torch.split(unit(imitated), [count - alone, len(features) - count])
+        blended = unit(self._weight(logits[alone:]) * classed[alone:] + blending)
+        return logits, torch.cat([classed[:alone], blended]), others
+
+    def _weight(self, logits: Tensor) -> Tensor:
+        """w of items of known classes. No training of the views makes the classifier surer of itself."""
+        return self.shape.strength * logits.detach().softmax(dim=1).amax(dim=1, keepdim=True)
 
     def _known(self, features: Tensor, imitated: Tensor) -> tuple[Tensor | float, Tensor | float]:
         """s, (N, 1), and (1 - s) a k, (N, d)."""

@@ -141,7 +141,8 @@ class Batch:
         encoded: (B + A, F) encoder output, that of the pairs last.
         labels: (B,) int64.
         items: (B,) index of each training item.
-        turns: (B,) place of each in the step, random in training, the same in however many parts the step is done.
+        first, step: place of the first one in the step, in which items are in random order, and how many are in it: a
+            step may be done in parts.
         old: (B, d) L2-normalised stored vectors, zeros where `has_old` is False; None without a gallery.
         has_old: (B,) bool.
         sample: stored rows; None for methods that do not need them.
@@ -153,7 +154,8 @@ class Batch:
     encoded: Tensor
     labels: Tensor
     items: Tensor
-    turns: Tensor
+    first: int = 0
+    step: int = 0
     old: Tensor | None = None
     has_old: Tensor | None = None
     sample: StoredSample | None = None

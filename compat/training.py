@@ -176,13 +176,18 @@ class _Training:
         self.decay.step()
 
     def _terms(self, inputs: Tensor, batch: Batch, seed: int) -> Terms:
-        inputs, batch = moved((inputs, batch), self.learner.device)
+        inputs, batch = self._on_device(inputs, batch)
         draw_from(seed, self.learner.device)
         inputs = self._augmented(inputs, len(batch.labels))
         if not self.processes.first:
             draw_from(seed + self.processes.rank, self.learner.device)  # of its own for dropout
         terms: Terms = self.parallel(inputs, batch)
         return terms
+
+    def _on_device(self, inputs: Tensor, batch: Batch) -> tuple[Tensor, Batch]:
+        if self.learner.device.type == "cpu":
+            return inputs, batch
+        return moved(inputs, self.learner.device), moved(batch, self.learner.device)
 
     def _augmented(self, inputs: Tensor, items: int) -> Tensor:
         """Half of the pairs stay as they are: the vector that is stored is that of the very item."""
@@ -207,7 +212,7 @@ class _Training:
             # Few are held out; each part has one for every process.
             count = min(self.schedule.accumulate, max(1, len(some) // self.processes.count))
             for inputs, batch in parts(self.data, some, count, sample=self.sample):
-                terms = self.parallel(*moved((inputs, batch), self.learner.device))
+                terms = self.parallel(*self._on_device(inputs, batch))
                 weight = len(batch.labels)
                 means.add(tuple(terms), weight * torch.stack(list(terms.values())), weight)
         return self.processes.agreed(means.read())

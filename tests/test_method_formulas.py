@@ -242,7 +242,7 @@ def hoc(case: Case) -> Slow:
 def gallery(case: Case) -> Slow:
     """Class view z, imitation u, b = n(w z + u), w = strength max softmax(logits): what is remembered comes later.
 
-    The class terms see b of two items, z of a third, and so on.
+    The class terms see z of the first third of a step, and b of the others.
     """
     method, settings, batch = case.method, case.settings, case.batch
     head: Any = method.head
@@ -279,7 +279,7 @@ def gallery(case: Case) -> Slow:
 
     labelled = [seen(x) for x in case.features]
     means, weight = {"scale": 1 / method.tau_prototypes, "unit": True}, settings.classes
-    views = [one[0] if turn % 3 == 2 else one[2] for turn, one in enumerate(labelled, start=4)]
+    views = [one[0] if place < 5 else one[2] for place, one in enumerate(labelled)]
     terms = {
         "class": mean([ce(one[3], y, settings.smoothing) for one, y in zip(labelled, case.labels, strict=True)]),
         "prototypes": weight * case.by_prototypes(views, **means),
@@ -347,7 +347,8 @@ def made(name: str, options: dict[str, Any]) -> Case:
         encoded=torch.randn(ITEMS + 6, FEATURES),
         labels=labels,
         items=torch.arange(ITEMS),
-        turns=torch.arange(ITEMS) + 4,
+        first=ITEMS - 5,
+        step=3 * ITEMS,
         old=random_unit(ITEMS, OLD) * has_old[:, None],
         has_old=has_old,
         sample=sample,

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from skipfill.compat.gradients import unit
-from skipfill.compat.imitating_head import HeadShape, ImitatingHead, Opinions
+from skipfill.compat.imitating_head import HeadShape, ImitatingHead
 from skipfill.compat.losses.alignment import unit_alignment
 from skipfill.compat.losses.neighbours import stored_neighbours
 from skipfill.compat.losses.prototypes import prototype_cross_entropy
@@ -108,15 +107,12 @@ class Gallery(Method):
     def losses(self, batch: Batch) -> Terms:
         assert batch.sample is not None
         assert batch.alike is not None
-        seen, imitated = self._imitating.opinions_of(batch.encoded, len(batch.labels))
-        own = cross_entropy(seen.logits, batch.labels, label_smoothing=self.settings.smoothing)
-        terms = {"class": own} | self._class_terms(self._views(seen, batch.turns), batch, batch.sample, batch.alike)
+        count = len(batch.labels)
+        alone = min(max(batch.step // ONE_IN - batch.first, 0), count)
+        logits, views, imitated = self._imitating.trained_on(batch.encoded, count, alone)
+        own = cross_entropy(logits, batch.labels, label_smoothing=self.settings.smoothing)
+        terms = {"class": own} | self._class_terms(views, batch, batch.sample, batch.alike)
         return terms if batch.pairs is None else terms | self._pair_terms(imitated, batch.pairs.old, batch.sample)
-
-    def _views(self, seen: Opinions, turns: Tensor) -> Tensor:
-        """(B, d): the blended view of two thirds of the items, the class view alone of every third."""
-        alone = turns[:, None] % ONE_IN == ONE_IN - 1
-        return torch.where(alone, seen.classed, seen.blended)
 
     def _class_terms(self, views: Tensor, batch: Batch, rows: StoredSample, alike: ClassRows) -> Terms:
         near = stored_neighbours(
