@@ -16,8 +16,10 @@ class RowsOfClasses:
         labels, self.order = pool.labels.sort(stable=True)
         # One class more than there are: of no rows, for those that the pool has none of.
         classes = torch.arange(int(pool.labels.max()) + 2)
-        self.first = torch.searchsorted(labels, classes)
-        self.counts = torch.searchsorted(labels, classes, right=True) - self.first
+        self.items = pool.items[self.order]
+        first = torch.searchsorted(labels, classes)
+        self.counts = torch.searchsorted(labels, classes, right=True) - first
+        self.first = first.clamp(max=len(labels) - 1)
         self.item_labels = torch.full((int(pool.items.max()) + 2,), -1)
         self.item_labels[pool.items.clamp(min=-1)] = pool.labels
         self.item_labels[-1] = -1  # of items that are not stored, and of rows that are no item's
@@ -32,16 +34,15 @@ class RowsOfClasses:
         """
         known = labels.clamp(max=len(self.counts) - 1)
         first, counts = self.first[known], self.counts[known]
-        turn = torch.arange(most)
-        place = (start + turn) % counts[:, None].clamp(min=1)
+        turns = torch.arange(start, start + most)
         # At a class of no rows this is the next one's, or the last, and stands for nothing.
-        rows = self.order[(first[:, None] + place).clamp(max=len(self.order) - 1)]
-        drawn = (turn < counts[:, None]) & (self.pool.items[rows] != items[:, None])
+        places = first[:, None] + turns % counts[:, None].clamp(min=1)
+        drawn = (turns < start + counts[:, None]) & (self.items[places] != items[:, None])
         # Where the pool has the row of the item itself, and in its class.
         own = self.item_labels[items.clamp(max=len(self.item_labels) - 1)] == labels
         others = counts - own.long()
         share = min(sample, len(self.order)) / len(self.order)
         each = share * others / drawn.sum(dim=1).clamp(min=1)
         # Three times as fast as an index of two dimensions.
-        vectors = self.pool.vectors.index_select(0, rows.flatten()).reshape(*rows.shape, self.pool.vectors.shape[1])
-        return ClassRows(vectors, drawn * each[:, None])
+        vectors = self.pool.vectors.index_select(0, self.order[places.flatten()])
+        return ClassRows(vectors.reshape(*places.shape, -1), drawn * each[:, None])

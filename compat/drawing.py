@@ -143,7 +143,7 @@ def _pairs(data: TrainingData, own: Tensor, unlabelled: Tensor) -> Pairs | None:
         old.append(data.align.old[unlabelled])
     if not old:
         return None
-    return Pairs(torch.cat(old), torch.arange(len(own) + len(unlabelled)) >= len(own))
+    return Pairs(old[0] if len(old) == 1 else torch.cat(old), torch.arange(len(own) + len(unlabelled)) >= len(own))
 
 
 def _batch(data: TrainingData, rows: Tensor, stored: StoredSample | None, start: int) -> Batch:

@@ -16,9 +16,9 @@ def unit(vectors: Tensor) -> Tensor:
     return cast(Tensor, _Unit.apply(vectors))  # type: ignore[no-untyped-call]
 
 
-def with_gradient(vectors: Tensor, losses: Tensor, gradients: Tensor) -> Tensor:
-    """The (N,) losses of (N, d) vectors, whose (N, d) gradients are known."""
-    return cast(Tensor, _WithGradient.apply(vectors, losses, gradients))  # type: ignore[no-untyped-call]
+def with_gradient(vectors: Tensor, loss: Tensor, gradient: Tensor) -> Tensor:
+    """A scalar loss of (N, d) vectors, whose (N, d) gradient is known."""
+    return cast(Tensor, _WithGradient.apply(vectors, loss, gradient))  # type: ignore[no-untyped-call]
 
 
 def of_first_and_last(
@@ -47,14 +47,14 @@ class _Unit(torch.autograd.Function):
 
 class _WithGradient(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, vectors: Tensor, losses: Tensor, gradients: Tensor) -> Tensor:
-        ctx.save_for_backward(gradients)
-        return losses.clone()
+    def forward(ctx: Any, vectors: Tensor, loss: Tensor, gradient: Tensor) -> Tensor:
+        ctx.save_for_backward(gradient)
+        return loss.clone()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, slopes: Tensor) -> tuple[Tensor, None, None]:
-        return slopes[:, None] * ctx.saved_tensors[0], None, None
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None, None]:
+        return slope * ctx.saved_tensors[0], None, None
 
 
 class _FirstAndLast(torch.autograd.Function):

@@ -132,8 +132,9 @@ class _Training:
         if processes.count > 1:
             # A user's encoder may have parameters that its features do not depend on.
             self.parallel = DistributedDataParallel(self.learner, find_unused_parameters=True)
-        rates = {encoder: schedule.lr * encoder.lr_share, method: schedule.lr}
-        groups = [{"params": list(part.parameters()), "lr": rate} for part, rate in rates.items()]
+        shares: dict[float, list[nn.Parameter]] = {encoder.lr_share: list(encoder.parameters())}
+        shares.setdefault(1.0, []).extend(method.parameters())
+        groups = [{"params": some, "lr": share * schedule.lr} for share, some in shares.items()]
         # A user's encoder may have buffers that hold infinities, such as masks.
         self.finite = [name for name, value in self.learner.state_dict().items() if value.isfinite().all()]
         self.optimizer = AdamW(groups, lr=schedule.lr, weight_decay=schedule.weight_decay, fused=True)

@@ -43,5 +43,6 @@ def stored_neighbours(
         repel = partition(views, rows, tau=tau, left_out=labels[:, None] == row_labels)
         odds = repel.log - attract
         share = usable / usable.sum().clamp(min=1)
-        gradients = (share * odds.sigmoid())[:, None] * (repel.slope - towards)
-    return with_gradient(views, share * softplus(odds), gradients).sum()
+        gradient = (share * odds.sigmoid())[:, None] * (repel.slope - towards)
+        loss = (share * softplus(odds)).sum()
+    return with_gradient(views, loss, gradient)

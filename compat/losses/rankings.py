@@ -25,5 +25,5 @@ def ranking_divergence(compat: Tensor, stored: Tensor, rows: Tensor, *, tau: flo
     with torch.no_grad():
         found, known = partition(compat, rows, tau=tau), partition(stored, rows, tau=tau)
         losses = found.log - known.log - ((compat - stored) * known.slope).sum(dim=1)
-        gradients = found.slope - known.slope
-    return with_gradient(compat, losses, gradients).mean()
+        gradient = (found.slope - known.slope) / len(compat)
+    return with_gradient(compat, losses.mean(), gradient)
