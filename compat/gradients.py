@@ -11,9 +11,9 @@ from torch.autograd.function import once_differentiable
 TINY = 1e-12  # length below which a vector is not made longer
 
 
-def unit(vectors: Tensor) -> Tensor:
-    """Each row of (..., d) vectors divided by its L2 norm."""
-    return cast(Tensor, _Unit.apply(vectors))  # type: ignore[no-untyped-call]
+def normalized(vectors: Tensor) -> Tensor:
+    """Each row of (..., d) vectors divided by its L2 norm, as `torch.nn.functional.normalize` does."""
+    return cast(Tensor, _Normalized.apply(vectors))  # type: ignore[no-untyped-call]
 
 
 def with_gradient(vectors: Tensor, loss: Tensor, gradient: Tensor) -> Tensor:
@@ -29,7 +29,7 @@ def of_first_and_last(
     return cast(tuple[Tensor, Tensor], _FirstAndLast.apply(features, until, since, *weights))  # type: ignore[no-untyped-call]
 
 
-class _Unit(torch.autograd.Function):
+class _Normalized(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, vectors: Tensor) -> Tensor:
         lengths = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True).clamp_min_(TINY)

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from skipfill.compat.gradients import of_first_and_last, unit
+from skipfill.compat.gradients import normalized, of_first_and_last
 from skipfill.compat.logistic import fit_logistic, log_odds
 from skipfill.compat.memory import ASKED, MOST, SAME, Memory, Points
-from skipfill.compat.method import CosineClassifier, Remembered, StoredSample
+from skipfill.compat.method import CosineClassifier, Remembered, StoredSample, unit
 from skipfill.compat.own_space import OwnSpace
 
 STRANGE, RAMP = -0.5, 0.5  # log odds in the middle of the step from strange to known, and its width
@@ -113,9 +113,9 @@ class ImitatingHead(nn.Module):
             the others. Of the features after them: u, (N - count, d).
         """
         own, imitated = of_first_and_last(features, count, alone, self.own, self.imitation)
-        logits, classed = self.classifier(own), unit(own[:, : self.shape.view])
-        blending, others = torch.split(unit(imitated), [count - alone, len(features) - count])
-        blended = unit(self._weight(logits[alone:]) * classed[alone:] + blending)
+        logits, classed = self.classifier(own), normalized(own[:, : self.shape.view])
+        blending, others = torch.split(normalized(imitated), [count - alone, len(features) - count])
+        blended = normalized(self._weight(logits[alone:]) * classed[alone:] + blending)
         return logits, torch.cat([classed[:alone], blended]), others
 
     def _weight(self, logits: Tensor) -> Tensor:

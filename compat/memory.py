@@ -7,9 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from skipfill.compat.gradients import unit
 from skipfill.compat.logistic import fit_logistic, log_odds
-from skipfill.compat.method import Remembered, StoredSample
+from skipfill.compat.method import Remembered, StoredSample, unit
 
 MOST = 8_192  # rows, and items: of 128 coordinates, and of up to 256 + 128
 DIRECTIONS = 256  # of the features of items, which may have ten times as many

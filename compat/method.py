@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from skipfill.compat.gradients import unit
 from skipfill.compat.losses.alignment import cosine_alignment
 from skipfill.compat.losses.prototypes import ABSENT
 
@@ -275,6 +274,11 @@ class PrefixMethod(Method):
     def compat(self, embedding: Tensor) -> Tensor:
         """(B, D) embeddings -> (B, d) L2-normalised, in the old space."""
         return unit(embedding[:, : self.view_dim])
+
+
+def unit(vectors: Tensor) -> Tensor:
+    """Each row divided by its L2 norm."""
+    return nn.functional.normalize(vectors, dim=-1)
 
 
 class CosineClassifier(nn.Module):

@@ -10,9 +10,8 @@ from torch import Tensor, nn
 
 from skipfill.compat.encoder import Encoder, ReadFile
 from skipfill.compat.encoders import ENCODERS
-from skipfill.compat.gradients import unit
 from skipfill.compat.imitating_head import ImitatingHead
-from skipfill.compat.method import CosineClassifier, Method
+from skipfill.compat.method import CosineClassifier, Method, unit
 from skipfill.compat.methods import METHODS
 from skipfill.compat.tensor_bytes import tensor_bytes
 from skipfill.store.errors import BadInput, unknown_name

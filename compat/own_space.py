@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from skipfill.compat.gradients import unit
+from skipfill.compat.method import unit
 
 TELLING, LOOKS = 0.7, 0.3  # shares of the squared length
 SOME = 1e-6  # of the largest variance; less is rounding

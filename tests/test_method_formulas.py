@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 
 from skipfill.compat.class_rows import RowsOfClasses
-from skipfill.compat.gradients import unit
 from skipfill.compat.imitating_head import ImitatingHead
-from skipfill.compat.method import Batch, CosineClassifier, OldSpace, Pairs, Setting, StoredSample
+from skipfill.compat.method import Batch, CosineClassifier, OldSpace, Pairs, Setting, StoredSample, unit
 from skipfill.compat.methods import METHODS
 from skipfill.compat.methods.bt2 import Bt2Head
 from skipfill.compat.methods.gallery import Gallery

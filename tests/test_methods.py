@@ -7,8 +7,7 @@ import torch
 from safetensors.torch import load, save
 
 from skipfill.compat.class_rows import RowsOfClasses
-from skipfill.compat.gradients import unit
-from skipfill.compat.method import Batch, Method, OldSpace, Pairs, Setting, StoredSample
+from skipfill.compat.method import Batch, Method, OldSpace, Pairs, Setting, StoredSample, unit
 from skipfill.compat.methods import METHODS
 from skipfill.compat.simplex import SimplexMethod
 

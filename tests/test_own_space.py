@@ -12,8 +12,8 @@ from skipfill.compat.aligned import some_trained
 from skipfill.compat.drawing import TrainingData
 from skipfill.compat.encoders.mlp import Mlp
 from skipfill.compat.encoders.mlp import Settings as MlpSettings
-from skipfill.compat.gradients import unit
 from skipfill.compat.memory import MOST
+from skipfill.compat.method import unit
 from skipfill.compat.own_space import LOOKS, TELLING, OwnSpace
 from skipfill.compat.prepared import Prepared
 from skipfill.compat.stages import Stages

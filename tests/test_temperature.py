@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from skipfill.compat.gradients import unit
-from skipfill.compat.method import OldSpace, StoredSample
+from skipfill.compat.method import OldSpace, StoredSample, unit
 from skipfill.compat.temperature import CANDIDATES, prototype_temperature, row_temperature
 
 CLASSES, PER_CLASS, DIM = 6, 12, 8

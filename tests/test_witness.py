@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from skipfill.compat.gradients import unit
 from skipfill.compat.loaded_model import LoadedModel, load_model
+from skipfill.compat.network import unit
 from skipfill.compat.new_model import train_model
 from skipfill.compat.permitted_code import permit
 from skipfill.compat.recipe import Recipe, Sources

@@ -19,8 +19,7 @@ from skipfill.compat.checkpoint import Checkpoints
 from skipfill.compat.drawing import Aligned, TrainingData
 from skipfill.compat.encoder import Encoder
 from skipfill.compat.epochs import Epoch
-from skipfill.compat.gradients import unit
-from skipfill.compat.method import OldSpace, Setting, StoredSample
+from skipfill.compat.method import OldSpace, Setting, StoredSample, unit
 from skipfill.compat.methods import METHODS
 from skipfill.compat.prepared import Prepared
 from skipfill.compat.processes import connected

@@ -8,9 +8,8 @@ from typing import Annotated
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from skipfill.compat.gradients import unit
 from skipfill.compat.losses.prototypes import prototype_cross_entropy
-from skipfill.compat.method import Batch, CosineClassifier, PrefixMethod, Setting, Terms
+from skipfill.compat.method import Batch, CosineClassifier, PrefixMethod, Setting, Terms, unit
 from skipfill.compat.settings import POSITIVE, SHARE
 
 

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from skipfill.compat.gradients import unit
 from skipfill.compat.imitating_head import HeadShape, ImitatingHead
 from skipfill.compat.losses.alignment import unit_alignment
 from skipfill.compat.losses.neighbours import stored_neighbours
@@ -23,6 +22,7 @@ from skipfill.compat.method import (
     Setting,
     StoredSample,
     Terms,
+    unit,
 )
 from skipfill.compat.settings import POSITIVE, SHARE, Range
 from skipfill.compat.temperature import prototype_temperature, row_temperature, spread

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from skipfill.compat.gradients import unit
 from skipfill.compat.losses.information import SameClass, stored_information
-from skipfill.compat.method import Batch, Terms
+from skipfill.compat.method import Batch, Terms, unit
 from skipfill.compat.settings import POSITIVE, SHARE
 from skipfill.compat.simplex import SimplexMethod, SimplexSettings
 

@@ -39,8 +39,7 @@ from skipfill.compat.encoder import Encoder
 from skipfill.compat.encoders.convnet import ConvNet
 from skipfill.compat.encoders.convnet import Settings as ConvSettings
 from skipfill.compat.epochs import Epoch
-from skipfill.compat.gradients import unit
-from skipfill.compat.method import CosineClassifier, OldSpace, Setting, StoredSample
+from skipfill.compat.method import CosineClassifier, OldSpace, Setting, StoredSample, unit
 from skipfill.compat.methods import METHODS
 from skipfill.compat.prepared import Prepared
 from skipfill.compat.training import Schedule, Step, Watcher, fit
