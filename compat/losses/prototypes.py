@@ -23,8 +23,6 @@ def prototype_cross_entropy(
 
     Source: Shen et al. 2020, arXiv 2003.11942, eq. 4, with prototypes in place of the old classifier.
     """
-    if not len(prototypes):
+    if not bool((labels != ABSENT).any()):
         return compat.sum() * 0.0
-    logits = scale * compat @ prototypes.T
-    total = cross_entropy(logits, labels, ignore_index=ABSENT, label_smoothing=smoothing, reduction="sum")
-    return total / (labels != ABSENT).sum().clamp(min=1)
+    return cross_entropy(scale * compat @ prototypes.T, labels, ignore_index=ABSENT, label_smoothing=smoothing)
