@@ -205,10 +205,14 @@ class _Training:
 
     @torch.no_grad()
     def _validate(self, rows: Tensor) -> dict[str, float]:
-        """Mean of each loss term over the items held out: not augmented, against the same stored rows every time."""
+        """Mean of each loss term over the items held out: not augmented, against the same stored rows every time.
+
+        Their order is random, for losses see a batch as a whole, but the same every time too.
+        """
         self.learner.eval()
         draw_from(self.schedule.seed, self.learner.device)
         means = _Means()
+        rows = rows[torch.randperm(len(rows))]
         for some in torch.tensor_split(rows, steps_for(len(rows), self.schedule.batch, self.fewest)):
             # Few are held out; each part has one for every process.
             count = min(self.schedule.accumulate, max(1, len(some) // self.processes.count))

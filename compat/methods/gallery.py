@@ -27,7 +27,7 @@ from skipfill.compat.method import (
 from skipfill.compat.settings import POSITIVE, SHARE, Range
 from skipfill.compat.temperature import prototype_temperature, row_temperature, spread
 
-ONE_IN = 3  # items is seen in its class view alone
+ONE_IN = 3  # items, the first ones of a step, is seen in its class view alone
 
 
 @dataclass(frozen=True)
