@@ -88,7 +88,7 @@ def steps_for(items: int, size: int, fewest: int) -> int:
 
 
 def parts(
-    data: TrainingData, rows: Tensor, count: int, *, sample: int = 0, pairs: int = 0
+    data: TrainingData, rows: Tensor, count: int, *, sample: int = 0, pairs: int = 0, of_trained: bool = True
 ) -> Iterator[tuple[Tensor, Batch]]:
     """A batch of these rows in `count` parts: the items, those of the pairs last, and all but their features.
 
@@ -96,9 +96,10 @@ def parts(
         rows: (B,) items.
         sample: stored rows drawn, the same for all parts; 0 for none.
         pairs: items drawn with their stored vectors, for all parts together; 0 for none.
+        of_trained: whether training items are among them.
     """
     stored = _sample(data.pool, sample)
-    own, unlabelled = _drawn_pairs(data, pairs)
+    own, unlabelled = _drawn_pairs(data, pairs, of_trained)
     start = int(torch.randint(2**31, ())) if stored else 0
     first = 0
     for some, *shared in zip(*(torch.tensor_split(one, count) for one in (rows, own, unlabelled)), strict=True):
@@ -109,12 +110,13 @@ def parts(
         first += len(some)
 
 
-def _drawn_pairs(data: TrainingData, count: int) -> tuple[Tensor, Tensor]:
+def _drawn_pairs(data: TrainingData, count: int, of_trained: bool) -> tuple[Tensor, Tensor]:
     """Training items that are stored, and unlabelled ones: as many of both, where there are both.
 
     Half of the unlabelled ones are of no training class, where there are such: nothing else teaches what they are.
     """
-    own, everything, strange = data.stored, torch.empty(0, dtype=torch.long), torch.empty(0, dtype=torch.long)
+    none = torch.empty(0, dtype=torch.long)
+    own, everything, strange = data.stored if of_trained else none, none, none
     if data.align is not None:
         everything, strange = torch.arange(len(data.align.items)), data.align.strange
     unlabelled = count // 2 if len(own) else count
@@ -143,7 +145,7 @@ def _pairs(data: TrainingData, own: Tensor, unlabelled: Tensor) -> Pairs | None:
         old.append(data.align.old[unlabelled])
     if not old:
         return None
-    return Pairs(old[0] if len(old) == 1 else torch.cat(old), torch.arange(len(own) + len(unlabelled)) >= len(own))
+    return Pairs(old[0] if len(old) == 1 else torch.cat(old))
 
 
 def _batch(data: TrainingData, rows: Tensor, stored: StoredSample | None, start: int) -> Batch:

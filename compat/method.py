@@ -105,11 +105,9 @@ class Pairs:
 
     Attributes:
         old: (A, d) L2-normalised stored vectors.
-        unlabelled: (A,) bool, those of `--align`; the others are training items.
     """
 
     old: Tensor
-    unlabelled: Tensor
 
 
 @dataclass(frozen=True)
@@ -195,7 +193,7 @@ class Method(nn.Module):
         takes_dim: whether the user may choose its dimension.
         on_simplex: whether classes are vertices of a simplex that models share, at slots that later models keep; the
             settings then have `classes`, how many vertices, and `slots`, the end that new classes are put at.
-        needs_pairs: whether its losses take pairs; the losses of other methods see none, see `keeping`.
+        needs_pairs: whether its losses take pairs, of training items too; others have `keeping`, of unlabelled ones.
         remembers: whether its head remembers items.
         settings_type: frozen dataclass of hyperparameters with the published defaults.
 
@@ -253,7 +251,7 @@ class Method(nn.Module):
     def keeping(self, batch: Batch, pairs: Pairs) -> Terms:
         """What keeps unlabelled items of the gallery where they are stored, for methods that do not see to it."""
         view = self.head(batch.features_of_pairs)[:, : self.view_dim]
-        return {"unlabelled": KEEPING * cosine_alignment(view, pairs.old, pairs.unlabelled)}
+        return {"unlabelled": KEEPING * cosine_alignment(view, pairs.old)}
 
 
 class PrefixMethod(Method):

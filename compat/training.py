@@ -37,7 +37,8 @@ class Schedule:
         lr: peak learning rate of AdamW; rises over the first tenth, then falls as a cosine to zero.
         weight_decay: of AdamW.
         sample: stored rows drawn per step, for methods that use them.
-        pairs: items drawn per step with their stored vectors, half of them unlabelled when there are such.
+        pairs: items drawn per step with their stored vectors: unlabelled ones when there are such, and as many that are
+            trained on, for methods that need those.
         seed: decides weights, order and augmentation.
         precision: `bf16` or `f32` for the encoder; the head and the losses are always f32.
         accumulate: parts that a batch is encoded in, one after the other, so that memory holds one of them.
@@ -124,7 +125,8 @@ class _Training:
         self.fewest = 2 * schedule.accumulate * processes.count  # batch norm has no variance over one item
         self.steps = steps_for(len(self.rows), schedule.batch, self.fewest)
         self.sample = schedule.sample if method.needs_sample else 0
-        self.pairs = schedule.pairs if method.needs_pairs or data.align is not None else 0
+        self.pairs = schedule.pairs
+        self.of_trained = method.needs_pairs
         self.augment = encoder.augment
         bf16 = schedule.precision == "bf16"
         self.learner = Learner(encoder, method, processes, processes.device(schedule.device), bf16)
@@ -165,7 +167,7 @@ class _Training:
     def _step(self, rows: Tensor, seeds: list[int], means: _Means) -> None:
         self.optimizer.zero_grad(set_to_none=True)
         draw_from(seeds[0], self.learner.device)
-        batches = parts(self.data, rows, len(seeds), sample=self.sample, pairs=self.pairs)
+        batches = parts(self.data, rows, len(seeds), sample=self.sample, pairs=self.pairs, of_trained=self.of_trained)
         for number, (inputs, batch) in enumerate(batches):
             last = number + 1 == len(seeds)
             with nullcontext() if last else self._unsynchronised():

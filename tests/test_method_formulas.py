@@ -353,7 +353,7 @@ def made(name: str, options: dict[str, Any]) -> Case:
         sample=sample,
         alike=RowsOfClasses(sample).of(labels, torch.arange(ITEMS), 24, 24, start=1),
         teacher=random_unit(ITEMS, TEACHER),
-        pairs=Pairs(random_unit(6, OLD), torch.arange(6) % 2 == 0),
+        pairs=Pairs(random_unit(6, OLD)),
     )
     method = METHODS[name](setting, settings).double()
     for weights in method.parameters():  # away from what initialisation makes special, such as identity matrices

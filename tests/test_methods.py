@@ -47,7 +47,7 @@ def batch(size: int, seed: int = 1, label: int | None = None) -> Batch:
         sample=sample,
         alike=RowsOfClasses(sample).of(labels, torch.arange(size), 4, 30, start=7),
         teacher=unit(torch.randn(size, TEACHER, generator=random)),
-        pairs=Pairs(sample.vectors[:4], torch.arange(4) >= 2),
+        pairs=Pairs(sample.vectors[:4]),
     )
 
 

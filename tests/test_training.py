@@ -319,17 +319,19 @@ def test_a_sample_is_rows_of_the_pool_each_as_often(size: int) -> None:
     torch.testing.assert_close(counts, torch.full((POOL,), mean), rtol=0.5, atol=0)
 
 
-def test_pairs_are_items_with_their_own_stored_vectors_half_of_them_unlabelled() -> None:
+@pytest.mark.parametrize("of_trained", [True, False])
+def test_pairs_are_items_with_their_own_stored_vectors(of_trained: bool) -> None:
+    """Half of them unlabelled ones; all of them, for methods that need no others."""
     given = data()
     assert given.align is not None
     assert given.old is not None
     assert given.has_old is not None
     torch.manual_seed(0)
-    inputs, batch = next(parts(given, torch.arange(3), 1, pairs=10))
+    inputs, batch = next(parts(given, torch.arange(3), 1, pairs=10, of_trained=of_trained))
     assert batch.pairs is not None
-    assert batch.pairs.unlabelled.tolist() == [False] * 5 + [True] * 5
     assert len(inputs) == 3 + 10
-    for prepared, old, unlabelled in zip(inputs[3:], batch.pairs.old, batch.pairs.unlabelled, strict=True):
+    unlabelled_ones = [not of_trained] * 5 + [True] * 5
+    for prepared, old, unlabelled in zip(inputs[3:], batch.pairs.old, unlabelled_ones, strict=True):
         source, vectors = (given.align.items, given.align.old) if unlabelled else (given.items, given.old)
         places = (source.batch(torch.arange(len(source))) == prepared).all(dim=1).nonzero().flatten().tolist()
         assert any(torch.equal(vectors[place], old) for place in places)
@@ -384,7 +386,7 @@ def test_strange_items_are_drawn_more_often() -> None:
     for _ in range(200):
         _, batch = next(parts(given, torch.arange(3), 1, pairs=10))
         assert batch.pairs is not None
-        places += [stored[tuple(row)] for row in batch.pairs.old[batch.pairs.unlabelled].tolist()]
+        places += [stored[tuple(row)] for row in batch.pairs.old[5:].tolist()]
     drawn = torch.tensor(places)
     assert set(places) == set(range(ALIGN))
     strange = given.align.labels < 0
