@@ -16,6 +16,11 @@ def normalized(vectors: Tensor) -> Tensor:
     return cast(Tensor, _Normalized.apply(vectors))  # type: ignore[no-untyped-call]
 
 
+def largest_share(logits: Tensor) -> Tensor:
+    """The largest of the softmax of (N, C) logits: (N, 1)."""
+    return cast(Tensor, _LargestShare.apply(logits))  # type: ignore[no-untyped-call]
+
+
 def with_gradient(vectors: Tensor, loss: Tensor, gradient: Tensor) -> Tensor:
     """A scalar loss of (N, d) vectors, whose (N, d) gradient is known."""
     return cast(Tensor, _WithGradient.apply(vectors, loss, gradient))  # type: ignore[no-untyped-call]
@@ -43,6 +48,24 @@ class _Normalized(torch.autograd.Function):
         units, lengths = ctx.saved_tensors
         along = (slopes * units).sum(dim=-1, keepdim=True)
         return torch.addcmul(slopes, units, along, value=-1).div_(lengths)
+
+
+class _LargestShare(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor) -> Tensor:
+        shares = logits.softmax(dim=1)
+        largest: Tensor
+        largest, places = shares.max(dim=1, keepdim=True)
+        ctx.save_for_backward(shares, largest, places)
+        return largest
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slopes: Tensor) -> Tensor:
+        shares, largest, places = ctx.saved_tensors
+        up = slopes * largest
+        back: Tensor = (shares * -up).scatter_add_(1, places, up)
+        return back
 
 
 class _WithGradient(torch.autograd.Function):

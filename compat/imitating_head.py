@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from skipfill.compat.gradients import normalized, of_first_and_last
+from skipfill.compat.gradients import largest_share, normalized, of_first_and_last
 from skipfill.compat.logistic import fit_logistic, log_odds
 from skipfill.compat.memory import ASKED, MOST, SAME, Memory, Points
 from skipfill.compat.method import CosineClassifier, Remembered, StoredSample, unit
@@ -119,8 +119,8 @@ class ImitatingHead(nn.Module):
         return logits, torch.cat([classed[:alone], blended]), others
 
     def _weight(self, logits: Tensor) -> Tensor:
-        """w of items of known classes. No training of the views makes the classifier surer of itself."""
-        return self.shape.strength * logits.detach().softmax(dim=1).amax(dim=1, keepdim=True)
+        """w of items of known classes."""
+        return self.shape.strength * largest_share(logits)
 
     def _known(self, features: Tensor, imitated: Tensor) -> tuple[Tensor | float, Tensor | float]:
         """s, (N, 1), and (1 - s) a k, (N, d)."""

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from skipfill.compat.gradients import normalized, of_first_and_last, with_gradient
+from skipfill.compat.gradients import largest_share, normalized, of_first_and_last, with_gradient
 
 
 def random(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -26,6 +26,12 @@ def test_normalized_is_what_torch_normalizes() -> None:
     torch.testing.assert_close(ours[0], theirs[0], rtol=0, atol=0)
     torch.testing.assert_close(ours[1], theirs[1])
     assert torch.autograd.gradcheck(normalized, random(2, 3, 4).requires_grad_())
+
+
+def test_largest_share() -> None:
+    logits = random(5, 7).requires_grad_()
+    torch.testing.assert_close(largest_share(logits), logits.softmax(dim=1).amax(dim=1, keepdim=True))
+    assert torch.autograd.gradcheck(largest_share, logits)
 
 
 def test_a_loss_has_the_gradient_that_it_comes_with() -> None:

@@ -269,8 +269,8 @@ def gallery(case: Case) -> Slow:
         return mean(losses)
 
     def ranked(view: Row, stored: Row) -> float:
-        target = [dot(stored, g) / method.tau for g, _, _ in rows[:12]]
-        found = [dot(view, g) / method.tau for g, _, _ in rows[:12]]
+        target = [dot(stored, g) / method.tau for g, _, _ in rows]
+        found = [dot(view, g) / method.tau for g, _, _ in rows]
         return sum(
             math.exp(t - log_sum(target)) * (t - log_sum(target) - f + log_sum(found))
             for t, f in zip(target, found, strict=True)

@@ -23,7 +23,8 @@ def ranking_divergence(compat: Tensor, stored: Tensor, rows: Tensor, *, tau: flo
         L(z) - L(g) - (z - g).L'(g).
     """
     with torch.no_grad():
-        found, known = partition(compat, rows, tau=tau), partition(stored, rows, tau=tau)
-        losses = found.log - known.log - ((compat - stored) * known.slope).sum(dim=1)
-        gradient = (found.slope - known.slope) / len(compat)
+        logs, slopes = partition(torch.cat([compat, stored]), rows, tau=tau)
+        (found, known), (slope, known_slope) = logs.chunk(2), slopes.chunk(2)
+        losses = found - known - ((compat - stored) * known_slope).sum(dim=1)
+        gradient = (slope - known_slope) / len(compat)
     return with_gradient(compat, losses.mean(), gradient)

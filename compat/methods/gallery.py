@@ -123,8 +123,7 @@ class Gallery(Method):
         return {"prototypes": self.settings.classes * mean, "neighbours": self.settings.classes * near}
 
     def _pair_terms(self, imitated: Tensor, stored: Tensor, rows: StoredSample) -> Terms:
-        some = rows.vectors[: (len(rows.vectors) + 1) // 2]  # half as many tell as much of a ranking
-        ranked = ranking_divergence(imitated[AS_THEY_ARE], stored[AS_THEY_ARE], some, tau=self.tau)
+        ranked = ranking_divergence(imitated[AS_THEY_ARE], stored[AS_THEY_ARE], rows.vectors, tau=self.tau)
         return {
             "imitation": self.imitation * unit_alignment(imitated, stored),
             "ranking": self.settings.ranking * ranked,
