@@ -188,7 +188,7 @@ class _Training:
         return terms
 
     def _on_device(self, inputs: Tensor, batch: Batch) -> tuple[Tensor, Batch]:
-        if self.learner.device.type == "cpu":
+        if self.learner.device.type == "cpu":  # where they are made: nothing to take apart and put together again
             return inputs, batch
         return moved(inputs, self.learner.device), moved(batch, self.learner.device)
 
