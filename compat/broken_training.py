@@ -11,7 +11,7 @@ from torch import Tensor
 
 from skipfill.store.errors import SkipfillError, reason
 
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "status_alloc_failed")
 
 
 def refuse_infinite(losses: dict[str, float], lr: float, where: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import safetensors
+import torch
 from safetensors.torch import load
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -86,9 +87,10 @@ class Checkpoints:
         try:
             model.load_state_dict(_under(tensors, "model/"))
             state = optimizer.state_dict()
+            weights = [weight for group in optimizer.param_groups for weight in group["params"]]
             for name, value in _under(tensors, "optimizer/").items():
                 index, part = name.split("/")
-                state["state"].setdefault(int(index), {})[part] = value
+                state["state"].setdefault(int(index), {})[part] = _laid_out_as(weights[int(index)], value)
             optimizer.load_state_dict(state)
         except (KeyError, RuntimeError, ValueError) as error:
             raise self._unreadable(error) from error
@@ -127,6 +129,11 @@ class Checkpoints:
             found=reason(error),
             hint="Start over with --restart.",
         )
+
+
+def _laid_out_as(weight: Tensor, value: Tensor) -> Tensor:
+    """Files hold plain arrays; fused optimizers go through moments as the weights lie, channels last for example."""
+    return torch.empty_like(weight).copy_(value) if value.shape == weight.shape else value
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

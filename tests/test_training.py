@@ -15,10 +15,13 @@ import pytest
 import torch
 from rich.console import Console
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
 
 from skipfill.cli import terminal
 from skipfill.cli.commands.train import log_file
+from skipfill.compat.checkpoint import Checkpoints
 from skipfill.compat.class_rows import RowsOfClasses
 from skipfill.compat.drawing import parts
 from skipfill.compat.epochs import Epoch, best_epoch, patience_is_over
@@ -27,6 +30,7 @@ from skipfill.compat.validation import held_out
 from skipfill.store.errors import BadInput, SkipfillError
 from skipfill.store.location import open_store
 from skipfill.store.models import LOG, WEIGHTS, load_card, read_file, trained_ids
+from skipfill.store.objects import Objects
 
 from .conftest import Skipfill, World
 from .training_world import (
@@ -160,6 +164,32 @@ def test_a_resumed_training_ends_as_an_uninterrupted_one(tmp_path: Path) -> None
     assert [replace(one, seconds=0, items_per_second=0) for one in whole.log] == [
         replace(one, seconds=0, items_per_second=0) for one in killed.log
     ]
+
+
+def test_a_resumed_optimizer_has_its_moments_where_the_weights_are_in_memory(tmp_path: Path) -> None:
+    """Files hold plain arrays; the fused optimizer goes through weights and moments side by side as they lie."""
+
+    def made() -> tuple[nn.Module, AdamW, LambdaLR]:
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Conv2d(3, 4, 3)).to(memory_format=torch.channels_last)
+        optimizer = AdamW(net.parameters(), lr=0.1, fused=True)
+        return net, optimizer, LambdaLR(optimizer, lambda step: 1.0)
+
+    def step(net: nn.Module, optimizer: AdamW, decay: LambdaLR) -> None:
+        optimizer.zero_grad()
+        net(torch.linspace(-1, 1, 2 * 3 * 5 * 5).sin().reshape(2, 3, 5, 5)).pow(2).sum().backward()
+        optimizer.step()
+        decay.step()
+
+    checkpoints = Checkpoints(Objects(tmp_path), "checkpoint.safetensors", "recipe")
+    first, again = made(), made()
+    step(*first)
+    checkpoints.save([Epoch(1, 1, 0.1, {}, {}, 1, 1)], {}, *first)
+    checkpoints.resume(*again)
+    for one in (first, again):
+        step(*one)
+    for whole, resumed in zip(first[0].parameters(), again[0].parameters(), strict=True):
+        assert torch.equal(whole, resumed)
 
 
 def test_a_killed_training_loses_one_epoch_at_most(tmp_path: Path) -> None:
