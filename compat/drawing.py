@@ -17,6 +17,7 @@ from skipfill.compat.method import Batch, Pairs, StoredSample, Unlabelled
 from skipfill.compat.prepared import Prepared, as_float
 
 NO_FEATURES = torch.empty(0)
+Halves = tuple[Tensor, Tensor]  # rows that are augmented, and rows that are not
 OF_A_CLASS = 16  # stored rows of its own class that an item sees in a step
 
 
@@ -99,14 +100,15 @@ def parts(
         of_trained: whether training items are among them.
     """
     stored = _sample(data.pool, sample)
-    own, unlabelled = _drawn_pairs(data, pairs, of_trained)
+    own, unlabelled = (_halves(drawn) for drawn in _drawn_pairs(data, pairs, of_trained))
     start = int(torch.randint(2**31, ())) if stored else 0
     first = 0
-    for some, *shared in zip(*(torch.tensor_split(one, count) for one in (rows, own, unlabelled)), strict=True):
+    for some, *shared in zip(*(torch.tensor_split(one, count) for one in (rows, *own, *unlabelled)), strict=True):
+        two_kinds = (shared[0], shared[1]), (shared[2], shared[3])
         # One pass over all, so that batch norm sees one distribution.
-        inputs = as_float(_items(data, some, *shared))
+        inputs = as_float(_items(data, some, *two_kinds))
         batch = _batch(data, some, stored, start)
-        yield inputs, replace(batch, first=first, step=len(rows), pairs=_pairs(data, *shared))
+        yield inputs, replace(batch, first=first, step=len(rows), pairs=_pairs(data, *two_kinds))
         first += len(some)
 
 
@@ -131,37 +133,37 @@ def _drawn(rows: Tensor, count: int) -> Tensor:
     return rows[torch.randint(len(rows), (count,))] if len(rows) else rows
 
 
-def _items(data: TrainingData, rows: Tensor, own: Tensor, unlabelled: Tensor) -> PreparedItems:
-    """The items of a batch, and after them those of its pairs."""
-    items = data.items.raw(torch.cat([rows, own]))
-    if data.align is None or not len(unlabelled):
-        return items
-    return np.concatenate([items, data.align.items.raw(unlabelled)])
+def _halves(rows: Tensor) -> Halves:
+    """By turns: the last ones drawn are all strange."""
+    return rows[1::2], rows[::2]
 
 
-def _pairs(data: TrainingData, own: Tensor, unlabelled: Tensor) -> Pairs | None:
-    old = [data.old[own]] if data.old is not None and len(own) else []
-    if data.align is not None and len(unlabelled):
-        old.append(data.align.old[unlabelled])
-    if not old:
+def _items(data: TrainingData, rows: Tensor, own: Halves, unlabelled: Halves) -> PreparedItems:
+    """The items of a batch, and after them those of its pairs: of both kinds those that are augmented come first."""
+    labelled = data.items.raw(torch.cat([rows, *own]))
+    if data.align is None:
+        return labelled
+    others, half, middle = data.align.items.raw(torch.cat(unlabelled)), len(unlabelled[0]), len(rows) + len(own[0])
+    return np.concatenate([labelled[:middle], others[:half], labelled[middle:], others[half:]])
+
+
+def _pairs(data: TrainingData, own: Halves, unlabelled: Halves) -> Pairs | None:
+    stored = [] if data.old is None else [(data.old, own)]
+    stored += [] if data.align is None else [(data.align.old, unlabelled)]
+    augmented, others = ([vectors[halves[which]] for vectors, halves in stored] for which in (0, 1))
+    if not sum(map(len, augmented + others)):
         return None
-    return Pairs(old[0] if len(old) == 1 else torch.cat(old))
+    return Pairs(torch.cat(augmented + others), sum(map(len, augmented)))
 
 
 def _batch(data: TrainingData, rows: Tensor, stored: StoredSample | None, start: int) -> Batch:
-    labels, alike = data.labels[rows], None
+    batch = Batch(NO_FEATURES, data.labels[rows], rows, teacher=None if data.teacher is None else data.teacher[rows])
     if stored:
-        alike = data.by_class.of(labels, rows, OF_A_CLASS, len(stored.vectors), start)
-    return Batch(
-        encoded=NO_FEATURES,
-        labels=labels,
-        items=rows,
-        old=None if data.old is None else data.old[rows],
-        has_old=None if data.has_old is None else data.has_old[rows],
-        sample=stored,
-        alike=alike,
-        teacher=None if data.teacher is None else data.teacher[rows],
-    )
+        alike = data.by_class.of(batch.labels, rows, OF_A_CLASS, len(stored.vectors), start)
+        return replace(batch, sample=stored, alike=alike)
+    if data.old is None or data.has_old is None:
+        return batch
+    return replace(batch, old=data.old[rows], has_old=data.has_old[rows])
 
 
 def _sample(pool: StoredSample | None, size: int) -> StoredSample | None:

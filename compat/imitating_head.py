@@ -113,10 +113,12 @@ class ImitatingHead(nn.Module):
             the others. Of the features after them: u, (N - count, d).
         """
         own, imitated = of_first_and_last(features, count, alone, self.own, self.imitation)
-        logits, classed = self.classifier(own), normalized(own[:, : self.shape.view])
-        blending, others = torch.split(normalized(imitated), [count - alone, len(features) - count])
-        blended = normalized(self._weight(logits[alone:]) * classed[alone:] + blending)
-        return logits, torch.cat([classed[:alone], blended]), others
+        logits = self.classifier(own, normalized)
+        # Split, not sliced: a slice gives a matrix of zeros back for what it has not taken.
+        classed, others = torch.split(normalized(own[:, : self.shape.view]), [alone, count - alone])
+        blending, of_pairs = torch.split(normalized(imitated), [count - alone, len(features) - count])
+        blended = normalized(self._weight(logits)[alone:] * others + blending)
+        return logits, torch.cat([classed, blended]), of_pairs
 
     def _weight(self, logits: Tensor) -> Tensor:
         """w of items of known classes."""

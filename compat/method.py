@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -14,7 +14,6 @@ from skipfill.compat.losses.alignment import cosine_alignment
 from skipfill.compat.losses.prototypes import ABSENT
 
 KEEPING = 5.0  # weight of the cosine to the stored vector, as measured for unlabelled samples
-AS_THEY_ARE, AUGMENTED = slice(0, None, 2), slice(1, None, 2)  # of the pairs in a step
 
 
 @dataclass(frozen=True)
@@ -101,13 +100,15 @@ class Setting:
 
 @dataclass(frozen=True)
 class Pairs:
-    """A items with their stored vectors, by turns as they are and augmented.
+    """A items with their stored vectors.
 
     Attributes:
         old: (A, d) L2-normalised stored vectors.
+        augmented: how many of them are augmented, the first ones, half of all; the others are as they are.
     """
 
     old: Tensor
+    augmented: int = 0
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,8 @@ class Batch:
         items: (B,) index of each training item.
         first, step: place of the first one in the step, in which items are in random order, and how many are in it: a
             step may be done in parts.
-        old: (B, d) L2-normalised stored vectors, zeros where `has_old` is False; None without a gallery.
+        old: (B, d) L2-normalised stored vectors, zeros where `has_old` is False; None without a gallery, and for
+            methods that take a sample of its rows.
         has_old: (B,) bool.
         sample: stored rows; None for methods that do not need them.
         alike: stored rows of each item's class; None where `sample` is.
@@ -159,6 +161,11 @@ class Batch:
     alike: ClassRows | None = None
     teacher: Tensor | None = None
     pairs: Pairs | None = None
+
+    @property
+    def as_they_are(self) -> int:
+        """How many items, the last of all, are not augmented."""
+        return 0 if self.pairs is None else len(self.pairs.old) - self.pairs.augmented
 
     @property
     def features(self) -> Tensor:
@@ -287,5 +294,5 @@ class CosineClassifier(nn.Module):
         self.weight = nn.Parameter(torch.randn(classes, dim) * dim**-0.5)
         self.scale = scale
 
-    def forward(self, embedding: Tensor) -> Tensor:
+    def forward(self, embedding: Tensor, unit: Callable[[Tensor], Tensor] = unit) -> Tensor:
         return self.scale * unit(embedding) @ unit(self.weight).T

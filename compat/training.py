@@ -21,7 +21,7 @@ from skipfill.compat.drawing import TrainingData, parts, steps_for
 from skipfill.compat.encoder import Encoder
 from skipfill.compat.epochs import Epoch, best_epoch, patience_is_over
 from skipfill.compat.learner import Learner, move_stored, moved
-from skipfill.compat.method import AUGMENTED, Batch, Method, Terms
+from skipfill.compat.method import Batch, Method, Terms
 from skipfill.compat.processes import Processes
 
 STEPS_BETWEEN_READINGS = 10  # reading a loss waits for the GPU
@@ -181,7 +181,7 @@ class _Training:
     def _terms(self, inputs: Tensor, batch: Batch, seed: int) -> Terms:
         inputs, batch = self._on_device(inputs, batch)
         draw_from(seed, self.learner.device)
-        inputs = self._augmented(inputs, len(batch.labels))
+        inputs = self._augmented(inputs, len(inputs) - batch.as_they_are)
         if not self.processes.first:
             draw_from(seed + self.processes.rank, self.learner.device)  # of its own for dropout
         terms: Terms = self.parallel(inputs, batch)
@@ -192,14 +192,12 @@ class _Training:
             return inputs, batch
         return moved(inputs, self.learner.device), moved(batch, self.learner.device)
 
-    def _augmented(self, inputs: Tensor, items: int) -> Tensor:
+    def _augmented(self, inputs: Tensor, first: int) -> Tensor:
         """Half of the pairs stay as they are: the vector that is stored is that of the very item."""
-        if len(inputs) == items:
+        if len(inputs) == first:
             return self.augment(inputs)
-        augmented = self.augment(torch.cat([inputs[:items], inputs[items:][AUGMENTED]]))
-        inputs = inputs.to(augmented.dtype)
-        inputs[:items], inputs[items:][AUGMENTED] = augmented[:items], augmented[items:]
-        return inputs
+        augmented = self.augment(inputs[:first])
+        return torch.cat([augmented, inputs[first:].to(augmented.dtype)])
 
     def _unsynchronised(self) -> AbstractContextManager[None]:
         """Gradients of the processes are averaged with the last part of a batch."""

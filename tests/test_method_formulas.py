@@ -291,7 +291,7 @@ def gallery(case: Case) -> Slow:
     distance = settings.imitation / (1 - dot(*[batch_mean(method.old.pool.vectors)] * 2))
     return terms | {
         "imitation": distance * mean([1 - dot(one[1], g) for one, g in zip(pairs, stored, strict=True)]),
-        "ranking": settings.ranking * mean([ranked(one[1], g) for one, g in zip(pairs[::2], stored[::2], strict=True)]),
+        "ranking": settings.ranking * mean([ranked(one[1], g) for one, g in zip(pairs[2:], stored[2:], strict=True)]),
     }
 
 
@@ -353,7 +353,7 @@ def made(name: str, options: dict[str, Any]) -> Case:
         sample=sample,
         alike=RowsOfClasses(sample).of(labels, torch.arange(ITEMS), 24, 24, start=1),
         teacher=random_unit(ITEMS, TEACHER),
-        pairs=Pairs(random_unit(6, OLD)),
+        pairs=Pairs(random_unit(6, OLD), augmented=2),
     )
     method = METHODS[name](setting, settings).double()
     for weights in method.parameters():  # away from what initialisation makes special, such as identity matrices

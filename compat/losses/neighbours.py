@@ -7,12 +7,10 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from skipfill.compat.gradients import with_gradient
-from skipfill.compat.losses.partition import partition
+from skipfill.compat.losses.partition import Partition
 
 
-def stored_neighbours(
-    views: Tensor, labels: Tensor, own: Tensor, stand_for: Tensor, rows: Tensor, row_labels: Tensor, *, tau: float
-) -> Tensor:
+def stored_neighbours(views: Tensor, own: Tensor, stand_for: Tensor, others: Partition, *, tau: float) -> Tensor:
     """-log( P / (P + N) ): P the sum of exp(z.g / tau) over the stored rows of the item's class, N over all others.
 
     Both are estimated from few rows, without bias: P from some rows of the very class, of which a uniform sample of the
@@ -20,13 +18,12 @@ def stored_neighbours(
 
     Args:
         views: (B, d) new embeddings in the old space, L2-normalised.
-        labels: (B,) int64.
         own: (B, K, d) stored rows of each item's class, L2-normalised.
-        stand_for: (B, K) how many rows of the gallery each of these stands for, in units of what one of `rows` does;
-            0 for what is none.
-        rows: (S, d) a uniform sample of the stored rows, L2-normalised.
-        row_labels: (S,) int64, -1 for rows of no training class: they only repel.
-        tau: temperature, > 0.
+        stand_for: (B, K) how many rows of the gallery each of these stands for, in units of what a row of the sample
+            does; 0 for what is none.
+        others: of the views over a uniform sample of the stored rows, those of the item's class left out; of rows of no
+            training class there is nothing to leave out: they only repel.
+        tau: temperature, > 0, of `others` too.
 
     Returns:
         Scalar mean over the items that have rows of their class; 0 when none has.
@@ -38,11 +35,11 @@ def stored_neighbours(
         weights = stand_for.log().masked_fill_(~usable[:, None], 0.0)  # of -inf alone there is no mean
         # own @ views takes four times as long.
         logits = ((views / tau)[:, None] @ own.transpose(1, 2))[:, 0] + weights
-        attract = logits.logsumexp(dim=1)
-        towards = (logits.softmax(dim=1)[:, None] @ own)[:, 0] / tau
-        repel = partition(views, rows, tau=tau, left_out=labels[:, None] == row_labels)
-        odds = repel.log - attract
+        shares = logits.softmax(dim=1)
+        attract = logits.amax(dim=1) - shares.amax(dim=1).log()
+        odds = others.log - attract
         share = usable / usable.sum().clamp(min=1)
-        gradient = (share * odds.sigmoid())[:, None] * (repel.slope - towards)
+        towards = (shares[:, None] @ own)[:, 0]
+        gradient = (share * odds.sigmoid())[:, None] * (others.slope - towards / tau)
         loss = (share * softplus(odds)).sum()
     return with_gradient(views, loss, gradient)

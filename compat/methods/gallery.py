@@ -5,22 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from skipfill.compat.imitating_head import HeadShape, ImitatingHead
 from skipfill.compat.losses.alignment import unit_alignment
 from skipfill.compat.losses.neighbours import stored_neighbours
+from skipfill.compat.losses.partition import partition
 from skipfill.compat.losses.prototypes import prototype_cross_entropy
 from skipfill.compat.losses.rankings import ranking_divergence
 from skipfill.compat.method import (
-    AS_THEY_ARE,
     Batch,
-    ClassRows,
     Method,
+    Pairs,
     Remembered,
     Setting,
-    StoredSample,
     Terms,
     unit,
 )
@@ -107,24 +107,26 @@ class Gallery(Method):
     def losses(self, batch: Batch) -> Terms:
         assert batch.sample is not None
         assert batch.alike is not None
-        count = len(batch.labels)
+        count, rows, weights = len(batch.labels), batch.sample, self.settings
         alone = min(max(batch.step // ONE_IN - batch.first, 0), count)
         logits, views, imitated = self._imitating.trained_on(batch.encoded, count, alone)
-        own = cross_entropy(logits, batch.labels, label_smoothing=self.settings.smoothing)
-        terms = {"class": own} | self._class_terms(views, batch, batch.sample, batch.alike)
-        return terms if batch.pairs is None else terms | self._pair_terms(imitated, batch.pairs.old, batch.sample)
-
-    def _class_terms(self, views: Tensor, batch: Batch, rows: StoredSample, alike: ClassRows) -> Terms:
-        near = stored_neighbours(
-            views, batch.labels, alike.vectors, alike.stand_for, rows.vectors, rows.labels, tau=self.tau
-        )
+        pairs = batch.pairs or Pairs(imitated)  # nothing is imitated without them
+        clean, known = imitated[pairs.augmented :], pairs.old[pairs.augmented :]
+        # One product with the rows for all that looks at them.
+        left_out = batch.labels[:, None] == rows.labels
+        seen = partition(torch.cat([views, clean, known]), rows.vectors, tau=self.tau, left_out=left_out)
+        of_views, of_clean, of_known = seen.split(count, len(clean), len(known))
+        near = stored_neighbours(views, batch.alike.vectors, batch.alike.stand_for, of_views, tau=self.tau)
         own = self.old.places[batch.labels]
         mean = prototype_cross_entropy(views, self.means, own, scale=1 / self.tau_prototypes)
-        return {"prototypes": self.settings.classes * mean, "neighbours": self.settings.classes * near}
-
-    def _pair_terms(self, imitated: Tensor, stored: Tensor, rows: StoredSample) -> Terms:
-        ranked = ranking_divergence(imitated[AS_THEY_ARE], stored[AS_THEY_ARE], rows.vectors, tau=self.tau)
-        return {
-            "imitation": self.imitation * unit_alignment(imitated, stored),
-            "ranking": self.settings.ranking * ranked,
+        terms = {
+            "class": cross_entropy(logits, batch.labels, label_smoothing=weights.smoothing),
+            "prototypes": weights.classes * mean,
+            "neighbours": weights.classes * near,
+        }
+        if batch.pairs is None:
+            return terms
+        return terms | {
+            "imitation": self.imitation * unit_alignment(imitated, pairs.old),
+            "ranking": weights.ranking * ranking_divergence(clean, known, of_clean, of_known),
         }

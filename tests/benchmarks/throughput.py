@@ -2,6 +2,7 @@
 
     pip install -c .ci/constraints.txt '.[bench]'
     python tests/benchmarks/throughput.py [--epochs 4] [--items 8192] [--methods gallery] [--samples 512]
+                                          [--device cpu]
 
 The bare loop has a classification loss only, over the same items: where a method draws pairs, the net sees them in
 both, and the bare loop augments all of them, skipfill all but every second one of the pairs. `skipfill` has the gallery
@@ -102,7 +103,7 @@ class Bare:
     def __init__(self, encoder: Encoder, data: TrainingData, how: Schedule, pairs: int) -> None:
         self.data, self.how, self.pairs = data, how, pairs
         head = nn.Sequential(nn.Linear(encoder.width, OLD + 32), CosineClassifier(OLD + 32, CLASSES, 16.0))
-        self.encoder, self.head = encoder, head
+        self.encoder, self.head = encoder.to(how.device), head.to(how.device)
         parameters = [*encoder.parameters(), *head.parameters()]
         self.optimizer = torch.optim.AdamW(parameters, lr=how.lr, weight_decay=how.weight_decay, fused=True)
 
@@ -110,21 +111,22 @@ class Bare:
         self.encoder.train()
         rows = torch.randint(len(self.data.items), (self.how.batch,))
         drawn = torch.cat([rows, torch.randint(len(self.data.items), (self.pairs,))])
-        inputs = self.encoder.augment(self.data.items.batch(drawn))
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.how.precision == "bf16"):
+        inputs = self.encoder.augment(self.data.items.batch(drawn).to(self.how.device))
+        with torch.autocast(self.how.device, torch.bfloat16, enabled=self.how.precision == "bf16"):
             features = self.encoder(inputs)[: len(rows)]
-        loss = cross_entropy(self.head(features.float()), self.data.labels[rows], label_smoothing=0.1)
+        labels = self.data.labels[rows].to(self.how.device)
+        loss = cross_entropy(self.head(features.float()), labels, label_smoothing=0.1)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
 
 
-def in_turns(name: str, epochs: int, items: int, method: str, sample: int) -> str:
+def in_turns(name: str, epochs: int, items: int, method: str, sample: int, device: str) -> str:
     """One line of the table."""
     torch.manual_seed(0)
     encoder = ENCODERS[name]()
-    precision = "bf16" if has_bf16("cpu") else "f32"
-    how = Schedule(epochs, BATCH, 1e-3, 1e-4, sample, 128, 0, precision)
+    precision = "bf16" if has_bf16(device) else "f32"
+    how = Schedule(epochs, BATCH, 1e-3, 1e-4, sample, 128, 0, precision, device=device)
     both: list[np.ndarray] = []
     bare: list[np.ndarray] = []
     with tempfile.TemporaryDirectory() as scratch, progress(quiet=False) as bar:
@@ -135,20 +137,20 @@ def in_turns(name: str, epochs: int, items: int, method: str, sample: int) -> st
         made = METHODS[method](Setting(encoder.width, CLASSES, 0, old), METHODS[method].settings_type())
         bar.start("training", epochs * items)
         draw = bar_of_training("model", bar)
-        spent, began = np.zeros(2), clocks()
+        spent, began = np.zeros(2), clocks(device)
 
         def turn(step: Step) -> None:
             nonlocal spent
             draw(step)
-            start = clocks()
+            start = clocks(device)
             other.step()
-            spent = spent + clocks() - start
+            spent = spent + clocks(device) - start
 
         def end(epoch: Epoch) -> None:
             nonlocal spent, began
-            both.append(clocks() - began)
+            both.append(clocks(device) - began)
             bare.append(spent)
-            spent, began = np.zeros(2), clocks()
+            spent, began = np.zeros(2), clocks(device)
 
         checkpoints = Checkpoints(Objects(Path(scratch)), "checkpoint.safetensors", "recipe")
         fit(encoder, made, data, how, checkpoints, Watcher(turn, end))
@@ -160,8 +162,10 @@ def in_turns(name: str, epochs: int, items: int, method: str, sample: int) -> st
     return f"| {name} | {method} | {rows} | {precision} | {rates} | {wall:.2f} | {cpu:.2f} |"
 
 
-def clocks() -> np.ndarray:
-    """Wall and CPU seconds. On a busy machine the second is the one to compare."""
+def clocks(device: str) -> np.ndarray:
+    """Wall and CPU seconds, when the device has done all that it was given. On a busy CPU, compare the second."""
+    if device == "cuda":
+        torch.cuda.synchronize()
     return np.array([time.perf_counter(), time.process_time()])
 
 
@@ -209,6 +213,7 @@ def main() -> None:
     parser.add_argument("--samples", nargs="+", type=int, default=[512])
     parser.add_argument("--nets", nargs="+", type=int, default=range(len(ENCODERS)), help="numbers, from 0")
     parser.add_argument("--skip-memory", action="store_true")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -220,7 +225,7 @@ def main() -> None:
         for method in options.methods:
             for sample in options.samples if METHODS[method].needs_sample else [0]:
                 name = list(ENCODERS)[number]
-                print(in_turns(name, options.epochs, options.items, method, sample), flush=True)
+                print(in_turns(name, options.epochs, options.items, method, sample, options.device), flush=True)
     print(f"\nload {os.getloadavg()[0]:.1f}\n")
     if not options.skip_memory:
         for rows in (FEW, MANY):
