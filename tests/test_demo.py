@@ -23,7 +23,9 @@ def test_the_demo_runs_to_its_end(skipfill: Skipfill, tmp_path: Path, monkeypatc
     assert Path.cwd() == tmp_path
     for text in ("old/old", "new/old", "new/new", "oca", "bt2", "simplex", "gallery", "blend", "Done in"):
         assert text in result.out
-    document = skipfill("demo", "--epochs", 2, "--json").document  # again: nothing is trained twice
+    document = skipfill("demo", "--epochs", 2, "--json").document
+    demo = tmp_path / "skipfill-demo"
+    assert len(list(demo.glob(".skipfill/checks/*/*/report.json"))) == 5  # again: nothing is trained or checked twice
     assert "expected an empty folder, or a demo of" in skipfill("demo", "--epochs", 3, expect=2).err
     passed = [method for method, check in document["checks"].items() if check["verdict"] == "pass"]
     assert document["swapped"] == (f"v2-{passed[-1]}" if passed else "")
