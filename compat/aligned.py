@@ -7,12 +7,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from skipfill.compat.batch import Remembered
 from skipfill.compat.drawing import Aligned, TrainingData
 from skipfill.compat.encoder import Encoder
 from skipfill.compat.features_once import encoded
 from skipfill.compat.joined import Joined
 from skipfill.compat.memory import MOST
-from skipfill.compat.method import Remembered
 from skipfill.compat.prepared import Prepared, prepare_items
 from skipfill.compat.stages import Stages
 from skipfill.store.items import Items

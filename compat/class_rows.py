@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skipfill.compat.method import ClassRows, StoredSample
+from skipfill.compat.batch import ClassRows, StoredSample
 
 NOWHERE = -1
 

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skipfill.compat.batch import Batch, Pairs, StoredSample, Unlabelled
 from skipfill.compat.class_rows import RowsOfClasses
 from skipfill.compat.encoder import PreparedItems
-from skipfill.compat.method import Batch, Pairs, StoredSample, Unlabelled
 from skipfill.compat.prepared import Prepared, as_float
 
 NO_FEATURES = torch.empty(0)

@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from skipfill.compat.batch import Remembered, StoredSample
 from skipfill.compat.gradients import largest_share, normalized, of_first_and_last
 from skipfill.compat.logistic import fit_logistic, log_odds
 from skipfill.compat.memory import ASKED, MOST, SAME, Memory, Points
-from skipfill.compat.method import CosineClassifier, Remembered, StoredSample, unit
+from skipfill.compat.method import CosineClassifier, unit
 from skipfill.compat.own_space import OwnSpace
 
 STRANGE, RAMP = -0.5, 0.5  # log odds in the middle of the step from strange to known, and its width

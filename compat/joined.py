@@ -10,8 +10,8 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from skipfill.compat.batch import OldSpace, StoredSample
 from skipfill.compat.labels_of_one_id import LabelsOfOneId
-from skipfill.compat.method import OldSpace, StoredSample
 from skipfill.store.errors import BadInput
 from skipfill.store.galleries import Gallery
 from skipfill.store.gallery_rows import Block

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from skipfill.compat.batch import Batch
 from skipfill.compat.encoder import Encoder
-from skipfill.compat.method import Batch, Method, Terms
+from skipfill.compat.method import Method, Terms
 from skipfill.compat.processes import Processes
 
 

@@ -7,8 +7,9 @@ import math
 import torch
 from torch import Tensor, nn
 
+from skipfill.compat.batch import Remembered, StoredSample
 from skipfill.compat.logistic import fit_logistic, log_odds
-from skipfill.compat.method import Remembered, StoredSample, unit
+from skipfill.compat.method import unit
 
 MOST = 8_192  # rows, and items: of 128 coordinates, and of up to 256 + 128
 DIRECTIONS = 256  # of the features of items, which may have ten times as many

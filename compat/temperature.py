@@ -10,7 +10,8 @@ from __future__ import annotations
 import torch
 from torch.nn.functional import cross_entropy
 
-from skipfill.compat.method import OldSpace, StoredSample, unit
+from skipfill.compat.batch import OldSpace, StoredSample
+from skipfill.compat.method import unit
 
 ROWS, QUERIES = 4_096, 512
 CANDIDATES = [2.0 * 0.8**step for step in range(41)]  # from 2, where every row is one, down to 0.0003

@@ -14,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
+from skipfill.compat.batch import Batch
 from skipfill.compat.broken_training import memory_explained, refuse_broken_weights, refuse_infinite
 from skipfill.compat.checkpoint import Checkpoints
 from skipfill.compat.device import draw_from
@@ -21,8 +22,9 @@ from skipfill.compat.drawing import TrainingData, parts, steps_for
 from skipfill.compat.encoder import Encoder
 from skipfill.compat.epochs import Epoch, best_epoch, patience_is_over
 from skipfill.compat.learner import Learner, move_stored, moved
-from skipfill.compat.method import Batch, Method, Terms
+from skipfill.compat.method import Method, Terms
 from skipfill.compat.processes import Processes
+from skipfill.compat.term_means import TermMeans
 
 STEPS_BETWEEN_READINGS = 10  # reading a loss waits for the GPU
 
@@ -144,7 +146,7 @@ class _Training:
 
     def epoch(self, number: int, progress: Callable[[Step], None]) -> Epoch:
         """Train for one epoch."""
-        began, means = time.perf_counter(), _Means()
+        began, means = time.perf_counter(), TermMeans()
         self.learner.train()
         draw_from((self.schedule.seed * 100_003 + number - 1) % 2**63, self.learner.device)
         order = self.rows[torch.randperm(len(self.rows))]
@@ -164,7 +166,7 @@ class _Training:
         seconds = time.perf_counter() - began
         return Epoch(number, number * self.steps, lr, means.last, validation, seconds, len(order) / trained)
 
-    def _step(self, rows: Tensor, seeds: list[int], means: _Means) -> None:
+    def _step(self, rows: Tensor, seeds: list[int], means: TermMeans) -> None:
         self.optimizer.zero_grad(set_to_none=True)
         draw_from(seeds[0], self.learner.device)
         batches = parts(self.data, rows, len(seeds), sample=self.sample, pairs=self.pairs, of_trained=self.of_trained)
@@ -211,7 +213,7 @@ class _Training:
         """
         self.learner.eval()
         draw_from(self.schedule.seed, self.learner.device)
-        means = _Means()
+        means = TermMeans()
         rows = rows[torch.randperm(len(rows))]
         for some in torch.tensor_split(rows, steps_for(len(rows), self.schedule.batch, self.fewest)):
             # Few are held out; each part has one for every process.
@@ -221,27 +223,6 @@ class _Training:
                 weight = len(batch.labels)
                 means.add(tuple(terms), weight * torch.stack(list(terms.values())), weight)
         return self.processes.agreed(means.read())
-
-
-class _Means:
-    """Weighted means of loss terms, kept on the device until they are read."""
-
-    def __init__(self) -> None:
-        self._totals: dict[tuple[str, ...], Tensor] = {}
-        self._weight = 0.0
-        self.last: dict[str, float] = {}
-
-    def add(self, names: tuple[str, ...], weighed: Tensor, weight: float) -> None:
-        """The terms of these names, times the weight."""
-        self._weight += weight
-        self._totals[names] = self._totals[names] + weighed if names in self._totals else weighed
-
-    def read(self) -> dict[str, float]:
-        self.last = {}
-        for names, totals in self._totals.items():  # a part of a batch without pairs has fewer terms
-            for name, total in zip(names, totals.tolist(), strict=True):
-                self.last[name] = self.last.get(name, 0.0) + total / self._weight
-        return self.last
 
 
 def _copied(learner: Learner) -> dict[str, Tensor]:

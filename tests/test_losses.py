@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from skipfill.compat.batch import StoredSample
 from skipfill.compat.class_rows import RowsOfClasses
 from skipfill.compat.losses.alignment import cosine_alignment
 from skipfill.compat.losses.information import SameClass, stored_information
@@ -16,7 +17,7 @@ from skipfill.compat.losses.partition import partition
 from skipfill.compat.losses.prototypes import ABSENT, prototype_cross_entropy
 from skipfill.compat.losses.rankings import ranking_divergence
 from skipfill.compat.losses.refresh import refresh_contrast
-from skipfill.compat.method import StoredSample, unit
+from skipfill.compat.method import unit
 from skipfill.compat.simplex import simplex_vertices
 
 

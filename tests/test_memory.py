@@ -14,13 +14,14 @@ from torch import Tensor
 
 from skipfill.compat import memory as memory_module
 from skipfill.compat.aligned import remembered as remembered_items
+from skipfill.compat.batch import Remembered, StoredSample
 from skipfill.compat.drawing import Aligned
 from skipfill.compat.encoders.mlp import Mlp
 from skipfill.compat.encoders.mlp import Settings as MlpSettings
 from skipfill.compat.imitating_head import RAMP, STRANGE, HeadShape, ImitatingHead
 from skipfill.compat.logistic import fit_logistic, log_odds
 from skipfill.compat.memory import AMONG_POINTS, FEWEST, FOLLOWING, MOST, NEAREST, SURE, TRUSTS, Memory, Points
-from skipfill.compat.method import Remembered, StoredSample, unit
+from skipfill.compat.method import unit
 from skipfill.compat.prepared import Prepared
 from skipfill.compat.stages import Stages
 

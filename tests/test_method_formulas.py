@@ -12,9 +12,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from skipfill.compat.batch import Batch, OldSpace, Pairs, StoredSample
 from skipfill.compat.class_rows import RowsOfClasses
 from skipfill.compat.imitating_head import ImitatingHead
-from skipfill.compat.method import Batch, CosineClassifier, OldSpace, Pairs, Setting, StoredSample, unit
+from skipfill.compat.method import CosineClassifier, Setting, unit
 from skipfill.compat.methods import METHODS
 from skipfill.compat.methods.bt2 import Bt2Head
 from skipfill.compat.methods.gallery import Gallery

@@ -6,8 +6,9 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
+from skipfill.compat.batch import Batch, OldSpace, Pairs, StoredSample
 from skipfill.compat.class_rows import RowsOfClasses
-from skipfill.compat.method import Batch, Method, OldSpace, Pairs, Setting, StoredSample, unit
+from skipfill.compat.method import Method, Setting, unit
 from skipfill.compat.methods import METHODS
 from skipfill.compat.simplex import SimplexMethod
 

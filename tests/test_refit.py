@@ -11,10 +11,11 @@ import pytest
 import torch
 from safetensors.torch import load
 
+from skipfill.compat.batch import OldSpace
 from skipfill.compat.checkpoint import Checkpoints
 from skipfill.compat.epochs import Epoch, best_epoch
 from skipfill.compat.features_once import Features
-from skipfill.compat.method import OldSpace, Setting
+from skipfill.compat.method import Setting
 from skipfill.compat.methods.gallery import Gallery, Settings
 from skipfill.compat.processes import Processes
 from skipfill.compat.refit import refit

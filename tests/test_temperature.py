@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from skipfill.compat.method import OldSpace, StoredSample, unit
+from skipfill.compat.batch import OldSpace, StoredSample
+from skipfill.compat.method import unit
 from skipfill.compat.temperature import CANDIDATES, prototype_temperature, row_temperature
 
 CLASSES, PER_CLASS, DIM = 6, 12, 8

@@ -15,11 +15,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from skipfill.compat.batch import OldSpace, StoredSample
 from skipfill.compat.checkpoint import Checkpoints
 from skipfill.compat.drawing import Aligned, TrainingData
 from skipfill.compat.encoder import Encoder
 from skipfill.compat.epochs import Epoch
-from skipfill.compat.method import OldSpace, Setting, StoredSample, unit
+from skipfill.compat.method import Setting, unit
 from skipfill.compat.methods import METHODS
 from skipfill.compat.prepared import Prepared
 from skipfill.compat.processes import connected

@@ -8,8 +8,9 @@ from typing import Annotated
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from skipfill.compat.batch import Batch
 from skipfill.compat.losses.prototypes import prototype_cross_entropy
-from skipfill.compat.method import Batch, CosineClassifier, PrefixMethod, Setting, Terms, unit
+from skipfill.compat.method import CosineClassifier, PrefixMethod, Setting, Terms, unit
 from skipfill.compat.settings import POSITIVE, SHARE
 
 

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.utils.parametrizations import orthogonal
 
+from skipfill.compat.batch import Batch
 from skipfill.compat.losses.alignment import cosine_alignment
 from skipfill.compat.losses.prototypes import prototype_cross_entropy
-from skipfill.compat.method import Batch, Method, Setting, Terms, unit
+from skipfill.compat.method import Method, Setting, Terms, unit
 
 
 @dataclass(frozen=True)

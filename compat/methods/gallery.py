@@ -9,21 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from skipfill.compat.batch import Batch, Pairs, Remembered
 from skipfill.compat.imitating_head import HeadShape, ImitatingHead
 from skipfill.compat.losses.alignment import unit_alignment
 from skipfill.compat.losses.neighbours import stored_neighbours
 from skipfill.compat.losses.partition import partition
 from skipfill.compat.losses.prototypes import prototype_cross_entropy
 from skipfill.compat.losses.rankings import ranking_divergence
-from skipfill.compat.method import (
-    Batch,
-    Method,
-    Pairs,
-    Remembered,
-    Setting,
-    Terms,
-    unit,
-)
+from skipfill.compat.method import Method, Setting, Terms, unit
 from skipfill.compat.settings import POSITIVE, SHARE, Range
 from skipfill.compat.temperature import prototype_temperature, row_temperature, spread
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+from skipfill.compat.batch import Batch
 from skipfill.compat.losses.information import SameClass, stored_information
-from skipfill.compat.method import Batch, Terms, unit
+from skipfill.compat.method import Terms, unit
 from skipfill.compat.settings import POSITIVE, SHARE
 from skipfill.compat.simplex import SimplexMethod, SimplexSettings
 

@@ -7,8 +7,9 @@ from typing import Annotated
 
 from torch.nn.functional import cross_entropy
 
+from skipfill.compat.batch import Batch
 from skipfill.compat.losses.refresh import refresh_contrast
-from skipfill.compat.method import Batch, CosineClassifier, PrefixMethod, Setting, Terms
+from skipfill.compat.method import CosineClassifier, PrefixMethod, Setting, Terms
 from skipfill.compat.settings import POSITIVE, SHARE
 
 

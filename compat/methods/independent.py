@@ -8,7 +8,8 @@ from typing import Annotated
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from skipfill.compat.method import Batch, CosineClassifier, Method, Setting, Terms
+from skipfill.compat.batch import Batch
+from skipfill.compat.method import CosineClassifier, Method, Setting, Terms
 from skipfill.compat.settings import POSITIVE, SHARE, Range
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from skipfill.compat.method import Batch, Terms
+from skipfill.compat.batch import Batch
+from skipfill.compat.method import Terms
 from skipfill.compat.simplex import SimplexMethod, SimplexSettings
 
 

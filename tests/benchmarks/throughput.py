@@ -33,6 +33,7 @@ from torch.nn.functional import cross_entropy
 
 from skipfill.cli.commands.train import bar_of_training
 from skipfill.cli.terminal import progress
+from skipfill.compat.batch import OldSpace, StoredSample
 from skipfill.compat.checkpoint import Checkpoints
 from skipfill.compat.device import has_bf16
 from skipfill.compat.drawing import TrainingData
@@ -40,7 +41,7 @@ from skipfill.compat.encoder import Encoder
 from skipfill.compat.encoders.convnet import ConvNet
 from skipfill.compat.encoders.convnet import Settings as ConvSettings
 from skipfill.compat.epochs import Epoch
-from skipfill.compat.method import CosineClassifier, OldSpace, Setting, StoredSample, unit
+from skipfill.compat.method import CosineClassifier, Setting, unit
 from skipfill.compat.methods import METHODS
 from skipfill.compat.prepared import Prepared
 from skipfill.compat.training import Schedule, Step, Watcher, fit

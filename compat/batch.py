@@ -1,0 +1,161 @@
+"""What a step of training sees of items, and what training sees of the gallery."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from skipfill.compat.losses.prototypes import ABSENT
+
+
+@dataclass(frozen=True)
+class StoredSample:
+    """S stored rows of the gallery, drawn at random.
+
+    Attributes:
+        vectors: (S, d) L2-normalised.
+        labels: (S,) int64 class, or -1 when it is none of the training classes (or has no label).
+        items: (S,) index of the training item that the row stores, or -1.
+    """
+
+    vectors: Tensor
+    labels: Tensor
+    items: Tensor
+
+
+@dataclass(frozen=True)
+class ClassRows:
+    """K stored rows of the class of each item.
+
+    Attributes:
+        vectors: (B, K, d) L2-normalised.
+        stand_for: (B, K) how many rows of the gallery each stands for, in units of what a row of the sample does; 0 for
+            the item's own row, and where the class has fewer than K.
+    """
+
+    vectors: Tensor
+    stand_for: Tensor
+
+
+@dataclass(frozen=True)
+class OldSpace:
+    """The gallery's space as training sees it.
+
+    Attributes:
+        dim: d, of the stored vectors.
+        prototypes: (C, d) mean stored vector of each class; zeros where the gallery has none.
+        counts: (C,) stored rows of each class.
+        pool: a uniform sample of the stored rows, in random order, held-out ones left out.
+    """
+
+    dim: int
+    prototypes: Tensor
+    counts: Tensor
+    pool: StoredSample
+
+    @property
+    def present(self) -> Tensor:
+        """(C,) bool, whether the class has stored rows."""
+        return self.counts > 0
+
+    @cached_property
+    def present_prototypes(self) -> Tensor:
+        """(C', d), of the classes that have stored rows."""
+        return self.prototypes[self.present]
+
+    @cached_property
+    def places(self) -> Tensor:
+        """(C,) int64, which of the present prototypes is that of the class; `ABSENT` where none is."""
+        return torch.where(self.present, self.present.cumsum(0) - 1, ABSENT)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """A items with their stored vectors.
+
+    Attributes:
+        old: (A, d) L2-normalised stored vectors.
+        augmented: how many of them are augmented, the first ones, half of all; the others are as they are.
+    """
+
+    old: Tensor
+    augmented: int = 0
+
+
+@dataclass(frozen=True)
+class Unlabelled:
+    """Items of the gallery without labels, in random order.
+
+    Attributes:
+        old: (A, d) L2-normalised stored vectors.
+        labels: (A,) int64 class of the stored row, -1 for none of the training classes.
+    """
+
+    old: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class Remembered(Unlabelled):
+    """Attributes: features, (A, F) of the items as they are, by the trained encoder."""
+
+    features: Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One training step's input to the loss terms.
+
+    Attributes:
+        encoded: (B + A, F) encoder output, that of the pairs last.
+        labels: (B,) int64.
+        items: (B,) index of each training item.
+        first, step: place of the first one in the step, in which items are in random order, and how many are in it: a
+            step may be done in parts.
+        old: (B, d) L2-normalised stored vectors, zeros where `has_old` is False; None without a gallery, and for
+            methods that take a sample of its rows.
+        has_old: (B,) bool.
+        sample: stored rows; None for methods that do not need them.
+        alike: stored rows of each item's class; None where `sample` is.
+        teacher: (B, D') L2-normalised embeddings of the teacher on the clean items; None without one.
+        pairs: items with their stored vectors; None without unlabelled ones, for methods that do not need them.
+    """
+
+    encoded: Tensor
+    labels: Tensor
+    items: Tensor
+    first: int = 0
+    step: int = 0
+    old: Tensor | None = None
+    has_old: Tensor | None = None
+    sample: StoredSample | None = None
+    alike: ClassRows | None = None
+    teacher: Tensor | None = None
+    pairs: Pairs | None = None
+
+    @property
+    def as_they_are(self) -> int:
+        """How many items, the last of all, are not augmented."""
+        return 0 if self.pairs is None else len(self.pairs.old) - self.pairs.augmented
+
+    @property
+    def features(self) -> Tensor:
+        """(B, F), of the items."""
+        return self._parts[0]
+
+    @property
+    def features_of_pairs(self) -> Tensor:
+        """(A, F)."""
+        return self._parts[1]
+
+    @cached_property
+    def _parts(self) -> tuple[Tensor, ...]:
+        count, others = len(self.labels), len(self.encoded) - len(self.labels)
+        if not others:
+            return self.encoded, self.encoded[count:]
+        # Slices would each give a matrix of zeros back for what they have not taken.
+        parts: tuple[Tensor, ...] = torch.split(self.encoded, [count, others])
+        return parts
