@@ -96,8 +96,9 @@ def open_sources(objects: Objects, recipe: Recipe, sources: Sources) -> OpenedSo
     ):
         if given and not used:
             raise BadInput(option, expected="a method that it has an effect on", found=f"method {method}")
-    held_out = open_items(sources.hold_out, sources.columns).ids if sources.hold_out else None
-    items = _without(open_items(sources.items, sources.columns), held_out)
+    items = open_items(sources.items, sources.columns)
+    held_out = _held_out(sources, items) if sources.hold_out else None
+    items = _without(items, held_out)
     labels = _labels(items)
     settings = kind.settings_type(**checked(method, kind.settings_type, recipe.given(method)))
     onto = _onto(objects, method, kind, gallery, sources)
@@ -129,6 +130,19 @@ def _aligned(sources: Sources, items: Items, held_out: pa.Array | None) -> Items
             found=align.kind,
         )
     return _without(align, held_out)
+
+
+def _held_out(sources: Sources, items: Items) -> pa.Array:
+    """The ids in `--hold-out`."""
+    queries = open_items(sources.hold_out, sources.columns)
+    if queries.ids.type != items.ids.type:
+        raise BadInput(
+            f"--hold-out {queries.where}",
+            expected=f"ids of the type of the items': {items.ids.type}",
+            found=str(queries.ids.type),
+            hint="Ids of two types are never the same: leave it away if these are other things than the items.",
+        )
+    return queries.ids
 
 
 def _prints(items: Items) -> list[str]:

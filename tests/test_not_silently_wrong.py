@@ -301,6 +301,8 @@ def test_odd_input_ends_in_one_line(
 def test_queries_with_ids_of_another_type_are_new_to_the_gallery(skipfill: Skipfill, registered: World) -> None:
     table = pq.read_table(registered.heldout)
     pq.write_table(table.set_column(0, "id", pa.array(range(len(table)))), "numbers.parquet")
-    trained(skipfill, registered, "--hold-out", "numbers.parquet")
+    nothing = ["train", "v2", "--items", registered.items, "--gallery", "things", "--hold-out", "numbers.parquet"]
+    assert "expected ids of the type of the items': string, found int64" in skipfill(*nothing, expect=2).err
+    trained(skipfill, registered)
     found = skipfill("check", "things", "v2", "--items", "numbers.parquet", "--json", expect=None).document["check"]
     assert found["baseline"] == "encoded by v1"
