@@ -78,7 +78,7 @@ class Pairs:
 
     Attributes:
         old: (A, d) L2-normalised stored vectors.
-        augmented: how many of them are augmented, the first ones, half of all; the others are as they are.
+        augmented: how many are augmented, the first ones: half of each kind, or one less. One at least is as it is.
     """
 
     old: Tensor
@@ -112,7 +112,6 @@ class Batch:
     Attributes:
         encoded: (B + A, F) encoder output, that of the pairs last.
         labels: (B,) int64.
-        items: (B,) index of each training item.
         first, step: place of the first one in the step, in which items are in random order, and how many are in it: a
             step may be done in parts.
         old: (B, d) L2-normalised stored vectors, zeros where `has_old` is False; None without a gallery, and for
@@ -126,7 +125,6 @@ class Batch:
 
     encoded: Tensor
     labels: Tensor
-    items: Tensor
     first: int = 0
     step: int = 0
     old: Tensor | None = None

@@ -87,7 +87,7 @@ class Checkpoints:
         try:
             model.load_state_dict(_under(tensors, "model/"))
             state = optimizer.state_dict()
-            weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+            weights = dict(enumerate(weight for group in optimizer.param_groups for weight in group["params"]))
             for name, value in _under(tensors, "optimizer/").items():
                 index, part = name.split("/")
                 state["state"].setdefault(int(index), {})[part] = _laid_out_as(weights[int(index)], value)

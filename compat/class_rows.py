@@ -20,12 +20,12 @@ class RowsOfClasses:
         classes = torch.arange(int(pool.labels.max()) + 2)
         first = torch.searchsorted(labels, classes)
         counts = torch.searchsorted(labels, classes, right=True) - first
-        self.classes = torch.stack([first, counts], dim=1)
+        self.ranges = torch.stack([first, counts], dim=1)
         # Where in that order the row of each item is; the last one stands for items that are not stored.
         items = pool.items[self.order]
-        self.places = torch.full((int(items.max()) + 2,), NOWHERE)
-        self.places[items.clamp(min=-1)] = torch.arange(len(items))
-        self.places[-1] = NOWHERE  # of rows that are no item's
+        self.place_of = torch.full((int(items.max()) + 2,), NOWHERE)
+        self.place_of[items.clamp(min=-1)] = torch.arange(len(items))
+        self.place_of[-1] = NOWHERE  # of rows that are no item's
 
     def of(self, labels: Tensor, items: Tensor, most: int, sample: int, start: int) -> ClassRows:
         """Up to `most` rows of each item's class, all that there are where there are fewer.
@@ -35,11 +35,11 @@ class RowsOfClasses:
             start: place of the first among the rows of its class, after whose last the first follows.
             sample: rows of the pool in a sample, of which `stand_for` is in units.
         """
-        first, counts = torch.split(self.classes[labels.clamp(max=len(self.classes) - 1)], 1, dim=1)
+        first, counts = torch.split(self.ranges[labels.clamp(max=len(self.ranges) - 1)], 1, dim=1)
         turns = torch.arange(most)
         # At a class of no rows this is the next one's, or the last, and stands for nothing.
         places = (first + (start + turns) % counts.clamp(min=1)).clamp_(max=len(self.order) - 1)
-        own = self.places[items.clamp(max=len(self.places) - 1)][:, None]
+        own = self.place_of[items.clamp(max=len(self.place_of) - 1)][:, None]
         drawn = (turns < counts) & (places != own)
         # Where the row of the item itself is in its class.
         others = counts - ((own >= first) & (own < first + counts)).long()

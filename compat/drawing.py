@@ -1,4 +1,4 @@
-"""What a step of training sees: items, their stored vectors, a sample of stored rows, unlabelled items."""
+"""What training draws from, and the batches that it draws: see `Batch`."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def _halves(rows: Tensor) -> Halves:
 def _items(data: TrainingData, rows: Tensor, own: Halves, unlabelled: Halves) -> PreparedItems:
     """The items of a batch, and after them those of its pairs: of both kinds those that are augmented come first."""
     labelled = data.items.raw(torch.cat([rows, *own]))
-    if data.align is None:
+    if data.align is None or not sum(map(len, unlabelled)):
         return labelled
     others, half, middle = data.align.items.raw(torch.cat(unlabelled)), len(unlabelled[0]), len(rows) + len(own[0])
     return np.concatenate([labelled[:middle], others[:half], labelled[middle:], others[half:]])
@@ -157,7 +157,7 @@ def _pairs(data: TrainingData, own: Halves, unlabelled: Halves) -> Pairs | None:
 
 
 def _batch(data: TrainingData, rows: Tensor, stored: StoredSample | None, start: int) -> Batch:
-    batch = Batch(NO_FEATURES, data.labels[rows], rows, teacher=None if data.teacher is None else data.teacher[rows])
+    batch = Batch(NO_FEATURES, data.labels[rows], teacher=None if data.teacher is None else data.teacher[rows])
     if stored:
         alike = data.by_class.of(batch.labels, rows, OF_A_CLASS, len(stored.vectors), start)
         return replace(batch, sample=stored, alike=alike)

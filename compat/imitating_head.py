@@ -115,11 +115,11 @@ class ImitatingHead(nn.Module):
         """
         own, imitated = of_first_and_last(features, count, alone, self.own, self.imitation)
         logits = self.classifier(own, normalized)
-        # Split, not sliced: a slice gives a matrix of zeros back for what it has not taken.
-        classed, others = torch.split(normalized(own[:, : self.shape.view]), [alone, count - alone])
+        # Split where it can be: a slice gives a matrix of zeros back for what it has not taken.
+        classed_alone, classed = torch.split(normalized(own[:, : self.shape.view]), [alone, count - alone])
         blending, of_pairs = torch.split(normalized(imitated), [count - alone, len(features) - count])
-        blended = normalized(self._weight(logits)[alone:] * others + blending)
-        return logits, torch.cat([classed, blended]), of_pairs
+        blended = normalized(self._weight(logits)[alone:] * classed + blending)
+        return logits, torch.cat([classed_alone, blended]), of_pairs
 
     def _weight(self, logits: Tensor) -> Tensor:
         """w of items of known classes."""

@@ -143,5 +143,6 @@ class CosineClassifier(nn.Module):
         self.weight = nn.Parameter(torch.randn(classes, dim) * dim**-0.5)
         self.scale = scale
 
-    def forward(self, embedding: Tensor, unit: Callable[[Tensor], Tensor] = unit) -> Tensor:
-        return self.scale * unit(embedding) @ unit(self.weight).T
+    def forward(self, embedding: Tensor, normalize: Callable[[Tensor], Tensor] = unit) -> Tensor:
+        """Args: normalize, `unit` or its equal but for rounding."""
+        return self.scale * normalize(embedding) @ normalize(self.weight).T

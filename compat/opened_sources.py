@@ -77,7 +77,7 @@ def open_sources(objects: Objects, recipe: Recipe, sources: Sources) -> OpenedSo
 
     Raises:
         BadInput: an unknown method, a gallery, teacher or label that the method needs and was not given, or files
-            that are not items.
+            that are not items, or `--hold-out` ids of another type than the items'.
     """
     method = recipe.method
     if method not in METHODS:

@@ -38,8 +38,11 @@ class Processes:
         return torch.device("cuda", self.local) if kind == "cuda" else torch.device(kind)
 
     def share(self, batch: Tensor) -> Tensor:
-        """The rows of a batch that this process encodes; shares differ by one row at most."""
-        return torch.tensor_split(batch, self.count)[self.rank]
+        """The rows of a batch that this process encodes; shares differ by one row at most.
+
+        By turns: what is batch norm's alone to see on a CPU is then of all kinds, pairs as they are and augmented.
+        """
+        return batch[self.rank :: self.count]
 
     def whole(self, features: Tensor, total: int) -> Tensor:
         """(total, F) features of the whole batch, from the shares of all processes, in order.
@@ -49,16 +52,14 @@ class Processes:
         """
         if self.count == 1:
             return features
-        sizes = [len(part) for part in torch.tensor_split(torch.empty(total), self.count)]
-        padded = features.new_zeros(sizes[0], *features.shape[1:])
-        padded[: len(features)] = features.detach()
-        shares = [torch.empty_like(padded) for _ in sizes]
-        dist.all_gather(shares, padded)
-        parts = [share[:size] for share, size in zip(shares, sizes, strict=True)]
+        most = -(-total // self.count)
+        padded = torch.cat([features, features.new_zeros(most - len(features), *features.shape[1:])])
+        shares = [torch.empty_like(padded) for _ in range(self.count)]
+        dist.all_gather(shares, padded.detach())
         if features.requires_grad:
             features.register_hook(lambda gradient: gradient * self.count)  # type: ignore[no-untyped-call]
-        parts[self.rank] = features
-        return torch.cat(parts)
+        shares[self.rank] = padded
+        return torch.stack(shares, dim=1).flatten(0, 1)[:total]
 
     def agreed(self, values: dict[str, float]) -> dict[str, float]:
         """The first process's numbers, so that all decide alike; the names are the same in all."""

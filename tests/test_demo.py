@@ -23,9 +23,14 @@ def test_the_demo_runs_to_its_end(skipfill: Skipfill, tmp_path: Path, monkeypatc
     assert Path.cwd() == tmp_path
     for text in ("old/old", "new/old", "new/new", "oca", "bt2", "simplex", "gallery", "blend", "Done in"):
         assert text in result.out
-    document = skipfill("demo", "--epochs", 2, "--json").document
     demo = tmp_path / "skipfill-demo"
-    assert len(list(demo.glob(".skipfill/checks/*/*/report.json"))) == 5  # again: nothing is trained or checked twice
+    with monkeypatch.context() as inside:
+        inside.chdir(demo)
+        pq.write_table(pq.read_table("heldout.parquet").slice(0, 100), "few.parquet")
+        skipfill("check", "characters", "v2-oca", "--items", "few.parquet", expect=None)
+    document = skipfill("demo", "--epochs", 2, "--json").document
+    # Again: nothing is trained or checked twice, but where a check that is not the demo's own came between.
+    assert len(list(demo.glob(".skipfill/checks/*/*/report.json"))) == 5 + 1 + 1
     assert "expected an empty folder, or a demo of" in skipfill("demo", "--epochs", 3, expect=2).err
     passed = [method for method, check in document["checks"].items() if check["verdict"] == "pass"]
     assert document["swapped"] == (f"v2-{passed[-1]}" if passed else "")

@@ -263,7 +263,7 @@ def gallery(case: Case) -> Slow:
     def near(views: list[Row]) -> float:
         losses = []
         for i, (view, y) in enumerate(zip(views, case.labels, strict=True)):
-            hits = [dot(view, g) / method.tau for g, label, item in rows if label == y and item != int(batch.items[i])]
+            hits = [dot(view, g) / method.tau for g, label, item in rows if label == y and item != i]
             if hits:
                 others = [dot(view, g) / method.tau for g, label, _ in rows if label != y]
                 losses.append(log_sum(hits + others) - log_sum(hits))
@@ -346,7 +346,6 @@ def made(name: str, options: dict[str, Any]) -> Case:
     batch = Batch(
         encoded=torch.randn(ITEMS + 6, FEATURES),
         labels=labels,
-        items=torch.arange(ITEMS),
         first=ITEMS - 5,
         step=3 * ITEMS,
         old=random_unit(ITEMS, OLD) * has_old[:, None],

@@ -40,7 +40,6 @@ def batch(size: int, seed: int = 1, label: int | None = None) -> Batch:
     return Batch(
         encoded=encoded,
         labels=labels,
-        items=torch.arange(size),
         first=0,
         step=size,
         old=unit(torch.randn(size, OLD, generator=random)),

@@ -21,6 +21,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from skipfill.cli import terminal
 from skipfill.cli.commands.train import log_file
+from skipfill.compat.broken_training import memory_explained
 from skipfill.compat.checkpoint import Checkpoints
 from skipfill.compat.class_rows import RowsOfClasses
 from skipfill.compat.drawing import parts
@@ -191,6 +192,26 @@ def test_a_resumed_optimizer_has_its_moments_where_the_weights_are_in_memory(tmp
         step(*one)
     for whole, resumed in zip(first[0].parameters(), again[0].parameters(), strict=True):
         assert torch.equal(whole, resumed)
+
+
+def test_a_checkpoint_of_another_net_is_refused(tmp_path: Path) -> None:
+    one, two = (nn.Sequential(*(nn.Linear(2, 2) for _ in range(many))) for many in (1, 2))
+    net, other = ((model, AdamW(model.parameters())) for model in (one, two))
+    checkpoints = Checkpoints(Objects(tmp_path), "checkpoint.safetensors", "recipe")
+    two(torch.ones(1, 2)).sum().backward()
+    other[1].step()
+    with_it = LambdaLR(other[1], lambda step: 1.0)
+    checkpoints.save([Epoch(1, 1, 0.1, {}, {}, 1, 1)], {}, one, other[1], with_it)
+    with pytest.raises(BadInput, match="expected a readable checkpoint"):
+        checkpoints.resume(*net, LambdaLR(net[1], lambda step: 1.0))
+
+
+@pytest.mark.parametrize("words", ["CUDA out of memory. Tried", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"])
+def test_missing_memory_is_said_as_such(words: str) -> None:
+    with pytest.raises(SkipfillError, match="expected memory for batches of 8 items"), memory_explained(8, 1):
+        raise RuntimeError(words)
+    with pytest.raises(RuntimeError, match="shapes"), memory_explained(8, 1):
+        raise RuntimeError("shapes do not fit")
 
 
 def test_a_killed_training_loses_one_epoch_at_most(tmp_path: Path) -> None:

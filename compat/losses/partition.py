@@ -23,6 +23,8 @@ class Partition(NamedTuple):
 def partition(vectors: Tensor, rows: Tensor, *, tau: float, left_out: Tensor | None = None) -> Partition:
     """Of (N, d) vectors z over (S, d) rows g; the gradient is the mean of rows, weighed by the exponentials, over tau.
 
+    It is no part of what autograd goes back through.
+
     Args:
         left_out: (N', S) bool, rows that do not count for the first N' vectors. Where none does, the log is as low as
             numbers go, the gradient finite.

@@ -103,11 +103,11 @@ class Gallery(Method):
         count, rows, weights = len(batch.labels), batch.sample, self.settings
         alone = min(max(batch.step // ONE_IN - batch.first, 0), count)
         logits, views, imitated = self._imitating.trained_on(batch.encoded, count, alone)
-        pairs = batch.pairs or Pairs(imitated)  # nothing is imitated without them
+        pairs = Pairs(imitated.detach()) if batch.pairs is None else batch.pairs  # without any, nothing is imitated
         clean, known = imitated[pairs.augmented :], pairs.old[pairs.augmented :]
-        # One product with the rows for all that looks at them.
-        left_out = batch.labels[:, None] == rows.labels
-        seen = partition(torch.cat([views, clean, known]), rows.vectors, tau=self.tau, left_out=left_out)
+        with torch.no_grad():  # one product with the rows for all that looks at them
+            left_out = batch.labels[:, None] == rows.labels
+            seen = partition(torch.cat([views, clean, known]), rows.vectors, tau=self.tau, left_out=left_out)
         of_views, of_clean, of_known = seen.split(count, len(clean), len(known))
         near = stored_neighbours(views, batch.alike.vectors, batch.alike.stand_for, of_views, tau=self.tau)
         own = self.old.places[batch.labels]

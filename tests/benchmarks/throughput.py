@@ -5,7 +5,7 @@
                                           [--device cpu]
 
 The bare loop has a classification loss only, over the same items: where a method draws pairs, the net sees them in
-both, and the bare loop augments all of them, skipfill all but every second one of the pairs. `skipfill` has the gallery
+both, and the bare loop augments all of them, skipfill all but half of the pairs. `skipfill` has the gallery
 method: 512 stored rows a step out of a pool of 65,536, each item's stored vector, 100 class means, the progress bar, a
 checkpoint after every epoch. Both run in turns in one process, a step each, so that they see the same load; the first
 epoch of each does not count. Memory is the peak of a process that trains against a gallery of 20 thousand rows, and of
@@ -185,7 +185,7 @@ def gallery(rows: int, folder: Path) -> None:
     pq.write_table(table, folder / "items.parquet")
 
 
-def peak_memory(rows: int) -> tuple[float, float]:
+def peak_memory(rows: int, device: str) -> tuple[float, float]:
     """Megabytes at the peak, and seconds, of a process that trains against `rows` stored rows."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -193,7 +193,20 @@ def peak_memory(rows: int) -> tuple[float, float]:
         run(folder, "init")
         run(folder, "gallery", "add", "g", "gallery.parquet", "--space", "old")
         began = time.perf_counter()
-        done = run(folder, "train", "v2", "--gallery", "g", "--items", "items.parquet", "--epochs", "2", "-q")
+        done = run(
+            folder,
+            "train",
+            "v2",
+            "--gallery",
+            "g",
+            "--items",
+            "items.parquet",
+            "--epochs",
+            "2",
+            "--device",
+            device,
+            "-q",
+        )
         return int(done.stderr.splitlines()[-1]) / 1024, time.perf_counter() - began
 
 
@@ -214,7 +227,7 @@ def main() -> None:
     parser.add_argument("--samples", nargs="+", type=int, default=[512])
     parser.add_argument("--nets", nargs="+", type=int, default=range(len(ENCODERS)), help="numbers, from 0")
     parser.add_argument("--skip-memory", action="store_true")
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -230,7 +243,7 @@ def main() -> None:
     print(f"\nload {os.getloadavg()[0]:.1f}\n")
     if not options.skip_memory:
         for rows in (FEW, MANY):
-            memory, seconds = peak_memory(rows)
+            memory, seconds = peak_memory(rows, options.device)
             print(f"train against {rows:,} rows: peak {memory:,.0f} MB, {seconds:.0f} s", flush=True)
 
 
