@@ -211,10 +211,15 @@ def peak_memory(rows: int, device: str) -> tuple[float, float]:
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    code = (
-        "import atexit, resource, sys; from skipfill.cli.app import main; atexit.register(lambda: "
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)); main()"
-    )
+    # Not ru_maxrss: that is the parent's where it was the larger one.
+    code = """if True:
+        import atexit, re, sys
+        from pathlib import Path
+        from skipfill.cli.app import main
+        peak = lambda: re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]
+        atexit.register(lambda: print(peak(), file=sys.stderr))
+        main()
+    """
     command = [sys.executable, "-c", code, *arguments]
     return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
 
