@@ -40,7 +40,7 @@ class Processes:
     def share(self, batch: Tensor) -> Tensor:
         """The rows of a batch that this process encodes; shares differ by one row at most.
 
-        By turns: what is batch norm's alone to see on a CPU is then of all kinds, pairs as they are and augmented.
+        By turns: on a CPU batch norm sees the share alone, which is then of items and of pairs, augmented and not.
         """
         return batch[self.rank :: self.count]
 

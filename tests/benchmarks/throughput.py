@@ -193,20 +193,8 @@ def peak_memory(rows: int, device: str) -> tuple[float, float]:
         run(folder, "init")
         run(folder, "gallery", "add", "g", "gallery.parquet", "--space", "old")
         began = time.perf_counter()
-        done = run(
-            folder,
-            "train",
-            "v2",
-            "--gallery",
-            "g",
-            "--items",
-            "items.parquet",
-            "--epochs",
-            "2",
-            "--device",
-            device,
-            "-q",
-        )
+        options = ["--epochs", "2", "--device", device, "-q"]
+        done = run(folder, "train", "v2", "--gallery", "g", "--items", "items.parquet", *options)
         return int(done.stderr.splitlines()[-1]) / 1024, time.perf_counter() - began
 
 
