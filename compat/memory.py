@@ -80,7 +80,7 @@ class Memory(Points):
     def __init__(self, points: int, features: int, view: int) -> None:
         kept = min(features, DIRECTIONS)
         super().__init__(points, kept)
-        self.register_buffer("directions", torch.eye(features, kept))
+        self.register_buffer("directions", torch.zeros(features, kept).fill_diagonal_(1))
         self.register_buffer("stored", torch.zeros(points, view))
         self.register_buffer("trust", torch.zeros(()))
         self.register_buffer("same_class", torch.zeros(3))

@@ -140,7 +140,10 @@ class CosineClassifier(nn.Module):
 
     def __init__(self, dim: int, classes: int, scale: float) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(classes, dim) * dim**-0.5)
+        weight = torch.empty(classes, dim)
+        if not weight.is_meta:  # drawing without memory loads torch's compiler, 2 s
+            weight.normal_().mul_(dim**-0.5)
+        self.weight = nn.Parameter(weight)
         self.scale = scale
 
     def forward(self, embedding: Tensor, normalize: Callable[[Tensor], Tensor] = unit) -> Tensor:

@@ -35,7 +35,9 @@ class OwnSpace(nn.Module):
         self.register_buffer("middle", torch.zeros(features))
         self.register_buffer("looks", torch.zeros(features, kept))
         self.register_buffer("middle_of_both", torch.zeros(telling + kept))
-        self.register_buffer("mixed", torch.eye(telling + kept, dim).roll(telling - dim, 0))
+        mixed = torch.zeros(telling + kept, dim)
+        mixed[telling - dim : telling].fill_diagonal_(1)
+        self.register_buffer("mixed", mixed)
 
     def learn(self, features: Tensor, telling: Tensor) -> None:
         """Find the directions.

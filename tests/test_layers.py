@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from .conftest import Skipfill, World
+
 ROOT = Path(__file__).parents[1]
 ALLOWED = {"store": {"store"}, "compat": {"store", "compat"}, "cli": {"store", "compat", "cli"}}
 PURE = ["losses", "methods", "metrics"]
@@ -68,3 +70,16 @@ def test_the_store_loads_no_torch() -> None:
         f"import importlib, sys; [importlib.import_module(m) for m in {modules!r}]; assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_models_are_read_without_torchs_compiler(skipfill: Skipfill, registered: World) -> None:
+    """Loading it would take two seconds of every command that encodes."""
+    sources = ("--items", registered.items, "--gallery", "things", "--align", registered.unlabelled)
+    skipfill("train", "v2", *sources, "--epochs", 1)
+    code = (
+        "import sys; from skipfill.cli.app import run; run(sys.argv[1:]); "
+        "assert 'torch' in sys.modules; assert not {'torch._dynamo', 'sympy'} & set(sys.modules)"
+    )
+    for model in ("v1", "v2"):
+        encode = ["encode", model, str(registered.heldout), "-o", f"{model}.parquet"]
+        subprocess.run([sys.executable, "-c", code, *encode], check=True, timeout=60)
