@@ -13,6 +13,7 @@ from skipfill.compat.logistic import fit_logistic, log_odds
 from skipfill.compat.memory import ASKED, MOST, SAME, Memory, Points
 from skipfill.compat.method import CosineClassifier, unit
 from skipfill.compat.own_space import OwnSpace
+from skipfill.compat.within_class import WithinClass
 
 STRANGE, RAMP = -0.5, 0.5  # log odds in the middle of the step from strange to known, and its width
 VIEWED = 0.5  # share of the view in the squared length of an embedding
@@ -54,6 +55,7 @@ class Opinions:
         logits: (N, C) of the classifier.
         classed: z = n(h[:d]), (N, d): trained to find the rows of the item's class as well.
         imitated: u, (N, d), L2-normalised: what the old encoder may have stored for the item.
+        placed: n(M u), (N, d): where to look for rows like it, see `WithinClass`.
         weight: w, (N, 1), of z against u.
         recalled: (N, d) what the memory of items adds to u; 0 without one.
     """
@@ -62,17 +64,18 @@ class Opinions:
     logits: Tensor
     classed: Tensor
     imitated: Tensor
+    placed: Tensor
     weight: Tensor
     recalled: Tensor | float
 
     @property
     def blended(self) -> Tensor:
-        """b = n(w z + u + recalled), (N, d)."""
-        return unit(self.weight * self.classed + self.imitated + self.recalled)
+        """b = n(w z + n(M u) + recalled), (N, d)."""
+        return unit(self.weight * self.classed + self.placed + self.recalled)
 
 
 class ImitatingHead(nn.Module):
-    """features -> [ b ; o ] / sqrt(2),  b = n(strength p s z + u + (1 - s) a k),  o the own space (see `OwnSpace`).
+    """features -> [ b ; o ] / sqrt(2),  b = n(strength p s z + n(M u) + (1 - s) a k),  o its own space (`OwnSpace`).
 
     p is the largest probability of the classifier, and s in [0, 1] whether the item is of a known class: a steep step
     of the log odds
@@ -82,7 +85,8 @@ class ImitatingHead(nn.Module):
     see `Points`. The weights are those of a logistic regression over the remembered items, each left out of what lies
     around it; without a sample that can tell, the rows alone are asked. The step is a little below 0, for fewer classes
     are strange than known in most galleries. k is what is stored for the strange item most alike, and a how far to
-    trust it (see `Memory`). Before anything is remembered, s is 1.
+    trust it (see `Memory`). M takes from u what tells little (see `WithinClass`). Before anything is remembered, s is 1
+    and M is I.
     """
 
     evidence: Tensor
@@ -96,6 +100,7 @@ class ImitatingHead(nn.Module):
         self.space = OwnSpace(shape.features, shape.dim, shape.dim - shape.view)
         self.rows = Points(shape.rows, shape.view)
         self.items = Memory(shape.items, shape.features, shape.view)
+        self.within_class = WithinClass(shape.view)
         self.register_buffer("evidence", torch.tensor([0.0, 1.0, 0.0]))
 
     def opinions(self, features: Tensor) -> Opinions:
@@ -104,7 +109,8 @@ class ImitatingHead(nn.Module):
         classed, imitated = unit(own[:, : self.shape.view]), unit(self.imitation(features))
         logits = self.classifier(own)
         known, recalled = self._known(features, imitated)
-        return Opinions(own, logits, classed, imitated, self._weight(logits) * known, recalled)
+        weight, placed = self._weight(logits) * known, self.within_class(imitated)
+        return Opinions(own, logits, classed, imitated, placed, weight, recalled)
 
     def trained_on(self, features: Tensor, count: int, alone: int) -> tuple[Tensor, Tensor, Tensor]:
         """What there is to train of (N, F) features, while nothing is remembered.
@@ -147,13 +153,15 @@ class ImitatingHead(nn.Module):
         Args:
             trained: (N, F) features of training items as they are.
         """
+        rows = StoredSample(rows.vectors[:MOST], rows.labels[:MOST], rows.items[:MOST])
         with torch.no_grad():
             self.space.learn(trained, self.opinions(trained).telling)
+        self.within_class.learn(rows)
         if items is not None:
-            self.items.learn(items, StoredSample(rows.vectors[:MOST], rows.labels[:MOST], rows.items[:MOST]))
-        known = rows.labels[:MOST] >= 0
+            self.items.learn(items, rows)
+        known = rows.labels >= 0
         if known.any() and not known.all():
-            self.rows.hold(rows.vectors[:MOST], known)
+            self.rows.hold(rows.vectors, known)
         if items is not None:
             self._weigh_evidence(items)
         self.shape = replace(self.shape, rows=len(self.rows.keys), items=len(self.items.keys))
