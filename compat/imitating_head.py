@@ -13,7 +13,7 @@ from skipfill.compat.logistic import fit_logistic, log_odds
 from skipfill.compat.memory import ASKED, MOST, SAME, Memory, Points
 from skipfill.compat.method import CosineClassifier, unit
 from skipfill.compat.own_space import OwnSpace
-from skipfill.compat.within_class import WithinClass
+from skipfill.compat.within_class import within_class_map
 
 STRANGE, RAMP = -0.5, 0.5  # log odds in the middle of the step from strange to known, and its width
 VIEWED = 0.5  # share of the view in the squared length of an embedding
@@ -31,6 +31,7 @@ class HeadShape:
         classes, scale: of the classifier.
         strength: weight of the class view of an item that is surely known.
         rows, items: how many stored rows, and unlabelled items, it remembers.
+        within_class: whether M is another than I.
     """
 
     features: int
@@ -41,6 +42,7 @@ class HeadShape:
     strength: float
     rows: int = 0
     items: int = 0
+    within_class: bool = False
 
     def described(self) -> dict[str, int | float]:
         return asdict(self)
@@ -55,7 +57,7 @@ class Opinions:
         logits: (N, C) of the classifier.
         classed: z = n(h[:d]), (N, d): trained to find the rows of the item's class as well.
         imitated: u, (N, d), L2-normalised: what the old encoder may have stored for the item.
-        placed: n(M u), (N, d): where to look for rows like it, see `WithinClass`.
+        sought: n(M u), (N, d): where to look for rows like it.
         weight: w, (N, 1), of z against u.
         recalled: (N, d) what the memory of items adds to u; 0 without one.
     """
@@ -64,14 +66,14 @@ class Opinions:
     logits: Tensor
     classed: Tensor
     imitated: Tensor
-    placed: Tensor
+    sought: Tensor
     weight: Tensor
     recalled: Tensor | float
 
     @property
     def blended(self) -> Tensor:
         """b = n(w z + n(M u) + recalled), (N, d)."""
-        return unit(self.weight * self.classed + self.placed + self.recalled)
+        return unit(self.weight * self.classed + self.sought + self.recalled)
 
 
 class ImitatingHead(nn.Module):
@@ -85,11 +87,12 @@ class ImitatingHead(nn.Module):
     see `Points`. The weights are those of a logistic regression over the remembered items, each left out of what lies
     around it; without a sample that can tell, the rows alone are asked. The step is a little below 0, for fewer classes
     are strange than known in most galleries. k is what is stored for the strange item most alike, and a how far to
-    trust it (see `Memory`). M takes from u what tells little (see `WithinClass`). Before anything is remembered, s is 1
-    and M is I.
+    trust it (see `Memory`). M takes from u what tells little (see `within_class_map`). Before anything is remembered, s
+    is 1 and M is I.
     """
 
     evidence: Tensor
+    within_class: Tensor | None
 
     def __init__(self, shape: HeadShape) -> None:
         super().__init__()
@@ -100,7 +103,7 @@ class ImitatingHead(nn.Module):
         self.space = OwnSpace(shape.features, shape.dim, shape.dim - shape.view)
         self.rows = Points(shape.rows, shape.view)
         self.items = Memory(shape.items, shape.features, shape.view)
-        self.within_class = WithinClass(shape.view)
+        self.register_buffer("within_class", torch.zeros(shape.view, shape.view) if shape.within_class else None)
         self.register_buffer("evidence", torch.tensor([0.0, 1.0, 0.0]))
 
     def opinions(self, features: Tensor) -> Opinions:
@@ -109,8 +112,8 @@ class ImitatingHead(nn.Module):
         classed, imitated = unit(own[:, : self.shape.view]), unit(self.imitation(features))
         logits = self.classifier(own)
         known, recalled = self._known(features, imitated)
-        weight, placed = self._weight(logits) * known, self.within_class(imitated)
-        return Opinions(own, logits, classed, imitated, placed, weight, recalled)
+        sought = imitated if self.within_class is None else unit(imitated @ self.within_class)
+        return Opinions(own, logits, classed, imitated, sought, self._weight(logits) * known, recalled)
 
     def trained_on(self, features: Tensor, count: int, alone: int) -> tuple[Tensor, Tensor, Tensor]:
         """What there is to train of (N, F) features, while nothing is remembered.
@@ -156,7 +159,8 @@ class ImitatingHead(nn.Module):
         rows = StoredSample(rows.vectors[:MOST], rows.labels[:MOST], rows.items[:MOST])
         with torch.no_grad():
             self.space.learn(trained, self.opinions(trained).telling)
-        self.within_class.learn(rows)
+        found = within_class_map(rows)
+        self.within_class = None if found is None else found.to(self.own.weight)
         if items is not None:
             self.items.learn(items, rows)
         known = rows.labels >= 0
@@ -164,7 +168,8 @@ class ImitatingHead(nn.Module):
             self.rows.hold(rows.vectors, known)
         if items is not None:
             self._weigh_evidence(items)
-        self.shape = replace(self.shape, rows=len(self.rows.keys), items=len(self.items.keys))
+        kept = {"rows": len(self.rows.keys), "items": len(self.items.keys)}
+        self.shape = replace(self.shape, **kept, within_class=self.within_class is not None)
 
     def _weigh_evidence(self, items: Remembered) -> None:
         asked = torch.arange(min(len(items.old), ASKED))

@@ -115,7 +115,10 @@ def _train(
         best = best_epoch(log).epoch if log else 0
         if method.remembers:
             unlabelled = None if data.align is None else remembered(data.align, trained, stages)
-            method.remember(some_trained(data, trained, stages), unlabelled)
+            features = some_trained(data, trained, stages)
+            stages.start("remembering the gallery", 1)
+            method.remember(features, unlabelled)
+            stages.advance(1)
     network = Network.trained(encoder, recipe.method, method)
     gallery = opened.gallery
     for space in opened.onto:

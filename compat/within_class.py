@@ -5,49 +5,37 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from skipfill.compat.batch import StoredSample
 from skipfill.compat.memory import ASKED, SAME
-from skipfill.compat.method import unit
 
-SHRINKAGES = (math.inf, 100.0, 50.0, 30.0, 20.0, 14.0, 10.0, 7.0, 5.0, 3.0)
+# c, the weakest first: the larger, the nearer is M to I.
+STRENGTHS = (math.inf, 100.0, 50.0, 30.0, 20.0, 14.0, 10.0, 7.0, 5.0, 3.0)
 FOLDS = 4  # of classes, by turns
 
 
-class WithinClass(nn.Module):
-    """u -> n(M u),  M = (W / (c v) + I)^-1: less of the directions in which rows of one class differ most.
+def within_class_map(rows: StoredSample) -> Tensor | None:
+    """M = (W / (c v) + I)^-1, (d, d) float64: less of the directions in which rows of one class differ most.
 
-    W is the covariance of stored rows within their classes, v its mean eigenvalue. Queries alone are mapped: the rows
-    stay as they are stored. M is I before `learn`.
+    None is I. W is the covariance of stored rows within their classes, v its mean eigenvalue. n(M u), and not u, is
+    then where to look for rows like u: queries alone are mapped, the rows stay as they are stored.
 
-    c is found by rows of known classes that look for others of their class by M of the rows of other classes: an
-    encoder disturbs classes that it was not trained on much as it does others. It is the largest one that finds them
-    nearly as often as the best one does, nearly being a standard error of the difference (Breiman et al. 1984).
+    c is found by rows of known classes that look for others of their class by M of the rows of other classes. It is the
+    largest one that finds them nearly as often as the best one does, nearly being a standard error of the difference
+    (Breiman et al. 1984). I where no two rows of one class differ, and where only one class is known.
 
-    Source: Hatch, Kajarekar and Stolcke 2006, with W shrunk; on one side of the product, and c by cross-validation.
+    Source: after the within-class covariance normalisation of Hatch, Kajarekar and Stolcke 2006.
     """
-
-    matrix: Tensor
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.register_buffer("matrix", torch.zeros(dim, dim).fill_diagonal_(1))
-
-    def forward(self, vectors: Tensor) -> Tensor:
-        """(N, d) -> (N, d), L2-normalised."""
-        return unit(vectors @ self.matrix)
-
-    def learn(self, rows: StoredSample) -> None:
-        """Find M; I, where no two rows of one class differ, or only one class is known."""
-        known = rows.labels >= 0
-        vectors, labels = rows.vectors[known].double(), rows.labels[known]
-        found = torch.eye(len(self.matrix), dtype=torch.float64)
-        if (labels != labels[:1]).any():
-            differences = vectors - _class_means(vectors, labels)[labels]
-            if differences.abs().max() > SAME:
-                found = _Axes(differences).scaled(_shrinkage(rows, differences, labels))
-        self.matrix = found.to(self.matrix)
+    known = rows.labels >= 0
+    vectors, labels = rows.vectors[known].double(), rows.labels[known]
+    if not (labels != labels[:1]).any():
+        return None
+    differences = vectors - _class_means(vectors, labels)[labels]
+    if differences.abs().max() <= SAME:  # by rounding
+        return None
+    strength = _strength(rows, differences, labels)
+    return None if math.isinf(strength) else _Axes(differences).map(strength)
 
 
 class _Axes:
@@ -62,15 +50,14 @@ class _Axes:
         variances, self.directions = torch.linalg.eigh(differences.T @ differences)
         self.variances = variances / variances.mean().clamp(min=torch.finfo(torch.float64).tiny)
 
-    def kept(self, shrinkage: float) -> Tensor:
+    def kept(self, strength: float) -> Tensor:
         """(d,) what M leaves of each direction."""
-        kept: Tensor = 1 / (self.variances / shrinkage + 1)
+        kept: Tensor = 1 / (self.variances / strength + 1)
         return kept
 
-    def scaled(self, shrinkage: float) -> Tensor:
-        """(d, d) M."""
-        scaled: Tensor = (self.directions * self.kept(shrinkage)) @ self.directions.T
-        return scaled
+    def map(self, strength: float) -> Tensor:
+        found: Tensor = (self.directions * self.kept(strength)) @ self.directions.T
+        return found
 
 
 def _class_means(vectors: Tensor, labels: Tensor) -> Tensor:
@@ -79,7 +66,7 @@ def _class_means(vectors: Tensor, labels: Tensor) -> Tensor:
     return sums / torch.bincount(labels).clamp(min=1)[:, None]
 
 
-def _shrinkage(rows: StoredSample, differences: Tensor, labels: Tensor) -> float:
+def _strength(rows: StoredSample, differences: Tensor, labels: Tensor) -> float:
     """c, by cross-validation over classes.
 
     Args:
@@ -87,17 +74,17 @@ def _shrinkage(rows: StoredSample, differences: Tensor, labels: Tensor) -> float
     """
     asked, wanted = rows.vectors[rows.labels >= 0][:ASKED], labels[:ASKED]
     itself = asked @ rows.vectors.T > 1 - SAME
-    hits = differences.new_zeros(len(SHRINKAGES), len(asked))
+    hits = differences.new_zeros(len(STRENGTHS), len(asked))
     for fold in range(FOLDS):
         mine, others = wanted % FOLDS == fold, labels % FOLDS != fold
         if not mine.any() or not others.any():
             continue
         axes = _Axes(differences[others])
-        turned, places = (one @ axes.directions.to(one) for one in (asked[mine], rows.vectors))
-        for turn, shrinkage in enumerate(SHRINKAGES):
-            cosines = (turned * axes.kept(shrinkage).to(turned)) @ places.T
-            found = cosines.masked_fill(itself[mine], -torch.inf).argmax(dim=1)
-            hits[turn, mine] = (rows.labels[found] == wanted[mine]).double()
+        queries, stored = (one @ axes.directions.to(one) for one in (asked[mine], rows.vectors))
+        for place, strength in enumerate(STRENGTHS):
+            products = (queries * axes.kept(strength).to(queries)) @ stored.T
+            nearest = products.masked_fill(itself[mine], -torch.inf).argmax(dim=1)
+            hits[place, mine] = (rows.labels[nearest] == wanted[mine]).double()
     worse = hits[hits.mean(dim=1).argmax()] - hits
     error = worse.std(dim=1, correction=0) / math.sqrt(len(asked))
-    return SHRINKAGES[int((worse.mean(dim=1) <= error).nonzero()[0])]
+    return STRENGTHS[int((worse.mean(dim=1) <= error).nonzero()[0])]

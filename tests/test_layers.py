@@ -77,7 +77,7 @@ def test_models_are_read_without_torchs_compiler(skipfill: Skipfill, registered:
     sources = ("--items", registered.items, "--gallery", "things", "--align", registered.unlabelled)
     skipfill("train", "v2", *sources, "--epochs", 1)
     code = (
-        "import sys; from skipfill.cli.app import run; run(sys.argv[1:]); "
+        "import sys; from skipfill.cli.app import run; assert run(sys.argv[1:]) == 0; "
         "assert 'torch' in sys.modules; assert not {'torch._dynamo', 'sympy'} & set(sys.modules)"
     )
     for model in ("v1", "v2"):

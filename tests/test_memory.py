@@ -304,8 +304,9 @@ def test_the_blend_by_its_definition(sampled: bool) -> None:
         known = min(1.0, max(0.0, (odds - STRANGE) / RAMP + 0.5))
         steps.append(known)
         sure = float(one.classifier(one.own(row[None])).softmax(dim=1).max().detach())
-        placed = unit(one.within_class.matrix @ u)
-        blend = unit(3.0 * sure * known * seen.classed[number] + placed + (1 - known) * recalled)
+        assert one.within_class is not None
+        sought = unit(one.within_class @ u)
+        blend = unit(3.0 * sure * known * seen.classed[number] + sought + (1 - known) * recalled)
         torch.testing.assert_close(seen.blended[number], blend, rtol=0, atol=1e-9)
     assert {0.0, 1.0} <= set(steps)
     torch.testing.assert_close(unit(one.imitation(items.features)), before)
