@@ -1,7 +1,7 @@
 """Every method on real upgrades, by the commands that users type, under one protocol.
 
     pip install -c .ci/constraints.txt '.[bench]'
-    python tests/benchmarks/upgrade.py DATA_FOLDER RESULTS_FOLDER [--seeds 3] [--only NAME] [--again METHOD]
+    python tests/benchmarks/upgrade.py DATA_FOLDER RESULTS_FOLDER [--seeds 5] [--only NAME] [--again METHOD]
     python tests/benchmarks/tables.py RESULTS_FOLDER OUTPUT.md
 
 DATA_FOLDER holds omniglot/background.parquet (id, image, label, alphabet), and fashion_mnist/ (id, image, label) and
@@ -9,8 +9,8 @@ banking77/ (id, text, label), each with train.parquet and test.parquet. With a f
 train, test and meta that its authors distribute, ResNet-18 is trained on CIFAR-100 as well: on a GPU, if there is one.
 One Parquet file a data set and seed comes out, a row for each method and query; what is there already is not run again,
 except for the lines of a method named with --again, which take the place of those that are there: the old model and the
-ceiling are trained once more, and have to answer every query as they did. Without CIFAR-100, three seeds took three
-hours of processor time. Not part of the test run.
+ceiling are trained once more, and have to answer every query as they did. Without CIFAR-100, a seed takes an hour of
+processor time. Not part of the test run.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("data", type=Path)
     parser.add_argument("results", type=Path)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--only", choices=UPGRADES, action="append")
     parser.add_argument("--again", metavar="METHOD")
     asked = parser.parse_args()
