@@ -10,8 +10,8 @@ from torch import Tensor
 from skipfill.compat.batch import StoredSample
 from skipfill.compat.memory import ASKED, SAME
 
-# c, the weakest first: the larger, the nearer is M to I.
-STRENGTHS = (math.inf, 100.0, 50.0, 30.0, 20.0, 14.0, 10.0, 7.0, 5.0, 3.0)
+# c, the mildest first: the larger, the nearer is M to I.
+MILDNESSES = (math.inf, 100.0, 50.0, 30.0, 20.0, 14.0, 10.0, 7.0, 5.0, 3.0)
 FOLDS = 4  # of classes, by turns
 
 
@@ -34,8 +34,8 @@ def within_class_map(rows: StoredSample) -> Tensor | None:
     differences = vectors - _class_means(vectors, labels)[labels]
     if differences.abs().max() <= SAME:  # by rounding
         return None
-    strength = _strength(rows, differences, labels)
-    return None if math.isinf(strength) else _Axes(differences).map(strength)
+    mildness = _mildness(rows, differences, labels)
+    return None if math.isinf(mildness) else _Axes(differences).map(mildness)
 
 
 class _Axes:
@@ -50,13 +50,13 @@ class _Axes:
         variances, self.directions = torch.linalg.eigh(differences.T @ differences)
         self.variances = variances / variances.mean().clamp(min=torch.finfo(torch.float64).tiny)
 
-    def kept(self, strength: float) -> Tensor:
+    def kept(self, mildness: float) -> Tensor:
         """(d,) what M leaves of each direction."""
-        kept: Tensor = 1 / (self.variances / strength + 1)
+        kept: Tensor = 1 / (self.variances / mildness + 1)
         return kept
 
-    def map(self, strength: float) -> Tensor:
-        found: Tensor = (self.directions * self.kept(strength)) @ self.directions.T
+    def map(self, mildness: float) -> Tensor:
+        found: Tensor = (self.directions * self.kept(mildness)) @ self.directions.T
         return found
 
 
@@ -66,7 +66,7 @@ def _class_means(vectors: Tensor, labels: Tensor) -> Tensor:
     return sums / torch.bincount(labels).clamp(min=1)[:, None]
 
 
-def _strength(rows: StoredSample, differences: Tensor, labels: Tensor) -> float:
+def _mildness(rows: StoredSample, differences: Tensor, labels: Tensor) -> float:
     """c, by cross-validation over classes.
 
     Args:
@@ -74,17 +74,17 @@ def _strength(rows: StoredSample, differences: Tensor, labels: Tensor) -> float:
     """
     asked, wanted = rows.vectors[rows.labels >= 0][:ASKED], labels[:ASKED]
     itself = asked @ rows.vectors.T > 1 - SAME
-    hits = differences.new_zeros(len(STRENGTHS), len(asked))
+    hits = differences.new_zeros(len(MILDNESSES), len(asked))
     for fold in range(FOLDS):
         mine, others = wanted % FOLDS == fold, labels % FOLDS != fold
         if not mine.any() or not others.any():
             continue
         axes = _Axes(differences[others])
         queries, stored = (one @ axes.directions.to(one) for one in (asked[mine], rows.vectors))
-        for place, strength in enumerate(STRENGTHS):
-            products = (queries * axes.kept(strength).to(queries)) @ stored.T
+        for place, mildness in enumerate(MILDNESSES):
+            products = (queries * axes.kept(mildness).to(queries)) @ stored.T
             nearest = products.masked_fill(itself[mine], -torch.inf).argmax(dim=1)
             hits[place, mine] = (rows.labels[nearest] == wanted[mine]).double()
     worse = hits[hits.mean(dim=1).argmax()] - hits
     error = worse.std(dim=1, correction=0) / math.sqrt(len(asked))
-    return STRENGTHS[int((worse.mean(dim=1) <= error).nonzero()[0])]
+    return MILDNESSES[int((worse.mean(dim=1) <= error).nonzero()[0])]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from skipfill.compat.batch import StoredSample
 from skipfill.compat.method import unit
-from skipfill.compat.within_class import FOLDS, STRENGTHS, within_class_map
+from skipfill.compat.within_class import FOLDS, MILDNESSES, within_class_map
 
 pytestmark = pytest.mark.usefixtures("double_precision")
 DIM = 16
@@ -35,41 +35,41 @@ def found(vectors: Tensor, labels: Tensor, matrix: Tensor) -> float:
     return float((labels[products.fill_diagonal_(-math.inf).argmax(dim=1)] == labels).double().mean())
 
 
-def slow_map(vectors: np.ndarray, labels: np.ndarray, strength: float) -> np.ndarray:
+def slow_map(vectors: np.ndarray, labels: np.ndarray, mildness: float) -> np.ndarray:
     within = np.zeros((DIM, DIM))
     for label in set(labels.tolist()):
         mine = vectors[labels == label]
         for row in mine:
             within += np.outer(row - mine.mean(axis=0), row - mine.mean(axis=0))
-    return np.linalg.inv(within / (strength * np.trace(within) / DIM) + np.eye(DIM))
+    return np.linalg.inv(within / (mildness * np.trace(within) / DIM) + np.eye(DIM))
 
 
 def slow_hits(some: StoredSample, *, folds: bool = True) -> dict[float, np.ndarray]:
-    """Of each strength, which rows of known classes find one of their class, by the rows of other folds."""
+    """Of each c, which rows of known classes find one of their class, by the rows of other folds."""
     vectors, labels = some.vectors.numpy(), some.labels.numpy()
     asked = np.flatnonzero(labels >= 0)
-    hits = {strength: np.zeros(len(asked)) for strength in STRENGTHS}
-    for strength in STRENGTHS:
+    hits = {mildness: np.zeros(len(asked)) for mildness in MILDNESSES}
+    for mildness in MILDNESSES:
         for fold in range(FOLDS):
             others = (labels >= 0) & ((labels % FOLDS != fold) | (not folds))
-            matrix = slow_map(vectors[others], labels[others], strength)
+            matrix = slow_map(vectors[others], labels[others], mildness)
             for place, row in enumerate(asked):
                 if labels[row] % FOLDS == fold:
                     scores = vectors @ matrix @ vectors[row]
                     scores[(vectors == vectors[row]).all(axis=1)] = -math.inf
-                    hits[strength][place] = labels[scores.argmax()] == labels[row]
+                    hits[mildness][place] = labels[scores.argmax()] == labels[row]
     return hits
 
 
 def best(hits: dict[float, np.ndarray]) -> float:
-    return max(STRENGTHS, key=lambda one: hits[one].mean())
+    return max(MILDNESSES, key=lambda one: hits[one].mean())
 
 
-def weakest(hits: dict[float, np.ndarray]) -> float:
-    for strength in STRENGTHS:
-        worse = hits[best(hits)] - hits[strength]
+def mildest(hits: dict[float, np.ndarray]) -> float:
+    for mildness in MILDNESSES:
+        worse = hits[best(hits)] - hits[mildness]
         if worse.mean() <= worse.std() / math.sqrt(len(worse)):
-            return strength
+            return mildness
     raise AssertionError
 
 
@@ -80,11 +80,11 @@ def test_the_map_is_that_of_the_definition() -> None:
     labels = torch.where(some.labels % 16 == 3, -1, some.labels)
     some = stored(torch.cat([some.vectors, some.vectors[:1]]), torch.cat([labels, labels[:1]]))
     hits = slow_hits(some)
-    expected = weakest(hits)
+    expected = mildest(hits)
     known = some.labels >= 0
     # With this seed it matters that a standard error counts, that there are folds, that strange rows are in the way.
     alone = stored(some.vectors[known], some.labels[known])
-    others = best(hits), weakest(slow_hits(some, folds=False)), weakest(slow_hits(alone)), math.inf
+    others = best(hits), mildest(slow_hits(some, folds=False)), mildest(slow_hits(alone)), math.inf
     assert expected not in others
     matrix = within_class_map(some)
     assert matrix is not None
