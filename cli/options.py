@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from skipfill.store.items import ItemColumns
-    from skipfill.store.objects import Objects
+    from skipfill.store.parquet.items import ItemColumns
+    from skipfill.store.storage.object_store import Objects
 
 Store = Annotated[
     str | None,
@@ -34,12 +34,12 @@ GitHub = Annotated[bool, typer.Option("--github", help="Print GitHub annotations
 
 def opened(store: str | None) -> Objects:
     """The store that the options name."""
-    from skipfill.store.location import find_root, open_store
+    from skipfill.store.storage.location import find_root, open_store
 
     return open_store(find_root(store))
 
 
 def item_columns(id_column: str, label: str, input_column: str) -> ItemColumns:
-    from skipfill.store.items import ItemColumns
+    from skipfill.store.parquet.items import ItemColumns
 
     return ItemColumns(id_column, label, input_column)

@@ -15,7 +15,7 @@ from skipfill.compat.joined import Joined
 from skipfill.compat.memory import MOST
 from skipfill.compat.prepared import Prepared, prepare_items
 from skipfill.compat.stages import Stages
-from skipfill.store.items import Items
+from skipfill.store.parquet.items import Items
 
 
 def read_aligned(

@@ -9,9 +9,10 @@ from skipfill.compat.loaded_model import LoadedModel
 from skipfill.compat.network import Network
 from skipfill.compat.witness import read_witness, verified_model, witness_file
 from skipfill.store.errors import BadInput
-from skipfill.store.ids import union
-from skipfill.store.models import Card, refuse_taken, save_model, trained_ids
-from skipfill.store.objects import Objects
+from skipfill.store.models.cards import Card, refuse_taken
+from skipfill.store.models.files import save_model, trained_ids
+from skipfill.store.parquet.ids import union
+from skipfill.store.storage.object_store import Objects
 
 
 def blend_models(objects: Objects, name: str, new_name: str, old_name: str) -> Card:

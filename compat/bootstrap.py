@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from skipfill.store.checks import Interval
+from skipfill.store.checks.report import Interval
 
 Values = NDArray[np.float64]
 CHUNK = 2**22

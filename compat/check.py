@@ -27,14 +27,15 @@ from skipfill.compat.stages import Stages
 from skipfill.compat.thresholds import transferred
 from skipfill.compat.verdict import Policy, adjusted, worst
 from skipfill.compat.witness import verified_model
-from skipfill.store.checks import IndexRecall, Report, ScoreDistribution, Slice, Threshold, save_report
+from skipfill.store.checks.report import IndexRecall, Report, ScoreDistribution, Slice, Threshold
+from skipfill.store.checks.saved_reports import save_report
 from skipfill.store.errors import BadInput, unknown_name
-from skipfill.store.galleries import Gallery, open_gallery
-from skipfill.store.models import trained_ids
-from skipfill.store.objects import Objects
-from skipfill.store.query_columns import QueryColumns
-from skipfill.store.release import view_onto
-from skipfill.store.vector_column import Matrix
+from skipfill.store.galleries.gallery import Gallery, open_gallery
+from skipfill.store.models.cards import view_onto
+from skipfill.store.models.files import trained_ids
+from skipfill.store.parquet.query_sql import QueryColumns
+from skipfill.store.parquet.vectors import Matrix
+from skipfill.store.storage.object_store import Objects
 
 
 def check_model(

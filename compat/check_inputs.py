@@ -18,14 +18,14 @@ from skipfill.compat.slices import SlicesAsked
 from skipfill.compat.stages import Stages
 from skipfill.compat.stored_truth import StoredTruth
 from skipfill.compat.witness import refuse_changed
-from skipfill.store.checks import Rule
+from skipfill.store.checks.report import Rule
 from skipfill.store.errors import BadInput, NotPermitted
-from skipfill.store.galleries import Gallery
-from skipfill.store.gallery_rows import StoredRows
-from skipfill.store.ids import positions
-from skipfill.store.items import ItemColumns, Items, open_items
-from skipfill.store.objects import Objects
-from skipfill.store.vector_column import Matrix
+from skipfill.store.galleries.gallery import Gallery
+from skipfill.store.parquet.ids import positions
+from skipfill.store.parquet.items import ItemColumns, Items, open_items
+from skipfill.store.parquet.stored_rows import StoredRows
+from skipfill.store.parquet.vectors import Matrix
+from skipfill.store.storage.object_store import Objects
 
 TRUTHS = ("labels", "judgements", "reindex")
 

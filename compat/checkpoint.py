@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from skipfill.compat.epochs import Epoch
 from skipfill.compat.tensor_bytes import tensor_bytes
 from skipfill.store.errors import BadInput, reason
-from skipfill.store.objects import Objects
+from skipfill.store.storage.object_store import Objects
 from skipfill.store.strict_json import stored
 
 FORMAT = 1

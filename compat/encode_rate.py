@@ -7,8 +7,8 @@ import time
 import numpy as np
 
 from skipfill.compat.loaded_model import LoadedModel
-from skipfill.store.avoided import EncodeRate
-from skipfill.store.items import ItemBlock, Items
+from skipfill.store.parquet.items import ItemBlock, Items
+from skipfill.store.releases.backfill_cost import EncodeRate
 
 SAMPLE = 256
 AT_LEAST = 0.5

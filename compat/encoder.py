@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from skipfill.store.items import InputKind, ItemBlock
+from skipfill.store.parquet.items import InputKind, ItemBlock
 
 # Gives one file of the bundle by name, its hash verified.
 ReadFile = Callable[[str], bytes]

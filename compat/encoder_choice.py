@@ -9,7 +9,7 @@ from typing import Any
 from skipfill.compat.encoder import Encoder
 from skipfill.compat.encoders import ENCODERS
 from skipfill.store.errors import BadInput, unknown_name
-from skipfill.store.items import Items
+from skipfill.store.parquet.items import Items
 
 AUTO = "auto"
 

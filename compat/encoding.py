@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from skipfill.compat.loaded_model import LoadedModel, viewed
-from skipfill.store.items import Items
-from skipfill.store.new_file import new_file
-from skipfill.store.release import view_onto
+from skipfill.store.models.cards import view_onto
+from skipfill.store.parquet.items import Items
+from skipfill.store.storage.atomic_file import new_file
 
 ROW_GROUP = 16_384
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from skipfill.compat.bootstrap import Values, interval, resampled_means
 from skipfill.compat.tilted import Units, lower_bound, upper_bound
 from skipfill.compat.verdict import Policy, compared, within_budget
-from skipfill.store.checks import Cell, Flips, Interval, Slice, Verdict
+from skipfill.store.checks.report import Cell, Flips, Interval, Slice, Verdict
 from skipfill.store.errors import SkipfillError
 
 PerQuery = dict[str, dict[str, Values]]

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from skipfill.compat.loaded_model import LoadedModel
 from skipfill.compat.witness import verified_model
 from skipfill.store.errors import BadInput, NotPermitted
-from skipfill.store.galleries import RESTORE, Gallery
-from skipfill.store.gallery_rows import StoredRows
-from skipfill.store.ids import positions
-from skipfill.store.items import Items
-from skipfill.store.models import model_names
-from skipfill.store.objects import Objects
-from skipfill.store.vector_column import Matrix, normalised
+from skipfill.store.galleries.file_list import RESTORE
+from skipfill.store.galleries.gallery import Gallery
+from skipfill.store.models.cards import model_names
+from skipfill.store.parquet.ids import positions
+from skipfill.store.parquet.items import Items
+from skipfill.store.parquet.stored_rows import StoredRows
+from skipfill.store.parquet.vectors import Matrix, normalised
+from skipfill.store.storage.object_store import Objects
 
 LOOKED_AT = 32
 ALIKE = 0.99  # half precision and int8 keep more of a cosine than this

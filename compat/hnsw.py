@@ -13,7 +13,7 @@ from skipfill.compat.index_settings import IndexSettings
 from skipfill.compat.indexed_rows import IndexedRows
 from skipfill.compat.stages import Stages
 from skipfill.store.errors import BadInput
-from skipfill.store.vector_column import Matrix
+from skipfill.store.parquet.vectors import Matrix
 
 
 class Hnsw:

@@ -6,7 +6,7 @@ from typing import Any
 
 from skipfill.compat.images import natural_size
 from skipfill.compat.transformers_source import TransformersSource
-from skipfill.store.items import ItemBlock
+from skipfill.store.parquet.items import ItemBlock
 
 LARGEST_SIDE = 224
 

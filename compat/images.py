@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
 from skipfill.store.errors import BadInput
-from skipfill.store.items import ItemBlock
+from skipfill.store.parquet.items import ItemBlock
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from skipfill.compat.hnsw import Hnsw
 from skipfill.compat.local_dimension import local_dimension
 from skipfill.compat.stages import Stages
-from skipfill.store.vector_column import Matrix
+from skipfill.store.parquet.vectors import Matrix
 
 # Of float32, as a share of the norms' product.
 ROUNDING = 2.0**-23

@@ -16,11 +16,10 @@ from skipfill.compat.index_settings import IndexSettings
 from skipfill.compat.indexed_rows import read_indexed
 from skipfill.compat.settings import checked
 from skipfill.compat.stages import Stages
-from skipfill.store.checks import Effort, IndexRecall, Interval
+from skipfill.store.checks.report import Effort, IndexRecall, Interval
 from skipfill.store.errors import BadInput
-from skipfill.store.gallery_rows import StoredRows
-from skipfill.store.spaces import Metric
-from skipfill.store.vector_column import Matrix, normalised
+from skipfill.store.parquet.stored_rows import StoredRows
+from skipfill.store.parquet.vectors import Matrix, Metric, normalised
 
 EFFORTS = (16, 32, 64, 128, 256, 512)
 MOST_EFFORT = 4_096

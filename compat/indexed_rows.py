@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from skipfill.compat.index_settings import IndexSettings, Order
 from skipfill.compat.stages import Stages
 from skipfill.store.errors import BadInput
-from skipfill.store.gallery_rows import StoredRows
-from skipfill.store.ids import positions
-from skipfill.store.spaces import Metric
-from skipfill.store.vector_column import Matrix, normalised
+from skipfill.store.parquet.ids import positions
+from skipfill.store.parquet.stored_rows import StoredRows
+from skipfill.store.parquet.vectors import Matrix, Metric, normalised
 
 
 @dataclass(frozen=True)

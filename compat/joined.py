@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from skipfill.compat.batch import OldSpace, StoredSample
-from skipfill.compat.labels_of_one_id import LabelsOfOneId
 from skipfill.store.errors import BadInput
-from skipfill.store.galleries import Gallery
-from skipfill.store.gallery_rows import Block
-from skipfill.store.ids import positions
-from skipfill.store.items import Items
-from skipfill.store.vector_column import Matrix, normalised
+from skipfill.store.galleries.gallery import Gallery
+from skipfill.store.galleries.label_agreement import LabelsOfOneId
+from skipfill.store.parquet.ids import positions
+from skipfill.store.parquet.items import Items
+from skipfill.store.parquet.stored_rows import Block
+from skipfill.store.parquet.vectors import Matrix, normalised
 
 POOL_ROWS = 65_536
 

@@ -18,11 +18,12 @@ from skipfill.compat.made_with import changes, told, versions
 from skipfill.compat.network import Network
 from skipfill.compat.prepared import as_float
 from skipfill.store.errors import BadInput, SkipfillError
-from skipfill.store.items import ItemBlock, Items
-from skipfill.store.models import WEIGHTS, Card, load_card, read_file
-from skipfill.store.objects import Objects
-from skipfill.store.vector_column import Matrix, normalised
-from skipfill.store.versions import View
+from skipfill.store.models.cards import WEIGHTS, Card, load_card
+from skipfill.store.models.files import read_file
+from skipfill.store.parquet.items import ItemBlock, Items
+from skipfill.store.parquet.vectors import Matrix, normalised
+from skipfill.store.spaces import View
+from skipfill.store.storage.object_store import Objects
 
 ITEMS_AT_ONCE = 256
 # What the parts of a network raise when a card asks for what cannot be.

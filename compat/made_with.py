@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from skipfill.compat.network import Network
-from skipfill.store.models import WEIGHTS, Card
+from skipfill.store.models.cards import WEIGHTS, Card
 
 SHOWN = 4
 LONGEST = 40

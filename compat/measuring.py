@@ -22,15 +22,14 @@ from skipfill.compat.rankings import rankings, values_of
 from skipfill.compat.stages import Stages
 from skipfill.compat.stored_truth import StoredTruth, stored_truth
 from skipfill.store.errors import BadInput
-from skipfill.store.galleries import Gallery
-from skipfill.store.gallery_rows import Columns, StoredRows
-from skipfill.store.ground_truth import GroundTruth, Judged, SameLabel
-from skipfill.store.items import Items
-from skipfill.store.judgements import read_judgements
-from skipfill.store.relevant_ranks import Queries, RelevantRanks, relevant_ranks
-from skipfill.store.search import search
-from skipfill.store.spaces import Metric
-from skipfill.store.vector_column import Matrix
+from skipfill.store.galleries.gallery import Gallery
+from skipfill.store.parquet.items import Items
+from skipfill.store.parquet.stored_rows import Columns, StoredRows
+from skipfill.store.parquet.vectors import Matrix, Metric
+from skipfill.store.retrieval.judgements import read_judgements
+from skipfill.store.retrieval.ranks import Queries, RelevantRanks, relevant_ranks
+from skipfill.store.retrieval.relevance import GroundTruth, Judged, SameLabel
+from skipfill.store.retrieval.search import search
 
 
 @dataclass(frozen=True)

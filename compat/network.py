@@ -15,7 +15,7 @@ from skipfill.compat.method import CosineClassifier, Method, unit
 from skipfill.compat.methods import METHODS
 from skipfill.compat.tensor_bytes import tensor_bytes
 from skipfill.store.errors import BadInput, unknown_name
-from skipfill.store.items import ItemBlock
+from skipfill.store.parquet.items import ItemBlock
 
 OLD = "old-"  # before the file names of the older network
 

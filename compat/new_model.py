@@ -39,13 +39,13 @@ from skipfill.compat.validation import held_out
 from skipfill.compat.witness import witness_file
 from skipfill.compat.witness_items import witness_items
 from skipfill.store.errors import BadInput
-from skipfill.store.galleries import Gallery
-from skipfill.store.ids import union
-from skipfill.store.items import Items
-from skipfill.store.models import LOG, Card, refuse_taken, save_model, trained_ids
-from skipfill.store.objects import Objects
-from skipfill.store.spaces import Space, ensure_space, register_space
-from skipfill.store.versions import View
+from skipfill.store.galleries.gallery import Gallery
+from skipfill.store.models.cards import LOG, Card, refuse_taken
+from skipfill.store.models.files import save_model, trained_ids
+from skipfill.store.parquet.ids import union
+from skipfill.store.parquet.items import Items
+from skipfill.store.spaces import Space, View, ensure_space, register_space
+from skipfill.store.storage.object_store import Objects
 
 
 def train_model(

@@ -19,13 +19,13 @@ from skipfill.compat.slots import assigned_slots
 from skipfill.compat.tensor_bytes import tensor_bytes
 from skipfill.compat.witness import verified_model
 from skipfill.store.errors import BadInput, unknown_name
-from skipfill.store.galleries import Gallery, open_gallery
-from skipfill.store.ids import positions
-from skipfill.store.items import Items, open_items
-from skipfill.store.models import space_of
-from skipfill.store.objects import Objects
-from skipfill.store.parquet_files import fingerprint
+from skipfill.store.galleries.gallery import Gallery, open_gallery
+from skipfill.store.models.cards import space_of
+from skipfill.store.parquet.fingerprint import fingerprint
+from skipfill.store.parquet.ids import positions
+from skipfill.store.parquet.items import Items, open_items
 from skipfill.store.spaces import Space
+from skipfill.store.storage.object_store import Objects
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from skipfill.compat.encoder import Encoder, PreparedItems
-from skipfill.store.items import Items
+from skipfill.store.parquet.items import Items
 
 
 @dataclass(frozen=True)

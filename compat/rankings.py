@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from skipfill.compat.bootstrap import Values
 from skipfill.compat.ranking import Metric, Ranking
 from skipfill.compat.score_counts import ScoreCounts, bin_numbers
-from skipfill.store.checks import ScoreDistribution
-from skipfill.store.relevant_ranks import RelevantRanks
+from skipfill.store.checks.report import ScoreDistribution
+from skipfill.store.retrieval.ranks import RelevantRanks
 
 
 def rankings(found: RelevantRanks) -> list[Ranking]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from skipfill.compat.slices import OTHERS, TRAINED
 from skipfill.compat.verdict import BUDGET, Policy
-from skipfill.store.checks import Requirement, Slice
+from skipfill.store.checks.report import Requirement, Slice
 
 
 def reasons(slices: list[Slice], policy: Policy) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from skipfill.compat.device import has_bf16, resolved_device
 from skipfill.compat.encoder_choice import AUTO, EncoderChoice
-from skipfill.store.items import InputKind, ItemColumns
+from skipfill.store.parquet.items import InputKind, ItemColumns
 
 
 @dataclass(frozen=True)

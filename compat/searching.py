@@ -13,13 +13,13 @@ import pyarrow.parquet as pq
 
 from skipfill.compat.loaded_model import LoadedModel, viewed
 from skipfill.compat.serving import model_in_force
-from skipfill.store.galleries import Gallery, open_gallery
-from skipfill.store.gallery_rows import Columns, StoredRows
-from skipfill.store.items import ItemColumns, open_items
-from skipfill.store.objects import Objects
-from skipfill.store.parquet_files import expand
-from skipfill.store.search import Hits, search
-from skipfill.store.vector_column import Matrix
+from skipfill.store.galleries.gallery import Gallery, open_gallery
+from skipfill.store.parquet.files import expand
+from skipfill.store.parquet.items import ItemColumns, open_items
+from skipfill.store.parquet.stored_rows import Columns, StoredRows
+from skipfill.store.parquet.vectors import Matrix
+from skipfill.store.retrieval.search import Hits, search
+from skipfill.store.storage.object_store import Objects
 
 Start = Callable[[str, int], None]
 Advance = Callable[[int], None]

@@ -23,14 +23,13 @@ from skipfill.compat.templates import write_templates
 from skipfill.compat.version_matrix import average_compatibility, average_multimodel, backward, forward
 from skipfill.compat.witness import verified_model
 from skipfill.store.errors import BadInput
-from skipfill.store.gallery_rows import Columns, StoredRows
-from skipfill.store.ground_truth import SameLabel
-from skipfill.store.ids import positions
-from skipfill.store.items import Items
-from skipfill.store.models import load_card
-from skipfill.store.objects import Objects
-from skipfill.store.release import view_onto
-from skipfill.store.relevant_ranks import Queries, relevant_ranks
+from skipfill.store.models.cards import load_card, view_onto
+from skipfill.store.parquet.ids import positions
+from skipfill.store.parquet.items import Items
+from skipfill.store.parquet.stored_rows import Columns, StoredRows
+from skipfill.store.retrieval.ranks import Queries, relevant_ranks
+from skipfill.store.retrieval.relevance import SameLabel
+from skipfill.store.storage.object_store import Objects
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from skipfill.compat.loaded_model import LoadedModel, load_model, viewed
 from skipfill.compat.permitted_code import permit
 from skipfill.compat.witness import refuse_changed
-from skipfill.store.checks import Threshold
+from skipfill.store.checks.report import Threshold
 from skipfill.store.errors import BadInput, NotPermitted
-from skipfill.store.items import ItemBlock
-from skipfill.store.location import find_root, open_store
-from skipfill.store.objects import Objects
+from skipfill.store.galleries.log import Release, Version, latest
+from skipfill.store.parquet.items import ItemBlock
+from skipfill.store.parquet.vectors import Matrix
 from skipfill.store.spaces import Space, load_space
-from skipfill.store.vector_column import Matrix
-from skipfill.store.versions import Release, Version, latest
+from skipfill.store.storage.location import find_root, open_store
+from skipfill.store.storage.object_store import Objects
 
 Queries = Sequence[str] | Sequence[bytes] | NDArray[np.floating]
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from skipfill.store.errors import BadInput
-from skipfill.store.query_columns import QueryColumns
+from skipfill.store.parquet.query_sql import QueryColumns
 
 ALL, TRAINED, OTHERS = "all", "trained-on", "others"
 MOST_SLICES = 200

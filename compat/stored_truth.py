@@ -10,14 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from skipfill.compat.labels_of_one_id import LabelsOfOneId
 from skipfill.compat.stages import Stages
-from skipfill.store.galleries import Gallery
-from skipfill.store.gallery_rows import Block
-from skipfill.store.ground_truth import GroundTruth, Judged
-from skipfill.store.ids import positions
-from skipfill.store.items import Items
-from skipfill.store.vector_column import Matrix
+from skipfill.store.galleries.gallery import Gallery
+from skipfill.store.galleries.label_agreement import LabelsOfOneId
+from skipfill.store.parquet.ids import positions
+from skipfill.store.parquet.items import Items
+from skipfill.store.parquet.stored_rows import Block
+from skipfill.store.parquet.vectors import Matrix
+from skipfill.store.retrieval.relevance import GroundTruth, Judged
 
 
 @dataclass(frozen=True)

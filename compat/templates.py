@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from skipfill.store.gallery_rows import StoredRows
-from skipfill.store.ids import positions
-from skipfill.store.vector_column import normalised
+from skipfill.store.parquet.ids import positions
+from skipfill.store.parquet.stored_rows import StoredRows
+from skipfill.store.parquet.vectors import normalised
 
 
 def write_templates(rows: StoredRows, output: Path) -> None:

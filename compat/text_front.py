@@ -10,7 +10,7 @@ from torch import Tensor
 
 from skipfill.compat.transformers_source import TransformersSource
 from skipfill.store.errors import BadInput
-from skipfill.store.items import ItemBlock
+from skipfill.store.parquet.items import ItemBlock
 
 LONGEST = 512
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from skipfill.compat.bootstrap import Values, resampled_means
 from skipfill.compat.score_counts import Counts, ScoreCounts, accepted, cutoff_for, mean_accepted
-from skipfill.store.checks import Interval, Rule, Threshold
+from skipfill.store.checks.report import Interval, Rule, Threshold
 from skipfill.store.errors import BadInput, unknown_name
 
 RULES: dict[Rule, Callable[[ScoreCounts], Counts]] = {

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from skipfill.compat.tilted import Units, lower_bound, p_above, p_below, upper_bound
-from skipfill.store.checks import Requirement, Slice, Verdict
+from skipfill.store.checks.report import Requirement, Slice, Verdict
 
 MOST_QUERIES = 100_000
 BUDGET = "fewer than"

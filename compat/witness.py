@@ -15,11 +15,12 @@ from skipfill.compat.loaded_model import LoadedModel, load_model
 from skipfill.compat.made_with import changes, made_with, told
 from skipfill.compat.witness_items import as_block
 from skipfill.store.errors import BadInput, SkipfillError, reason
-from skipfill.store.items import ItemBlock, input_kind, inputs_of
-from skipfill.store.models import WEIGHTS, WITNESS, Card, read_columns
-from skipfill.store.objects import Objects
+from skipfill.store.models.cards import WEIGHTS, WITNESS, Card
+from skipfill.store.models.files import read_columns
+from skipfill.store.parquet.items import ItemBlock, input_kind, inputs_of
+from skipfill.store.parquet.vectors import Matrix, matrix
+from skipfill.store.storage.object_store import Objects
 from skipfill.store.strict_json import fitted, parsed
-from skipfill.store.vector_column import Matrix, matrix
 
 # Length of a difference; a cosine of 1 - 1e-4. Measured on MiniLM: 1e-6 between instruction sets, 9e-3 for products in
 # half precision; 0.17 and more for another prefix, case, pooling, length or normaliser of the tokenizer.

@@ -11,8 +11,8 @@ import pyarrow as pa
 from PIL import Image, ImageDraw
 
 from skipfill.compat.images import natural_size
-from skipfill.store.items import ItemBlock
-from skipfill.store.vector_column import Matrix
+from skipfill.store.parquet.items import ItemBlock
+from skipfill.store.parquet.vectors import Matrix
 
 VECTORS = 16
 SEED = 7_119_105

@@ -6,15 +6,14 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from skipfill.store import aside
 from skipfill.store.errors import BadInput, unknown_name
-from skipfill.store.names import valid_name
-from skipfill.store.objects import Objects
+from skipfill.store.parquet.vectors import Metric
+from skipfill.store.storage import quarantine
+from skipfill.store.storage.keys import valid_name
+from skipfill.store.storage.object_store import Objects
 from skipfill.store.strict_json import LARGEST_STORED, Older, fitted, parsed, refuse_newer
-from skipfill.store.versions import View
 
 FORMAT = 1
-Metric = Literal["cosine", "ip"]
 
 
 @dataclass(frozen=True)
@@ -57,12 +56,12 @@ def register_space(objects: Objects, space: Space) -> None:
     if not objects.put_new(_key(space.name), _json(space)):
         refuse_another_space(load_space(objects, space.name), space)
         # Written again as it is: what a killed run left must not be pruned from under this one.
-        objects.replace(_key(space.name), aside.read(objects, _key(space.name)))
+        objects.replace(_key(space.name), quarantine.read(objects, _key(space.name)))
 
 
 def ensure_space(objects: Objects, space: Space) -> None:
-    """See that a space that a commit refers to is there: see `store.aside`."""
-    aside.ensure(objects, _key(space.name), _json(space))
+    """See that a space that a commit refers to is there: see `store.storage.quarantine`."""
+    quarantine.ensure(objects, _key(space.name), _json(space))
 
 
 def _json(space: Space) -> bytes:
@@ -87,7 +86,7 @@ def space_names(objects: Objects) -> list[str]:
 def load_space(objects: Objects, name: str) -> Space:
     where = objects.root / _key(name)
     try:
-        data = aside.read(objects, _key(name))
+        data = quarantine.read(objects, _key(name))
     except FileNotFoundError:
         raise unknown_name("space", name, space_names(objects)) from None
     space = space_from(parsed(data, where, LARGEST_STORED), where)
@@ -116,3 +115,25 @@ def space_from(raw: Any, where: object) -> Space:
 def slots_by_order(classes: list[str]) -> dict[str, int]:
     """The slots of files that say nothing of slots: they were written when the order of the classes decided."""
     return {label: slot for slot, label in enumerate(classes)}
+
+
+@dataclass(frozen=True)
+class View:
+    """A named map from a model's space onto an earlier space: keep the first `dim` coordinates, renormalise.
+
+    `dim` equal to the model's own dimension is the identity.
+    """
+
+    dim: int
+    kind: Literal["prefix"] = "prefix"
+
+    def __post_init__(self) -> None:
+        if self.dim < 1:
+            raise BadInput("view", expected="at least one coordinate", found=str(self.dim))
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.dim}"
+
+    def then(self, onward: View) -> View:
+        """The view onto an earlier space by way of this one's."""
+        return View(min(self.dim, onward.dim))

@@ -29,12 +29,12 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from skipfill.cli.app import run
-from skipfill.store.doctor import diagnose
-from skipfill.store.leftovers import prune
-from skipfill.store.location import MARKER, open_store
-from skipfill.store.models import load_card, model_names
-from skipfill.store.objects import Objects
-from skipfill.store.versions import history, newest_version
+from skipfill.store.galleries.log import history, newest_version
+from skipfill.store.maintenance.doctor import diagnose
+from skipfill.store.maintenance.prune import prune
+from skipfill.store.models.cards import load_card, model_names
+from skipfill.store.storage.location import MARKER, open_store
+from skipfill.store.storage.object_store import Objects
 
 from .conftest import tree, write_world
 from .kills import FAILURES, run_interrupted

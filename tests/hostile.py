@@ -26,8 +26,8 @@ from hypothesis import seed as with_seed
 from hypothesis import strategies as st
 
 from skipfill.store.errors import SkipfillError
-from skipfill.store.galleries import FileList
-from skipfill.store.judgements import read_judgements
+from skipfill.store.galleries.file_list import FileList
+from skipfill.store.retrieval.judgements import read_judgements
 
 FROZEN = Path(__file__).parent / "fixtures" / "store-0.1"
 
@@ -192,9 +192,9 @@ def _json_target(pattern: str, commands: list[list[str]]) -> Target:
 
 def _files(sample: Sample, data: st.DataObject) -> None:
     """File lists under their right digest."""
-    from skipfill.store.galleries import read_files
-    from skipfill.store.location import open_store
-    from skipfill.store.versions import latest
+    from skipfill.store.galleries.file_list import read_files
+    from skipfill.store.galleries.log import latest
+    from skipfill.store.storage.location import open_store
 
     now = latest(open_store(sample.store), "things")
     listed = read_files(open_store(sample.store), "things", now)
@@ -290,7 +290,7 @@ def _checkpoint(sample: Sample, data: st.DataObject) -> None:
 
     from skipfill.compat.checkpoint import Checkpoints, State
     from skipfill.compat.epochs import Epoch
-    from skipfill.store.location import open_store
+    from skipfill.store.storage.location import open_store
 
     model = torch.nn.Linear(2, 2)
     optimizer = torch.optim.AdamW(model.parameters())

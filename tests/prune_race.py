@@ -18,19 +18,21 @@ from pathlib import Path
 
 import numpy as np
 
-from skipfill.store.address import Address, address
-from skipfill.store.append import append_rows
-from skipfill.store.doctor import diagnose
 from skipfill.store.errors import BadInput, Stale
-from skipfill.store.galleries import add_gallery, drop_gallery, read_files
-from skipfill.store.gallery_rows import Columns
-from skipfill.store.leftovers import prune
-from skipfill.store.location import open_store
-from skipfill.store.models import file_key, load_card, model_names, read_file, save_model
-from skipfill.store.objects import Objects
-from skipfill.store.release import rollback, swap
+from skipfill.store.galleries.append import append_rows
+from skipfill.store.galleries.file_list import read_files
+from skipfill.store.galleries.log import Version, history, newest_version
+from skipfill.store.galleries.register import add_gallery, drop_gallery
+from skipfill.store.maintenance.doctor import diagnose
+from skipfill.store.maintenance.prune import prune
+from skipfill.store.models.cards import file_key, load_card, model_names
+from skipfill.store.models.files import read_file, save_model
+from skipfill.store.parquet.stored_rows import Columns
+from skipfill.store.releases.swap import rollback, swap
 from skipfill.store.spaces import Space, load_space
-from skipfill.store.versions import Version, history, newest_version
+from skipfill.store.storage.address import Address, address
+from skipfill.store.storage.location import open_store
+from skipfill.store.storage.object_store import Objects
 
 from .conftest import write_vectors
 from .test_swap import card, np_ids

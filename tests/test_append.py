@@ -11,13 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from skipfill.store.append import append_rows
 from skipfill.store.errors import BadInput
-from skipfill.store.galleries import reread_gallery
-from skipfill.store.models import load_card
-from skipfill.store.objects import Objects
-from skipfill.store.release import rollback, swap
-from skipfill.store.versions import history, latest
+from skipfill.store.galleries.append import append_rows
+from skipfill.store.galleries.log import history, latest
+from skipfill.store.galleries.verify import reread_gallery
+from skipfill.store.models.cards import load_card
+from skipfill.store.releases.swap import rollback, swap
+from skipfill.store.storage.object_store import Objects
 
 from .conftest import Skipfill, World, spawn, tree, write_vectors
 from .test_swap import store_with

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from skipfill.store.errors import BadInput
-from skipfill.store.new_file import new_file
+from skipfill.store.storage.atomic_file import new_file
 
 from .conftest import Skipfill, World, tree, write_vectors
 

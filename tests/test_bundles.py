@@ -22,25 +22,14 @@ import pytest
 from safetensors.numpy import save
 
 from skipfill.compat.loaded_model import load_model
-from skipfill.store.archive import packed
-from skipfill.store.bundles import MANIFEST, add_bundle, export_bundle
 from skipfill.store.errors import BadInput
-from skipfill.store.location import init_store, open_store
-from skipfill.store.models import (
-    CARD,
-    LOG,
-    TRAINED_IDS,
-    WEIGHTS,
-    WITNESS,
-    Card,
-    file_key,
-    load_card,
-    read_file,
-    save_model,
-)
-from skipfill.store.objects import Objects
-from skipfill.store.spaces import Space, load_space, register_space
-from skipfill.store.versions import View
+from skipfill.store.models.archive import packed
+from skipfill.store.models.cards import CARD, LOG, TRAINED_IDS, WEIGHTS, WITNESS, Card, file_key, load_card
+from skipfill.store.models.files import read_file, save_model
+from skipfill.store.models.transfer import MANIFEST, add_bundle, export_bundle
+from skipfill.store.spaces import Space, View, load_space, register_space
+from skipfill.store.storage.location import init_store, open_store
+from skipfill.store.storage.object_store import Objects
 
 from .conftest import Skipfill, World, spawn, tree
 from .test_encoders import bert

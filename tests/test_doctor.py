@@ -12,15 +12,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from skipfill.store.errors import Stale
-from skipfill.store.galleries import add_gallery
-from skipfill.store.gallery_rows import Columns
-from skipfill.store.leftovers import leftovers, prune
-from skipfill.store.location import open_store
-from skipfill.store.models import load_card, save_model
-from skipfill.store.objects import Objects
-from skipfill.store.release import apply_plan, plan_swap, swap
+from skipfill.store.galleries.log import history, latest
+from skipfill.store.galleries.register import add_gallery
+from skipfill.store.maintenance.prune import leftovers, prune
+from skipfill.store.models.cards import load_card
+from skipfill.store.models.files import save_model
+from skipfill.store.parquet.stored_rows import Columns
+from skipfill.store.releases.swap import apply_plan, plan_swap, swap
 from skipfill.store.spaces import Space
-from skipfill.store.versions import history, latest
+from skipfill.store.storage.location import open_store
+from skipfill.store.storage.object_store import Objects
 
 from .conftest import Skipfill, spawn, tree
 from .test_swap import card, np_ids, store_with

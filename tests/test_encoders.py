@@ -27,8 +27,8 @@ from skipfill.compat.prepared import Prepared, as_float
 from skipfill.compat.recipe import Recipe, Sources
 from skipfill.compat.stages import Stages
 from skipfill.store.errors import BadInput
-from skipfill.store.items import ItemBlock, open_items
-from skipfill.store.location import open_store
+from skipfill.store.parquet.items import ItemBlock, open_items
+from skipfill.store.storage.location import open_store
 
 from .conftest import Skipfill, World, tree, write_vectors
 

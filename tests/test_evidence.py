@@ -11,7 +11,7 @@ import scipy.stats
 from skipfill.compat.bootstrap import interval, resampled_means
 from skipfill.compat.evidence import Evidence, PerQuery, flipped, measure_slice
 from skipfill.compat.verdict import Policy, adjusted, worst
-from skipfill.store.checks import Slice
+from skipfill.store.checks.report import Slice
 from skipfill.store.errors import SkipfillError
 
 

@@ -13,9 +13,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from skipfill.store.galleries import open_gallery, read_files
-from skipfill.store.location import open_store
-from skipfill.store.versions import latest
+from skipfill.store.galleries.file_list import read_files
+from skipfill.store.galleries.gallery import open_gallery
+from skipfill.store.galleries.log import latest
+from skipfill.store.storage.location import open_store
 
 from .conftest import Skipfill, tree
 

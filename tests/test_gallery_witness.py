@@ -12,10 +12,10 @@ import pytest
 from skipfill.compat.gallery_witness import LOOKED_AT, refuse_another_gallery, stored_items
 from skipfill.compat.loaded_model import load_model
 from skipfill.store.errors import BadInput
-from skipfill.store.galleries import open_gallery
-from skipfill.store.gallery_rows import Columns, StoredRows
-from skipfill.store.items import open_items
-from skipfill.store.location import open_store
+from skipfill.store.galleries.gallery import open_gallery
+from skipfill.store.parquet.items import open_items
+from skipfill.store.parquet.stored_rows import Columns, StoredRows
+from skipfill.store.storage.location import open_store
 
 from .conftest import Skipfill, World, write_vectors
 

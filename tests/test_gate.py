@@ -12,8 +12,9 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from skipfill.store.location import open_store
-from skipfill.store.models import WEIGHTS, load_card, read_file, save_model
+from skipfill.store.models.cards import WEIGHTS, load_card
+from skipfill.store.models.files import read_file, save_model
+from skipfill.store.storage.location import open_store
 
 from .conftest import Result, Skipfill, World, write_vectors
 

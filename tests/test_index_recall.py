@@ -17,10 +17,10 @@ from skipfill.compat.index_settings import IndexSettings
 from skipfill.compat.indexed_rows import read_indexed
 from skipfill.compat.local_dimension import local_dimension
 from skipfill.compat.stages import Stages
-from skipfill.store.checks import Interval
+from skipfill.store.checks.report import Interval
 from skipfill.store.errors import BadInput
-from skipfill.store.gallery_rows import Columns, StoredRows
-from skipfill.store.spaces import Metric
+from skipfill.store.parquet.stored_rows import Columns, StoredRows
+from skipfill.store.parquet.vectors import Metric
 
 from .conftest import write_vectors
 

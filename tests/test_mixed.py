@@ -13,15 +13,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from skipfill.store.append import append_rows
 from skipfill.store.errors import BadInput
-from skipfill.store.galleries import add_gallery, open_gallery, read_files, reread_gallery
-from skipfill.store.gallery_rows import Columns
-from skipfill.store.location import open_store
-from skipfill.store.models import load_card, save_model
-from skipfill.store.objects import Objects
-from skipfill.store.spaces import Space
-from skipfill.store.versions import View, latest, read
+from skipfill.store.galleries.append import append_rows
+from skipfill.store.galleries.file_list import read_files
+from skipfill.store.galleries.gallery import open_gallery
+from skipfill.store.galleries.log import latest, read
+from skipfill.store.galleries.register import add_gallery
+from skipfill.store.galleries.verify import reread_gallery
+from skipfill.store.models.cards import load_card
+from skipfill.store.models.files import save_model
+from skipfill.store.parquet.stored_rows import Columns
+from skipfill.store.spaces import Space, View
+from skipfill.store.storage.location import open_store
+from skipfill.store.storage.object_store import Objects
 
 from .conftest import Skipfill, World, tree, write_vectors
 from .test_swap import card, np_ids, store_with

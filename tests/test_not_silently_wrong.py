@@ -18,11 +18,12 @@ from safetensors.torch import load, save
 from skipfill.compat.encoders.convnet import ConvNet
 from skipfill.compat.joined import join_gallery
 from skipfill.store.errors import BadInput
-from skipfill.store.galleries import open_gallery
-from skipfill.store.items import ItemBlock, open_items
-from skipfill.store.location import open_store
-from skipfill.store.models import TRAINED_IDS, WEIGHTS, load_card, read_file, save_model
-from skipfill.store.parquet_files import fingerprint
+from skipfill.store.galleries.gallery import open_gallery
+from skipfill.store.models.cards import TRAINED_IDS, WEIGHTS, load_card
+from skipfill.store.models.files import read_file, save_model
+from skipfill.store.parquet.fingerprint import fingerprint
+from skipfill.store.parquet.items import ItemBlock, open_items
+from skipfill.store.storage.location import open_store
 
 from .conftest import Skipfill, World, write_vectors
 

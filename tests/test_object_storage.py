@@ -23,21 +23,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from skipfill.store.address import Url, address
-from skipfill.store.aside import aside, ensure, set_aside
-from skipfill.store.clients import client
-from skipfill.store.doctor import diagnose
 from skipfill.store.errors import BadInput, SkipfillError, Stale
-from skipfill.store.galleries import add_gallery
-from skipfill.store.gallery_rows import Columns
-from skipfill.store.leftovers import leftovers, prune
-from skipfill.store.location import init_store, open_store
-from skipfill.store.models import load_card, save_model
-from skipfill.store.objects import Objects
-from skipfill.store.release import rollback, swap
-from skipfill.store.remote_files import RemoteFile
+from skipfill.store.galleries.log import Version, commit, history, latest
+from skipfill.store.galleries.register import add_gallery
+from skipfill.store.maintenance.doctor import diagnose
+from skipfill.store.maintenance.prune import leftovers, prune
+from skipfill.store.models.cards import load_card
+from skipfill.store.models.files import save_model
+from skipfill.store.parquet.remote import RemoteFile
+from skipfill.store.parquet.stored_rows import Columns
+from skipfill.store.releases.swap import rollback, swap
 from skipfill.store.spaces import Space
-from skipfill.store.versions import Version, commit, history, latest
+from skipfill.store.storage.address import Url, address
+from skipfill.store.storage.client import client
+from skipfill.store.storage.location import init_store, open_store
+from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.quarantine import aside, ensure, set_aside
 
 from .conftest import Skipfill, World, spawn, tree, write_vectors
 from .object_storage import KEY, SECRET, Fault, Network, make_bucket, network_to, s3_server
@@ -201,13 +202,13 @@ def test_a_taken_key_is_taken(place: str, tmp_path: Path) -> None:
 WRITERS = """
 import os, random, sys, time
 from dataclasses import replace
-from skipfill.store.address import Url, address
-from skipfill.store.aside import aside, ensure, set_aside
-from skipfill.store.clients import client
-from skipfill.store.doctor import diagnose
+from skipfill.store.storage.address import Url, address
+from skipfill.store.storage.quarantine import aside, ensure, set_aside
+from skipfill.store.storage.client import client
+from skipfill.store.maintenance.doctor import diagnose
 from skipfill.store.errors import Stale
-from skipfill.store.location import open_store
-from skipfill.store.versions import commit, latest
+from skipfill.store.storage.location import open_store
+from skipfill.store.galleries.log import commit, latest
 
 def write(writer):
     objects = open_store(address(sys.argv[1]))

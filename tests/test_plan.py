@@ -17,14 +17,16 @@ import pytest
 
 from skipfill.compat.encode_rate import SAMPLE, _first, measured_rate
 from skipfill.compat.loaded_model import load_model
-from skipfill.store.avoided import EncodeRate, avoided
 from skipfill.store.errors import BadInput, NotAcceptable, Stale
-from skipfill.store.items import open_items
-from skipfill.store.models import load_card, save_model
-from skipfill.store.objects import Objects
-from skipfill.store.plans import Plan, read_plan
-from skipfill.store.release import apply_plan, plan_swap, planned_version, rollback, swap
-from skipfill.store.versions import View, history, latest, read
+from skipfill.store.galleries.log import history, latest, read
+from skipfill.store.models.cards import load_card
+from skipfill.store.models.files import save_model
+from skipfill.store.parquet.items import open_items
+from skipfill.store.releases.backfill_cost import EncodeRate, avoided
+from skipfill.store.releases.plan import Plan, read_plan
+from skipfill.store.releases.swap import apply_plan, plan_swap, planned_version, rollback, swap
+from skipfill.store.spaces import View
+from skipfill.store.storage.object_store import Objects
 
 from .conftest import Skipfill, World, spawn, tree, write_vectors
 from .test_swap import store_with

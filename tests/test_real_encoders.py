@@ -19,9 +19,9 @@ from skipfill.compat.encoders import ENCODERS
 from skipfill.compat.loaded_model import load_model
 from skipfill.compat.new_model import train_model
 from skipfill.compat.recipe import Recipe, Sources
-from skipfill.store.items import open_items
-from skipfill.store.location import open_store
-from skipfill.store.models import Card, load_card
+from skipfill.store.models.cards import Card, load_card
+from skipfill.store.parquet.items import open_items
+from skipfill.store.storage.location import open_store
 
 from .conftest import Skipfill
 from .test_encoders import bert, block, encoded

@@ -20,9 +20,10 @@ from skipfill.compat.methods.gallery import Gallery, Settings
 from skipfill.compat.processes import Processes
 from skipfill.compat.refit import refit
 from skipfill.compat.stages import Stages
-from skipfill.store.location import open_store
-from skipfill.store.models import LOG, WEIGHTS, load_card, read_file
-from skipfill.store.objects import Objects
+from skipfill.store.models.cards import LOG, WEIGHTS, load_card
+from skipfill.store.models.files import read_file
+from skipfill.store.storage.location import open_store
+from skipfill.store.storage.object_store import Objects
 from tests.conftest import Skipfill, World, spawn
 from tests.training_world import CLASSES, INPUTS, ITEMS, OLD, Noisy, data, schedule
 

@@ -12,9 +12,9 @@ import pytest
 from skipfill.compat.metrics import metric
 from skipfill.compat.ranking import Ranking
 from skipfill.compat.rankings import rankings
-from skipfill.store.gallery_rows import Columns, StoredRows
-from skipfill.store.ground_truth import Judged, SameLabel
-from skipfill.store.relevant_ranks import Queries, relevant_ranks
+from skipfill.store.parquet.stored_rows import Columns, StoredRows
+from skipfill.store.retrieval.ranks import Queries, relevant_ranks
+from skipfill.store.retrieval.relevance import Judged, SameLabel
 
 from .conftest import write_vectors
 

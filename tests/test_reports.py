@@ -22,7 +22,7 @@ from skipfill.cli.reports.github import step_summary, workflow_commands
 from skipfill.cli.reports.html import html
 from skipfill.cli.reports.junit import junit
 from skipfill.cli.reports.svg import Scale
-from skipfill.store.checks import (
+from skipfill.store.checks.report import (
     Cell,
     Effort,
     Flips,
@@ -35,7 +35,7 @@ from skipfill.store.checks import (
     Verdict,
 )
 from skipfill.store.errors import BadInput
-from skipfill.store.rows_by import RowsBy
+from skipfill.store.parquet.fingerprint import RowsBy
 
 from .conftest import Skipfill, World, tree
 

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from skipfill.store.gallery_rows import Columns, StoredRows
-from skipfill.store.search import search
+from skipfill.store.parquet.stored_rows import Columns, StoredRows
+from skipfill.store.retrieval.search import search
 
 from .conftest import write_vectors
 

@@ -19,8 +19,8 @@ from skipfill.compat.sequence import SequenceReport
 from skipfill.compat.slots import assigned_slots
 from skipfill.compat.version_matrix import average_compatibility, average_multimodel, backward, forward
 from skipfill.store.errors import BadInput
-from skipfill.store.location import open_store
 from skipfill.store.spaces import Space
+from skipfill.store.storage.location import open_store
 
 from .conftest import Skipfill, World
 

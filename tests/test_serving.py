@@ -17,11 +17,11 @@ import pytest
 
 from skipfill.compat.serving import released
 from skipfill.store.errors import BadInput
-from skipfill.store.location import open_store
-from skipfill.store.models import WEIGHTS, Card, file_key, load_card
-from skipfill.store.objects import Objects
-from skipfill.store.release import rollback, swap
-from skipfill.store.versions import Version, commit, history, latest
+from skipfill.store.galleries.log import Version, commit, history, latest
+from skipfill.store.models.cards import WEIGHTS, Card, file_key, load_card
+from skipfill.store.releases.swap import rollback, swap
+from skipfill.store.storage.location import open_store
+from skipfill.store.storage.object_store import Objects
 
 from .conftest import Skipfill, World, spawn, tree
 from .test_encoders import OWN, drawings
@@ -253,8 +253,8 @@ def test_a_copy_that_cannot_be_written_is_no_failure_of_the_commit(skipfill: Ski
 def test_of_racing_writers_the_last_version_is_in_the_copy(tmp_path: Path) -> None:
     objects = store_with(tmp_path, 100)
     code = (
-        "import sys; from pathlib import Path; from skipfill.store.location import open_store; "
-        "from skipfill.store.models import load_card; from skipfill.store.release import rollback, swap; "
+        "import sys; from pathlib import Path; from skipfill.store.storage.location import open_store; "
+        "from skipfill.store.models.cards import load_card; from skipfill.store.releases.swap import rollback, swap; "
         "from skipfill.store.errors import SkipfillError\n"
         "objects = open_store(Path('.skipfill'))\n"
         "for turn in range(12):\n"

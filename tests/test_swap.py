@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skipfill.store.galleries import add_gallery
-from skipfill.store.gallery_rows import Columns
-from skipfill.store.location import init_store, open_store
-from skipfill.store.models import Card, load_card, save_model
-from skipfill.store.objects import Objects
-from skipfill.store.release import rollback, swap
-from skipfill.store.spaces import Space
-from skipfill.store.versions import View, gallery_names, history, latest
+from skipfill.store.galleries.log import gallery_names, history, latest
+from skipfill.store.galleries.register import add_gallery
+from skipfill.store.models.cards import Card, load_card
+from skipfill.store.models.files import save_model
+from skipfill.store.parquet.stored_rows import Columns
+from skipfill.store.releases.swap import rollback, swap
+from skipfill.store.spaces import Space, View
+from skipfill.store.storage.location import init_store, open_store
+from skipfill.store.storage.object_store import Objects
 
 from .conftest import spawn, write_vectors
 

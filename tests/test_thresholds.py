@@ -17,12 +17,13 @@ from PIL import Image
 
 from skipfill.compat.score_counts import BINS, ScoreCounts, accepted, bin_numbers, cutoff_for, mean_accepted
 from skipfill.compat.thresholds import ENOUGH, rule, transferred
-from skipfill.store.checks import Flips, Report, Threshold, load_report, save_report
+from skipfill.store.checks.report import Flips, Report, Threshold
+from skipfill.store.checks.saved_reports import load_report, save_report
 from skipfill.store.errors import BadInput
-from skipfill.store.models import load_card
-from skipfill.store.plans import read_plan
-from skipfill.store.release import apply_plan, plan_swap, rollback
-from skipfill.store.versions import latest, read
+from skipfill.store.galleries.log import latest, read
+from skipfill.store.models.cards import load_card
+from skipfill.store.releases.plan import read_plan
+from skipfill.store.releases.swap import apply_plan, plan_swap, rollback
 
 from .conftest import Skipfill
 from .test_swap import store_with

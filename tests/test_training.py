@@ -29,9 +29,10 @@ from skipfill.compat.epochs import Epoch, best_epoch, patience_is_over
 from skipfill.compat.training import Watcher
 from skipfill.compat.validation import held_out
 from skipfill.store.errors import BadInput, SkipfillError
-from skipfill.store.location import open_store
-from skipfill.store.models import LOG, WEIGHTS, load_card, read_file, trained_ids
-from skipfill.store.objects import Objects
+from skipfill.store.models.cards import LOG, WEIGHTS, load_card
+from skipfill.store.models.files import read_file, trained_ids
+from skipfill.store.storage.location import open_store
+from skipfill.store.storage.object_store import Objects
 
 from .conftest import Skipfill, World
 from .training_world import (

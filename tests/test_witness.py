@@ -25,9 +25,9 @@ from skipfill.compat.text_front import TextFront
 from skipfill.compat.witness import difference, read_witness, verified_model, witness_file, witness_of
 from skipfill.compat.witness_items import TEXTS, as_block, witness_items
 from skipfill.store.errors import BadInput
-from skipfill.store.items import ItemBlock
-from skipfill.store.location import open_store
-from skipfill.store.models import WITNESS, Card, file_key, load_card
+from skipfill.store.models.cards import WITNESS, Card, file_key, load_card
+from skipfill.store.parquet.items import ItemBlock
+from skipfill.store.storage.location import open_store
 
 from .conftest import Skipfill, World, tree
 from .test_encoders import CASES, OWN, bert, block, drawings

@@ -25,7 +25,7 @@ from skipfill.compat.methods import METHODS
 from skipfill.compat.prepared import Prepared
 from skipfill.compat.processes import connected
 from skipfill.compat.training import Schedule, Watcher, fit
-from skipfill.store.objects import Objects
+from skipfill.store.storage.object_store import Objects
 
 ITEMS, INPUTS, CLASSES, OLD, POOL, ALIGN = 61, 6, 5, 4, 140, 9
 

@@ -31,7 +31,7 @@ from skipfill.cli.reports.characters import one_line
 from skipfill.cli.terminal import VERDICT_STYLE, advise, emit, progress, table
 
 if TYPE_CHECKING:
-    from skipfill.store.checks import IndexRecall, Interval, Report, Slice, Threshold, Verdict
+    from skipfill.store.checks.report import IndexRecall, Interval, Report, Slice, Threshold, Verdict
 
 EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
 FLIPS_SHOWN = 6

@@ -20,7 +20,7 @@ from skipfill.cli.options import Json, Quiet
 from skipfill.cli.terminal import VERDICT_STYLE, emit, printer, table
 
 if TYPE_CHECKING:
-    from skipfill.store.checks import Report
+    from skipfill.store.checks.report import Report
 
 METHODS = ("oca", "bt2", "simplex", "blend", "gallery")  # the last that passes is swapped to: it encodes a query once
 GALLERY, SIMPLEX_GALLERY = "characters", "characters-simplex"
@@ -108,8 +108,8 @@ def _old_and_gallery(story: _Story, model: str, method: str, gallery: str, file:
 
 
 def _swap_and_back(story: _Story, method: str) -> Document:
-    from skipfill.store.location import open_store
-    from skipfill.store.versions import latest
+    from skipfill.store.galleries.log import latest
+    from skipfill.store.storage.location import open_store
 
     gallery = SIMPLEX_GALLERY if method == "simplex" else GALLERY
     if latest(open_store(STORE), gallery).undo:
@@ -229,10 +229,10 @@ _NEVER_LOUD = ("history", "rollback")
 
 def _check_that_holds(gallery: str, model: str) -> Report | None:
     """The newest check of the model on the gallery as it is now."""
-    from skipfill.store.checks import newest_check
-    from skipfill.store.location import open_store
-    from skipfill.store.models import load_card
-    from skipfill.store.versions import latest
+    from skipfill.store.checks.saved_reports import newest_check
+    from skipfill.store.galleries.log import latest
+    from skipfill.store.models.cards import load_card
+    from skipfill.store.storage.location import open_store
 
     objects = open_store(STORE)
     return newest_check(objects, gallery, load_card(objects, model).fingerprint, latest(objects, gallery).state)

@@ -15,7 +15,7 @@ from skipfill.cli.terminal import emit, table
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from skipfill.store.doctor import Diagnosis
+    from skipfill.store.maintenance.doctor import Diagnosis
 
 
 def doctor(
@@ -31,7 +31,7 @@ def doctor(
 
     Example: skipfill doctor
     """
-    from skipfill.store.doctor import diagnose
+    from skipfill.store.maintenance.doctor import diagnose
 
     found = diagnose(opened(store), deep=deep)
     code = 0 if found.healthy else 1

@@ -33,7 +33,7 @@ def encode(
     """
     from skipfill.compat.encoding import write_encoded
     from skipfill.compat.witness import verified_model
-    from skipfill.store.items import open_items
+    from skipfill.store.parquet.items import open_items
 
     model = verified_model(opened(store), name)
     source = open_items(items, item_columns(id_column, label, input_column))

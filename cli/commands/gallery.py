@@ -12,10 +12,10 @@ from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Store, opened
 from skipfill.cli.terminal import advise, emit, progress, table
 
 if TYPE_CHECKING:
-    from skipfill.store.galleries import Gallery
-    from skipfill.store.objects import Objects
+    from skipfill.store.galleries.gallery import Gallery
+    from skipfill.store.galleries.log import Release, Version
     from skipfill.store.spaces import Space
-    from skipfill.store.versions import Release, Version
+    from skipfill.store.storage.object_store import Objects
 
 ParquetFiles = Annotated[
     list[str],
@@ -42,10 +42,10 @@ def add(
 
     Example: skipfill gallery add products gallery.parquet --space v1
     """
-    from skipfill.store.address import address
-    from skipfill.store.galleries import add_gallery
-    from skipfill.store.gallery_rows import Columns
-    from skipfill.store.parquet_files import expand_addresses, open_parquet
+    from skipfill.store.galleries.register import add_gallery
+    from skipfill.store.parquet.files import expand_addresses, open_parquet
+    from skipfill.store.parquet.stored_rows import Columns
+    from skipfill.store.storage.address import address
 
     objects = opened(store)
     paths = expand_addresses([address(file, "FILES") for file in files])
@@ -79,9 +79,9 @@ def append(
 
     Example: skipfill gallery append products more.parquet
     """
-    from skipfill.store.address import address
-    from skipfill.store.append import append_rows
-    from skipfill.store.parquet_files import expand_addresses, open_parquet
+    from skipfill.store.galleries.append import append_rows
+    from skipfill.store.parquet.files import expand_addresses, open_parquet
+    from skipfill.store.storage.address import address
 
     objects = opened(store)
     paths = expand_addresses([address(file, "FILES") for file in files])
@@ -97,7 +97,7 @@ def show(name: GalleryName, store: Store = None, json: Json = False) -> None:
 
     Example: skipfill gallery show products
     """
-    from skipfill.store.galleries import open_gallery
+    from skipfill.store.galleries.gallery import open_gallery
 
     _show(open_gallery(opened(store), name), as_json=json, title="Gallery")
 
@@ -108,7 +108,7 @@ def list_galleries(store: Store = None, json: Json = False) -> None:
 
     Example: skipfill gallery list
     """
-    from skipfill.store.versions import gallery_names, latest
+    from skipfill.store.galleries.log import gallery_names, latest
 
     objects = opened(store)
     found = {name: latest(objects, name) for name in gallery_names(objects)}
@@ -136,8 +136,9 @@ def verify(
 
     Example: skipfill gallery verify products --deep
     """
-    from skipfill.store.galleries import open_gallery, reread_gallery
-    from skipfill.store.versions import latest
+    from skipfill.store.galleries.gallery import open_gallery
+    from skipfill.store.galleries.log import latest
+    from skipfill.store.galleries.verify import reread_gallery
 
     objects = opened(store)
     if not deep:
@@ -168,7 +169,7 @@ def drop(
     Example: skipfill gallery drop products --confirm products
     """
     from skipfill.store.errors import BadInput
-    from skipfill.store.galleries import drop_gallery
+    from skipfill.store.galleries.register import drop_gallery
 
     if confirm != name:
         raise BadInput("--confirm", expected=repr(name), found=repr(confirm))
@@ -188,10 +189,10 @@ def released(version: Version) -> str:
 def _space(objects: Objects, name: str, metric: str) -> tuple[Space, Release | None]:
     """The space called `name`: a registered one, a model's own, or a new one known only by its vectors."""
     from skipfill.store.errors import unknown_name
-    from skipfill.store.models import load_card, model_names
-    from skipfill.store.names import valid_name
-    from skipfill.store.spaces import Space, load_space, space_names
-    from skipfill.store.versions import Release, View
+    from skipfill.store.galleries.log import Release
+    from skipfill.store.models.cards import load_card, model_names
+    from skipfill.store.spaces import Space, View, load_space, space_names
+    from skipfill.store.storage.keys import valid_name
 
     if metric not in ("cosine", "ip"):
         raise unknown_name("metric", metric, ["cosine", "ip"])

@@ -13,8 +13,8 @@ from skipfill.cli.options import GalleryName, Json, Store, opened
 from skipfill.cli.terminal import SCHEMA_VERSION, emit, table
 
 if TYPE_CHECKING:
-    from skipfill.store.objects import Objects
-    from skipfill.store.versions import Version
+    from skipfill.store.galleries.log import Version
+    from skipfill.store.storage.object_store import Objects
 
 
 def history(gallery: GalleryName, store: Store = None, json: Json = False) -> None:
@@ -22,9 +22,9 @@ def history(gallery: GalleryName, store: Store = None, json: Json = False) -> No
 
     Example: skipfill history products
     """
-    from skipfill.store import versions
+    from skipfill.store.galleries.log import history as entries
 
-    log = versions.history(opened(store), gallery)
+    log = entries(opened(store), gallery)
     rows = [
         (
             one.number,
@@ -59,7 +59,7 @@ def status(
 
     Example: skipfill status products --json
     """
-    from skipfill.store.versions import latest
+    from skipfill.store.galleries.log import latest
 
     objects = opened(store)
     if watch:
@@ -71,7 +71,7 @@ def status(
 
 
 def _show_all(objects: Objects, *, as_json: bool) -> None:
-    from skipfill.store.versions import gallery_names, latest
+    from skipfill.store.galleries.log import gallery_names, latest
 
     found = {name: latest(objects, name) for name in gallery_names(objects)}
     rows = [
@@ -112,7 +112,7 @@ def _watch(objects: Objects, gallery: str, every: float, *, as_json: bool) -> No
     from json import dumps
 
     from skipfill.store.errors import BadInput
-    from skipfill.store.watching import followed
+    from skipfill.store.galleries.watch import followed
 
     if not gallery:
         raise BadInput("--watch", expected="the gallery to watch", found="none", hint="skipfill status GALLERY --watch")

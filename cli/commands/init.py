@@ -13,8 +13,8 @@ def init(store: Store = None, json: Json = False, quiet: Quiet = False) -> None:
 
     Example: skipfill init
     """
-    from skipfill.store.address import address
-    from skipfill.store.location import FOLDER, init_store
+    from skipfill.store.storage.address import address
+    from skipfill.store.storage.location import FOLDER, init_store
 
     objects = init_store(address(store) if store else Path.cwd() / FOLDER)
     emit(

@@ -51,7 +51,7 @@ def matrix(
     from skipfill.compat.sequence import measure_sequence
     from skipfill.compat.stages import Stages
     from skipfill.store.errors import unknown_name
-    from skipfill.store.items import open_items
+    from skipfill.store.parquet.items import open_items
 
     if metric not in ALWAYS:
         raise unknown_name("metric", metric, ALWAYS)

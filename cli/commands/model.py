@@ -13,7 +13,7 @@ from skipfill.cli.options import DryRun, Json, ModelName, Quiet, Store, opened
 from skipfill.cli.terminal import advise, emit, table
 
 if TYPE_CHECKING:
-    from skipfill.store.bundles import Manifest
+    from skipfill.store.models.transfer import Manifest
 
 app = typer.Typer(
     help="Look at the models in the store, and take them from one store to another.", no_args_is_help=True
@@ -26,7 +26,7 @@ def list_models(store: Store = None, json: Json = False) -> None:
 
     Example: skipfill model list
     """
-    from skipfill.store.models import load_card, model_names
+    from skipfill.store.models.cards import load_card, model_names
 
     objects = opened(store)
     cards = [load_card(objects, name) for name in model_names(objects)]
@@ -46,7 +46,7 @@ def show(name: ModelName, store: Store = None, json: Json = False) -> None:
 
     Example: skipfill model show v2
     """
-    from skipfill.store.models import load_card
+    from skipfill.store.models.cards import load_card
 
     card = load_card(opened(store), name)
     against = f"{card.gallery.get('name')} version {card.gallery.get('version')}" if card.gallery else "-"
@@ -84,7 +84,8 @@ def plot(
     from skipfill.cli.loss_plot import draw_losses
     from skipfill.compat.epochs import Epoch
     from skipfill.store.errors import BadInput
-    from skipfill.store.models import LOG, load_card, read_file
+    from skipfill.store.models.cards import LOG, load_card
+    from skipfill.store.models.files import read_file
     from skipfill.store.strict_json import fitted, parsed
 
     objects = opened(store)
@@ -112,7 +113,7 @@ def export(
 
     Example: skipfill model export v2 -o v2.skipfill
     """
-    from skipfill.store.bundles import export_bundle
+    from skipfill.store.models.transfer import export_bundle
 
     card = export_bundle(opened(store), name, output).card
     size = output.stat().st_size
@@ -137,7 +138,7 @@ def add(
 
     Example: skipfill model add v2.skipfill
     """
-    from skipfill.store.bundles import add_bundle
+    from skipfill.store.models.transfer import add_bundle
 
     added = add_bundle(opened(store), file, name, dry_run=dry_run)
     card, notes = added.manifest.card, _notes(added.manifest)

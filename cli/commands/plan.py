@@ -14,9 +14,9 @@ from skipfill.cli.options import GalleryName, InputColumn, Json, ModelName, Quie
 from skipfill.cli.terminal import advise, emit, table
 
 if TYPE_CHECKING:
-    from skipfill.store.avoided import EncodeRate
-    from skipfill.store.objects import Objects
-    from skipfill.store.plans import Plan
+    from skipfill.store.releases.backfill_cost import EncodeRate
+    from skipfill.store.releases.plan import Plan
+    from skipfill.store.storage.object_store import Objects
 
 NOT_MEASURED = {
     "encoding": "not measured: add --items SAMPLE.parquet",
@@ -47,10 +47,10 @@ def plan(
 
     Example: skipfill plan products v2 -o plan.json
     """
-    from skipfill.store.galleries import open_gallery
-    from skipfill.store.models import load_card
-    from skipfill.store.new_file import new_file
-    from skipfill.store.release import plan_swap
+    from skipfill.store.galleries.gallery import open_gallery
+    from skipfill.store.models.cards import load_card
+    from skipfill.store.releases.swap import plan_swap
+    from skipfill.store.storage.atomic_file import new_file
 
     objects = opened(store)
     card = load_card(objects, name)
@@ -105,7 +105,7 @@ def show_plan(out: Console, plan: Plan) -> None:
 def _rate(objects: Objects, name: str, items: list[Path], id_column: str, input_column: str) -> EncodeRate:
     from skipfill.compat.encode_rate import measured_rate
     from skipfill.compat.loaded_model import load_model
-    from skipfill.store.items import open_items
+    from skipfill.store.parquet.items import open_items
 
     return measured_rate(load_model(objects, name), open_items(items, item_columns(id_column, "label", input_column)))
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from skipfill.store.leftovers import Leftover
+    from skipfill.store.maintenance.prune import Leftover
 
 
 def prune(
@@ -33,7 +33,7 @@ def prune(
 
     Example: skipfill prune --yes
     """
-    from skipfill.store import leftovers
+    from skipfill.store.maintenance import prune as leftovers
 
     found = leftovers.prune(opened(store), all_ages=all_ages, dry_run=not yes)
     size = sum(one.bytes for one in found)

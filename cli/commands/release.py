@@ -14,7 +14,7 @@ from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Store, opened
 from skipfill.cli.terminal import advise, emit
 
 if TYPE_CHECKING:
-    from skipfill.store.plans import Plan
+    from skipfill.store.releases.plan import Plan
 
 
 def swap(
@@ -37,17 +37,17 @@ def swap(
 
     Example: skipfill swap products v2
     """
-    from skipfill.store import release
-    from skipfill.store.models import load_card
+    from skipfill.store.models.cards import load_card
+    from skipfill.store.releases import swap as swaps
 
     _one_of(gallery, name, plan, without_check)
     objects = opened(store)
     planned = (
-        release.plan_swap(objects, gallery, load_card(objects, name), without_check)
+        swaps.plan_swap(objects, gallery, load_card(objects, name), without_check)
         if plan is None
         else _saved(plan, gallery)
     )
-    done = (release.planned_version if dry_run else release.apply_plan)(objects, planned)
+    done = (swaps.planned_version if dry_run else swaps.apply_plan)(objects, planned)
     without_check = planned.without_check
     evidence = f"check {done.release.check}" if done.release and done.release.check else f"no check: {without_check}"
     emit(
@@ -82,7 +82,7 @@ def _one_of(gallery: str, name: str, plan: Path | None, without_check: str) -> N
 
 def _saved(file: Path, gallery: str) -> Plan:
     from skipfill.store.errors import BadInput, reason
-    from skipfill.store.plans import read_plan
+    from skipfill.store.releases.plan import read_plan
     from skipfill.store.strict_json import LARGEST
 
     try:
@@ -106,9 +106,9 @@ def rollback(
 
     Example: skipfill rollback products
     """
-    from skipfill.store import release
+    from skipfill.store.releases import swap as swaps
 
-    act = release.planned_rollback if dry_run else release.rollback
+    act = swaps.planned_rollback if dry_run else swaps.rollback
     done = act(opened(store), gallery, reason)
     emit(
         {"gallery": gallery, "version": asdict(done), "dry_run": dry_run},

@@ -26,7 +26,7 @@ def report(
 
     Example: skipfill report products 71b245d1a14f --html report.html
     """
-    from skipfill.store.checks import load_report
+    from skipfill.store.checks.saved_reports import load_report
 
     found = load_report(opened(store), gallery, check)
     write_reports(found, junit_file=junit, html_file=html, github=github, json=json)

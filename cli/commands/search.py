@@ -39,7 +39,7 @@ def search(
     """
     from skipfill.compat.searching import search_items, search_vectors, write_hits
     from skipfill.store.errors import BadInput
-    from skipfill.store.new_file import new_file
+    from skipfill.store.storage.atomic_file import new_file
 
     if bool(items) == bool(vectors):
         raise BadInput(

@@ -18,7 +18,7 @@ from skipfill.cli.terminal import Bar, advise, emit, progress
 if TYPE_CHECKING:
     from skipfill.compat.epochs import Epoch
     from skipfill.compat.training import Step
-    from skipfill.store.models import Card
+    from skipfill.store.models.cards import Card
 
 
 def train(

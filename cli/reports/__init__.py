@@ -17,7 +17,7 @@ from skipfill.cli.reports.junit import junit
 from skipfill.store.errors import BadInput, reason
 
 if TYPE_CHECKING:
-    from skipfill.store.checks import Report
+    from skipfill.store.checks.report import Report
 
 SUMMARY = "GITHUB_STEP_SUMMARY"
 

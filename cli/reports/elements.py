@@ -12,7 +12,7 @@ from skipfill.cli.reports.findings import Outcome
 from skipfill.cli.reports.svg import MARKS
 
 if TYPE_CHECKING:
-    from skipfill.store.checks import Interval
+    from skipfill.store.checks.report import Interval
 
 
 def text(words: str) -> str:

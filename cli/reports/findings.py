@@ -7,7 +7,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from skipfill.store.checks import Report, Requirement, Slice, Verdict
+    from skipfill.store.checks.report import Report, Requirement, Slice, Verdict
 
 Outcome = Literal["pass", "fail", "inconclusive", "accepted"]
 WORST_FIRST: list[Outcome] = ["fail", "inconclusive", "accepted", "pass"]

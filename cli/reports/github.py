@@ -9,7 +9,7 @@ from skipfill.cli.reports.characters import legible, one_line
 from skipfill.cli.reports.findings import Finding, Outcome, findings, headline, next_command, notes, signed, worst_first
 
 if TYPE_CHECKING:
-    from skipfill.store.checks import Interval, Report, Slice
+    from skipfill.store.checks.report import Interval, Report, Slice
 
 MOST_ANNOTATIONS = 10  # of one level that GitHub shows of a step; what comes later is dropped without a word
 MOST_ROWS = 300  # of the summary's table: GitHub takes a mebibyte, or nothing

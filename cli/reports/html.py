@@ -11,7 +11,7 @@ from skipfill.cli.reports.sections import SECTIONS
 from skipfill.cli.reports.svg import MARKS
 
 if TYPE_CHECKING:
-    from skipfill.store.checks import Report
+    from skipfill.store.checks.report import Report
 
 TICK = '<path d="M-6 0-2 5 6-5"/>'
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"

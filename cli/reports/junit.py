@@ -16,7 +16,7 @@ from skipfill.cli.reports.characters import legible, one_line
 from skipfill.cli.reports.findings import Finding, findings, notes
 
 if TYPE_CHECKING:
-    from skipfill.store.checks import Report
+    from skipfill.store.checks.report import Report
 
 
 def junit(report: Report) -> str:

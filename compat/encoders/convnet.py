@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from skipfill.compat.encoder import Encoder
 from skipfill.compat.images import Look, natural_size, pixels, randomly_moved
 from skipfill.compat.settings import Range
-from skipfill.store.items import ItemBlock
+from skipfill.store.parquet.items import ItemBlock
 
 LARGEST_SIDE = 64
 

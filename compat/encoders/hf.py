@@ -20,7 +20,7 @@ from skipfill.compat.settings import DERIVED
 from skipfill.compat.text_front import TextFront, model_inputs, text_settings
 from skipfill.compat.transformers_source import TransformersSource, model_from, open_transformers, transformers
 from skipfill.store.errors import BadInput, unknown_name
-from skipfill.store.items import InputKind, ItemBlock
+from skipfill.store.parquet.items import InputKind, ItemBlock
 
 TOKENIZER = "tokenizer.json"
 POOLINGS = ("mean", "cls", "pooler")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from skipfill.compat.encoder import Encoder
 from skipfill.compat.settings import DERIVED, SHARE, Range
 from skipfill.store.errors import BadInput
-from skipfill.store.items import ItemBlock
+from skipfill.store.parquet.items import ItemBlock
 
 
 @dataclass(frozen=True)

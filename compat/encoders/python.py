@@ -20,7 +20,7 @@ from skipfill.compat.images import Look, natural_size, pixels
 from skipfill.compat.permitted_code import permit, refuse_unpermitted
 from skipfill.compat.prepared import as_float
 from skipfill.store.errors import BadInput, SkipfillError, reason
-from skipfill.store.items import InputKind, ItemBlock
+from skipfill.store.parquet.items import InputKind, ItemBlock
 
 LARGEST_SIDE = 224
 

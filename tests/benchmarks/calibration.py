@@ -21,7 +21,7 @@ import numpy as np
 
 from skipfill.compat.tilted import Units, p_above, p_below
 from skipfill.compat.verdict import Policy, adjusted, worst
-from skipfill.store.checks import Requirement, Slice
+from skipfill.store.checks.report import Requirement, Slice
 
 MARGIN = 0.02
 QUERIES = (30, 200, 1_000, 5_000)

@@ -22,12 +22,13 @@ from pathlib import Path
 import pyarrow as pa
 
 from skipfill.cli.app import run
-from skipfill.store.location import init_store
-from skipfill.store.models import Card, save_model
-from skipfill.store.objects import Objects
-from skipfill.store.parquet_files import FilePrint
-from skipfill.store.spaces import Space, register_space
-from skipfill.store.versions import Version, View, commit
+from skipfill.store.galleries.log import Version, commit
+from skipfill.store.models.cards import Card
+from skipfill.store.models.files import save_model
+from skipfill.store.parquet.fingerprint import FilePrint
+from skipfill.store.spaces import Space, View, register_space
+from skipfill.store.storage.location import init_store
+from skipfill.store.storage.object_store import Objects
 
 SIZES = {"1 thousand rows in 1 file": (1, 1_000), "100 million rows in 1,000 files": (1_000, 100_000)}
 COMMANDS = {"swap": ["swap", "g", "v2", "--without-check", "test"], "rollback": ["rollback", "g"], "status": ["status"]}

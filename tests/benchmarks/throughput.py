@@ -45,7 +45,7 @@ from skipfill.compat.method import CosineClassifier, Setting, unit
 from skipfill.compat.methods import METHODS
 from skipfill.compat.prepared import Prepared
 from skipfill.compat.training import Schedule, Step, Watcher, fit
-from skipfill.store.objects import Objects
+from skipfill.store.storage.object_store import Objects
 
 CLASSES, OLD, POOL, BATCH = 100, 128, 65_536, 128
 FEW, MANY = 20_000, 2_000_000

@@ -19,7 +19,7 @@ from skipfill.cli.reports.sections.slices import slices
 from skipfill.cli.reports.sections.thresholds import thresholds
 
 if TYPE_CHECKING:
-    from skipfill.store.checks import Report
+    from skipfill.store.checks.report import Report
 
 SECTIONS: dict[str, Callable[[Report], str]] = {
     "What was required": requirements,

@@ -9,7 +9,7 @@ from skipfill.cli.reports.elements import name, table, text
 from skipfill.cli.reports.svg import ROW, Scale, axis, interval, picture
 
 if TYPE_CHECKING:
-    from skipfill.store.checks import Report, Slice
+    from skipfill.store.checks.report import Report, Slice
 
 KINDS = {"old/old": "old", "new/old": "new"}
 

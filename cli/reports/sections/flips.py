@@ -8,7 +8,7 @@ from skipfill.cli.reports.elements import code, name, table, text
 from skipfill.cli.reports.svg import ROW, diverging, picture
 
 if TYPE_CHECKING:
-    from skipfill.store.checks import Report, Slice
+    from skipfill.store.checks.report import Report, Slice
 
 
 def flips(report: Report) -> str:

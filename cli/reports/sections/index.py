@@ -10,7 +10,7 @@ from skipfill.cli.reports.elements import table, text
 from skipfill.cli.reports.svg import Scale, axis, curve, levels, line, picture
 
 if TYPE_CHECKING:
-    from skipfill.store.checks import IndexRecall, Report
+    from skipfill.store.checks.report import IndexRecall, Report
 
 HEIGHT = 170
 

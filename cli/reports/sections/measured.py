@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from skipfill.cli.reports.elements import code, text
 
 if TYPE_CHECKING:
-    from skipfill.store.checks import Report
+    from skipfill.store.checks.report import Report
 
 
 def measured(report: Report) -> str:

@@ -8,7 +8,7 @@ from skipfill.cli.reports.elements import text
 from skipfill.cli.reports.findings import notes as said
 
 if TYPE_CHECKING:
-    from skipfill.store.checks import Report
+    from skipfill.store.checks.report import Report
 
 
 def notes(report: Report) -> str:

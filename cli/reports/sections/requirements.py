@@ -9,7 +9,7 @@ from skipfill.cli.reports.findings import Finding, findings, worst_first
 from skipfill.cli.reports.svg import ROW, Scale, axis, box, interval, line, picture
 
 if TYPE_CHECKING:
-    from skipfill.store.checks import Report, Requirement
+    from skipfill.store.checks.report import Report, Requirement
 
 LEGEND = (
     "Difference new \u2212 old; for a budget of flips, minus their share. The line goes from what it is surely above "

@@ -10,7 +10,7 @@ from skipfill.cli.reports.sections.cells import cells_of
 from skipfill.cli.reports.svg import ROW, Scale, axis, interval, picture
 
 if TYPE_CHECKING:
-    from skipfill.store.checks import Interval, Report, Slice
+    from skipfill.store.checks.report import Interval, Report, Slice
 
 PAIRS = {"old/old": "old", "new/old": "new"}
 

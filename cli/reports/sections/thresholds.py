@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from skipfill.cli.reports.elements import table, text
 
 if TYPE_CHECKING:
-    from skipfill.store.checks import Report, Threshold
+    from skipfill.store.checks.report import Report, Threshold
 
 
 def thresholds(report: Report) -> str:

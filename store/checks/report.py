@@ -1,0 +1,251 @@
+"""Check reports: immutable, one folder each, the per-query results as Parquet beside the report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from skipfill.store.errors import BadInput
+from skipfill.store.parquet.fingerprint import RowsBy
+
+FORMAT = 3
+Verdict = Literal["pass", "fail", "inconclusive"]
+Rule = Literal["far", "match-rate"]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over queries with the ends of its bootstrap interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A cut-off on the old model's scores and the one on the new model's that accepts at the same rate.
+
+    Attributes:
+        rule: `far`: the share of the pairs of query and row that are not relevant; `match-rate`: of all pairs. Both
+            are means over queries.
+        old: the cut-off that was given; accepted is a score at or above it.
+        new: the cut-off for the new model, with the ends of its interval.
+        old_rate: share that `old` accepts.
+        new_rate: share that `new` accepts of these queries, and between which ends it will be on as many others.
+        confidence: of both intervals, two-sided.
+        pairs: how many were counted.
+        units: queries, or classes where queries of one class were drawn together.
+        effective_units: how many equal ones the rate rests on.
+        tar: share of relevant pairs that the `old` and the `new` cut-off accept; empty where none are known.
+        warnings: what makes the intervals doubtful.
+    """
+
+    rule: Rule
+    old: float
+    new: Interval
+    old_rate: float
+    new_rate: Interval
+    confidence: float
+    pairs: int
+    units: int
+    effective_units: float
+    tar: dict[str, float]
+    warnings: list[str]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One entry of the compatibility matrix on one slice: query model / gallery space, a metric, its interval."""
+
+    pair: str
+    metric: str
+    value: Interval
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """One thing that the policy asks of one slice, and what the evidence says of it.
+
+    Attributes:
+        slice: its name.
+        claim: what must be true, in words.
+        bar: what the difference must be above: -0.02 is "not worse by two points".
+        found: the difference measured, new - old; for a budget of flips, minus their share.
+        low, high: it is above `low` and below `high`, each with the policy's confidence.
+        error_of_pass: probability of such evidence if the claim were just false; at most 1 - confidence to pass.
+        error_of_fail: probability of such evidence if the claim were just true, Holm-adjusted for all that is required;
+            at most 1 - confidence to fail.
+        verdict: of this alone.
+        more_queries: about how many more would decide it, if the difference is what it looks like; None when it is
+            decided, or when no number of this order would.
+    """
+
+    slice: str
+    claim: str
+    bar: float
+    found: float
+    low: float
+    high: float
+    error_of_pass: float
+    error_of_fail: float
+    verdict: Verdict
+    more_queries: int | None
+
+
+@dataclass(frozen=True)
+class Slice:
+    """What was measured on one group of queries.
+
+    Attributes:
+        name: `all`, `trained-on` (classes the new model was trained on), `others`, or the predicate asked for.
+        queries: how many.
+        units: how many that do not stand or fall together: identities, or queries of different vectors.
+        cells: old/old, new/old, and, on the re-encoded rows, new/new and the ceiling.
+        change: paired difference new/old - old/old by metric.
+        gain: update gain by metric; None where the ceiling is not above the baseline, or unknown.
+        flips: queries right before and wrong after (`negative`), and the reverse (`positive`), by CMC@1.
+        requirements: what the policy asks of it.
+        verdict: the worst of these.
+    """
+
+    name: str
+    queries: int
+    units: int
+    cells: list[Cell]
+    change: dict[str, Interval]
+    gain: dict[str, Interval | None]
+    flips: dict[str, int]
+    requirements: list[Requirement]
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Flips:
+    """Queries by id, at most 100 of each; all are in the per-query file.
+
+    Attributes:
+        negative: right before, wrong after (CMC@1), the largest loss in the deciding metric first.
+        positive: the reverse, the largest gain first.
+    """
+
+    negative: list[str]
+    positive: list[str]
+
+
+@dataclass(frozen=True)
+class ScoreDistribution:
+    """How the scores of one pair lie.
+
+    Attributes:
+        pair: query model / gallery space.
+        edges: (B + 1,) ascending bounds of the bins.
+        relevant: (B,) share of the pairs of a query and a row relevant to it in each bin.
+        others: (B,) the same of all other pairs.
+    """
+
+    pair: str
+    edges: list[float]
+    relevant: list[float]
+    others: list[float]
+
+    def __post_init__(self) -> None:
+        found = len(self.edges) - 1, len(self.relevant), len(self.others)
+        if not found[0] == found[1] == found[2]:
+            raise BadInput("scores", expected="a share for each bin", found="{} bins, {} and {} shares".format(*found))
+
+
+@dataclass(frozen=True)
+class Effort:
+    """Recall of both query sets at one efSearch."""
+
+    ef_search: int
+    old: float
+    new: float
+
+
+@dataclass(frozen=True)
+class IndexRecall:
+    """Recall@k is the share of the k exact nearest rows that the index returns; a row as near as the k-th counts.
+
+    Attributes:
+        rows: indexed, of `gallery_rows`.
+        queries: measured, of `given_queries`.
+        k: rows asked for; fewer than in the settings when fewer are indexed.
+        recall: of `old` and `new` queries at `settings.ef_search`.
+        change: paired difference new - old of these.
+        efforts: recall at other efforts, ascending.
+        effort_needed: the smallest efSearch at which the new queries have the recall that the old ones have at
+            `settings.ef_search`; None when none up to `most_effort` has.
+        dimension: median local intrinsic dimension of `old` and `new` queries, from `dimension_neighbours` exact
+            neighbours; None where it is unbounded or unknown.
+        dimension_ratio: new / old, the geometric mean over queries; None where no query has both.
+        warnings: what to know before the new queries meet such an index: the new recall is lower by more than a
+            point, or the local dimension higher by more than half, with confidence.
+    """
+
+    rows: int
+    gallery_rows: int
+    queries: int
+    given_queries: int
+    k: int
+    settings: dict[str, Any]
+    recall: dict[str, Interval]
+    change: Interval
+    efforts: list[Effort]
+    effort_needed: int | None
+    most_effort: int
+    dimension: dict[str, float | None]
+    dimension_neighbours: int
+    dimension_ratio: Interval | None
+    warnings: list[str]
+
+
+@dataclass(frozen=True)
+class Report:
+    """One check of a model on a gallery version, with everything that its verdict rests on.
+
+    Attributes:
+        state: digest of the gallery's rows, space and release: a swap needs a check of the state that is now.
+        fingerprint: of the model.
+        why: a sentence for each reason of the verdict.
+        truth: what made rows relevant: `labels`, `judgements` or `reindex`.
+        reencoded_rows: gallery rows that were encoded again for new/new.
+        baseline: where the old query vectors come from.
+        scores: of old/old and new/old.
+        index: what an index on the stored rows does to the new queries; None when not asked for.
+        seconds: that it took.
+        rows_by: how many of the gallery's rows which model made; more than one for a mixed gallery. Empty in old files.
+    """
+
+    gallery: str
+    version: int
+    state: str
+    model: str
+    fingerprint: str
+    verdict: Verdict
+    why: list[str]
+    slices: list[Slice]
+    policy: dict[str, Any]
+    truth: str
+    gallery_rows: int
+    reencoded_rows: int
+    ceiling: str
+    baseline: str
+    flips: Flips
+    scores: list[ScoreDistribution]
+    warnings: list[str]
+    created: str
+    seconds: float
+    index: IndexRecall | None = None
+    id: str = ""
+    thresholds: list[Threshold] = field(default_factory=list)
+    rows_by: list[RowsBy] = field(default_factory=list)
+    format: int = field(default=FORMAT)
+
+    @property
+    def mixed(self) -> str:
+        """Which models made the gallery's rows, in words; empty where one made them all."""
+        if len(self.rows_by) < 2:
+            return ""
+        return f"a mixed gallery: rows {', '.join(f'{one.rows:,} by {one.model}' for one in self.rows_by)}"

@@ -1,0 +1,92 @@
+"""Registering Parquet files as a gallery, and dropping a gallery: two entries of its log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from skipfill.store.errors import BadInput
+from skipfill.store.galleries.file_list import commit_files, list_digest
+from skipfill.store.galleries.gallery import Gallery
+from skipfill.store.galleries.log import Release, Version, commit, latest, newest_version
+from skipfill.store.galleries.origin import made_by_another
+from skipfill.store.galleries.verify import Progress, read_whole
+from skipfill.store.parquet.files import encoded_by, expand_addresses
+from skipfill.store.parquet.fingerprint import fingerprint
+from skipfill.store.parquet.stored_rows import Columns, StoredRows
+from skipfill.store.spaces import Space, register_space
+from skipfill.store.storage.address import Address
+from skipfill.store.storage.keys import valid_name
+from skipfill.store.storage.object_store import Objects
+
+
+def add_gallery(
+    objects: Objects,
+    name: str,
+    paths: Sequence[Address],
+    columns: Columns,
+    space: Space,
+    release: Release | None,
+    progress: Progress = lambda rows: None,
+    *,
+    dry_run: bool = False,
+) -> Gallery:
+    """Register Parquet files as gallery `name`. The files are read whole once and never changed.
+
+    It is version 1, or the next one of a gallery that was dropped.
+
+    Args:
+        space: what the vectors live in; a `dim` of 0 is taken from the files.
+        release: what queries use from the start; None when no model for the space is at hand.
+        progress: called with the number of rows verified since the last call.
+        dry_run: verify everything and write nothing.
+
+    Raises:
+        BadInput: the name is taken, or the files are not a gallery; nothing has been written.
+    """
+    before = newest_version(objects, valid_name("gallery", name))
+    if before is not None and before.action != "dropped":
+        raise BadInput(
+            f"gallery {name}",
+            expected="a name that is free",
+            found="a gallery of this name",
+            hint=f"See it with: skipfill gallery show {name}",
+        )
+    files = expand_addresses(paths)
+    rows = StoredRows.open(files, columns, space.dim or None)
+    for file in files:
+        _refuse_another_encoder(file, space)
+    contents = read_whole(rows, progress, of_length_one=files if space.fingerprint else ())
+    known = replace(space, dim=rows.dim)
+    prints = [replace(fingerprint(file, objects.base), content=contents[file]) for file in files]
+    number = 1 if before is None else before.number + 1
+    version = Version(number, "registered", list_digest(prints), rows.count, known.name, columns.as_dict(), release)
+    if dry_run:
+        return Gallery(name, version, known, prints, rows)
+    register_space(objects, known)
+    return Gallery(name, commit_files(objects, name, version, prints, known), known, prints, rows)
+
+
+def drop_gallery(objects: Objects, name: str, reason: str = "") -> Version:
+    """End gallery `name` by a last version of its log. History and the user's files stay; the name may be used again.
+
+    Raises:
+        Stale: it was dropped already, or another change was first.
+    """
+    now = latest(objects, name)
+    last = replace(now, number=now.number + 1, action="dropped", release=None, undo=0, reason=reason, plan="")
+    return commit(objects, name, last)
+
+
+def _refuse_another_encoder(file: Address, space: Space) -> None:
+    """A file that `skipfill encode` wrote says by which model: vectors of another one are not of this space."""
+    if made_by_another(file, space):
+        by = encoded_by(file)
+        onto = f" in space {by['space']}" if "space" in by else ""
+        raise BadInput(
+            file,
+            expected=f"vectors by model {space.name} ({space.fingerprint[:12]})",
+            found=f"vectors by {by.get('model')} ({by['fingerprint'][:12]}){onto}",
+            hint="Name the model that made them with --space. Rows in a later model's view are appended: "
+            "skipfill gallery append",
+        )

@@ -1,0 +1,82 @@
+"""Reads every row of a gallery and refuses what cannot be searched: NaN, zero vectors, duplicate ids."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from skipfill.store.errors import BadInput, Stale
+from skipfill.store.galleries.gallery import Gallery, open_gallery
+from skipfill.store.parquet import ids
+from skipfill.store.parquet.stored_rows import Block, StoredRows
+from skipfill.store.storage.address import Address
+from skipfill.store.storage.object_store import Objects
+
+Progress = Callable[[int], None]
+
+
+ROUNDED = 0.01  # float16 moves lengths by less
+
+
+def reread_gallery(objects: Objects, name: str, progress: Progress = lambda rows: None) -> Gallery:
+    """Open the gallery and read it whole again: see `read_whole`, and every value as registered.
+
+    Raises:
+        Stale: a file's content is not what was registered, though its size and footer may be.
+    """
+    gallery = open_gallery(objects, name)
+    contents = read_whole(gallery.rows, progress, of_length_one=gallery.of_length_one)
+    for path, known in zip(gallery.rows.files, gallery.files, strict=True):
+        if known.content and contents[path] != known.content:
+            raise Stale(
+                f"{path}: expected the ids, vectors and labels that gallery {name} was registered with, found others",
+                "Put the registered file back, or register the new one under another name.",
+            )
+    return gallery
+
+
+def read_whole(
+    rows: StoredRows,
+    progress: Progress,
+    *,
+    of_length_one: Collection[Address] = (),
+    beside: Sequence[Address] = (),
+) -> dict[Address, str]:
+    """Read every row, refuse bad ids, dimensions, coordinates and lengths, and digest what is there, file by file.
+
+    Args:
+        of_length_one: files whose vectors must have this length.
+        beside: files with the same columns, whose ids must be others; their rows were verified before.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        ids.refuse_bad_ids_in_files([*beside, *rows.files], rows.columns.id, rows.id_kind, Path(scratch))
+    digests = {}
+    for path in rows.files:
+        digest = hashlib.sha256()
+        for block in rows.file_blocks(path):
+            if path in of_length_one:
+                _refuse_other_lengths(path, block)
+            digest.update(block.vectors.astype("<f4", copy=False).tobytes())
+            for column in (block.ids, block.labels):
+                digest.update(b"" if column is None else json.dumps(column.to_pylist()).encode())
+            progress(len(block.ids))
+        digests[path] = digest.hexdigest()
+    return digests
+
+
+def _refuse_other_lengths(path: Address, block: Block) -> None:
+    """A model in the store makes vectors of length 1: others are not its own, or an index of products misranks them."""
+    lengths = np.sqrt(np.einsum("nd,nd->n", block.vectors, block.vectors))
+    wrong = np.flatnonzero(np.abs(lengths - 1) > ROUNDED)
+    if len(wrong):
+        raise BadInput(
+            f"{path}, id {block.ids[int(wrong[0])].as_py()!r}",
+            expected="a vector of length 1, as the space's model makes them",
+            found=f"length {lengths[wrong[0]]:.4g}",
+            hint="Register what `skipfill encode` wrote, or name another space with --space.",
+        )

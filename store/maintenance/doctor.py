@@ -1,0 +1,207 @@
+"""Everything about a store that can be found wrong without changing it, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from skipfill.store.checks.saved_reports import load_report
+from skipfill.store.errors import SkipfillError, reason
+from skipfill.store.galleries.gallery import open_gallery
+from skipfill.store.galleries.log import Version, newest_version, read
+from skipfill.store.galleries.verify import reread_gallery
+from skipfill.store.maintenance.environment import Environment, environment
+from skipfill.store.maintenance.prune import Leftover, leftovers
+from skipfill.store.models.cards import file_key, load_card, model_names
+from skipfill.store.models.files import read_file
+from skipfill.store.spaces import load_space
+from skipfill.store.storage.object_store import Objects
+
+T = TypeVar("T")
+LITTLE_SPACE = 100_000_000
+SKEW = 60  # seconds that clocks of two machines may be apart
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Attributes:
+    kind: a `problem` keeps something from working; a `note` does not.
+    where: what it is about.
+    what: what was found, and what was expected.
+    todo: what to do about it; empty where nothing need be done.
+    """
+
+    kind: Literal["problem", "note"]
+    where: str
+    what: str
+    todo: str = ""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Attributes:
+    writable: whether this user can write to the store; None on object storage, where only writing tells.
+    free_bytes: on the store's disk, for this user; None on object storage.
+    deep: whether every file of every bundle and gallery was read.
+    leftovers: of runs that were killed, or that go on: nothing wrong, and `prune` removes them.
+    """
+
+    environment: Environment
+    store: str
+    writable: bool | None
+    free_bytes: int | None
+    deep: bool
+    findings: list[Finding]
+    leftovers: list[Leftover]
+
+    @property
+    def healthy(self) -> bool:
+        return not any(one.kind == "problem" for one in self.findings)
+
+
+def diagnose(objects: Objects, *, deep: bool = False) -> Diagnosis:
+    """Look at the environment, the store, its clock, its galleries, models, checks, spaces and leftovers.
+
+    Args:
+        deep: read every file of every model and gallery whole, and every version of every log.
+    """
+    around = environment()
+    folder = objects.root if isinstance(objects.root, Path) else None
+    free = shutil.disk_usage(folder).free if folder else None
+    writable = os.access(folder, os.W_OK | os.X_OK) if folder else None
+    left, unlisted = _tried("leftovers", leftovers, objects)
+    findings = [
+        *_of_environment(around),
+        *(_of_folders(folder, writable=bool(writable), free=free or 0) if folder else ()),
+        *_of_all(
+            "galleries", lambda: objects.children("galleries"), lambda name: _of_gallery(objects, name, deep=deep)
+        ),
+        *_of_all("models", lambda: model_names(objects), lambda name: _of_model(objects, name, deep=deep)),
+        *_of_all("checks", lambda: objects.children("checks"), lambda gallery: _of_checks(objects, gallery)),
+        *_of_all("spaces", lambda: objects.children("spaces"), lambda file: _of_space(objects, file)),
+        *unlisted,
+    ]
+    return Diagnosis(around, str(objects.root), writable, free, deep, findings, left or [])
+
+
+def _of_all(where: str, names: Callable[[], list[str]], look: Callable[[str], Iterable[Finding]]) -> Iterator[Finding]:
+    """What is wrong with each of the things named; or with naming them."""
+    found, broken = _tried(where, names)
+    yield from broken
+    for name in found or []:
+        findings, broken = _tried(f"{where}: {name}", lambda name=name: list(look(name)))
+        yield from (*(findings or []), *broken)
+
+
+def _of_environment(around: Environment) -> Iterator[Finding]:
+    for name in around.missing:
+        yield Finding("problem", name, "expected this package, found none installed", "Install skipfill again.")
+
+
+def _of_folders(root: Path, *, writable: bool, free: int) -> Iterator[Finding]:
+    if not writable:
+        yield Finding("note", str(root), "this user cannot write to it: reading commands work")
+    elif free < LITTLE_SPACE:
+        yield Finding("problem", str(root), f"{free:,} bytes left on its disk", "Make space.")
+    for path in root.rglob("*"):
+        need = os.R_OK | (os.X_OK | (os.W_OK if writable else 0) if path.is_dir() else 0)
+        if not os.access(path, need) and os.path.lexists(path):  # not one whose writer has come to an end
+            what = "expected what this user can use as the rest of the store, found no permission"
+            yield Finding("problem", str(path), what, "Give it the owner and mode of the store's folder.")
+
+
+def _of_gallery(objects: Objects, name: str, *, deep: bool) -> list[Finding]:
+    """What is wrong with a gallery; looked at again where it may be that it changed meanwhile."""
+    seen, _ = _tried(name, newest_version, objects, name)
+    while found := list(_of_gallery_now(objects, name, deep=deep)):
+        now, _ = _tried(name, newest_version, objects, name)
+        if now == seen:
+            break
+        seen = now
+    return found
+
+
+def _of_gallery_now(objects: Objects, name: str, *, deep: bool) -> Iterator[Finding]:
+    where = f"gallery {name}"
+    newest, broken = _tried(where, newest_version, objects, name)
+    yield from broken
+    if newest is None:
+        return  # no log: what is there is among the leftovers
+    folder = f"galleries/{name}/versions"
+    expected = [f"{number:010d}.json" for number in range(1, newest.number + 1)]
+    strange = sorted(set(expected) ^ set(objects.children(folder)))
+    if strange:
+        what = f"expected versions 1 to {newest.number} and nothing else, found {strange[0]} missing or too many"
+        yield Finding("problem", str(objects.root / folder), what, "Restore the log from a copy.")
+        return
+    for number in range(1 if deep else max(1, newest.number - 1), newest.number):
+        before, broken = _tried(where, read, objects, name, number)
+        yield from broken
+        if before is not None and number == newest.number - 1 and _seconds(newest, before) > SKEW:
+            what = f"version {newest.number} ({newest.at}) says it is older than version {number} ({before.at})"
+            yield Finding("note", where, f"{what}: a clock went backwards; the log's order is by number, not by time")
+    if _seconds(datetime.now(UTC), newest) > SKEW:
+        what = f"version {newest.number} was written at {newest.at}, which is after now: a clock went backwards"
+        todo = "Set the clock of this machine, or of the one that wrote it. The log's order is by number, not by time."
+        yield Finding("problem", where, what, todo)
+    if newest.action != "dropped":
+        yield from _tried(where, reread_gallery if deep else open_gallery, objects, name)[1]
+        yield from _of_release(objects, where, newest)
+
+
+def _seconds(since: Version | datetime, until: Version) -> float:
+    start = since if isinstance(since, datetime) else datetime.fromisoformat(since.at)
+    return (datetime.fromisoformat(until.at) - start).total_seconds()
+
+
+def _of_release(objects: Objects, where: str, newest: Version) -> Iterator[Finding]:
+    release = newest.release
+    if release is None:
+        return
+    if release.model not in model_names(objects):
+        what = f"its released model {release.model} is not in this store: only vectors can be searched"
+        yield Finding("note", where, what)
+        return
+    card, _ = _tried(where, load_card, objects, release.model)
+    if card is not None and card.fingerprint != release.fingerprint:
+        what = f"expected released model {release.model} ({release.fingerprint[:12]}), found {card.fingerprint[:12]}"
+        yield Finding("problem", where, what, f"Restore models/{release.model}/ from a copy, or roll back.")
+
+
+def _of_model(objects: Objects, name: str, *, deep: bool) -> Iterator[Finding]:
+    where = f"model {name}"
+    card, broken = _tried(where, load_card, objects, name)
+    yield from broken
+    if card is None:
+        return
+    for file in card.files:
+        # read_file says what is wrong with a file; without `deep` only that it is not there.
+        if deep or not objects.exists(file_key(card, file)):
+            yield from _tried(where, read_file, objects, card, file)[1]
+
+
+def _of_checks(objects: Objects, gallery: str) -> Iterator[Finding]:
+    for check in objects.children(f"checks/{gallery}"):
+        if objects.exists(f"checks/{gallery}/{check}/report.json"):
+            yield from _tried(f"check {check} of gallery {gallery}", load_report, objects, gallery, check)[1]
+
+
+def _of_space(objects: Objects, file: str) -> Iterator[Finding]:
+    name = file.removesuffix(".json")
+    wrong = _tried(f"space {name}", load_space, objects, name)[1]
+    yield from wrong if wrong and objects.exists(f"spaces/{file}") else ()  # a leftover may be pruned meanwhile
+
+
+def _tried(where: str, look: Callable[..., T], *arguments: object) -> tuple[T | None, list[Finding]]:
+    """What `look` returns, or what is wrong."""
+    try:
+        return look(*arguments), []
+    except SkipfillError as error:
+        return None, [Finding("problem", where, str(error), error.hint)]
+    except Exception as error:  # whatever it is: this is where it is named
+        return None, [Finding("problem", where, f"cannot be read: {reason(error)}", "Restore it from a copy.")]

@@ -1,0 +1,204 @@
+"""Model bundles: safetensors weights, the ids trained on, files of the parts, and a JSON card, written last."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from skipfill.store.errors import BadInput, unknown_name
+from skipfill.store.spaces import Space, View, load_space, slots_by_order
+from skipfill.store.storage.keys import valid_name
+from skipfill.store.storage.object_store import Objects
+from skipfill.store.strict_json import LARGEST_STORED, Older, fitted, parsed, refuse_newer
+
+FORMAT = 1
+WEIGHTS = "weights.safetensors"
+TRAINED_IDS = "trained_ids.parquet"
+LOG = "log.ndjson"
+WITNESS = "witness.parquet"
+CARD = "card.json"
+SHA256 = re.compile("[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a model is, without loading its weights.
+
+    Attributes:
+        name: also the name of its own space.
+        method: how it was made.
+        network: kinds and settings of its parts, from which it is built again.
+        dim: dimension of its own space; embeddings are L2-normalised.
+        views: space name -> view from its own space onto that one.
+        classes: those it knows, the ones of the old space first.
+        slots: class -> vertex of the simplex, which later models keep; empty for methods without one.
+        trained_labels: classes it was trained on.
+        gallery: name and version it was trained against, when it was.
+        recipe: every resolved setting of the training.
+        losses: mean of each loss term in the last epoch.
+        training: how it went: epochs, the one that was kept, items held out to choose it, processes.
+        files: SHA-256 of each file of the bundle; the digest is part of the file's name.
+        digest: SHA-256 of the rest of the card; empty in old ones.
+    """
+
+    name: str
+    method: str
+    network: dict[str, Any]
+    dim: int
+    views: dict[str, View]
+    classes: list[str]
+    trained_labels: list[str]
+    trained_items: int
+    gallery: dict[str, Any]
+    recipe: dict[str, Any]
+    losses: dict[str, float]
+    created: str
+    training: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    slots: dict[str, int] = field(default_factory=dict)
+    digest: str = field(default="", compare=False)
+    format: int = FORMAT
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of everything that decides the vectors: network, settings and weights."""
+        content = json.dumps([self.network, self.files.get(WEIGHTS, "")], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    @property
+    def encoder(self) -> dict[str, Any]:
+        """Kind and settings of its encoder; empty for a card that does not say."""
+        found = self.network.get("encoder")
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def encoders(self) -> list[Any]:
+        """Kinds of its encoder and of those blended with it."""
+        kinds: list[Any] = []
+        network: Any = self.network
+        while isinstance(network, dict):
+            encoder = network.get("encoder")
+            kinds.append(encoder.get("kind") if isinstance(encoder, dict) else None)
+            network = network.get("old") or None
+        return kinds
+
+    @property
+    def space(self) -> Space:
+        """The model's own space."""
+        earlier = {space: view for space, view in self.views.items() if space != self.name}
+        return Space(self.name, self.dim, "cosine", self.fingerprint, self.classes, self.slots, earlier)
+
+
+def model_names(objects: Objects) -> list[str]:
+    """Names of the complete bundles."""
+    return [name for name in objects.children("models") if has_model(objects, name)]
+
+
+def has_model(objects: Objects, name: str) -> bool:
+    """Whether there is a complete bundle of this name."""
+    return objects.exists(_key(name, CARD))
+
+
+def refuse_taken(objects: Objects, name: str) -> None:
+    """Raise `BadInput` when a model or a space of this name exists already: bundles are immutable."""
+    if has_model(objects, name) or objects.exists(f"spaces/{name}.json"):
+        raise BadInput(
+            f"model {name}",
+            expected="a name that is free",
+            found="a model or a space of this name",
+            hint="Choose another name: models are never overwritten. See: skipfill model list",
+        )
+
+
+def put_card(objects: Objects, card: Card) -> bool:
+    """Make a bundle visible, all its files being there; False when the name is taken."""
+    raw = json.loads(json.dumps(asdict(card)))
+    return objects.put_new(_key(card.name, CARD), json.dumps({**raw, "digest": _digest(raw)}, indent=1).encode())
+
+
+def load_card(objects: Objects, name: str) -> Card:
+    """Read a model's card.
+
+    Raises:
+        BadInput: no such model (the nearest names are offered), or a card of a newer format.
+    """
+    where = objects.root / _key(name, CARD)
+    try:
+        data = objects.get(_key(name, CARD))
+    except FileNotFoundError:
+        hint = "See: skipfill model list"
+        raise unknown_name("model", name, model_names(objects), hint) from None
+    return card_from(parsed(data, where, LARGEST_STORED), where, name)
+
+
+def card_from(raw: Any, where: object, name: str = "") -> Card:
+    """The card that the JSON value `raw` is.
+
+    Args:
+        name: of the model whose card it must be; empty for any.
+
+    Raises:
+        BadInput: a newer format, a missing or unknown key, a value of another type, or a name, view or digest that
+            no model can have.
+    """
+    refuse_newer(raw, where, "card", FORMAT)
+    older: Older = {Card: {"slots": lambda read: slots_by_order(read["classes"])}}
+    card = fitted(Card, raw, where, older)
+    if card.name != (name or card.name):
+        raise BadInput(where, expected=f"the card of {name}", found=f"that of {card.name!r}")
+    for kind, names in (("model", [card.name]), ("space", card.views), ("file", card.files)):
+        for one in names:
+            valid_name(kind, one)
+    if card.dim < max([1, *(view.dim for view in card.views.values())]):
+        raise BadInput(where, expected="views of no more coordinates than it has", found=f"{card.dim}")
+    for file, digest in card.files.items():
+        if "." not in file or not SHA256.fullmatch(digest):
+            raise BadInput(where, expected=f"the SHA-256 of {file!r}", found=repr(digest[:80]))
+    if card.digest not in ("", _digest(raw)):
+        raise BadInput(where, expected="the card as it was saved", found="one that was changed")
+    return card
+
+
+def _digest(raw: dict[str, Any]) -> str:
+    content = {key: value for key, value in raw.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def space_of(objects: Objects, name: str) -> Space:
+    """The space of model `name`, which may be gone if a gallery of it was registered.
+
+    Raises:
+        BadInput: neither a model nor a registered space of this name.
+    """
+    if has_model(objects, name) or not objects.exists(f"spaces/{name}.json"):
+        return load_card(objects, name).space
+    return load_space(objects, name)
+
+
+def file_key(card: Card, file: str) -> str:
+    """Where a file of the bundle lies: `weights.safetensors` is `weights-0123456789ab.safetensors`."""
+    stem, suffix = valid_name("file", file).rsplit(".", 1)
+    return _key(card.name, f"{stem}-{card.files.get(file, '')[:12]}.{suffix}")
+
+
+def _key(name: str, file: str) -> str:
+    return f"models/{valid_name('model', name)}/{file}"
+
+
+def view_onto(card: Card, space: str) -> View:
+    """The model's view onto `space`.
+
+    Raises:
+        BadInput: the model was not trained for that space.
+    """
+    if space not in card.views:
+        raise BadInput(
+            f"model {card.name}",
+            expected=f"a view onto the gallery's space {space!r}",
+            found=f"views onto {', '.join(sorted(card.views))}",
+            hint="Train a compatible one with: skipfill train NAME --gallery GALLERY --items FILES --method gallery",
+        )
+    return card.views[space]

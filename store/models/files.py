@@ -1,0 +1,102 @@
+"""The files of a model bundle: written before its card, read with their hashes verified."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from skipfill.store.errors import BadInput, reason
+from skipfill.store.models.cards import TRAINED_IDS, WEIGHTS, Card, file_key, put_card, refuse_taken
+from skipfill.store.storage import quarantine
+from skipfill.store.storage.object_store import Objects
+
+ROWS_PER_BYTE = 64  # unique ids take more room than this, however well they are packed
+
+
+def save_model(
+    objects: Objects, card: Card, weights: bytes, trained_ids: pa.Array, extra: Mapping[str, bytes] = {}
+) -> Card:
+    """Write a bundle, the card last, so that its existence means complete.
+
+    Args:
+        extra: more files of the bundle, by name. One that decides the vectors, such as an encoder's tokenizer, must
+            also be in `card.network` by its digest: these files are not in the fingerprint.
+
+    Raises:
+        BadInput: the name was taken meanwhile.
+    """
+    buffer = io.BytesIO()
+    pq.write_table(pa.table({"id": trained_ids}), buffer, compression="zstd")
+    contents = {WEIGHTS: weights, TRAINED_IDS: buffer.getvalue(), **extra}
+    files = {file: hashlib.sha256(data).hexdigest() for file, data in contents.items()}
+    complete = replace(card, files=files)
+    for file, data in contents.items():
+        # Named by content: of two trainings for one name, the second does not change the files of the first.
+        # Written again if it is there: what a killed run left must not be pruned from under this one.
+        objects.replace(file_key(complete, file), data)
+    if not put_card(objects, complete):
+        refuse_taken(objects, card.name)
+    for file, data in contents.items():
+        quarantine.ensure(objects, file_key(complete, file), data)
+    return complete
+
+
+def read_file(objects: Objects, card: Card, file: str) -> bytes:
+    """One file of the bundle, its hash verified.
+
+    Raises:
+        BadInput: the file is missing or its content is not what the card says.
+    """
+    key = file_key(card, file)
+    try:
+        data = quarantine.read(objects, key)
+    except FileNotFoundError:
+        data = b""
+    found = hashlib.sha256(data).hexdigest()
+    if found != card.files.get(file):
+        raise BadInput(
+            objects.root / key,
+            expected=f"SHA-256 {card.files.get(file, '')[:12]}... as in the card",
+            found=f"{found[:12]}... ({len(data)} bytes)",
+            hint=f"The bundle is damaged: restore models/{card.name}/ from a copy, or train it again.",
+        )
+    return data
+
+
+def trained_ids(objects: Objects, card: Card) -> pa.Array:
+    """Ids of the items the model was trained on."""
+    return read_columns(objects, card, TRAINED_IDS, ["id"]).column("id").combine_chunks()
+
+
+def refuse_claimed_rows(data: bytes, where: object) -> None:
+    """Raise `BadInput` unless `data` is Parquet that can hold as many rows as it claims."""
+    try:
+        rows = pq.read_metadata(io.BytesIO(data)).num_rows
+    except (OSError, pa.ArrowException) as error:
+        raise BadInput(where, expected="a Parquet file", found=reason(error)) from error
+    if not 0 <= rows <= ROWS_PER_BYTE * len(data):
+        raise BadInput(where, expected=f"no more rows than {len(data):,} bytes can hold", found=f"{rows:,} claimed")
+
+
+def read_columns(objects: Objects, card: Card, file: str, names: list[str]) -> pa.Table:
+    """A Parquet file of the bundle, which has columns `names` and perhaps others.
+
+    Raises:
+        BadInput: no such file; see `read_file`.
+    """
+    where = objects.root / file_key(card, file)
+    data = read_file(objects, card, file)
+    refuse_claimed_rows(data, where)
+    try:
+        table = pq.read_table(io.BytesIO(data)).combine_chunks()
+    except (OSError, pa.ArrowException) as error:
+        raise BadInput(where, expected="a readable Parquet file", found=reason(error)) from error
+    if not set(names) <= set(table.column_names) or not len(table):
+        found = f"{len(table)} rows of {', '.join(table.column_names)}"
+        raise BadInput(where, expected=f"rows of {', '.join(names)}", found=found)
+    return table

@@ -1,0 +1,121 @@
+"""The Parquet files that users own: found, opened and fingerprinted where they lie, never changed."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from skipfill.store.errors import BadInput, reason
+from skipfill.store.parquet.remote import RemoteFile, matching
+from skipfill.store.storage.address import Address, Url
+
+REMOTE_BYTES = 8 << 20  # of one request: each takes as long as a megabyte does
+
+
+def expand(paths: Sequence[Path]) -> list[Path]:
+    """Files as given; a folder stands for every `*.parquet` below it, sorted.
+
+    Raises:
+        BadInput: a path does not exist, or a folder holds no Parquet file.
+    """
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            below = sorted(path.rglob("*.parquet"))
+            if not below:
+                raise BadInput(path, expected="a folder with *.parquet files", found="none")
+            files += below
+        elif path.exists():
+            files.append(path)
+        else:
+            raise BadInput(
+                path,
+                expected="a Parquet file",
+                found="no such file",
+                hint=f"Look at what is there: ls {path.parent}",
+            )
+    _refuse_twice(files)
+    return files
+
+
+def expand_addresses(given: Sequence[Address]) -> list[Address]:
+    """The same where some are on object storage: see `matching`."""
+    files: list[Address] = []
+    for one in given:
+        files += matching(one) if isinstance(one, Url) else expand([one])
+    _refuse_twice(files)
+    return files
+
+
+def _refuse_twice(files: Sequence[Address]) -> None:
+    twice = {str(file) for file, count in Counter(files).items() if count > 1}
+    if twice:
+        raise BadInput(min(twice), expected="each file once", found="the same file twice")
+
+
+def open_parquet(path: Address) -> pq.ParquetFile:
+    """Open one Parquet file, reading only its footer.
+
+    Raises:
+        BadInput: missing, unreadable, truncated, or not Parquet.
+    """
+    try:
+        # Without these, Arrow reads whole column chunks ahead: 1.2 GB for a gallery of 1 GB.
+        if isinstance(path, Url):
+            return pq.ParquetFile(RemoteFile(path), pre_buffer=False, buffer_size=REMOTE_BYTES)
+        return pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
+    except (OSError, pa.ArrowException) as error:
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Address, error: Exception) -> BadInput:
+    """The error for a file that cannot be read, whole or in part."""
+    size = "an object" if isinstance(path, Url) else f"{path.stat().st_size} bytes" if path.exists() else "no file"
+    return BadInput(
+        path,
+        expected="a readable Parquet file",
+        found=f"{size}: {reason(error)}",
+        hint="It may be truncated or still being written: copy it again from its source.",
+    )
+
+
+def refuse_other_count(path: Address, file: pq.ParquetFile, read: int) -> None:
+    """Raise `BadInput` when a whole file has given another number of rows than its footer claims."""
+    claimed = file.metadata.num_rows
+    if claimed != read:
+        raise unreadable(path, ValueError(f"{claimed:,} rows by its footer, {read:,} in it"))
+
+
+def encoded_by(path: Address) -> dict[str, str]:
+    """`model` and `fingerprint` of the encoder that wrote the file, by its own metadata; empty when it says nothing.
+
+    `space` and `view` where it wrote in its view onto an earlier space.
+    """
+    metadata = open_parquet(path).schema_arrow.metadata or {}
+    try:
+        found = json.loads(metadata.get(b"skipfill", b"{}"))
+    except ValueError:
+        return {}
+    return {key: str(value) for key, value in found.items()} if isinstance(found, dict) else {}
+
+
+def column_type(path: Address, file: pq.ParquetFile, column: str, flag: str) -> pa.DataType:
+    """The Arrow type of `column`.
+
+    Raises:
+        BadInput: the file has no such column; the error lists those it has.
+    """
+    schema = file.schema_arrow
+    if column not in schema.names:
+        raise BadInput(
+            path,
+            expected=f"a column {column!r}",
+            found=f"columns {', '.join(schema.names)}",
+            hint=f"Name it with {flag} COLUMN.",
+        )
+    return schema.field(column).type

@@ -1,0 +1,114 @@
+"""Ids: int64 or string, compared as such. Ties in a ranking are broken by the smaller id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from skipfill.store.errors import BadInput, SkipfillError, reason
+from skipfill.store.parquet.files import open_parquet, unreadable
+from skipfill.store.storage.address import Address
+
+BLOCK_ROWS = 65_536
+
+
+def id_type(kind: pa.DataType, where: object) -> pa.DataType:
+    """The type an id column of this type is read as: int64 or string."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if pa.types.is_integer(kind):
+        return pa.int64()
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return pa.string()
+    raise BadInput(
+        where, expected="ids of an integer or string type", found=str(kind), hint="Name it with --id COLUMN."
+    )
+
+
+def plain(column: pa.Array | pa.ChunkedArray, kind: pa.DataType, where: object) -> pa.Array:
+    """One contiguous array of the plain type `kind` (int64 or string), dictionaries decoded.
+
+    Raises:
+        BadInput: a value that does not fit.
+    """
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+    try:
+        return column if column.type == kind else column.cast(kind)
+    except pa.ArrowException as error:
+        raise BadInput(where, expected=f"values that fit {kind}", found=f"{column.type}: {reason(error)}") from error
+
+
+def positions(ids: pa.Array, among: pa.Array) -> NDArray[np.int64]:
+    """Where each id is in `among`, or -1. Ids of another type are nowhere."""
+    if ids.type != among.type:
+        return np.full(len(ids), -1, np.int64)
+    found = pc.fill_null(pc.index_in(ids, value_set=among), -1).to_numpy(zero_copy_only=False)
+    places: NDArray[np.int64] = found.astype(np.int64)
+    return places
+
+
+def refuse_bad_ids(ids: pa.Array | pa.ChunkedArray, where: object) -> None:
+    """Raise `BadInput` for NULL or duplicate ids among ids held in memory."""
+    if ids.null_count:
+        raise BadInput(where, expected="an id in every row", found=f"{ids.null_count} NULL ids")
+    if pc.count_distinct(ids).as_py() != len(ids):
+        counts = pc.value_counts(ids)
+        twice = counts.filter(pc.greater(counts.field("counts"), 1))[0]
+        raise BadInput(where, expected="unique ids", found=f"{twice['values']} {twice['counts']} times")
+
+
+def refuse_bad_ids_in_files(files: Sequence[Address], column: str, kind: pa.DataType, scratch: Path) -> None:
+    """The same for ids in Parquet files of any size, by DuckDB, which spills to `scratch`."""
+    refused: list[SkipfillError] = []
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        try:
+            for number, path in enumerate(files):
+                try:
+                    for batch in open_parquet(path).iter_batches(BLOCK_ROWS, columns=[column]):
+                        ids = plain(batch.column(0), kind, f"{path}, column {column}")
+                        of = pa.array(np.full(len(ids), number, np.int32))
+                        yield pa.record_batch([ids, of], names=["id", "file"])
+                except (OSError, pa.ArrowException) as error:
+                    raise unreadable(path, error) from error
+        except SkipfillError as error:  # DuckDB would make another error of it
+            refused.append(error)
+            raise
+
+    # Our own reader, not DuckDB's: that one takes brackets in a path for a pattern, and `ID` for `id`.
+    rows = pa.RecordBatchReader.from_batches(pa.schema([("id", kind), ("file", pa.int32())]), batches())
+    query = (
+        "SELECT id, count(*) AS n, min(file), max(file) FROM rows "
+        "GROUP BY 1 HAVING n > 1 OR id IS NULL ORDER BY id NULLS FIRST LIMIT 1"
+    )
+    try:
+        with duckdb.connect(config={"memory_limit": "1GB", "temp_directory": str(scratch)}) as sql:
+            sql.register("rows", rows)
+            found = sql.execute(query).fetchone()
+    except duckdb.Error as error:
+        raise (refused[0] if refused else unreadable(files[0], error)) from error
+    if found is None:
+        return
+    value, count, first, last = found
+    names = [str(files[number]) for number in dict.fromkeys((first, last))]
+    where = f"{' and '.join(names)}, column {column}"
+    if value is None:
+        raise BadInput(where, expected="an id in every row", found=f"{count} NULL ids")
+    raise BadInput(where, expected="unique ids", found=f"{value!r} {count} times")
+
+
+def union(parts: list[pa.Array]) -> pa.Array:
+    """Every id once; parts of another type than the first share none with it, and are left out."""
+    return pc.unique(pa.concat_arrays([part for part in parts if part.type == parts[0].type]))
+
+
+def to_numpy(ids: pa.Array) -> NDArray[np.int64] | NDArray[np.object_]:
+    """Ids as a numpy array that sorts as they do."""
+    return np.asarray(ids.to_numpy(zero_copy_only=False))

@@ -1,0 +1,261 @@
+"""Items to train on or encode: Parquet with an id, and an image, a vector of features or a text, perhaps a label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from skipfill.store.errors import BadInput
+from skipfill.store.parquet import ids
+from skipfill.store.parquet.files import column_type, expand, open_parquet, unreadable
+from skipfill.store.parquet.vectors import Matrix, is_vector_type, matrix
+
+InputKind = Literal["image", "vector", "text"]
+# The columns looked for, in this order, when none is named.
+INPUT_COLUMNS = ("image", "vector", "text")
+BLOCK_ROWS = 2_048
+
+
+@dataclass(frozen=True)
+class ItemColumns:
+    """Column names. An empty `input` means the first there is of `image`, `vector` and `text`."""
+
+    id: str = "id"
+    label: str = "label"
+    input: str = ""
+
+
+@dataclass(frozen=True)
+class ItemBlock:
+    """Some items of one file, in order.
+
+    Attributes:
+        inputs: a list of encoded images (bytes of PNG, JPEG, ...), of texts (str), or an (N, F) float32 matrix.
+        rows: (N,) where in the file they are.
+    """
+
+    ids: pa.Array
+    inputs: list[Any] | Matrix
+    rows: NDArray[np.int64]
+    path: Path
+
+    @property
+    def kind(self) -> InputKind:
+        """What its inputs are; it has at least one."""
+        if not isinstance(self.inputs, list):
+            return "vector"
+        return "text" if isinstance(self.inputs[0], str) else "image"
+
+
+@dataclass(frozen=True)
+class Items:
+    """Opened item files with their ids and labels in memory; the inputs are streamed.
+
+    Attributes:
+        kind: `image`, `vector` or `text`.
+        ids: (N,) int64 or string, unique.
+        labels: (N,) string with NULLs, or None when there is no label column.
+        keep: (rows in the files,) bool, which of them are these items; None for all.
+    """
+
+    files: list[Path]
+    kind: InputKind
+    input_column: str
+    id_column: str
+    ids: pa.Array
+    labels: pa.Array | None
+    keep: NDArray[np.bool_] | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def where(self) -> str:
+        """The files' names, for messages."""
+        return str(self.files[0]) + (f" and {len(self.files) - 1} more" if len(self.files) > 1 else "")
+
+    def restricted(self, chosen: NDArray[np.bool_]) -> Items:
+        """Only the `chosen` ones of these items, (N,) bool."""
+        keep = chosen
+        if self.keep is not None:
+            keep = self.keep.copy()
+            keep[self.keep] = chosen
+        mask = pa.array(chosen)
+        labels = None if self.labels is None else self.labels.filter(mask)
+        return replace(self, ids=self.ids.filter(mask), labels=labels, keep=keep)
+
+    def relabelled(self, labels: pa.Array) -> Items:
+        """The same items with other labels, (N,) string."""
+        return replace(self, labels=labels)
+
+    def blocks(self) -> Iterator[ItemBlock]:
+        """The items in order, at most 2,048 at a time.
+
+        Raises:
+            BadInput: an input is missing or not of the expected form; the error names file and row.
+        """
+        before = 0
+        for path in self.files:
+            row = 0
+            try:
+                for batch in open_parquet(path).iter_batches(BLOCK_ROWS, columns=[self.id_column, self.input_column]):
+                    size = batch.num_rows
+                    rows = np.arange(row, row + size)
+                    row += size
+                    if self.keep is not None:
+                        kept = self.keep[before + rows]
+                        batch, rows = batch.filter(pa.array(kept)), rows[kept]
+                    if len(rows):
+                        yield self._block(batch, path, rows)
+            except (OSError, pa.ArrowException) as error:
+                raise unreadable(path, error) from error
+            before += row
+
+    def _block(self, batch: pa.RecordBatch, path: Path, rows: NDArray[np.int64]) -> ItemBlock:
+        column = batch.column(self.input_column)
+        where = f"{path}, column {self.input_column}, row {rows[0]}"
+        if len(rows) <= rows[-1] - rows[0]:
+            where += " and after, of the items in use"
+        return ItemBlock(
+            ids.plain(batch.column(self.id_column), self.ids.type, where),
+            inputs_of(self.kind, column, where, path.parent),
+            rows,
+            path,
+        )
+
+
+def inputs_of(kind: InputKind, column: pa.Array, where: str, folder: Path | None) -> list[Any] | Matrix:
+    """A column of inputs as an encoder takes them: bytes of images, texts, or a matrix.
+
+    Args:
+        where: file and column, for messages.
+        folder: that images are in which are only named; None: none may be.
+
+    Raises:
+        BadInput: one is missing, or not of the expected form.
+    """
+    if kind == "image":
+        return _images(column, where, folder)
+    return _texts(column, where) if kind == "text" else matrix(column, where, allow_zero=True)
+
+
+def open_items(paths: Sequence[Path], columns: ItemColumns = ItemColumns()) -> Items:
+    """Open item files: check columns, read ids and labels.
+
+    Raises:
+        BadInput: missing or unreadable file, no usable input column, NULL or duplicate ids, no rows.
+    """
+    files = expand(paths)
+    kind, input_column = _input(files[0], columns.input)
+    all_ids: list[pa.Array] = []
+    all_labels: list[pa.Array] = []
+    has_labels = True
+    for path in files:
+        file = open_parquet(path)
+        id_kind = ids.id_type(column_type(path, file, columns.id, "--id"), path)
+        column_type(path, file, input_column, "--input")
+        has_labels &= columns.label in file.schema_arrow.names
+        wanted = [columns.id] + ([columns.label] if has_labels else [])
+        try:
+            table = file.read(columns=wanted)
+        except (OSError, pa.ArrowException) as error:
+            raise unreadable(path, error) from error
+        all_ids.append(ids.plain(table.column(columns.id), id_kind, f"{path}, column {columns.id}"))
+        if has_labels:
+            all_labels.append(ids.plain(table.column(columns.label), pa.string(), f"{path}, column {columns.label}"))
+    if len({array.type for array in all_ids}) > 1:
+        raise BadInput(files[0], expected="ids of one type in all files", found="integers and strings")
+    joined = pa.concat_arrays(all_ids)
+    if len(joined) == 0:
+        raise BadInput(files[0], expected="at least one item", found="no rows")
+    ids.refuse_bad_ids(joined, f"{files[0]}, column {columns.id}")
+    labels = pa.concat_arrays(all_labels) if has_labels else None
+    if labels is not None and labels.null_count == len(labels):
+        labels = None
+    return Items(files, kind, input_column, columns.id, joined, labels)
+
+
+def _input(path: Path, named: str) -> tuple[InputKind, str]:
+    file = open_parquet(path)
+    names = file.schema_arrow.names
+    candidates = [named] if named else list(INPUT_COLUMNS)
+    for name in candidates:
+        if name in names:
+            column = file.schema_arrow.field(name).type
+            kind = input_kind(column)
+            if kind is not None:
+                return kind, name
+            raise BadInput(
+                f"{path}, column {name}",
+                expected="images (bytes, or a struct of bytes and path), lists of floats or strings",
+                found=str(column),
+                hint="Name another column with --input COLUMN.",
+            )
+    raise BadInput(
+        path,
+        expected=f"a column {' or '.join(repr(name) for name in candidates)}",
+        found=f"columns {', '.join(names)}",
+        hint="Name the column to encode with --input COLUMN.",
+    )
+
+
+def input_kind(column: pa.DataType) -> InputKind | None:
+    """What a column of this type holds; None: nothing that can be encoded."""
+    if pa.types.is_struct(column) and column.get_field_index("bytes") >= 0:
+        return "image" if _is_bytes(column.field("bytes").type) else None
+    if _is_bytes(column):
+        return "image"
+    if is_vector_type(column):
+        return "vector"
+    return "text" if _is_text(column) else None
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _images(column: pa.Array, where: str, folder: Path | None) -> list[bytes]:
+    if not pa.types.is_struct(column.type):
+        column = pa.StructArray.from_arrays([column], ["bytes"])
+    contents = pc.struct_field(column, "bytes").to_pylist()
+    if folder is not None and None in contents and column.type.get_field_index("path") >= 0:
+        paths = pc.struct_field(column, "path").to_pylist()
+        for row, name in enumerate(paths):
+            if contents[row] is None and name and _is_below(folder, name):
+                contents[row] = (folder / name).read_bytes()
+    if None in contents:
+        raise BadInput(
+            f"{where} + {contents.index(None)}",
+            expected="an image's bytes, or a path that exists beside the Parquet file",
+            found="NULL",
+        )
+    return list(contents)
+
+
+def _is_below(folder: Path, name: object) -> bool:
+    """Whether a file of this name is in the folder: a Parquet file from elsewhere names no other of ours."""
+    try:
+        path = (folder / str(name)).resolve()
+        return path.is_relative_to(folder.resolve()) and path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _texts(column: pa.Array, where: str) -> list[str]:
+    texts: list[Any] = column.to_pylist()
+    if None in texts:
+        raise BadInput(f"{where} + {texts.index(None)}", expected="a text", found="NULL")
+    return texts

@@ -1,0 +1,147 @@
+"""Rows of vectors streamed from Parquet in blocks of bounded size, in file order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from skipfill.store.errors import BadInput
+from skipfill.store.parquet import ids
+from skipfill.store.parquet.files import column_type, open_parquet, refuse_other_count, unreadable
+from skipfill.store.parquet.vectors import Matrix, is_vector_type, matrix, storage_type
+from skipfill.store.storage.address import Address
+
+BLOCK_ROWS = 16_384
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns hold what. `label` may be empty: no labels."""
+
+    id: str = "id"
+    vector: str = "vector"
+    label: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive rows.
+
+    Attributes:
+        ids: (N,) int64 or string.
+        vectors: (N, D) float32, as stored (not normalised by us).
+        labels: (N,) string, NULL where a row has none; None when there is no label column.
+    """
+
+    ids: pa.Array
+    vectors: Matrix
+    labels: pa.Array | None
+
+
+@dataclass(frozen=True)
+class StoredRows:
+    """Parquet files of vectors, opened and with their columns checked; `blocks` streams them.
+
+    Attributes:
+        dim: D, from the first row (variable lists) or the type (fixed-size lists).
+        keep: only rows with these ids; None for all.
+    """
+
+    files: Sequence[Address]
+    columns: Columns
+    dim: int
+    count: int
+    id_kind: pa.DataType
+    keep: pa.Array | None = None
+
+    @classmethod
+    def open(cls, files: Sequence[Address], columns: Columns, dim: int | None) -> StoredRows:
+        """Check columns and types of every file by its footer.
+
+        Raises:
+            BadInput: a file is unreadable, lacks a column, has another type, or there are no rows.
+        """
+        count = 0
+        kinds: set[pa.DataType] = set()
+        for path in files:
+            file = open_parquet(path)
+            kinds.add(ids.id_type(column_type(path, file, columns.id, "--id"), path))
+            kind = column_type(path, file, columns.vector, "--vector")
+            if not is_vector_type(kind):
+                raise BadInput(
+                    f"{path}, column {columns.vector}",
+                    expected="lists of float16, float32 or float64",
+                    found=str(kind),
+                    hint="Name the vector column with --vector COLUMN.",
+                )
+            if columns.label:
+                column_type(path, file, columns.label, "--label")
+            count += file.metadata.num_rows
+        if count == 0:
+            raise BadInput(files[0], expected="at least one row", found="none")
+        if len(kinds) > 1:
+            raise BadInput(files[0], expected="ids of one type in all files", found="integers and strings")
+        rows = cls(files, columns, dim or 0, count, kinds.pop())
+        return rows if dim else cls(files, columns, rows._first_dim(), count, rows.id_kind)
+
+    def blocks(self) -> Iterator[Block]:
+        """The rows, at most `BLOCK_ROWS` at a time.
+
+        Raises:
+            BadInput: a row's vector is not what it should be; the error names file and row.
+        """
+        for path in self.files:
+            yield from self.file_blocks(path)
+
+    def restricted(self, keep: pa.Array, count: int) -> StoredRows:
+        """The same files, only the `count` rows whose ids are in `keep`."""
+        return StoredRows(self.files, self.columns, self.dim, count, self.id_kind, keep)
+
+    def file_blocks(self, path: Address) -> Iterator[Block]:
+        """The rows of one of the files."""
+        row = 0
+        wanted = [name for name in (self.columns.id, self.columns.vector, self.columns.label) if name]
+        try:
+            file = open_parquet(path)
+            for batch in file.iter_batches(BLOCK_ROWS, columns=wanted, use_threads=True):
+                block = self._block(batch, path, row)
+                row += batch.num_rows
+                if len(block.ids):
+                    yield block
+        except (OSError, pa.ArrowException) as error:
+            raise unreadable(path, error) from error
+        refuse_other_count(path, file, row)
+
+    def _block(self, batch: pa.RecordBatch, path: Address, row: int) -> Block:
+        def plain(column: str, kind: pa.DataType) -> pa.Array:
+            return ids.plain(batch.column(column), kind, f"{path}, column {column}, row {row} and after")
+
+        if self.keep is not None:
+            batch = batch.filter(pc.is_in(plain(self.columns.id, self.id_kind), value_set=self.keep))
+        where = f"{path}, column {self.columns.vector}, row {row}"
+        return Block(
+            ids=plain(self.columns.id, self.id_kind),
+            vectors=matrix(batch.column(self.columns.vector), where, dim=self.dim),
+            labels=plain(self.columns.label, pa.string()) if self.columns.label else None,
+        )
+
+    def _first_dim(self) -> int:
+        for path in self.files:
+            file = open_parquet(path)
+            kind = storage_type(file.schema_arrow.field(self.columns.vector).type)
+            if pa.types.is_fixed_size_list(kind):
+                return int(kind.list_size)
+            try:
+                batch = next(file.iter_batches(1, columns=[self.columns.vector]), None)
+            except (OSError, pa.ArrowException) as error:
+                raise unreadable(path, error) from error
+            if batch is not None:
+                where = f"{path}, column {self.columns.vector}, row 0"
+                return int(matrix(batch.column(0), where).shape[1])
+        raise AssertionError("files with rows have a first row")

@@ -1,0 +1,119 @@
+"""A plan is a swap as a value: what it changes, what must hold for it, what it saves. A swap applies one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, replace
+from typing import Literal
+
+from skipfill.store.checks.report import Threshold
+from skipfill.store.errors import BadInput
+from skipfill.store.releases.backfill_cost import Avoided
+from skipfill.store.spaces import View
+from skipfill.store.storage.keys import valid_name
+from skipfill.store.strict_json import fitted, parsed, refuse_newer
+
+FORMAT = 1
+Named = Literal["gallery version", "gallery files", "model", "view", "check"]
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """Something that must be as it was planned.
+
+    Attributes:
+        holds: whether it was so when this was written.
+    """
+
+    name: Named
+    expected: str
+    found: str
+    holds: bool
+
+
+@dataclass(frozen=True)
+class Change:
+    """Attributes:
+    before, after: the model that queries use, by name; a dash for none.
+    thresholds: cut-offs on scores, as the check transferred them.
+    """
+
+    before: str
+    after: str
+    thresholds: list[Threshold]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A swap of gallery `gallery` to model `model`.
+
+    Attributes:
+        version: number of the gallery's version that the swap follows; `state` and `files` are that version's.
+        fingerprint: of the model.
+        view: from the model's space onto the gallery's.
+        check: id of the newest passing check of this model on this state, else of the newest; empty for none.
+        verdict: of that check; empty for none.
+        without_check: the reason for swapping without a passing check; empty where one is required.
+        requires: what must hold, looked at when the plan was made and again when it is applied.
+        id: digest of everything else.
+    """
+
+    gallery: str
+    version: int
+    state: str
+    files: str
+    model: str
+    fingerprint: str
+    view: View
+    check: str
+    verdict: str
+    without_check: str
+    changes: Change
+    requires: list[Requirement]
+    avoids: Avoided
+    created: str
+    id: str = ""
+    format: int = field(default=FORMAT)
+
+    @property
+    def applicable(self) -> bool:
+        """Whether everything required held when the plan was made."""
+        return all(one.holds for one in self.requires)
+
+    @property
+    def digest(self) -> str:
+        content = {key: value for key, value in asdict(self).items() if key != "id"}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    def identified(self) -> Plan:
+        return replace(self, id=self.digest)
+
+    def as_json(self) -> str:
+        return json.dumps(asdict(self), indent=1)
+
+
+def read_plan(data: bytes, where: object) -> Plan:
+    """A plan as it was saved.
+
+    Args:
+        where: the file's name, for messages.
+
+    Raises:
+        BadInput: no plan, one of a newer format, or one that was edited.
+    """
+    raw = parsed(data, where)
+    refuse_newer(raw, where, "plan", FORMAT)
+    plan = fitted(Plan, raw, where)
+    if plan.digest != plan.id or plan.version < 1:
+        raise BadInput(
+            where,
+            expected="a plan as it was saved",
+            found="one that was edited",
+            hint="Make another one: skipfill plan GALLERY MODEL -o FILE",
+        )
+    for kind, name in (("gallery", plan.gallery), ("model", plan.model)):
+        valid_name(kind, name)
+    if plan.check:
+        valid_name("check", plan.check)
+    return plan

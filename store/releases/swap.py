@@ -1,0 +1,152 @@
+"""Swap and rollback: one new version in the gallery's log. No Parquet file is opened, whatever the gallery's size."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from skipfill.store.checks.saved_reports import load_report, newest_check
+from skipfill.store.errors import BadInput, NotAcceptable, Stale
+from skipfill.store.galleries.log import Release, Version, commit, latest, read
+from skipfill.store.models.cards import Card, view_onto
+from skipfill.store.releases.backfill_cost import EncodeRate, avoided
+from skipfill.store.releases.plan import Change, Plan, Requirement
+from skipfill.store.releases.preconditions import requirements
+from skipfill.store.storage.object_store import Objects
+
+
+def plan_swap(
+    objects: Objects,
+    gallery: str,
+    card: Card,
+    without_check: str = "",
+    rate: EncodeRate | None = None,
+    price_per_million: float | None = None,
+) -> Plan:
+    """What a swap to `card` changes, requires and saves. Writes nothing.
+
+    Args:
+        without_check: a reason for swapping without a passing check; it is recorded.
+        rate: how fast the model encodes, measured; and what encoding costs: see `avoided`.
+
+    Raises:
+        BadInput: the model has no view onto the gallery's space, or it is released already.
+    """
+    now = latest(objects, gallery)
+    view = view_onto(card, now.space)
+    if now.release is not None and now.release.fingerprint == card.fingerprint:
+        raise BadInput(
+            f"gallery {gallery}",
+            expected=f"a release other than {card.name}",
+            found=f"{card.name} released already (version {now.number})",
+        )
+    report = None if without_check else newest_check(objects, gallery, card.fingerprint, now.state)
+    plan = Plan(
+        gallery=gallery,
+        version=now.number,
+        state=now.state,
+        files=now.files,
+        model=card.name,
+        fingerprint=card.fingerprint,
+        view=view,
+        check=report.id if report else "",
+        verdict=report.verdict if report else "",
+        without_check=without_check,
+        changes=Change(
+            "-" if now.release is None else now.release.model, card.name, report.thresholds if report else []
+        ),
+        requires=[],
+        avoids=avoided(now.rows, card.dim, rate, price_per_million),
+        created=datetime.now(UTC).isoformat(timespec="milliseconds"),
+    )
+    return replace(plan, requires=requirements(objects, plan)).identified()
+
+
+def planned_version(objects: Objects, plan: Plan) -> Version:
+    """The version that applying `plan` would append, everything that it requires looked at again. Writes nothing.
+
+    Raises:
+        Stale: something required no longer holds.
+        NotAcceptable: the plan was made without a passing check.
+    """
+    for one in requirements(objects, plan):
+        if not one.holds:
+            raise _refused(objects, plan, one)
+    now = read(objects, plan.gallery, plan.version)
+    thresholds = load_report(objects, plan.gallery, plan.check).thresholds if plan.check else []
+    release = Release(plan.model, plan.fingerprint, plan.view, plan.check, plan.without_check, thresholds)
+    return replace(
+        now,
+        number=now.number + 1,
+        action="swapped",
+        release=release,
+        undo=now.number,
+        reason=plan.without_check,
+        plan=plan.id,
+    )
+
+
+def apply_plan(objects: Objects, plan: Plan) -> Version:
+    """Make the plan's model the one that queries use: see `planned_version`.
+
+    Raises:
+        Stale: something required no longer holds, or another change was first.
+    """
+    return commit(objects, plan.gallery, planned_version(objects, plan))
+
+
+def swap(objects: Objects, gallery: str, card: Card, without_check: str = "") -> Version:
+    """Plan a swap to `card` and apply the plan at once."""
+    return apply_plan(objects, plan_swap(objects, gallery, card, without_check))
+
+
+def _refused(objects: Objects, plan: Plan, broken: Requirement) -> Stale | NotAcceptable:
+    if broken.name == "check" and plan.verdict != "pass":
+        return NotAcceptable(
+            f"gallery {plan.gallery} version {plan.version}: expected a passing check of {plan.model}, "
+            f"found {broken.found}",
+            f"Run: skipfill check {plan.gallery} {plan.model} --items HELDOUT.parquet",
+        )
+    again = f"Plan again with: skipfill plan {plan.gallery} {plan.model}"
+    now = latest(objects, plan.gallery)
+    if now.number > plan.version:
+        after = read(objects, plan.gallery, plan.version + 1)
+        if after.plan == plan.id:
+            return Stale(
+                f"plan {plan.id}: version {after.number} of gallery {plan.gallery} already applied this plan "
+                f"({after.by}, {after.at})",
+                f"See: skipfill history {plan.gallery}",
+            )
+        again = f"Version {after.number} was {after.action} by {after.by} at {after.at}. {again}"
+    return Stale(f"plan {plan.id}: {broken.name}: expected {broken.expected}, found {broken.found}", again)
+
+
+def planned_rollback(objects: Objects, gallery: str, reason: str = "") -> Version:
+    """The version that a rollback would append: the release before the swap in force. Writes nothing.
+
+    Raises:
+        BadInput: no swap is in force.
+    """
+    now = latest(objects, gallery)
+    if now.undo == 0:
+        raise BadInput(
+            f"gallery {gallery}",
+            expected="a swap in force to roll back",
+            found=f"none (version {now.number} was {now.action})",
+            hint=f"See: skipfill history {gallery}",
+        )
+    before = read(objects, gallery, now.undo)
+    return replace(
+        now,
+        number=now.number + 1,
+        action="rolled back",
+        release=before.release,
+        undo=before.undo,
+        reason=reason,
+        plan="",
+    )
+
+
+def rollback(objects: Objects, gallery: str, reason: str = "") -> Version:
+    """Bring back the release before the swap in force, as a new version. Needs no model and no accelerator."""
+    return commit(objects, gallery, planned_rollback(objects, gallery, reason))

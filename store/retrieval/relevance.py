@@ -1,0 +1,140 @@
+"""Which rows are relevant to which queries: those of the same label, or those that were judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from skipfill.store.parquet.ids import positions
+from skipfill.store.parquet.stored_rows import Block
+
+Mask = NDArray[np.bool_]
+Places = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class BlockTruth:
+    """What is relevant among the N rows of one block.
+
+    Attributes:
+        mask: slice of the queries -> (q, N) bool.
+        grades: a query -> (N,) float32, how relevant each row is; 0 where it is not.
+        counts: (Q,) how many of the rows are relevant to each query.
+        pairs: (P,) queries and (P,) rows -> (P,) bool, whether each row is relevant to its query.
+    """
+
+    mask: Callable[[slice], Mask]
+    grades: Callable[[int], NDArray[np.float32]]
+    counts: NDArray[np.int64]
+    pairs: Callable[[Places, Places], Mask]
+
+
+class GroundTruth(Protocol):
+    """The relevant rows of Q queries."""
+
+    @property
+    def graded(self) -> bool:
+        """Whether some are more relevant than others."""
+        ...
+
+    def of(self, block: Block) -> BlockTruth: ...
+
+    def restricted(self, chosen: Mask) -> GroundTruth:
+        """The same of some of the queries, (Q,) bool."""
+        ...
+
+
+@dataclass(frozen=True)
+class SameLabel:
+    """Rows of the query's label are relevant; rows without a label are relevant to nothing.
+
+    Attributes:
+        labels: (Q,) strings.
+    """
+
+    labels: pa.Array
+
+    @property
+    def graded(self) -> bool:
+        return False
+
+    @cached_property
+    def _classes(self) -> tuple[pa.Array, Places]:
+        """Every label once, and which of them each query has."""
+        classes = pc.unique(self.labels)
+        return classes, positions(self.labels, classes)
+
+    def of(self, block: Block) -> BlockTruth:
+        classes, asked = self._classes
+        stored = positions(block.labels if block.labels is not None else pa.nulls(len(block.ids), pa.string()), classes)
+
+        def mask(part: slice) -> Mask:
+            found: Mask = asked[part, None] == stored[None, :]
+            return found
+
+        of_class = np.bincount(stored[stored >= 0], minlength=len(classes))
+        return BlockTruth(
+            mask,
+            lambda query: (stored == asked[query]).astype(np.float32),
+            of_class[asked],
+            lambda query, row: asked[query] == stored[row],
+        )
+
+    def restricted(self, chosen: Mask) -> SameLabel:
+        return SameLabel(self.labels.filter(pa.array(chosen)))
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Judgements: (query, row, grade) triples with a grade above 0; all other rows are not relevant.
+
+    Attributes:
+        queries: Q.
+        query: (J,) ascending, position of the query.
+        row: (J,) ids of rows.
+        grade: (J,) float32, above 0.
+    """
+
+    queries: int
+    query: NDArray[np.int64]
+    row: pa.Array
+    grade: NDArray[np.float32]
+
+    @property
+    def graded(self) -> bool:
+        return bool((self.grade != 1).any())
+
+    def of(self, block: Block) -> BlockTruth:
+        column = positions(self.row, block.ids)
+        here = np.flatnonzero(column >= 0)
+        query, column, grade = self.query[here], column[here], self.grade[here]
+
+        def mask(part: slice) -> Mask:
+            start, stop = np.searchsorted(query, [part.start, part.stop])
+            found = np.zeros((part.stop - part.start, len(block.ids)), bool)
+            found[query[start:stop] - part.start, column[start:stop]] = True
+            return found
+
+        def grades(one: int) -> NDArray[np.float32]:
+            start, stop = np.searchsorted(query, [one, one + 1])
+            found = np.zeros(len(block.ids), np.float32)
+            found[column[start:stop]] = grade[start:stop]
+            return found
+
+        counts = np.bincount(query, minlength=self.queries)
+        keys = query * len(block.ids) + column
+        return BlockTruth(mask, grades, counts, lambda one, row: np.isin(one * len(block.ids) + row, keys))
+
+    def restricted(self, chosen: Mask) -> Judged:
+        kept = chosen[self.query]
+        renumbered = np.cumsum(chosen) - 1
+        return Judged(
+            int(chosen.sum()), renumbered[self.query[kept]], self.row.filter(pa.array(kept)), self.grade[kept]
+        )

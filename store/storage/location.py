@@ -1,0 +1,106 @@
+"""Which store: made by `skipfill init`, found by flag, environment or the nearest `.skipfill/` upwards."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from skipfill.store.errors import BadInput, reason
+from skipfill.store.storage.address import Address, Url, address
+from skipfill.store.storage.object_store import Objects
+from skipfill.store.strict_json import stored
+
+FOLDER = ".skipfill"
+MARKER = "store.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Marker:
+    """What `store.json` says."""
+
+    format: int
+
+
+def init_store(root: Address) -> Objects:
+    """Create an empty store at `root` (a folder that need not exist, or a URL). Harmless when it is a store already."""
+    if isinstance(root, Path):
+        _make(root)
+    objects = Objects(root)
+    if isinstance(root, Url) and not objects.exists(MARKER):
+        _refuse_overwriting(objects)
+    objects.put_new(MARKER, json.dumps(asdict(Marker(FORMAT))).encode())
+    return open_store(root)
+
+
+def _refuse_overwriting(objects: Objects) -> None:
+    """Some servers that speak S3 accept `If-None-Match: *` and overwrite all the same: no log is safe there."""
+    key = f"probes/{uuid4().hex}"
+    objects.put_new(key, b"first")
+    second = objects.put_new(key, b"second")
+    objects.delete(key)
+    if second:
+        raise BadInput(
+            objects.root,
+            expected="object storage that refuses to create an object twice (If-None-Match: *)",
+            found="one that overwrites it",
+            hint="Upgrade its server, or keep the store on a disk.",
+        )
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(
+            folder,
+            expected="a folder that can be created",
+            found=reason(error),
+            hint="Choose a folder you can write to with --store FOLDER.",
+        ) from error
+
+
+def find_root(given: str | None) -> Address:
+    """`given`, a folder or a URL, or else the nearest `.skipfill/` in this folder or above."""
+    if given is not None:
+        return address(given)
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if os.access(folder / FOLDER / MARKER, os.F_OK):  # a folder that may not be looked into has none
+            return folder / FOLDER
+    raise BadInput(
+        here,
+        expected=f"a {FOLDER}/ store here or in a folder above",
+        found="none",
+        hint="Make one with: skipfill init",
+    )
+
+
+def open_store(root: Address) -> Objects:
+    """Open the store at `root`.
+
+    Raises:
+        BadInput: not a store, or one written in a format newer than this release reads.
+    """
+    if isinstance(root, Path) and not root.is_dir():
+        raise _no_store(root, "no such folder")
+    objects = Objects(root)
+    try:
+        marker = objects.get(MARKER)
+    except OSError as error:
+        raise _no_store(root, reason(error) if isinstance(root, Path) else f"no {MARKER}") from error
+    stored(Marker, marker, root / MARKER, what="store", newest=FORMAT)
+    return objects
+
+
+def _no_store(root: Address, found: str) -> BadInput:
+    kind = "folder" if isinstance(root, Path) else "place"
+    return BadInput(
+        root,
+        expected=f"a skipfill store (a {kind} with a readable {MARKER})",
+        found=found,
+        hint="Make one with: skipfill init" + ("" if isinstance(root, Path) else f" --store {root}"),
+    )

@@ -1,0 +1,67 @@
+"""What went wrong on the way to the objects, in words that name no key, no token and no request."""
+
+from __future__ import annotations
+
+import errno
+import re
+
+from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
+
+from skipfill.store.errors import BadInput, reason
+from skipfill.store.storage.address import Address, Url
+
+_STATUS = re.compile(r"status code: (\d{3}) ([A-Z][A-Za-z ]*)")
+_CODE = re.compile(r"<Code>([A-Za-z]{1,64})</Code>")  # the storage's own word, such as SlowDown
+_RETRIES = re.compile(r"after (\d+) retries")
+_KIND = re.compile(r"\bkind: (Connect|Timeout|Request|Interrupted|Decode|Builder|Body)\b")
+_KINDS = {
+    "Connect": "no connection",
+    "Timeout": "no answer in time",
+    "Request": "a dropped connection",
+    "Interrupted": "a dropped connection",
+    "Decode": "half an answer",
+    "Body": "half an answer",
+    "Builder": "an address that cannot be asked",
+}
+READ, WRITE = "a store that can be read", "a store that can be written to"
+_AGAIN = "Nothing was lost: run the same command again."
+_LOOK = "It may or may not have arrived: look with skipfill status, then run the same command again."
+_RIGHTS = "Check the credentials in the environment and what they permit on this bucket."
+# Without an entry here, a write may have arrived.
+_HINTS = {
+    "400": _AGAIN,
+    "401": _RIGHTS,
+    "403": _RIGHTS,
+    "404": "Make the bucket first, or name another with --store.",
+    "429": _AGAIN,
+    "503": _AGAIN,
+    "Builder": "For an endpoint that is not https, set AWS_ALLOW_HTTP=true.",
+}
+
+
+def unreachable(where: Address, expected: str, error: Exception) -> BadInput:
+    """The error for an object that could not be read or written."""
+    if isinstance(where, Url):
+        found, hint = _remote(str(error), error)
+        return BadInput(where, expected=expected, found=found, hint=hint or (_LOOK if expected == WRITE else _AGAIN))
+    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+    hint = "Make room" if full else "Check the folder's permissions and free space"
+    return BadInput(where, expected=expected, found=_local(error), hint=f"{hint}; nothing was changed.")
+
+
+def _remote(text: str, error: Exception) -> tuple[str, str]:
+    status, code, retries, kind = (one.search(text) for one in (_STATUS, _CODE, _RETRIES, _KIND))
+    if status:
+        found = f"{status[1]} {status[2].strip()}" + (f" ({code[1]})" if code else "")
+    elif isinstance(error, (PermissionDeniedError, UnauthenticatedError)):
+        found = "no permission"
+    else:
+        found = _KINDS[kind[1]] if kind else "another answer, shown with SKIPFILL_DEBUG=1"
+    hint = _HINTS.get(status[1] if status else kind[1] if kind else "", "")
+    return found + (f" after {retries[1]} more attempts" if retries else ""), hint
+
+
+def _local(error: Exception) -> str:
+    """The system's words where the library passes them on, else the library's first line."""
+    system = re.search(r"\(os error (\d+)\)", str(error))
+    return reason(OSError(int(system[1]), "")) if system else reason(error)

@@ -1,0 +1,219 @@
+"""Immutable, durable objects under one root, by key: a folder or object storage. All access goes through here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.store import LocalStore
+
+from skipfill.store.errors import BadInput, reason
+from skipfill.store.storage import durable_files
+from skipfill.store.storage.address import Address, Url
+from skipfill.store.storage.client import client
+from skipfill.store.storage.object_errors import READ, WRITE, unreachable
+
+Answer = TypeVar("Answer")
+_CONFLICTS = 5  # S3 may answer 409 to all who create one key at the same moment
+
+UNFINISHED = re.compile(r".*#\d+")  # a local file that is still written; obstore never lists one
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An object as it is listed.
+
+    Attributes:
+        unfinished: its write did not come to an end, or goes on: no reader sees it.
+    """
+
+    key: str
+    bytes: int
+    modified: datetime
+    unfinished: bool = False
+
+
+class Objects:
+    """Objects with put-if-absent under a folder, which must exist, or a URL. Reading creates nothing.
+
+    On object storage the client finds its credentials as the vendors' own do (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL,
+    a machine's role, ...). One request may take AWS_TIMEOUT (60s); throttled and dropped ones are repeated 6
+    times, for at most a minute.
+
+    Attributes:
+        root: where they are; `root / key` names one in messages.
+        base: what the paths of galleries' files are relative to: the store's parent folder. None on object storage,
+            where they are absolute: whoever opens such a gallery has its files mounted at the same place.
+    """
+
+    def __init__(self, root: Address) -> None:
+        self.root = root
+        self.base = None if isinstance(root, Url) else root.parent
+        self._store = client(root) if isinstance(root, Url) else LocalStore(root)
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        """Create `key` and make it durable; False, with nothing changed, if the key holds something else.
+
+        An unknown outcome is settled by looking. So is a refusal: when the answer to a request is lost, the client
+        repeats it, and finds the key taken by itself.
+        """
+        for _ in range(_CONFLICTS):
+            refusal: Exception | None = None
+            try:
+                self._create(key, data)
+            except (BaseError, OSError) as error:
+                refusal = error
+            if refusal is None or (there := self._found(key, refusal)) == data:
+                self._sync(key)
+                return True
+            if not isinstance(refusal, (AlreadyExistsError, FileExistsError)):
+                raise self._failed(key, WRITE, refusal) from refusal
+            if there is not None:
+                return False
+        raise self._failed(key, WRITE, refusal) from refusal
+
+    def replace(self, key: str, data: bytes) -> None:
+        """Write `key` atomically, whether or not it exists. For unfinished and staged work, never for the log."""
+        try:
+            if isinstance(self.root, Path):
+                durable_files.replace(self.root / key, data)
+            else:
+                obstore.put(self._store, key, data)
+        except (BaseError, OSError) as error:
+            raise self._failed(key, WRITE, error) from error
+        self._sync(key)
+
+    def get(self, key: str) -> bytes:
+        """The bytes of `key`.
+
+        Raises:
+            FileNotFoundError: no such object.
+        """
+        return self._ask(key, READ, lambda: obstore.get(self._store, key).bytes().to_bytes())
+
+    def exists(self, key: str) -> bool:
+        try:
+            self._ask(key, READ, lambda: obstore.head(self._store, key))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def children(self, prefix: str) -> list[str]:
+        """Names directly under `prefix`, folders and objects alike, sorted."""
+        listing = self._ask(prefix, READ, lambda: obstore.list_with_delimiter(self._store, prefix))
+        names = {path.rsplit("/", 1)[-1] for path in listing["common_prefixes"]}
+        names |= {meta["path"].rsplit("/", 1)[-1] for meta in listing["objects"]}
+        return sorted(names)
+
+    def after(self, prefix: str, name: str) -> list[str]:
+        """Names of the objects under `prefix` that sort after `name`, sorted. Costs by their number, not of all."""
+        pages = self._ask(prefix, READ, lambda: list(obstore.list(self._store, prefix, offset=f"{prefix}/{name}")))
+        return sorted(meta["path"].removeprefix(f"{prefix}/") for page in pages for meta in page)
+
+    def entries(self, prefix: str = "") -> Iterator[Entry]:
+        """Everything under `prefix`, unfinished writes too."""
+        for batch in self._ask(prefix, READ, lambda: list(obstore.list(self._store, prefix or None))):
+            for meta in batch:
+                yield Entry(meta["path"], meta["size"], meta["last_modified"])
+        if not isinstance(self.root, Path):
+            return
+        for path in (self.root / prefix).rglob("*#*"):
+            with suppress(FileNotFoundError):  # its writer has come to an end
+                if UNFINISHED.fullmatch(path.name) and path.is_file():
+                    seen = path.stat()
+                    modified = datetime.fromtimestamp(seen.st_mtime, UTC)
+                    yield Entry(str(path.relative_to(self.root)), seen.st_size, modified, unfinished=True)
+
+    def delete(self, key: str) -> None:
+        """Remove `key`, if it is there; an unfinished write too."""
+        if isinstance(self.root, Path) and UNFINISHED.fullmatch(key):
+            (self.root / key).unlink(missing_ok=True)  # obstore takes no such name
+            return
+        try:
+            self._ask(key, WRITE, lambda: obstore.delete(self._store, key))
+        except FileNotFoundError:
+            return
+
+    def modified(self, key: str) -> datetime | None:
+        """When `key` was written; None when it is not there."""
+        try:
+            return self._ask(key, READ, lambda: obstore.head(self._store, key))["last_modified"]
+        except FileNotFoundError:
+            return None
+
+    def move(self, key: str, to: str) -> datetime | None:
+        """Rename `key`, over whatever is there; atomic in a folder, a copy and a deletion on object storage.
+
+        Returns:
+            When it had been written; None, with nothing changed, when it is not there.
+        """
+        written = self.modified(key)
+        try:
+            self._ask(key, WRITE, lambda: obstore.rename(self._store, key, to))
+        except FileNotFoundError:
+            return None
+        return self.modified(to) if isinstance(self.root, Path) else written
+
+    def move_new(self, key: str, to: str) -> None:
+        """Rename `key`, or delete it where there is an object of the new name; nothing, when it is not there.
+
+        Two steps: a kill between them leaves both names.
+        """
+        if not self.exists(to):
+            # Object storage may have it overwritten by its like; a folder never.
+            over = not isinstance(self.root, Path)
+            try:
+                self._ask(key, WRITE, lambda: obstore.copy(self._store, key, to, overwrite=over))
+                self._sync(to)
+            except FileNotFoundError:
+                return
+            except (FileExistsError, AlreadyExistsError):
+                pass  # written again this very moment
+        self.delete(key)
+
+    def _create(self, key: str, data: bytes) -> None:
+        if isinstance(self.root, Path):
+            durable_files.create(self.root / key, data)
+        else:
+            obstore.put(self._store, key, data, mode="create")
+
+    def _ask(self, key: str, expected: str, request: Callable[[], Answer]) -> Answer:
+        try:
+            return request()
+        except (FileNotFoundError, FileExistsError, AlreadyExistsError):
+            raise
+        except (BaseError, OSError) as error:
+            raise self._failed(key, expected, error) from error
+
+    def _found(self, key: str, refusal: Exception) -> bytes | None:
+        """What `key` holds after a write that did not succeed; None for nothing."""
+        try:
+            return obstore.get(self._store, key).bytes().to_bytes()
+        except FileNotFoundError:
+            return None
+        except (BaseError, OSError) as error:
+            raise self._failed(key, WRITE, refusal) from error
+
+    def _sync(self, key: str) -> None:
+        if not isinstance(self.root, Path):
+            return  # what object storage acknowledged is durable
+        path = self.root / key
+        try:
+            durable_files.sync(path, self.root)
+        except OSError as error:
+            raise BadInput(
+                path,
+                expected="a disk that keeps what is written",
+                found=reason(error),
+                hint="It is written, and may not be after a crash. Look at the disk, then: skipfill doctor",
+            ) from error
+
+    def _failed(self, key: str, expected: str, error: Exception | None) -> Exception:
+        return unreachable(self.root / key, expected, error or OSError())

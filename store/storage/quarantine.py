@@ -1,0 +1,62 @@
+"""Objects out of the way before they are deleted: readers still find them, and they can come back.
+
+`prune` sets a leftover aside, looks again at what refers to it, and then deletes it or puts it back. A writer writes
+what its version refers to, commits, and then writes again what is not there. Whoever comes second sees the other:
+either the look finds the commit, or the writer finds the object gone. No lock is needed.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import datetime
+
+from skipfill.store.errors import SkipfillError
+from skipfill.store.storage.object_store import Objects
+
+FOLDER = "aside"
+
+
+def aside(key: str) -> str:
+    """Where `key` lies while it is out of the way."""
+    return f"{FOLDER}/{key}"
+
+
+def original(key: str) -> str:
+    """The key of what lies at `key`, which may be aside."""
+    return key.removeprefix(f"{FOLDER}/")
+
+
+def set_aside(objects: Objects, key: str, written: datetime) -> bool:
+    """Take `key` out of the way; False, and it stays, when it is gone or was written again since `written`."""
+    if objects.modified(key) != written:
+        return False
+    if objects.move(key, aside(key)) == written:
+        return True
+    put_back(objects, key)  # it was written between the look and the move
+    return False
+
+
+def put_back(objects: Objects, key: str) -> None:
+    """Bring `key` back, unless it was written again meanwhile."""
+    objects.move_new(aside(key), key)
+
+
+def read(objects: Objects, key: str) -> bytes:
+    """The bytes of `key`, at its place or aside.
+
+    Raises:
+        FileNotFoundError: no such object.
+    """
+    for place in (key, aside(key)):
+        try:
+            return objects.get(place)
+        except FileNotFoundError:
+            continue
+    return objects.get(key)  # it may have been put back between the two
+
+
+def ensure(objects: Objects, key: str, data: bytes) -> None:
+    """Write `key` unless it is there: for what a commit refers to."""
+    with suppress(SkipfillError):  # a failure here is none of the commit, which has landed
+        if not objects.exists(key):
+            objects.replace(key, data)
