@@ -73,7 +73,7 @@ def root(
         ),
     ] = None,
 ) -> None:
-    from skipfill.compat.permitted_code import permit_only
+    from skipfill.compat.trusted_code import permit_only
 
     permit_only(code or [])
     listen_to_environment(context.command)

@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from skipfill.compat.loaded_model import LoadedModel, load_model, viewed
-from skipfill.compat.permitted_code import permit
-from skipfill.compat.witness import refuse_changed
+from skipfill.compat.inference.load import LoadedModel, viewed
+from skipfill.compat.inference.released import model_in_force
+from skipfill.compat.trusted_code import permit
 from skipfill.store.checks.report import Threshold
-from skipfill.store.errors import BadInput, NotPermitted
-from skipfill.store.galleries.log import Release, Version, latest
+from skipfill.store.errors import BadInput
+from skipfill.store.galleries.log import Release, latest
 from skipfill.store.parquet.items import ItemBlock
 from skipfill.store.parquet.vectors import Matrix
 from skipfill.store.spaces import Space, load_space
@@ -109,54 +109,6 @@ def released(store: Objects | Path | str, gallery: str, *, code: Sequence[str] =
     model = model_in_force(objects, gallery, version, space, warnings)
     assert version.release is not None
     return Served(gallery, version.number, version.release, space, tuple(warnings), model, objects)
-
-
-def model_in_force(
-    objects: Objects, gallery: str, version: Version, space: Space, warnings: list[str] | None = None
-) -> LoadedModel:
-    """The model that `version` releases: of the release's fingerprint, and encoding as when it was saved.
-
-    Args:
-        warnings: told when the latter cannot be known.
-
-    Raises:
-        BadInput: no release, or a model that is gone, another one, or one that encodes in another way now.
-    """
-    release = version.release
-    if release is None:
-        raise BadInput(
-            f"gallery {gallery}",
-            expected="a released model to encode items with",
-            found="none",
-            hint="Search with --vectors, or train a model and swap to it.",
-        )
-    try:
-        model = load_model(objects, release.model)
-    except NotPermitted:
-        raise
-    except BadInput as error:
-        raise BadInput(
-            f"gallery {gallery}",
-            expected=f"the released model {release.model}",
-            found=f"none that can be used ({error})",
-            hint=f"Restore models/{release.model}/, search with --vectors, or: skipfill rollback {gallery}",
-        ) from error
-    if model.card.fingerprint != release.fingerprint:
-        raise BadInput(
-            f"gallery {gallery}",
-            expected=f"model {release.model} with fingerprint {release.fingerprint[:12]}",
-            found=model.card.fingerprint[:12],
-            hint=f"Restore the released bundle in models/{release.model}/.",
-        )
-    if release.view.dim != space.dim or release.view.dim > model.card.dim:
-        raise BadInput(
-            f"gallery {gallery} version {version.number}",
-            expected=f"a view of model {release.model} (dim {model.card.dim}) onto {space.dim} coordinates",
-            found=f"{release.view.kind} {release.view.dim}",
-            hint=f"Go back with: skipfill rollback {gallery}",
-        )
-    refuse_changed(objects, model, warnings)
-    return model
 
 
 def _block(queries: Queries, model: str) -> ItemBlock:

@@ -288,8 +288,8 @@ def _checkpoint(sample: Sample, data: st.DataObject) -> None:
     """Bytes in place of the checkpoint of an unfinished training, and metadata in it."""
     import torch
 
-    from skipfill.compat.checkpoint import Checkpoints, State
-    from skipfill.compat.epochs import Epoch
+    from skipfill.compat.training.loop.checkpoint import Checkpoints, State
+    from skipfill.compat.training.loop.epoch_log import Epoch
     from skipfill.store.storage.location import open_store
 
     model = torch.nn.Linear(2, 2)

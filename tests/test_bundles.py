@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import save
 
-from skipfill.compat.loaded_model import load_model
+from skipfill.compat.inference.load import load_model
 from skipfill.store.errors import BadInput
 from skipfill.store.models.archive import packed
 from skipfill.store.models.cards import CARD, LOG, TRAINED_IDS, WEIGHTS, WITNESS, Card, file_key, load_card

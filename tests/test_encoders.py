@@ -17,15 +17,15 @@ import pytest
 import torch
 from PIL import Image
 
-from skipfill.compat.drawing import TrainingData
-from skipfill.compat.encoder import Encoder
-from skipfill.compat.encoder_choice import chosen_encoder
-from skipfill.compat.encoders import ENCODERS
-from skipfill.compat.features_once import as_features
-from skipfill.compat.opened_sources import open_sources
-from skipfill.compat.prepared import Prepared, as_float
-from skipfill.compat.recipe import Recipe, Sources
-from skipfill.compat.stages import Stages
+from skipfill.compat.encoders.choice import chosen_encoder
+from skipfill.compat.encoders.encoder import Encoder
+from skipfill.compat.encoders.prepared import Prepared, as_float
+from skipfill.compat.encoders.registry import ENCODERS
+from skipfill.compat.progress import Stages
+from skipfill.compat.training.data.feature_cache import as_features
+from skipfill.compat.training.data.training_data import TrainingData
+from skipfill.compat.training.recipe import Recipe, Sources
+from skipfill.compat.training.sources import open_sources
 from skipfill.store.errors import BadInput
 from skipfill.store.parquet.items import ItemBlock, open_items
 from skipfill.store.storage.location import open_store

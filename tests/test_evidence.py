@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from skipfill.compat.bootstrap import interval, resampled_means
-from skipfill.compat.evidence import Evidence, PerQuery, flipped, measure_slice
-from skipfill.compat.verdict import Policy, adjusted, worst
+from skipfill.compat.evaluation.statistics.bootstrap import interval, resampled_means
+from skipfill.compat.gate.evidence import Evidence, PerQuery, flipped, measure_slice
+from skipfill.compat.gate.verdict import Policy, adjusted, worst
 from skipfill.store.checks.report import Slice
 from skipfill.store.errors import SkipfillError
 

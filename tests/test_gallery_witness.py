@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from skipfill.compat.gallery_witness import LOOKED_AT, refuse_another_gallery, stored_items
-from skipfill.compat.loaded_model import load_model
+from skipfill.compat.inference.gallery_agreement import LOOKED_AT, refuse_another_gallery, stored_items
+from skipfill.compat.inference.load import load_model
 from skipfill.store.errors import BadInput
 from skipfill.store.galleries.gallery import open_gallery
 from skipfill.store.parquet.items import open_items

@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from skipfill.compat.index_recall import IndexRecall, index_warnings, measure_index
-from skipfill.compat.index_settings import IndexSettings
-from skipfill.compat.indexed_rows import read_indexed
-from skipfill.compat.local_dimension import local_dimension
-from skipfill.compat.stages import Stages
+from skipfill.compat.evaluation.index.local_dimension import local_dimension
+from skipfill.compat.evaluation.index.recall import IndexRecall, index_warnings, measure_index
+from skipfill.compat.evaluation.index.rows import read_indexed
+from skipfill.compat.evaluation.index.settings import IndexSettings
+from skipfill.compat.progress import Stages
 from skipfill.store.checks.report import Interval
 from skipfill.store.errors import BadInput
 from skipfill.store.parquet.stored_rows import Columns, StoredRows

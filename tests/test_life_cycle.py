@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from skipfill.compat.methods import METHODS
+from skipfill.compat.methods.registry import METHODS
 
 from .conftest import Skipfill, World, spawn, write_vectors, write_world
 

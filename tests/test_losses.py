@@ -8,8 +8,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from skipfill.compat.batch import StoredSample
-from skipfill.compat.class_rows import RowsOfClasses
 from skipfill.compat.losses.alignment import cosine_alignment
 from skipfill.compat.losses.information import SameClass, stored_information
 from skipfill.compat.losses.neighbours import stored_neighbours
@@ -17,8 +15,10 @@ from skipfill.compat.losses.partition import partition
 from skipfill.compat.losses.prototypes import ABSENT, prototype_cross_entropy
 from skipfill.compat.losses.rankings import ranking_divergence
 from skipfill.compat.losses.refresh import refresh_contrast
-from skipfill.compat.method import unit
-from skipfill.compat.simplex import simplex_vertices
+from skipfill.compat.methods.batch import StoredSample
+from skipfill.compat.methods.simplex import simplex_vertices
+from skipfill.compat.nn.normalize import unit
+from skipfill.compat.training.data.class_rows import RowsOfClasses
 
 
 def random_unit(rows: int, dim: int, seed: int) -> Tensor:

@@ -12,18 +12,28 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from skipfill.compat import memory as memory_module
-from skipfill.compat.aligned import remembered as remembered_items
-from skipfill.compat.batch import Remembered, StoredSample
-from skipfill.compat.drawing import Aligned
 from skipfill.compat.encoders.mlp import Mlp
 from skipfill.compat.encoders.mlp import Settings as MlpSettings
-from skipfill.compat.imitating_head import RAMP, STRANGE, HeadShape, ImitatingHead
-from skipfill.compat.logistic import fit_logistic, log_odds
-from skipfill.compat.memory import AMONG_POINTS, FEWEST, FOLLOWING, MOST, NEAREST, SURE, TRUSTS, Memory, Points
-from skipfill.compat.method import unit
-from skipfill.compat.prepared import Prepared
-from skipfill.compat.stages import Stages
+from skipfill.compat.encoders.prepared import Prepared
+from skipfill.compat.methods.batch import Remembered, StoredSample
+from skipfill.compat.methods.gallery import memory as memory_module
+from skipfill.compat.methods.gallery.imitating_head import RAMP, STRANGE, HeadShape, ImitatingHead
+from skipfill.compat.methods.gallery.memory import (
+    AMONG_POINTS,
+    FEWEST,
+    FOLLOWING,
+    MOST,
+    NEAREST,
+    SURE,
+    TRUSTS,
+    Memory,
+    Points,
+)
+from skipfill.compat.nn.logistic import fit_logistic, log_odds
+from skipfill.compat.nn.normalize import unit
+from skipfill.compat.progress import Stages
+from skipfill.compat.training.data.training_data import Aligned
+from skipfill.compat.training.data.unlabelled import remembered as remembered_items
 
 FEATURES, VIEW, DIM, CLASSES = 12, 6, 8, 4
 

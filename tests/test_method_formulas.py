@@ -12,15 +12,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from skipfill.compat.batch import Batch, OldSpace, Pairs, StoredSample
-from skipfill.compat.class_rows import RowsOfClasses
-from skipfill.compat.imitating_head import ImitatingHead
-from skipfill.compat.method import CosineClassifier, Setting, unit
-from skipfill.compat.methods import METHODS
+from skipfill.compat.methods.batch import Batch, OldSpace, Pairs, StoredSample
 from skipfill.compat.methods.bt2 import Bt2Head
-from skipfill.compat.methods.gallery import Gallery
+from skipfill.compat.methods.gallery.imitating_head import ImitatingHead
+from skipfill.compat.methods.gallery.method import Gallery
+from skipfill.compat.methods.method import Setting
 from skipfill.compat.methods.oca import Oca
-from skipfill.compat.simplex import SimplexMethod
+from skipfill.compat.methods.registry import METHODS
+from skipfill.compat.methods.simplex import SimplexMethod
+from skipfill.compat.nn.classifier import CosineClassifier
+from skipfill.compat.nn.normalize import unit
+from skipfill.compat.training.data.class_rows import RowsOfClasses
 
 FEATURES, CLASSES, OLD, TEACHER, ITEMS = 11, 5, 6, 7, 9
 ABSENT = 3  # a class without stored rows

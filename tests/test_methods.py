@@ -6,11 +6,12 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from skipfill.compat.batch import Batch, OldSpace, Pairs, StoredSample
-from skipfill.compat.class_rows import RowsOfClasses
-from skipfill.compat.method import Method, Setting, unit
-from skipfill.compat.methods import METHODS
-from skipfill.compat.simplex import SimplexMethod
+from skipfill.compat.methods.batch import Batch, OldSpace, Pairs, StoredSample
+from skipfill.compat.methods.method import Method, Setting
+from skipfill.compat.methods.registry import METHODS
+from skipfill.compat.methods.simplex import SimplexMethod
+from skipfill.compat.nn.normalize import unit
+from skipfill.compat.training.data.class_rows import RowsOfClasses
 
 FEATURES, CLASSES, OLD, TEACHER = 20, 5, 8, 10
 each = pytest.mark.parametrize("kind", METHODS.values(), ids=METHODS)

@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors.torch import load, save
 
 from skipfill.compat.encoders.convnet import ConvNet
-from skipfill.compat.joined import join_gallery
+from skipfill.compat.training.data.gallery_join import join_gallery
 from skipfill.store.errors import BadInput
 from skipfill.store.galleries.gallery import open_gallery
 from skipfill.store.models.cards import TRAINED_IDS, WEIGHTS, load_card
@@ -168,7 +168,7 @@ def test_a_training_does_not_go_on_with_other_features(skipfill: Skipfill, regis
 
 def unfinished(skipfill: Skipfill, command: list[object]) -> None:
     """Leave the checkpoint that a kill before the end leaves."""
-    from skipfill.compat import checkpoint
+    from skipfill.compat.training.loop import checkpoint
 
     clear = checkpoint.Checkpoints.clear
     try:

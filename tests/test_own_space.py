@@ -8,15 +8,15 @@ import torch
 from sklearn.decomposition import PCA
 from torch import Tensor
 
-from skipfill.compat.aligned import some_trained
-from skipfill.compat.drawing import TrainingData
 from skipfill.compat.encoders.mlp import Mlp
 from skipfill.compat.encoders.mlp import Settings as MlpSettings
-from skipfill.compat.memory import MOST
-from skipfill.compat.method import unit
-from skipfill.compat.own_space import LOOKS, TELLING, OwnSpace
-from skipfill.compat.prepared import Prepared
-from skipfill.compat.stages import Stages
+from skipfill.compat.encoders.prepared import Prepared
+from skipfill.compat.methods.gallery.memory import MOST
+from skipfill.compat.methods.gallery.own_space import LOOKS, TELLING, OwnSpace
+from skipfill.compat.nn.normalize import unit
+from skipfill.compat.progress import Stages
+from skipfill.compat.training.data.training_data import TrainingData
+from skipfill.compat.training.data.unlabelled import some_trained
 
 FEATURES, TOLD, DIM = 12, 5, 3
 

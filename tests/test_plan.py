@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from skipfill.compat.encode_rate import SAMPLE, _first, measured_rate
-from skipfill.compat.loaded_model import load_model
+from skipfill.compat.inference.load import load_model
+from skipfill.compat.inference.throughput import SAMPLE, _first, measured_rate
 from skipfill.store.errors import BadInput, NotAcceptable, Stale
 from skipfill.store.galleries.log import history, latest, read
 from skipfill.store.models.cards import load_card

@@ -15,7 +15,7 @@ import pytest
 import typer
 
 from skipfill.cli.app import app
-from skipfill.compat.methods import METHODS
+from skipfill.compat.methods.registry import METHODS
 
 from .conftest import Skipfill, World
 

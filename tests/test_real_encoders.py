@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from skipfill.cli.demo_data.split import write_demo_files
-from skipfill.compat.encoders import ENCODERS
-from skipfill.compat.loaded_model import load_model
-from skipfill.compat.new_model import train_model
-from skipfill.compat.recipe import Recipe, Sources
+from skipfill.compat.encoders.registry import ENCODERS
+from skipfill.compat.inference.load import load_model
+from skipfill.compat.training.recipe import Recipe, Sources
+from skipfill.compat.training.train import train_model
 from skipfill.store.models.cards import Card, load_card
 from skipfill.store.parquet.items import open_items
 from skipfill.store.storage.location import open_store

@@ -11,15 +11,15 @@ import pytest
 import torch
 from safetensors.torch import load
 
-from skipfill.compat.batch import OldSpace
-from skipfill.compat.checkpoint import Checkpoints
-from skipfill.compat.epochs import Epoch, best_epoch
-from skipfill.compat.features_once import Features
-from skipfill.compat.method import Setting
-from skipfill.compat.methods.gallery import Gallery, Settings
-from skipfill.compat.processes import Processes
-from skipfill.compat.refit import refit
-from skipfill.compat.stages import Stages
+from skipfill.compat.methods.batch import OldSpace
+from skipfill.compat.methods.gallery.method import Gallery, Settings
+from skipfill.compat.methods.method import Setting
+from skipfill.compat.progress import Stages
+from skipfill.compat.training.data.feature_cache import Features
+from skipfill.compat.training.loop.checkpoint import Checkpoints
+from skipfill.compat.training.loop.distributed import Processes
+from skipfill.compat.training.loop.epoch_log import Epoch, best_epoch
+from skipfill.compat.training.loop.refit import refit
 from skipfill.store.models.cards import LOG, WEIGHTS, load_card
 from skipfill.store.models.files import read_file
 from skipfill.store.storage.location import open_store

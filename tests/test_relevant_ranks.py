@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from skipfill.compat.metrics import metric
-from skipfill.compat.ranking import Ranking
-from skipfill.compat.rankings import rankings
+from skipfill.compat.evaluation.per_query import rankings
+from skipfill.compat.metrics.ranking import Ranking
+from skipfill.compat.metrics.registry import metric
 from skipfill.store.parquet.stored_rows import Columns, StoredRows
 from skipfill.store.retrieval.ranks import Queries, relevant_ranks
 from skipfill.store.retrieval.relevance import Judged, SameLabel

@@ -14,10 +14,10 @@ import torch
 
 from skipfill.cli.commands.matrix import show_report
 from skipfill.cli.terminal import printer
-from skipfill.compat.loaded_model import load_model
-from skipfill.compat.sequence import SequenceReport
-from skipfill.compat.slots import assigned_slots
-from skipfill.compat.version_matrix import average_compatibility, average_multimodel, backward, forward
+from skipfill.compat.evaluation.sequences.matrix import SequenceReport
+from skipfill.compat.evaluation.sequences.summaries import average_compatibility, average_multimodel, backward, forward
+from skipfill.compat.inference.load import load_model
+from skipfill.compat.training.class_slots import assigned_slots
 from skipfill.store.errors import BadInput
 from skipfill.store.spaces import Space
 from skipfill.store.storage.location import open_store

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from skipfill.compat.encoders import ENCODERS
-from skipfill.compat.given_settings import checked_settings, read_settings
-from skipfill.compat.methods import METHODS
+from skipfill.compat.encoders.registry import ENCODERS
+from skipfill.compat.methods.registry import METHODS
+from skipfill.compat.methods.simplex import SimplexMethod
 from skipfill.compat.settings import settable
-from skipfill.compat.simplex import SimplexMethod
+from skipfill.compat.training.overrides import checked_settings, read_settings
 from skipfill.store.errors import BadInput
 
 from .conftest import Skipfill, World, spawn

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from skipfill.compat.batch import OldSpace, StoredSample
-from skipfill.compat.method import unit
-from skipfill.compat.temperature import CANDIDATES, prototype_temperature, row_temperature
+from skipfill.compat.methods.batch import OldSpace, StoredSample
+from skipfill.compat.methods.gallery.temperature import CANDIDATES, prototype_temperature, row_temperature
+from skipfill.compat.nn.normalize import unit
 
 CLASSES, PER_CLASS, DIM = 6, 12, 8
 

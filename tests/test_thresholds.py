@@ -15,8 +15,15 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from skipfill.compat.score_counts import BINS, ScoreCounts, accepted, bin_numbers, cutoff_for, mean_accepted
-from skipfill.compat.thresholds import ENOUGH, rule, transferred
+from skipfill.compat.evaluation.statistics.score_histogram import (
+    BINS,
+    ScoreCounts,
+    accepted,
+    bin_numbers,
+    cutoff_for,
+    mean_accepted,
+)
+from skipfill.compat.evaluation.statistics.threshold_transfer import ENOUGH, rule, transferred
 from skipfill.store.checks.report import Flips, Report, Threshold
 from skipfill.store.checks.saved_reports import load_report, save_report
 from skipfill.store.errors import BadInput

@@ -7,7 +7,7 @@ import pytest
 import scipy.optimize
 import scipy.stats
 
-from skipfill.compat.tilted import Units, lower_bound, p_above, p_below, upper_bound
+from skipfill.compat.evaluation.statistics.tilted_bootstrap import Units, lower_bound, p_above, p_below, upper_bound
 
 
 @pytest.mark.parametrize(("queries", "lost"), [(100, 0), (200, 1), (400, 3)])

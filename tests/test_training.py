@@ -21,13 +21,13 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from skipfill.cli import terminal
 from skipfill.cli.commands.train import log_file
-from skipfill.compat.broken_training import memory_explained
-from skipfill.compat.checkpoint import Checkpoints
-from skipfill.compat.class_rows import RowsOfClasses
-from skipfill.compat.drawing import parts
-from skipfill.compat.epochs import Epoch, best_epoch, patience_is_over
-from skipfill.compat.training import Watcher
-from skipfill.compat.validation import held_out
+from skipfill.compat.training.data.class_rows import RowsOfClasses
+from skipfill.compat.training.data.sampling import parts
+from skipfill.compat.training.data.validation_split import held_out
+from skipfill.compat.training.loop.checkpoint import Checkpoints
+from skipfill.compat.training.loop.epoch_log import Epoch, best_epoch, patience_is_over
+from skipfill.compat.training.loop.guards import memory_explained
+from skipfill.compat.training.loop.schedule import Watcher
 from skipfill.store.errors import BadInput, SkipfillError
 from skipfill.store.models.cards import LOG, WEIGHTS, load_card
 from skipfill.store.models.files import read_file, trained_ids

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from skipfill.compat.batch import StoredSample
-from skipfill.compat.method import unit
-from skipfill.compat.within_class import FOLDS, MILDNESSES, within_class_map
+from skipfill.compat.methods.batch import StoredSample
+from skipfill.compat.methods.gallery.within_class import FOLDS, MILDNESSES, within_class_map
+from skipfill.compat.nn.normalize import unit
 
 pytestmark = pytest.mark.usefixtures("double_precision")
 DIM = 16

@@ -16,14 +16,14 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from skipfill.compat.loaded_model import LoadedModel, load_model
-from skipfill.compat.network import unit
-from skipfill.compat.new_model import train_model
-from skipfill.compat.permitted_code import permit
-from skipfill.compat.recipe import Recipe, Sources
-from skipfill.compat.text_front import TextFront
-from skipfill.compat.witness import difference, read_witness, verified_model, witness_file, witness_of
-from skipfill.compat.witness_items import TEXTS, as_block, witness_items
+from skipfill.compat.encoders.hf.text import TextFront
+from skipfill.compat.inference.load import LoadedModel, load_model
+from skipfill.compat.inference.network import unit
+from skipfill.compat.inference.witness import difference, read_witness, verified_model, witness_file, witness_of
+from skipfill.compat.inference.witness_items import TEXTS, as_block, witness_items
+from skipfill.compat.training.recipe import Recipe, Sources
+from skipfill.compat.training.train import train_model
+from skipfill.compat.trusted_code import permit
 from skipfill.store.errors import BadInput
 from skipfill.store.models.cards import WITNESS, Card, file_key, load_card
 from skipfill.store.parquet.items import ItemBlock
@@ -272,7 +272,7 @@ def test_another_library_that_encodes_alike_is_fine_and_one_that_does_not_is_nam
 ) -> None:
     skipfill("init")
     texts(tmp_path)
-    monkeypatch.setattr("skipfill.compat.encoders.hf.version", lambda library: "99.0")
+    monkeypatch.setattr("skipfill.compat.encoders.hf.encoder.version", lambda library: "99.0")
     verified_model(open_store(STORE), "v1")
     plain = TextFront.prepare
 
@@ -293,7 +293,7 @@ def test_embeddings_that_are_no_longer_normalised(
 ) -> None:
     skipfill("init")
     texts(tmp_path)
-    monkeypatch.setattr("skipfill.compat.network.unit", lambda vectors: vectors)
+    monkeypatch.setattr("skipfill.compat.inference.network.unit", lambda vectors: vectors)
     found = refused()
     assert "found embeddings that are no longer normalised (lengths from " in found
     assert "nothing that is recorded has changed" in found

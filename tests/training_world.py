@@ -15,16 +15,18 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from skipfill.compat.batch import OldSpace, StoredSample
-from skipfill.compat.checkpoint import Checkpoints
-from skipfill.compat.drawing import Aligned, TrainingData
-from skipfill.compat.encoder import Encoder
-from skipfill.compat.epochs import Epoch
-from skipfill.compat.method import Setting, unit
-from skipfill.compat.methods import METHODS
-from skipfill.compat.prepared import Prepared
-from skipfill.compat.processes import connected
-from skipfill.compat.training import Schedule, Watcher, fit
+from skipfill.compat.encoders.encoder import Encoder
+from skipfill.compat.encoders.prepared import Prepared
+from skipfill.compat.methods.batch import OldSpace, StoredSample
+from skipfill.compat.methods.method import Setting
+from skipfill.compat.methods.registry import METHODS
+from skipfill.compat.nn.normalize import unit
+from skipfill.compat.training.data.training_data import Aligned, TrainingData
+from skipfill.compat.training.loop.checkpoint import Checkpoints
+from skipfill.compat.training.loop.distributed import connected
+from skipfill.compat.training.loop.epoch_log import Epoch
+from skipfill.compat.training.loop.fit import fit
+from skipfill.compat.training.loop.schedule import Schedule, Watcher
 from skipfill.store.storage.object_store import Objects
 
 ITEMS, INPUTS, CLASSES, OLD, POOL, ALIGN = 61, 6, 5, 4, 140, 9

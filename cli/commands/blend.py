@@ -25,7 +25,7 @@ def blend(
 
     Example: skipfill blend v2-safe --new v2 --old v1
     """
-    from skipfill.compat.blending import blend_models
+    from skipfill.compat.training.blend import blend_models
 
     card = blend_models(opened(store), name, new, old)
     emit(

@@ -103,13 +103,13 @@ def check(
 
     Example: skipfill check products v2 --items heldout.parquet
     """
-    from skipfill.compat.check import check_model
-    from skipfill.compat.check_inputs import TRUTHS, CheckInputs
-    from skipfill.compat.index_settings import read_index
-    from skipfill.compat.slices import SlicesAsked
-    from skipfill.compat.stages import Stages
-    from skipfill.compat.thresholds import rule
-    from skipfill.compat.verdict import Policy
+    from skipfill.compat.evaluation.index.settings import read_index
+    from skipfill.compat.evaluation.statistics.threshold_transfer import rule
+    from skipfill.compat.gate.check import check_model
+    from skipfill.compat.gate.inputs import TRUTHS, CheckInputs
+    from skipfill.compat.gate.slices import SlicesAsked
+    from skipfill.compat.gate.verdict import Policy
+    from skipfill.compat.progress import Stages
     from skipfill.store.errors import unknown_name
 
     truth = truth or ("judgements" if judgements else "labels")

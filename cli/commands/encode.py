@@ -31,8 +31,8 @@ def encode(
 
     Example: skipfill encode v1 items.parquet -o gallery.parquet
     """
-    from skipfill.compat.encoding import write_encoded
-    from skipfill.compat.witness import verified_model
+    from skipfill.compat.inference.encode import write_encoded
+    from skipfill.compat.inference.witness import verified_model
     from skipfill.store.parquet.items import open_items
 
     model = verified_model(opened(store), name)

@@ -145,7 +145,7 @@ def verify(
         _show(open_gallery(objects, name), as_json=json, title="Verified by sizes and footers:")
         advise(f"Every row: skipfill gallery verify {name} --deep", quiet=quiet)
         return
-    from skipfill.compat.gallery_witness import models_of_gallery
+    from skipfill.compat.inference.gallery_agreement import models_of_gallery
 
     with progress(quiet=quiet) as bar:
         bar.start("verifying rows", latest(objects, name).rows)

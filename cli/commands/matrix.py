@@ -13,7 +13,7 @@ from skipfill.cli.options import IdColumn, InputColumn, Json, LabelColumn, Quiet
 from skipfill.cli.terminal import emit, progress, table
 
 if TYPE_CHECKING:
-    from skipfill.compat.sequence import SequenceReport
+    from skipfill.compat.evaluation.sequences.matrix import SequenceReport
 
 COLUMNS = 9  # of the matrix beside each other, so that they fit into 80
 MEANING = {
@@ -47,9 +47,9 @@ def matrix(
 
     Example: skipfill matrix v1 v2 v3 --items heldout.parquet --gallery-items items.parquet
     """
-    from skipfill.compat.metrics import ALWAYS
-    from skipfill.compat.sequence import measure_sequence
-    from skipfill.compat.stages import Stages
+    from skipfill.compat.evaluation.sequences.matrix import measure_sequence
+    from skipfill.compat.metrics.registry import ALWAYS
+    from skipfill.compat.progress import Stages
     from skipfill.store.errors import unknown_name
     from skipfill.store.parquet.items import open_items
 

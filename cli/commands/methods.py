@@ -21,8 +21,8 @@ def methods(
 
     Example: skipfill methods --settings
     """
-    from skipfill.compat.encoders import ENCODERS
-    from skipfill.compat.methods import METHODS
+    from skipfill.compat.encoders.registry import ENCODERS
+    from skipfill.compat.methods.registry import METHODS
     from skipfill.compat.settings import settable
 
     rows: list[dict[str, Any]] = [

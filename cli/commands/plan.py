@@ -103,8 +103,8 @@ def show_plan(out: Console, plan: Plan) -> None:
 
 
 def _rate(objects: Objects, name: str, items: list[Path], id_column: str, input_column: str) -> EncodeRate:
-    from skipfill.compat.encode_rate import measured_rate
-    from skipfill.compat.loaded_model import load_model
+    from skipfill.compat.inference.load import load_model
+    from skipfill.compat.inference.throughput import measured_rate
     from skipfill.store.parquet.items import open_items
 
     return measured_rate(load_model(objects, name), open_items(items, item_columns(id_column, "label", input_column)))

@@ -13,7 +13,7 @@ from skipfill.cli.options import GalleryName, IdColumn, InputColumn, Json, Quiet
 from skipfill.cli.terminal import advise, emit, progress, table
 
 if TYPE_CHECKING:
-    from skipfill.compat.searching import Found
+    from skipfill.compat.inference.search import Found
 
 SHOWN = 20
 
@@ -37,7 +37,7 @@ def search(
 
     Example: skipfill search products --items queries.parquet -k 10
     """
-    from skipfill.compat.searching import search_items, search_vectors, write_hits
+    from skipfill.compat.inference.search import search_items, search_vectors, write_hits
     from skipfill.store.errors import BadInput
     from skipfill.store.storage.atomic_file import new_file
 

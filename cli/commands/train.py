@@ -16,8 +16,8 @@ from skipfill.cli.options import IdColumn, InputColumn, Json, LabelColumn, Quiet
 from skipfill.cli.terminal import Bar, advise, emit, progress
 
 if TYPE_CHECKING:
-    from skipfill.compat.epochs import Epoch
-    from skipfill.compat.training import Step
+    from skipfill.compat.training.loop.epoch_log import Epoch
+    from skipfill.compat.training.loop.schedule import Step
     from skipfill.store.models.cards import Card
 
 
@@ -94,12 +94,12 @@ def train(
     if "TORCHELASTIC_RUN_ID" in os.environ:
         # DDP would warn, in C++, of an option that users' encoders may need.
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    from skipfill.compat.given_settings import read_settings
-    from skipfill.compat.new_model import train_model
-    from skipfill.compat.processes import launched
-    from skipfill.compat.recipe import Recipe, Sources
-    from skipfill.compat.stages import Stages
-    from skipfill.compat.training import Watcher
+    from skipfill.compat.progress import Stages
+    from skipfill.compat.training.loop.distributed import launched
+    from skipfill.compat.training.loop.schedule import Watcher
+    from skipfill.compat.training.overrides import read_settings
+    from skipfill.compat.training.recipe import Recipe, Sources
+    from skipfill.compat.training.train import train_model
     from skipfill.store.errors import BadInput, unknown_name
 
     for kind, given, known in (

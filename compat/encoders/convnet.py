@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from skipfill.compat.encoder import Encoder
-from skipfill.compat.images import Look, natural_size, pixels, randomly_moved
+from skipfill.compat.encoders.encoder import Encoder
+from skipfill.compat.encoders.images import Look, natural_size, pixels, randomly_moved
 from skipfill.compat.settings import Range
 from skipfill.store.parquet.items import ItemBlock
 

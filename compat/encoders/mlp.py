@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from skipfill.compat.encoder import Encoder
+from skipfill.compat.encoders.encoder import Encoder
 from skipfill.compat.settings import DERIVED, SHARE, Range
 from skipfill.store.errors import BadInput
 from skipfill.store.parquet.items import ItemBlock

@@ -15,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from skipfill.compat.encoder import Encoder, ReadFile
-from skipfill.compat.images import Look, natural_size, pixels
-from skipfill.compat.permitted_code import permit, refuse_unpermitted
-from skipfill.compat.prepared import as_float
+from skipfill.compat.encoders.encoder import Encoder, ReadFile
+from skipfill.compat.encoders.images import Look, natural_size, pixels
+from skipfill.compat.encoders.prepared import as_float
+from skipfill.compat.trusted_code import permit, refuse_unpermitted
 from skipfill.store.errors import BadInput, SkipfillError, reason
 from skipfill.store.parquet.items import InputKind, ItemBlock
 

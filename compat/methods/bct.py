@@ -8,9 +8,11 @@ from typing import Annotated
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from skipfill.compat.batch import Batch
 from skipfill.compat.losses.prototypes import prototype_cross_entropy
-from skipfill.compat.method import CosineClassifier, PrefixMethod, Setting, Terms, unit
+from skipfill.compat.methods.batch import Batch
+from skipfill.compat.methods.method import PrefixMethod, Setting, Terms
+from skipfill.compat.nn.classifier import CosineClassifier
+from skipfill.compat.nn.normalize import unit
 from skipfill.compat.settings import POSITIVE, SHARE
 
 

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.utils.parametrizations import orthogonal
 
-from skipfill.compat.batch import Batch
 from skipfill.compat.losses.alignment import cosine_alignment
 from skipfill.compat.losses.prototypes import prototype_cross_entropy
-from skipfill.compat.method import Method, Setting, Terms, unit
+from skipfill.compat.methods.batch import Batch
+from skipfill.compat.methods.method import Method, Setting, Terms
+from skipfill.compat.nn.normalize import unit
 
 
 @dataclass(frozen=True)

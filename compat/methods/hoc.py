@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from skipfill.compat.batch import Batch
 from skipfill.compat.losses.information import SameClass, stored_information
-from skipfill.compat.method import Terms, unit
+from skipfill.compat.methods.batch import Batch
+from skipfill.compat.methods.method import Terms
+from skipfill.compat.methods.simplex import SimplexMethod, SimplexSettings
+from skipfill.compat.nn.normalize import unit
 from skipfill.compat.settings import POSITIVE, SHARE
-from skipfill.compat.simplex import SimplexMethod, SimplexSettings
 
 
 @dataclass(frozen=True)

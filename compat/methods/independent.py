@@ -8,8 +8,9 @@ from typing import Annotated
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from skipfill.compat.batch import Batch
-from skipfill.compat.method import CosineClassifier, Method, Setting, Terms
+from skipfill.compat.methods.batch import Batch
+from skipfill.compat.methods.method import Method, Setting, Terms
+from skipfill.compat.nn.classifier import CosineClassifier
 from skipfill.compat.settings import POSITIVE, SHARE, Range
 
 

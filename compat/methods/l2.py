@@ -7,9 +7,10 @@ from typing import Annotated
 
 from torch.nn.functional import cross_entropy
 
-from skipfill.compat.batch import Batch
 from skipfill.compat.losses.alignment import cosine_alignment
-from skipfill.compat.method import CosineClassifier, PrefixMethod, Setting, Terms
+from skipfill.compat.methods.batch import Batch
+from skipfill.compat.methods.method import PrefixMethod, Setting, Terms
+from skipfill.compat.nn.classifier import CosineClassifier
 from skipfill.compat.settings import POSITIVE, SHARE
 
 

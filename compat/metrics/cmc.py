@@ -1,6 +1,6 @@
 """Cumulative match characteristic, also called hit rate."""
 
-from skipfill.compat.ranking import Ranking
+from skipfill.compat.metrics.ranking import Ranking
 
 
 def cmc(ranking: Ranking, k: int) -> float:

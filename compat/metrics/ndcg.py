@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skipfill.compat.ranking import Ranking
+from skipfill.compat.metrics.ranking import Ranking
 
 
 def ndcg(ranking: Ranking, k: int) -> float:

@@ -1,6 +1,6 @@
 """Recall."""
 
-from skipfill.compat.ranking import Ranking
+from skipfill.compat.metrics.ranking import Ranking
 
 
 def recall(ranking: Ranking, k: int) -> float:

@@ -1,6 +1,6 @@
 """Reciprocal rank."""
 
-from skipfill.compat.ranking import Ranking
+from skipfill.compat.metrics.ranking import Ranking
 
 
 def reciprocal_rank(ranking: Ranking) -> float:

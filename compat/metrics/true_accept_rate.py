@@ -1,6 +1,6 @@
 """True accept rate at a false accept rate, as in verification."""
 
-from skipfill.compat.ranking import Ranking
+from skipfill.compat.metrics.ranking import Ranking
 
 
 def true_accept_rate(ranking: Ranking, far: float) -> float:

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from skipfill.compat.tilted import Units, p_above, p_below
-from skipfill.compat.verdict import Policy, adjusted, worst
+from skipfill.compat.evaluation.statistics.tilted_bootstrap import Units, p_above, p_below
+from skipfill.compat.gate.verdict import Policy, adjusted, worst
 from skipfill.store.checks.report import Requirement, Slice
 
 MARGIN = 0.02

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from sequences import MODELS, REPLACED, SEQUENCES, VERTICES, World
 from upgrade import skipfill
 
-from skipfill.compat.version_matrix import average_compatibility, average_multimodel, backward, forward
+from skipfill.compat.evaluation.sequences.summaries import average_compatibility, average_multimodel, backward, forward
 
 STEPS = 600  # of each training, at most 128 items a step; the model that is trained apart: twice as many
 LR = 1e-3  # of models that start from another

@@ -33,18 +33,21 @@ from torch.nn.functional import cross_entropy
 
 from skipfill.cli.commands.train import bar_of_training
 from skipfill.cli.terminal import progress
-from skipfill.compat.batch import OldSpace, StoredSample
-from skipfill.compat.checkpoint import Checkpoints
-from skipfill.compat.device import has_bf16
-from skipfill.compat.drawing import TrainingData
-from skipfill.compat.encoder import Encoder
 from skipfill.compat.encoders.convnet import ConvNet
 from skipfill.compat.encoders.convnet import Settings as ConvSettings
-from skipfill.compat.epochs import Epoch
-from skipfill.compat.method import CosineClassifier, Setting, unit
-from skipfill.compat.methods import METHODS
-from skipfill.compat.prepared import Prepared
-from skipfill.compat.training import Schedule, Step, Watcher, fit
+from skipfill.compat.encoders.encoder import Encoder
+from skipfill.compat.encoders.prepared import Prepared
+from skipfill.compat.methods.batch import OldSpace, StoredSample
+from skipfill.compat.methods.method import Setting
+from skipfill.compat.methods.registry import METHODS
+from skipfill.compat.nn.classifier import CosineClassifier
+from skipfill.compat.nn.normalize import unit
+from skipfill.compat.training.data.training_data import TrainingData
+from skipfill.compat.training.loop.checkpoint import Checkpoints
+from skipfill.compat.training.loop.device import has_bf16
+from skipfill.compat.training.loop.epoch_log import Epoch
+from skipfill.compat.training.loop.fit import fit
+from skipfill.compat.training.loop.schedule import Schedule, Step, Watcher
 from skipfill.store.storage.object_store import Objects
 
 CLASSES, OLD, POOL, BATCH = 100, 128, 65_536, 128

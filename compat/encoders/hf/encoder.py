@@ -1,0 +1,241 @@
+"""Models of the transformers library: image models and text encoders, fine-tuned or frozen."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
+from typing import Annotated, Any, Self
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from skipfill.compat.encoders.encoder import Encoder, ReadFile
+from skipfill.compat.encoders.hf.image import image_settings
+from skipfill.compat.encoders.hf.source import TransformersSource, model_from, open_transformers, transformers
+from skipfill.compat.encoders.hf.text import TextFront, model_inputs, text_settings
+from skipfill.compat.encoders.images import Look, pixels, randomly_moved
+from skipfill.compat.encoders.prepared import as_float
+from skipfill.compat.settings import DERIVED
+from skipfill.store.errors import BadInput, unknown_name
+from skipfill.store.parquet.items import InputKind, ItemBlock
+
+TOKENIZER = "tokenizer.json"
+POOLINGS = ("mean", "cls", "pooler")
+PRETRAINED_SHARE = 0.03
+ENCODED_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Attributes:
+    takes: `image` or `text`.
+    config: of the model, as transformers has it.
+    features: width of its output.
+    pooling: how the last layer becomes one vector: `mean` over tokens or places, `cls` (the first token), or
+        `pooler` (the model's own).
+    frozen: whether only the head is trained.
+    lr_share: the model's learning rate as a share of the head's; 0.03 where its weights are not random ones.
+    prefix, lower, max_length: each text is `prefix` + itself, in lower case or not, cut after so many tokens.
+    tokenizer, pad: SHA-256 of the tokenizer, and the token that fills up a batch.
+    height, width, channels, resample, shortest: see `Look`.
+    mean, std: of each channel, subtracted and divided by; for values from 0 to 1.
+    rotation, shift, scale, shear: augmentation ranges of images, see `randomly_moved`.
+    """
+
+    takes: Annotated[InputKind, DERIVED]
+    config: Annotated[dict[str, Any], DERIVED]
+    features: Annotated[int, DERIVED] = 0
+    pooling: str = ""
+    frozen: bool = False
+    lr_share: float = 1.0
+    prefix: str = ""
+    lower: bool = False
+    max_length: int = 0
+    tokenizer: Annotated[str, DERIVED] = ""
+    pad: Annotated[int, DERIVED] = 0
+    height: int = 0
+    width: int = 0
+    channels: int = 0
+    resample: int = -1
+    shortest: int = 0
+    mean: list[float] = field(default_factory=list)
+    std: list[float] = field(default_factory=list)
+    rotation: float = 10.0
+    shift: float = 0.1
+    scale: float = 0.15
+    shear: float = 0.1
+
+
+class Hf(Encoder):
+    """A model of transformers and a pooling. Features: the model's hidden size, not normalised.
+
+    Args:
+        tokenizer: JSON of the `tokenizers` library; empty for images.
+    """
+
+    inputs = ("image", "text")
+    source = "FOLDER_OR_NAME"
+    settings_type = Settings
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, settings: Settings, model: nn.Module, tokenizer: str) -> None:
+        super().__init__()
+        self.takes = settings.takes
+        self.settings = settings
+        self.frozen = settings.frozen
+        self.lr_share = settings.lr_share
+        self.width = settings.features
+        self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster convolutions
+        self._tokenizer = tokenizer
+        if tokenizer:
+            self._texts = TextFront(
+                tokenizer,
+                prefix=settings.prefix,
+                lower=settings.lower,
+                max_length=settings.max_length,
+                pad=settings.pad,
+            )
+        self.register_buffer("mean", torch.tensor(settings.mean)[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(settings.std)[:, None, None], persistent=False)
+
+    @classmethod
+    def schedule(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        if given.get("frozen"):
+            return {"epochs": 20, "batch": 256, "lr": 1e-3}
+        return {"epochs": 5, "batch": 32, "lr": 1e-3}
+
+    @classmethod
+    def for_items(cls, source: str, first: ItemBlock, given: Mapping[str, Any]) -> Self:
+        opened = open_transformers(source)
+        model = opened.model()
+        takes = _takes(opened, model)
+        share = PRETRAINED_SHARE if opened.trained else 1.0
+        settings = Settings(takes=takes, config=opened.config, lr_share=share)
+        tokenizer = ""
+        if takes == "image":
+            settings = replace(settings, **{**image_settings(opened, first), **given})
+        else:
+            tokenizer, pad, longest = opened.tokenizer()
+            derived = text_settings(opened, longest, given.get("max_length", 0))
+            digest = hashlib.sha256(tokenizer.encode()).hexdigest()
+            settings = replace(settings, **{**derived, **given}, tokenizer=digest, pad=pad)
+        encoder = cls(settings, model, tokenizer)
+        encoder._settle(opened, replace(first, inputs=first.inputs[:1]))
+        return encoder
+
+    @classmethod
+    def rebuilt(cls, described: Mapping[str, Any], read: ReadFile) -> Self:
+        settings = Settings(**described)
+        tokenizer = read(TOKENIZER).decode() if settings.takes == "text" else ""
+        if tokenizer and hashlib.sha256(tokenizer.encode()).hexdigest() != settings.tokenizer:
+            raise BadInput(TOKENIZER, expected=f"SHA-256 {settings.tokenizer[:12]}...", found="another")
+        encoder = cls(settings, model_from(settings.config), tokenizer)
+        encoder._drop_unused()
+        return encoder
+
+    def described(self) -> dict[str, Any]:
+        return asdict(self.settings)
+
+    def files(self) -> dict[str, bytes]:
+        return {TOKENIZER: self._tokenizer.encode()} if self._tokenizer else {}
+
+    def versions(self) -> dict[str, str]:
+        front = "tokenizers" if self.takes == "text" else "pillow"
+        return {"transformers": transformers().__version__, front: version(front)}
+
+    def prepare(self, block: ItemBlock) -> NDArray[Any]:
+        if self.takes == "text":
+            return self._texts.prepare(block)
+        one = self.settings
+        return pixels(block, Look(one.height, one.width, one.channels, one.resample, one.shortest))
+
+    def augment(self, batch: Tensor) -> Tensor:
+        if self.takes == "text":
+            return batch
+        one = self.settings
+        return randomly_moved(batch, rotation=one.rotation, shift=one.shift, scale=one.scale, shear=one.shear)
+
+    def forward(self, batch: Tensor) -> Tensor:
+        if self.training or len(batch) <= ENCODED_AT_ONCE:
+            return self._features(batch)
+        lengths = batch[:, 1].sum(dim=1) if self.takes == "text" else batch.new_zeros(len(batch))
+        features = batch.new_empty((len(batch), self.width), dtype=torch.float32)
+        # Texts of like length together: each part is as long as its longest.
+        for rows in torch.split(lengths.argsort(stable=True), ENCODED_AT_ONCE):
+            features[rows] = self._features(batch[rows])
+        return features
+
+    def _features(self, batch: Tensor) -> Tensor:
+        inputs = self._inputs(batch)
+        output = self.model(**inputs)
+        if self.settings.pooling == "pooler":
+            pooled: Tensor = output.pooler_output.flatten(1)
+            return pooled
+        last: Tensor = output.last_hidden_state
+        if last.ndim == 4:  # places of a convolutional net
+            return last.mean(dim=(2, 3))
+        if self.settings.pooling == "cls":
+            return last[:, 0]
+        if "attention_mask" not in inputs:
+            return last.mean(dim=1)
+        mask = inputs["attention_mask"][..., None].to(last.dtype)
+        return (last * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
+
+    def _inputs(self, batch: Tensor) -> dict[str, Tensor]:
+        if self.takes == "text":
+            return model_inputs(batch)
+        scaled = (batch - self.mean) / self.std
+        return {"pixel_values": scaled.contiguous(memory_format=torch.channels_last)}
+
+    def _settle(self, source: TransformersSource, first: ItemBlock) -> None:
+        """Choose the pooling and find the width, by one item.
+
+        Raises:
+            BadInput: the pooling is none, or the model cannot encode the item with it.
+        """
+        pooling = self.settings.pooling
+        if pooling and pooling not in POOLINGS:
+            raise unknown_name("pooling", pooling, POOLINGS)
+        batch = as_float(self.prepare(first))
+        self.eval()
+        try:
+            with torch.no_grad():
+                self.settings = replace(self.settings, pooling=pooling or self._own_pooling(source, batch))
+                self._drop_unused()
+                self.width = self._features(batch).shape[1]
+        except (TypeError, ValueError, AttributeError, RuntimeError, IndexError) as error:
+            raise BadInput(
+                f"--encoder hf:{source.name}",
+                expected=f"a model that encodes one {self.takes}, pooled by {pooling or 'its own way'}",
+                found=f"{type(self.model).__name__}, which fails: {error}",
+            ) from error
+        self.settings = replace(self.settings, features=self.width)
+
+    def _own_pooling(self, source: TransformersSource, batch: Tensor) -> str:
+        if self.takes == "text":
+            return source.pooling() or "mean"
+        output = self.model(**self._inputs(batch))
+        if any("cls_token" in name for name, _ in self.model.named_parameters()):
+            return "cls"
+        return "mean" if getattr(output, "pooler_output", None) is None else "pooler"
+
+    def _drop_unused(self) -> None:
+        """A pooler that nothing uses would be weights without a gradient."""
+        pooler = getattr(self.model, "pooler", None)
+        if self.settings.pooling != "pooler" and pooler is not None and any(True for _ in pooler.parameters()):
+            self.model.pooler = None
+
+
+def _takes(source: TransformersSource, model: nn.Module) -> InputKind:
+    main = str(getattr(model, "main_input_name", ""))
+    if main not in ("pixel_values", "input_ids") or source.config.get("is_encoder_decoder"):
+        raise BadInput(
+            f"--encoder hf:{source.name}",
+            expected="a model of images or an encoder of texts",
+            found=f"{type(model).__name__}, a model of {main or 'something else'}",
+        )
+    return "image" if main == "pixel_values" else "text"

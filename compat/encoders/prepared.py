@@ -1,0 +1,60 @@
+"""Items decoded once into a memory-mapped array, so that training never waits for a decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skipfill.compat.encoders.encoder import Encoder, PreparedItems
+from skipfill.store.parquet.items import Items
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """N prepared items, on disk, paged in as needed."""
+
+    items: PreparedItems
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def raw(self, rows: Tensor) -> PreparedItems:
+        """The items of these rows as they are on disk."""
+        taken: PreparedItems = np.asarray(self.items)[rows.numpy()]
+        return taken
+
+    def batch(self, rows: Tensor) -> Tensor:
+        """The items of these rows as encoders take them."""
+        return as_float(self.raw(rows))
+
+
+def as_float(items: PreparedItems) -> Tensor:
+    """Prepared items as the tensor that encoders take: bytes become [0, 1], integers (tokens) stay as they are."""
+    tensor = torch.from_numpy(np.require(items, requirements=["C", "W"]))
+    return tensor.float().div_(255) if tensor.dtype == torch.uint8 else tensor
+
+
+def prepare_items(items: Items, encoder: Encoder, scratch: Path, progress: Callable[[int], None]) -> Prepared:
+    """Decode all items into a file in `scratch`, its shape and type those of the first block.
+
+    Args:
+        progress: called with the number of items decoded since the last call.
+    """
+    path = scratch / f"{uuid4().hex}.items"
+    array: PreparedItems | None = None
+    start = 0
+    for block in items.blocks():
+        part = encoder.prepare(block)
+        if array is None:
+            array = np.memmap(path, dtype=part.dtype, mode="w+", shape=(len(items), *part.shape[1:]))
+        array[start : start + len(part)] = part
+        start += len(part)
+        progress(len(part))
+    assert array is not None
+    return Prepared(array)

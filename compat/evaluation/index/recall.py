@@ -1,0 +1,159 @@
+"""What an HNSW index on the stored rows does to new queries: recall at the same effort, and the effort needed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, replace
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from skipfill.compat.evaluation.index.effort import Answers
+from skipfill.compat.evaluation.index.hnsw import Hnsw, faiss_module
+from skipfill.compat.evaluation.index.rows import read_indexed
+from skipfill.compat.evaluation.index.settings import IndexSettings
+from skipfill.compat.evaluation.statistics.bootstrap import Values, interval, resampled_means
+from skipfill.compat.progress import Stages
+from skipfill.compat.settings import checked
+from skipfill.store.checks.report import Effort, IndexRecall, Interval
+from skipfill.store.errors import BadInput
+from skipfill.store.parquet.stored_rows import StoredRows
+from skipfill.store.parquet.vectors import Matrix, Metric, normalised
+
+EFFORTS = (16, 32, 64, 128, 256, 512)
+MOST_EFFORT = 4_096
+SPARE_NEIGHBOURS, MOST_NEIGHBOURS = 10, 100
+CLEARLY_LOWER = 0.01
+CLEARLY_HIGHER = 1.5
+LEAST_QUERIES = 30
+SIDES = ("old", "new")
+
+
+def measure_index(
+    rows: StoredRows,
+    metric: Metric,
+    old: Matrix,
+    new: Matrix,
+    settings: IndexSettings,
+    stages: Stages,
+    query_ids: pa.Array | None = None,
+) -> IndexRecall:
+    """Build an HNSW index on the stored rows and search it with both. The same arguments give the same numbers.
+
+    Args:
+        old, new: (Q, D) float32, vectors of the same queries in the gallery's space.
+        query_ids: (Q,) ids; a row of the same id is the query itself and is not indexed. An old query that is a row
+            of the index finds itself without effort, which no query in production does.
+
+    Raises:
+        BadInput: a setting out of range, unusable vectors, too few rows, or faiss is not installed.
+    """
+    checked("index", IndexSettings, asdict(settings))
+    faiss_module()  # before anything is read
+    for side, vectors in zip(SIDES, (old, new), strict=True):
+        _refuse_unusable(f"{side} query vectors", vectors, (len(old), rows.dim))
+    drawn = _drawn(len(old), rows.count, settings, query_ids)
+    without = None if query_ids is None else query_ids.take(pa.array(drawn))
+    indexed = read_indexed(rows, metric, settings, without, stages)
+    total = len(indexed.order)
+    radius = float(np.sqrt(np.einsum("nd,nd->n", indexed.vectors, indexed.vectors).max()))
+    index = Hnsw(indexed, settings, stages)
+    del indexed  # the index has a copy of its own
+    k = min(settings.k, total)
+    near = min(total, max(k + SPARE_NEIGHBOURS, min(MOST_NEIGHBOURS, total // 20)))
+    stages.start("exact neighbours of the queries", 2 * len(drawn))
+    before, after = (
+        Answers(index, normalised(side[drawn]) if metric == "cosine" else side[drawn], k, near, radius, stages)
+        for side in (old, new)
+    )
+    most = max(settings.ef_search, min(total, MOST_EFFORT))
+    efforts = [effort for effort in EFFORTS if k <= effort <= most]
+    stages.start("searching the index", 2 * len(drawn) * len({*efforts, settings.ef_search}))
+    recall, change = _compared(before.recall(settings.ef_search), after.recall(settings.ef_search), settings)
+    curve = [Effort(one, float(before.recall(one).mean()), float(after.recall(one).mean())) for one in efforts]
+    stages.start("effort that the new queries need", 0)
+    found = IndexRecall(
+        rows=total,
+        gallery_rows=rows.count,
+        queries=len(drawn),
+        given_queries=len(old),
+        k=k,
+        settings=asdict(settings),
+        recall=recall,
+        change=change,
+        efforts=curve,
+        effort_needed=after.least_effort(int(before.found(settings.ef_search).sum()), most),
+        most_effort=most,
+        dimension={"old": _median(before.dimension), "new": _median(after.dimension)},
+        dimension_neighbours=near,
+        dimension_ratio=_ratio(before.dimension, after.dimension, settings),
+        warnings=[],
+    )
+    return replace(found, warnings=index_warnings(found))
+
+
+def _refuse_unusable(where: str, vectors: Matrix, shape: tuple[int, int]) -> None:
+    if vectors.shape != shape or shape[0] == 0:
+        found = f"{vectors.shape[0]} of dimension {vectors.shape[1]}"
+        raise BadInput(where, expected=f"{max(1, shape[0])} vectors of dimension {shape[1]}", found=found)
+    if not np.isfinite(vectors).all() or not np.abs(vectors).max(axis=1).all():
+        raise BadInput(where, expected="finite vectors with a direction", found="NaN, infinity or a zero vector")
+
+
+def _drawn(queries: int, rows: int, settings: IndexSettings, query_ids: pa.Array | None) -> NDArray[np.int64]:
+    """Which queries are measured. Those that are rows leave the index, most of which must remain."""
+    most = queries if query_ids is None else max(1, rows // 4)
+    count = min(settings.queries, queries, most)
+    return np.sort(np.random.default_rng(settings.seed).choice(queries, count, replace=False))
+
+
+def _compared(old: Values, new: Values, settings: IndexSettings) -> tuple[dict[str, Interval], Interval]:
+    """Intervals of both means, and of their difference under the same draws."""
+    drawn = resampled_means(np.stack([old, new], axis=1), settings.resamples, settings.seed)
+    means = {"old": float(old.mean()), "new": float(new.mean())}
+    recall = {
+        side: interval(mean, drawn[:, column], settings.confidence) for column, (side, mean) in enumerate(means.items())
+    }
+    return recall, interval(means["new"] - means["old"], drawn[:, 1] - drawn[:, 0], settings.confidence)
+
+
+def _median(dimension: Values) -> float | None:
+    known = dimension[~np.isnan(dimension)]
+    middle = float(np.median(known)) if len(known) else math.inf
+    return middle if math.isfinite(middle) else None
+
+
+def _ratio(old: Values, new: Values, settings: IndexSettings) -> Interval | None:
+    known = np.isfinite(old) & np.isfinite(new)
+    if not known.any():
+        return None
+    logs = np.log(new[known] / old[known])[:, None]
+    drawn = resampled_means(logs, settings.resamples, settings.seed)[:, 0]
+    found = interval(float(logs.mean()), drawn, settings.confidence)
+    return Interval(math.exp(found.mean), math.exp(found.low), math.exp(found.high))
+
+
+def index_warnings(found: IndexRecall) -> list[str]:
+    """What an operator should know, in a sentence; nothing is concluded from fewer than 30 queries."""
+    if found.queries < LEAST_QUERIES:
+        return [f"{found.queries} queries are too few to tell what the index does to new ones"]
+    lower = found.change.high < -CLEARLY_LOWER
+    higher = found.dimension_ratio is not None and found.dimension_ratio.low > CLEARLY_HIGHER
+    if not lower and not higher:
+        return []
+    before, after = found.recall["old"].mean, found.recall["new"].mean
+    effort = found.settings["ef_search"]
+    signs = f"recall@{found.k} {after:.3f} instead of {before:.3f} at efSearch {effort}"
+    if found.dimension_ratio is not None:
+        signs += f", local dimension {found.dimension_ratio.mean:.1f} times that of old ones"
+    return [f"new queries are out of the index's distribution: {signs}; {_advice(found, effort)}"]
+
+
+def _advice(found: IndexRecall, effort: int) -> str:
+    if found.effort_needed is None:
+        return f"no efSearch up to {found.most_effort} brings the old recall back"
+    if found.effort_needed <= effort:
+        return f"efSearch {effort} still gives the old recall"
+    sample = f" (on a sample of {found.rows:,} rows; more on all)" if found.rows < found.gallery_rows // 2 else ""
+    return f"set efSearch to {found.effort_needed}{sample}"

@@ -1,0 +1,64 @@
+"""From exact ranks over stored rows to per-query values of metrics."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skipfill.compat.evaluation.statistics.bootstrap import Values
+from skipfill.compat.evaluation.statistics.score_histogram import ScoreCounts, bin_numbers
+from skipfill.compat.metrics.ranking import Metric, Ranking
+from skipfill.store.checks.report import ScoreDistribution
+from skipfill.store.retrieval.ranks import RelevantRanks
+
+
+def rankings(found: RelevantRanks) -> list[Ranking]:
+    """One ranking a query."""
+    counts = found.others.sum(axis=0)[::-1].cumsum()
+    descending = found.edges[::-1]
+
+    @cache
+    def cutoff(far: float) -> float:
+        """The lower bound of the bin in which the rate is reached, from above; within it, by interpolation."""
+        wanted = far * counts[-1]
+        at = int(np.searchsorted(counts, wanted))
+        before = counts[at - 1] if at else 0
+        share = (wanted - before) / max(counts[at] - before, 1)
+        return float(descending[at] + share * (descending[at + 1] - descending[at]))
+
+    grades = found.grades or [np.ones(len(one), np.float32) for one in found.ranks]
+    return [Ranking(*one, cutoff) for one in zip(found.ranks, grades, found.scores, strict=True)]
+
+
+def values_of(ranked: list[Ranking], metrics: dict[str, Metric]) -> dict[str, Values]:
+    """(Q,) values by metric; NaN for queries with nothing to find."""
+    return {
+        name: np.array([value_of(one) if len(one.ranks) else np.nan for one in ranked])
+        for name, value_of in metrics.items()
+    }
+
+
+def distribution(pair: str, found: RelevantRanks, bins: int = 64) -> ScoreDistribution:
+    """The scores of relevant and other rows in fewer bins, over all queries; outer bins that are empty are cut off."""
+    step = (len(found.edges) - 1) // bins
+    edges = found.edges[::step]
+    others = found.others.sum(axis=0).reshape(bins, step).sum(axis=1)
+    relevant = np.histogram(np.concatenate(found.scores), edges)[0]
+    held = np.flatnonzero(relevant + others)
+    kept = slice(held[0], held[-1] + 1)
+
+    def shares(counts: NDArray[np.int64]) -> list[float]:
+        return [float(share) for share in (counts / max(counts.sum(), 1))[kept]]
+
+    return ScoreDistribution(
+        pair, [float(edge) for edge in edges[kept.start : kept.stop + 1]], shares(relevant), shares(others)
+    )
+
+
+def score_counts(found: RelevantRanks) -> ScoreCounts:
+    """The scores of cosines, counted by query."""
+    bins = found.others.shape[1]
+    relevant = np.stack([np.bincount(bin_numbers(one, bins), minlength=bins) for one in found.scores])
+    return ScoreCounts(found.others, relevant)

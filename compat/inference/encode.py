@@ -1,0 +1,78 @@
+"""Items to a Parquet file of vectors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from skipfill.compat.inference.load import LoadedModel, viewed
+from skipfill.compat.progress import Stages
+from skipfill.store.models.cards import view_onto
+from skipfill.store.parquet.items import Items
+from skipfill.store.parquet.vectors import Matrix
+from skipfill.store.storage.atomic_file import new_file
+
+ROW_GROUP = 16_384
+
+
+def write_encoded(
+    model: LoadedModel,
+    items: Items,
+    output: Path,
+    progress: Callable[[int], None] = lambda items: None,
+    *,
+    onto: str = "",
+) -> int:
+    """Encode `items` into `output`: columns id, vector (FixedSizeList<f32>) and, if the items have one, label.
+
+    The file appears whole or not at all. Its metadata names the model and its fingerprint; with `onto`, the view too.
+
+    Args:
+        onto: space to view the embeddings in, so that they can be rows beside its own; empty for the model's own.
+        progress: called with the number of items encoded since the last call.
+
+    Returns:
+        The number of rows written.
+
+    Raises:
+        BadInput: the output exists, or its folder cannot be written to; the model has no view onto the space.
+    """
+    view = view_onto(model.card, onto) if onto else None
+    identity = {"model": model.card.name, "fingerprint": model.card.fingerprint}
+    if view is not None:
+        identity |= {"space": onto, "view": str(view)}
+    start = 0
+    with new_file(output) as file, ExitStack() as closing:
+        writer: pq.ParquetWriter | None = None
+        for ids, embedded in model.encode(items):
+            vectors = embedded if view is None else viewed(embedded, view)
+            columns = {
+                "id": ids,
+                "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1]),
+            }
+            if items.labels is not None:
+                columns["label"] = items.labels.slice(start, len(ids))
+            table = pa.table(columns).replace_schema_metadata({"skipfill": json.dumps(identity)})
+            if writer is None:
+                writer = pq.ParquetWriter(file, table.schema, compression="zstd", use_dictionary=["label"])
+                closing.callback(writer.close)
+            writer.write_table(table, row_group_size=ROW_GROUP)
+            start += len(ids)
+            progress(len(ids))
+    return start
+
+
+def encoded(model: LoadedModel, items: Items, stages: Stages) -> Matrix:
+    """(N, D) embeddings of all items, in memory."""
+    stages.start(f"encoding queries with {model.card.name}", len(items))
+    parts = []
+    for ids, vectors in model.encode(items):
+        parts.append(vectors)
+        stages.advance(len(ids))
+    return np.concatenate(parts)

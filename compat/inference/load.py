@@ -1,0 +1,158 @@
+"""A model read from its bundle, ready to encode items and to view them in earlier spaces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import Tensor
+
+from skipfill.compat.encoders.encoder import ReadFile
+from skipfill.compat.encoders.prepared import as_float
+from skipfill.compat.inference.network import Network
+from skipfill.compat.inference.provenance import changes, told, versions
+from skipfill.store.errors import BadInput, SkipfillError
+from skipfill.store.models.cards import WEIGHTS, Card, load_card
+from skipfill.store.models.files import read_file
+from skipfill.store.parquet.items import ItemBlock, Items
+from skipfill.store.parquet.vectors import Matrix, normalised
+from skipfill.store.spaces import View
+from skipfill.store.storage.object_store import Objects
+
+ITEMS_AT_ONCE = 256
+# What the parts of a network raise when a card asks for what cannot be.
+NOT_BUILT = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError, SafetensorError)
+BROKEN = "Train the model again, with a lower learning rate (--lr)."
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """Attributes:
+    card: what it is.
+    network: prepared items -> embeddings.
+    """
+
+    card: Card
+    network: Network
+
+    def embed(self, block: ItemBlock) -> Matrix:
+        """(N, D) L2-normalised embeddings of a block of items in the model's own space."""
+        prepared = self.network.prepare(block)
+        with torch.inference_mode():
+            parts = [
+                self.network([as_float(one[start : start + ITEMS_AT_ONCE]) for one in prepared])
+                for start in range(0, len(block.ids), ITEMS_AT_ONCE)
+            ]
+        embedded: Matrix = torch.cat(parts).numpy()
+        return embedded
+
+    def refuse_other_items(self, items: Items) -> None:
+        """Raise `BadInput` when the items are not of the kind that the model encodes."""
+        if items.kind != self.network.encoder.takes:
+            raise BadInput(
+                items.where,
+                expected=f"a column of {self.network.encoder.takes}s, which model {self.card.name} encodes",
+                found=f"{items.kind}s in column {items.input_column}",
+                hint="Name another column with --input COLUMN.",
+            )
+
+    def encode(self, items: Items) -> Iterator[tuple[pa.Array, Matrix]]:
+        """Ids and embeddings of all items, block by block, in order.
+
+        Raises:
+            BadInput: the items are not of the kind that the model encodes.
+            SkipfillError: an embedding is not finite.
+        """
+        self.refuse_other_items(items)
+        for block in items.blocks():
+            yield block.ids, self.encode_block(block)
+
+    def encode_block(self, block: ItemBlock) -> Matrix:
+        """The embeddings of a block, as `embed` gives them, found finite."""
+        vectors = self.embed(block)
+        _refuse_broken(self.card.name, vectors, block.ids)
+        return vectors
+
+
+def load_model(objects: Objects, name: str) -> LoadedModel:
+    """Read and verify the bundle of model `name`.
+
+    Raises:
+        BadInput: no such model, a damaged bundle, an encoder or method that this release does not know, or an
+            encoder that is the user's own code and was not permitted to run.
+    """
+    card = load_card(objects, name)
+    weights = read_file(objects, card, WEIGHTS)
+    read = partial(read_file, objects, card)
+    network = None
+    try:
+        tensors = load(weights)
+        _refuse_other_sizes(card, read, tensors)
+        network = Network.build(card.network, read)
+        network.load_state_dict(tensors)
+    except NOT_BUILT as error:
+        raise BadInput(
+            f"model {name}",
+            expected="a network that its weights fit",
+            found=f"{type(error).__name__}: {' '.join(str(error).split())[:120]}; {_since(card, network)}",
+            hint="Bring back the code and the libraries that it was made with, or train it again.",
+        ) from error
+    network.eval()
+    return LoadedModel(card, network)
+
+
+def _since(card: Card, network: Network | None) -> str:
+    then = card.recipe.get("versions")
+    if network is None or not isinstance(then, dict):
+        return "the bundle is damaged, or was not made by skipfill"
+    return told(changes(then, versions(network)))
+
+
+def _refuse_other_sizes(card: Card, read: ReadFile, tensors: Mapping[str, Tensor]) -> None:
+    """Build the network without memory for its weights first, if it can be: a card may ask for more than there is.
+
+    Raises:
+        ValueError: the weights are of other shapes than the card's network has.
+    """
+    if "python" in card.encoders:
+        return  # the user named this code, and it may build what it likes
+    try:
+        with torch.device("meta"):
+            skeleton = Network.build(card.network, read)
+    except RuntimeError as error:
+        if "meta tensor" in str(error):
+            return  # bt2's orthogonal bases look at their values when they are made
+        raise
+    for name, tensor in skeleton.state_dict().items():
+        if name not in tensors or tensors[name].shape != tensor.shape:
+            raise ValueError(f"{name}: {list(tensor.shape)} in the card, {_shape(tensors.get(name))} in the weights")
+
+
+def _shape(tensor: Tensor | None) -> object:
+    return "none" if tensor is None else list(tensor.shape)
+
+
+def viewed(vectors: Matrix, view: View) -> Matrix:
+    """(N, D) embeddings in a model's own space -> (N, view.dim) L2-normalised vectors in an earlier space.
+
+    Raises:
+        SkipfillError: an embedding has no direction there.
+    """
+    prefix = vectors[:, : view.dim]
+    if not prefix.any(axis=1).all():
+        raise SkipfillError("expected embeddings with a direction in the old space, found a zero vector", BROKEN)
+    return normalised(prefix)
+
+
+def _refuse_broken(name: str, vectors: Matrix, ids: pa.Array) -> None:
+    """NaN ranks anywhere: a broken model must not be measured, let alone serve."""
+    bad = ~np.isfinite(vectors).all(axis=1)
+    if bad.any():
+        first = ids[int(np.flatnonzero(bad)[0])].as_py()
+        raise SkipfillError(f"model {name}: expected finite embeddings, found others for item {first!r}", BROKEN)

@@ -1,0 +1,64 @@
+"""The model that queries of a gallery use now, verified before it encodes."""
+
+from __future__ import annotations
+
+from skipfill.compat.inference.load import LoadedModel, load_model
+from skipfill.compat.inference.witness import refuse_changed
+from skipfill.store.errors import BadInput, NotPermitted
+from skipfill.store.galleries.gallery import Gallery
+from skipfill.store.galleries.log import Version
+from skipfill.store.spaces import Space
+from skipfill.store.storage.object_store import Objects
+
+
+def model_in_force(
+    objects: Objects, gallery: str, version: Version, space: Space, warnings: list[str] | None = None
+) -> LoadedModel:
+    """The model that `version` releases: of the release's fingerprint, and encoding as when it was saved.
+
+    Args:
+        warnings: told when the latter cannot be known.
+
+    Raises:
+        BadInput: no release, or a model that is gone, another one, or one that encodes in another way now.
+    """
+    release = version.release
+    if release is None:
+        raise BadInput(
+            f"gallery {gallery}",
+            expected="a released model to encode items with",
+            found="none",
+            hint="Search with --vectors, or train a model and swap to it.",
+        )
+    try:
+        model = load_model(objects, release.model)
+    except NotPermitted:
+        raise
+    except BadInput as error:
+        raise BadInput(
+            f"gallery {gallery}",
+            expected=f"the released model {release.model}",
+            found=f"none that can be used ({error})",
+            hint=f"Restore models/{release.model}/, search with --vectors, or: skipfill rollback {gallery}",
+        ) from error
+    if model.card.fingerprint != release.fingerprint:
+        raise BadInput(
+            f"gallery {gallery}",
+            expected=f"model {release.model} with fingerprint {release.fingerprint[:12]}",
+            found=model.card.fingerprint[:12],
+            hint=f"Restore the released bundle in models/{release.model}/.",
+        )
+    if release.view.dim != space.dim or release.view.dim > model.card.dim:
+        raise BadInput(
+            f"gallery {gallery} version {version.number}",
+            expected=f"a view of model {release.model} (dim {model.card.dim}) onto {space.dim} coordinates",
+            found=f"{release.view.kind} {release.view.dim}",
+            hint=f"Go back with: skipfill rollback {gallery}",
+        )
+    refuse_changed(objects, model, warnings)
+    return model
+
+
+def released_model(objects: Objects, gallery: Gallery, warnings: list[str] | None = None) -> LoadedModel:
+    """The model that queries of this gallery use: see `model_in_force`."""
+    return model_in_force(objects, gallery.name, gallery.version, gallery.space, warnings)

@@ -1,0 +1,189 @@
+"""A head with two opinions on where an item lies in the old space, and what says which one counts."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from skipfill.compat.gradients import largest_share, normalized, of_first_and_last
+from skipfill.compat.methods.batch import Remembered, StoredSample
+from skipfill.compat.methods.gallery.memory import ASKED, MOST, SAME, Memory, Points
+from skipfill.compat.methods.gallery.own_space import OwnSpace
+from skipfill.compat.methods.gallery.within_class import within_class_map
+from skipfill.compat.nn.classifier import CosineClassifier
+from skipfill.compat.nn.logistic import fit_logistic, log_odds
+from skipfill.compat.nn.normalize import unit
+
+STRANGE, RAMP = -0.5, 0.5  # log odds in the middle of the step from strange to known, and its width
+VIEWED = 0.5  # share of the view in the squared length of an embedding
+FEWEST_OF_A_KIND = 20  # items, known and strange, that the weights of evidence are read off
+
+
+@dataclass(frozen=True)
+class HeadShape:
+    """What the head is built from.
+
+    Attributes:
+        features: F, of the encoder.
+        view: d, of the old space.
+        dim: d + e, of the embedding.
+        classes, scale: of the classifier.
+        strength: weight of the class view of an item that is surely known.
+        rows, items: how many stored rows, and unlabelled items, it remembers.
+        within_class: whether M is another than I.
+    """
+
+    features: int
+    view: int
+    dim: int
+    classes: int
+    scale: float
+    strength: float
+    rows: int = 0
+    items: int = 0
+    within_class: bool = False
+
+    def described(self) -> dict[str, int | float]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Opinions:
+    """N items as the head sees them.
+
+    Attributes:
+        telling: h, (N, d + e), not normalised: what the classifier looks at.
+        logits: (N, C) of the classifier.
+        classed: z = n(h[:d]), (N, d): trained to find the rows of the item's class as well.
+        imitated: u, (N, d), L2-normalised: what the old encoder may have stored for the item.
+        sought: n(M u), (N, d): where to look for rows like it.
+        weight: w, (N, 1), of z against u.
+        recalled: (N, d) what the memory of items adds to u; 0 without one.
+    """
+
+    telling: Tensor
+    logits: Tensor
+    classed: Tensor
+    imitated: Tensor
+    sought: Tensor
+    weight: Tensor
+    recalled: Tensor | float
+
+    @property
+    def blended(self) -> Tensor:
+        """b = n(w z + n(M u) + recalled), (N, d)."""
+        return unit(self.weight * self.classed + self.sought + self.recalled)
+
+
+class ImitatingHead(nn.Module):
+    """features -> [ b ; o ] / sqrt(2),  b = n(strength p s z + n(M u) + (1 - s) a k),  o its own space (`OwnSpace`).
+
+    p is the largest probability of the classifier, and s in [0, 1] whether the item is of a known class: a steep step
+    of the log odds
+
+        w_1 (of the remembered items around its features) + w_2 (of the stored rows around u) + w_0,
+
+    see `Points`. The weights are those of a logistic regression over the remembered items, each left out of what lies
+    around it; without a sample that can tell, the rows alone are asked. The step is a little below 0, for fewer classes
+    are strange than known in most galleries. k is what is stored for the strange item most alike, and a how far to
+    trust it (see `Memory`). M takes from u what tells little (see `within_class_map`). Before anything is remembered, s
+    is 1 and M is I.
+    """
+
+    evidence: Tensor
+    within_class: Tensor | None
+
+    def __init__(self, shape: HeadShape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.own = nn.Linear(shape.features, shape.dim)
+        self.imitation = nn.Linear(shape.features, shape.view)
+        self.classifier = CosineClassifier(shape.dim, shape.classes, shape.scale)
+        self.space = OwnSpace(shape.features, shape.dim, shape.dim - shape.view)
+        self.rows = Points(shape.rows, shape.view)
+        self.items = Memory(shape.items, shape.features, shape.view)
+        self.register_buffer("within_class", torch.zeros(shape.view, shape.view) if shape.within_class else None)
+        self.register_buffer("evidence", torch.tensor([0.0, 1.0, 0.0]))
+
+    def opinions(self, features: Tensor) -> Opinions:
+        """Both views of (N, F) features, and what weighs them."""
+        own = self.own(features)
+        classed, imitated = unit(own[:, : self.shape.view]), unit(self.imitation(features))
+        logits = self.classifier(own)
+        known, recalled = self._known(features, imitated)
+        sought = imitated if self.within_class is None else unit(imitated @ self.within_class)
+        return Opinions(own, logits, classed, imitated, sought, self._weight(logits) * known, recalled)
+
+    def trained_on(self, features: Tensor, count: int, alone: int) -> tuple[Tensor, Tensor, Tensor]:
+        """What there is to train of (N, F) features, while nothing is remembered.
+
+        Returns:
+            Of the first `count`: logits, (count, C), and views, (count, d), which are z of the first `alone`, and b of
+            the others. Of the features after them: u, (N - count, d).
+        """
+        own, imitated = of_first_and_last(features, count, alone, self.own, self.imitation)
+        logits = self.classifier(own, normalized)
+        # Split where it can be: a slice gives a matrix of zeros back for what it has not taken.
+        classed_alone, classed = torch.split(normalized(own[:, : self.shape.view]), [alone, count - alone])
+        blending, of_pairs = torch.split(normalized(imitated), [count - alone, len(features) - count])
+        blended = normalized(self._weight(logits)[alone:] * classed + blending)
+        return logits, torch.cat([classed_alone, blended]), of_pairs
+
+    def _weight(self, logits: Tensor) -> Tensor:
+        """w of items of known classes."""
+        return self.shape.strength * largest_share(logits)
+
+    def _known(self, features: Tensor, imitated: Tensor) -> tuple[Tensor | float, Tensor | float]:
+        """s, (N, 1), and (1 - s) a k, (N, d)."""
+        if not (self.shape.items or self.shape.rows):
+            return 1.0, 0.0
+        recalled, by_items, by_rows = torch.zeros_like(imitated), *imitated.new_zeros(2, len(imitated), 1)
+        if self.shape.items:
+            alike = self.items.keys_of(features) @ self.items.keys.T
+            recalled, by_items = self.items.recalled(alike), self.items.log_odds(alike)
+        if self.shape.rows:
+            by_rows = self.rows.log_odds(imitated @ self.rows.keys.T)
+        odds = log_odds(torch.cat([by_items, by_rows], dim=1), self.evidence)
+        known = ((odds - STRANGE) / RAMP + 0.5).clamp(0, 1)
+        return known, (1 - known) * recalled
+
+    def remember(self, rows: StoredSample, trained: Tensor, items: Remembered | None) -> None:
+        """Keep stored rows, where some are of no training class, and unlabelled items: at most 8,192 of each.
+
+        Before, every item is of a known class, and the own space is n(h[d:]).
+
+        Args:
+            trained: (N, F) features of training items as they are.
+        """
+        rows = StoredSample(rows.vectors[:MOST], rows.labels[:MOST], rows.items[:MOST])
+        with torch.no_grad():
+            self.space.learn(trained, self.opinions(trained).telling)
+        found = within_class_map(rows)
+        self.within_class = None if found is None else found.to(self.own.weight)
+        if items is not None:
+            self.items.learn(items, rows)
+        known = rows.labels >= 0
+        if known.any() and not known.all():
+            self.rows.hold(rows.vectors, known)
+        if items is not None:
+            self._weigh_evidence(items)
+        kept = {"rows": len(self.rows.keys), "items": len(self.items.keys)}
+        self.shape = replace(self.shape, **kept, within_class=self.within_class is not None)
+
+    def _weigh_evidence(self, items: Remembered) -> None:
+        asked = torch.arange(min(len(items.old), ASKED))
+        known = items.labels[asked] >= 0
+        if min(int(known.sum()), int((~known).sum())) < FEWEST_OF_A_KIND:
+            return
+        cosines = items.old[asked] @ self.rows.keys.T
+        # The own row, and any equal one, would tell of nothing but the item itself.
+        by_rows = self.rows.log_odds(cosines.masked_fill(cosines > 1 - SAME, -torch.inf))
+        by_items = self.items.log_odds(self.items.cosines_of_others(asked))
+        self.evidence = fit_logistic(torch.cat([by_items, by_rows], dim=1), known, balanced=True)
+
+    def forward(self, features: Tensor) -> Tensor:
+        seen = self.opinions(features)
+        own = self.space(features, seen.telling)
+        return torch.cat([VIEWED**0.5 * seen.blended, (1 - VIEWED) ** 0.5 * own], dim=1)

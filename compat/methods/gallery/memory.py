@@ -1,0 +1,163 @@
+"""What a bundle remembers of the gallery: stored rows, and some items with what is stored for them."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from skipfill.compat.methods.batch import Remembered, StoredSample
+from skipfill.compat.nn.logistic import fit_logistic, log_odds
+from skipfill.compat.nn.normalize import unit
+
+MOST = 8_192  # rows, and items: of 128 coordinates, and of up to 256 + 128
+DIRECTIONS = 256  # of the features of items, which may have ten times as many
+# Temperatures as shares of the mean distance of two remembered points.
+AMONG_POINTS, NEAREST = 0.02, 0.002
+TRUSTS = [0.0, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 4.0, 8.0]
+FEWEST, ASKED = 200, 2_048  # labelled items that the trust is read off; fewer cannot tell
+FOLLOWING = 5  # items after the most alike, that it is compared with
+SURE = 20.0  # log odds beyond which nothing more is learned
+SAME = 1e-6  # two stored vectors at most that far apart are one
+
+
+class Points(nn.Module):
+    """M points on a sphere, each of a known class or strange: which kind lies around x?
+
+    The log odds are log(a / b), a the mean of exp(x.k / tau) over known points k, and b over the others: a ratio of
+    densities, so that they are not below 0 where only some of the rows of a known class were labelled.
+    """
+
+    keys: Tensor
+    known: Tensor
+    spread: Tensor
+
+    def __init__(self, points: int, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("keys", torch.zeros(points, dim))
+        self.register_buffer("known", torch.ones(points, dtype=torch.bool))
+        self.register_buffer("spread", torch.ones(()))
+
+    def hold(self, keys: Tensor, known: Tensor) -> None:
+        """Take (M, K) L2-normalised keys and whether each is known (M,)."""
+        mean = keys.mean(dim=0)
+        where = self.spread.device
+        self.keys, self.known = keys.to(where, copy=True), known.to(where, copy=True)
+        self.spread.fill_(max(float(1 - mean @ mean), 1e-4))
+
+    def log_odds(self, cosines: Tensor) -> Tensor:
+        """(N, M) cosines with the keys, -inf for one to leave out -> (N, 1), within -20 and 20.
+
+        0 while the points are all known, or none is.
+        """
+        known = int(self.known.sum())
+        if known in (0, len(self.known)):
+            return cosines.new_zeros(len(cosines), 1)
+        logits = cosines / (AMONG_POINTS * self.spread)
+        near = logits.masked_fill(~self.known, -torch.inf).logsumexp(dim=1, keepdim=True)
+        strange = logits.masked_fill(self.known, -torch.inf).logsumexp(dim=1, keepdim=True)
+        balance = math.log((len(self.known) - known) / known)
+        return (near - strange + balance).nan_to_num(0.0).clamp(-SURE, SURE)
+
+
+class Memory(Points):
+    """Items of the gallery by their features, and what is stored for the strange one that is most alike.
+
+    k(x) = n( sum_j softmax_j(x.x_j / tau) g_j ) over the strange items j, a kernel regression (Nadaraya 1964, Watson
+    1964), so sharp that it is nearly the stored vector of one item. It knows what no imitation of the old encoder does:
+    where the rows of items are that the new model sees to be of a kind, and the old one saw among others.
+
+    How far to trust it is a(x) = A P(x)^2. P says how likely the item most alike is of the class of x, by how much it
+    is alike, and by how much more than those that follow. Both are read off items of known classes, among their like.
+    """
+
+    directions: Tensor
+    stored: Tensor
+    trust: Tensor
+    same_class: Tensor
+
+    def __init__(self, points: int, features: int, view: int) -> None:
+        kept = min(features, DIRECTIONS)
+        super().__init__(points, kept)
+        self.register_buffer("directions", torch.zeros(features, kept).fill_diagonal_(1))
+        self.register_buffer("stored", torch.zeros(points, view))
+        self.register_buffer("trust", torch.zeros(()))
+        self.register_buffer("same_class", torch.zeros(3))
+
+    def learn(self, items: Remembered, rows: StoredSample) -> None:
+        """Hold the items, at most `MOST`, and find out how far to trust what is stored for others like them.
+
+        Args:
+            rows: stored rows, by whose labels the trust is chosen.
+        """
+        features = unit(items.features)
+        # The principal directions, not centred, for cosines are not.
+        exact = features.double()  # of f32 matrices that are not of full rank, LAPACK may find none
+        found = torch.linalg.eigh(exact.T @ exact).eigenvectors[:, -self.directions.shape[1] :]
+        self.directions = found.to(features.dtype).contiguous()
+        self.hold(self.keys_of(features), items.labels >= 0)
+        self.stored = items.old.to(self.trust.device, copy=True)
+        self._choose_trust(items.labels, rows)
+
+    def keys_of(self, features: Tensor) -> Tensor:
+        """(N, F) -> (N, K) L2-normalised: the features in their principal directions."""
+        return unit(features @ self.directions)
+
+    def recalled(self, cosines: Tensor) -> Tensor:
+        """a k, (N, d), by (N, M) cosines with the keys; zeros where no item is strange."""
+        strange = ~self.known
+        if not strange.any():
+            return cosines.new_zeros(len(cosines), self.stored.shape[1])
+        cosines = cosines[:, strange]
+        return self.trust * self._likely(cosines) * self._regression(cosines, strange)
+
+    def cosines_of_others(self, asked: Tensor) -> Tensor:
+        """(A,) of the items -> (A, M) cosines with the keys, -inf with itself."""
+        cosines = self.keys[asked] @ self.keys.T
+        cosines[torch.arange(len(asked)), asked] = -torch.inf
+        return cosines
+
+    def _regression(self, cosines: Tensor, among: Tensor) -> Tensor:
+        return unit((cosines / (NEAREST * self.spread)).softmax(dim=1) @ self.stored[among])
+
+    def _likely(self, cosines: Tensor) -> Tensor:
+        return log_odds(_standing_out(cosines), self.same_class).sigmoid().square()
+
+    def _choose_trust(self, labels: Tensor, rows: StoredSample) -> None:
+        """The smallest A for which g + a(x) k finds rows of its item's class nearly as often as for the best one.
+
+        Nearly is a standard error of the difference (Breiman et al. 1984): to the new encoder, items of a class that it
+        was trained on are more alike than those of others, so that what is read off them is too much if anything.
+
+        k is that of the other items of known classes, and the own row, and any equal one, is left out. g is what u
+        imitates. Were u itself looked at, on items that it was trained on, it would seem better than it is; and were
+        items spared for this, they would be too few to tell. 0 where too few are left.
+        """
+        self.trust.fill_(0.0)
+        asked = self.known.nonzero().flatten()[:ASKED]
+        if len(asked) < FEWEST:
+            return
+        cosines = self.cosines_of_others(asked)[:, self.known]
+        classes, own = labels[asked], self.stored[asked]
+        right = labels[self.known][cosines.argmax(dim=1)] == classes
+        if right.all() or not right.any():
+            self.same_class = torch.tensor([0.0, 0.0, SURE if right.all() else -SURE]).to(self.keys)
+        else:
+            self.same_class = fit_logistic(_standing_out(cosines), right)
+        recalled, hits = self._likely(cosines) * self._regression(cosines, self.known), []
+        itself = own @ rows.vectors.T > 1 - SAME
+        for trust in TRUSTS:
+            found = (unit(own + trust * recalled) @ rows.vectors.T).masked_fill(itself, -torch.inf).argmax(dim=1)
+            hits.append((rows.labels[found] == classes).to(own.dtype))
+        best = max(hits, key=lambda one: float(one.mean()))
+        error = [(best - one).std(correction=0) / math.sqrt(len(asked)) for one in hits]
+        near = [best.mean() - one.mean() <= off for one, off in zip(hits, error, strict=True)]
+        self.trust.fill_(next(trust for trust, yes in zip(TRUSTS, near, strict=True) if yes))
+
+
+def _standing_out(cosines: Tensor) -> Tensor:
+    """(N, M) -> (N, 2): the largest of each row, and by how much it is above the mean of those that follow."""
+    best = cosines.topk(min(FOLLOWING + 1, cosines.shape[1]), dim=1).values
+    lead = best[:, :1] - best[:, 1:].mean(dim=1, keepdim=True) if best.shape[1] > 1 else torch.zeros_like(best)
+    return torch.cat([best[:, :1], lead], dim=1)

@@ -1,0 +1,126 @@
+"""Training against the stored gallery itself: its rows as neighbours, its class means, and its items' own vectors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from skipfill.compat.losses.alignment import unit_alignment
+from skipfill.compat.losses.neighbours import stored_neighbours
+from skipfill.compat.losses.partition import partition
+from skipfill.compat.losses.prototypes import prototype_cross_entropy
+from skipfill.compat.losses.rankings import ranking_divergence
+from skipfill.compat.methods.batch import Batch, Pairs, Remembered
+from skipfill.compat.methods.gallery.imitating_head import HeadShape, ImitatingHead
+from skipfill.compat.methods.gallery.temperature import prototype_temperature, row_temperature, spread
+from skipfill.compat.methods.method import Method, Setting, Terms
+from skipfill.compat.nn.normalize import unit
+from skipfill.compat.settings import POSITIVE, SHARE, Range
+
+ONE_IN = 3  # items, the first ones of a step, is seen in its class view alone
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Attributes:
+    scale: of the own classifier's cosine logits.
+    softness: temperatures over stored rows and class means, as a multiple of those at which the stored rows
+        themselves best tell each other's class.
+    classes: weight of finding class means and stored rows of the class.
+    imitation: weight of the distance to the own stored vector, as a share of the mean distance of two stored rows.
+    ranking: weight of keeping the stored vector's own ranking.
+    strength: weight of the class view against the imitation, for items that are surely known.
+    """
+
+    extra_dims: Annotated[int, Range(1)] = 32
+    scale: Annotated[float, POSITIVE] = 16.0
+    softness: Annotated[float, POSITIVE] = 2.0
+    classes: float = 1.5
+    imitation: float = 5.0
+    ranking: float = 1.0
+    strength: float = 3.0
+    refit: int = 6
+    smoothing: Annotated[float, SHARE] = 0.1
+
+
+class Gallery(Method):
+    """The class view z finds the rows of a known class; the imitation u keeps an unknown item where the old encoder
+    had it. Both are heads of one encoder, and their blend is what queries use (see `ImitatingHead`).
+
+    The class terms see the blend, by which an imitation is learned of items that are not stored, and z alone, each of
+    some items, which is half the work. An imitation is learned on items as they are: the stored vector is that of the
+    item, not of its augmentation. The class view is trained on when the encoder is done, see `refit`.
+    """
+
+    summary = "ours: stored rows as neighbours, and an imitation of the old encoder for what nobody labelled"
+    source = "skipfill; the neighbour term after Goldberger et al. 2004"
+    needs_sample = True
+    needs_pairs = True
+    remembers = True
+    settings_type = Settings
+
+    def __init__(self, setting: Setting, settings: Settings) -> None:
+        super().__init__(setting, settings)
+        assert setting.old is not None
+        self.settings = settings
+        self.refit = settings.refit
+        self.old = setting.old
+        self.view_dim = setting.old.dim
+        self.dim = self.view_dim + settings.extra_dims
+        shape = (setting.features, self.view_dim, self.dim, setting.classes, settings.scale, settings.strength)
+        self.head = ImitatingHead(HeadShape(*shape))
+        self.tau = settings.softness * row_temperature(self.old.pool)
+        self.means = unit(self.old.present_prototypes)
+        self.tau_prototypes = settings.softness * prototype_temperature(self.old)
+        self.imitation = settings.imitation / spread(self.old.pool)
+
+    @property
+    def _imitating(self) -> ImitatingHead:
+        assert isinstance(self.head, ImitatingHead)
+        return self.head
+
+    @classmethod
+    def build_head(cls, described: dict[str, Any]) -> nn.Module:
+        # A blend with the old encoder itself keeps the class view alone.
+        return ImitatingHead(HeadShape(**described)) if "view" in described else super().build_head(described)
+
+    def describe_head(self) -> dict[str, Any]:
+        return self._imitating.shape.described()
+
+    def start_refit(self) -> None:
+        # The imitation has few items to be learned from, and their augmentations are what keeps it from them alone.
+        self._imitating.imitation.requires_grad_(False)
+
+    def remember(self, trained: Tensor, items: Remembered | None) -> None:
+        self._imitating.remember(self.old.pool, trained, items)
+
+    def losses(self, batch: Batch) -> Terms:
+        assert batch.sample is not None
+        assert batch.alike is not None
+        count, rows, weights = len(batch.labels), batch.sample, self.settings
+        alone = min(max(batch.step // ONE_IN - batch.first, 0), count)
+        logits, views, imitated = self._imitating.trained_on(batch.encoded, count, alone)
+        pairs = Pairs(imitated.detach()) if batch.pairs is None else batch.pairs  # without any, nothing is imitated
+        clean, known = imitated[pairs.augmented :], pairs.old[pairs.augmented :]
+        with torch.no_grad():  # one product with the rows for all that looks at them
+            left_out = batch.labels[:, None] == rows.labels
+            seen = partition(torch.cat([views, clean, known]), rows.vectors, tau=self.tau, left_out=left_out)
+        of_views, of_clean, of_known = seen.split(count, len(clean), len(known))
+        near = stored_neighbours(views, batch.alike.vectors, batch.alike.stand_for, of_views, tau=self.tau)
+        own = self.old.places[batch.labels]
+        mean = prototype_cross_entropy(views, self.means, own, scale=1 / self.tau_prototypes)
+        terms = {
+            "class": cross_entropy(logits, batch.labels, label_smoothing=weights.smoothing),
+            "prototypes": weights.classes * mean,
+            "neighbours": weights.classes * near,
+        }
+        if batch.pairs is None:
+            return terms
+        return terms | {
+            "imitation": self.imitation * unit_alignment(imitated, pairs.old),
+            "ranking": weights.ranking * ranking_divergence(clean, known, of_clean, of_known),
+        }

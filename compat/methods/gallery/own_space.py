@@ -1,0 +1,75 @@
+"""The coordinates of an embedding beside its view of an old space."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from skipfill.compat.nn.normalize import unit
+
+TELLING, LOOKS = 0.7, 0.3  # shares of the squared length
+SOME = 1e-6  # of the largest variance; less is rounding
+
+
+class OwnSpace(nn.Module):
+    """o(x) = n( V^T (m(x) - mean m) ),  m = [ sqrt(.7) n(h) ; sqrt(.3) a ],  a = n( L^-1/4 W^T (n(f) - mean n(f)) ).
+
+    In h a classifier tells the training classes apart. Of other classes it says little, and the features f say more
+    than any layer trained for those. So a has f in its 2 e largest principal directions W, with variances L; and V, the
+    e largest of m, makes room for both in e coordinates. Before `learn`, o is n(h[-e:]).
+
+    Args:
+        features: F.
+        telling: dimension of h.
+        dim: e.
+    """
+
+    middle: Tensor
+    looks: Tensor
+    middle_of_both: Tensor
+    mixed: Tensor
+
+    def __init__(self, features: int, telling: int, dim: int) -> None:
+        super().__init__()
+        kept = min(features, 2 * dim)
+        self.register_buffer("middle", torch.zeros(features))
+        self.register_buffer("looks", torch.zeros(features, kept))
+        self.register_buffer("middle_of_both", torch.zeros(telling + kept))
+        mixed = torch.zeros(telling + kept, dim)
+        mixed[telling - dim : telling].fill_diagonal_(1)
+        self.register_buffer("mixed", mixed)
+
+    def learn(self, features: Tensor, telling: Tensor) -> None:
+        """Find the directions.
+
+        Args:
+            features: (N, F) of training items as they are.
+            telling: (N, H), h of the same.
+        """
+        where = self.middle.device
+        self.middle = unit(features).mean(dim=0).to(where)
+        variances, directions = _principal(unit(features) - self.middle, self.looks.shape[1])
+        # Few items, or features that are never active, leave directions in which only other items differ: noise.
+        told = variances > SOME * variances[-1]
+        self.looks = (directions * torch.where(told, variances, torch.inf) ** -0.25).to(where)
+        both = self._both(features, telling)
+        self.middle_of_both = both.mean(dim=0).to(where)
+        self.mixed = _principal(both - self.middle_of_both, self.mixed.shape[1])[1].to(where)
+
+    def forward(self, features: Tensor, telling: Tensor) -> Tensor:
+        """(N, F) features and (N, H) h -> (N, e) o, L2-normalised; zeros for what is just the middle."""
+        return unit((self._both(features, telling) - self.middle_of_both) @ self.mixed)
+
+    def _both(self, features: Tensor, telling: Tensor) -> Tensor:
+        looks = unit((unit(features) - self.middle) @ self.looks)
+        return torch.cat([TELLING**0.5 * unit(telling), LOOKS**0.5 * looks], dim=1)
+
+
+def _principal(centred: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """(N, F) -> the `count` largest variances, (count,), and their directions, (F, count).
+
+    In double precision: of f32 matrices that are not of full rank, LAPACK may find none.
+    """
+    exact = centred.double()
+    variances, directions = torch.linalg.eigh(exact.T @ exact / len(exact))
+    return variances[-count:].to(centred.dtype), directions[:, -count:].to(centred.dtype).contiguous()

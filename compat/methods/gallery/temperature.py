@@ -1,0 +1,69 @@
+"""The temperature that fits a stored space, read off the stored rows themselves.
+
+Cosines mean different things in different spaces: those of two random rows have a standard deviation of .2 in one
+gallery and of .03 in another, and the rows of a class lie wider or closer. At a temperature that is sharp in the first,
+all rows of the second are one.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from skipfill.compat.methods.batch import OldSpace, StoredSample
+from skipfill.compat.nn.normalize import unit
+
+ROWS, QUERIES = 4_096, 512
+CANDIDATES = [2.0 * 0.8**step for step in range(41)]  # from 2, where every row is one, down to 0.0003
+
+
+def row_temperature(pool: StoredSample) -> float:
+    """The temperature at which stored rows, as neighbours, best tell the class of other stored rows.
+
+    Returns:
+        In [0.0003, 2]; 2 when no two rows have a class in common.
+
+    Source: leave-one-out NCA, Goldberger et al. 2004, over one parameter.
+    """
+    chosen = _shuffled(len(pool.vectors))[:ROWS]
+    vectors, labels = pool.vectors[chosen], pool.labels[chosen]
+    asked = torch.nonzero(labels >= 0).flatten()[:QUERIES]
+    cosines = vectors[asked] @ vectors.T
+    cosines[torch.arange(len(asked)), asked] = -torch.inf
+    alike = labels[asked, None] == labels
+    alike[torch.arange(len(asked)), asked] = False
+    found = alike.any(dim=1)
+    cosines, alike = cosines[found], alike[found]
+
+    def missed(tau: float) -> float:
+        logits = cosines / tau
+        return float((logits.logsumexp(dim=1) - logits.masked_fill(~alike, -torch.inf).logsumexp(dim=1)).sum())
+
+    return min(CANDIDATES, key=missed)
+
+
+def prototype_temperature(old: OldSpace) -> float:
+    """The same over class means, each row left out of the mean of its own class."""
+    labels = old.pool.labels
+    asked = _shuffled(len(labels))
+    asked = asked[labels[asked] >= 0]
+    asked = asked[old.counts[labels[asked]] > 1][:QUERIES]
+    if len(asked) == 0:
+        return CANDIDATES[0]
+    vectors, labels = old.pool.vectors[asked], labels[asked]
+    cosines = vectors @ unit(old.prototypes).T
+    others = unit(old.prototypes[labels] * old.counts[labels, None] - vectors)
+    cosines[torch.arange(len(asked)), labels] = (vectors * others).sum(dim=1)
+    slots = (old.present.cumsum(0) - 1)[labels]
+    return min(CANDIDATES, key=lambda tau: float(cross_entropy(cosines[:, old.present] / tau, slots)))
+
+
+def spread(pool: StoredSample) -> float:
+    """The mean of 1 - cos over two random stored rows, in (0, 2]: how far apart rows of this space are."""
+    mean = pool.vectors.mean(dim=0)
+    return max(float(1 - mean @ mean), 1e-6)
+
+
+def _shuffled(count: int) -> torch.Tensor:
+    """Places in a random order that is always the same: a small gallery's pool is in file order."""
+    return torch.randperm(count, generator=torch.Generator().manual_seed(0))

@@ -1,0 +1,90 @@
+"""Which directions of the old space say little about an item's class, as the stored rows of known classes tell."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from skipfill.compat.methods.batch import StoredSample
+from skipfill.compat.methods.gallery.memory import ASKED, SAME
+
+# c, the mildest first: the larger, the nearer is M to I.
+MILDNESSES = (math.inf, 100.0, 50.0, 30.0, 20.0, 14.0, 10.0, 7.0, 5.0, 3.0)
+FOLDS = 4  # of classes, by turns
+
+
+def within_class_map(rows: StoredSample) -> Tensor | None:
+    """M = (W / (c v) + I)^-1, (d, d) float64: less of the directions in which rows of one class differ most.
+
+    None is I. W is the covariance of stored rows within their classes, v its mean eigenvalue. n(M u), and not u, is
+    then where to look for rows like u: queries alone are mapped, the rows stay as they are stored.
+
+    c is found by rows of known classes that look for others of their class by M of the rows of other classes. It is the
+    largest one that finds them nearly as often as the best one does, nearly being a standard error of the difference
+    (Breiman et al. 1984). I where no two rows of one class differ, and where only one class is known.
+
+    Source: after the within-class covariance normalisation of Hatch, Kajarekar and Stolcke 2006.
+    """
+    known = rows.labels >= 0
+    vectors, labels = rows.vectors[known].double(), rows.labels[known]
+    if not (labels != labels[:1]).any():
+        return None
+    differences = vectors - _class_means(vectors, labels)[labels]
+    if differences.abs().max() <= SAME:  # by rounding
+        return None
+    mildness = _mildness(rows, differences, labels)
+    return None if math.isinf(mildness) else _Axes(differences).map(mildness)
+
+
+class _Axes:
+    """Principal directions of (N, d) differences of rows to the mean of their class.
+
+    Attributes:
+        variances: (d,) along them, as multiples of the mean.
+        directions: (d, d), one a column.
+    """
+
+    def __init__(self, differences: Tensor) -> None:
+        variances, self.directions = torch.linalg.eigh(differences.T @ differences)
+        self.variances = variances / variances.mean().clamp(min=torch.finfo(torch.float64).tiny)
+
+    def kept(self, mildness: float) -> Tensor:
+        """(d,) what M leaves of each direction."""
+        kept: Tensor = 1 / (self.variances / mildness + 1)
+        return kept
+
+    def map(self, mildness: float) -> Tensor:
+        found: Tensor = (self.directions * self.kept(mildness)) @ self.directions.T
+        return found
+
+
+def _class_means(vectors: Tensor, labels: Tensor) -> Tensor:
+    """(C, d); zeros for a class without rows."""
+    sums = vectors.new_zeros(int(labels.max()) + 1, vectors.shape[1]).index_add_(0, labels, vectors)
+    return sums / torch.bincount(labels).clamp(min=1)[:, None]
+
+
+def _mildness(rows: StoredSample, differences: Tensor, labels: Tensor) -> float:
+    """c, by cross-validation over classes.
+
+    Args:
+        differences, labels: of the rows of known classes.
+    """
+    asked, wanted = rows.vectors[rows.labels >= 0][:ASKED], labels[:ASKED]
+    itself = asked @ rows.vectors.T > 1 - SAME
+    hits = differences.new_zeros(len(MILDNESSES), len(asked))
+    for fold in range(FOLDS):
+        mine, others = wanted % FOLDS == fold, labels % FOLDS != fold
+        if not mine.any() or not others.any():
+            continue
+        axes = _Axes(differences[others])
+        queries, stored = (one @ axes.directions.to(one) for one in (asked[mine], rows.vectors))
+        for place, mildness in enumerate(MILDNESSES):
+            products = (queries * axes.kept(mildness).to(queries)) @ stored.T
+            nearest = products.masked_fill(itself[mine], -torch.inf).argmax(dim=1)
+            hits[place, mine] = (rows.labels[nearest] == wanted[mine]).double()
+    worse = hits[hits.mean(dim=1).argmax()] - hits
+    error = worse.std(dim=1, correction=0) / math.sqrt(len(asked))
+    return MILDNESSES[int((worse.mean(dim=1) <= error).nonzero()[0])]

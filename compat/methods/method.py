@@ -1,0 +1,130 @@
+"""What a training method is: a head that goes into the bundle, and named loss terms. One file each in `methods/`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from skipfill.compat.losses.alignment import cosine_alignment
+from skipfill.compat.methods.batch import Batch, OldSpace, Pairs, Remembered
+from skipfill.compat.nn.normalize import unit
+
+KEEPING = 5.0  # weight of the cosine to the stored vector, as measured for unlabelled samples
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a method is built for.
+
+    Attributes:
+        features: F, width of the encoder's output.
+        classes: C, number of class slots.
+        dim: dimension asked for by the user; 0 for the method's own choice.
+        old: the gallery's space; None when training from nothing.
+        teacher: dimension of the teacher's embeddings; 0 without one.
+        slots: (C,) vertex of each class on the simplex; empty for methods without one.
+    """
+
+    features: int
+    classes: int
+    dim: int
+    old: OldSpace | None
+    teacher: int = 0
+    slots: Sequence[int] = ()
+
+
+Terms = dict[str, Tensor]
+
+
+class Method(nn.Module):
+    """Base of every training method.
+
+    Class attributes:
+        summary: one line for `skipfill methods`.
+        source: authors, year, arXiv id.
+        needs_gallery, needs_teacher, needs_sample: what training must be given.
+        takes_dim: whether the user may choose its dimension.
+        on_simplex: whether classes are vertices of a simplex that models share, at slots that later models keep; the
+            settings then have `classes`, how many vertices, and `slots`, the end that new classes are put at.
+        needs_pairs: whether its losses take pairs, of training items too; others have `keeping`, of unlabelled ones.
+        remembers: whether its head remembers items.
+        settings_type: frozen dataclass of hyperparameters with the published defaults.
+
+    Instance attributes:
+        head: features (N, F) -> embedding (N, D), not normalised. The only part that the bundle keeps.
+        dim: D.
+        view_dim: the first `view_dim` coordinates of an embedding, renormalised, lie in the old space; 0 for no view.
+        refit: epochs that it is trained on after the encoder, on its features; 0 for none.
+    """
+
+    summary: ClassVar[str]
+    source: ClassVar[str]
+    needs_gallery: ClassVar[bool] = True
+    needs_teacher: ClassVar[bool] = False
+    needs_sample: ClassVar[bool] = False
+    takes_dim: ClassVar[bool] = False
+    needs_pairs: ClassVar[bool] = False
+    remembers: ClassVar[bool] = False
+    on_simplex: ClassVar[bool] = False
+    settings_type: ClassVar[type[Any]]
+
+    head: nn.Module
+    dim: int
+    view_dim: int
+    refit: int = 0
+
+    def __init__(self, setting: Setting, settings: Any) -> None:
+        super().__init__()
+
+    @classmethod
+    def build_head(cls, described: dict[str, Any]) -> nn.Module:
+        """The head again, from what `describe_head` returned, ready for the bundle's weights."""
+        return nn.Linear(described["features"], described["dim"])
+
+    def describe_head(self) -> dict[str, Any]:
+        """JSON values that `build_head` needs."""
+        assert isinstance(self.head, nn.Linear)
+        return {"features": self.head.in_features, "dim": self.head.out_features}
+
+    def start_refit(self) -> None:
+        """Called before it is trained on the features of the trained encoder."""
+
+    def losses(self, batch: Batch) -> Terms:
+        """The loss terms by name, each a scalar with its weight applied; training minimises their sum."""
+        raise NotImplementedError
+
+    def remember(self, trained: Tensor, items: Remembered | None) -> None:
+        """Put what the head is to remember into it; called once, after training, where the method `remembers`.
+
+        Args:
+            trained: (N, F) features of some training items as they are, by the trained encoder.
+            items: the unlabelled items of the gallery, when there are any.
+        """
+
+    def keeping(self, batch: Batch, pairs: Pairs) -> Terms:
+        """What keeps unlabelled items of the gallery where they are stored, for methods that do not see to it."""
+        view = self.head(batch.features_of_pairs)[:, : self.view_dim]
+        return {"unlabelled": KEEPING * cosine_alignment(view, pairs.old)}
+
+
+class PrefixMethod(Method):
+    """A method whose head has d + e coordinates, of which the first d, renormalised, lie in the old space.
+
+    Its settings have `extra_dims`, e.
+    """
+
+    def __init__(self, setting: Setting, settings: Any) -> None:
+        super().__init__(setting, settings)
+        assert setting.old is not None
+        self.settings = settings
+        self.old = setting.old
+        self.view_dim = setting.old.dim
+        self.dim = self.view_dim + settings.extra_dims
+        self.head = nn.Linear(setting.features, self.dim)
+
+    def compat(self, embedding: Tensor) -> Tensor:
+        """(B, D) embeddings -> (B, d) L2-normalised, in the old space."""
+        return unit(embedding[:, : self.view_dim])

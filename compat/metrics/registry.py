@@ -1,0 +1,47 @@
+"""Every retrieval metric by name: a function from the ranking of a query's relevant rows to its value in [0, 1].
+
+To add one: its file here, and its line below. Higher is better in all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from skipfill.compat.metrics.average_precision import average_precision
+from skipfill.compat.metrics.cmc import cmc
+from skipfill.compat.metrics.ndcg import ndcg
+from skipfill.compat.metrics.ranking import Metric
+from skipfill.compat.metrics.recall import recall
+from skipfill.compat.metrics.reciprocal_rank import reciprocal_rank
+from skipfill.compat.metrics.true_accept_rate import true_accept_rate
+
+PLAIN: dict[str, Metric] = {"mAP": average_precision, "MRR": reciprocal_rank}
+
+
+AT_K: dict[str, Callable[..., float]] = {"CMC": cmc, "recall": recall, "nDCG": ndcg}
+
+
+AT_RATE: dict[str, Callable[..., float]] = {"TAR": true_accept_rate}
+
+
+ALWAYS = ("CMC@1", "CMC@5", "mAP", "MRR", "recall@10", "nDCG@10")
+
+
+FORMS = (*PLAIN, *(f"{name}@K" for name in AT_K), *(f"{name}@FAR=RATE" for name in AT_RATE))
+
+
+def metric(name: str) -> Metric | None:
+    """The metric of this name, such as `mAP`, `recall@100` or `TAR@FAR=0.001`; None when there is none."""
+    if name in PLAIN:
+        return PLAIN[name]
+    family, _, at = name.partition("@")
+    if family in AT_K and at.isdecimal() and int(at) > 0:
+        return partial(AT_K[family], k=int(at))
+    if family in AT_RATE and at.startswith("FAR="):
+        try:
+            far = float(at.removeprefix("FAR="))
+        except ValueError:
+            return None
+        return partial(AT_RATE[family], far=far) if 0 < far < 1 else None
+    return None

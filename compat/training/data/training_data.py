@@ -1,0 +1,75 @@
+"""The items of a training as tensors, with what the gallery stores for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from skipfill.compat.encoders.prepared import Prepared
+from skipfill.compat.methods.batch import StoredSample, Unlabelled
+from skipfill.compat.training.data.class_rows import RowsOfClasses
+
+
+@dataclass(frozen=True)
+class Aligned(Unlabelled):
+    """Attributes: items, (A) prepared."""
+
+    items: Prepared
+
+    @cached_property
+    def strange(self) -> Tensor:
+        """Which of them are of no training class."""
+        return (self.labels < 0).nonzero().flatten()
+
+    def first(self, count: int) -> Aligned:
+        """At most the first `count`."""
+        return Aligned(self.old[:count], self.labels[:count], Prepared(self.items.items[:count]))
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Everything that batches are drawn from.
+
+    Attributes:
+        items: (N) prepared items.
+        labels: (N,) int64.
+        old: (N, d) stored vectors, L2-normalised; None without a gallery.
+        has_old: (N,) bool.
+        pool: stored rows to draw samples from, in random order.
+        teacher: (N, D') embeddings of the teacher.
+        align: unlabelled items of the gallery; None for none.
+        validation: which of the N items are not trained on, and choose the epoch; None for none.
+    """
+
+    items: Prepared
+    labels: Tensor
+    old: Tensor | None = None
+    has_old: Tensor | None = None
+    pool: StoredSample | None = None
+    teacher: Tensor | None = None
+    align: Aligned | None = None
+    validation: Tensor | None = None
+
+    @cached_property
+    def stored(self) -> Tensor:
+        """Which of the items that are trained on have a stored vector."""
+        if self.has_old is None:
+            return torch.empty(0, dtype=torch.long)
+        return self.trained[self.has_old[self.trained]]
+
+    @cached_property
+    def by_class(self) -> RowsOfClasses:
+        """The pool by class."""
+        assert self.pool is not None
+        return RowsOfClasses(self.pool)
+
+    @property
+    def trained(self) -> Tensor:
+        """Which of the items are trained on."""
+        kept = torch.ones(len(self.items), dtype=torch.bool)
+        if self.validation is not None:
+            kept[self.validation] = False
+        return kept.nonzero().flatten()

@@ -1,0 +1,140 @@
+"""The state of an unfinished training, saved after each epoch as safetensors (no pickle), replaced atomically."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import safetensors
+import torch
+from safetensors.torch import load
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from skipfill.compat.nn.serialization import tensor_bytes
+from skipfill.compat.training.loop.epoch_log import Epoch
+from skipfill.store.errors import BadInput, reason
+from skipfill.store.storage.object_store import Objects
+from skipfill.store.strict_json import stored
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class State:
+    """What a checkpoint says beside its tensors.
+
+    Attributes:
+        recipe: see `Checkpoints`.
+        steps: done.
+    """
+
+    log: list[Epoch]
+    recipe: str
+    steps: int
+    format: int = FORMAT
+
+
+class Checkpoints:
+    """Checkpoints of the training of one model, valid for one recipe.
+
+    Args:
+        key: object that holds the newest one.
+        recipe: digest of everything that decides the weights.
+        restart: forget an earlier run instead of resuming it.
+    """
+
+    def __init__(self, objects: Objects, key: str, recipe: str, *, restart: bool = False) -> None:
+        self._objects = objects
+        self._key = key
+        self._recipe = recipe
+        if restart and objects.exists(key):
+            objects.delete(key)
+
+    def epochs_done(self) -> int:
+        """Whole epochs in the checkpoint; 0 when there is none.
+
+        Raises:
+            BadInput: the unfinished run had another recipe or other data.
+        """
+        return len(self._state(self._objects.get(self._key))[0].log) if self._objects.exists(self._key) else 0
+
+    def save(
+        self,
+        log: Sequence[Epoch],
+        best: dict[str, Tensor],
+        model: nn.Module,
+        optimizer: Optimizer,
+        decay: LRScheduler,
+    ) -> None:
+        """Replace the checkpoint by the state after the last epoch of `log`; `best` are the best one's weights."""
+        tensors = {f"model/{name}": value for name, value in model.state_dict().items()}
+        tensors |= {f"best/{name}": value for name, value in best.items()}
+        for index, state in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer/{index}/{name}": value for name, value in state.items()}
+        state = State(list(log), self._recipe, decay.last_epoch)
+        self._objects.replace(self._key, tensor_bytes(tensors, {"checkpoint": json.dumps(asdict(state))}))
+
+    def resume(
+        self, model: nn.Module, optimizer: Optimizer, decay: LRScheduler
+    ) -> tuple[list[Epoch], dict[str, Tensor]]:
+        """Load the checkpoint into the three; the log and the best weights then. Both empty when there is none."""
+        if not self._objects.exists(self._key):
+            return [], {}
+        kept, tensors = self._state(self._objects.get(self._key))
+        try:
+            model.load_state_dict(_under(tensors, "model/"))
+            state = optimizer.state_dict()
+            weights = dict(enumerate(weight for group in optimizer.param_groups for weight in group["params"]))
+            for name, value in _under(tensors, "optimizer/").items():
+                index, part = name.split("/")
+                state["state"].setdefault(int(index), {})[part] = _laid_out_as(weights[int(index)], value)
+            optimizer.load_state_dict(state)
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise self._unreadable(error) from error
+        decay.load_state_dict({**decay.state_dict(), "last_epoch": kept.steps, "_step_count": kept.steps + 1})
+        for group, rate in zip(optimizer.param_groups, decay.base_lrs, strict=True):
+            group["lr"] = rate * decay.lr_lambdas[0](kept.steps)  # type: ignore[attr-defined]
+        return kept.log, _under(tensors, "best/")
+
+    def clear(self) -> None:
+        """Forget the checkpoint: the model is complete."""
+        if self._objects.exists(self._key):
+            self._objects.delete(self._key)
+
+    def _state(self, data: bytes) -> tuple[State, dict[str, Tensor]]:
+        where = self._objects.root / self._key
+        try:
+            tensors = load(data)
+            length = int.from_bytes(data[:8], "little")
+            meta = json.loads(data[8 : 8 + length])["__metadata__"]["checkpoint"].encode()
+        except (ValueError, KeyError, safetensors.SafetensorError) as error:
+            raise self._unreadable(error) from error
+        state = stored(State, meta, where, what="checkpoint", newest=FORMAT)
+        if state.recipe != self._recipe:
+            raise BadInput(
+                f"unfinished training in {self._key}",
+                expected="the same settings and items as now",
+                found="others",
+                hint="Repeat the first command to go on with it, or add --restart to drop it.",
+            )
+        return state, tensors
+
+    def _unreadable(self, error: Exception) -> BadInput:
+        return BadInput(
+            self._objects.root / self._key,
+            expected="a readable checkpoint",
+            found=reason(error),
+            hint="Start over with --restart.",
+        )
+
+
+def _laid_out_as(weight: Tensor, value: Tensor) -> Tensor:
+    """Files hold plain arrays; fused optimizers go through moments as the weights lie, channels last for example."""
+    return torch.empty_like(weight).copy_(value) if value.shape == weight.shape else value
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
