@@ -1,11 +1,8 @@
-"""The `skipfill` command: every subcommand by name, and what an error looks like."""
+"""The `skipfill` command: every subcommand by name."""
 
 from __future__ import annotations
 
-import json
-import os
 import sys
-import traceback
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -26,13 +23,14 @@ from skipfill.cli.commands import (
     model,
     plan,
     prune,
-    release,
     report,
     search,
+    status,
+    swap,
     train,
 )
 from skipfill.cli.configuration import FILE, listen_to_environment, nearest_file, read_configuration
-from skipfill.store.errors import SkipfillError, reason
+from skipfill.cli.runner import run_command
 
 
 def _show_version(asked: bool) -> None:
@@ -94,10 +92,10 @@ app.command("check")(check.check)
 app.command("report")(report.report)
 app.command("matrix")(matrix.matrix)
 app.command("plan")(plan.plan)
-app.command("swap")(release.swap)
-app.command("rollback")(release.rollback)
+app.command("swap")(swap.swap)
+app.command("rollback")(swap.rollback)
 app.command("history")(history.history)
-app.command("status")(history.status)
+app.command("status")(status.status)
 app.command("search")(search.search)
 app.command("doctor")(doctor.doctor)
 app.command("prune")(prune.prune)
@@ -110,32 +108,5 @@ def main() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command; its exit code. Errors are one line on stderr, and with `--json` a document on stdout."""
-    try:
-        code = app(arguments, standalone_mode=False)
-        return code if isinstance(code, int) else 0
-    except SkipfillError as error:
-        return _show(arguments, str(error), error.hint, error.exit_code)
-    except typer.TyperException as error:
-        return _show(arguments, error.format_message(), "See: skipfill --help", 2)
-    except (KeyboardInterrupt, typer.Abort):
-        return _show(arguments, "interrupted", "Run the same command again to go on.", 130)
-    except BrokenPipeError:
-        # The reader has gone: nothing more to say, and nothing to report when Python flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:
-        # What the system refuses before any command looks at it, such as a path that is too long for it.
-        where = f"{error.filename}: " if isinstance(error.filename, str) else ""
-        return _show(arguments, where + reason(error), "", 2)
-
-
-def _show(arguments: list[str], message: str, hint: str, code: int) -> int:
-    if os.environ.get("SKIPFILL_DEBUG"):
-        traceback.print_exc()
-    if "--json" in arguments:
-        document = {"schema_version": 1, "error": message, "hint": hint, "exit_code": code}
-        print(json.dumps(document))
-    if message:
-        print(f"error: {message}" + (f"  {hint}" if hint else ""), file=sys.stderr)
-    return code
+    """Run one command; its exit code."""
+    return run_command(typer.main.get_command(app), arguments)

@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from skipfill.store.parquet.items import ItemColumns
-    from skipfill.store.storage.object_store import Objects
+    from skipfill.store.storage.object_store import ObjectStore
 
 Store = Annotated[
     str | None,
@@ -32,7 +32,7 @@ HtmlFile = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="W
 GitHub = Annotated[bool, typer.Option("--github", help="Print GitHub annotations; append to the step's summary.")]
 
 
-def opened(store: str | None) -> Objects:
+def opened(store: str | None) -> ObjectStore:
     """The store that the options name."""
     from skipfill.store.storage.location import find_root, open_store
 

@@ -47,6 +47,11 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: 
     return made
 
 
+def short_time(at: str) -> str:
+    """A stored time to the second, without its zone: `2026-01-31 12:00:00`."""
+    return at[:19].replace("T", " ")
+
+
 class Bar:
     """One progress bar after another. `start` a stage, `advance` it, and `note` what goes on."""
 

@@ -1,17 +1,14 @@
-"""How long work tells a progress bar where it is."""
+"""Where long work reports how far it is, for a progress bar."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-
-from skipfill.compat.training.loop.schedule import Watcher
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Stages:
-    """Called as the work goes on: `start(what, total)`, then `advance(n)`; `training` in a training."""
+class Progress:
+    """Called as the work goes on: `start(what, total)` for each stage, then `advance(n)`."""
 
     start: Callable[[str, int], None] = lambda what, total: None
     advance: Callable[[int], None] = lambda count: None
-    training: Watcher = field(default_factory=Watcher)

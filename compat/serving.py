@@ -20,7 +20,7 @@ from skipfill.store.parquet.items import ItemBlock
 from skipfill.store.parquet.vectors import Matrix
 from skipfill.store.spaces import Space, load_space
 from skipfill.store.storage.location import find_root, open_store
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 
 Queries = Sequence[str] | Sequence[bytes] | NDArray[np.floating]
 
@@ -43,7 +43,7 @@ class Served:
     space: Space
     warnings: tuple[str, ...]
     _loaded: LoadedModel
-    _objects: Objects
+    _objects: ObjectStore
 
     @property
     def model(self) -> str:
@@ -83,7 +83,7 @@ class Served:
         return latest(self._objects, self.gallery, self.version).release != self.release
 
 
-def released(store: Objects | Path | str, gallery: str, *, code: Sequence[str] = ()) -> Served:
+def released(store: ObjectStore | Path | str, gallery: str, *, code: Sequence[str] = ()) -> Served:
     """Load the model that queries of a gallery use now, verified. The gallery's own files are not needed.
 
     Args:
@@ -103,7 +103,7 @@ def released(store: Objects | Path | str, gallery: str, *, code: Sequence[str] =
     """
     for name in code:
         permit(name)
-    objects = store if isinstance(store, Objects) else open_store(find_root(str(store)))
+    objects = store if isinstance(store, ObjectStore) else open_store(find_root(str(store)))
     version = latest(objects, gallery)
     space, warnings = load_space(objects, version.space), list[str]()
     model = model_in_force(objects, gallery, version, space, warnings)

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from skipfill.store.errors import BadInput, unknown_name
-from skipfill.store.parquet.vectors import Metric
+from skipfill.store.parquet.vectors import Similarity
 from skipfill.store.storage import quarantine
 from skipfill.store.storage.keys import valid_name
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import LARGEST_STORED, Older, fitted, parsed, refuse_newer
 
 FORMAT = 1
@@ -30,7 +30,7 @@ class Space:
 
     name: str
     dim: int
-    metric: Metric = "cosine"
+    metric: Similarity = "cosine"
     fingerprint: str = ""
     classes: list[str] = field(default_factory=list)
     slots: dict[str, int] = field(default_factory=dict)
@@ -38,7 +38,7 @@ class Space:
     format: int = FORMAT
 
     @property
-    def identity(self) -> tuple[int, Metric, str]:
+    def identity(self) -> tuple[int, Similarity, str]:
         """What makes it this space and no other; the rest is what is known of it."""
         return self.dim, self.metric, self.fingerprint
 
@@ -47,7 +47,7 @@ def _key(name: str) -> str:
     return f"spaces/{valid_name('space', name)}.json"
 
 
-def register_space(objects: Objects, space: Space) -> None:
+def register_space(objects: ObjectStore, space: Space) -> None:
     """Record `space`; the one that is there is kept when it is the same.
 
     Raises:
@@ -59,7 +59,7 @@ def register_space(objects: Objects, space: Space) -> None:
         objects.replace(_key(space.name), quarantine.read(objects, _key(space.name)))
 
 
-def ensure_space(objects: Objects, space: Space) -> None:
+def ensure_space(objects: ObjectStore, space: Space) -> None:
     """See that a space that a commit refers to is there: see `store.storage.quarantine`."""
     quarantine.ensure(objects, _key(space.name), _json(space))
 
@@ -79,11 +79,11 @@ def refuse_another_space(there: Space, space: Space) -> None:
         )
 
 
-def space_names(objects: Objects) -> list[str]:
+def space_names(objects: ObjectStore) -> list[str]:
     return [child.removesuffix(".json") for child in objects.children("spaces")]
 
 
-def load_space(objects: Objects, name: str) -> Space:
+def load_space(objects: ObjectStore, name: str) -> Space:
     where = objects.root / _key(name)
     try:
         data = quarantine.read(objects, _key(name))

@@ -34,7 +34,7 @@ from skipfill.store.maintenance.doctor import diagnose
 from skipfill.store.maintenance.prune import prune
 from skipfill.store.models.cards import load_card, model_names
 from skipfill.store.storage.location import MARKER, open_store
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 
 from .conftest import tree, write_world
 from .kills import FAILURES, run_interrupted
@@ -149,7 +149,7 @@ def facts(folder: Path) -> Facts:
     )
 
 
-def _complete(objects: Objects, check: str) -> bool:
+def _complete(objects: ObjectStore, check: str) -> bool:
     return objects.exists(f"checks/things/{check}/report.json")
 
 

@@ -32,7 +32,7 @@ from skipfill.store.releases.swap import rollback, swap
 from skipfill.store.spaces import Space, load_space
 from skipfill.store.storage.address import Address, address
 from skipfill.store.storage.location import open_store
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 
 from .conftest import write_vectors
 from .test_swap import card, np_ids
@@ -46,10 +46,10 @@ WRITERS, READERS, PRUNERS = 3, 2, 2
 class Writer:
     """What one writer does, round after round, each under names that nobody else uses."""
 
-    objects: Objects
+    objects: ObjectStore
     folder: Path
     number: int
-    scratch: Objects
+    scratch: ObjectStore
 
     def turn(self, turn: int) -> None:
         name = f"w{self.number}-{turn}"
@@ -99,7 +99,7 @@ def _list(gallery: str, version: Version) -> str:
     return f"galleries/{gallery}/files/{version.files}.json"
 
 
-def look(objects: Objects, newest: int) -> None:
+def look(objects: ObjectStore, newest: int) -> None:
     """Read what the newest versions, and models, refer to. Raises what is wrong."""
     for name in _some(objects.children("galleries"), newest):
         version = newest_version(objects, name)
@@ -112,7 +112,7 @@ def look(objects: Objects, newest: int) -> None:
             read_file(objects, found, file)
 
 
-def refuse_findings(objects: Objects) -> None:
+def refuse_findings(objects: ObjectStore) -> None:
     if found := diagnose(objects).findings:
         raise AssertionError(found)
 
@@ -121,7 +121,7 @@ def _some(names: list[str], count: int) -> list[str]:
     return random.sample(names, min(count, len(names)))
 
 
-def lost(objects: Objects, folder: Path) -> list[str]:
+def lost(objects: ObjectStore, folder: Path) -> list[str]:
     """What was acknowledged and is not there."""
     missing = []
     for path in sorted(folder.glob("acknowledged-*")):
@@ -151,7 +151,7 @@ def main(place: Address, folder: Path, seconds: float) -> int:
     def writer(number: int) -> Callable[[int], object]:
         scratch = folder / f"scratch-{number}"
         scratch.mkdir()
-        return Writer(open_store(place), folder, number, Objects(scratch)).turn
+        return Writer(open_store(place), folder, number, ObjectStore(scratch)).turn
 
     def reader() -> Callable[[int], object]:
         objects = open_store(place)

@@ -17,7 +17,7 @@ from skipfill.store.galleries.log import history, latest
 from skipfill.store.galleries.verify import reread_gallery
 from skipfill.store.models.cards import load_card
 from skipfill.store.releases.swap import rollback, swap
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 
 from .conftest import Skipfill, World, spawn, tree, write_vectors
 from .test_swap import store_with
@@ -31,7 +31,7 @@ def more(folder: Path, name: str = "more", first: int = 100, count: int = 7, dim
     return write_vectors(folder / f"{name}.parquet", vectors, np.arange(first, first + count))
 
 
-def released(objects: Objects) -> tuple[str | None, int]:
+def released(objects: ObjectStore) -> tuple[str | None, int]:
     now = latest(objects, "g")
     return now.release.model if now.release else None, now.rows
 

@@ -29,7 +29,7 @@ from skipfill.store.models.files import read_file, save_model
 from skipfill.store.models.transfer import MANIFEST, add_bundle, export_bundle
 from skipfill.store.spaces import Space, View, load_space, register_space
 from skipfill.store.storage.location import init_store, open_store
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 
 from .conftest import Skipfill, World, spawn, tree
 from .test_encoders import bert
@@ -40,7 +40,7 @@ STORE, OTHER = Path(".skipfill"), Path("other")
 OLD = Space("old", 4, "cosine", "", ["a", "b"], {"a": 1, "b": 0})
 
 
-def one_of(folder: Path, name: str = "v2", value: float = 0.5) -> Objects:
+def one_of(folder: Path, name: str = "v2", value: float = 0.5) -> ObjectStore:
     """A store with one small model that has a view onto a space known only by its vectors."""
     objects = init_store(folder)
     register_space(objects, OLD)

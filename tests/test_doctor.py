@@ -21,7 +21,7 @@ from skipfill.store.parquet.stored_rows import Columns
 from skipfill.store.releases.swap import apply_plan, plan_swap, swap
 from skipfill.store.spaces import Space
 from skipfill.store.storage.location import open_store
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 
 from .conftest import Skipfill, spawn, tree
 from .test_swap import card, np_ids, store_with
@@ -140,15 +140,15 @@ def edit(path: Path, **fields: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
 
 
-def swapped(objects: Objects) -> None:
+def swapped(objects: ObjectStore) -> None:
     swap(objects, "g", load_card(objects, "v2"), "test")
 
 
-def first(objects: Objects, pattern: str) -> Path:
+def first(objects: ObjectStore, pattern: str) -> Path:
     return sorted(objects.root.glob(pattern))[0]
 
 
-def shorter(objects: Objects) -> None:
+def shorter(objects: ObjectStore) -> None:
     path = first(objects, "../part-*.parquet")
     pq.write_table(pq.read_table(path).slice(1), path)
 
@@ -160,7 +160,7 @@ def flipped(path: Path) -> None:
 
 
 VERSION = "galleries/g/versions/000000000{}.json"
-SICK: dict[str, tuple[Callable[[Objects], object], str]] = {
+SICK: dict[str, tuple[Callable[[ObjectStore], object], str]] = {
     "a changed file": (shorter, "expected the file that gallery g was registered with"),
     "a vanished file": (lambda o: first(o, "../part-*.parquet").unlink(), "found no such file"),
     "a lost file list": (lambda o: first(o, "galleries/g/files/*").unlink(), "expected the file list that was"),

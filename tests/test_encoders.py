@@ -21,7 +21,7 @@ from skipfill.compat.encoders.choice import chosen_encoder
 from skipfill.compat.encoders.encoder import Encoder
 from skipfill.compat.encoders.prepared import Prepared, as_float
 from skipfill.compat.encoders.registry import ENCODERS
-from skipfill.compat.progress import Stages
+from skipfill.compat.progress import Progress
 from skipfill.compat.training.data.feature_cache import as_features
 from skipfill.compat.training.data.training_data import TrainingData
 from skipfill.compat.training.recipe import Recipe, Sources
@@ -168,7 +168,7 @@ def test_the_contract(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     one = ItemBlock(items.ids[:1], items.inputs[:1], items.rows[:1], items.path)
     np.testing.assert_allclose(encoded(encoder, one), features[:1], atol=1e-5)
     data = TrainingData(Prepared(encoder.prepare(items)), torch.zeros(70, dtype=torch.long))
-    once = as_features(data, encoder, torch.device("cpu"), tmp_path, Stages())
+    once = as_features(data, encoder, torch.device("cpu"), tmp_path, Progress())
     np.testing.assert_array_equal(once.items.items, features)
 
     encoder.train()

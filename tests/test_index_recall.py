@@ -16,11 +16,11 @@ from skipfill.compat.evaluation.index.local_dimension import local_dimension
 from skipfill.compat.evaluation.index.recall import IndexRecall, index_warnings, measure_index
 from skipfill.compat.evaluation.index.rows import read_indexed
 from skipfill.compat.evaluation.index.settings import IndexSettings
-from skipfill.compat.progress import Stages
+from skipfill.compat.progress import Progress
 from skipfill.store.checks.report import Interval
 from skipfill.store.errors import BadInput
 from skipfill.store.parquet.stored_rows import Columns, StoredRows
-from skipfill.store.parquet.vectors import Metric
+from skipfill.store.parquet.vectors import Similarity
 
 from .conftest import write_vectors
 
@@ -82,11 +82,11 @@ def direct_recall(index: faiss.IndexHNSWFlat, vectors: np.ndarray, queries: np.n
 
 @pytest.mark.parametrize("metric", ["cosine", "ip"])
 def test_recall_is_that_of_faiss(
-    stored: tuple[StoredRows, np.ndarray], queries: tuple[np.ndarray, np.ndarray], metric: Metric
+    stored: tuple[StoredRows, np.ndarray], queries: tuple[np.ndarray, np.ndarray], metric: Similarity
 ) -> None:
     rows, vectors = stored
     old, new = queries
-    found = measure_index(rows, metric, old, new, SETTINGS, Stages())
+    found = measure_index(rows, metric, old, new, SETTINGS, Progress())
     if metric == "cosine":
         vectors, old, new = unit(vectors), unit(old), unit(new)
     index = built(vectors, np.arange(ROWS))
@@ -108,7 +108,7 @@ def test_the_effort_advised_restores_the_recall(
     stored: tuple[StoredRows, np.ndarray], queries: tuple[np.ndarray, np.ndarray]
 ) -> None:
     rows, vectors = stored
-    found = measure_index(rows, "cosine", *queries, SETTINGS, Stages())
+    found = measure_index(rows, "cosine", *queries, SETTINGS, Progress())
     index = built(unit(vectors), np.arange(ROWS))
     old = direct_recall(index, unit(vectors), unit(queries[0]), SETTINGS.ef_search, 10)
     assert found.effort_needed is not None
@@ -122,7 +122,7 @@ def test_queries_out_of_the_distribution_are_warned_of(
 ) -> None:
     rows, _ = stored
     old, new = queries
-    found = measure_index(rows, "cosine", old, new, SETTINGS, Stages())
+    found = measure_index(rows, "cosine", old, new, SETTINGS, Progress())
     assert len(found.warnings) == 1
     assert found.warnings[0].startswith("new queries are out of the index's distribution: recall@10 ")
     assert "local dimension" in found.warnings[0]
@@ -130,8 +130,8 @@ def test_queries_out_of_the_distribution_are_warned_of(
     assert found.dimension_ratio is not None
     assert found.dimension_ratio.low > 1.5
     other = around(np.random.default_rng(5), 150, at=1)
-    assert measure_index(rows, "cosine", old, other, SETTINGS, Stages()).warnings == []
-    same = measure_index(rows, "cosine", old, old, SETTINGS, Stages())
+    assert measure_index(rows, "cosine", old, other, SETTINGS, Progress()).warnings == []
+    same = measure_index(rows, "cosine", old, old, SETTINGS, Progress())
     assert same.warnings == []
     assert same.change == Interval(0, 0, 0)
     assert same.effort_needed is not None
@@ -139,7 +139,7 @@ def test_queries_out_of_the_distribution_are_warned_of(
 
 
 def test_what_is_warned_of(stored: tuple[StoredRows, np.ndarray], queries: tuple[np.ndarray, np.ndarray]) -> None:
-    found = measure_index(stored[0], "cosine", queries[0], queries[0], SETTINGS, Stages())
+    found = measure_index(stored[0], "cosine", queries[0], queries[0], SETTINGS, Progress())
 
     def warned(change: tuple[float, float], **changes: object) -> list[str]:
         fields: dict[str, object] = {"change": Interval(sum(change) / 2, *change), **changes}
@@ -167,7 +167,7 @@ def test_sometimes_no_effort_is_enough(tmp_path: Path) -> None:
     rows = opened(write_vectors(tmp_path / "g.parquet", vectors))
     settings = replace(SETTINGS, neighbours=2, ef_construction=2, ef_search=64)
     old, new = clump(2, 40), clump(1, 40)
-    found = measure_index(rows, "cosine", old, new, settings, Stages())
+    found = measure_index(rows, "cosine", old, new, settings, Progress())
     assert (found.effort_needed, found.most_effort) == (None, 4_096)
     assert "no efSearch up to 4096" in found.warnings[0]
     index = built(unit(vectors), np.arange(len(vectors)), settings)
@@ -180,8 +180,8 @@ def test_the_order_of_insertion(
 ) -> None:
     rows, vectors = stored
     settings = replace(SETTINGS, order=order)
-    found = measure_index(rows, "cosine", *queries, settings, Stages())
-    inserted = read_indexed(rows, "cosine", settings, None, Stages()).order
+    found = measure_index(rows, "cosine", *queries, settings, Progress())
+    inserted = read_indexed(rows, "cosine", settings, None, Progress()).order
     expected = {
         "stored": list(range(ROWS)),
         "by-label": sorted(range(ROWS), key=lambda row: (row % 9, row)),
@@ -199,7 +199,7 @@ def test_the_order_of_insertion(
 def test_shuffling_depends_on_the_seed_only(stored: tuple[StoredRows, np.ndarray]) -> None:
     shuffled = replace(SETTINGS, order="shuffled")
     one, two, other = (
-        read_indexed(stored[0], "ip", replace(shuffled, seed=seed), None, Stages()).order for seed in (0, 0, 1)
+        read_indexed(stored[0], "ip", replace(shuffled, seed=seed), None, Progress()).order for seed in (0, 0, 1)
     )
     assert one.tolist() == two.tolist()
     assert one.tolist() != other.tolist()
@@ -208,7 +208,7 @@ def test_shuffling_depends_on_the_seed_only(stored: tuple[StoredRows, np.ndarray
 def test_rows_without_a_label_are_inserted_last(tmp_path: Path) -> None:
     path = write_vectors(tmp_path / "g.parquet", np.eye(5), labels=["b", None, "a", "b", "a"])
     assert read_indexed(
-        opened(path, "label"), "ip", replace(SETTINGS, order="by-label"), None, Stages()
+        opened(path, "label"), "ip", replace(SETTINGS, order="by-label"), None, Progress()
     ).order.tolist() == [2, 4, 0, 3, 1]
 
 
@@ -218,12 +218,12 @@ def test_the_same_seed_gives_the_same_numbers(
     """Also when faiss may use several threads, which it may again afterwards."""
     faiss.omp_set_num_threads(2)
     settings = replace(SETTINGS, rows=3_000, queries=100, order="shuffled")
-    found = [measure_index(stored[0], "cosine", *queries, settings, Stages()) for _ in range(2)]
+    found = [measure_index(stored[0], "cosine", *queries, settings, Progress()) for _ in range(2)]
     assert faiss.omp_get_max_threads() == 2
     faiss.omp_set_num_threads(1)
     assert found[0] == found[1]
-    assert measure_index(stored[0], "cosine", *queries, settings, Stages()) == found[0]
-    assert measure_index(stored[0], "cosine", *queries, replace(settings, seed=1), Stages()) != found[0]
+    assert measure_index(stored[0], "cosine", *queries, settings, Progress()) == found[0]
+    assert measure_index(stored[0], "cosine", *queries, replace(settings, seed=1), Progress()) != found[0]
 
 
 def test_duplicates_do_not_count_against_the_index(tmp_path: Path) -> None:
@@ -233,7 +233,7 @@ def test_duplicates_do_not_count_against_the_index(tmp_path: Path) -> None:
     rows = opened(write_vectors(tmp_path / "g.parquet", np.tile(distinct, (30, 1))))
     asked = distinct + 0.01 * random.normal(size=(100, 16)).astype(np.float32)
     settings = IndexSettings(ef_search=400, order="shuffled")
-    found = measure_index(rows, "cosine", asked, asked, settings, Stages())
+    found = measure_index(rows, "cosine", asked, asked, settings, Progress())
     assert found.recall["old"].mean == 1
     # By the numbers of the rows it would: 10 of the 30 copies are exact only by their position.
     index = built(unit(np.tile(distinct, (30, 1))), np.arange(3_000), settings)
@@ -245,7 +245,7 @@ def test_a_larger_gallery_is_sampled_uniformly(stored: tuple[StoredRows, np.ndar
     rows, vectors = stored
     firsts = np.zeros(ROWS)
     for seed in range(40):
-        indexed = read_indexed(rows, "ip", replace(SETTINGS, rows=500, seed=seed), None, Stages())
+        indexed = read_indexed(rows, "ip", replace(SETTINGS, rows=500, seed=seed), None, Progress())
         assert indexed.vectors.shape == (500, DIM)
         firsts[np.isin(vectors[:, 0], indexed.vectors[:, 0])] += 1
     # 5 expected of each row, and of each of four quarters 5,000 in all, with a deviation of 60.
@@ -258,9 +258,9 @@ def test_the_sample_is_what_is_measured(
 ) -> None:
     rows, _ = stored
     settings = replace(SETTINGS, rows=1_500, queries=60)
-    found = measure_index(rows, "cosine", *queries, settings, Stages())
+    found = measure_index(rows, "cosine", *queries, settings, Progress())
     assert (found.rows, found.gallery_rows, found.queries, found.given_queries) == (1_500, ROWS, 60, 150)
-    vectors = read_indexed(rows, "cosine", settings, None, Stages()).vectors
+    vectors = read_indexed(rows, "cosine", settings, None, Progress()).vectors
     drawn = np.sort(np.random.default_rng(0).choice(150, 60, replace=False))
     index = built(vectors, np.arange(1_500))
     direct = direct_recall(index, vectors, unit(queries[1][drawn]), 12, 10)
@@ -273,14 +273,14 @@ def test_a_query_that_is_a_row_does_not_find_itself(stored: tuple[StoredRows, np
     some = np.arange(0, ROWS, 20)
     ids = pa.array(some)
     settings = replace(SETTINGS, queries=100)
-    found = measure_index(rows, "ip", vectors[some], vectors[some], settings, Stages(), ids)
+    found = measure_index(rows, "ip", vectors[some], vectors[some], settings, Progress(), ids)
     assert (found.rows, found.queries) == (ROWS - 100, 100)
     drawn = some[np.sort(np.random.default_rng(0).choice(200, 100, replace=False))]
     kept = np.delete(vectors, drawn, axis=0)
     direct = direct_recall(built(kept, np.arange(len(kept))), kept, vectors[drawn], 12, 10)
     assert found.recall["old"].mean == pytest.approx(direct, abs=1e-12)
     everything = measure_index(
-        rows, "ip", vectors, vectors, replace(settings, queries=ROWS), Stages(), pa.array(range(ROWS))
+        rows, "ip", vectors, vectors, replace(settings, queries=ROWS), Progress(), pa.array(range(ROWS))
     )
     assert (everything.rows, everything.queries) == (3_000, 1_000)
 
@@ -288,7 +288,7 @@ def test_a_query_that_is_a_row_does_not_find_itself(stored: tuple[StoredRows, np
 def test_a_tiny_gallery(tmp_path: Path) -> None:
     rows = opened(write_vectors(tmp_path / "g.parquet", np.eye(4) + 0.1))
     asked = np.ones((40, 4), np.float32)
-    found = measure_index(rows, "cosine", asked, asked, IndexSettings(), Stages())
+    found = measure_index(rows, "cosine", asked, asked, IndexSettings(), Progress())
     assert (found.k, found.recall["new"].mean, found.most_effort) == (4, 1.0, 64)
     assert found.dimension == {"old": None, "new": None}  # all rows equally near
     assert found.dimension_ratio is None
@@ -324,7 +324,7 @@ def test_local_dimension_of_data_of_known_dimension(tmp_path: Path, dimension: i
     count = 1_500 if dimension == 1 else 6_000  # closer than float32 tells apart, otherwise
     rows = opened(write_vectors(tmp_path / "g.parquet", random.normal(size=(count, dimension + 1)) @ turn))
     asked = (random.normal(size=(200, dimension + 1)) @ turn).astype(np.float32)
-    found = measure_index(rows, "cosine", asked, asked, replace(SETTINGS, neighbours=16), Stages())
+    found = measure_index(rows, "cosine", asked, asked, replace(SETTINGS, neighbours=16), Progress())
     assert found.dimension_neighbours == min(100, count // 20)
     assert found.dimension["old"] == pytest.approx(dimension, rel=0.15)
 
@@ -334,7 +334,7 @@ def test_settings_out_of_range_are_refused(
 ) -> None:
     for name, value in {"neighbours": 1, "ef_search": 0, "k": 0, "order": "sorted", "queries": 0, "rows": 1}.items():
         with pytest.raises(BadInput, match=f"setting index.{name}: expected"):
-            measure_index(stored[0], "cosine", *queries, replace(SETTINGS, **{name: value}), Stages())
+            measure_index(stored[0], "cosine", *queries, replace(SETTINGS, **{name: value}), Progress())
 
 
 def test_unusable_queries_are_refused(
@@ -345,16 +345,16 @@ def test_unusable_queries_are_refused(
     broken[7, 3] = np.nan
     for wrong in (new[:-1], new[:, :-1], broken, np.zeros_like(new)):
         with pytest.raises(BadInput, match="new query vectors"):
-            measure_index(stored[0], "cosine", old, wrong, SETTINGS, Stages())
+            measure_index(stored[0], "cosine", old, wrong, SETTINGS, Progress())
     with pytest.raises(BadInput, match="old query vectors"):
-        measure_index(stored[0], "cosine", old[:0], new[:0], SETTINGS, Stages())
+        measure_index(stored[0], "cosine", old[:0], new[:0], SETTINGS, Progress())
 
 
 def test_by_label_needs_labels(tmp_path: Path) -> None:
     rows = opened(write_vectors(tmp_path / "g.parquet", np.eye(4)))
     with pytest.raises(BadInput, match="without a label column"):
         measure_index(
-            rows, "ip", np.eye(4, dtype="f4"), np.eye(4, dtype="f4"), replace(SETTINGS, order="by-label"), Stages()
+            rows, "ip", np.eye(4, dtype="f4"), np.eye(4, dtype="f4"), replace(SETTINGS, order="by-label"), Progress()
         )
 
 
@@ -364,7 +364,7 @@ def test_without_faiss_it_says_what_to_install(
     monkeypatch.setitem(sys.modules, "faiss", None)
     read: list[int] = []
     with pytest.raises(BadInput, match="expected faiss") as caught:
-        measure_index(stored[0], "cosine", *queries, SETTINGS, Stages(advance=read.append))
+        measure_index(stored[0], "cosine", *queries, SETTINGS, Progress(advance=read.append))
     assert caught.value.hint == "pip install -c .ci/constraints.txt '.[ann]'"
     assert read == []  # said before anything is read
 
@@ -372,15 +372,15 @@ def test_without_faiss_it_says_what_to_install(
 def test_progress_reaches_its_total(
     stored: tuple[StoredRows, np.ndarray], queries: tuple[np.ndarray, np.ndarray]
 ) -> None:
-    stages: dict[str, list[int]] = {}
+    progress: dict[str, list[int]] = {}
 
     def start(what: str, total: int) -> None:
-        stages[what] = [total, 0]
+        progress[what] = [total, 0]
 
     def advance(count: int) -> None:
-        list(stages.values())[-1][1] += count
+        list(progress.values())[-1][1] += count
 
-    found: IndexRecall = measure_index(stored[0], "cosine", *queries, SETTINGS, Stages(start, advance))
+    found: IndexRecall = measure_index(stored[0], "cosine", *queries, SETTINGS, Progress(start, advance))
     assert found.queries == 150
-    assert [total == done for total, done in stages.values()][:4] == [True] * 4
-    assert next(iter(stages.values())) == [ROWS, ROWS]
+    assert [total == done for total, done in progress.values()][:4] == [True] * 4
+    assert next(iter(progress.values())) == [ROWS, ROWS]

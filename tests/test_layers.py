@@ -1,11 +1,13 @@
-"""cli -> compat -> store; and `skipfill --help` is light."""
+"""Who may import whom, how large folders, files and functions may be; and `skipfill --help` is light."""
 
 from __future__ import annotations
 
 import ast
+import graphlib
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -13,34 +15,119 @@ import pytest
 from .conftest import Skipfill, World
 
 ROOT = Path(__file__).parents[1]
-ALLOWED = {"store": {"store"}, "compat": {"store", "compat"}, "cli": {"store", "compat", "cli"}}
-PURE = ["losses", "methods", "metrics"]
-SOURCES = [path for layer in ALLOWED for path in sorted((ROOT / layer).rglob("*.py"))]
+PACKAGES = ("cli", "compat", "store")
+STORE = {
+    "errors": set(),
+    "strict_json": {"errors"},
+    "storage": {"errors", "strict_json"},
+    "parquet": {"errors", "storage"},
+    "retrieval": {"errors", "parquet"},
+    "spaces": {"errors", "strict_json", "storage", "parquet"},
+    "checks": {"errors", "strict_json", "storage", "parquet"},
+    "models": {"errors", "strict_json", "storage", "spaces"},
+    "galleries": {"errors", "strict_json", "storage", "parquet", "spaces", "checks", "models"},
+    "releases": {"errors", "strict_json", "storage", "spaces", "checks", "models", "galleries"},
+    "maintenance": {"errors", "storage", "spaces", "checks", "models", "galleries"},
+}
+COMPAT = {
+    "progress": set(),
+    "settings": set(),
+    "trusted_code": set(),
+    "nn": set(),
+    "metrics": set(),
+    "gradients": set(),
+    "losses": {"nn", "gradients"},
+    "methods": {"losses", "nn", "settings", "gradients"},
+    "encoders": {"settings", "trusted_code"},
+    "inference": {"encoders", "methods", "nn", "progress"},
+    "training": {"inference", "encoders", "methods", "nn", "progress", "settings"},
+    "evaluation": {"metrics", "progress", "settings"},
+    "evaluation.sequences": {"evaluation", "inference", "metrics", "progress"},
+    "gate": {"evaluation", "inference", "metrics", "progress"},
+    "serving": {"inference", "trusted_code"},
+}
+"""Which rooms of the same package each room may import; a room may always import itself."""
+KNOWS_NO_STORE = ("nn", "losses", "methods", "metrics", "progress")
+SOURCES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+MOST_ENTRIES = 14
+LISTS = ("cli/commands", "compat/methods", "compat/losses")
+"""Folders of alike things, one file each: they may be long."""
+
+
+def module(path: Path) -> str:
+    """`compat.gate.check`, of the file."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module(path): path for path in SOURCES}
 
 
 def imported(path: Path) -> set[str]:
+    """The modules that a file imports; those of skipfill without that first word."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
+            names |= {alias.name.removeprefix("skipfill.") for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            names.add(node.module or "")
+            base = (node.module or "").removeprefix("skipfill.")
+            inner = {f"{base}.{alias.name}" for alias in node.names}
+            names |= (inner & MODULES.keys()) or {base}
     return names
+
+
+def room(name: str) -> tuple[str, str]:
+    """Package and room of a module; the room is the longest name in its package's table."""
+    package, _, rest = name.partition(".")
+    table = {"compat": COMPAT, "store": STORE}.get(package, {})
+    return package, max((one for one in table if f"{rest}.".startswith(f"{one}.")), key=len, default="")
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_go_downwards(path: Path) -> None:
-    layer = path.relative_to(ROOT).parts[0]
-    for name in imported(path):
-        if name.startswith("skipfill."):
-            assert name.split(".")[1] in ALLOWED[layer], f"{path} imports {name}"
-        assert not (layer == "store" and name.split(".")[0] == "torch"), f"{path} imports torch"
+    package, mine = room(module(path))
+    for name in imported(path) & MODULES.keys():
+        other, theirs = room(name)
+        assert PACKAGES.index(other) >= PACKAGES.index(package), f"{path} imports {name}"
+        if other == package != "cli" and theirs != mine:
+            table = COMPAT if package == "compat" else STORE
+            assert theirs in table[mine], f"{path} imports {name}"
+        assert not (other == "store" and package == "compat" and mine in KNOWS_NO_STORE), f"{path} imports {name}"
 
 
-@pytest.mark.parametrize("family", PURE)
-def test_losses_methods_and_metrics_know_arrays_only(family: str) -> None:
-    for path in (ROOT / "compat" / family).glob("*.py"):
-        assert not {name for name in imported(path) if name.startswith("skipfill.store")}, path
+@pytest.mark.parametrize("package", ["compat", "store"])
+def test_the_table_names_the_rooms(package: str) -> None:
+    table = COMPAT if package == "compat" else STORE
+    there = {path.stem for path in (ROOT / package).iterdir() if path.suffix in ("", ".py")} - {
+        "__init__",
+        "__pycache__",
+    }
+    assert {name.partition(".")[0] for name in table} == there
+
+
+def test_the_store_never_imports_torch() -> None:
+    for path in (ROOT / "store").rglob("*.py"):
+        assert not {name for name in imported(path) if name.split(".")[0] == "torch"}, path
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    graph = {name: imported(path) & MODULES.keys() for name, path in MODULES.items()}
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, which names the modules
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_folders_are_rooms(package: str) -> None:
+    for folder in [ROOT / package, *(path for path in (ROOT / package).rglob("*") if path.is_dir())]:
+        entries = [
+            path.name for path in folder.iterdir() if path.name not in ("__init__.py", "py.typed", "__pycache__")
+        ]
+        if str(folder.relative_to(ROOT)) not in LISTS:
+            assert len(entries) <= MOST_ENTRIES, f"{folder}: {len(entries)}"
+
+
+def test_pyproject_lists_every_package() -> None:
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    assert listed == sorted(f"skipfill.{module(path)}" for path in SOURCES if path.name == "__init__.py")
 
 
 @pytest.mark.parametrize(
@@ -65,7 +152,7 @@ def test_help_and_completion_are_light(arguments: list[str]) -> None:
 
 
 def test_the_store_loads_no_torch() -> None:
-    modules = [f"skipfill.store.{path.stem}" for path in (ROOT / "store").glob("*.py") if path.stem != "__init__"]
+    modules = [f"skipfill.{name}" for name in MODULES if name.startswith("store")]
     code = (
         f"import importlib, sys; [importlib.import_module(m) for m in {modules!r}]; assert 'torch' not in sys.modules"
     )

@@ -15,7 +15,7 @@ from skipfill.compat.losses.partition import partition
 from skipfill.compat.losses.prototypes import ABSENT, prototype_cross_entropy
 from skipfill.compat.losses.rankings import ranking_divergence
 from skipfill.compat.losses.refresh import refresh_contrast
-from skipfill.compat.methods.batch import StoredSample
+from skipfill.compat.methods.batch import GallerySample
 from skipfill.compat.methods.simplex import simplex_vertices
 from skipfill.compat.nn.normalize import unit
 from skipfill.compat.training.data.class_rows import RowsOfClasses
@@ -63,7 +63,7 @@ def test_cosine_alignment() -> None:
     assert cosine_alignment(vectors, targets, torch.zeros(5, dtype=torch.bool)).item() == 0
 
 
-NEIGHBOURS = StoredSample(
+NEIGHBOURS = GallerySample(
     random_unit(9, 6, 1),
     torch.tensor([0, 0, 1, 2, -1, -1, 1, 2, 0]),
     torch.tensor([10, -1, 11, -1, -1, 99, -1, 12, -1]),

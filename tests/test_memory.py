@@ -15,7 +15,7 @@ from torch import Tensor
 from skipfill.compat.encoders.mlp import Mlp
 from skipfill.compat.encoders.mlp import Settings as MlpSettings
 from skipfill.compat.encoders.prepared import Prepared
-from skipfill.compat.methods.batch import Remembered, StoredSample
+from skipfill.compat.methods.batch import GallerySample, UnlabelledFeatures
 from skipfill.compat.methods.gallery import memory as memory_module
 from skipfill.compat.methods.gallery.imitating_head import RAMP, STRANGE, HeadShape, ImitatingHead
 from skipfill.compat.methods.gallery.memory import (
@@ -26,13 +26,13 @@ from skipfill.compat.methods.gallery.memory import (
     NEAREST,
     SURE,
     TRUSTS,
-    Memory,
-    Points,
+    DensityRatio,
+    ItemMemory,
 )
 from skipfill.compat.nn.logistic import fit_logistic, log_odds
 from skipfill.compat.nn.normalize import unit
-from skipfill.compat.progress import Stages
-from skipfill.compat.training.data.training_data import Aligned
+from skipfill.compat.progress import Progress
+from skipfill.compat.training.data.training_data import UnlabelledItems
 from skipfill.compat.training.data.unlabelled import remembered as remembered_items
 
 FEATURES, VIEW, DIM, CLASSES = 12, 6, 8, 4
@@ -67,7 +67,7 @@ def slow_log_odds(keys: Tensor, known: Tensor, where: Tensor, left_out: Tensor |
 
 def test_log_odds_are_those_of_two_densities() -> None:
     keys, known, where = sphere(40, VIEW), torch.arange(40) % 3 == 0, sphere(30, VIEW)
-    points = Points(0, VIEW)
+    points = DensityRatio(0, VIEW)
     points.hold(keys, known)
     slow = [slow_log_odds(keys, known, one) for one in where]
     found = points.log_odds(where @ points.keys.T)[:, 0].numpy()
@@ -78,7 +78,7 @@ def test_log_odds_are_those_of_two_densities() -> None:
 
 @pytest.mark.parametrize("known", [True, False])
 def test_nothing_is_told_where_there_is_nothing_to_tell_apart(known: bool) -> None:
-    points = Points(0, VIEW)
+    points = DensityRatio(0, VIEW)
     points.hold(sphere(5, VIEW), torch.full((5,), known))
     assert points.log_odds(sphere(3, VIEW) @ points.keys.T).tolist() == [[0.0]] * 3
 
@@ -87,7 +87,7 @@ def test_rows_of_known_classes_without_a_label_do_not_make_them_strange() -> Non
     """Of four groups, three are of known classes, and one in five of their rows says so."""
     centres = sphere(4, VIEW)
     group = torch.arange(800) % 4
-    points = Points(0, VIEW)
+    points = DensityRatio(0, VIEW)
     points.hold(unit(centres[group] + 0.2 * torch.randn(800, VIEW)), (group < 3) & (torch.rand(800) < 0.2))
     asked = torch.arange(200) % 4
     odds = points.log_odds(unit(centres[asked] + 0.2 * torch.randn(200, VIEW)) @ points.keys.T)[:, 0]
@@ -95,7 +95,7 @@ def test_rows_of_known_classes_without_a_label_do_not_make_them_strange() -> Non
     assert float((odds[asked == 3] > STRANGE).double().mean()) < 0.1
 
 
-def slow_recalled(items: Remembered, among: list[int], where: Tensor, same_class: Tensor) -> Tensor:
+def slow_recalled(items: UnlabelledFeatures, among: list[int], where: Tensor, same_class: Tensor) -> Tensor:
     """P^2 k: the regression over these items, and how far it is to be trusted but for A."""
     keys = unit(items.features)
     cosines = sorted((float(unit(where) @ keys[j]) for j in among), reverse=True)
@@ -109,7 +109,7 @@ def slow_recalled(items: Remembered, among: list[int], where: Tensor, same_class
 
 def test_recalled_is_a_kernel_regression_over_the_strange_items() -> None:
     items = remembered(25)
-    memory = Memory(0, FEATURES, VIEW)
+    memory = ItemMemory(0, FEATURES, VIEW)
     memory.learn(items, rows(30))
     memory.trust.fill_(0.7)
     memory.same_class = torch.tensor([2.0, 3.0, -1.0])
@@ -125,8 +125,8 @@ def test_recalled_is_a_kernel_regression_over_the_strange_items() -> None:
 
 @pytest.mark.parametrize("strange", [0, 1, 3])
 def test_few_strange_items_are_recalled_too(strange: int) -> None:
-    items = Remembered(sphere(10, VIEW), (torch.arange(10) >= strange).long() - 1, torch.randn(10, FEATURES))
-    memory = Memory(0, FEATURES, VIEW)
+    items = UnlabelledFeatures(sphere(10, VIEW), (torch.arange(10) >= strange).long() - 1, torch.randn(10, FEATURES))
+    memory = ItemMemory(0, FEATURES, VIEW)
     memory.learn(items, rows(30))
     memory.trust.fill_(1.0)
     recalled = memory.recalled(memory.keys_of(torch.randn(4, FEATURES)) @ memory.keys.T)
@@ -137,14 +137,14 @@ def test_few_strange_items_are_recalled_too(strange: int) -> None:
 def test_many_features_are_kept_in_their_principal_directions() -> None:
     """300 features that lie in 5 dimensions, and a little noise: cosines hold in 256 of their directions."""
     features = torch.randn(400, 5) @ torch.randn(5, 300) + 0.01 * torch.randn(400, 300)
-    items = Remembered(sphere(400, VIEW), torch.arange(400) % 3 - 1, features)
-    memory = Memory(0, 300, VIEW)
+    items = UnlabelledFeatures(sphere(400, VIEW), torch.arange(400) % 3 - 1, features)
+    memory = ItemMemory(0, 300, VIEW)
     memory.learn(items, rows(30))
     assert memory.keys.shape == (400, 256)
     torch.testing.assert_close(memory.keys @ memory.keys.T, unit(features) @ unit(features).T, rtol=0, atol=1e-4)
 
 
-def slow_hits(items: Remembered, stored: StoredSample, trust: float, same_class: Tensor) -> list[bool]:
+def slow_hits(items: UnlabelledFeatures, stored: GallerySample, trust: float, same_class: Tensor) -> list[bool]:
     known, hits = [j for j in range(len(items.old)) if items.labels[j] >= 0], []
     for i in known:
         recalled = slow_recalled(items, [j for j in known if j != i], items.features[i], same_class)
@@ -158,7 +158,7 @@ def slow_hits(items: Remembered, stored: StoredSample, trust: float, same_class:
     return hits
 
 
-def slow_same_class(items: Remembered) -> Tensor:
+def slow_same_class(items: UnlabelledFeatures) -> Tensor:
     """How likely the most alike of the other known items is of the same class, by scikit-learn."""
     keys = unit(items.features)
     known, evidence, right = [j for j in range(len(keys)) if items.labels[j] >= 0], [], []
@@ -199,10 +199,10 @@ def test_the_trust_is_the_smallest_that_finds_nearly_most_by_a_slow_scan(monkeyp
     items = remembered(60)
     monkeypatch.setattr(memory_module, "FEWEST", int((items.labels >= 0).sum()))
     stored = rows(60)
-    stored = StoredSample(
+    stored = GallerySample(
         torch.cat([stored.vectors, items.old]), torch.cat([stored.labels, items.labels]), stored.items
     )
-    memory = Memory(0, FEATURES, VIEW)
+    memory = ItemMemory(0, FEATURES, VIEW)
     memory.learn(items, stored)
     torch.testing.assert_close(memory.same_class, slow_same_class(items), rtol=1e-4, atol=1e-4)
     hits = [np.array(slow_hits(items, stored, trust, memory.same_class), float) for trust in TRUSTS]
@@ -219,10 +219,10 @@ def test_it_is_trusted_where_items_have_others_like_them(twins: bool) -> None:
     new, old = sphere(10, FEATURES)[groups], sphere(10, VIEW)[groups]
     stored = unit(old + 0.6 * torch.randn(300, VIEW))
     features = new + 0.02 * torch.randn(300, FEATURES) if twins else torch.randn(300, FEATURES)
-    memory = Memory(0, FEATURES, VIEW)
+    memory = ItemMemory(0, FEATURES, VIEW)
     among = unit(old + 0.6 * torch.randn(300, VIEW))
     labels = torch.where(groups < 8, groups, -1)
-    memory.learn(Remembered(stored, labels, features), StoredSample(among, labels, torch.full((300,), -1)))
+    memory.learn(UnlabelledFeatures(stored, labels, features), GallerySample(among, labels, torch.full((300,), -1)))
     assert len(memory.keys) == 300
     asked = new + 0.02 * torch.randn(300, FEATURES) if twins else torch.randn(300, FEATURES)
     trusted = float(memory.recalled(memory.keys_of(asked) @ memory.keys.T).norm(dim=1).mean())
@@ -235,16 +235,16 @@ def test_it_is_not_trusted_where_few_are_labelled(labelled: int, trusted: bool) 
     groups = torch.arange(400) % 10
     stored = unit(sphere(10, VIEW)[groups] + 0.6 * torch.randn(400, VIEW))
     labels = torch.where(torch.arange(400) < labelled, groups, -1)
-    memory = Memory(0, FEATURES, VIEW)
-    items = Remembered(stored, labels, sphere(10, FEATURES)[groups] + 0.02 * torch.randn(400, FEATURES))
-    memory.learn(items, StoredSample(stored, groups, torch.full((400,), -1)))
+    memory = ItemMemory(0, FEATURES, VIEW)
+    items = UnlabelledFeatures(stored, labels, sphere(10, FEATURES)[groups] + 0.02 * torch.randn(400, FEATURES))
+    memory.learn(items, GallerySample(stored, groups, torch.full((400,), -1)))
     assert (float(memory.trust) > 0) == trusted
 
 
 @pytest.mark.parametrize("count", [30, MOST + 50])
 def test_as_many_items_are_encoded_as_a_memory_holds(count: int) -> None:
     prepared = np.arange(count, dtype=np.float32).reshape(-1, 1)
-    aligned = Aligned(sphere(count, VIEW), torch.arange(count) % 3 - 1, Prepared(prepared))
+    aligned = UnlabelledItems(sphere(count, VIEW), torch.arange(count) % 3 - 1, Prepared(prepared))
     encoded: list[int] = []
 
     class Counting(Mlp):
@@ -252,28 +252,28 @@ def test_as_many_items_are_encoded_as_a_memory_holds(count: int) -> None:
             encoded.extend(batch[:, 0].int().tolist())
             return batch
 
-    found = remembered_items(aligned, Counting(MlpSettings(inputs=1)), Stages())
+    found = remembered_items(aligned, Counting(MlpSettings(inputs=1)), Progress())
     assert encoded == [*range(min(count, MOST))]
     assert found.features[:, 0].int().tolist() == encoded
     torch.testing.assert_close(found.old, aligned.old[encoded], rtol=0, atol=0)
     assert torch.equal(found.labels, aligned.labels[encoded])
 
 
-def remembered(count: int) -> Remembered:
-    return Remembered(sphere(count, VIEW), torch.arange(count) % 3 - 1, torch.randn(count, FEATURES))
+def remembered(count: int) -> UnlabelledFeatures:
+    return UnlabelledFeatures(sphere(count, VIEW), torch.arange(count) % 3 - 1, torch.randn(count, FEATURES))
 
 
 def head() -> ImitatingHead:
     return ImitatingHead(HeadShape(FEATURES, VIEW, DIM, CLASSES, 16.0, 3.0))
 
 
-def rows(count: int) -> StoredSample:
-    return StoredSample(sphere(count, VIEW), torch.arange(count) % 3 - 1, torch.full((count,), -1))
+def rows(count: int) -> GallerySample:
+    return GallerySample(sphere(count, VIEW), torch.arange(count) % 3 - 1, torch.full((count,), -1))
 
 
 def test_evidence_is_weighed_on_the_items_each_left_out_of_what_lies_around_it() -> None:
     items, stored = remembered(90), rows(50)
-    stored = StoredSample(
+    stored = GallerySample(
         torch.cat([stored.vectors, items.old[:20]]), torch.cat([stored.labels, items.labels[:20]]), stored.items
     )
     one = head()

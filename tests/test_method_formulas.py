@@ -12,11 +12,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from skipfill.compat.methods.batch import Batch, OldSpace, Pairs, StoredSample
+from skipfill.compat.methods.batch import Batch, GallerySample, OldSpace, Pairs
 from skipfill.compat.methods.bt2 import Bt2Head
 from skipfill.compat.methods.gallery.imitating_head import ImitatingHead
 from skipfill.compat.methods.gallery.method import Gallery
-from skipfill.compat.methods.method import Setting
+from skipfill.compat.methods.method import MethodContext
 from skipfill.compat.methods.oca import Oca
 from skipfill.compat.methods.registry import METHODS
 from skipfill.compat.methods.simplex import SimplexMethod
@@ -340,8 +340,8 @@ def made(name: str, options: dict[str, Any]) -> Case:
     prototypes = torch.randn(CLASSES, OLD) * 0.4
     prototypes[ABSENT] = 0
     counts = torch.tensor([4, 9, 2, 0, 7])
-    sample = StoredSample(random_unit(24, OLD), torch.randint(-1, 3, (24,)), torch.arange(24) - 15)
-    setting = Setting(FEATURES, CLASSES, 0, OldSpace(OLD, prototypes, counts, sample), TEACHER, slots=SLOTS)
+    sample = GallerySample(random_unit(24, OLD), torch.randint(-1, 3, (24,)), torch.arange(24) - 15)
+    setting = MethodContext(FEATURES, CLASSES, 0, OldSpace(OLD, prototypes, counts, sample), TEACHER, slots=SLOTS)
     settings = METHODS[name].settings_type(**SMALL.get(name, {}), **options)
     has_old = torch.tensor([True, True, False, True, True, False, True, True, True])
     labels = torch.tensor([0, 1, 2, ABSENT, 4, 0, 1, 2, 0])

@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from skipfill.compat.methods.batch import Batch, OldSpace, Pairs, StoredSample
-from skipfill.compat.methods.method import Method, Setting
+from skipfill.compat.methods.batch import Batch, GallerySample, OldSpace, Pairs
+from skipfill.compat.methods.method import Method, MethodContext
 from skipfill.compat.methods.registry import METHODS
 from skipfill.compat.methods.simplex import SimplexMethod
 from skipfill.compat.nn.normalize import unit
@@ -17,10 +17,10 @@ FEATURES, CLASSES, OLD, TEACHER = 20, 5, 8, 10
 each = pytest.mark.parametrize("kind", METHODS.values(), ids=METHODS)
 
 
-def stored(rows: int, seed: int) -> StoredSample:
+def stored(rows: int, seed: int) -> GallerySample:
     random = torch.Generator().manual_seed(seed)
     vectors = unit(torch.randn(rows, OLD, generator=random))
-    return StoredSample(vectors, torch.randint(-1, 3, (rows,), generator=random), torch.arange(rows) - 20)
+    return GallerySample(vectors, torch.randint(-1, 3, (rows,), generator=random), torch.arange(rows) - 20)
 
 
 def built(kind: type[Method], seed: int = 0) -> Method:
@@ -30,7 +30,7 @@ def built(kind: type[Method], seed: int = 0) -> Method:
     old = OldSpace(OLD, prototypes, torch.tensor([5, 5, 5, 0, 5]), stored(30, seed))
     # A simplex's space is the gallery's.
     small = {"classes": OLD + 1} if issubclass(kind, SimplexMethod) else {}
-    return kind(Setting(FEATURES, CLASSES, 0, old, TEACHER), kind.settings_type(**small))
+    return kind(MethodContext(FEATURES, CLASSES, 0, old, TEACHER), kind.settings_type(**small))
 
 
 def batch(size: int, seed: int = 1, label: int | None = None) -> Batch:
@@ -159,5 +159,5 @@ def test_bt2_keeps_the_geometry_that_its_paper_derives() -> None:
 def test_oca_without_its_transform_has_the_same_terms() -> None:
     kind = METHODS["oca"]
     old = OldSpace(OLD, torch.randn(CLASSES, OLD), torch.ones(CLASSES), stored(30, 0))
-    plain = kind(Setting(FEATURES, CLASSES, 0, old), kind.settings_type(transform=False))
+    plain = kind(MethodContext(FEATURES, CLASSES, 0, old), kind.settings_type(transform=False))
     assert set(plain.losses(batch(3))) == {"class", "prototypes", "alignment"}

@@ -25,7 +25,7 @@ from skipfill.store.models.files import save_model
 from skipfill.store.parquet.stored_rows import Columns
 from skipfill.store.spaces import Space, View
 from skipfill.store.storage.location import open_store
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 
 from .conftest import Skipfill, World, tree, write_vectors
 from .test_swap import card, np_ids, store_with
@@ -111,7 +111,7 @@ def test_queries_that_only_a_later_model_stored_need_the_old_model(skipfill: Ski
     skipfill(*CHECK, registered.gallery_items, expect=None)
 
 
-def made(objects: Objects, folder: Path, change: Callable[[dict[str, str]], Any] = lambda by: by) -> Path:
+def made(objects: ObjectStore, folder: Path, change: Callable[[dict[str, str]], Any] = lambda by: by) -> Path:
     """Vectors that say they are by v2 in its view onto space `old`, unless `change` has them say something else."""
     by = {"model": "v2", "fingerprint": load_card(objects, "v2").fingerprint, "space": "old", "view": "prefix 4"}
     vectors = np.random.default_rng(1).normal(size=(5, 4))

@@ -37,7 +37,7 @@ from skipfill.store.spaces import Space
 from skipfill.store.storage.address import Url, address
 from skipfill.store.storage.client import client
 from skipfill.store.storage.location import init_store, open_store
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.storage.quarantine import aside, ensure, set_aside
 
 from .conftest import Skipfill, World, spawn, tree, write_vectors
@@ -84,7 +84,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(tmp_path / ".skipfill") if request.param == "folder" else str(request.getfixturevalue("url"))
 
 
-def store_at(place: str, folder: Path) -> Objects:
+def store_at(place: str, folder: Path) -> ObjectStore:
     """Gallery g of 100 rows in space `old`, its file in `folder`, and models v2 and v3 with a view onto it."""
     objects = init_store(address(place))
     vectors = np.random.default_rng(0).normal(size=(100, 4))
@@ -256,7 +256,7 @@ def test_racing_swaps_and_rollbacks_are_serialisable(place: str, tmp_path: Path)
     start = threading.Barrier(6)
 
     def race(index: int) -> None:
-        mine = Objects(objects.root)
+        mine = ObjectStore(objects.root)
         start.wait()
         for turn in range(8):
             name = ("v2", "v3")[(index + turn) % 2]
@@ -465,7 +465,7 @@ def test_a_server_that_overwrites_is_refused(network: Network, skipfill: Skipfil
     assert "found one that overwrites it" in skipfill("init", "--store", url, expect=2).err
     network.faults = []
     assert "expected a skipfill store" in skipfill("status", "--store", url, expect=2).err
-    assert Objects(address(url)).children("probes") == []
+    assert ObjectStore(address(url)).children("probes") == []
 
 
 def test_a_plain_http_endpoint_is_asked_for(skipfill: Skipfill, url: str, monkeypatch: pytest.MonkeyPatch) -> None:

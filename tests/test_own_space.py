@@ -14,7 +14,7 @@ from skipfill.compat.encoders.prepared import Prepared
 from skipfill.compat.methods.gallery.memory import MOST
 from skipfill.compat.methods.gallery.own_space import LOOKS, TELLING, OwnSpace
 from skipfill.compat.nn.normalize import unit
-from skipfill.compat.progress import Stages
+from skipfill.compat.progress import Progress
 from skipfill.compat.training.data.training_data import TrainingData
 from skipfill.compat.training.data.unlabelled import some_trained
 
@@ -72,7 +72,7 @@ def test_it_learns_from_items_that_are_trained_on() -> None:
         def forward(self, batch: Tensor) -> Tensor:
             return batch
 
-    found = some_trained(data, Same(MlpSettings(inputs=1)), Stages())[:, 0].int().tolist()
+    found = some_trained(data, Same(MlpSettings(inputs=1)), Progress())[:, 0].int().tolist()
     assert len(set(found)) == len(found) == min(MOST, count - len(held_out))
     assert not set(found) & set(held_out.tolist())
 

@@ -22,11 +22,11 @@ from skipfill.store.galleries.log import history, latest, read
 from skipfill.store.models.cards import load_card
 from skipfill.store.models.files import save_model
 from skipfill.store.parquet.items import open_items
-from skipfill.store.releases.backfill_cost import EncodeRate, avoided
+from skipfill.store.releases.backfill_cost import EncodeRate, backfill_cost
 from skipfill.store.releases.plan import Plan, read_plan
 from skipfill.store.releases.swap import apply_plan, plan_swap, planned_version, rollback, swap
 from skipfill.store.spaces import View
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 
 from .conftest import Skipfill, World, spawn, tree, write_vectors
 from .test_swap import store_with
@@ -75,7 +75,7 @@ def test_the_story(skipfill: Skipfill, ready: World, tmp_path: Path) -> None:
     skipfill("rollback", "things")
     again = skipfill("swap", "things", "--plan", "plan.json", expect=4)
     assert f"plan {plan['id']}: version 2 of gallery things already applied this plan" in again.err
-    assert latest(Objects(STORE), "things").number == 3
+    assert latest(ObjectStore(STORE), "things").number == 3
 
 
 def test_a_plan_from_stdin(skipfill: Skipfill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,48 +106,48 @@ def test_a_plan_without_a_passing_check_exits_1_and_so_does_its_swap(skipfill: S
     assert tree(STORE) == before
     skipfill("plan", "things", "v4", "--without-check", "an experiment", "-o", "forced.json")
     skipfill("swap", "things", "--plan", "forced.json")
-    assert latest(Objects(STORE), "things").release.without_check == "an experiment"
+    assert latest(ObjectStore(STORE), "things").release.without_check == "an experiment"
 
 
-def another_version(objects: Objects) -> None:
+def another_version(objects: ObjectStore) -> None:
     swap(objects, "things", load_card(objects, "v2"), "first")
 
 
-def there_and_back(objects: Objects) -> None:
+def there_and_back(objects: ObjectStore) -> None:
     """The state is as it was, the version is not."""
     another_version(objects)
     rollback(objects, "things")
 
 
-def another_model(objects: Objects) -> None:
+def another_model(objects: ObjectStore) -> None:
     shutil.rmtree(objects.root / "models" / "v2")
     other = replace(load_card(objects, "v1"), name="v2", views={"v1": View(8)}, files={})
     save_model(objects, other, b"other weights", pa.array(["a"]))
 
 
-def no_model(objects: Objects) -> None:
+def no_model(objects: ObjectStore) -> None:
     shutil.rmtree(objects.root / "models" / "v2")
 
 
-def no_check(objects: Objects) -> None:
+def no_check(objects: ObjectStore) -> None:
     shutil.rmtree(objects.root / "checks")
 
 
-def edited_check(field: str, value: str) -> Callable[[Objects], None]:
-    def edit(objects: Objects) -> None:
+def edited_check(field: str, value: str) -> Callable[[ObjectStore], None]:
+    def edit(objects: ObjectStore) -> None:
         (path,) = (objects.root / "checks" / "things").glob("*/report.json")
         path.write_text(json.dumps({**json.loads(path.read_text()), field: value}))
 
     return edit
 
 
-def edited_version(objects: Objects) -> None:
+def edited_version(objects: ObjectStore) -> None:
     """The same name and number in another store."""
     path = objects.root / "galleries" / "things" / "versions" / "0000000001.json"
     path.write_text(path.read_text().replace(latest(objects, "things").files, "0" * 64))
 
 
-def narrower_view(objects: Objects) -> None:
+def narrower_view(objects: ObjectStore) -> None:
     path = objects.root / "models" / "v2" / "card.json"
     content = json.loads(path.read_text())
     content["views"]["v1"]["dim"] = 4
@@ -155,7 +155,7 @@ def narrower_view(objects: Objects) -> None:
     path.write_text(json.dumps(content))
 
 
-STALE: dict[str, tuple[Callable[[Objects], None], str]] = {
+STALE: dict[str, tuple[Callable[[ObjectStore], None], str]] = {
     "another version": (another_version, ": gallery version: expected 1 ("),
     "there and back": (there_and_back, ": gallery version: expected 1 ("),
     "other rows": (edited_version, ": gallery version: expected 1 ("),
@@ -175,7 +175,7 @@ def test_every_way_to_be_stale_exits_4_and_changes_nothing(skipfill: Skipfill, r
     for case, (change, expected) in STALE.items():
         shutil.rmtree(STORE)
         shutil.copytree(tmp_path / "kept", STORE)
-        change(Objects(STORE))
+        change(ObjectStore(STORE))
         before = tree(STORE)
         for options in ([], ["--dry-run"], ["--json"]):
             refused = skipfill("swap", "things", "--plan", "plan.json", *options, expect=4)
@@ -322,7 +322,7 @@ def test_swap_takes_a_model_or_a_plan(skipfill: Skipfill, tmp_path: Path) -> Non
 
 
 def test_the_arithmetic() -> None:
-    found = avoided(40_000_000, 768, EncodeRate(512, 2.0), 20.0)
+    found = backfill_cost(40_000_000, 768, EncodeRate(512, 2.0), 20.0)
     assert found.vector_bytes == 40_000_000 * 768 * 4 == 122_880_000_000
     assert found.encode_seconds == 40_000_000 / 256 == 156_250
     assert found.money == 800
@@ -331,12 +331,12 @@ def test_the_arithmetic() -> None:
         "encoding": "40,000,000 rows / 256 items per second = 43.4 hours",
         "money": "40,000,000 rows x 20 / 1,000,000 = 800",
     }
-    nothing = avoided(1, 1, None, None)
+    nothing = backfill_cost(1, 1, None, None)
     assert (nothing.encode_seconds, nothing.money) == (None, None)
     assert nothing.arithmetic == {"vectors": "1 rows x 1 coordinates x 4 bytes = 4 bytes"}
     for price in (-1.0, float("nan"), float("inf")):
         with pytest.raises(BadInput, match="expected a price of 0 or more"):
-            avoided(1, 1, None, price)
+            backfill_cost(1, 1, None, price)
 
 
 def test_items_of_another_kind_are_not_timed(skipfill: Skipfill, registered: World) -> None:
@@ -347,7 +347,7 @@ def test_items_of_another_kind_are_not_timed(skipfill: Skipfill, registered: Wor
 
 def test_the_model_that_is_timed_encodes_at_most_256_items(skipfill: Skipfill, registered: World) -> None:
     """The rate is a number of items over the seconds that they took, and it is the first ones that are taken."""
-    model = load_model(Objects(STORE), "v1")
+    model = load_model(ObjectStore(STORE), "v1")
     items = open_items([registered.gallery_items, registered.heldout])
     blocks = _first(items)
     assert sum(len(block.ids) for block in blocks) == SAMPLE == 256

@@ -13,17 +13,18 @@ from safetensors.torch import load
 
 from skipfill.compat.methods.batch import OldSpace
 from skipfill.compat.methods.gallery.method import Gallery, Settings
-from skipfill.compat.methods.method import Setting
-from skipfill.compat.progress import Stages
+from skipfill.compat.methods.method import MethodContext
+from skipfill.compat.progress import Progress
 from skipfill.compat.training.data.feature_cache import Features
 from skipfill.compat.training.loop.checkpoint import Checkpoints
 from skipfill.compat.training.loop.distributed import Processes
 from skipfill.compat.training.loop.epoch_log import Epoch, best_epoch
 from skipfill.compat.training.loop.refit import refit
+from skipfill.compat.training.loop.schedule import Watcher
 from skipfill.store.models.cards import LOG, WEIGHTS, load_card
 from skipfill.store.models.files import read_file
 from skipfill.store.storage.location import open_store
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 from tests.conftest import Skipfill, World, spawn
 from tests.training_world import CLASSES, INPUTS, ITEMS, OLD, Noisy, data, schedule
 
@@ -79,12 +80,12 @@ def test_with_validation_the_best_epoch_of_both_trainings_is_kept(before: float,
     given = data(validation=torch.arange(0, ITEMS, 3))
     assert given.pool is not None
     old = OldSpace(OLD, torch.randn(CLASSES, OLD), torch.full((CLASSES,), 8), given.pool)
-    method = Gallery(Setting(INPUTS, CLASSES, 0, old), Settings())
+    method = Gallery(MethodContext(INPUTS, CLASSES, 0, old), Settings())
     earlier = {name: value.clone() for name, value in method.state_dict().items()}
     log = [Epoch(1, 4, 0.1, {}, {"class": before}, 1.0, 1.0)]
-    checkpoints = Checkpoints(Objects(tmp_path), "training/x/heads.safetensors", "recipe")
+    checkpoints = Checkpoints(ObjectStore(tmp_path), "training/x/heads.safetensors", "recipe")
     features = Features(Noisy(lambda batch: None, 0.0))
-    more = refit(features, method, given, schedule(), log, checkpoints, Stages(), Processes())
+    more = refit(features, method, given, schedule(), log, checkpoints, Progress(), Watcher(), Processes())
     assert [one.epoch for one in more] == [*range(2, 2 + method.refit)]
     same = all(torch.equal(earlier[name], value) for name, value in method.state_dict().items())
     assert same == (best_epoch([*log, *more]).epoch == 1) == (before < 0)

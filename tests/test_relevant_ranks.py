@@ -14,7 +14,7 @@ from skipfill.compat.metrics.ranking import Ranking
 from skipfill.compat.metrics.registry import metric
 from skipfill.store.parquet.stored_rows import Columns, StoredRows
 from skipfill.store.retrieval.ranks import Queries, relevant_ranks
-from skipfill.store.retrieval.relevance import Judged, SameLabel
+from skipfill.store.retrieval.relevance import Judgements, SameLabel
 
 from .conftest import write_vectors
 
@@ -61,7 +61,7 @@ def test_judgements_with_grades_equal_a_full_sort(tmp_path: Path, grid: int) -> 
     path = write_vectors(tmp_path / "g.parquet", vectors, ids)
     rows = StoredRows.open([path], Columns(), None)
     nobody = pa.nulls(9, pa.int64())
-    found = relevant_ranks(rows, Queries(nobody, Judged(9, query, pa.array(row), grade), asked), "ip")
+    found = relevant_ranks(rows, Queries(nobody, Judgements(9, query, pa.array(row), grade), asked), "ip")
     assert found.grades is not None
     for one in range(9):
         scores = (vectors @ asked[one]).astype(np.float32)
@@ -101,7 +101,7 @@ def test_metrics_equal_trec_eval(tmp_path: Path, ties: bool) -> None:
     grade = random.integers(1, 4, 500)
     path = write_vectors(tmp_path / "g.parquet", vectors)
     rows = StoredRows.open([path], Columns(), None)
-    truth = Judged(40, query, pa.array([f"r{one:05d}" for one in row]), grade.astype(np.float32))
+    truth = Judgements(40, query, pa.array([f"r{one:05d}" for one in row]), grade.astype(np.float32))
     ranked = rankings(relevant_ranks(rows, Queries(pa.nulls(40, pa.string()), truth, asked), "ip"))
     scores = asked @ vectors.T
     run = [

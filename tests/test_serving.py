@@ -21,7 +21,7 @@ from skipfill.store.galleries.log import Version, commit, history, latest
 from skipfill.store.models.cards import WEIGHTS, Card, file_key, load_card
 from skipfill.store.releases.swap import rollback, swap
 from skipfill.store.storage.location import open_store
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 
 from .conftest import Skipfill, World, spawn, tree
 from .test_encoders import OWN, drawings
@@ -177,7 +177,7 @@ def test_code_runs_only_when_it_is_named(skipfill: Skipfill, tmp_path: Path) -> 
 # Status
 
 
-def copy(objects: Objects) -> dict[str, Any]:
+def copy(objects: ObjectStore) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(objects.get("galleries/g/release.json"))
     return found
 
@@ -200,7 +200,7 @@ def test_status_of_one_gallery(skipfill: Skipfill, tmp_path: Path) -> None:
     assert tree(STORE) == before
 
 
-def appended(objects: Objects) -> Version:
+def appended(objects: ObjectStore) -> Version:
     """A version that leaves the release as it is, as added rows will do."""
     now = latest(objects, "g")
     return commit(objects, "g", replace(now, number=now.number + 1, action="appended"))

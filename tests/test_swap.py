@@ -17,7 +17,7 @@ from skipfill.store.parquet.stored_rows import Columns
 from skipfill.store.releases.swap import rollback, swap
 from skipfill.store.spaces import Space, View
 from skipfill.store.storage.location import init_store, open_store
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 
 from .conftest import spawn, write_vectors
 
@@ -30,7 +30,7 @@ def card(name: str) -> Card:
     return Card(name, "gallery", {}, 8, {name: View(8), "old": View(4)}, [], [], 0, {}, {}, {}, "")
 
 
-def store_with(folder: Path, rows: int, files: int = 1) -> Objects:
+def store_with(folder: Path, rows: int, files: int = 1) -> ObjectStore:
     """A gallery of `rows` rows in space `old`, and models v2 and v3 with a view onto it."""
     objects = init_store(folder / ".skipfill")
     each = rows // files

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from skipfill.compat.methods.batch import OldSpace, StoredSample
+from skipfill.compat.methods.batch import GallerySample, OldSpace
 from skipfill.compat.methods.gallery.temperature import CANDIDATES, prototype_temperature, row_temperature
 from skipfill.compat.nn.normalize import unit
 
@@ -24,7 +24,7 @@ def space(noise: float, offset: float = 0.0) -> OldSpace:
     vectors[:, 0] += offset
     vectors = unit(vectors)
     means = torch.stack([vectors[labels == one].mean(dim=0) for one in range(CLASSES)])
-    pool = StoredSample(vectors, labels, torch.arange(len(labels)))
+    pool = GallerySample(vectors, labels, torch.arange(len(labels)))
     return OldSpace(DIM, means, torch.full((CLASSES,), PER_CLASS), pool)
 
 
@@ -72,6 +72,6 @@ def test_a_narrower_space_has_a_lower_temperature(of) -> None:  # type: ignore[n
 
 def test_no_class_in_common_is_no_error() -> None:
     old = space(1.0)
-    pool = StoredSample(old.pool.vectors, torch.full_like(old.pool.labels, -1), old.pool.items)
+    pool = GallerySample(old.pool.vectors, torch.full_like(old.pool.labels, -1), old.pool.items)
     assert row_temperature(pool) == 2.0
     assert prototype_temperature(OldSpace(DIM, old.prototypes, old.counts, pool)) == 2.0

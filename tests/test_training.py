@@ -32,7 +32,7 @@ from skipfill.store.errors import BadInput, SkipfillError
 from skipfill.store.models.cards import LOG, WEIGHTS, load_card
 from skipfill.store.models.files import read_file, trained_ids
 from skipfill.store.storage.location import open_store
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 
 from .conftest import Skipfill, World
 from .training_world import (
@@ -184,7 +184,7 @@ def test_a_resumed_optimizer_has_its_moments_where_the_weights_are_in_memory(tmp
         optimizer.step()
         decay.step()
 
-    checkpoints = Checkpoints(Objects(tmp_path), "checkpoint.safetensors", "recipe")
+    checkpoints = Checkpoints(ObjectStore(tmp_path), "checkpoint.safetensors", "recipe")
     first, again = made(), made()
     step(*first)
     checkpoints.save([Epoch(1, 1, 0.1, {}, {}, 1, 1)], {}, *first)
@@ -198,7 +198,7 @@ def test_a_resumed_optimizer_has_its_moments_where_the_weights_are_in_memory(tmp
 def test_a_checkpoint_of_another_net_is_refused(tmp_path: Path) -> None:
     one, two = (nn.Sequential(*(nn.Linear(2, 2) for _ in range(many))) for many in (1, 2))
     net, other = ((model, AdamW(model.parameters())) for model in (one, two))
-    checkpoints = Checkpoints(Objects(tmp_path), "checkpoint.safetensors", "recipe")
+    checkpoints = Checkpoints(ObjectStore(tmp_path), "checkpoint.safetensors", "recipe")
     two(torch.ones(1, 2)).sum().backward()
     other[1].step()
     with_it = LambdaLR(other[1], lambda step: 1.0)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from skipfill.compat.methods.batch import StoredSample
+from skipfill.compat.methods.batch import GallerySample
 from skipfill.compat.methods.gallery.within_class import FOLDS, MILDNESSES, within_class_map
 from skipfill.compat.nn.normalize import unit
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("double_precision")
 DIM = 16
 
 
-def rows(classes: int, each: int, disturbed: float) -> StoredSample:
+def rows(classes: int, each: int, disturbed: float) -> GallerySample:
     """Rows of classes around their centres; along two directions, the same for all, they differ more."""
     labels = torch.arange(classes * each) % classes
     noise = 0.6 * torch.randn(len(labels), DIM)
@@ -25,8 +25,8 @@ def rows(classes: int, each: int, disturbed: float) -> StoredSample:
     return stored(unit(torch.randn(classes, DIM)[labels] + noise), labels)
 
 
-def stored(vectors: Tensor, labels: Tensor) -> StoredSample:
-    return StoredSample(vectors, labels, torch.full_like(labels, -1))
+def stored(vectors: Tensor, labels: Tensor) -> GallerySample:
+    return GallerySample(vectors, labels, torch.full_like(labels, -1))
 
 
 def found(vectors: Tensor, labels: Tensor, matrix: Tensor) -> float:
@@ -44,7 +44,7 @@ def slow_map(vectors: np.ndarray, labels: np.ndarray, mildness: float) -> np.nda
     return np.linalg.inv(within / (mildness * np.trace(within) / DIM) + np.eye(DIM))
 
 
-def slow_hits(some: StoredSample, *, folds: bool = True) -> dict[float, np.ndarray]:
+def slow_hits(some: GallerySample, *, folds: bool = True) -> dict[float, np.ndarray]:
     """Of each c, which rows of known classes find one of their class, by the rows of other folds."""
     vectors, labels = some.vectors.numpy(), some.labels.numpy()
     asked = np.flatnonzero(labels >= 0)

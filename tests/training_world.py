@@ -17,17 +17,17 @@ from torch import Tensor, nn
 
 from skipfill.compat.encoders.encoder import Encoder
 from skipfill.compat.encoders.prepared import Prepared
-from skipfill.compat.methods.batch import OldSpace, StoredSample
-from skipfill.compat.methods.method import Setting
+from skipfill.compat.methods.batch import GallerySample, OldSpace
+from skipfill.compat.methods.method import MethodContext
 from skipfill.compat.methods.registry import METHODS
 from skipfill.compat.nn.normalize import unit
-from skipfill.compat.training.data.training_data import Aligned, TrainingData
+from skipfill.compat.training.data.training_data import TrainingData, UnlabelledItems
 from skipfill.compat.training.loop.checkpoint import Checkpoints
 from skipfill.compat.training.loop.distributed import connected
 from skipfill.compat.training.loop.epoch_log import Epoch
 from skipfill.compat.training.loop.fit import fit
 from skipfill.compat.training.loop.schedule import Schedule, Watcher
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 
 ITEMS, INPUTS, CLASSES, OLD, POOL, ALIGN = 61, 6, 5, 4, 140, 9
 
@@ -68,7 +68,7 @@ def data(items: int = ITEMS, validation: Tensor | None = None, noise: float = 1.
     centres = torch.randn(CLASSES, INPUTS, generator=random)
     inputs = centres[labels] + noise * torch.randn(items, INPUTS, generator=random)
     old = unit(torch.randn(items, OLD, generator=random))
-    pool = StoredSample(
+    pool = GallerySample(
         unit(torch.randn(POOL, OLD, generator=random)), torch.arange(POOL) % CLASSES, torch.arange(POOL) - 20
     )
     align = torch.randn(ALIGN, INPUTS, generator=random)
@@ -78,7 +78,7 @@ def data(items: int = ITEMS, validation: Tensor | None = None, noise: float = 1.
         old,
         torch.ones(items, dtype=torch.bool),
         pool,
-        align=Aligned(
+        align=UnlabelledItems(
             unit(torch.randn(ALIGN, OLD, generator=random)), torch.arange(ALIGN) % 3 - 1, Prepared(align.numpy())
         ),
         validation=validation,
@@ -124,14 +124,14 @@ def trained(
     assert given.pool is not None
     old = OldSpace(OLD, torch.randn(CLASSES, OLD), torch.full((CLASSES,), 8), given.pool)
     encoder = Noisy(during, noise)
-    made = METHODS[method](Setting(encoder.width, CLASSES, 0, old), METHODS[method].settings_type())
+    made = METHODS[method](MethodContext(encoder.width, CLASSES, 0, old), METHODS[method].settings_type())
     both = nn.ModuleDict({"encoder": encoder, "method": made})
 
     def epoch(done: Epoch) -> None:
         each_epoch(done, _copied(both))
         watcher.epoch(done)
 
-    checkpoints = Checkpoints(Objects(folder), "training/x/checkpoint.safetensors", "recipe")
+    checkpoints = Checkpoints(ObjectStore(folder), "training/x/checkpoint.safetensors", "recipe")
     with connected(how.device) as processes:
         log = fit(encoder, made, given, how, checkpoints, Watcher(watcher.step, epoch), processes)
     gradients = {name: one.grad.clone() for name, one in both.named_parameters() if one.grad is not None}

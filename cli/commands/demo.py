@@ -7,7 +7,7 @@ import json as json_format
 import os
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager, redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +17,7 @@ import typer
 from rich.text import Text
 
 from skipfill.cli.options import Json, Quiet
+from skipfill.cli.runner import run_command
 from skipfill.cli.terminal import VERDICT_STYLE, emit, printer, table
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ Document = dict[str, Any]
 
 
 def demo(
+    context: typer.Context,
     folder: Annotated[Path, typer.Option(help="Where to work; made if it is not there.")] = Path("skipfill-demo"),
     seed: Annotated[int, typer.Option(min=0, help="Decides the alphabets, the weights and the order.")] = 0,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the items in each training.")] = 20,
@@ -52,7 +54,7 @@ def demo(
         raise BadInput(
             folder, expected="a folder to work in", found=reason(error), hint="Choose another with --folder FOLDER."
         ) from error
-    story = _Story(seed, epochs, quiet=quiet or json)
+    story = _Story(context.find_root().command, seed, epochs, quiet=quiet or json)
     with _only_the_store_of(folder):
         story.refuse_another(folder)
         write_demo_files(Path(), seed)
@@ -126,7 +128,8 @@ def _swap_and_back(story: _Story, method: str) -> Document:
 class _Story:
     """Runs commands in this process, showing each as it would be typed; skips what an earlier run has done."""
 
-    def __init__(self, seed: int, epochs: int, *, quiet: bool) -> None:
+    def __init__(self, root: Callable[..., object], seed: int, epochs: int, *, quiet: bool) -> None:
+        self._root = root
         self._seed = seed
         self._epochs = epochs
         self._quiet = quiet
@@ -219,9 +222,8 @@ class _Story:
                 self._out.print(table(columns, rows, numbers=columns[1:5]))
 
     def _run(self, command: str) -> int:
-        from skipfill.cli.app import run
-
-        return run([*shlex.split(command), *(["--quiet"] if not command.startswith(_NEVER_LOUD) else [])])
+        quiet = [] if command.startswith(_NEVER_LOUD) else ["--quiet"]
+        return run_command(self._root, [*shlex.split(command), *quiet])
 
 
 _NEVER_LOUD = ("history", "rollback")

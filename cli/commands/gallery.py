@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from skipfill.store.galleries.gallery import Gallery
     from skipfill.store.galleries.log import Release, Version
     from skipfill.store.spaces import Space
-    from skipfill.store.storage.object_store import Objects
+    from skipfill.store.storage.object_store import ObjectStore
 
 ParquetFiles = Annotated[
     list[str],
@@ -186,7 +186,7 @@ def released(version: Version) -> str:
     return "-" if version.release is None else version.release.model
 
 
-def _space(objects: Objects, name: str, metric: str) -> tuple[Space, Release | None]:
+def _space(objects: ObjectStore, name: str, metric: str) -> tuple[Space, Release | None]:
     """The space called `name`: a registered one, a model's own, or a new one known only by its vectors."""
     from skipfill.store.errors import unknown_name
     from skipfill.store.galleries.log import Release

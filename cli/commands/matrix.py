@@ -49,7 +49,7 @@ def matrix(
     """
     from skipfill.compat.evaluation.sequences.matrix import measure_sequence
     from skipfill.compat.metrics.registry import ALWAYS
-    from skipfill.compat.progress import Stages
+    from skipfill.compat.progress import Progress
     from skipfill.store.errors import unknown_name
     from skipfill.store.parquet.items import open_items
 
@@ -58,7 +58,7 @@ def matrix(
     columns = item_columns(id_column, label, input_column)
     queries, gallery = open_items(items, columns), open_items(gallery_items or items, columns)
     with progress(quiet=quiet) as bar:
-        stages = Stages(bar.start, bar.advance)
+        stages = Progress(bar.start, bar.advance)
         report = measure_sequence(opened(store), models, queries, gallery, stages, templates=templates)
     emit({"matrix": report.described()}, as_json=json, show=lambda out: show_report(out, report, metric))
 

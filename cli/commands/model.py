@@ -81,7 +81,7 @@ def plot(
 
     Example: skipfill model plot v2 -o loss.svg
     """
-    from skipfill.cli.loss_plot import draw_losses
+    from skipfill.cli.reports.loss_plot import draw_losses
     from skipfill.compat.training.loop.epoch_log import Epoch
     from skipfill.store.errors import BadInput
     from skipfill.store.models.cards import LOG, load_card

@@ -16,7 +16,7 @@ from skipfill.cli.terminal import advise, emit, table
 if TYPE_CHECKING:
     from skipfill.store.releases.backfill_cost import EncodeRate
     from skipfill.store.releases.plan import Plan
-    from skipfill.store.storage.object_store import Objects
+    from skipfill.store.storage.object_store import ObjectStore
 
 NOT_MEASURED = {
     "encoding": "not measured: add --items SAMPLE.parquet",
@@ -102,7 +102,7 @@ def show_plan(out: Console, plan: Plan) -> None:
     out.print(table(["", ""], [(name, saved[name]) for name in ("rows", "vectors", "encoding", "money")]))
 
 
-def _rate(objects: Objects, name: str, items: list[Path], id_column: str, input_column: str) -> EncodeRate:
+def _rate(objects: ObjectStore, name: str, items: list[Path], id_column: str, input_column: str) -> EncodeRate:
     from skipfill.compat.inference.load import load_model
     from skipfill.compat.inference.throughput import measured_rate
     from skipfill.store.parquet.items import open_items

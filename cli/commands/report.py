@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from skipfill.cli.commands.check import show_report
 from skipfill.cli.options import GalleryName, GitHub, HtmlFile, Json, JunitFile, Store, opened
 from skipfill.cli.reports import write_reports
+from skipfill.cli.reports.text import show_report
 from skipfill.cli.terminal import emit
 
 

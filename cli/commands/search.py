@@ -13,7 +13,7 @@ from skipfill.cli.options import GalleryName, IdColumn, InputColumn, Json, Quiet
 from skipfill.cli.terminal import advise, emit, progress, table
 
 if TYPE_CHECKING:
-    from skipfill.compat.inference.search import Found
+    from skipfill.compat.inference.search import SearchResult
 
 SHOWN = 20
 
@@ -70,7 +70,7 @@ def search(
         advise(f"{SHOWN} of {found.queries:,} queries shown; all with -o FILE.parquet or --json", quiet=quiet)
 
 
-def _show(out: Console, found: Found, output: Path | None) -> None:
+def _show(out: Console, found: SearchResult, output: Path | None) -> None:
     if output is not None:
         out.print(f"{found.queries:,} queries, {found.k} hits each in {output}")
         return

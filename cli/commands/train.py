@@ -94,7 +94,7 @@ def train(
     if "TORCHELASTIC_RUN_ID" in os.environ:
         # DDP would warn, in C++, of an option that users' encoders may need.
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    from skipfill.compat.progress import Stages
+    from skipfill.compat.progress import Progress
     from skipfill.compat.training.loop.distributed import launched
     from skipfill.compat.training.loop.schedule import Watcher
     from skipfill.compat.training.overrides import read_settings
@@ -141,8 +141,9 @@ def train(
     )
     began = time.monotonic()
     with progress(quiet=quiet or not first) as bar, log_file(log if first else "") as written:
-        stages = Stages(bar.start, bar.advance, Watcher(bar_of_training(name, bar), written))
-        card = train_model(objects, name, recipe, sources, stages, restart=restart)
+        watcher = Watcher(bar_of_training(name, bar), written)
+        stages = Progress(bar.start, bar.advance)
+        card = train_model(objects, name, recipe, sources, stages, watcher, restart=restart)
     if not first:
         return
     seconds = round(time.monotonic() - began, 1)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from skipfill.compat.encoders.encoder import Encoder
-from skipfill.compat.encoders.images import Look, natural_size, pixels, randomly_moved
+from skipfill.compat.encoders.images import ImageSpec, natural_size, pixels, randomly_moved
 from skipfill.compat.settings import Range
 from skipfill.store.parquet.items import ItemBlock
 
@@ -72,7 +72,7 @@ class ConvNet(Encoder):
         return {"pillow": version("pillow")}
 
     def prepare(self, block: ItemBlock) -> NDArray[np.uint8]:
-        return pixels(block, Look(self.settings.size, self.settings.size, self.settings.channels))
+        return pixels(block, ImageSpec(self.settings.size, self.settings.size, self.settings.channels))
 
     def augment(self, batch: Tensor) -> Tensor:
         settings = self.settings

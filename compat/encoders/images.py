@@ -20,7 +20,7 @@ from skipfill.store.parquet.items import ItemBlock
 
 
 @dataclass(frozen=True)
-class Look:
+class ImageSpec:
     """What an image is brought to.
 
     Attributes:
@@ -44,7 +44,7 @@ def natural_size(block: ItemBlock) -> tuple[int, int]:
         return max(image.size), channels
 
 
-def pixels(block: ItemBlock, look: Look) -> NDArray[np.uint8]:
+def pixels(block: ItemBlock, look: ImageSpec) -> NDArray[np.uint8]:
     """(N, channels, height, width) of a block of images.
 
     Raises:
@@ -66,7 +66,7 @@ def _plain(opened: Image.Image, channels: int) -> Image.Image:
     return image.convert("L" if channels == 1 else "RGB")
 
 
-def _fitted(image: Image.Image, look: Look) -> Image.Image:
+def _fitted(image: Image.Image, look: ImageSpec) -> Image.Image:
     size = (look.width, look.height)
     if look.shortest:
         share = look.shortest / min(image.size)

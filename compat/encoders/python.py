@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from skipfill.compat.encoders.encoder import Encoder, ReadFile
-from skipfill.compat.encoders.images import Look, natural_size, pixels
+from skipfill.compat.encoders.images import ImageSpec, natural_size, pixels
 from skipfill.compat.encoders.prepared import as_float
 from skipfill.compat.trusted_code import permit, refuse_unpermitted
 from skipfill.store.errors import BadInput, SkipfillError, reason
@@ -101,7 +101,7 @@ class Python(Encoder):
         if own is not None:
             return self._checked(own(block.inputs), block)
         if self.takes == "image":
-            return pixels(block, Look(self.settings.size, self.settings.size, self.settings.channels))
+            return pixels(block, ImageSpec(self.settings.size, self.settings.size, self.settings.channels))
         if self.takes == "text":
             raise BadInput(self.settings.factory, expected="a method prepare(texts) -> array", found="none")
         assert not isinstance(block.inputs, list)

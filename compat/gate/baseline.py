@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from skipfill.compat.gate.inputs import CheckInputs
-from skipfill.compat.gate.query_lookup import StoredTruth
+from skipfill.compat.gate.query_lookup import QueryLookup
 from skipfill.compat.inference.encode import encoded
 from skipfill.compat.inference.gallery_agreement import look_at_gallery, refuse_another_gallery
 from skipfill.compat.inference.load import LoadedModel, load_model
 from skipfill.compat.inference.witness import refuse_changed
-from skipfill.compat.progress import Stages
+from skipfill.compat.progress import Progress
 from skipfill.store.errors import BadInput, NotPermitted
 from skipfill.store.galleries.gallery import Gallery
 from skipfill.store.parquet.items import Items, open_items
 from skipfill.store.parquet.vectors import Matrix
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 
 
 def old_queries(
-    objects: Objects,
+    objects: ObjectStore,
     gallery: Gallery,
     model: LoadedModel,
     queries: Items,
-    truth: StoredTruth,
+    truth: QueryLookup,
     inputs: CheckInputs,
-    stages: Stages,
+    progress: Progress,
     warnings: list[str],
 ) -> tuple[Matrix, str]:
     """The queries' vectors by the old model, and where they come from: the stored rows of their ids, or the encoder.
@@ -60,4 +60,4 @@ def old_queries(
     if rows is None and inputs.gallery_items:
         rows = open_items(inputs.gallery_items, inputs.columns)
     refuse_another_gallery(gallery, old, rows, warnings)
-    return encoded(old, queries, stages), f"encoded by {old.card.name}"
+    return encoded(old, queries, progress), f"encoded by {old.card.name}"

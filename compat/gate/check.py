@@ -18,10 +18,10 @@ from skipfill.compat.evaluation.statistics.threshold_transfer import transferred
 from skipfill.compat.gate.baseline import old_queries
 from skipfill.compat.gate.evidence import Evidence, PerQuery, flipped, measure_slice
 from skipfill.compat.gate.inputs import CheckInputs
-from skipfill.compat.gate.queries import Asked, asked, ground_truth, open_queries, units_of
+from skipfill.compat.gate.queries import QuerySet, asked, ground_truth, open_queries, units_of
 from skipfill.compat.gate.ranker import Ranker
 from skipfill.compat.gate.reasons import reasons
-from skipfill.compat.gate.reencoded import RowsAtHand
+from skipfill.compat.gate.reencoded import ReencodableRows
 from skipfill.compat.gate.slices import ALL, OTHERS, TRAINED, Groups, grouped
 from skipfill.compat.gate.verdict import Policy, adjusted, worst
 from skipfill.compat.inference.encode import encoded
@@ -30,7 +30,7 @@ from skipfill.compat.inference.released import released_model
 from skipfill.compat.inference.witness import verified_model
 from skipfill.compat.metrics.ranking import Metric
 from skipfill.compat.metrics.registry import ALWAYS, FORMS, metric
-from skipfill.compat.progress import Stages
+from skipfill.compat.progress import Progress
 from skipfill.store.checks.report import IndexRecall, Report, ScoreDistribution, Slice, Threshold
 from skipfill.store.checks.saved_reports import save_report
 from skipfill.store.errors import BadInput, unknown_name
@@ -39,11 +39,16 @@ from skipfill.store.models.cards import view_onto
 from skipfill.store.models.files import trained_ids
 from skipfill.store.parquet.query_sql import QueryColumns
 from skipfill.store.parquet.vectors import Matrix
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 
 
 def check_model(
-    objects: Objects, name: str, model_name: str, inputs: CheckInputs, policy: Policy, stages: Stages = Stages()
+    objects: ObjectStore,
+    name: str,
+    model_name: str,
+    inputs: CheckInputs,
+    policy: Policy,
+    progress: Progress = Progress(),
 ) -> Report:
     """Measure model on gallery, save the report and return it.
 
@@ -62,7 +67,7 @@ def check_model(
     top = verified_model(objects, inputs.ceiling, warnings) if inputs.ceiling else None
     view_onto(model.card, gallery.space.name)
     _refuse_thresholds(inputs, gallery)
-    with RowsAtHand.opened(gallery.rows, inputs, stages) as at_hand:
+    with ReencodableRows.opened(gallery.rows, inputs, progress) as at_hand:
         rows = gallery.rows
         if inputs.truth == "reindex" and at_hand.items is not None:
             rows = rows.restricted(at_hand.items.ids, len(at_hand))
@@ -70,7 +75,7 @@ def check_model(
                 asked = "those whose items are given (--gallery-items)"
                 warnings.append(f"measured on {rows.count:,} of {gallery.rows.count:,} stored rows: {asked}")
         measured_on = replace(gallery, rows=rows)
-        queries = _asked(objects, measured_on, model, top, at_hand, inputs, stages, warnings)
+        queries = _asked(objects, measured_on, model, top, at_hand, inputs, progress, warnings)
         # Whatever is wrong with what was asked for is found before the long part.
         columns = QueryColumns(queries.items, gallery.rows, _computed(queries))
         groups = grouped(inputs.slices, columns, queries.facts.known)
@@ -79,11 +84,11 @@ def check_model(
         units = units_of(identity, queries.own)
         if identity is None and (again := len(units) - len(np.unique(units))):
             warnings.append(f"{again} queries have the very vector of another: together they count as one")
-        ranker = Ranker(queries, metrics, stages)
-        vectors, baseline = _query_vectors(objects, measured_on, model, queries, inputs, stages, warnings)
+        ranker = Ranker(queries, metrics, progress)
+        vectors, baseline = _query_vectors(objects, measured_on, model, queries, inputs, progress, warnings)
         stored, scores, counts = _on_stored_rows(ranker, measured_on, vectors)
         reencoded = _on_rows_at_hand(ranker, measured_on, at_hand, model, top, stored, vectors, warnings)
-        index = _index(measured_on, queries, vectors, inputs.index, stages)
+        index = _index(measured_on, queries, vectors, inputs.index, progress)
     thresholds = _thresholds(inputs, counts, queries, units if identity else None, policy)
     evidence = Evidence(stored, reencoded, "ceiling" if top else "new/new", units)
     slices = _judged(evidence, groups, queries, policy)
@@ -122,40 +127,40 @@ def _metrics(policy: Policy) -> dict[str, Metric]:
 
 
 def _asked(
-    objects: Objects,
+    objects: ObjectStore,
     gallery: Gallery,
     model: LoadedModel,
     top: LoadedModel | None,
-    at_hand: RowsAtHand,
+    at_hand: ReencodableRows,
     inputs: CheckInputs,
-    stages: Stages,
+    progress: Progress,
     warnings: list[str],
-) -> Asked:
+) -> QuerySet:
     seen = trained_ids(objects, model.card)
     items = open_queries(gallery, model, seen, inputs, warnings)
-    own = encoded(model, items, stages)
+    own = encoded(model, items, progress)
     judge = top or model
-    judging = own if judge is model or inputs.truth != "reindex" else encoded(judge, items, stages)
-    truth = ground_truth(gallery, items, judging, judge, at_hand, inputs, stages)
-    return asked(gallery, items, truth, own, model.card.trained_labels, seen, inputs, stages, warnings)
+    judging = own if judge is model or inputs.truth != "reindex" else encoded(judge, items, progress)
+    truth = ground_truth(gallery, items, judging, judge, at_hand, inputs, progress)
+    return asked(gallery, items, truth, own, model.card.trained_labels, seen, inputs, progress, warnings)
 
 
 def _query_vectors(
-    objects: Objects,
+    objects: ObjectStore,
     gallery: Gallery,
     model: LoadedModel,
-    queries: Asked,
+    queries: QuerySet,
     inputs: CheckInputs,
-    stages: Stages,
+    progress: Progress,
     warnings: list[str],
 ) -> tuple[dict[str, Matrix], str]:
     """The queries in the gallery's space by the old, the new and, if it is another, the released model."""
-    old, baseline = old_queries(objects, gallery, model, queries.items, queries.facts, inputs, stages, warnings)
+    old, baseline = old_queries(objects, gallery, model, queries.items, queries.facts, inputs, progress, warnings)
     vectors = {"old/old": old, "new/old": viewed(queries.own, view_onto(model.card, gallery.space.name))}
     release = gallery.version.release
     if release is not None and release.fingerprint not in (gallery.space.fingerprint, model.card.fingerprint):
         released = released_model(objects, gallery, warnings)
-        vectors["released/old"] = viewed(encoded(released, queries.items, stages), release.view)
+        vectors["released/old"] = viewed(encoded(released, queries.items, progress), release.view)
     return vectors, baseline
 
 
@@ -176,7 +181,7 @@ def _on_stored_rows(
 def _on_rows_at_hand(
     ranker: Ranker,
     gallery: Gallery,
-    at_hand: RowsAtHand,
+    at_hand: ReencodableRows,
     model: LoadedModel,
     top: LoadedModel | None,
     stored: PerQuery,
@@ -194,24 +199,24 @@ def _on_rows_at_hand(
     found = ranker.on_rows_at_hand(gallery, at_hand, stored, vectors)
     found["new/new"] = ranker.reindexed(model, ranker.asked.own, at_hand)
     if top is not None:
-        found["ceiling"] = ranker.reindexed(top, encoded(top, ranker.asked.items, ranker.stages), at_hand)
+        found["ceiling"] = ranker.reindexed(top, encoded(top, ranker.asked.items, ranker.progress), at_hand)
     return found
 
 
 def _index(
-    gallery: Gallery, queries: Asked, vectors: dict[str, Matrix], settings: IndexSettings | None, stages: Stages
+    gallery: Gallery, queries: QuerySet, vectors: dict[str, Matrix], settings: IndexSettings | None, progress: Progress
 ) -> IndexRecall | None:
     if settings is None:
         return None
     old, new = vectors["old/old"], vectors["new/old"]
     ids = queries.items.ids if queries.facts.found.any() else None
-    return measure_index(gallery.rows, gallery.space.metric, old, new, settings, stages, ids)
+    return measure_index(gallery.rows, gallery.space.metric, old, new, settings, progress, ids)
 
 
 def _thresholds(
     inputs: CheckInputs,
     counts: dict[str, ScoreCounts],
-    queries: Asked,
+    queries: QuerySet,
     units: NDArray[np.int64] | None,
     policy: Policy,
 ) -> list[Threshold]:
@@ -225,11 +230,11 @@ def _thresholds(
     ]
 
 
-def _computed(queries: Asked) -> dict[str, pa.Array]:
+def _computed(queries: QuerySet) -> dict[str, pa.Array]:
     return {"known": pa.array(_known(queries)), "relevant": pa.array(queries.facts.relevant)}
 
 
-def _known(queries: Asked) -> NDArray[np.str_]:
+def _known(queries: QuerySet) -> NDArray[np.str_]:
     return np.where(queries.facts.known, TRAINED, OTHERS)
 
 
@@ -244,7 +249,7 @@ def _refuse_unknown(policy: Policy, groups: Groups) -> None:
             raise unknown_name("slice", one, [name for name in groups if name != ALL], where="--accept-worse")
 
 
-def _judged(evidence: Evidence, groups: Groups, queries: Asked, policy: Policy) -> list[Slice]:
+def _judged(evidence: Evidence, groups: Groups, queries: QuerySet, policy: Policy) -> list[Slice]:
     """Every slice measured, and what is asked of it judged. One of the two that are always there may have no queries:
     that says nothing where the gallery has no rows of its kind either, and is left out."""
     held = dict(zip((TRAINED, OTHERS), queries.facts.holds, strict=True))
@@ -253,7 +258,7 @@ def _judged(evidence: Evidence, groups: Groups, queries: Asked, policy: Policy) 
 
 
 def _per_query(
-    queries: Asked, groups: Groups, units: NDArray[np.int64], stored: PerQuery, reencoded: PerQuery
+    queries: QuerySet, groups: Groups, units: NDArray[np.int64], stored: PerQuery, reencoded: PerQuery
 ) -> pa.Table:
     items = queries.items
     columns = {"id": items.ids}

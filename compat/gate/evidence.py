@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skipfill.compat.evaluation.statistics.bootstrap import Values, interval, resampled_means
-from skipfill.compat.evaluation.statistics.tilted_bootstrap import Units, lower_bound, upper_bound
+from skipfill.compat.evaluation.statistics.tilted_bootstrap import Clusters, lower_bound, upper_bound
 from skipfill.compat.gate.verdict import Policy, compared, within_budget
 from skipfill.store.checks.report import Cell, Flips, Interval, Slice, Verdict
 from skipfill.store.errors import SkipfillError
@@ -65,9 +65,9 @@ def measure_slice(name: str, evidence: Evidence, chosen: NDArray[np.bool_], poli
     if name not in policy.accept_worse:
         new = stored["new/old", policy.metric]
         bases = [pair for pair in evidence.stored if pair != "new/old"]
-        asked = [compared(name, base, Units.of(new - stored[base, policy.metric], units), policy) for base in bases]
+        asked = [compared(name, base, Clusters.of(new - stored[base, policy.metric], units), policy) for base in bases]
         if policy.flip_budget is not None:
-            asked.append(within_budget(name, Units.of(negative.astype(float), units), policy))
+            asked.append(within_budget(name, Clusters.of(negative.astype(float), units), policy))
     flips = {"negative": int(negative.sum()), "positive": int((~before & after).sum())}
     return Slice(name, count, int(units.max()) + 1, cells + more, change, gain, flips, asked, verdict)
 
@@ -128,7 +128,7 @@ class _Drawn:
         if found.low < found.high:
             return found
         # All queries alike: a resample cannot show what none of them does.
-        units, error = Units.of(self._columns[key] - self._columns[base], self._units), (1 - self._confidence) / 2
+        units, error = Clusters.of(self._columns[key] - self._columns[base], self._units), (1 - self._confidence) / 2
         return Interval(found.mean, lower_bound(units, error), upper_bound(units, error))
 
     def gain(self, metric: str, ceiling: str) -> Interval | None:

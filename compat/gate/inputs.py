@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from skipfill.compat.evaluation.index.settings import IndexSettings
-from skipfill.compat.gate.slices import SlicesAsked
+from skipfill.compat.gate.slices import SliceSpec
 from skipfill.store.checks.report import Rule
 from skipfill.store.parquet.items import ItemColumns
 
@@ -37,7 +37,7 @@ class CheckInputs:
     judgements: Path | None = None
     depth: int = 10
     identity: str = ""
-    slices: SlicesAsked = SlicesAsked()
+    slices: SliceSpec = SliceSpec()
     index: IndexSettings | None = None
     thresholds: Sequence[float] = ()
     threshold_rule: Rule = "far"

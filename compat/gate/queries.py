@@ -10,17 +10,17 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from skipfill.compat.gate.inputs import CheckInputs
-from skipfill.compat.gate.query_lookup import StoredTruth, stored_truth
-from skipfill.compat.gate.reencoded import RowsAtHand
+from skipfill.compat.gate.query_lookup import QueryLookup, look_up_queries
+from skipfill.compat.gate.reencoded import ReencodableRows
 from skipfill.compat.inference.load import LoadedModel
-from skipfill.compat.progress import Stages
+from skipfill.compat.progress import Progress
 from skipfill.store.errors import BadInput
 from skipfill.store.galleries.gallery import Gallery
 from skipfill.store.parquet.ids import positions
 from skipfill.store.parquet.items import Items, open_items
 from skipfill.store.parquet.vectors import Matrix
 from skipfill.store.retrieval.judgements import read_judgements
-from skipfill.store.retrieval.relevance import GroundTruth, Judged, SameLabel
+from skipfill.store.retrieval.relevance import Judgements, Relevance, SameLabel
 from skipfill.store.retrieval.search import search
 
 
@@ -93,7 +93,7 @@ def units_of(identity: pa.Array | None, vectors: Matrix) -> NDArray[np.int64]:
 
 
 @dataclass(frozen=True)
-class Asked:
+class QuerySet:
     """Q queries that have something to find.
 
     Attributes:
@@ -105,8 +105,8 @@ class Asked:
     """
 
     items: Items
-    truth: GroundTruth
-    facts: StoredTruth
+    truth: Relevance
+    facts: QueryLookup
     own: Matrix
     ids: pa.Array
 
@@ -116,10 +116,10 @@ def ground_truth(
     items: Items,
     own: Matrix,
     judge: LoadedModel,
-    at_hand: RowsAtHand,
+    at_hand: ReencodableRows,
     inputs: CheckInputs,
-    stages: Stages,
-) -> GroundTruth:
+    progress: Progress,
+) -> Relevance:
     """What is relevant to each query.
 
     Args:
@@ -140,30 +140,32 @@ def ground_truth(
         )
     # One more than is wanted: the query's own row may be among them.
     rows = at_hand.by(judge)
-    stages.start(f"what a reindex with {judge.card.name} returns", rows.count)
-    hits = search(rows, own, inputs.depth + 1, progress=stages.advance)
+    progress.start(f"what a reindex with {judge.card.name} returns", rows.count)
+    hits = search(rows, own, inputs.depth + 1, progress=progress.advance)
     found = min(inputs.depth + 1, rows.count)
     query = np.repeat(np.arange(len(items)), found)
     other = np.ones(len(query), bool)
     if hits.ids.type == items.ids.type:
         other = pc.not_equal(hits.ids, items.ids.take(pa.array(query))).to_numpy(zero_copy_only=False)
     first = other & (np.add.accumulate(other.reshape(-1, found), axis=1).reshape(-1) <= inputs.depth)
-    return Judged(len(items), query[first], hits.ids.filter(pa.array(first)), np.ones(int(first.sum()), np.float32))
+    return Judgements(len(items), query[first], hits.ids.filter(pa.array(first)), np.ones(int(first.sum()), np.float32))
 
 
 def asked(
     gallery: Gallery,
     items: Items,
-    truth: GroundTruth,
+    truth: Relevance,
     own: Matrix,
     known_labels: list[str],
     seen: pa.Array,
     inputs: CheckInputs,
-    stages: Stages,
+    progress: Progress,
     warnings: list[str],
-) -> Asked:
+) -> QuerySet:
     """The queries with a relevant row in the gallery: the others find nothing with any model, and prove nothing."""
-    facts = stored_truth(gallery, items, truth, known_labels, seen, stages, queries_are_rows=inputs.queries_are_rows)
+    facts = look_up_queries(
+        gallery, items, truth, known_labels, seen, progress, queries_are_rows=inputs.queries_are_rows
+    )
     if facts.labels.different:
         warnings.append(
             f"{facts.labels.different} of {facts.labels.compared} queries have another label than the gallery's row of "
@@ -181,4 +183,4 @@ def asked(
         warnings.append(f"{(~usable).sum()} queries left out: the gallery has no row to be found for them")
     kept = items.restricted(usable)
     ids = kept.ids if inputs.queries_are_rows else pa.nulls(len(kept), kept.ids.type)
-    return Asked(kept, truth.restricted(usable), facts.restricted(usable), own[usable], ids)
+    return QuerySet(kept, truth.restricted(usable), facts.restricted(usable), own[usable], ids)

@@ -10,18 +10,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from skipfill.compat.progress import Stages
+from skipfill.compat.progress import Progress
 from skipfill.store.galleries.gallery import Gallery
 from skipfill.store.galleries.label_agreement import LabelsOfOneId
 from skipfill.store.parquet.ids import positions
 from skipfill.store.parquet.items import Items
 from skipfill.store.parquet.stored_rows import Block
 from skipfill.store.parquet.vectors import Matrix
-from skipfill.store.retrieval.relevance import GroundTruth, Judged
+from skipfill.store.retrieval.relevance import Judgements, Relevance
 
 
 @dataclass(frozen=True)
-class StoredTruth:
+class QueryLookup:
     """What the gallery knows of Q queries.
 
     Attributes:
@@ -44,7 +44,7 @@ class StoredTruth:
     holds: tuple[bool, bool]
     labels: LabelsOfOneId
 
-    def restricted(self, chosen: NDArray[np.bool_]) -> StoredTruth:
+    def restricted(self, chosen: NDArray[np.bool_]) -> QueryLookup:
         """The same of some of the queries."""
         return replace(
             self,
@@ -56,16 +56,16 @@ class StoredTruth:
         )
 
 
-def stored_truth(
+def look_up_queries(
     gallery: Gallery,
     queries: Items,
-    truth: GroundTruth,
+    truth: Relevance,
     trained_labels: Sequence[str],
     seen: pa.Array,
-    stages: Stages,
+    progress: Progress,
     *,
     queries_are_rows: bool,
-) -> StoredTruth:
+) -> QueryLookup:
     """One pass over the gallery.
 
     Raises:
@@ -78,7 +78,7 @@ def stored_truth(
     known = _known(queries, gallery, truth, trained_labels, seen)
     trained, rows = 0, 0
     labels = LabelsOfOneId()
-    stages.start("looking up the queries", gallery.rows.count)
+    progress.start("looking up the queries", gallery.rows.count)
     for by_old, block in _by_maker(gallery):
         here_truth = truth.of(block)
         relevant += here_truth.counts
@@ -95,9 +95,9 @@ def stored_truth(
             of_trained = pa.array(positions(block.ids, seen) >= 0)
         trained += pc.sum(of_trained).as_py()
         rows += len(block.ids)
-        stages.advance(len(block.ids))
+        progress.advance(len(block.ids))
     labels.refuse_mostly_different(queries, gallery.name)
-    return StoredTruth(vectors, found, old, relevant, known, (trained > 0, trained < rows), labels)
+    return QueryLookup(vectors, found, old, relevant, known, (trained > 0, trained < rows), labels)
 
 
 def _by_maker(gallery: Gallery) -> Iterator[tuple[bool, Block]]:
@@ -108,13 +108,13 @@ def _by_maker(gallery: Gallery) -> Iterator[tuple[bool, Block]]:
 
 
 def _known(
-    queries: Items, gallery: Gallery, truth: GroundTruth, trained_labels: Sequence[str], seen: pa.Array
+    queries: Items, gallery: Gallery, truth: Relevance, trained_labels: Sequence[str], seen: pa.Array
 ) -> NDArray[np.bool_]:
     if queries.labels is not None and gallery.rows.columns.label and trained_labels:
         found = pc.is_in(queries.labels, value_set=pa.array(trained_labels, pa.string()))
         by_label: NDArray[np.bool_] = found.to_numpy(zero_copy_only=False)
         return by_label
-    assert isinstance(truth, Judged)
+    assert isinstance(truth, Judgements)
     known = np.zeros(len(queries), bool)
     known[truth.query[positions(truth.row, seen) >= 0]] = True
     return known

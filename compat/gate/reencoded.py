@@ -14,7 +14,7 @@ import pyarrow as pa
 from skipfill.compat.gate.inputs import CheckInputs
 from skipfill.compat.inference.encode import write_encoded
 from skipfill.compat.inference.load import LoadedModel
-from skipfill.compat.progress import Stages
+from skipfill.compat.progress import Progress
 from skipfill.store.parquet.ids import positions
 from skipfill.store.parquet.items import Items, open_items
 from skipfill.store.parquet.stored_rows import Columns, StoredRows
@@ -39,7 +39,7 @@ def items_of_rows(rows: StoredRows, inputs: CheckInputs) -> Items | None:
 
 
 @dataclass(frozen=True)
-class RowsAtHand:
+class ReencodableRows:
     """Gallery rows whose items are at hand, to be encoded again by any model, once each.
 
     Attributes:
@@ -48,13 +48,13 @@ class RowsAtHand:
 
     items: Items | None
     folder: Path
-    stages: Stages
+    progress: Progress
 
     @classmethod
     @contextmanager
-    def opened(cls, rows: StoredRows, inputs: CheckInputs, stages: Stages) -> Iterator[RowsAtHand]:
+    def opened(cls, rows: StoredRows, inputs: CheckInputs, progress: Progress) -> Iterator[ReencodableRows]:
         with tempfile.TemporaryDirectory() as folder:
-            yield cls(items_of_rows(rows, inputs), Path(folder), stages)
+            yield cls(items_of_rows(rows, inputs), Path(folder), progress)
 
     def __len__(self) -> int:
         return 0 if self.items is None else len(self.items)
@@ -64,6 +64,6 @@ class RowsAtHand:
         assert self.items is not None
         path = self.folder / f"{model.card.name}.parquet"
         if not path.exists():
-            self.stages.start(f"encoding gallery items with {model.card.name}", len(self.items))
-            write_encoded(model, self.items, path, self.stages.advance)
+            self.progress.start(f"encoding gallery items with {model.card.name}", len(self.items))
+            write_encoded(model, self.items, path, self.progress.advance)
         return StoredRows.open([path], Columns(label="" if self.items.labels is None else "label"), model.card.dim)

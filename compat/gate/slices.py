@@ -21,7 +21,7 @@ Groups = dict[str, NDArray[np.bool_]]
 
 
 @dataclass(frozen=True)
-class SlicesAsked:
+class SliceSpec:
     """Attributes:
     predicates: SQL over the queries, each a slice.
     by: SQL expressions; each of their values is a slice.
@@ -33,7 +33,7 @@ class SlicesAsked:
     least: int = 30
 
 
-def grouped(asked: SlicesAsked, columns: QueryColumns, known: NDArray[np.bool_]) -> Groups:
+def grouped(asked: SliceSpec, columns: QueryColumns, known: NDArray[np.bool_]) -> Groups:
     """The slices that are always there, and those that were asked for.
 
     Args:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from skipfill.compat.evaluation.statistics.tilted_bootstrap import Units, lower_bound, p_above, p_below, upper_bound
+from skipfill.compat.evaluation.statistics.tilted_bootstrap import Clusters, lower_bound, p_above, p_below, upper_bound
 from skipfill.store.checks.report import Requirement, Slice, Verdict
 
 MOST_QUERIES = 100_000
@@ -50,7 +50,7 @@ class Policy:
         return asdict(self)
 
 
-def compared(name: str, base: str, difference: Units, policy: Policy) -> Requirement:
+def compared(name: str, base: str, difference: Clusters, policy: Policy) -> Requirement:
     """That new/old is better than `base`, or not worse by the margin.
 
     Args:
@@ -62,7 +62,7 @@ def compared(name: str, base: str, difference: Units, policy: Policy) -> Require
     return _tested(name, claim, difference, -policy.margin, policy)
 
 
-def within_budget(name: str, negative: Units, policy: Policy) -> Requirement:
+def within_budget(name: str, negative: Clusters, policy: Policy) -> Requirement:
     """That the share of negative flips is below the budget.
 
     Args:
@@ -97,7 +97,7 @@ def worst(verdicts: list[Verdict]) -> Verdict:
     return max(verdicts, key=order.index, default="inconclusive")
 
 
-def _tested(name: str, claim: str, difference: Units, bar: float, policy: Policy) -> Requirement:
+def _tested(name: str, claim: str, difference: Clusters, bar: float, policy: Policy) -> Requirement:
     enough = len(difference.sums) >= policy.least_queries
     above, below = p_above(difference, bar) if enough else 1.0, p_below(difference, bar)
     decided = min(above, below) <= policy.error
@@ -123,7 +123,7 @@ def _judged(asked: Requirement, policy: Policy) -> Requirement:
     return replace(asked, verdict="inconclusive")
 
 
-def _more(difference: Units, bar: float, policy: Policy) -> int | None:
+def _more(difference: Clusters, bar: float, policy: Policy) -> int | None:
     """How many more queries like these would make the evidence just enough, to two digits."""
     test = p_above if difference.mean > bar else p_below
     units = len(difference.sums)

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from skipfill.compat.inference.load import LoadedModel, viewed
-from skipfill.compat.progress import Stages
+from skipfill.compat.progress import Progress
 from skipfill.store.models.cards import view_onto
 from skipfill.store.parquet.items import Items
 from skipfill.store.parquet.vectors import Matrix
@@ -68,11 +68,11 @@ def write_encoded(
     return start
 
 
-def encoded(model: LoadedModel, items: Items, stages: Stages) -> Matrix:
+def encoded(model: LoadedModel, items: Items, progress: Progress) -> Matrix:
     """(N, D) embeddings of all items, in memory."""
-    stages.start(f"encoding queries with {model.card.name}", len(items))
+    progress.start(f"encoding queries with {model.card.name}", len(items))
     parts = []
     for ids, vectors in model.encode(items):
         parts.append(vectors)
-        stages.advance(len(ids))
+        progress.advance(len(ids))
     return np.concatenate(parts)

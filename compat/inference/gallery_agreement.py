@@ -18,7 +18,7 @@ from skipfill.store.parquet.ids import positions
 from skipfill.store.parquet.items import Items
 from skipfill.store.parquet.stored_rows import StoredRows
 from skipfill.store.parquet.vectors import Matrix, normalised
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 
 LOOKED_AT = 32
 ALIKE = 0.99  # half precision and int8 keep more of a cosine than this
@@ -91,7 +91,9 @@ def refuse_another_gallery(gallery: Gallery, old: LoadedModel, items: Items | No
     _warn_of_few(gallery, old.card.name, cosines, warnings)
 
 
-def look_at_gallery(objects: Objects, gallery: Gallery, new: LoadedModel, items: Items, warnings: list[str]) -> None:
+def look_at_gallery(
+    objects: ObjectStore, gallery: Gallery, new: LoadedModel, items: Items, warnings: list[str]
+) -> None:
     """The same when the old model has nothing to encode: it may be gone, or made for another form of the items.
 
     Stored queries are then a baseline whoever made them: vectors that are not the old model's are only warned of.
@@ -121,7 +123,7 @@ def look_at_gallery(objects: Objects, gallery: Gallery, new: LoadedModel, items:
         warnings.append(str(_another(gallery, name, cosines, "others")))
 
 
-def models_of_gallery(objects: Objects, gallery: Gallery) -> dict[str, str]:
+def models_of_gallery(objects: ObjectStore, gallery: Gallery) -> dict[str, str]:
     """Whether the models of a gallery, those that made its rows and the released one, encode as when they were saved.
 
     Raises:

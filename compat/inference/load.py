@@ -23,7 +23,7 @@ from skipfill.store.models.files import read_file
 from skipfill.store.parquet.items import ItemBlock, Items
 from skipfill.store.parquet.vectors import Matrix, normalised
 from skipfill.store.spaces import View
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 
 ITEMS_AT_ONCE = 256
 # What the parts of a network raise when a card asks for what cannot be.
@@ -80,7 +80,7 @@ class LoadedModel:
         return vectors
 
 
-def load_model(objects: Objects, name: str) -> LoadedModel:
+def load_model(objects: ObjectStore, name: str) -> LoadedModel:
     """Read and verify the bundle of model `name`.
 
     Raises:

@@ -8,11 +8,11 @@ from skipfill.store.errors import BadInput, NotPermitted
 from skipfill.store.galleries.gallery import Gallery
 from skipfill.store.galleries.log import Version
 from skipfill.store.spaces import Space
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 
 
 def model_in_force(
-    objects: Objects, gallery: str, version: Version, space: Space, warnings: list[str] | None = None
+    objects: ObjectStore, gallery: str, version: Version, space: Space, warnings: list[str] | None = None
 ) -> LoadedModel:
     """The model that `version` releases: of the release's fingerprint, and encoding as when it was saved.
 
@@ -59,6 +59,6 @@ def model_in_force(
     return model
 
 
-def released_model(objects: Objects, gallery: Gallery, warnings: list[str] | None = None) -> LoadedModel:
+def released_model(objects: ObjectStore, gallery: Gallery, warnings: list[str] | None = None) -> LoadedModel:
     """The model that queries of this gallery use: see `model_in_force`."""
     return model_in_force(objects, gallery.name, gallery.version, gallery.space, warnings)

@@ -19,14 +19,14 @@ from skipfill.store.parquet.items import ItemColumns, open_items
 from skipfill.store.parquet.stored_rows import Columns, StoredRows
 from skipfill.store.parquet.vectors import Matrix
 from skipfill.store.retrieval.search import Hits, search
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 
 Start = Callable[[str, int], None]
 Advance = Callable[[int], None]
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """Attributes:
     model: that encoded the queries; empty when they came as vectors.
     query_ids: (Q,).
@@ -62,8 +62,8 @@ class Found:
 
 
 def search_items(
-    objects: Objects, name: str, items: Sequence[Path], columns: ItemColumns, k: int, start: Start, advance: Advance
-) -> Found:
+    objects: ObjectStore, name: str, items: Sequence[Path], columns: ItemColumns, k: int, start: Start, advance: Advance
+) -> SearchResult:
     """Encode items with the released model and search.
 
     Raises:
@@ -82,7 +82,7 @@ def search_items(
 
 
 def search_vectors(
-    objects: Objects,
+    objects: ObjectStore,
     name: str,
     files: Sequence[Path],
     id_column: str,
@@ -90,7 +90,7 @@ def search_vectors(
     k: int,
     start: Start,
     advance: Advance,
-) -> Found:
+) -> SearchResult:
     """Search with vectors of the gallery's own space."""
     gallery = open_gallery(objects, name)
     rows = StoredRows.open(expand(files), Columns(id_column, vector), gallery.space.dim)
@@ -99,13 +99,13 @@ def search_vectors(
     return _searched(gallery, "", ids, np.concatenate([block.vectors for block in blocks]), k, start, advance)
 
 
-def write_hits(found: Found, file: BinaryIO) -> None:
+def write_hits(found: SearchResult, file: BinaryIO) -> None:
     """Write the hits as Parquet: query, rank, id, score."""
     pq.write_table(found.as_table(), file, compression="zstd")
 
 
 def _searched(
     gallery: Gallery, model: str, ids: pa.Array, vectors: Matrix, k: int, start: Start, advance: Advance
-) -> Found:
+) -> SearchResult:
     start(f"searching {gallery.name}", gallery.rows.count)
-    return Found(model, ids, search(gallery.rows, vectors, k, gallery.space.metric, advance))
+    return SearchResult(model, ids, search(gallery.rows, vectors, k, gallery.space.metric, advance))

@@ -19,7 +19,7 @@ from skipfill.store.models.cards import WEIGHTS, WITNESS, Card
 from skipfill.store.models.files import read_columns
 from skipfill.store.parquet.items import ItemBlock, input_kind, inputs_of
 from skipfill.store.parquet.vectors import Matrix, matrix
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import fitted, parsed
 
 # Length of a difference; a cosine of 1 - 1e-4. Measured on MiniLM: 1e-6 between instruction sets, 9e-3 for products in
@@ -79,7 +79,7 @@ def witness_file(model: LoadedModel, items: ItemBlock, weights: bytes) -> dict[s
     return {WITNESS: buffer.getvalue()}
 
 
-def read_witness(objects: Objects, card: Card) -> Witness | None:
+def read_witness(objects: ObjectStore, card: Card) -> Witness | None:
     """What the bundle keeps; None for one without: it is of an older release, or its encoder took no witness item.
 
     Raises:
@@ -99,7 +99,7 @@ def read_witness(objects: Objects, card: Card) -> Witness | None:
     return Witness(as_block(inputs), vectors, fitted(About, about, where, {}).made_with)
 
 
-def verified_model(objects: Objects, name: str, warnings: list[str] | None = None) -> LoadedModel:
+def verified_model(objects: ObjectStore, name: str, warnings: list[str] | None = None) -> LoadedModel:
     """Read model `name`, as `load_model` does, and see that it still encodes as it did when it was saved.
 
     Raises:
@@ -110,7 +110,7 @@ def verified_model(objects: Objects, name: str, warnings: list[str] | None = Non
     return model
 
 
-def refuse_changed(objects: Objects, model: LoadedModel, warnings: list[str] | None = None) -> None:
+def refuse_changed(objects: ObjectStore, model: LoadedModel, warnings: list[str] | None = None) -> None:
     """Encode the witness items again and compare.
 
     Args:

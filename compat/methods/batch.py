@@ -12,7 +12,7 @@ from skipfill.compat.losses.prototypes import ABSENT
 
 
 @dataclass(frozen=True)
-class StoredSample:
+class GallerySample:
     """S stored rows of the gallery, drawn at random.
 
     Attributes:
@@ -54,7 +54,7 @@ class OldSpace:
     dim: int
     prototypes: Tensor
     counts: Tensor
-    pool: StoredSample
+    pool: GallerySample
 
     @property
     def present(self) -> Tensor:
@@ -99,7 +99,7 @@ class Unlabelled:
 
 
 @dataclass(frozen=True)
-class Remembered(Unlabelled):
+class UnlabelledFeatures(Unlabelled):
     """Attributes: features, (A, F) of the items as they are, by the trained encoder."""
 
     features: Tensor
@@ -129,7 +129,7 @@ class Batch:
     step: int = 0
     old: Tensor | None = None
     has_old: Tensor | None = None
-    sample: StoredSample | None = None
+    sample: GallerySample | None = None
     alike: ClassRows | None = None
     teacher: Tensor | None = None
     pairs: Pairs | None = None

@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from skipfill.compat.losses.prototypes import prototype_cross_entropy
 from skipfill.compat.methods.batch import Batch
-from skipfill.compat.methods.method import PrefixMethod, Setting, Terms
+from skipfill.compat.methods.method import MethodContext, PrefixMethod, Terms
 from skipfill.compat.nn.classifier import CosineClassifier
 from skipfill.compat.nn.normalize import unit
 from skipfill.compat.settings import POSITIVE, SHARE
@@ -42,7 +42,7 @@ class Bct(PrefixMethod):
     source = "Shen et al. 2020, arXiv 2003.11942; cosine logits are ours"
     settings_type = Settings
 
-    def __init__(self, setting: Setting, settings: Settings) -> None:
+    def __init__(self, setting: MethodContext, settings: Settings) -> None:
         super().__init__(setting, settings)
         self.classifier: nn.Module = (
             CosineClassifier(self.dim, setting.classes, settings.scale)

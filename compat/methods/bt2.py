@@ -13,7 +13,7 @@ from torch.nn.utils.parametrizations import orthogonal
 from skipfill.compat.losses.alignment import cosine_alignment
 from skipfill.compat.losses.prototypes import prototype_cross_entropy
 from skipfill.compat.methods.batch import Batch
-from skipfill.compat.methods.method import Method, Setting, Terms
+from skipfill.compat.methods.method import Method, MethodContext, Terms
 from skipfill.compat.nn.normalize import unit
 
 
@@ -74,7 +74,7 @@ class Bt2(Method):
     needs_teacher = True
     settings_type = Settings
 
-    def __init__(self, setting: Setting, settings: Settings) -> None:
+    def __init__(self, setting: MethodContext, settings: Settings) -> None:
         super().__init__(setting, settings)
         assert setting.old is not None
         new = setting.teacher

@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 
 from skipfill.compat.losses.refresh import refresh_contrast
 from skipfill.compat.methods.batch import Batch
-from skipfill.compat.methods.method import PrefixMethod, Setting, Terms
+from skipfill.compat.methods.method import MethodContext, PrefixMethod, Terms
 from skipfill.compat.nn.classifier import CosineClassifier
 from skipfill.compat.settings import POSITIVE, SHARE
 
@@ -38,7 +38,7 @@ class HotRefresh(PrefixMethod):
     source = "Zhang et al. 2022, arXiv 2201.09724"
     settings_type = Settings
 
-    def __init__(self, setting: Setting, settings: Settings) -> None:
+    def __init__(self, setting: MethodContext, settings: Settings) -> None:
         super().__init__(setting, settings)
         self.classifier = CosineClassifier(self.dim, setting.classes, settings.scale)
 

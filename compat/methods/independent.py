@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from skipfill.compat.methods.batch import Batch
-from skipfill.compat.methods.method import Method, Setting, Terms
+from skipfill.compat.methods.method import Method, MethodContext, Terms
 from skipfill.compat.nn.classifier import CosineClassifier
 from skipfill.compat.settings import POSITIVE, SHARE, Range
 
@@ -35,7 +35,7 @@ class Independent(Method):
     takes_dim = True
     settings_type = Settings
 
-    def __init__(self, setting: Setting, settings: Settings) -> None:
+    def __init__(self, setting: MethodContext, settings: Settings) -> None:
         super().__init__(setting, settings)
         own = settings.dim if setting.old is None else setting.old.dim + settings.extra_dims
         self.dim = setting.dim or own

@@ -9,14 +9,14 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from skipfill.compat.losses.alignment import cosine_alignment
-from skipfill.compat.methods.batch import Batch, OldSpace, Pairs, Remembered
+from skipfill.compat.methods.batch import Batch, OldSpace, Pairs, UnlabelledFeatures
 from skipfill.compat.nn.normalize import unit
 
 KEEPING = 5.0  # weight of the cosine to the stored vector, as measured for unlabelled samples
 
 
 @dataclass(frozen=True)
-class Setting:
+class MethodContext:
     """What a method is built for.
 
     Attributes:
@@ -76,7 +76,7 @@ class Method(nn.Module):
     view_dim: int
     refit: int = 0
 
-    def __init__(self, setting: Setting, settings: Any) -> None:
+    def __init__(self, setting: MethodContext, settings: Any) -> None:
         super().__init__()
 
     @classmethod
@@ -96,7 +96,7 @@ class Method(nn.Module):
         """The loss terms by name, each a scalar with its weight applied; training minimises their sum."""
         raise NotImplementedError
 
-    def remember(self, trained: Tensor, items: Remembered | None) -> None:
+    def remember(self, trained: Tensor, items: UnlabelledFeatures | None) -> None:
         """Put what the head is to remember into it; called once, after training, where the method `remembers`.
 
         Args:
@@ -116,7 +116,7 @@ class PrefixMethod(Method):
     Its settings have `extra_dims`, e.
     """
 
-    def __init__(self, setting: Setting, settings: Any) -> None:
+    def __init__(self, setting: MethodContext, settings: Any) -> None:
         super().__init__(setting, settings)
         assert setting.old is not None
         self.settings = settings

@@ -12,7 +12,7 @@ from torch.nn.utils.parametrizations import orthogonal
 from skipfill.compat.losses.alignment import cosine_alignment
 from skipfill.compat.losses.prototypes import prototype_cross_entropy
 from skipfill.compat.methods.batch import Batch
-from skipfill.compat.methods.method import PrefixMethod, Setting, Terms
+from skipfill.compat.methods.method import MethodContext, PrefixMethod, Terms
 from skipfill.compat.nn.normalize import unit
 from skipfill.compat.settings import SHARE
 
@@ -47,7 +47,7 @@ class Oca(PrefixMethod):
     source = "Ricci et al. 2024, arXiv 2408.08793"
     settings_type = Settings
 
-    def __init__(self, setting: Setting, settings: Settings) -> None:
+    def __init__(self, setting: MethodContext, settings: Settings) -> None:
         super().__init__(setting, settings)
         self.transform: nn.Module = (
             orthogonal(nn.Linear(self.dim, self.dim, bias=False), orthogonal_map="cayley")

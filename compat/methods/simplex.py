@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from skipfill.compat.methods.batch import Batch
-from skipfill.compat.methods.method import Method, Setting, Terms
+from skipfill.compat.methods.method import Method, MethodContext, Terms
 from skipfill.compat.settings import Range
 
 
@@ -47,7 +47,7 @@ class SimplexMethod(Method):
     needs_gallery = False
     on_simplex = True
 
-    def __init__(self, setting: Setting, settings: Any) -> None:
+    def __init__(self, setting: MethodContext, settings: Any) -> None:
         super().__init__(setting, settings)
         self.settings = settings
         self.dim = settings.classes - 1

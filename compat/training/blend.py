@@ -12,10 +12,10 @@ from skipfill.store.errors import BadInput
 from skipfill.store.models.cards import Card, refuse_taken
 from skipfill.store.models.files import save_model, trained_ids
 from skipfill.store.parquet.ids import union
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 
 
-def blend_models(objects: Objects, name: str, new_name: str, old_name: str) -> Card:
+def blend_models(objects: ObjectStore, name: str, new_name: str, old_name: str) -> Card:
     """Save model `name`: `new_name`, its view onto `old_name`'s space blended with `old_name` (see `Network`).
 
     The bundle holds the weights of both: the old one's may be deleted afterwards. Queries cost two encodings.

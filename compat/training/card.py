@@ -15,10 +15,10 @@ from skipfill.store.galleries.gallery import Gallery
 from skipfill.store.models.files import trained_ids
 from skipfill.store.parquet.ids import union
 from skipfill.store.spaces import Space, View
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 
 
-def _against(gallery: Gallery) -> dict[str, Any]:
+def trained_against(gallery: Gallery) -> dict[str, Any]:
     """What was trained against: the rows by the space's own model, which are all but those of a mixed gallery."""
     return {
         "name": gallery.name,
@@ -28,13 +28,13 @@ def _against(gallery: Gallery) -> dict[str, Any]:
     }
 
 
-def _story(data: TrainingData, log: list[Epoch], best: int, processes: Processes) -> dict[str, Any]:
+def training_story(data: TrainingData, log: list[Epoch], best: int, processes: Processes) -> dict[str, Any]:
     """How a training went."""
     held_out = 0 if data.validation is None else len(data.validation)
     return {"epochs": len(log), "best_epoch": best, "held_out": held_out, "processes": processes.count}
 
 
-def _seen(objects: Objects, opened: OpenedSources) -> pa.Array:
+def seen_ids(objects: ObjectStore, opened: OpenedSources) -> pa.Array:
     """Ids that can be no queries of a check: trained on, labelled or not, by it or what it is made from."""
     parts = [opened.items.ids]
     if opened.align is not None:
@@ -43,7 +43,7 @@ def _seen(objects: Objects, opened: OpenedSources) -> pa.Array:
     return union(parts)
 
 
-def _views(name: str, method: Method, onto: list[Space]) -> dict[str, View]:
+def views_of(name: str, method: Method, onto: list[Space]) -> dict[str, View]:
     """Onto its own space, those it was made for, and through these onto the ones before them."""
     views = {name: View(method.dim)}
     for space in onto if method.view_dim else []:

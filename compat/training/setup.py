@@ -13,9 +13,9 @@ from torch import Tensor
 from skipfill.compat.encoders.encoder import Encoder
 from skipfill.compat.encoders.prepared import prepare_items
 from skipfill.compat.inference.load import LoadedModel
-from skipfill.compat.methods.method import Method, Setting
-from skipfill.compat.progress import Stages
-from skipfill.compat.training.data.gallery_join import Joined, join_gallery
+from skipfill.compat.methods.method import Method, MethodContext
+from skipfill.compat.progress import Progress
+from skipfill.compat.training.data.gallery_join import GalleryJoin, join_gallery
 from skipfill.compat.training.data.training_data import TrainingData
 from skipfill.compat.training.data.unlabelled import read_aligned
 from skipfill.compat.training.loop.distributed import Processes
@@ -26,7 +26,7 @@ from skipfill.store.errors import BadInput
 from skipfill.store.parquet.items import Items
 
 
-def _schedule(recipe: Recipe, items: int, processes: Processes) -> Schedule:
+def schedule_of(recipe: Recipe, items: int, processes: Processes) -> Schedule:
     if recipe.patience and not recipe.validation:
         raise BadInput("--patience", expected="--validation SHARE as well", found="none held out")
     fewest = 2 * recipe.accumulate * processes.count
@@ -53,11 +53,11 @@ def _schedule(recipe: Recipe, items: int, processes: Processes) -> Schedule:
     )
 
 
-def _joined(opened: OpenedSources, recipe: Recipe, stages: Stages) -> Joined | None:
+def joined_gallery(opened: OpenedSources, recipe: Recipe, progress: Progress) -> GalleryJoin | None:
     if opened.gallery is None:
         return None
     whose = f"rows by {opened.gallery.space.name} in gallery {opened.gallery.name}"
-    stages.start(f"joining {whose}", opened.gallery.rows.count)
+    progress.start(f"joining {whose}", opened.gallery.rows.count)
     return join_gallery(
         opened.gallery,
         opened.items,
@@ -65,12 +65,12 @@ def _joined(opened: OpenedSources, recipe: Recipe, stages: Stages) -> Joined | N
         opened.align,
         opened.held_out,
         recipe.seed,
-        stages.advance,
+        progress.advance,
     )
 
 
-def _method(opened: OpenedSources, recipe: Recipe, encoder: Encoder, joined: Joined | None) -> Method:
-    setting = Setting(
+def new_method(opened: OpenedSources, recipe: Recipe, encoder: Encoder, joined: GalleryJoin | None) -> Method:
+    setting = MethodContext(
         features=encoder.width,
         classes=len(opened.classes),
         dim=recipe.dim,
@@ -97,7 +97,7 @@ def _method(opened: OpenedSources, recipe: Recipe, encoder: Encoder, joined: Joi
     return method
 
 
-def _start_from(model: LoadedModel, encoder: Encoder, method: Method) -> None:
+def start_from(model: LoadedModel, encoder: Encoder, method: Method) -> None:
     """Copy the weights of `model` into the encoder, and into the head where the two are alike."""
     there, head = model.network.encoder, model.network.head
     if type(there) is not type(encoder) or there.described() != encoder.described():
@@ -114,27 +114,27 @@ def _start_from(model: LoadedModel, encoder: Encoder, method: Method) -> None:
         method.head.load_state_dict(weights, strict=False)
 
 
-def _training_data(
-    opened: OpenedSources, encoder: Encoder, joined: Joined | None, scratch: Path, stages: Stages, seed: int
+def training_data(
+    opened: OpenedSources, encoder: Encoder, joined: GalleryJoin | None, scratch: Path, progress: Progress, seed: int
 ) -> TrainingData:
     slots = pc.index_in(opened.labels, value_set=pa.array(opened.classes, pa.string()))
-    stages.start("reading items", len(opened.items))
-    prepared = prepare_items(opened.items, encoder, scratch, stages.advance)
+    progress.start("reading items", len(opened.items))
+    prepared = prepare_items(opened.items, encoder, scratch, progress.advance)
     labels = torch.from_numpy(slots.to_numpy().astype(np.int64))
-    teacher = None if opened.teacher is None else _taught(opened.teacher, opened.items, stages)
+    teacher = None if opened.teacher is None else _taught(opened.teacher, opened.items, progress)
     if joined is None:
         return TrainingData(prepared, labels, teacher=teacher)
     align = None
     if opened.align is not None:
-        align = read_aligned(opened.align, joined, encoder, scratch, stages, seed=seed)
+        align = read_aligned(opened.align, joined, encoder, scratch, progress, seed=seed)
     return TrainingData(prepared, labels, joined.old, joined.has_old, joined.space.pool, teacher, align)
 
 
-def _taught(teacher: LoadedModel, items: Items, stages: Stages) -> Tensor:
+def _taught(teacher: LoadedModel, items: Items, progress: Progress) -> Tensor:
     """(N, D') embeddings of the clean items: a teacher is imitated on what it sees, not on one augmentation of it."""
-    stages.start(f"encoding with teacher {teacher.card.name}", len(items))
+    progress.start(f"encoding with teacher {teacher.card.name}", len(items))
     parts = []
     for ids, vectors in teacher.encode(items):
         parts.append(torch.from_numpy(vectors))
-        stages.advance(len(ids))
+        progress.advance(len(ids))
     return torch.cat(parts)

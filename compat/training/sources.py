@@ -25,7 +25,7 @@ from skipfill.store.parquet.fingerprint import fingerprint
 from skipfill.store.parquet.ids import positions
 from skipfill.store.parquet.items import Items, open_items
 from skipfill.store.spaces import Space
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class OpenedSources:
         return content.hexdigest()
 
 
-def open_sources(objects: Objects, recipe: Recipe, sources: Sources) -> OpenedSources:
+def open_sources(objects: ObjectStore, recipe: Recipe, sources: Sources) -> OpenedSources:
     """Open everything that `sources` names.
 
     Raises:
@@ -159,7 +159,7 @@ def _without(items: Items, held_out: pa.Array | None) -> Items:
     return items if kept.all() else items.restricted(kept)
 
 
-def _gallery(objects: Objects, name: str, kind: type[Method], sources: Sources) -> Gallery | None:
+def _gallery(objects: ObjectStore, name: str, kind: type[Method], sources: Sources) -> Gallery | None:
     if sources.gallery:
         # What a later model made in its view is near what the space's own would have made, and not it.
         return open_gallery(objects, sources.gallery).own_part
@@ -173,7 +173,9 @@ def _gallery(objects: Objects, name: str, kind: type[Method], sources: Sources) 
     return None
 
 
-def _onto(objects: Objects, name: str, kind: type[Method], gallery: Gallery | None, sources: Sources) -> list[Space]:
+def _onto(
+    objects: ObjectStore, name: str, kind: type[Method], gallery: Gallery | None, sources: Sources
+) -> list[Space]:
     if sources.slots_of and not kind.on_simplex:
         raise BadInput(
             "--slots-of",
@@ -197,7 +199,7 @@ def _labels(items: Items) -> pa.Array:
     return items.labels
 
 
-def _teacher(objects: Objects, name: str, kind: type[Method], sources: Sources) -> LoadedModel | None:
+def _teacher(objects: ObjectStore, name: str, kind: type[Method], sources: Sources) -> LoadedModel | None:
     if not kind.needs_teacher:
         return None
     if not sources.teacher:

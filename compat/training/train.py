@@ -16,8 +16,8 @@ from skipfill.compat.inference.provenance import versions
 from skipfill.compat.inference.witness import witness_file
 from skipfill.compat.inference.witness_items import witness_items
 from skipfill.compat.methods.gallery.memory import MOST
-from skipfill.compat.progress import Stages
-from skipfill.compat.training.card import _against, _seen, _story, _views
+from skipfill.compat.progress import Progress
+from skipfill.compat.training.card import seen_ids, trained_against, training_story, views_of
 from skipfill.compat.training.data.feature_cache import Features, as_features
 from skipfill.compat.training.data.unlabelled import remembered, some_trained
 from skipfill.compat.training.data.validation_split import held_out
@@ -26,20 +26,31 @@ from skipfill.compat.training.loop.distributed import Processes, connected
 from skipfill.compat.training.loop.epoch_log import best_epoch
 from skipfill.compat.training.loop.fit import fit
 from skipfill.compat.training.loop.refit import refit
+from skipfill.compat.training.loop.schedule import Watcher
 from skipfill.compat.training.overrides import checked_settings, refuse_unused, settled
 from skipfill.compat.training.recipe import Recipe, Sources
-from skipfill.compat.training.setup import _joined, _method, _schedule, _start_from, _training_data
+from skipfill.compat.training.setup import joined_gallery, new_method, schedule_of, start_from, training_data
 from skipfill.compat.training.sources import OpenedSources, open_sources
 from skipfill.store.models.cards import LOG, Card, refuse_taken
 from skipfill.store.models.files import save_model
 from skipfill.store.spaces import ensure_space, register_space
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 
 
 def train_model(
-    objects: Objects, name: str, recipe: Recipe, sources: Sources, stages: Stages = Stages(), *, restart: bool = False
+    objects: ObjectStore,
+    name: str,
+    recipe: Recipe,
+    sources: Sources,
+    progress: Progress = Progress(),
+    watcher: Watcher = Watcher(),
+    *,
+    restart: bool = False,
 ) -> Card:
     """Train model `name` and save it; a run that was killed goes on from its last epoch.
+
+    Args:
+        watcher: called after each step, and when an epoch is saved.
 
     Returns:
         The card of the complete model.
@@ -54,20 +65,21 @@ def train_model(
     refuse_unused(recipe.settings, [recipe.method, choice.name])
     recipe = recipe.resolved(opened.items.kind, choice)
     with connected(recipe.device) as processes:
-        return _train(objects, name, recipe, choice, opened, stages, processes, restart)
+        return _train(objects, name, recipe, choice, opened, progress, watcher, processes, restart)
 
 
 def _train(
-    objects: Objects,
+    objects: ObjectStore,
     name: str,
     recipe: Recipe,
     choice: EncoderChoice,
     opened: OpenedSources,
-    stages: Stages,
+    progress: Progress,
+    watcher: Watcher,
     processes: Processes,
     restart: bool,
 ) -> Card:
-    schedule = _schedule(recipe, round(len(opened.items) * (1 - recipe.validation)), processes)
+    schedule = schedule_of(recipe, round(len(opened.items) * (1 - recipe.validation)), processes)
     torch.manual_seed(recipe.seed)
     encoder = choice.new(opened.items, recipe.given(choice.name))
     recipe = settled(recipe, opened.settings, choice.name, encoder)
@@ -81,32 +93,32 @@ def _train(
     remaining = recipe.epochs - checkpoints.epochs_done()
     of_heads.epochs_done()
     device = processes.device(recipe.device)
-    joined = _joined(opened, recipe, stages)
-    method = _method(opened, recipe, encoder, joined)
+    joined = joined_gallery(opened, recipe, progress)
+    method = new_method(opened, recipe, encoder, joined)
     if opened.start is not None:
-        _start_from(opened.start, encoder, method)
+        start_from(opened.start, encoder, method)
     with tempfile.TemporaryDirectory() as scratch:
-        data = _training_data(opened, encoder, joined, Path(scratch), stages, recipe.seed)
+        data = training_data(opened, encoder, joined, Path(scratch), progress, recipe.seed)
         trained = encoder
         if encoder.frozen:
-            data, trained = as_features(data, encoder, device, Path(scratch), stages), Features(encoder)
+            data, trained = as_features(data, encoder, device, Path(scratch), progress), Features(encoder)
         chosen_by = held_out(data.labels, recipe.validation, recipe.seed, fewest=processes.count)
         data = replace(data, validation=chosen_by)
-        stages.start(f"training {name} ({recipe.method})", remaining * len(data.trained))
-        log = fit(trained, method, data, schedule, checkpoints, stages.training, processes)
+        progress.start(f"training {name} ({recipe.method})", remaining * len(data.trained))
+        log = fit(trained, method, data, schedule, checkpoints, watcher, processes)
         if method.refit:
             # Nothing more is drawn of the others.
             data = replace(data, align=None if data.align is None else data.align.first(MOST))
             if not encoder.frozen:
-                data, trained = as_features(data, encoder, device, Path(scratch), stages), Features(encoder)
-            log = [*log, *refit(trained, method, data, schedule, log, of_heads, stages, processes)]
+                data, trained = as_features(data, encoder, device, Path(scratch), progress), Features(encoder)
+            log = [*log, *refit(trained, method, data, schedule, log, of_heads, progress, watcher, processes)]
         best = best_epoch(log).epoch if log else 0
         if method.remembers:
-            unlabelled = None if data.align is None else remembered(data.align, trained, stages)
-            features = some_trained(data, trained, stages)
-            stages.start("remembering the gallery", 1)
+            unlabelled = None if data.align is None else remembered(data.align, trained, progress)
+            features = some_trained(data, trained, progress)
+            progress.start("remembering the gallery", 1)
             method.remember(features, unlabelled)
-            stages.advance(1)
+            progress.advance(1)
     network = Network.trained(encoder, recipe.method, method)
     gallery = opened.gallery
     for space in opened.onto:
@@ -116,15 +128,15 @@ def _train(
         method=recipe.method,
         network=network.describe(),
         dim=method.dim,
-        views=_views(name, method, opened.onto),
+        views=views_of(name, method, opened.onto),
         classes=opened.classes,
         slots=opened.slots,
         trained_labels=sorted(set(opened.labels.to_pylist())),
         trained_items=len(data.trained),
-        gallery={} if gallery is None else _against(gallery),
+        gallery={} if gallery is None else trained_against(gallery),
         recipe={**recipe.recorded(), "versions": versions(network)},
         losses=next((one.losses for one in log if one.epoch == best), {}),
-        training=_story(data, log, best, processes),
+        training=training_story(data, log, best, processes),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     if not processes.first:
@@ -133,7 +145,7 @@ def _train(
     weights = network.weights()
     witness = witness_file(LoadedModel(card, network.eval()), witness_items(next(opened.items.blocks())), weights)
     files = {**network.files(), LOG: lines.encode(), **witness}
-    complete = save_model(objects, card, weights, _seen(objects, opened), files)
+    complete = save_model(objects, card, weights, seen_ids(objects, opened), files)
     for space in opened.onto:
         ensure_space(objects, space)
     of_heads.clear()

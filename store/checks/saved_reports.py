@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from skipfill.store.checks.report import FORMAT, Flips, Report, Slice
 from skipfill.store.errors import BadInput, unknown_name
 from skipfill.store.storage.keys import valid_name
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import LARGEST_STORED, Older, parsed, stored
 
 # What reports of format 1 did not say yet.
@@ -28,7 +28,7 @@ OLDER: Older = {
 }
 
 
-def save_report(objects: Objects, report: Report, per_query: pa.Table) -> Report:
+def save_report(objects: ObjectStore, report: Report, per_query: pa.Table) -> Report:
     """Write the per-query table and then the report; its id is the digest of its content."""
     digest = _digest(asdict(report))
     complete = replace(report, id=digest)
@@ -39,7 +39,7 @@ def save_report(objects: Objects, report: Report, per_query: pa.Table) -> Report
     return complete
 
 
-def load_report(objects: Objects, gallery: str, identity: str) -> Report:
+def load_report(objects: ObjectStore, gallery: str, identity: str) -> Report:
     key = f"{_folder(gallery)}/{valid_name('check', identity)}/report.json"
     try:
         data = objects.get(key)
@@ -57,7 +57,7 @@ def _digest(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
 
 
-def newest_check(objects: Objects, gallery: str, fingerprint: str, state: str) -> Report | None:
+def newest_check(objects: ObjectStore, gallery: str, fingerprint: str, state: str) -> Report | None:
     """The newest check of this very model on this very state of the gallery, or None.
 
     It alone speaks for the model: an older pass does not outlive a newer fail.

@@ -12,14 +12,14 @@ from skipfill.store.galleries.log import Version, latest
 from skipfill.store.galleries.origin import maker
 from skipfill.store.galleries.verify import Progress, read_whole
 from skipfill.store.parquet.files import expand_addresses
-from skipfill.store.parquet.fingerprint import FilePrint, fingerprint
+from skipfill.store.parquet.fingerprint import FileFingerprint, fingerprint
 from skipfill.store.parquet.stored_rows import StoredRows
 from skipfill.store.storage.address import Address, Url
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 
 
 def append_rows(
-    objects: Objects,
+    objects: ObjectStore,
     name: str,
     paths: Sequence[Address],
     reason: str = "",
@@ -88,7 +88,7 @@ def _resolved(file: Address) -> Address:
     return file if isinstance(file, Url) else file.resolve()
 
 
-def _appended(objects: Objects, gallery: Gallery, prints: list[FilePrint], rows: int, reason: str) -> Version:
+def _appended(objects: ObjectStore, gallery: Gallery, prints: list[FileFingerprint], rows: int, reason: str) -> Version:
     """The version to append. It follows the newest: a swap while the rows were read changes nothing about them.
 
     Raises:

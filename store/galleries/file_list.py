@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 
 from skipfill.store.errors import BadInput
 from skipfill.store.galleries.log import Version, commit
-from skipfill.store.parquet.fingerprint import FilePrint
+from skipfill.store.parquet.fingerprint import FileFingerprint
 from skipfill.store.spaces import Space, ensure_space
 from skipfill.store.storage import quarantine
 from skipfill.store.storage.keys import valid_name
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import LARGEST_STORED, fitted, parsed, refuse_newer
 
 FORMAT = 2
@@ -28,16 +28,18 @@ class FileList:
     format: lists without one are plain lists of files; those of format 1 do not say which model made a file.
     """
 
-    files: list[FilePrint]
+    files: list[FileFingerprint]
     format: int = FORMAT
 
 
-def list_digest(prints: list[FilePrint]) -> str:
+def list_digest(prints: list[FileFingerprint]) -> str:
     """The name of a file list: the digest of its content."""
     return hashlib.sha256(_listing(prints)).hexdigest()
 
 
-def commit_files(objects: Objects, name: str, version: Version, prints: list[FilePrint], space: Space) -> Version:
+def commit_files(
+    objects: ObjectStore, name: str, version: Version, prints: list[FileFingerprint], space: Space
+) -> Version:
     """Commit a version with a file list of its own.
 
     The list is written again if it is there: what a killed run left must not be pruned from under this one.
@@ -53,11 +55,11 @@ def commit_files(objects: Objects, name: str, version: Version, prints: list[Fil
     return done
 
 
-def _listing(prints: list[FilePrint]) -> bytes:
+def _listing(prints: list[FileFingerprint]) -> bytes:
     return json.dumps(asdict(FileList(prints))).encode()
 
 
-def read_files(objects: Objects, name: str, version: Version) -> list[FilePrint]:
+def read_files(objects: ObjectStore, name: str, version: Version) -> list[FileFingerprint]:
     """The file list of a version. Reads no Parquet.
 
     Raises:

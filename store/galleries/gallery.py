@@ -8,11 +8,11 @@ from pathlib import Path
 from skipfill.store.errors import BadInput, Stale
 from skipfill.store.galleries.file_list import RESTORE, read_files
 from skipfill.store.galleries.log import Version, latest
-from skipfill.store.parquet.fingerprint import FilePrint, RowsBy, found_as, rows_by
+from skipfill.store.parquet.fingerprint import FileFingerprint, RowsBy, found_as, rows_by
 from skipfill.store.parquet.stored_rows import Columns, StoredRows
 from skipfill.store.spaces import Space, load_space
 from skipfill.store.storage.address import Address, Url, is_url
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import fitted
 
 
@@ -23,7 +23,7 @@ class Gallery:
     name: str
     version: Version
     space: Space
-    files: list[FilePrint]
+    files: list[FileFingerprint]
     rows: StoredRows
 
     @property
@@ -46,7 +46,7 @@ class Gallery:
         return {path for one, path in files if one.encoder or self.space.fingerprint}
 
 
-def open_gallery(objects: Objects, name: str) -> Gallery:
+def open_gallery(objects: ObjectStore, name: str) -> Gallery:
     """Gallery `name` as it is now, its files checked against their fingerprints.
 
     Raises:
@@ -74,5 +74,5 @@ def open_gallery(objects: Objects, name: str) -> Gallery:
     return Gallery(name, version, space, prints, StoredRows.open(paths, columns, space.dim))
 
 
-def _where(objects: Objects, file: FilePrint) -> Address:
+def _where(objects: ObjectStore, file: FileFingerprint) -> Address:
     return Url(file.path) if is_url(file.path) else (objects.base or Path()) / file.path

@@ -17,7 +17,7 @@ from skipfill.store.checks.report import Threshold
 from skipfill.store.errors import BadInput, SkipfillError, Stale, unknown_name
 from skipfill.store.spaces import View
 from skipfill.store.storage.keys import valid_name
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import stored
 
 FORMAT = 1
@@ -110,17 +110,17 @@ def _name(number: int) -> str:
     return f"{number:010d}.json"
 
 
-def gallery_names(objects: Objects) -> list[str]:
+def gallery_names(objects: ObjectStore) -> list[str]:
     """Names of the galleries in force: neither dropped, nor killed before the first version was written."""
     newest = {name: newest_version(objects, name) for name in objects.children("galleries")}
     return [name for name, version in newest.items() if version is not None and version.action != "dropped"]
 
 
-def has_version(objects: Objects, gallery: str, number: int) -> bool:
+def has_version(objects: ObjectStore, gallery: str, number: int) -> bool:
     return objects.exists(_key(gallery, number))
 
 
-def newest_version(objects: Objects, gallery: str, since: int = 0) -> Version | None:
+def newest_version(objects: ObjectStore, gallery: str, since: int = 0) -> Version | None:
     """The last entry of the log, a drop as well; None when there is no log.
 
     Reads one entry, and names of at most about 100, however long the log is.
@@ -134,7 +134,7 @@ def newest_version(objects: Objects, gallery: str, since: int = 0) -> Version | 
     return read(objects, gallery, number) if number else None
 
 
-def latest(objects: Objects, gallery: str, since: int = 0) -> Version:
+def latest(objects: ObjectStore, gallery: str, since: int = 0) -> Version:
     """The version in force: see `newest_version`.
 
     Raises:
@@ -150,7 +150,7 @@ def latest(objects: Objects, gallery: str, since: int = 0) -> Version:
     return version
 
 
-def _known(objects: Objects, gallery: str, since: int = 0) -> Version:
+def _known(objects: ObjectStore, gallery: str, since: int = 0) -> Version:
     version = newest_version(objects, gallery, since)
     if version is None:
         hint = f"Register it with: skipfill gallery add {gallery} FILES... --space NAME"
@@ -158,7 +158,7 @@ def _known(objects: Objects, gallery: str, since: int = 0) -> Version:
     return version
 
 
-def _near_the_end(objects: Objects, gallery: str) -> int:
+def _near_the_end(objects: ObjectStore, gallery: str) -> int:
     """A number in the log, less than `NEAR` from its end; 0 where the log is shorter than that.
 
     Numbers have no holes, so leaps find it. After a hole it is farther from the end, and the listing longer.
@@ -172,7 +172,7 @@ def _near_the_end(objects: Objects, gallery: str) -> int:
     return low
 
 
-def read(objects: Objects, gallery: str, number: int) -> Version:
+def read(objects: ObjectStore, gallery: str, number: int) -> Version:
     """Entry `number` of the log."""
     key = _key(gallery, number)
     where = objects.root / key
@@ -193,7 +193,7 @@ def read(objects: Objects, gallery: str, number: int) -> Version:
     return replace(version, since=version.since or Since(version.number, version.at, version.by))
 
 
-def history(objects: Objects, gallery: str) -> list[Version]:
+def history(objects: ObjectStore, gallery: str) -> list[Version]:
     """Every entry of the log, oldest first; of a dropped gallery too."""
     return [read(objects, gallery, number) for number in range(1, _known(objects, gallery).number + 1)]
 
@@ -206,7 +206,7 @@ def _user() -> str:
         return f"uid {os.getuid()}"
 
 
-def commit(objects: Objects, gallery: str, version: Version) -> Version:
+def commit(objects: ObjectStore, gallery: str, version: Version) -> Version:
     """Append `version` to the log: the one write that decides anything. Then `release.json` follows.
 
     Raises:
@@ -232,7 +232,7 @@ def commit(objects: Objects, gallery: str, version: Version) -> Version:
     return signed
 
 
-def _announce(objects: Objects, gallery: str, version: Version) -> None:
+def _announce(objects: ObjectStore, gallery: str, version: Version) -> None:
     """Replace `galleries/NAME/release.json`, a copy of the newest version for services that read one file.
 
     The log is the truth: the copy lags after a kill between the two writes, or where it cannot be written, until the

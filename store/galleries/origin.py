@@ -14,7 +14,7 @@ from skipfill.store.models.cards import has_model, load_card, view_onto
 from skipfill.store.parquet.files import encoded_by
 from skipfill.store.spaces import Space
 from skipfill.store.storage.address import Address
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 
 
 def made_by_another(file: Address, space: Space) -> bool:
@@ -28,21 +28,21 @@ def made_by_another(file: Address, space: Space) -> bool:
 
 
 @dataclass(frozen=True)
-class Maker:
+class RowOrigin:
     """A model that is not the space's own, and its fingerprint; both are empty where none made a file."""
 
     model: str = ""
     fingerprint: str = ""
 
 
-def maker(objects: Objects, file: Address, space: Space) -> Maker:
+def maker(objects: ObjectStore, file: Address, space: Space) -> RowOrigin:
     """Who made a file for a gallery of `space`: nobody in particular where the space's own model did, or none is named.
 
     Raises:
         BadInput: by another model, and not in its view onto the space; or not by the model of that name here.
     """
     if not made_by_another(file, space):
-        return Maker()
+        return RowOrigin()
     by = encoded_by(file)
     _refuse_other_space(file, by, space)
     model = by.get("model", "")
@@ -61,7 +61,7 @@ def maker(objects: Objects, file: Address, space: Space) -> Maker:
             found=f"vectors of length 1 by {model}",
             hint="Lengths of two encoders do not compare.",
         )
-    return Maker(model, card.fingerprint)
+    return RowOrigin(model, card.fingerprint)
 
 
 def _refuse_other_space(file: Address, by: Mapping[str, str], space: Space) -> None:

@@ -17,11 +17,11 @@ from skipfill.store.parquet.stored_rows import Columns, StoredRows
 from skipfill.store.spaces import Space, register_space
 from skipfill.store.storage.address import Address
 from skipfill.store.storage.keys import valid_name
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 
 
 def add_gallery(
-    objects: Objects,
+    objects: ObjectStore,
     name: str,
     paths: Sequence[Address],
     columns: Columns,
@@ -67,7 +67,7 @@ def add_gallery(
     return Gallery(name, commit_files(objects, name, version, prints, known), known, prints, rows)
 
 
-def drop_gallery(objects: Objects, name: str, reason: str = "") -> Version:
+def drop_gallery(objects: ObjectStore, name: str, reason: str = "") -> Version:
     """End gallery `name` by a last version of its log. History and the user's files stay; the name may be used again.
 
     Raises:

@@ -15,7 +15,7 @@ from skipfill.store.galleries.gallery import Gallery, open_gallery
 from skipfill.store.parquet import ids
 from skipfill.store.parquet.stored_rows import Block, StoredRows
 from skipfill.store.storage.address import Address
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 
 Progress = Callable[[int], None]
 
@@ -23,7 +23,7 @@ Progress = Callable[[int], None]
 ROUNDED = 0.01  # float16 moves lengths by less
 
 
-def reread_gallery(objects: Objects, name: str, progress: Progress = lambda rows: None) -> Gallery:
+def reread_gallery(objects: ObjectStore, name: str, progress: Progress = lambda rows: None) -> Gallery:
     """Open the gallery and read it whole again: see `read_whole`, and every value as registered.
 
     Raises:

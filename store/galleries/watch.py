@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterator
 
 from skipfill.store.galleries.log import Version, has_version, latest, read
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 
 
-def followed(objects: Objects, gallery: str, every: float) -> Iterator[Version]:
+def followed(objects: ObjectStore, gallery: str, every: float) -> Iterator[Version]:
     """The version in force, then each one after it. Never ends; reads two small files at each look.
 
     Args:

@@ -20,7 +20,7 @@ from skipfill.store.maintenance.prune import Leftover, leftovers
 from skipfill.store.models.cards import file_key, load_card, model_names
 from skipfill.store.models.files import read_file
 from skipfill.store.spaces import load_space
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 
 T = TypeVar("T")
 LITTLE_SPACE = 100_000_000
@@ -64,7 +64,7 @@ class Diagnosis:
         return not any(one.kind == "problem" for one in self.findings)
 
 
-def diagnose(objects: Objects, *, deep: bool = False) -> Diagnosis:
+def diagnose(objects: ObjectStore, *, deep: bool = False) -> Diagnosis:
     """Look at the environment, the store, its clock, its galleries, models, checks, spaces and leftovers.
 
     Args:
@@ -115,7 +115,7 @@ def _of_folders(root: Path, *, writable: bool, free: int) -> Iterator[Finding]:
             yield Finding("problem", str(path), what, "Give it the owner and mode of the store's folder.")
 
 
-def _of_gallery(objects: Objects, name: str, *, deep: bool) -> list[Finding]:
+def _of_gallery(objects: ObjectStore, name: str, *, deep: bool) -> list[Finding]:
     """What is wrong with a gallery; looked at again where it may be that it changed meanwhile."""
     seen, _ = _tried(name, newest_version, objects, name)
     while found := list(_of_gallery_now(objects, name, deep=deep)):
@@ -126,7 +126,7 @@ def _of_gallery(objects: Objects, name: str, *, deep: bool) -> list[Finding]:
     return found
 
 
-def _of_gallery_now(objects: Objects, name: str, *, deep: bool) -> Iterator[Finding]:
+def _of_gallery_now(objects: ObjectStore, name: str, *, deep: bool) -> Iterator[Finding]:
     where = f"gallery {name}"
     newest, broken = _tried(where, newest_version, objects, name)
     yield from broken
@@ -159,7 +159,7 @@ def _seconds(since: Version | datetime, until: Version) -> float:
     return (datetime.fromisoformat(until.at) - start).total_seconds()
 
 
-def _of_release(objects: Objects, where: str, newest: Version) -> Iterator[Finding]:
+def _of_release(objects: ObjectStore, where: str, newest: Version) -> Iterator[Finding]:
     release = newest.release
     if release is None:
         return
@@ -173,7 +173,7 @@ def _of_release(objects: Objects, where: str, newest: Version) -> Iterator[Findi
         yield Finding("problem", where, what, f"Restore models/{release.model}/ from a copy, or roll back.")
 
 
-def _of_model(objects: Objects, name: str, *, deep: bool) -> Iterator[Finding]:
+def _of_model(objects: ObjectStore, name: str, *, deep: bool) -> Iterator[Finding]:
     where = f"model {name}"
     card, broken = _tried(where, load_card, objects, name)
     yield from broken
@@ -185,13 +185,13 @@ def _of_model(objects: Objects, name: str, *, deep: bool) -> Iterator[Finding]:
             yield from _tried(where, read_file, objects, card, file)[1]
 
 
-def _of_checks(objects: Objects, gallery: str) -> Iterator[Finding]:
+def _of_checks(objects: ObjectStore, gallery: str) -> Iterator[Finding]:
     for check in objects.children(f"checks/{gallery}"):
         if objects.exists(f"checks/{gallery}/{check}/report.json"):
             yield from _tried(f"check {check} of gallery {gallery}", load_report, objects, gallery, check)[1]
 
 
-def _of_space(objects: Objects, file: str) -> Iterator[Finding]:
+def _of_space(objects: ObjectStore, file: str) -> Iterator[Finding]:
     name = file.removesuffix(".json")
     wrong = _tried(f"space {name}", load_space, objects, name)[1]
     yield from wrong if wrong and objects.exists(f"spaces/{file}") else ()  # a leftover may be pruned meanwhile

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from skipfill.store.galleries.log import newest_version, read
 from skipfill.store.models.cards import CARD, file_key, load_card
 from skipfill.store.spaces import load_space
-from skipfill.store.storage.object_store import Entry, Objects
+from skipfill.store.storage.object_store import Entry, ObjectStore
 from skipfill.store.storage.quarantine import aside, original, put_back, set_aside
 
 YOUNG = timedelta(hours=1)  # a writer that still runs may own what is younger
@@ -43,7 +43,7 @@ class Leftover:
     why: str
 
 
-def leftovers(objects: Objects) -> list[Leftover]:
+def leftovers(objects: ObjectStore) -> list[Leftover]:
     """Every leftover in the store, by key. Reads each gallery's whole log and each model's card.
 
     What a damaged card or version refers to is not known: all that it might is kept.
@@ -52,7 +52,7 @@ def leftovers(objects: Objects) -> list[Leftover]:
     return [_leftover(entry, now) for entry in _unreferred(objects)]
 
 
-def prune(objects: Objects, *, all_ages: bool = False, dry_run: bool = False) -> list[Leftover]:
+def prune(objects: ObjectStore, *, all_ages: bool = False, dry_run: bool = False) -> list[Leftover]:
     """Delete the leftovers and name them. A kill in the middle leaves the rest for the next time.
 
     What is written again or referred to meanwhile stays. On object storage, which cannot move an object atomically,
@@ -81,7 +81,7 @@ def prune(objects: Objects, *, all_ages: bool = False, dry_run: bool = False) ->
     return [one for one in found if original(one.key) not in kept]
 
 
-def _unreferred(objects: Objects) -> list[Entry]:
+def _unreferred(objects: ObjectStore) -> list[Entry]:
     # Listed before what refers to it is read: what a writer finishes meanwhile is not taken for a leftover.
     entries = list(objects.entries())
     kept = _kept(objects, entries)
@@ -89,7 +89,7 @@ def _unreferred(objects: Objects) -> list[Entry]:
     return sorted(left, key=lambda one: one.key)
 
 
-def _kept(objects: Objects, entries: list[Entry]) -> set[str]:
+def _kept(objects: ObjectStore, entries: list[Entry]) -> set[str]:
     """The keys that something refers to."""
     keys = [original(entry.key) for entry in entries if not entry.unfinished]
     kept = set(_referred(objects, keys))
@@ -100,7 +100,7 @@ def _is_out(entry: Entry) -> bool:
     return entry.unfinished or original(entry.key) != entry.key
 
 
-def _out_of_the_way(objects: Objects, entry: Entry) -> bool:
+def _out_of_the_way(objects: ObjectStore, entry: Entry) -> bool:
     return _is_out(entry) or set_aside(objects, entry.key, entry.modified)
 
 
@@ -120,7 +120,7 @@ def _pattern(key: str) -> str:
     return ""
 
 
-def _referred(objects: Objects, keys: list[str]) -> Iterator[str]:
+def _referred(objects: ObjectStore, keys: list[str]) -> Iterator[str]:
     """The keys that something refers to."""
     names = {folder: _children(keys, folder) for folder in ("models", "checks", "galleries", "training")}
     for name in names["models"]:
@@ -136,7 +136,7 @@ def _referred(objects: Objects, keys: list[str]) -> Iterator[str]:
                 yield from _under(keys, f"checks/{gallery}/{check}")
 
 
-def _by_card(objects: Objects, name: str, keys: list[str]) -> Iterator[str]:
+def _by_card(objects: ObjectStore, name: str, keys: list[str]) -> Iterator[str]:
     if not objects.exists(f"models/{name}/{CARD}"):
         return
     try:
@@ -148,7 +148,7 @@ def _by_card(objects: Objects, name: str, keys: list[str]) -> Iterator[str]:
         yield from (*_under(keys, f"models/{name}"), *_under(keys, "spaces"))
 
 
-def _by_log(objects: Objects, name: str, keys: list[str]) -> Iterator[str]:
+def _by_log(objects: ObjectStore, name: str, keys: list[str]) -> Iterator[str]:
     try:
         newest = newest_version(objects, name)
         for number in range(1, newest.number + 1 if newest else 1):
@@ -159,7 +159,7 @@ def _by_log(objects: Objects, name: str, keys: list[str]) -> Iterator[str]:
         yield from (*_under(keys, f"galleries/{name}"), *_under(keys, "spaces"))
 
 
-def _earlier(objects: Objects, kept: list[str]) -> Iterator[str]:
+def _earlier(objects: ObjectStore, kept: list[str]) -> Iterator[str]:
     """The spaces that these have views onto: their models' bundles may be gone."""
     for key in kept:
         try:

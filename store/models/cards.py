@@ -11,7 +11,7 @@ from typing import Any
 from skipfill.store.errors import BadInput, unknown_name
 from skipfill.store.spaces import Space, View, load_space, slots_by_order
 from skipfill.store.storage.keys import valid_name
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import LARGEST_STORED, Older, fitted, parsed, refuse_newer
 
 FORMAT = 1
@@ -92,17 +92,17 @@ class Card:
         return Space(self.name, self.dim, "cosine", self.fingerprint, self.classes, self.slots, earlier)
 
 
-def model_names(objects: Objects) -> list[str]:
+def model_names(objects: ObjectStore) -> list[str]:
     """Names of the complete bundles."""
     return [name for name in objects.children("models") if has_model(objects, name)]
 
 
-def has_model(objects: Objects, name: str) -> bool:
+def has_model(objects: ObjectStore, name: str) -> bool:
     """Whether there is a complete bundle of this name."""
     return objects.exists(_key(name, CARD))
 
 
-def refuse_taken(objects: Objects, name: str) -> None:
+def refuse_taken(objects: ObjectStore, name: str) -> None:
     """Raise `BadInput` when a model or a space of this name exists already: bundles are immutable."""
     if has_model(objects, name) or objects.exists(f"spaces/{name}.json"):
         raise BadInput(
@@ -113,13 +113,13 @@ def refuse_taken(objects: Objects, name: str) -> None:
         )
 
 
-def put_card(objects: Objects, card: Card) -> bool:
+def put_card(objects: ObjectStore, card: Card) -> bool:
     """Make a bundle visible, all its files being there; False when the name is taken."""
     raw = json.loads(json.dumps(asdict(card)))
     return objects.put_new(_key(card.name, CARD), json.dumps({**raw, "digest": _digest(raw)}, indent=1).encode())
 
 
-def load_card(objects: Objects, name: str) -> Card:
+def load_card(objects: ObjectStore, name: str) -> Card:
     """Read a model's card.
 
     Raises:
@@ -167,7 +167,7 @@ def _digest(raw: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def space_of(objects: Objects, name: str) -> Space:
+def space_of(objects: ObjectStore, name: str) -> Space:
     """The space of model `name`, which may be gone if a gallery of it was registered.
 
     Raises:

@@ -13,13 +13,13 @@ import pyarrow.parquet as pq
 from skipfill.store.errors import BadInput, reason
 from skipfill.store.models.cards import TRAINED_IDS, WEIGHTS, Card, file_key, put_card, refuse_taken
 from skipfill.store.storage import quarantine
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 
 ROWS_PER_BYTE = 64  # unique ids take more room than this, however well they are packed
 
 
 def save_model(
-    objects: Objects, card: Card, weights: bytes, trained_ids: pa.Array, extra: Mapping[str, bytes] = {}
+    objects: ObjectStore, card: Card, weights: bytes, trained_ids: pa.Array, extra: Mapping[str, bytes] = {}
 ) -> Card:
     """Write a bundle, the card last, so that its existence means complete.
 
@@ -46,7 +46,7 @@ def save_model(
     return complete
 
 
-def read_file(objects: Objects, card: Card, file: str) -> bytes:
+def read_file(objects: ObjectStore, card: Card, file: str) -> bytes:
     """One file of the bundle, its hash verified.
 
     Raises:
@@ -68,7 +68,7 @@ def read_file(objects: Objects, card: Card, file: str) -> bytes:
     return data
 
 
-def trained_ids(objects: Objects, card: Card) -> pa.Array:
+def trained_ids(objects: ObjectStore, card: Card) -> pa.Array:
     """Ids of the items the model was trained on."""
     return read_columns(objects, card, TRAINED_IDS, ["id"]).column("id").combine_chunks()
 
@@ -83,7 +83,7 @@ def refuse_claimed_rows(data: bytes, where: object) -> None:
         raise BadInput(where, expected=f"no more rows than {len(data):,} bytes can hold", found=f"{rows:,} claimed")
 
 
-def read_columns(objects: Objects, card: Card, file: str, names: list[str]) -> pa.Table:
+def read_columns(objects: ObjectStore, card: Card, file: str, names: list[str]) -> pa.Table:
     """A Parquet file of the bundle, which has columns `names` and perhaps others.
 
     Raises:

@@ -37,7 +37,7 @@ from skipfill.store.spaces import (
 )
 from skipfill.store.storage.atomic_file import new_file
 from skipfill.store.storage.keys import valid_name
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.storage.quarantine import ensure
 from skipfill.store.strict_json import LARGEST_STORED, parsed, refuse_newer
 
@@ -86,7 +86,7 @@ class Added:
     new: bool
 
 
-def export_bundle(objects: Objects, name: str, output: Path) -> Manifest:
+def export_bundle(objects: ObjectStore, name: str, output: Path) -> Manifest:
     """Write model `name` to one file; the same bytes every time. The file appears whole or not at all.
 
     Raises:
@@ -99,7 +99,7 @@ def export_bundle(objects: Objects, name: str, output: Path) -> Manifest:
     return manifest
 
 
-def add_bundle(objects: Objects, path: Path, name: str = "", *, dry_run: bool = False) -> Added:
+def add_bundle(objects: ObjectStore, path: Path, name: str = "", *, dry_run: bool = False) -> Added:
     """Register the model in file `path`. Nothing of it runs, now or later, unless the user names it.
 
     Args:
@@ -146,27 +146,27 @@ def read_bundle(path: Path) -> Manifest:
         return _manifest(archive, path)
 
 
-def _there(objects: Objects, manifest: Manifest) -> Added:
+def _there(objects: ObjectStore, manifest: Manifest) -> Added:
     if load_card(objects, manifest.card.name) != manifest.card:
         refuse_taken(objects, manifest.card.name)
     return Added(manifest, False)
 
 
-def _known(objects: Objects, name: str) -> Space:
+def _known(objects: ObjectStore, name: str) -> Space:
     """The space of this name: its model's card may know more of it than was registered, if they are of one encoder."""
     space = space_of(objects, name)
     _refuse_another(objects, space)
     return space
 
 
-def _refuse_another(objects: Objects, space: Space) -> None:
+def _refuse_another(objects: ObjectStore, space: Space) -> None:
     if space.name in space_names(objects):
         refuse_another_space(load_space(objects, space.name), space)
     if has_model(objects, space.name):
         refuse_another_space(load_card(objects, space.name).space, space)
 
 
-def _contents(objects: Objects, manifest: Manifest) -> Iterator[tuple[str, bytes]]:
+def _contents(objects: ObjectStore, manifest: Manifest) -> Iterator[tuple[str, bytes]]:
     yield MANIFEST, manifest.as_json()
     for file in sorted(manifest.card.files):
         yield file, read_file(objects, manifest.card, file)

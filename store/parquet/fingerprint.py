@@ -14,7 +14,7 @@ from skipfill.store.storage.address import Address, Url
 
 
 @dataclass(frozen=True)
-class FilePrint:
+class FileFingerprint:
     """What tells one state of a Parquet file from another without reading its rows.
 
     Attributes:
@@ -40,12 +40,12 @@ class FilePrint:
     encoder: str = ""
 
     @property
-    def seen(self) -> FilePrint:
+    def seen(self) -> FileFingerprint:
         """What can be told without reading its rows."""
         return replace(self, content="", model="", encoder="")
 
 
-def fingerprint(path: Address, relative_to: Path | None) -> FilePrint:
+def fingerprint(path: Address, relative_to: Path | None) -> FileFingerprint:
     """Size, row count and footer hash of a Parquet file; reads the footer only.
 
     Args:
@@ -54,16 +54,16 @@ def fingerprint(path: Address, relative_to: Path | None) -> FilePrint:
     rows = open_parquet(path).metadata.num_rows
     if isinstance(path, Url):
         remote = RemoteFile(path)
-        return FilePrint(str(path), remote.size, rows, _footer_hash(remote), etag=remote.etag)
+        return FileFingerprint(str(path), remote.size, rows, _footer_hash(remote), etag=remote.etag)
     with path.open("rb") as file:
         footer = _footer_hash(file)
     absolute = path.resolve()
     base = relative_to and relative_to.resolve()
     shown = absolute.relative_to(base) if base and absolute.is_relative_to(base) else absolute
-    return FilePrint(str(shown), path.stat().st_size, rows, footer)
+    return FileFingerprint(str(shown), path.stat().st_size, rows, footer)
 
 
-def found_as(known: FilePrint, path: Address, relative_to: Path | None) -> FilePrint | None:
+def found_as(known: FileFingerprint, path: Address, relative_to: Path | None) -> FileFingerprint | None:
     """The print of a file as it is now; None when it is gone. Compare it with what is `seen` of a known one.
 
     On object storage an unchanged etag answers for the footer: one request a file.
@@ -101,7 +101,7 @@ class RowsBy:
     rows: int
 
 
-def rows_by(model: str, fingerprint: str, files: Sequence[FilePrint]) -> list[RowsBy]:
+def rows_by(model: str, fingerprint: str, files: Sequence[FileFingerprint]) -> list[RowsBy]:
     """The rows of these files by model, those of the space's own `model` first."""
     rows = {(model, fingerprint): 0}
     for one in files:

@@ -90,4 +90,4 @@ def normalised(values: Matrix) -> Matrix:
     return values / norms
 
 
-Metric = Literal["cosine", "ip"]
+Similarity = Literal["cosine", "ip"]

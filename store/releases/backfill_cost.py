@@ -27,7 +27,7 @@ class EncodeRate:
 
 
 @dataclass(frozen=True)
-class Avoided:
+class BackfillCost:
     """Attributes:
     rows: gallery rows that need not be encoded again.
     vector_bytes: of the float32 vectors by the new model that need not be written.
@@ -43,7 +43,7 @@ class Avoided:
     arithmetic: dict[str, str]
 
 
-def avoided(rows: int, dim: int, rate: EncodeRate | None, price_per_million: float | None) -> Avoided:
+def backfill_cost(rows: int, dim: int, rate: EncodeRate | None, price_per_million: float | None) -> BackfillCost:
     """What encoding `rows` rows again, by a model of dimension `dim`, would take.
 
     Args:
@@ -64,7 +64,7 @@ def avoided(rows: int, dim: int, rate: EncodeRate | None, price_per_million: flo
             raise BadInput("--price-per-million", expected="a price of 0 or more", found=str(price_per_million))
         money = rows * price_per_million / 1e6
         arithmetic["money"] = f"{rows:,} rows x {price_per_million:,.10g} / 1,000,000 = {money:,.10g}"
-    return Avoided(rows, size, seconds, money, arithmetic)
+    return BackfillCost(rows, size, seconds, money, arithmetic)
 
 
 def _bytes(size: float) -> str:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from skipfill.store.checks.report import Threshold
 from skipfill.store.errors import BadInput
-from skipfill.store.releases.backfill_cost import Avoided
+from skipfill.store.releases.backfill_cost import BackfillCost
 from skipfill.store.spaces import View
 from skipfill.store.storage.keys import valid_name
 from skipfill.store.strict_json import fitted, parsed, refuse_newer
@@ -19,7 +19,7 @@ Named = Literal["gallery version", "gallery files", "model", "view", "check"]
 
 
 @dataclass(frozen=True)
-class Requirement:
+class Precondition:
     """Something that must be as it was planned.
 
     Attributes:
@@ -70,8 +70,8 @@ class Plan:
     verdict: str
     without_check: str
     changes: Change
-    requires: list[Requirement]
-    avoids: Avoided
+    requires: list[Precondition]
+    avoids: BackfillCost
     created: str
     id: str = ""
     format: int = field(default=FORMAT)

@@ -9,14 +9,14 @@ from skipfill.store.checks.saved_reports import load_report, newest_check
 from skipfill.store.errors import BadInput, NotAcceptable, Stale
 from skipfill.store.galleries.log import Release, Version, commit, latest, read
 from skipfill.store.models.cards import Card, view_onto
-from skipfill.store.releases.backfill_cost import EncodeRate, avoided
-from skipfill.store.releases.plan import Change, Plan, Requirement
+from skipfill.store.releases.backfill_cost import EncodeRate, backfill_cost
+from skipfill.store.releases.plan import Change, Plan, Precondition
 from skipfill.store.releases.preconditions import requirements
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 
 
 def plan_swap(
-    objects: Objects,
+    objects: ObjectStore,
     gallery: str,
     card: Card,
     without_check: str = "",
@@ -27,7 +27,7 @@ def plan_swap(
 
     Args:
         without_check: a reason for swapping without a passing check; it is recorded.
-        rate: how fast the model encodes, measured; and what encoding costs: see `avoided`.
+        rate: how fast the model encodes, measured; and what encoding costs: see `backfill_cost`.
 
     Raises:
         BadInput: the model has no view onto the gallery's space, or it is released already.
@@ -56,13 +56,13 @@ def plan_swap(
             "-" if now.release is None else now.release.model, card.name, report.thresholds if report else []
         ),
         requires=[],
-        avoids=avoided(now.rows, card.dim, rate, price_per_million),
+        avoids=backfill_cost(now.rows, card.dim, rate, price_per_million),
         created=datetime.now(UTC).isoformat(timespec="milliseconds"),
     )
     return replace(plan, requires=requirements(objects, plan)).identified()
 
 
-def planned_version(objects: Objects, plan: Plan) -> Version:
+def planned_version(objects: ObjectStore, plan: Plan) -> Version:
     """The version that applying `plan` would append, everything that it requires looked at again. Writes nothing.
 
     Raises:
@@ -86,7 +86,7 @@ def planned_version(objects: Objects, plan: Plan) -> Version:
     )
 
 
-def apply_plan(objects: Objects, plan: Plan) -> Version:
+def apply_plan(objects: ObjectStore, plan: Plan) -> Version:
     """Make the plan's model the one that queries use: see `planned_version`.
 
     Raises:
@@ -95,12 +95,12 @@ def apply_plan(objects: Objects, plan: Plan) -> Version:
     return commit(objects, plan.gallery, planned_version(objects, plan))
 
 
-def swap(objects: Objects, gallery: str, card: Card, without_check: str = "") -> Version:
+def swap(objects: ObjectStore, gallery: str, card: Card, without_check: str = "") -> Version:
     """Plan a swap to `card` and apply the plan at once."""
     return apply_plan(objects, plan_swap(objects, gallery, card, without_check))
 
 
-def _refused(objects: Objects, plan: Plan, broken: Requirement) -> Stale | NotAcceptable:
+def _refused(objects: ObjectStore, plan: Plan, broken: Precondition) -> Stale | NotAcceptable:
     if broken.name == "check" and plan.verdict != "pass":
         return NotAcceptable(
             f"gallery {plan.gallery} version {plan.version}: expected a passing check of {plan.model}, "
@@ -121,7 +121,7 @@ def _refused(objects: Objects, plan: Plan, broken: Requirement) -> Stale | NotAc
     return Stale(f"plan {plan.id}: {broken.name}: expected {broken.expected}, found {broken.found}", again)
 
 
-def planned_rollback(objects: Objects, gallery: str, reason: str = "") -> Version:
+def planned_rollback(objects: ObjectStore, gallery: str, reason: str = "") -> Version:
     """The version that a rollback would append: the release before the swap in force. Writes nothing.
 
     Raises:
@@ -147,6 +147,6 @@ def planned_rollback(objects: Objects, gallery: str, reason: str = "") -> Versio
     )
 
 
-def rollback(objects: Objects, gallery: str, reason: str = "") -> Version:
+def rollback(objects: ObjectStore, gallery: str, reason: str = "") -> Version:
     """Bring back the release before the swap in force, as a new version. Needs no model and no accelerator."""
     return commit(objects, gallery, planned_rollback(objects, gallery, reason))

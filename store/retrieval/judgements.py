@@ -11,14 +11,14 @@ import pyarrow.compute as pc
 from skipfill.store.errors import BadInput, reason
 from skipfill.store.parquet import ids
 from skipfill.store.parquet.files import open_parquet, unreadable
-from skipfill.store.retrieval.relevance import Judged
+from skipfill.store.retrieval.relevance import Judgements
 
 QUERY = ("query_id", "query-id", "query", "qid")
 ROW = ("row_id", "corpus-id", "corpus_id", "doc_id", "docid", "item_id", "row", "id")
 GRADE = ("grade", "score", "relevance", "rel")
 
 
-def read_judgements(path: Path, queries: pa.Array, row_kind: pa.DataType) -> Judged:
+def read_judgements(path: Path, queries: pa.Array, row_kind: pa.DataType) -> Judgements:
     """The judgements of these queries; those of other queries, and grades of 0 and below, say nothing here.
 
     Args:
@@ -52,7 +52,7 @@ def read_judgements(path: Path, queries: pa.Array, row_kind: pa.DataType) -> Jud
         )
     order = np.argsort(place[kept], kind="stable")
     rows = table.column("row").combine_chunks().filter(pa.array(kept)).take(pa.array(order))
-    return Judged(len(queries), place[kept][order], rows, grade[kept][order].astype(np.float32))
+    return Judgements(len(queries), place[kept][order], rows, grade[kept][order].astype(np.float32))
 
 
 def _parquet(path: Path) -> tuple[pa.Array, pa.Array, pa.Array]:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from skipfill.store.parquet.ids import positions, to_numpy
 from skipfill.store.parquet.stored_rows import Block, StoredRows
-from skipfill.store.parquet.vectors import Matrix, Metric
-from skipfill.store.retrieval.relevance import BlockTruth, GroundTruth, Mask
+from skipfill.store.parquet.vectors import Matrix, Similarity
+from skipfill.store.retrieval.relevance import BlockRelevance, Mask, Relevance
 from skipfill.store.retrieval.search import scored_blocks
 
 Scores = NDArray[np.float32]
@@ -53,12 +53,15 @@ class Queries:
     """
 
     ids: pa.Array
-    truth: GroundTruth
+    truth: Relevance
     vectors: Matrix
 
 
 def relevant_ranks(
-    rows: StoredRows, queries: Queries, metric: Metric = "cosine", progress: Callable[[int], None] = lambda rows: None
+    rows: StoredRows,
+    queries: Queries,
+    metric: Similarity = "cosine",
+    progress: Callable[[int], None] = lambda rows: None,
 ) -> RelevantRanks:
     """Rank the relevant rows of each query among all rows; equal scores are ordered by the smaller id.
 
@@ -103,7 +106,7 @@ class _Relevant:
 
 
 def _scored(
-    rows: StoredRows, queries: Queries, metric: Metric, truth: _Truth, progress: Callable[[int], None]
+    rows: StoredRows, queries: Queries, metric: Similarity, truth: _Truth, progress: Callable[[int], None]
 ) -> tuple[list[_Relevant], float]:
     """Of each query, and the length of the longest stored vector."""
     longest, last = 0.0, None
@@ -138,7 +141,7 @@ def _scored(
     return found, float(np.sqrt(longest))
 
 
-def _edges(queries: Queries, metric: Metric, longest: float) -> NDArray[np.float64]:
+def _edges(queries: Queries, metric: Similarity, longest: float) -> NDArray[np.float64]:
     """Bounds of equal bins that hold every score."""
     bound = 1.0
     if metric == "ip":
@@ -149,7 +152,7 @@ def _edges(queries: Queries, metric: Metric, longest: float) -> NDArray[np.float
 def _break_ties(
     rows: StoredRows,
     queries: Queries,
-    metric: Metric,
+    metric: Similarity,
     truth: _Truth,
     scores: list[Scores],
     above: list[NDArray[np.int64]],
@@ -189,10 +192,10 @@ class _Truth:
     def __init__(self, queries: Queries) -> None:
         self._queries = queries
         self._block: Block | None = None
-        self._truth: BlockTruth
+        self._truth: BlockRelevance
         self._selves: NDArray[np.int64]
 
-    def block(self, block: Block) -> BlockTruth:
+    def block(self, block: Block) -> BlockRelevance:
         if block is not self._block:
             self._block, self._truth = block, self._queries.truth.of(block)
             self._selves = positions(self._queries.ids, block.ids)

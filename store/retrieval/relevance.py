@@ -20,7 +20,7 @@ Places = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class BlockTruth:
+class BlockRelevance:
     """What is relevant among the N rows of one block.
 
     Attributes:
@@ -36,7 +36,7 @@ class BlockTruth:
     pairs: Callable[[Places, Places], Mask]
 
 
-class GroundTruth(Protocol):
+class Relevance(Protocol):
     """The relevant rows of Q queries."""
 
     @property
@@ -44,9 +44,9 @@ class GroundTruth(Protocol):
         """Whether some are more relevant than others."""
         ...
 
-    def of(self, block: Block) -> BlockTruth: ...
+    def of(self, block: Block) -> BlockRelevance: ...
 
-    def restricted(self, chosen: Mask) -> GroundTruth:
+    def restricted(self, chosen: Mask) -> Relevance:
         """The same of some of the queries, (Q,) bool."""
         ...
 
@@ -71,7 +71,7 @@ class SameLabel:
         classes = pc.unique(self.labels)
         return classes, positions(self.labels, classes)
 
-    def of(self, block: Block) -> BlockTruth:
+    def of(self, block: Block) -> BlockRelevance:
         classes, asked = self._classes
         stored = positions(block.labels if block.labels is not None else pa.nulls(len(block.ids), pa.string()), classes)
 
@@ -80,7 +80,7 @@ class SameLabel:
             return found
 
         of_class = np.bincount(stored[stored >= 0], minlength=len(classes))
-        return BlockTruth(
+        return BlockRelevance(
             mask,
             lambda query: (stored == asked[query]).astype(np.float32),
             of_class[asked],
@@ -92,7 +92,7 @@ class SameLabel:
 
 
 @dataclass(frozen=True)
-class Judged:
+class Judgements:
     """Judgements: (query, row, grade) triples with a grade above 0; all other rows are not relevant.
 
     Attributes:
@@ -111,7 +111,7 @@ class Judged:
     def graded(self) -> bool:
         return bool((self.grade != 1).any())
 
-    def of(self, block: Block) -> BlockTruth:
+    def of(self, block: Block) -> BlockRelevance:
         column = positions(self.row, block.ids)
         here = np.flatnonzero(column >= 0)
         query, column, grade = self.query[here], column[here], self.grade[here]
@@ -130,11 +130,11 @@ class Judged:
 
         counts = np.bincount(query, minlength=self.queries)
         keys = query * len(block.ids) + column
-        return BlockTruth(mask, grades, counts, lambda one, row: np.isin(one * len(block.ids) + row, keys))
+        return BlockRelevance(mask, grades, counts, lambda one, row: np.isin(one * len(block.ids) + row, keys))
 
-    def restricted(self, chosen: Mask) -> Judged:
+    def restricted(self, chosen: Mask) -> Judgements:
         kept = chosen[self.query]
         renumbered = np.cumsum(chosen) - 1
-        return Judged(
+        return Judgements(
             int(chosen.sum()), renumbered[self.query[kept]], self.row.filter(pa.array(kept)), self.grade[kept]
         )

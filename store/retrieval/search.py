@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from skipfill.store.parquet.stored_rows import Block, StoredRows
-from skipfill.store.parquet.vectors import Matrix, Metric, normalised
+from skipfill.store.parquet.vectors import Matrix, Similarity, normalised
 
 SCORES_AT_ONCE = 2**23
 # How far two float32 products of the same vectors can lie apart, as a share of the norms' product.
@@ -35,7 +35,7 @@ def search(
     rows: StoredRows,
     queries: Matrix,
     k: int,
-    metric: Metric = "cosine",
+    metric: Similarity = "cosine",
     progress: Callable[[int], None] = lambda rows: None,
 ) -> Hits:
     """The `k` rows (all, if there are fewer) with the highest score for each query.
@@ -131,7 +131,7 @@ def _ranked(ids: pa.Array) -> NDArray[np.uint64]:
 
 
 def scored_blocks(
-    rows: StoredRows, queries: Matrix, metric: Metric
+    rows: StoredRows, queries: Matrix, metric: Similarity
 ) -> Iterator[tuple[Block, slice, NDArray[np.float32]]]:
     """Every score of every query, block by block: (block, which queries, their scores (q, N)).
 

@@ -25,7 +25,7 @@ _CLIENT = {
 
 
 def client(root: Url) -> ObjectStore:
-    """A client for what lies under `root`, by the environment: see `Objects`."""
+    """A client for what lies under `root`, by the environment: see `ObjectStore`."""
     prefix = SCHEMES[root.scheme]
     given = {name: os.environ.get(f"{prefix}_{name.upper()}", default) for name, default in _CLIENT.items()}
     options: Any = {name: value for name, value in given.items() if value}

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from skipfill.store.errors import BadInput, reason
 from skipfill.store.storage.address import Address, Url, address
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import stored
 
 FOLDER = ".skipfill"
@@ -25,18 +25,18 @@ class Marker:
     format: int
 
 
-def init_store(root: Address) -> Objects:
+def init_store(root: Address) -> ObjectStore:
     """Create an empty store at `root` (a folder that need not exist, or a URL). Harmless when it is a store already."""
     if isinstance(root, Path):
         _make(root)
-    objects = Objects(root)
+    objects = ObjectStore(root)
     if isinstance(root, Url) and not objects.exists(MARKER):
         _refuse_overwriting(objects)
     objects.put_new(MARKER, json.dumps(asdict(Marker(FORMAT))).encode())
     return open_store(root)
 
 
-def _refuse_overwriting(objects: Objects) -> None:
+def _refuse_overwriting(objects: ObjectStore) -> None:
     """Some servers that speak S3 accept `If-None-Match: *` and overwrite all the same: no log is safe there."""
     key = f"probes/{uuid4().hex}"
     objects.put_new(key, b"first")
@@ -79,7 +79,7 @@ def find_root(given: str | None) -> Address:
     )
 
 
-def open_store(root: Address) -> Objects:
+def open_store(root: Address) -> ObjectStore:
     """Open the store at `root`.
 
     Raises:
@@ -87,7 +87,7 @@ def open_store(root: Address) -> Objects:
     """
     if isinstance(root, Path) and not root.is_dir():
         raise _no_store(root, "no such folder")
-    objects = Objects(root)
+    objects = ObjectStore(root)
     try:
         marker = objects.get(MARKER)
     except OSError as error:

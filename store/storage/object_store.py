@@ -40,7 +40,7 @@ class Entry:
     unfinished: bool = False
 
 
-class Objects:
+class ObjectStore:
     """Objects with put-if-absent under a folder, which must exist, or a URL. Reading creates nothing.
 
     On object storage the client finds its credentials as the vendors' own do (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL,

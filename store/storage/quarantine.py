@@ -11,7 +11,7 @@ from contextlib import suppress
 from datetime import datetime
 
 from skipfill.store.errors import SkipfillError
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 
 FOLDER = "aside"
 
@@ -26,7 +26,7 @@ def original(key: str) -> str:
     return key.removeprefix(f"{FOLDER}/")
 
 
-def set_aside(objects: Objects, key: str, written: datetime) -> bool:
+def set_aside(objects: ObjectStore, key: str, written: datetime) -> bool:
     """Take `key` out of the way; False, and it stays, when it is gone or was written again since `written`."""
     if objects.modified(key) != written:
         return False
@@ -36,12 +36,12 @@ def set_aside(objects: Objects, key: str, written: datetime) -> bool:
     return False
 
 
-def put_back(objects: Objects, key: str) -> None:
+def put_back(objects: ObjectStore, key: str) -> None:
     """Bring `key` back, unless it was written again meanwhile."""
     objects.move_new(aside(key), key)
 
 
-def read(objects: Objects, key: str) -> bytes:
+def read(objects: ObjectStore, key: str) -> bytes:
     """The bytes of `key`, at its place or aside.
 
     Raises:
@@ -55,7 +55,7 @@ def read(objects: Objects, key: str) -> bytes:
     return objects.get(key)  # it may have been put back between the two
 
 
-def ensure(objects: Objects, key: str, data: bytes) -> None:
+def ensure(objects: ObjectStore, key: str, data: bytes) -> None:
     """Write `key` unless it is there: for what a commit refers to."""
     with suppress(SkipfillError):  # a failure here is none of the commit, which has landed
         if not objects.exists(key):

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from skipfill.compat.evaluation.statistics.tilted_bootstrap import Units, p_above, p_below
+from skipfill.compat.evaluation.statistics.tilted_bootstrap import Clusters, p_above, p_below
 from skipfill.compat.gate.verdict import Policy, adjusted, worst
 from skipfill.store.checks.report import Requirement, Slice
 
@@ -59,7 +59,7 @@ def required(policy: str, name: str, lost: int, same: int, won: int) -> Requirem
     """What the gate finds for one slice of so many queries lost, kept and won; the bounds that it shows left out."""
     asked = POLICIES[policy]
     bar = 0.0 if asked.better and name == "all" else -asked.margin
-    units = Units.of(np.repeat([-1.0, 0.0, 1.0], [lost, same, won]))
+    units = Clusters.of(np.repeat([-1.0, 0.0, 1.0], [lost, same, won]))
     errors = p_above(units, bar) if len(units.sums) >= asked.least_queries else 1.0, p_below(units, bar)
     return Requirement(name, "", bar, units.mean, 0.0, 0.0, *errors, "inconclusive", None)
 

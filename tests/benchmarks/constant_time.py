@@ -25,19 +25,19 @@ from skipfill.cli.app import run
 from skipfill.store.galleries.log import Version, commit
 from skipfill.store.models.cards import Card
 from skipfill.store.models.files import save_model
-from skipfill.store.parquet.fingerprint import FilePrint
+from skipfill.store.parquet.fingerprint import FileFingerprint
 from skipfill.store.spaces import Space, View, register_space
 from skipfill.store.storage.location import init_store
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 
 SIZES = {"1 thousand rows in 1 file": (1, 1_000), "100 million rows in 1,000 files": (1_000, 100_000)}
 COMMANDS = {"swap": ["swap", "g", "v2", "--without-check", "test"], "rollback": ["rollback", "g"], "status": ["status"]}
 
 
-def store_of(folder: Path, files: int, rows_each: int) -> Objects:
+def store_of(folder: Path, files: int, rows_each: int) -> ObjectStore:
     objects = init_store(folder / ".skipfill")
     register_space(objects, Space("old", 4))
-    prints = [FilePrint(f"part-{index:06d}.parquet", 10**9, rows_each, f"{index:064d}") for index in range(files)]
+    prints = [FileFingerprint(f"part-{index:06d}.parquet", 10**9, rows_each, f"{index:064d}") for index in range(files)]
     listing = json.dumps([asdict(one) for one in prints]).encode()
     digest = hashlib.sha256(listing).hexdigest()
     objects.put_new(f"galleries/g/files/{digest}.json", listing)

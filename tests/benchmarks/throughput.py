@@ -37,8 +37,8 @@ from skipfill.compat.encoders.convnet import ConvNet
 from skipfill.compat.encoders.convnet import Settings as ConvSettings
 from skipfill.compat.encoders.encoder import Encoder
 from skipfill.compat.encoders.prepared import Prepared
-from skipfill.compat.methods.batch import OldSpace, StoredSample
-from skipfill.compat.methods.method import Setting
+from skipfill.compat.methods.batch import GallerySample, OldSpace
+from skipfill.compat.methods.method import MethodContext
 from skipfill.compat.methods.registry import METHODS
 from skipfill.compat.nn.classifier import CosineClassifier
 from skipfill.compat.nn.normalize import unit
@@ -48,7 +48,7 @@ from skipfill.compat.training.loop.device import has_bf16
 from skipfill.compat.training.loop.epoch_log import Epoch
 from skipfill.compat.training.loop.fit import fit
 from skipfill.compat.training.loop.schedule import Schedule, Step, Watcher
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 
 CLASSES, OLD, POOL, BATCH = 100, 128, 65_536, 128
 FEW, MANY = 20_000, 2_000_000
@@ -97,7 +97,7 @@ def drawn(encoder: Encoder, count: int, folder: Path) -> TrainingData:
     images = np.memmap(folder / "items", np.uint8, "w+", shape=shape)
     images[:] = random.integers(0, 256, images.shape, np.uint8)
     labels = torch.arange(count) % CLASSES
-    pool = StoredSample(unit(torch.randn(POOL, OLD)), torch.arange(POOL) % CLASSES, torch.arange(POOL) % (4 * count))
+    pool = GallerySample(unit(torch.randn(POOL, OLD)), torch.arange(POOL) % CLASSES, torch.arange(POOL) % (4 * count))
     return TrainingData(Prepared(images), labels, unit(torch.randn(count, OLD)), torch.ones(count).bool(), pool)
 
 
@@ -138,7 +138,7 @@ def in_turns(name: str, epochs: int, items: int, method: str, sample: int, devic
         other = Bare(copy.deepcopy(encoder), data, how, how.pairs if METHODS[method].needs_pairs else 0)
         assert data.pool is not None
         old = OldSpace(OLD, torch.randn(CLASSES, OLD), torch.full((CLASSES,), POOL // CLASSES), data.pool)
-        made = METHODS[method](Setting(encoder.width, CLASSES, 0, old), METHODS[method].settings_type())
+        made = METHODS[method](MethodContext(encoder.width, CLASSES, 0, old), METHODS[method].settings_type())
         bar.start("training", epochs * items)
         draw = bar_of_training("model", bar)
         spent, began = np.zeros(2), clocks(device)
@@ -156,7 +156,7 @@ def in_turns(name: str, epochs: int, items: int, method: str, sample: int, devic
             bare.append(spent)
             spent, began = np.zeros(2), clocks(device)
 
-        checkpoints = Checkpoints(Objects(Path(scratch)), "checkpoint.safetensors", "recipe")
+        checkpoints = Checkpoints(ObjectStore(Path(scratch)), "checkpoint.safetensors", "recipe")
         fit(encoder, made, data, how, checkpoints, Watcher(turn, end))
     theirs = np.array(bare[1:])
     mine = np.array(both[1:]) - theirs

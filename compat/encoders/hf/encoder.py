@@ -16,7 +16,7 @@ from skipfill.compat.encoders.encoder import Encoder, ReadFile
 from skipfill.compat.encoders.hf.image import image_settings
 from skipfill.compat.encoders.hf.source import TransformersSource, model_from, open_transformers, transformers
 from skipfill.compat.encoders.hf.text import TextFront, model_inputs, text_settings
-from skipfill.compat.encoders.images import Look, pixels, randomly_moved
+from skipfill.compat.encoders.images import ImageSpec, pixels, randomly_moved
 from skipfill.compat.encoders.prepared import as_float
 from skipfill.compat.settings import DERIVED
 from skipfill.store.errors import BadInput, unknown_name
@@ -40,7 +40,7 @@ class Settings:
     lr_share: the model's learning rate as a share of the head's; 0.03 where its weights are not random ones.
     prefix, lower, max_length: each text is `prefix` + itself, in lower case or not, cut after so many tokens.
     tokenizer, pad: SHA-256 of the tokenizer, and the token that fills up a batch.
-    height, width, channels, resample, shortest: see `Look`.
+    height, width, channels, resample, shortest: see `ImageSpec`.
     mean, std: of each channel, subtracted and divided by; for values from 0 to 1.
     rotation, shift, scale, shear: augmentation ranges of images, see `randomly_moved`.
     """
@@ -151,7 +151,7 @@ class Hf(Encoder):
         if self.takes == "text":
             return self._texts.prepare(block)
         one = self.settings
-        return pixels(block, Look(one.height, one.width, one.channels, one.resample, one.shortest))
+        return pixels(block, ImageSpec(one.height, one.width, one.channels, one.resample, one.shortest))
 
     def augment(self, batch: Tensor) -> Tensor:
         if self.takes == "text":

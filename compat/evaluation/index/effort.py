@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from skipfill.compat.evaluation.index.hnsw import Hnsw
 from skipfill.compat.evaluation.index.local_dimension import local_dimension
-from skipfill.compat.progress import Stages
+from skipfill.compat.progress import Progress
 from skipfill.store.parquet.vectors import Matrix
 
 # Of float32, as a share of the norms' product.
@@ -24,11 +24,11 @@ class Answers:
         radius: the largest norm of an indexed row.
     """
 
-    def __init__(self, index: Hnsw, queries: Matrix, k: int, near: int, radius: float, stages: Stages) -> None:
+    def __init__(self, index: Hnsw, queries: Matrix, k: int, near: int, radius: float, progress: Progress) -> None:
         self._index = index
         self._queries = queries
         self._k = k
-        self._stages = stages
+        self._stages = progress
         lengths = np.sqrt(np.einsum("qd,qd->q", queries, queries, dtype=np.float64))[:, None] * radius
         exact = -np.sort(-index.scores(queries, index.exact(queries, near)), axis=1)
         # No index tells rows apart that differ by the rounding of their coordinates.
@@ -38,7 +38,7 @@ class Answers:
         gaps = 1 - exact / lengths
         self.dimension = local_dimension(np.sqrt(np.where(gaps > 2 * ROUNDING, gaps, 0)))
         self._found: dict[int, NDArray[np.int64]] = {}
-        stages.advance(len(queries))
+        progress.advance(len(queries))
 
     def found(self, effort: int) -> NDArray[np.int64]:
         """(Q,) how many of the k rows returned are as near as the k-th exact one, at efSearch `effort`."""

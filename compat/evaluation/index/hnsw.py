@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from skipfill.compat.evaluation.index.rows import IndexedRows
 from skipfill.compat.evaluation.index.settings import IndexSettings
-from skipfill.compat.progress import Stages
+from skipfill.compat.progress import Progress
 from skipfill.store.errors import BadInput
 from skipfill.store.parquet.vectors import Matrix
 
@@ -26,17 +26,17 @@ class Hnsw:
     Source: Malkov and Yashunin 2016, arXiv 1603.09320.
     """
 
-    def __init__(self, rows: IndexedRows, settings: IndexSettings, stages: Stages) -> None:
+    def __init__(self, rows: IndexedRows, settings: IndexSettings, progress: Progress) -> None:
         self._faiss = faiss_module()
         dim = rows.vectors.shape[1]
         self._index = self._faiss.IndexHNSWFlat(dim, settings.neighbours, self._faiss.METRIC_INNER_PRODUCT)
         self._index.hnsw.efConstruction = settings.ef_construction
-        stages.start("building the HNSW index", len(rows.order))
+        progress.start("building the HNSW index", len(rows.order))
         with _one_thread(self._faiss):
             for start in range(0, len(rows.order), settings.batch):
                 inserted = rows.order[start : start + settings.batch]
                 self._index.add(rows.vectors[inserted])
-                stages.advance(len(inserted))
+                progress.advance(len(inserted))
 
     def search(self, queries: Matrix, k: int, effort: int) -> NDArray[np.int64]:
         """(Q, k) numbers of the rows found, in order of insertion, best first; -1 where fewer were found.

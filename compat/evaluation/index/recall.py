@@ -14,12 +14,12 @@ from skipfill.compat.evaluation.index.hnsw import Hnsw, faiss_module
 from skipfill.compat.evaluation.index.rows import read_indexed
 from skipfill.compat.evaluation.index.settings import IndexSettings
 from skipfill.compat.evaluation.statistics.bootstrap import Values, interval, resampled_means
-from skipfill.compat.progress import Stages
+from skipfill.compat.progress import Progress
 from skipfill.compat.settings import checked
 from skipfill.store.checks.report import Effort, IndexRecall, Interval
 from skipfill.store.errors import BadInput
 from skipfill.store.parquet.stored_rows import StoredRows
-from skipfill.store.parquet.vectors import Matrix, Metric, normalised
+from skipfill.store.parquet.vectors import Matrix, Similarity, normalised
 
 EFFORTS = (16, 32, 64, 128, 256, 512)
 MOST_EFFORT = 4_096
@@ -32,11 +32,11 @@ SIDES = ("old", "new")
 
 def measure_index(
     rows: StoredRows,
-    metric: Metric,
+    metric: Similarity,
     old: Matrix,
     new: Matrix,
     settings: IndexSettings,
-    stages: Stages,
+    progress: Progress,
     query_ids: pa.Array | None = None,
 ) -> IndexRecall:
     """Build an HNSW index on the stored rows and search it with both. The same arguments give the same numbers.
@@ -55,24 +55,24 @@ def measure_index(
         _refuse_unusable(f"{side} query vectors", vectors, (len(old), rows.dim))
     drawn = _drawn(len(old), rows.count, settings, query_ids)
     without = None if query_ids is None else query_ids.take(pa.array(drawn))
-    indexed = read_indexed(rows, metric, settings, without, stages)
+    indexed = read_indexed(rows, metric, settings, without, progress)
     total = len(indexed.order)
     radius = float(np.sqrt(np.einsum("nd,nd->n", indexed.vectors, indexed.vectors).max()))
-    index = Hnsw(indexed, settings, stages)
+    index = Hnsw(indexed, settings, progress)
     del indexed  # the index has a copy of its own
     k = min(settings.k, total)
     near = min(total, max(k + SPARE_NEIGHBOURS, min(MOST_NEIGHBOURS, total // 20)))
-    stages.start("exact neighbours of the queries", 2 * len(drawn))
+    progress.start("exact neighbours of the queries", 2 * len(drawn))
     before, after = (
-        Answers(index, normalised(side[drawn]) if metric == "cosine" else side[drawn], k, near, radius, stages)
+        Answers(index, normalised(side[drawn]) if metric == "cosine" else side[drawn], k, near, radius, progress)
         for side in (old, new)
     )
     most = max(settings.ef_search, min(total, MOST_EFFORT))
     efforts = [effort for effort in EFFORTS if k <= effort <= most]
-    stages.start("searching the index", 2 * len(drawn) * len({*efforts, settings.ef_search}))
+    progress.start("searching the index", 2 * len(drawn) * len({*efforts, settings.ef_search}))
     recall, change = _compared(before.recall(settings.ef_search), after.recall(settings.ef_search), settings)
     curve = [Effort(one, float(before.recall(one).mean()), float(after.recall(one).mean())) for one in efforts]
-    stages.start("effort that the new queries need", 0)
+    progress.start("effort that the new queries need", 0)
     found = IndexRecall(
         rows=total,
         gallery_rows=rows.count,

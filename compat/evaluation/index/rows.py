@@ -10,11 +10,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from skipfill.compat.evaluation.index.settings import IndexSettings, Order
-from skipfill.compat.progress import Stages
+from skipfill.compat.progress import Progress
 from skipfill.store.errors import BadInput
 from skipfill.store.parquet.ids import positions
 from skipfill.store.parquet.stored_rows import StoredRows
-from skipfill.store.parquet.vectors import Matrix, Metric, normalised
+from skipfill.store.parquet.vectors import Matrix, Similarity, normalised
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class IndexedRows:
 
 
 def read_indexed(
-    rows: StoredRows, metric: Metric, settings: IndexSettings, without: pa.Array | None, stages: Stages
+    rows: StoredRows, metric: Similarity, settings: IndexSettings, without: pa.Array | None, progress: Progress
 ) -> IndexedRows:
     """All rows or a uniform sample, streamed; at most `settings.rows` vectors are held.
 
@@ -52,7 +52,7 @@ def read_indexed(
     vectors = np.empty((count, rows.dim), np.float32)
     labels: list[pa.Array] = []
     filled = passed = 0
-    stages.start("reading rows to index", rows.count)
+    progress.start("reading rows to index", rows.count)
     for block in rows.blocks():
         first, last = np.searchsorted(drawn, [passed, passed + len(block.ids)])
         chosen = drawn[first:last] - passed
@@ -64,7 +64,7 @@ def read_indexed(
             labels.append(block.labels.take(pa.array(chosen)))
         filled += len(part)
         passed += len(block.ids)
-        stages.advance(len(block.ids))
+        progress.advance(len(block.ids))
     if filled < 2:
         raise BadInput("index", expected="at least 2 rows to index that are not queries", found=f"{filled}")
     return IndexedRows(vectors[:filled], _insertion(settings.order, filled, labels, random))

@@ -20,7 +20,7 @@ from skipfill.compat.inference.encode import encoded, write_encoded
 from skipfill.compat.inference.load import viewed
 from skipfill.compat.inference.witness import verified_model
 from skipfill.compat.metrics.registry import ALWAYS, metric
-from skipfill.compat.progress import Stages
+from skipfill.compat.progress import Progress
 from skipfill.store.errors import BadInput
 from skipfill.store.models.cards import load_card, view_onto
 from skipfill.store.parquet.ids import positions
@@ -28,7 +28,7 @@ from skipfill.store.parquet.items import Items
 from skipfill.store.parquet.stored_rows import Columns, StoredRows
 from skipfill.store.retrieval.ranks import Queries, relevant_ranks
 from skipfill.store.retrieval.relevance import SameLabel
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,11 @@ class SequenceReport:
 
 
 def measure_sequence(
-    objects: Objects,
+    objects: ObjectStore,
     names: Sequence[str],
     queries: Items,
     gallery: Items,
-    stages: Stages = Stages(),
+    progress: Progress = Progress(),
     *,
     templates: bool = False,
 ) -> SequenceReport:
@@ -108,16 +108,16 @@ def measure_sequence(
         for later, name in enumerate(names):
             model = verified_model(objects, name)
             path = Path(scratch) / f"{later}.parquet"
-            stages.start(f"encoding gallery with {name}", len(gallery))
-            write_encoded(model, gallery, path, stages.advance)
+            progress.start(f"encoding gallery with {name}", len(gallery))
+            write_encoded(model, gallery, path, progress.advance)
             rows = StoredRows.open([path], Columns(label="label"), model.card.dim)
             galleries.append(_templates(rows, path.with_suffix(".templates")) if templates else rows)
-            own = encoded(model, asked, stages)
+            own = encoded(model, asked, progress)
             for earlier, rows in enumerate(galleries):
-                stages.start(f"{name}/{names[earlier]}", 2 * len(asked) * rows.count)
+                progress.start(f"{name}/{names[earlier]}", 2 * len(asked) * rows.count)
                 vectors = viewed(own, views[later][earlier])
                 questions = Queries(asked.ids, SameLabel(_labels(asked)), vectors)
-                found = rankings(relevant_ranks(rows, questions, "cosine", stages.advance))
+                found = rankings(relevant_ranks(rows, questions, "cosine", progress.advance))
                 for measure, values in values_of(found, metrics).items():
                     matrices[measure][later, earlier] = values.mean()
     return SequenceReport(list(names), matrices, len(asked), galleries[0].count, int((~usable).sum()))

@@ -26,7 +26,7 @@ GRID = 2**19
 
 
 @dataclass(frozen=True)
-class Units:
+class Clusters:
     """Values in [-1, 1], summed over U units that are drawn as a whole (a query, or all queries of an identity).
 
     Attributes:
@@ -38,7 +38,7 @@ class Units:
     sizes: Values
 
     @classmethod
-    def of(cls, values: Values, units: NDArray[np.int64] | None = None) -> Units:
+    def of(cls, values: Values, units: NDArray[np.int64] | None = None) -> Clusters:
         """(Q,) values, and (Q,) which unit each belongs to; each to its own when None."""
         if units is None:
             return cls(values, np.ones(len(values)))
@@ -51,11 +51,11 @@ class Units:
     def mean(self) -> float:
         return float(self.sums.sum() / self.sizes.sum())
 
-    def mirrored(self) -> Units:
-        return Units(-self.sums, self.sizes)
+    def mirrored(self) -> Clusters:
+        return Clusters(-self.sums, self.sizes)
 
 
-def p_above(units: Units, bar: float, times: float = 1.0) -> float:
+def p_above(units: Clusters, bar: float, times: float = 1.0) -> float:
     """Probability of a mean at least as high as this one's, if the true mean were `bar`: small is evidence of more.
 
     Args:
@@ -80,12 +80,12 @@ def p_above(units: Units, bar: float, times: float = 1.0) -> float:
     return float(np.clip(total[observed:].sum(), 0, 1))
 
 
-def p_below(units: Units, bar: float, times: float = 1.0) -> float:
+def p_below(units: Clusters, bar: float, times: float = 1.0) -> float:
     """The same of a mean at most as high: small is evidence of less."""
     return p_above(units.mirrored(), -bar, times)
 
 
-def lower_bound(units: Units, error: float) -> float:
+def lower_bound(units: Clusters, error: float) -> float:
     """The highest bar that the mean is above with this error: a one-sided confidence bound."""
     if units.mean <= -1:
         return -1.0
@@ -93,7 +93,7 @@ def lower_bound(units: Units, error: float) -> float:
     return found
 
 
-def upper_bound(units: Units, error: float) -> float:
+def upper_bound(units: Clusters, error: float) -> float:
     """The lowest bar that the mean is below with this error."""
     return -lower_bound(units.mirrored(), error)
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from skipfill.compat.gradients import largest_share, normalized, of_first_and_last
-from skipfill.compat.methods.batch import Remembered, StoredSample
-from skipfill.compat.methods.gallery.memory import ASKED, MOST, SAME, Memory, Points
+from skipfill.compat.methods.batch import GallerySample, UnlabelledFeatures
+from skipfill.compat.methods.gallery.memory import ASKED, MOST, SAME, DensityRatio, ItemMemory
 from skipfill.compat.methods.gallery.own_space import OwnSpace
 from skipfill.compat.methods.gallery.within_class import within_class_map
 from skipfill.compat.nn.classifier import CosineClassifier
@@ -50,7 +50,7 @@ class HeadShape:
 
 
 @dataclass(frozen=True)
-class Opinions:
+class HeadOutputs:
     """N items as the head sees them.
 
     Attributes:
@@ -85,11 +85,11 @@ class ImitatingHead(nn.Module):
 
         w_1 (of the remembered items around its features) + w_2 (of the stored rows around u) + w_0,
 
-    see `Points`. The weights are those of a logistic regression over the remembered items, each left out of what lies
-    around it; without a sample that can tell, the rows alone are asked. The step is a little below 0, for fewer classes
-    are strange than known in most galleries. k is what is stored for the strange item most alike, and a how far to
-    trust it (see `Memory`). M takes from u what tells little (see `within_class_map`). Before anything is remembered, s
-    is 1 and M is I.
+    see `DensityRatio`. The weights are those of a logistic regression over the remembered items, each left out of
+    what lies around it; without a sample that can tell, the rows alone are asked. The step is a little below 0, for
+    fewer classes are strange than known in most galleries. k is what is stored for the strange item most alike, and a
+    how far to trust it (see `ItemMemory`). M takes from u what tells little (see `within_class_map`). Before anything
+    is remembered, s is 1 and M is I.
     """
 
     evidence: Tensor
@@ -102,19 +102,19 @@ class ImitatingHead(nn.Module):
         self.imitation = nn.Linear(shape.features, shape.view)
         self.classifier = CosineClassifier(shape.dim, shape.classes, shape.scale)
         self.space = OwnSpace(shape.features, shape.dim, shape.dim - shape.view)
-        self.rows = Points(shape.rows, shape.view)
-        self.items = Memory(shape.items, shape.features, shape.view)
+        self.rows = DensityRatio(shape.rows, shape.view)
+        self.items = ItemMemory(shape.items, shape.features, shape.view)
         self.register_buffer("within_class", torch.zeros(shape.view, shape.view) if shape.within_class else None)
         self.register_buffer("evidence", torch.tensor([0.0, 1.0, 0.0]))
 
-    def opinions(self, features: Tensor) -> Opinions:
+    def opinions(self, features: Tensor) -> HeadOutputs:
         """Both views of (N, F) features, and what weighs them."""
         own = self.own(features)
         classed, imitated = unit(own[:, : self.shape.view]), unit(self.imitation(features))
         logits = self.classifier(own)
         known, recalled = self._known(features, imitated)
         sought = imitated if self.within_class is None else unit(imitated @ self.within_class)
-        return Opinions(own, logits, classed, imitated, sought, self._weight(logits) * known, recalled)
+        return HeadOutputs(own, logits, classed, imitated, sought, self._weight(logits) * known, recalled)
 
     def trained_on(self, features: Tensor, count: int, alone: int) -> tuple[Tensor, Tensor, Tensor]:
         """What there is to train of (N, F) features, while nothing is remembered.
@@ -149,7 +149,7 @@ class ImitatingHead(nn.Module):
         known = ((odds - STRANGE) / RAMP + 0.5).clamp(0, 1)
         return known, (1 - known) * recalled
 
-    def remember(self, rows: StoredSample, trained: Tensor, items: Remembered | None) -> None:
+    def remember(self, rows: GallerySample, trained: Tensor, items: UnlabelledFeatures | None) -> None:
         """Keep stored rows, where some are of no training class, and unlabelled items: at most 8,192 of each.
 
         Before, every item is of a known class, and the own space is n(h[d:]).
@@ -157,7 +157,7 @@ class ImitatingHead(nn.Module):
         Args:
             trained: (N, F) features of training items as they are.
         """
-        rows = StoredSample(rows.vectors[:MOST], rows.labels[:MOST], rows.items[:MOST])
+        rows = GallerySample(rows.vectors[:MOST], rows.labels[:MOST], rows.items[:MOST])
         with torch.no_grad():
             self.space.learn(trained, self.opinions(trained).telling)
         found = within_class_map(rows)
@@ -172,7 +172,7 @@ class ImitatingHead(nn.Module):
         kept = {"rows": len(self.rows.keys), "items": len(self.items.keys)}
         self.shape = replace(self.shape, **kept, within_class=self.within_class is not None)
 
-    def _weigh_evidence(self, items: Remembered) -> None:
+    def _weigh_evidence(self, items: UnlabelledFeatures) -> None:
         asked = torch.arange(min(len(items.old), ASKED))
         known = items.labels[asked] >= 0
         if min(int(known.sum()), int((~known).sum())) < FEWEST_OF_A_KIND:

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from skipfill.compat.methods.batch import Remembered, StoredSample
+from skipfill.compat.methods.batch import GallerySample, UnlabelledFeatures
 from skipfill.compat.nn.logistic import fit_logistic, log_odds
 from skipfill.compat.nn.normalize import unit
 
@@ -22,7 +22,7 @@ SURE = 20.0  # log odds beyond which nothing more is learned
 SAME = 1e-6  # two stored vectors at most that far apart are one
 
 
-class Points(nn.Module):
+class DensityRatio(nn.Module):
     """M points on a sphere, each of a known class or strange: which kind lies around x?
 
     The log odds are log(a / b), a the mean of exp(x.k / tau) over known points k, and b over the others: a ratio of
@@ -61,7 +61,7 @@ class Points(nn.Module):
         return (near - strange + balance).nan_to_num(0.0).clamp(-SURE, SURE)
 
 
-class Memory(Points):
+class ItemMemory(DensityRatio):
     """Items of the gallery by their features, and what is stored for the strange one that is most alike.
 
     k(x) = n( sum_j softmax_j(x.x_j / tau) g_j ) over the strange items j, a kernel regression (Nadaraya 1964, Watson
@@ -85,7 +85,7 @@ class Memory(Points):
         self.register_buffer("trust", torch.zeros(()))
         self.register_buffer("same_class", torch.zeros(3))
 
-    def learn(self, items: Remembered, rows: StoredSample) -> None:
+    def learn(self, items: UnlabelledFeatures, rows: GallerySample) -> None:
         """Hold the items, at most `MOST`, and find out how far to trust what is stored for others like them.
 
         Args:
@@ -124,7 +124,7 @@ class Memory(Points):
     def _likely(self, cosines: Tensor) -> Tensor:
         return log_odds(_standing_out(cosines), self.same_class).sigmoid().square()
 
-    def _choose_trust(self, labels: Tensor, rows: StoredSample) -> None:
+    def _choose_trust(self, labels: Tensor, rows: GallerySample) -> None:
         """The smallest A for which g + a(x) k finds rows of its item's class nearly as often as for the best one.
 
         Nearly is a standard error of the difference (Breiman et al. 1984): to the new encoder, items of a class that it

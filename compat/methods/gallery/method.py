@@ -14,10 +14,10 @@ from skipfill.compat.losses.neighbours import stored_neighbours
 from skipfill.compat.losses.partition import partition
 from skipfill.compat.losses.prototypes import prototype_cross_entropy
 from skipfill.compat.losses.rankings import ranking_divergence
-from skipfill.compat.methods.batch import Batch, Pairs, Remembered
+from skipfill.compat.methods.batch import Batch, Pairs, UnlabelledFeatures
 from skipfill.compat.methods.gallery.imitating_head import HeadShape, ImitatingHead
 from skipfill.compat.methods.gallery.temperature import prototype_temperature, row_temperature, spread
-from skipfill.compat.methods.method import Method, Setting, Terms
+from skipfill.compat.methods.method import Method, MethodContext, Terms
 from skipfill.compat.nn.normalize import unit
 from skipfill.compat.settings import POSITIVE, SHARE, Range
 
@@ -63,7 +63,7 @@ class Gallery(Method):
     remembers = True
     settings_type = Settings
 
-    def __init__(self, setting: Setting, settings: Settings) -> None:
+    def __init__(self, setting: MethodContext, settings: Settings) -> None:
         super().__init__(setting, settings)
         assert setting.old is not None
         self.settings = settings
@@ -95,7 +95,7 @@ class Gallery(Method):
         # The imitation has few items to be learned from, and their augmentations are what keeps it from them alone.
         self._imitating.imitation.requires_grad_(False)
 
-    def remember(self, trained: Tensor, items: Remembered | None) -> None:
+    def remember(self, trained: Tensor, items: UnlabelledFeatures | None) -> None:
         self._imitating.remember(self.old.pool, trained, items)
 
     def losses(self, batch: Batch) -> Terms:

@@ -10,14 +10,14 @@ from __future__ import annotations
 import torch
 from torch.nn.functional import cross_entropy
 
-from skipfill.compat.methods.batch import OldSpace, StoredSample
+from skipfill.compat.methods.batch import GallerySample, OldSpace
 from skipfill.compat.nn.normalize import unit
 
 ROWS, QUERIES = 4_096, 512
 CANDIDATES = [2.0 * 0.8**step for step in range(41)]  # from 2, where every row is one, down to 0.0003
 
 
-def row_temperature(pool: StoredSample) -> float:
+def row_temperature(pool: GallerySample) -> float:
     """The temperature at which stored rows, as neighbours, best tell the class of other stored rows.
 
     Returns:
@@ -58,7 +58,7 @@ def prototype_temperature(old: OldSpace) -> float:
     return min(CANDIDATES, key=lambda tau: float(cross_entropy(cosines[:, old.present] / tau, slots)))
 
 
-def spread(pool: StoredSample) -> float:
+def spread(pool: GallerySample) -> float:
     """The mean of 1 - cos over two random stored rows, in (0, 2]: how far apart rows of this space are."""
     mean = pool.vectors.mean(dim=0)
     return max(float(1 - mean @ mean), 1e-6)

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from skipfill.compat.methods.batch import StoredSample
+from skipfill.compat.methods.batch import GallerySample
 from skipfill.compat.methods.gallery.memory import ASKED, SAME
 
 # c, the mildest first: the larger, the nearer is M to I.
@@ -15,7 +15,7 @@ MILDNESSES = (math.inf, 100.0, 50.0, 30.0, 20.0, 14.0, 10.0, 7.0, 5.0, 3.0)
 FOLDS = 4  # of classes, by turns
 
 
-def within_class_map(rows: StoredSample) -> Tensor | None:
+def within_class_map(rows: GallerySample) -> Tensor | None:
     """M = (W / (c v) + I)^-1, (d, d) float64: less of the directions in which rows of one class differ most.
 
     None is I. W is the covariance of stored rows within their classes, v its mean eigenvalue. n(M u), and not u, is
@@ -66,7 +66,7 @@ def _class_means(vectors: Tensor, labels: Tensor) -> Tensor:
     return sums / torch.bincount(labels).clamp(min=1)[:, None]
 
 
-def _mildness(rows: StoredSample, differences: Tensor, labels: Tensor) -> float:
+def _mildness(rows: GallerySample, differences: Tensor, labels: Tensor) -> float:
     """c, by cross-validation over classes.
 
     Args:

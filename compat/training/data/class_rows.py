@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skipfill.compat.methods.batch import ClassRows, StoredSample
+from skipfill.compat.methods.batch import ClassRows, GallerySample
 
 NOWHERE = -1
 
@@ -13,7 +13,7 @@ NOWHERE = -1
 class RowsOfClasses:
     """A pool of stored rows by their class."""
 
-    def __init__(self, pool: StoredSample) -> None:
+    def __init__(self, pool: GallerySample) -> None:
         self.pool = pool
         labels, self.order = pool.labels.sort(stable=True)
         # One class more than there are: of no rows, for those that the pool has none of.

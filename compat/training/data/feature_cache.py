@@ -13,7 +13,7 @@ from torch import Tensor
 
 from skipfill.compat.encoders.encoder import Encoder
 from skipfill.compat.encoders.prepared import Prepared
-from skipfill.compat.progress import Stages
+from skipfill.compat.progress import Progress
 from skipfill.compat.training.data.training_data import TrainingData
 
 ITEMS_AT_ONCE = 256
@@ -32,7 +32,7 @@ class Features(Encoder):
 
 
 def as_features(
-    data: TrainingData, encoder: Encoder, device: torch.device, scratch: Path, stages: Stages
+    data: TrainingData, encoder: Encoder, device: torch.device, scratch: Path, progress: Progress
 ) -> TrainingData:
     """The same data, its items as features: of the items as they are, without augmentation.
 
@@ -41,31 +41,31 @@ def as_features(
         scratch: folder for the features.
     """
     encoder.eval().to(device)
-    stages.start("encoding items once", len(data.items) + (0 if data.align is None else len(data.align.items)))
-    items = _kept(data.items, encoder, device, scratch, stages)
+    progress.start("encoding items once", len(data.items) + (0 if data.align is None else len(data.align.items)))
+    items = _kept(data.items, encoder, device, scratch, progress)
     align = data.align
     if align is not None:
-        align = replace(align, items=_kept(align.items, encoder, device, scratch, stages))
+        align = replace(align, items=_kept(align.items, encoder, device, scratch, progress))
     encoder.cpu()
     return replace(data, items=items, align=align)
 
 
 def encoded(
-    items: Prepared, rows: Tensor, encoder: Encoder, stages: Stages, device: torch.device = torch.device("cpu")
+    items: Prepared, rows: Tensor, encoder: Encoder, progress: Progress, device: torch.device = torch.device("cpu")
 ) -> Iterator[Tensor]:
     """Features of these rows, as they are, (n, F) f32 on the CPU at a time."""
     for some in torch.split(rows, ITEMS_AT_ONCE):
         with torch.inference_mode():
             features = encoder(items.batch(some).to(device)).float().cpu()
-        stages.advance(len(some))
+        progress.advance(len(some))
         yield features
 
 
-def _kept(items: Prepared, encoder: Encoder, device: torch.device, scratch: Path, stages: Stages) -> Prepared:
+def _kept(items: Prepared, encoder: Encoder, device: torch.device, scratch: Path, progress: Progress) -> Prepared:
     path = scratch / f"{uuid4().hex}.features"
     features = np.memmap(path, dtype=np.float32, mode="w+", shape=(len(items), encoder.width))
     start = 0
-    for some in encoded(items, torch.arange(len(items)), encoder, stages, device):
+    for some in encoded(items, torch.arange(len(items)), encoder, progress, device):
         features[start : start + len(some)] = some.numpy()
         start += len(some)
     return Prepared(features)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from skipfill.compat.methods.batch import OldSpace, StoredSample
+from skipfill.compat.methods.batch import GallerySample, OldSpace
 from skipfill.store.errors import BadInput
 from skipfill.store.galleries.gallery import Gallery
 from skipfill.store.galleries.label_agreement import LabelsOfOneId
@@ -23,7 +23,7 @@ POOL_ROWS = 65_536
 
 
 @dataclass(frozen=True)
-class Joined:
+class GalleryJoin:
     """What one pass over the gallery gives.
 
     Attributes:
@@ -51,7 +51,7 @@ def join_gallery(
     held_out: pa.Array | None,
     seed: int,
     progress: Callable[[int], None],
-) -> Joined:
+) -> GalleryJoin:
     """Stream the gallery once. A row's class is its own label, or else the label of the item of its id.
 
     Args:
@@ -112,7 +112,7 @@ def join_gallery(
     pool.shuffle()
     prototypes = sums / np.maximum(counts, 1)[:, None]
     means = torch.from_numpy(prototypes.astype(np.float32))
-    return Joined(
+    return GalleryJoin(
         space=OldSpace(dim, means, torch.from_numpy(counts), pool.sample()),
         old=torch.from_numpy(old),
         has_old=torch.from_numpy(has_old),
@@ -150,8 +150,8 @@ class _Reservoir:
         order = self._random.permutation(self.filled)
         self._vectors, self._codes, self._items = self._vectors[order], self._codes[order], self._items[order]
 
-    def sample(self) -> StoredSample:
-        return StoredSample(
+    def sample(self) -> GallerySample:
+        return GallerySample(
             torch.from_numpy(self._vectors[: self.filled]),
             torch.from_numpy(self._codes[: self.filled]),
             torch.from_numpy(self._items[: self.filled]),

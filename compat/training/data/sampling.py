@@ -12,7 +12,7 @@ from torch import Tensor
 
 from skipfill.compat.encoders.encoder import PreparedItems
 from skipfill.compat.encoders.prepared import as_float
-from skipfill.compat.methods.batch import Batch, Pairs, StoredSample
+from skipfill.compat.methods.batch import Batch, GallerySample, Pairs
 from skipfill.compat.training.data.training_data import TrainingData
 
 NO_FEATURES = torch.empty(0)
@@ -93,7 +93,7 @@ def _pairs(data: TrainingData, own: Halves, unlabelled: Halves) -> Pairs | None:
     return Pairs(torch.cat(augmented + others), sum(map(len, augmented)))
 
 
-def _batch(data: TrainingData, rows: Tensor, stored: StoredSample | None, start: int) -> Batch:
+def _batch(data: TrainingData, rows: Tensor, stored: GallerySample | None, start: int) -> Batch:
     batch = Batch(NO_FEATURES, data.labels[rows], teacher=None if data.teacher is None else data.teacher[rows])
     if stored:
         alike = data.by_class.of(batch.labels, rows, OF_A_CLASS, len(stored.vectors), start)
@@ -103,7 +103,7 @@ def _batch(data: TrainingData, rows: Tensor, stored: StoredSample | None, start:
     return replace(batch, old=data.old[rows], has_old=data.has_old[rows])
 
 
-def _sample(pool: StoredSample | None, size: int) -> StoredSample | None:
+def _sample(pool: GallerySample | None, size: int) -> GallerySample | None:
     """Stored rows in a row, in a pool that is in random order: a view, where a gather would copy megabytes a step."""
     if pool is None or not size:
         return None
@@ -114,4 +114,4 @@ def _sample(pool: StoredSample | None, size: int) -> StoredSample | None:
     def window(column: Tensor) -> Tensor:
         return torch.cat([column[part] for part in parts]) if parts[1].stop else column[parts[0]]
 
-    return StoredSample(window(pool.vectors), window(pool.labels), window(pool.items))
+    return GallerySample(window(pool.vectors), window(pool.labels), window(pool.items))

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from skipfill.compat.encoders.prepared import Prepared
-from skipfill.compat.methods.batch import StoredSample, Unlabelled
+from skipfill.compat.methods.batch import GallerySample, Unlabelled
 from skipfill.compat.training.data.class_rows import RowsOfClasses
 
 
 @dataclass(frozen=True)
-class Aligned(Unlabelled):
+class UnlabelledItems(Unlabelled):
     """Attributes: items, (A) prepared."""
 
     items: Prepared
@@ -24,9 +24,9 @@ class Aligned(Unlabelled):
         """Which of them are of no training class."""
         return (self.labels < 0).nonzero().flatten()
 
-    def first(self, count: int) -> Aligned:
+    def first(self, count: int) -> UnlabelledItems:
         """At most the first `count`."""
-        return Aligned(self.old[:count], self.labels[:count], Prepared(self.items.items[:count]))
+        return UnlabelledItems(self.old[:count], self.labels[:count], Prepared(self.items.items[:count]))
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class TrainingData:
     labels: Tensor
     old: Tensor | None = None
     has_old: Tensor | None = None
-    pool: StoredSample | None = None
+    pool: GallerySample | None = None
     teacher: Tensor | None = None
-    align: Aligned | None = None
+    align: UnlabelledItems | None = None
     validation: Tensor | None = None
 
     @cached_property

@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from skipfill.compat.nn.serialization import tensor_bytes
 from skipfill.compat.training.loop.epoch_log import Epoch
 from skipfill.store.errors import BadInput, reason
-from skipfill.store.storage.object_store import Objects
+from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import stored
 
 FORMAT = 1
@@ -46,7 +46,7 @@ class Checkpoints:
         restart: forget an earlier run instead of resuming it.
     """
 
-    def __init__(self, objects: Objects, key: str, recipe: str, *, restart: bool = False) -> None:
+    def __init__(self, objects: ObjectStore, key: str, recipe: str, *, restart: bool = False) -> None:
         self._objects = objects
         self._key = key
         self._recipe = recipe

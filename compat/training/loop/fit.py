@@ -24,7 +24,7 @@ from skipfill.compat.training.loop.epoch_log import Epoch, best_epoch, patience_
 from skipfill.compat.training.loop.guards import memory_explained, refuse_broken_weights, refuse_infinite
 from skipfill.compat.training.loop.learner import Learner, move_stored, moved
 from skipfill.compat.training.loop.loss_means import TermMeans
-from skipfill.compat.training.loop.schedule import Schedule, Step, Watcher, _rate
+from skipfill.compat.training.loop.schedule import Schedule, Step, Watcher, learning_rate
 
 STEPS_BETWEEN_READINGS = 10  # reading a loss waits for the GPU
 
@@ -93,7 +93,7 @@ class _Training:
         # A user's encoder may have buffers that hold infinities, such as masks.
         self.finite = [name for name, value in self.learner.state_dict().items() if value.isfinite().all()]
         self.optimizer = AdamW(groups, lr=schedule.lr, weight_decay=schedule.weight_decay, fused=True)
-        self.decay = LambdaLR(self.optimizer, lambda step: _rate(step, self.steps * schedule.epochs))
+        self.decay = LambdaLR(self.optimizer, lambda step: learning_rate(step, self.steps * schedule.epochs))
 
     def epoch(self, number: int, progress: Callable[[Step], None]) -> Epoch:
         """Train for one epoch."""

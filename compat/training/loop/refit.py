@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from skipfill.compat.encoders.encoder import Encoder
 from skipfill.compat.methods.method import Method
-from skipfill.compat.progress import Stages
+from skipfill.compat.progress import Progress
 from skipfill.compat.training.data.training_data import TrainingData
 from skipfill.compat.training.loop.checkpoint import Checkpoints
 from skipfill.compat.training.loop.distributed import Processes
@@ -25,7 +25,8 @@ def refit(
     schedule: Schedule,
     log: Sequence[Epoch],
     checkpoints: Checkpoints,
-    stages: Stages,
+    progress: Progress,
+    watcher: Watcher,
     processes: Processes,
 ) -> list[Epoch]:
     """Train a method for `method.refit` epochs more; their log, counted on from that of the training before.
@@ -39,19 +40,19 @@ def refit(
     """
     before = log[-1] if log else NOT_TRAINED
     remaining = method.refit - checkpoints.epochs_done()
-    stages.start("training on, the encoder at rest", remaining * len(data.trained))
+    progress.start("training on, the encoder at rest", remaining * len(data.trained))
 
     def counted(one: Epoch) -> Epoch:
         return replace(one, epoch=before.epoch + one.epoch, step=before.step + one.step)
 
     def step(now: Step) -> None:
-        stages.training.step(replace(now, epoch=before.epoch + now.epoch))
+        watcher.step(replace(now, epoch=before.epoch + now.epoch))
 
-    watcher = Watcher(step, lambda one: stages.training.epoch(counted(one)))
+    counting = Watcher(step, lambda one: watcher.epoch(counted(one)))
     method.start_refit()
     kept = {name: value.clone() for name, value in method.state_dict().items()}
     how = replace(schedule, epochs=method.refit, pairs=0)
-    more = [counted(one) for one in fit(features, method, data, how, checkpoints, watcher, processes)]
+    more = [counted(one) for one in fit(features, method, data, how, checkpoints, counting, processes)]
     if best_epoch([*log, *more]) in log:
         method.load_state_dict(kept)
     return more

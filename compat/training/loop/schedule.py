@@ -58,7 +58,7 @@ class Watcher:
     epoch: Callable[[Epoch], None] = lambda epoch: None
 
 
-def _rate(step: int, total: int) -> float:
+def learning_rate(step: int, total: int) -> float:
     warm = max(1, total // 10)
     if step < warm:
         return (step + 1) / warm

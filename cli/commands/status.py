@@ -1,0 +1,110 @@
+"""skipfill status"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text
+
+from skipfill.cli.commands.gallery import released
+from skipfill.cli.options import Json, Store, opened
+from skipfill.cli.terminal import SCHEMA_VERSION, emit, short_time, table
+
+if TYPE_CHECKING:
+    from skipfill.store.galleries.log import Version
+    from skipfill.store.storage.object_store import ObjectStore
+
+
+def status(
+    gallery: Annotated[str, typer.Argument(metavar="GALLERY", help="Show all that a service needs of this.")] = "",
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Print a line now and at every change, until interrupted (exit code 130).")
+    ] = False,
+    every: Annotated[float, typer.Option(min=0.01, metavar="SECONDS", help="How often --watch looks.")] = 1.0,
+    store: Store = None,
+    json: Json = False,
+) -> None:
+    """Show what queries of each gallery use now; of one gallery: model, view, check, thresholds, since when, by whom.
+
+    Example: skipfill status products --json
+    """
+    from skipfill.store.galleries.log import latest
+
+    objects = opened(store)
+    if watch:
+        _watch(objects, gallery, every, as_json=json)
+    elif gallery:
+        _show_one(objects, gallery, latest(objects, gallery), as_json=json)
+    else:
+        _show_all(objects, as_json=json)
+
+
+def _show_all(objects: ObjectStore, *, as_json: bool) -> None:
+    from skipfill.store.galleries.log import gallery_names, latest
+
+    found = {name: latest(objects, name) for name in gallery_names(objects)}
+    rows = [
+        (name, released(now), _view(now), now.number, short_time(now.since.at if now.since else now.at))
+        for name, now in found.items()
+    ]
+    emit(
+        {"galleries": {name: asdict(now) for name, now in found.items()}},
+        as_json=as_json,
+        show=lambda out: out.print(
+            table(["gallery", "queries use", "view", "version", "since (UTC)"], rows, numbers=["version"])
+        ),
+    )
+
+
+def _show_one(objects: ObjectStore, gallery: str, now: Version, *, as_json: bool) -> None:
+    release, since = now.release, now.since
+    cuts = [f"{one.rule}: {one.old:g} is {one.new.mean:.6g} now" for one in release.thresholds] if release else []
+    evidence = "" if release is None else release.check or release.without_check
+    rows = [
+        ("queries use", released(now)),
+        ("fingerprint", release.fingerprint[:16] if release else "-"),
+        ("view", _view(now)),
+        ("check", evidence or "-"),
+        ("thresholds", ", ".join(cuts) or "-"),
+        ("since", f"{short_time(since.at)} UTC, version {since.number}, by {since.by}" if since else "-"),
+        ("version", f"{now.number}, {now.action} {short_time(now.at)} UTC by {now.by}"),
+        ("rows", f"{now.rows:,}"),
+    ]
+    emit(
+        _document(objects, gallery, now),
+        as_json=as_json,
+        show=lambda out: out.print(Text(f"Gallery {gallery}", "bold"), table(["", ""], rows), sep="\n"),
+    )
+
+
+def _watch(objects: ObjectStore, gallery: str, every: float, *, as_json: bool) -> None:
+    from json import dumps
+
+    from skipfill.store.errors import BadInput
+    from skipfill.store.galleries.watch import followed
+
+    if not gallery:
+        raise BadInput("--watch", expected="the gallery to watch", found="none", hint="skipfill status GALLERY --watch")
+    try:
+        for now in followed(objects, gallery, every):
+            happened = f"version {now.number} {now.action} by {now.by}"
+            line = f"{short_time(now.at)} {gallery} {happened}: queries use {released(now)}"
+            if as_json:
+                line = dumps({"schema_version": SCHEMA_VERSION, **_document(objects, gallery, now)})
+            print(line, flush=True)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def _document(objects: ObjectStore, gallery: str, now: Version) -> dict[str, Any]:
+    from skipfill.store.spaces import load_space
+
+    space = load_space(objects, now.space)
+    identity = {"name": space.name, "dim": space.dim, "metric": space.metric, "fingerprint": space.fingerprint}
+    return {"gallery": gallery, "version": asdict(now), "space": identity}
+
+
+def _view(now: Version) -> str:
+    return f"{now.space} {now.release.view.kind} {now.release.view.dim}" if now.release else "-"

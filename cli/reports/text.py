@@ -1,0 +1,121 @@
+"""A check's report for a terminal."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
+
+from skipfill.cli.reports.characters import one_line
+from skipfill.cli.terminal import VERDICT_STYLE, table
+
+if TYPE_CHECKING:
+    from skipfill.store.checks.report import IndexRecall, Interval, Report, Slice, Threshold, Verdict
+
+
+FLIPS_SHOWN = 6
+
+
+ALWAYS = ("all", "trained-on", "others")
+
+
+def show_report(out: Console, report: Report) -> None:
+    """The report as people read it: the groups that are always there, the slices asked for, the verdict and why."""
+    out.print(f"Check {report.id}: {report.model} on gallery {report.gallery}, version {report.version}", style="bold")
+    if report.mixed:
+        out.print(report.mixed)
+    groups = [one for one in report.slices if one.name in ALWAYS]
+    for one in groups:
+        out.print(Text.assemble((f"\n{one_line(one.name)}", "bold"), f", {_count(one)}: ", _styled(one.verdict)))
+        if one.queries:
+            out.print(_cells(one, report))
+            flips = one.flips
+            out.print(f"worse for {flips['negative']:,} queries, better for {flips['positive']:,} (CMC@1)")
+    if len(groups) < len(report.slices):
+        out.print()
+        out.print(_slices([one for one in report.slices if one not in groups], report.policy["metric"]))
+    if report.flips.negative:
+        first = one_line(", ".join(report.flips.negative[:FLIPS_SHOWN]))
+        out.print(f"\nright before, wrong after: {first}{', ...' if len(report.flips.negative) > FLIPS_SHOWN else ''}")
+    for cutoff in report.thresholds:
+        _show_threshold(out, cutoff)
+    if report.index is not None:
+        _show_index(out, report.index)
+    for warning in report.warnings:
+        out.print(Text.assemble(("\nnote: ", "yellow"), warning))
+    out.print(Text.assemble("\n", _styled(report.verdict, report.verdict.upper())))
+    for line in report.why:
+        out.print(f"- {one_line(line)}")
+    out.print(f"old queries: {report.baseline}; per query: checks/{report.gallery}/{report.id}/queries.parquet")
+
+
+def _slices(slices: list[Slice], metric: str) -> object:
+    rows: list[list[object]] = []
+    for one in slices:
+        cells = {cell.pair: cell.value.mean for cell in one.cells if cell.metric == metric}
+        means = [f"{cells[pair]:.3f}" if pair in cells else "" for pair in ("old/old", "new/old")]
+        change = show_interval(one.change[metric], sign=True) if one.queries else Text()
+        rows.append([Text(*_styled(one.verdict)), f"{one.queries:,}", *means, change, one_line(one.name)])
+    columns = ["verdict", "queries", "old/old", "new/old", f"change in {metric}", "slice"]
+    return table(columns, rows, numbers=columns[1:4])
+
+
+def _show_threshold(out: Console, found: Threshold) -> None:
+    rate = found.new_rate
+    out.print(
+        f"\ncut-off {found.old:g} becomes {found.new.mean:.4f} ({found.new.low:.4f} to {found.new.high:.4f}): "
+        f"{found.rule} {found.old_rate:.3g} as before, on other queries {rate.low:.2g} to {rate.high:.2g}"
+        + (f"; TAR {found.tar['old']:.3f}, then {found.tar['new']:.3f}" if found.tar else "")
+    )
+    for warning in found.warnings:
+        out.print(Text.assemble(("note: ", "yellow"), warning))
+
+
+def _show_index(out: Console, found: IndexRecall) -> None:
+    settings, change = found.settings, found.change
+    out.print(
+        f"\nHNSW, M {settings['neighbours']}, efSearch {settings['ef_search']}, on {found.rows:,} of "
+        f"{found.gallery_rows:,} rows: recall@{found.k} old {found.recall['old'].mean:.3f}, new "
+        f"{found.recall['new'].mean:.3f} ({change.mean:+.3f} {change.low:+.3f} {change.high:+.3f})"
+    )
+    needed = (
+        f"efSearch {found.effort_needed} gives new queries the old recall"
+        if found.effort_needed is not None
+        else f"no efSearch up to {found.most_effort} gives new queries the old recall"
+    )
+    shown = {side: "unknown" if one is None else f"{one:.1f}" for side, one in found.dimension.items()}
+    out.print(f"{needed}; local dimension old {shown['old']}, new {shown['new']}")
+    for warning in found.warnings:
+        out.print(Text.assemble(("note: ", "yellow"), warning))
+
+
+def _count(one: Slice) -> str:
+    shown = f"{one.queries:,} queries"
+    return shown if one.units == one.queries else f"{shown} in {one.units:,} units"
+
+
+def _styled(verdict: Verdict, shown: str = "") -> tuple[str, str]:
+    return shown or verdict, VERDICT_STYLE[verdict]
+
+
+def _cells(one: Slice, report: Report) -> object:
+    metrics = list(dict.fromkeys((report.policy["metric"], "CMC@1", "mAP", "CMC@5")))[:3]
+    shown = partial(show_interval, sign=True)
+    rows: list[list[object]] = []
+    for pair in dict.fromkeys(cell.pair for cell in one.cells):
+        name = f"ceiling ({report.ceiling})" if pair == "ceiling" else pair
+        values = {cell.metric: cell.value for cell in one.cells if cell.pair == pair}
+        rows.append([name, *(show_interval(values[metric]) for metric in metrics)])
+    rows.append(["change", *(shown(one.change[metric]) for metric in metrics)])
+    gains = [one.gain[metric] for metric in metrics]
+    rows.append(["update gain", *("undefined" if gain is None else shown(gain) for gain in gains)])
+    return table(["query/gallery", *metrics], rows)
+
+
+def show_interval(value: Interval, *, sign: bool = False) -> Text:
+    """`.812 .801-.823`, with signs where a difference is meant."""
+    if sign:
+        return Text.assemble(f"{value.mean:+.3f} ", (f"{value.low:+.3f} {value.high:+.3f}", "dim"))
+    return Text.assemble(f"{value.mean:.3f} ", (f"{value.low:.3f}-{value.high:.3f}", "dim"))
