@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Skipfill, World
+from tests.conftest import Skipfill, World
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("cli", "compat", "store")

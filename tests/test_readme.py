@@ -16,8 +16,7 @@ import typer
 
 from skipfill.cli.app import app
 from skipfill.compat.methods.registry import METHODS
-
-from .conftest import Skipfill, World
+from tests.conftest import Skipfill, World
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 BLOCKS = re.findall(r"```console\n(.*?)```", README, re.S)

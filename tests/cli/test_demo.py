@@ -1,0 +1,62 @@
+"""The demo, with one epoch instead of twenty: the story runs to its end, and says the truth about what passed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from skipfill.cli.demo_data.split import write_demo_files
+from tests.conftest import Skipfill
+
+DATA = Path(__file__).parents[2] / "cli" / "demo_data"
+
+
+def test_the_demo_runs_to_its_end(skipfill: Skipfill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SKIPFILL_STORE", str(tmp_path / "mine"))  # no concern of the demo's
+    result = skipfill("demo", "--epochs", 1)
+    assert os.environ["SKIPFILL_STORE"] == str(tmp_path / "mine")
+    assert not (tmp_path / "mine").exists()
+    assert Path.cwd() == tmp_path
+    for text in ("old/old", "new/old", "new/new", "oca", "bt2", "simplex", "gallery", "blend", "Done in"):
+        assert text in result.out
+    demo = tmp_path / "skipfill-demo"
+    with monkeypatch.context() as inside:
+        inside.chdir(demo)
+        inside.delenv("SKIPFILL_STORE")
+        pq.write_table(pq.read_table("heldout.parquet").slice(0, 100), "few.parquet")
+        skipfill("check", "characters", "v2-oca", "--items", "few.parquet", expect=None)
+    document = skipfill("demo", "--epochs", 1, "--json").document
+    # Again: nothing is trained or checked twice, but where a check that is not the demo's own came between.
+    assert len(list(demo.glob(".skipfill/checks/*/*/report.json"))) == 5 + 1 + 1
+    assert "expected an empty folder, or a demo of" in skipfill("demo", "--epochs", 2, expect=2).err
+    passed = [method for method, check in document["checks"].items() if check["verdict"] == "pass"]
+    assert document["swapped"] == (f"v2-{passed[-1]}" if passed else "")
+    assert set(document["checks"]) == {"oca", "bt2", "simplex", "gallery", "blend"}
+    for check in document["checks"].values():
+        by_name = {one["name"]: one["queries"] for one in check["slices"]}
+        assert by_name["all"] == 3600 == by_name["trained-on"] + by_name["others"]
+
+
+def test_the_split_keeps_what_it_promises(tmp_path: Path) -> None:
+    files = write_demo_files(tmp_path, seed=1)
+    tables = {name: pq.read_table(path) for name, path in vars(files).items()}
+    ids = {name: set(table.column("id").to_pylist()) for name, table in tables.items()}
+    alphabets = {name: set(table.column("alphabet").to_pylist()) for name, table in tables.items()}
+    assert not ids["heldout"] & ids["gallery_items"]
+    assert len(ids["heldout"] | ids["gallery_items"]) == 12_000
+    assert ids["old_items"] < ids["items"] < ids["gallery_items"]
+    assert alphabets["old_items"] < alphabets["items"] < alphabets["gallery_items"] == alphabets["heldout"]
+
+
+def test_the_bundled_data_is_small_and_licensed() -> None:
+    assert (DATA / "omniglot.parquet").stat().st_size < 3_000_000
+    assert "MIT License" in (DATA / "LICENSE-omniglot.txt").read_text()
+    assert pq.read_schema(DATA / "omniglot.parquet").names == [
+        "id",
+        "image",
+        "label",
+        "alphabet",
+    ]

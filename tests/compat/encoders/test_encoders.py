@@ -1,0 +1,355 @@
+"""The contract that every encoder keeps, what `--encoder` refuses, and text items."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+
+from skipfill.compat.encoders.choice import chosen_encoder
+from skipfill.compat.encoders.encoder import Encoder
+from skipfill.compat.encoders.prepared import Prepared, as_float
+from skipfill.compat.encoders.registry import ENCODERS
+from skipfill.compat.progress import Progress
+from skipfill.compat.training.data.feature_cache import as_features
+from skipfill.compat.training.data.training_data import TrainingData
+from skipfill.compat.training.recipe import Recipe, Sources
+from skipfill.compat.training.sources import open_sources
+from skipfill.store.errors import BadInput
+from skipfill.store.parquet.items import ItemBlock, open_items
+from skipfill.store.storage.location import open_store
+from tests.conftest import Skipfill, World, tree, write_vectors
+
+OWN = """
+import torch
+class Own(torch.nn.Module):
+    def __init__(self, out=6):
+        super().__init__()
+        self.linear = torch.nn.Linear(16, out)
+    def forward(self, batch):
+        return self.linear(batch)
+class Letters(torch.nn.Module):
+    takes = "text"
+    def __init__(self):
+        super().__init__()
+        self.embed = torch.nn.EmbeddingBag(256, 8)
+    def prepare(self, inputs):
+        import numpy as np
+        return np.array([[ord(letter) % 256 for letter in text[:9].ljust(9)] for text in inputs])
+    def forward(self, batch):
+        return self.embed(batch)
+def narrow(): return Own(3)
+def letters(): return Letters()
+def nothing(): return 3
+def broken(): raise RuntimeError("no such luck")
+def flat(): return torch.nn.Flatten(0)
+"""
+
+
+def drawings(count: int, side: int = 28) -> list[bytes]:
+    random = np.random.default_rng(0)
+    files = []
+    for _ in range(count):
+        buffer = io.BytesIO()
+        Image.fromarray(random.integers(0, 255, (side, side), np.uint8)).save(buffer, "PNG")
+        files.append(buffer.getvalue())
+    return files
+
+
+def block(inputs: Any) -> ItemBlock:
+    return ItemBlock(pa.array(range(len(inputs))), inputs, np.arange(len(inputs)), Path("x"))
+
+
+def resnet(folder: Path) -> str:
+    from transformers import ResNetConfig
+
+    ResNetConfig(
+        num_channels=1, embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic"
+    ).save_pretrained(folder / "resnet")
+    return str(folder / "resnet")
+
+
+def bert(folder: Path) -> str:
+    """A sentence encoder of random weights over a vocabulary of letters."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    torch.manual_seed(0)
+    path = folder / "bert"
+    letters = {letter: number for number, letter in enumerate(["[PAD]", "[UNK]", *"abcdefghijklmnopqrstuvwxyz: "])}
+    tokenizer = Tokenizer(models.WordLevel(letters, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", model_max_length=20
+    ).save_pretrained(path)
+    config = BertConfig(
+        vocab_size=len(letters),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=20,
+    )
+    BertModel(config).save_pretrained(path)
+    return str(path)
+
+
+TIED = """
+import torch
+from torch import nn
+
+class Tied(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(16, 16), nn.Linear(16, 16)
+        self.second.weight = self.first.weight
+        self.register_buffer("mask", torch.full((2, 2), -torch.inf))
+
+    def forward(self, batch):
+        return self.second(self.first(batch).relu())
+"""
+
+
+def own(folder: Path) -> str:
+    name = f"own_{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
+    (folder / f"{name}.py").write_text(OWN)
+    return name
+
+
+CASES: dict[str, Callable[[Path], tuple[str, str, Any]]] = {
+    "convnet": lambda folder: ("convnet", "", drawings(70)),
+    "mlp": lambda folder: ("mlp", "", np.random.default_rng(0).normal(size=(70, 16)).astype(np.float32)),
+    "hf images": lambda folder: ("hf", resnet(folder), drawings(70)),
+    "hf texts": lambda folder: ("hf", bert(folder), [chr(97 + i % 26) * (i % 9) for i in range(70)]),
+    "python": lambda folder: (
+        "python",
+        f"{own(folder)}:Own",
+        np.random.default_rng(0).normal(size=(70, 16)).astype(np.float32),
+    ),
+}
+
+
+def made(case: str, folder: Path) -> tuple[Encoder, ItemBlock]:
+    name, source, inputs = CASES[case](folder)
+    items = block(inputs)
+    torch.manual_seed(0)
+    return ENCODERS[name].for_items(source, items, {}), items
+
+
+def encoded(encoder: Encoder, items: ItemBlock) -> np.ndarray:
+    with torch.inference_mode():
+        return encoder.eval()(as_float(encoder.prepare(items))).numpy()
+
+
+def test_every_encoder_has_a_case() -> None:
+    assert {name.split()[0] for name in CASES} == set(ENCODERS)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_contract(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Finite features of the width it says; gradient reaches every weight; the card rebuilds it; rows are alone."""
+    monkeypatch.chdir(tmp_path)
+    encoder, items = made(case, tmp_path)
+    features = encoded(encoder, items)
+    assert features.shape == (70, encoder.width)
+    assert np.isfinite(features).all()
+    one = ItemBlock(items.ids[:1], items.inputs[:1], items.rows[:1], items.path)
+    np.testing.assert_allclose(encoded(encoder, one), features[:1], atol=1e-5)
+    data = TrainingData(Prepared(encoder.prepare(items)), torch.zeros(70, dtype=torch.long))
+    once = as_features(data, encoder, torch.device("cpu"), tmp_path, Progress())
+    np.testing.assert_array_equal(once.items.items, features)
+
+    encoder.train()
+    batch = encoder.augment(as_float(encoder.prepare(items)[:8]))
+    encoder(batch).square().sum().backward()
+    assert all(value.grad is not None for value in encoder.parameters())
+
+    files = encoder.files()
+    again = type(encoder).rebuilt(encoder.described(), files.__getitem__)
+    again.load_state_dict(encoder.state_dict())
+    assert again.takes == encoder.takes == items.kind
+    encoder.eval()
+    np.testing.assert_array_equal(encoded(again, items), encoded(encoder, items))
+
+
+def test_help_and_a_training_without_hf_load_no_transformers(registered: World) -> None:
+    code = (
+        "import sys; sys.modules['transformers'] = None; sys.modules['tokenizers'] = None; "
+        "from skipfill.cli.app import run; "
+        "assert run('train v2 --items items.parquet --epochs 1 --quiet'.split()) == 0; "
+        "sys.exit(run('train v3 --items items.parquet --input label --encoder hf:x --quiet'.split()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2, done
+    assert "expected the transformers library" in done.stderr
+    assert "pip install 'skipfill[hf]'" in done.stderr
+
+
+REFUSED = {
+    "an unknown encoder": ("convnt", "expected a known encoder (nearest: convnet"),
+    "a source too many": ("mlp:x", "expected mlp, found mlp:x"),
+    "a source missing": ("hf", "expected hf:FOLDER_OR_NAME, found hf"),
+    "another kind of items": ("convnet", "expected items with a column of images, found vectors in column vector"),
+    "a folder that is not there": (
+        "--input label hf:./nowhere",
+        "expected a folder with config.json, found no such folder",
+    ),
+    "a folder without a model": ("--input label hf:.", "expected a model of transformers (config.json)"),
+    "a module that is not there": ("python:nowhere_at_all:net", "No module named 'nowhere_at_all'"),
+    "no factory": ("python:os", "expected python:MODULE:FACTORY"),
+    "a factory that returns no module": ("python:OWN:nothing", "expected a torch module, found int"),
+    "a factory that fails": ("python:OWN:broken", "RuntimeError: no such luck"),
+    "features of another shape": ("python:OWN:flat", "expected (N, F) float features of N items"),
+    "a module of texts": ("python:OWN:letters", "found an encoder of texts"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_refused(skipfill: Skipfill, world: World, tmp_path: Path, case: str) -> None:
+    encoder, expected = REFUSED[case]
+    *more, encoder = encoder.replace("OWN", own(tmp_path)).split()
+    skipfill("init")
+    before = {name for name in tree(tmp_path) if "__pycache__" not in name}
+    found = skipfill("train", "v2", "--items", world.items, "--encoder", encoder, "--epochs", 1, *more, expect=2).err
+    assert expected in found
+    assert "Traceback" not in found
+    assert {name for name in tree(tmp_path) if "__pycache__" not in name} == before
+
+
+def test_pickled_weights_are_refused(skipfill: Skipfill, tmp_path: Path) -> None:
+    folder = Path(bert(tmp_path))
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    pq.write_table(pa.table({"id": [1, 2], "text": ["a", "b"], "label": ["x", "y"]}), "texts.parquet")
+    skipfill("init")
+    found = skipfill("train", "v1", "--items", "texts.parquet", "--encoder", f"hf:{folder}", expect=2).err
+    assert "pytorch_model.bin: expected weights in safetensors" in found
+
+
+def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = Path(bert(tmp_path))
+    weights = load_file(folder / "model.safetensors")
+    weights.pop("encoder.layer.1.output.dense.weight")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(BadInput, match=r"found none for encoder\.layer\.1\.output\.dense\.weight"):
+        ENCODERS["hf"].for_items(str(folder), block(["a"]), {})
+
+
+def test_settings_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given settings win; those of the user's own code are its arguments."""
+    monkeypatch.chdir(tmp_path)
+    path = write_vectors(tmp_path / "v.parquet", np.eye(16)[:4])
+    items = open_items([path])
+    perceptron = chosen_encoder("auto", items)
+    assert perceptron.new(items, {"hidden": 3}).width == 16 + 3
+    mine = chosen_encoder(f"python:{own(tmp_path)}:Own", items)
+    assert mine.new(items, {"out": 5}).described()["arguments"] == {"out": 5}
+    with pytest.raises(BadInput, match="unexpected keyword argument 'in'"):
+        mine.new(items, {"in": 5})
+
+
+def test_text_items(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"id": [1, 2], "text": pa.array(["a", "b"], pa.large_string())}), path)
+    items = open_items([path])
+    assert items.kind == "text"
+    assert next(items.blocks()).inputs == ["a", "b"]
+    with pytest.raises(BadInput, match="expected an encoder of texts, found none named") as error:
+        chosen_encoder("auto", items)
+    assert "--encoder hf:" in error.value.hint
+    pq.write_table(pa.table({"id": [1, 2, 3], "text": ["a", "b", None]}), path)
+    with pytest.raises(BadInput, match=r"t\.parquet, column text, row 0 \+ 2: expected a text, found NULL"):
+        next(open_items([path]).blocks())
+    pq.write_table(pa.table({"id": [1], "text": ["a"], "vector": [[1.0, 2.0]]}), path)
+    assert open_items([path]).kind == "vector"
+
+
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary()])
+def test_image_items_may_be_bytes_alone(kind: pa.DataType, tmp_path: Path) -> None:
+    path, images = tmp_path / "i.parquet", drawings(2)
+    pq.write_table(pa.table({"id": [1, 2], "image": pa.array(images, kind)}), path)
+    items = open_items([path])
+    assert items.kind == "image"
+    assert next(items.blocks()).inputs == images
+    pq.write_table(pa.table({"id": [1, 2], "image": pa.array([images[0], None], kind)}), path)
+    with pytest.raises(BadInput, match=r"i\.parquet, column image, row 0 \+ 1: expected an image's bytes"):
+        next(open_items([path]).blocks())
+
+
+def test_weights_may_be_tied_and_buffers_infinite(skipfill: Skipfill, world: World, tmp_path: Path) -> None:
+    """And the seed as large as one can be."""
+    name = f"tied_{own(tmp_path)}"
+    (tmp_path / f"{name}.py").write_text(TIED)
+    command = ["--items", world.items, "--encoder", f"python:{name}:Tied", "--epochs", 2, "--seed", 2**63 - 1]
+    skipfill("init")
+    skipfill("train", "v1", *command)
+    skipfill("--code", f"python:{name}:Tied", "encode", "v1", world.heldout, "-o", "vectors.parquet")
+
+
+def test_a_checkpoint_is_of_one_code_and_of_one_frozen_encoder(
+    skipfill: Skipfill, world: World, tmp_path: Path
+) -> None:
+    skipfill("init")
+    opened = open_sources(open_store(Path(".skipfill")), Recipe("independent"), Sources([world.items]))
+
+    def digest(encoder: Encoder) -> str:
+        return opened.digest(Recipe("independent"), encoder)
+
+    name = own(tmp_path)
+    before = digest(ENCODERS["python"].for_items(f"{name}:Own", block(np.eye(16, dtype=np.float32)), {}))
+    (tmp_path / f"{name}.py").write_text(f"{OWN}\n# edited")
+    assert digest(ENCODERS["python"].for_items(f"{name}:Own", block(np.eye(16, dtype=np.float32)), {})) != before
+    model, _ = made("hf images", tmp_path)
+    for frozen in (False, True):
+        model.frozen = frozen
+        before = digest(model)
+        next(model.parameters()).data += 1
+        assert (digest(model) != before) == frozen
+
+
+def test_the_users_own_code_runs_only_when_they_name_it(skipfill: Skipfill, world: World, tmp_path: Path) -> None:
+    name = f"{own(tmp_path)}:Own"
+    skipfill("init")
+    skipfill("train", "v1", "--items", world.old_items, "--dim", 8, "--encoder", f"python:{name}", "--epochs", 2)
+    refused = skipfill("encode", "v1", world.gallery_items, "-o", "g.parquet", expect=2).err
+    assert f"expected permission to run {name}, found none" in refused
+    assert f"skipfill --code python:{name} COMMAND" in refused
+    assert not Path("g.parquet").exists()
+    code = ["--code", f"python:{name}"]
+    skipfill(*code, "encode", "v1", world.gallery_items, "-o", "g.parquet")
+    skipfill("gallery", "add", "g", "g.parquet", "--space", "v1")
+    skipfill("train", "v2", "--items", world.items, "--gallery", "g", "--epochs", 2)
+    # The old encoder is needed for queries that the gallery does not store: not permitted is not gone.
+    check = ["check", "g", "v2", "--items", world.heldout]
+    assert "expected permission" in skipfill(*check, expect=2).err
+    skipfill(*code, *check, expect=None)
+    search = ["search", "g", "--items", world.heldout, "-o", "hits.parquet"]
+    assert "expected permission" in skipfill(*search, expect=2).err
+    skipfill(*code, *search)
+    assert "expected permission" in skipfill("blend", "v3", "--new", "v2", "--old", "v1", expect=2).err
+    skipfill(*code, "blend", "v3", "--new", "v2", "--old", "v1")  # of a perceptron and the user's own module
+    skipfill(*code, "encode", "v3", world.heldout, "-o", "h.parquet")
+
+
+def test_permission_by_the_environment(
+    skipfill: Skipfill, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = own(tmp_path)
+    skipfill("init")
+    skipfill("train", "v1", "--items", world.old_items, "--encoder", f"python:{module}:narrow", "--epochs", 1)
+    monkeypatch.setenv("SKIPFILL_CODE", f"python:{module}:letters")
+    assert "expected permission" in skipfill("encode", "v1", world.items, "-o", "g.parquet", expect=2).err
+    monkeypatch.setenv("SKIPFILL_CODE", f"python:{module}:letters,python:{module}:narrow")
+    skipfill("encode", "v1", world.items, "-o", "g.parquet")

@@ -1,0 +1,80 @@
+"""A sample of the points at which faults.py kills commands and lets disks fail; `--all` runs all of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.skipif(
+    (sys.platform, platform.machine()) != ("linux", "x86_64"), reason="follows the system calls of Linux on x86-64"
+)
+
+
+def faults(*arguments: str) -> list[dict[str, Any]]:
+    # In memory, where there is such a disk: what is tested is the order of calls, not the speed of fsync.
+    memory = {"TMPDIR": "/dev/shm"} if os.access("/dev/shm", os.W_OK) else {}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.programs.faults", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **memory},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    found: list[dict[str, Any]] = json.loads(done.stdout)["outcomes"]
+    return found
+
+
+def test_killed_anywhere_nothing_is_lost_and_repeating_completes() -> None:
+    outcomes = faults("--sample", "2", "--kind", "killed", "--kind", "killed at random times")
+    assert len([one for one in outcomes if one["points"] == 2]) >= 13
+    assert not [wrong for one in outcomes for wrong in one["wrong"]]
+
+
+def test_a_disk_that_fails_anywhere_is_an_error_and_nothing_is_lost() -> None:
+    kinds = ("disk full", "permission lost", "disk error", "read-only")
+    outcomes = faults("--sample", "1", "--only", "swap", *(word for kind in kinds for word in ("--kind", kind)))
+    assert [one["points"] for one in outcomes] == [1] * 4
+
+
+def test_the_kill_comes_before_the_call_and_the_failure_in_its_place(tmp_path: Path) -> None:
+    """Of two files written one after the other, a kill between them leaves the first: the harness can find faults."""
+    code = f"""
+        import os
+        from pathlib import Path
+        from tests.programs.kills import FAILURES, run_interrupted
+        folder = Path({str(tmp_path)!r})
+
+        def act():
+            for name in "ab":
+                (folder / name).write_text(name)
+            return 0
+
+        def at(number, failure=None):
+            for path in folder.iterdir():
+                path.unlink()
+            ended = run_interrupted(act, lambda path: path.startswith(str(folder)), number, failure)
+            return ended, sorted((path.name, path.read_text()) for path in folder.iterdir())
+
+        whole, _ = at(None)
+        names = [os.path.basename(path) for _, path in whole.calls]
+        assert whole.code == 0 and set(names) == set("ab"), whole
+        second = names.index("b") + 1
+        ended, left = at(second)
+        assert (ended.code, left) == (-9, [("a", "a")]), (ended, left)
+        ended, left = at(second + 1)
+        assert (ended.code, left) == (-9, [("a", "a"), ("b", "")]), (ended, left)
+        ended, left = at(second, FAILURES["disk full"])
+        assert (ended.code, left) == (70, [("a", "a")]), (ended, left)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, check=True, timeout=60)

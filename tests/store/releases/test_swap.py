@@ -1,0 +1,168 @@
+"""Swap: one small file, no Parquet touched, old or new release after a kill, one winner of a race."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from skipfill.store.galleries.log import gallery_names, history, latest
+from skipfill.store.galleries.register import add_gallery
+from skipfill.store.models.cards import Card, load_card
+from skipfill.store.models.files import save_model
+from skipfill.store.parquet.stored_rows import Columns
+from skipfill.store.releases.swap import rollback, swap
+from skipfill.store.spaces import Space, View
+from skipfill.store.storage.location import init_store, open_store
+from skipfill.store.storage.object_store import ObjectStore
+from tests.conftest import spawn, write_vectors
+
+CALLS = (
+    "openat,open,read,pread64,write,pwrite64,mmap,link,linkat,rename,renameat,renameat2,fsync,unlink,stat,newfstatat"
+)
+
+
+def card(name: str) -> Card:
+    return Card(name, "gallery", {}, 8, {name: View(8), "old": View(4)}, [], [], 0, {}, {}, {}, "")
+
+
+def store_with(folder: Path, rows: int, files: int = 1) -> ObjectStore:
+    """A gallery of `rows` rows in space `old`, and models v2 and v3 with a view onto it."""
+    objects = init_store(folder / ".skipfill")
+    each = rows // files
+    for index in range(files):
+        vectors = np.random.default_rng(index).normal(size=(each, 4))
+        write_vectors(folder / f"part-{index:04d}.parquet", vectors, np.arange(index * each, (index + 1) * each))
+    paths = sorted(folder.glob("part-*.parquet"))
+    add_gallery(objects, "g", paths, Columns(), Space("old", 0), None)
+    for name in ("v2", "v3"):
+        save_model(objects, card(name), name.encode(), np_ids())
+    return objects
+
+
+def np_ids() -> object:
+    import pyarrow as pa
+
+    return pa.array(["a"])
+
+
+SWAP = ["swap", "g", "v2", "--without-check", "test"]
+
+
+def traced(folder: Path, arguments: list[str], *options: str) -> tuple[int, list[str]]:
+    """Run a command under strace; its exit code and the lines that name the folder."""
+    log = folder.parent / f"{folder.name}.trace"
+    strace = ["strace", "-f", "-y", "-qq", "-o", str(log), *options]
+    # What Python compiles it does not keep: that would be more calls.
+    done = spawn(*arguments, cwd=folder, under=["env", "PYTHONDONTWRITEBYTECODE=1", *strace])
+    _, complaint = done.communicate(timeout=120)
+    print(complaint)  # shown when the test fails
+    return done.returncode, [line for line in log.read_text().splitlines() if str(folder) in line]
+
+
+needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+
+
+@needs_strace
+def test_a_swap_touches_no_parquet_whatever_the_gallery(tmp_path: Path) -> None:
+    seen = []
+    for rows, files in ((1_000, 1), (100_000, 40)):
+        folder = tmp_path / str(rows)
+        folder.mkdir()
+        store_with(folder, rows, files)
+        before = {path: path.stat().st_size for path in (folder / ".skipfill").rglob("*") if path.is_file()}
+        code, lines = traced(folder, SWAP, "-e", f"trace={CALLS}")
+        assert code == 0
+        assert not [line for line in lines if ".parquet" in line]
+        new = [path for path in (folder / ".skipfill").rglob("*") if path.is_file() and path not in before]
+        assert [path.name for path in new] == ["0000000002.json"]
+        assert new[0].stat().st_size < 2_000
+        seen.append(len([line for line in lines if "/galleries/" in line]))
+    assert abs(seen[0] - seen[1]) <= 3  # the runtime of the object store may read once more or less
+
+
+@needs_strace
+def test_file_and_folder_are_synced_before_success(tmp_path: Path) -> None:
+    store_with(tmp_path, 1_000)
+    code, lines = traced(tmp_path, SWAP, "-e", "trace=fsync,link,linkat,rename,renameat,renameat2,write")
+    assert code == 0
+    landed = next(
+        i for i, line in enumerate(lines) if "0000000002.json" in line and ("link" in line or "rename" in line)
+    )
+    after = [line for line in lines[landed:] if "fsync(" in line]
+    assert any("0000000002.json>" in line for line in after)
+    assert any("versions>" in line for line in after)
+
+
+@needs_strace
+def test_killed_at_any_call_the_release_is_the_old_or_the_new_one(tmp_path: Path) -> None:
+    """SIGKILL at the n-th call that changes the file system, for every n until the swap is through."""
+    store_with(tmp_path, 1_000)
+    clean = tmp_path.parent / f"{tmp_path.name}-clean"
+    shutil.copytree(tmp_path, clean)
+    outcomes = set()
+    changing = "mkdir,mkdirat,link,linkat,rename,renameat,renameat2,fsync,unlink,unlinkat,ftruncate"
+    for n in range(1, 40):
+        shutil.rmtree(tmp_path / ".skipfill")
+        shutil.copytree(clean / ".skipfill", tmp_path / ".skipfill")
+        code, _ = traced(tmp_path, SWAP, "-e", f"trace={changing}", "-e", f"inject={changing}:signal=KILL:when={n}")
+        now = latest(open_store(tmp_path / ".skipfill"), "g")
+        assert (now.number, now.release and now.release.model) in ((1, None), (2, "v2"))
+        outcomes.add((code == 0, now.number))
+        again, _ = traced(tmp_path, SWAP)
+        assert again == (2 if now.number == 2 else 0)  # repeated: it is done, or it is released already
+        if code == 0:
+            break
+    assert (True, 2) in outcomes
+    assert (False, 1) in outcomes
+    shutil.rmtree(clean)
+
+
+def test_of_racing_swaps_one_wins_and_nothing_is_lost(tmp_path: Path) -> None:
+    objects = store_with(tmp_path, 100)
+    racers = [
+        spawn("swap", "g", name, "--without-check", f"racer {index}", "--json", cwd=tmp_path)
+        for index, name in enumerate(["v2", "v3"] * 3)
+    ]
+    results = [(racer.communicate(timeout=120)[0], racer.returncode) for racer in racers]
+    log = history(objects, "g")
+    assert 0 in {code for _, code in results}
+    won = [json.loads(out)["version"]["commit"] for out, code in results if code == 0]
+    assert {one.commit for one in log[1:]} == set(won)
+    assert [one.number for one in log] == list(range(1, len(log) + 1))
+    assert {code for _, code in results} <= {0, 2, 4}  # won; released already; lost the race
+
+
+def test_rollbacks_go_back_one_swap_at_a_time(tmp_path: Path) -> None:
+    objects = store_with(tmp_path, 100)
+    for name in ("v2", "v3"):
+        swap(objects, "g", load_card(objects, name), "test")
+    seen = []
+    for _ in range(2):
+        release = rollback(objects, "g").release
+        seen.append(release.model if release else None)
+    assert seen == ["v2", None]
+    assert [one.number for one in history(objects, "g")] == [1, 2, 3, 4, 5]
+
+
+def test_a_registration_that_was_killed_is_no_gallery(tmp_path: Path) -> None:
+    objects = store_with(tmp_path, 100)
+    objects.put_new("galleries/half/files/abc.json", b"[]")
+    assert gallery_names(objects) == ["g"]
+    add_gallery(objects, "half", sorted(tmp_path.glob("part-*.parquet")), Columns(), Space("old", 0), None)
+    assert gallery_names(objects) == ["g", "half"]
+
+
+def test_a_model_of_another_space_is_refused(tmp_path: Path) -> None:
+    objects = store_with(tmp_path, 100)
+    stranger = Card("v9", "independent", {}, 4, {"v9": View(4)}, [], [], 0, {}, {}, {}, "")
+    save_model(objects, stranger, b"", np_ids())
+    done = spawn("swap", "g", "v9", "--without-check", "same dimension", cwd=tmp_path)
+    assert "expected a view onto the gallery's space 'old'" in done.communicate(timeout=60)[1]
+    assert done.returncode == 2
+    assert latest(objects, "g").number == 1
+    versions = tmp_path / ".skipfill" / "galleries" / "g" / "versions"
+    assert [path.name for path in versions.iterdir()] == ["0000000001.json"]

@@ -1,0 +1,108 @@
+"""Exact search against faiss and against the slow obvious way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import faiss
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from skipfill.store.parquet.stored_rows import Columns, StoredRows
+from skipfill.store.retrieval.search import search
+from tests.conftest import write_vectors
+
+
+def opened(path: Path) -> StoredRows:
+    return StoredRows.open([path], Columns(), None)
+
+
+@pytest.mark.parametrize("queries", [1, 7, 300])
+def test_equals_faiss(tmp_path: Path, queries: int) -> None:
+    random = np.random.default_rng(queries)
+    vectors = random.normal(size=(40_000, 24)).astype(np.float32)
+    asked = random.normal(size=(queries, 24)).astype(np.float32)
+    index = faiss.IndexFlatIP(24)
+    index.add(vectors)
+    scores, positions = index.search(asked, 10)
+    hits = search(opened(write_vectors(tmp_path / "g.parquet", vectors, np.arange(40_000))), asked, 10, "ip")
+    np.testing.assert_allclose(hits.scores, scores, rtol=0, atol=1e-5)
+    assert hits.ids.to_numpy().reshape(-1, 10).tolist() == positions.tolist()
+
+
+@pytest.mark.parametrize("kind", ["strings", "integers"])
+@pytest.mark.parametrize("queries", [1, 2, 33])
+def test_ties_go_to_the_smaller_id(tmp_path: Path, kind: str, queries: int) -> None:
+    """40 distinct vectors, each stored about 1,000 times over three blocks under shuffled ids."""
+    random = np.random.default_rng(3)
+    distinct = random.normal(size=(40, 19)).astype(np.float32)
+    which = random.integers(0, 40, 40_000)
+    numbers = random.permutation(40_000)
+    ids = numbers.astype(np.int64) if kind == "integers" else np.array([f"x{n}" for n in numbers])
+    asked = random.normal(size=(queries, 19)).astype(np.float32)
+    hits = search(opened(write_vectors(tmp_path / "g.parquet", distinct[which], ids)), asked, 50, "cosine")
+    unit = distinct.astype(np.float64) / np.linalg.norm(distinct, axis=1, keepdims=True)
+    order = np.argsort(-(asked.astype(np.float64) @ unit.T), axis=1)
+    found = np.array(hits.ids.to_pylist()).reshape(queries, 50)
+    for query in range(queries):
+        expected = [one for row in order[query] for one in sorted(ids[which == row].tolist())][:50]
+        assert found[query].tolist() == expected
+
+
+def test_fewer_rows_than_asked_for(tmp_path: Path) -> None:
+    hits = search(opened(write_vectors(tmp_path / "g.parquet", np.eye(3))), np.ones((2, 3), np.float32), 10)
+    assert hits.scores.shape == (2, 3)
+    assert hits.ids.to_pylist() == ["r00000", "r00001", "r00002"] * 2
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pa.list_(pa.float32()),
+        pa.large_list(pa.float64()),
+        pa.list_(pa.float16(), 4),
+        pa.fixed_shape_tensor(pa.float32(), [4]),
+    ],
+    ids=str,
+)
+def test_every_vector_type_gives_the_same_hits(tmp_path: Path, kind: pa.DataType) -> None:
+    vectors = np.random.default_rng(0).integers(-8, 9, size=(50, 4)).astype(np.float32) + 0.5
+    plain = write_vectors(tmp_path / "plain.parquet", vectors)
+    storage = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
+    values = [row.astype(np.float16) if storage.value_type == pa.float16() else row for row in vectors]
+    column = pa.array([list(row) for row in values], storage)
+    if isinstance(kind, pa.BaseExtensionType):
+        column = pa.ExtensionArray.from_storage(kind, column)
+    other = tmp_path / "other.parquet"
+    pq.write_table(pa.table({"id": [f"r{i:05d}" for i in range(50)], "vector": column}), other)
+    asked = vectors[:5]
+    assert search(opened(other), asked, 7).ids.to_pylist() == search(opened(plain), asked, 7).ids.to_pylist()
+
+
+def test_several_files_and_row_groups_are_one_gallery(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    vectors = random.normal(size=(100, 5)).astype(np.float32)
+    whole = write_vectors(tmp_path / "whole.parquet", vectors)
+    table = pq.read_table(whole)
+    pq.write_table(table.slice(0, 33), tmp_path / "a.parquet", row_group_size=7)
+    pq.write_table(table.slice(33), tmp_path / "b.parquet", row_group_size=50)
+    parts = StoredRows.open([tmp_path / "a.parquet", tmp_path / "b.parquet"], Columns(), None)
+    asked = random.normal(size=(4, 5)).astype(np.float32)
+    one, two = search(opened(whole), asked, 9), search(parts, asked, 9)
+    assert one.ids.equals(two.ids)
+    assert one.scores.tolist() == two.scores.tolist()
+
+
+def test_memory_does_not_grow_with_the_file_or_its_row_groups(tmp_path: Path) -> None:
+    """77 MB in a single row group: Arrow holds a fraction of it."""
+    path = tmp_path / "g.parquet"
+    vectors = np.random.default_rng(0).normal(size=(300_000, 64)).astype(np.float32)
+    table = pq.read_table(write_vectors(tmp_path / "small.parquet", vectors, np.arange(300_000)))
+    pq.write_table(table, path, row_group_size=300_000, use_dictionary=False)
+    del table
+    rows = opened(path)
+    before = pa.total_allocated_bytes()
+    peak = max(pa.total_allocated_bytes() - before for _ in rows.blocks())
+    assert peak < 40_000_000
