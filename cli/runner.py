@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import typer
 
+from skipfill.cli.advice import message, sentence
 from skipfill.store.errors import SkipfillError, reason
 
 
@@ -19,7 +20,7 @@ def run_command(root: Callable[..., object], arguments: list[str]) -> int:
         code = root(arguments, standalone_mode=False)
         return code if isinstance(code, int) else 0
     except SkipfillError as error:
-        return _show(arguments, str(error), error.hint, error.exit_code)
+        return _show(arguments, message(error), sentence(error.hint), error.exit_code)
     except typer.TyperException as error:
         return _show(arguments, error.format_message(), "See: skipfill --help", 2)
     except (KeyboardInterrupt, typer.Abort):

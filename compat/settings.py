@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-from skipfill.store.errors import BadInput, unknown_name
+from skipfill.store.errors import Advice, BadInput, unknown_name
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def field_of(part: str, settings_type: type[Any], name: str) -> Field:
     """
     known = settable(settings_type)
     if name not in known:
-        raise unknown_name(f"setting of {part}", name, known, "See: skipfill methods --settings")
+        raise unknown_name(f"setting of {part}", name, known, Advice("see_settings"))
     return known[name]
 
 

@@ -4,7 +4,38 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from difflib import get_close_matches
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """An input of a call, by its name in Python. The command line shows its flag instead: `hold_out`, `--hold-out`.
+
+    Attributes:
+        value: the part of what was given that is meant; empty for all of it.
+    """
+
+    name: str
+    value: object = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.value}".rstrip()
+
+
+class Advice:
+    """The next step after an error, by key. `cli/advice.py` has the sentence of each key, with flags and commands.
+
+    Attributes:
+        values: what the sentence is completed with.
+    """
+
+    def __init__(self, key: str, **values: object) -> None:
+        self.key = key
+        self.values = values
+
+
+Hint = str | Advice
 
 
 class SkipfillError(Exception):
@@ -12,21 +43,26 @@ class SkipfillError(Exception):
 
     Attributes:
         exit_code: what the process ends with (2 bad input, 4 stale or lost race).
-        hint: the next command or action, one sentence.
+        hint: the next step: one sentence, or `Advice` where it takes words of the command line. Empty for none.
     """
 
     exit_code = 2
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: Hint = "") -> None:
         super().__init__(message)
         self.hint = hint
 
 
 class BadInput(SkipfillError):
-    """Something given by the user is not what was expected. Nothing has been written."""
+    """Something given by the user is not what was expected. Nothing has been written.
 
-    def __init__(self, where: object, *, expected: str, found: str, hint: str = "") -> None:
+    Attributes:
+        where: the file, the part of the store, or the `Parameter` that it is about.
+    """
+
+    def __init__(self, where: object, *, expected: str, found: str, hint: Hint = "") -> None:
         super().__init__(f"{where}: expected {expected}, found {found}", hint)
+        self.where = where
 
 
 class NotPermitted(BadInput):
@@ -51,7 +87,7 @@ def reason(error: Exception) -> str:
     return os.strerror(number) if number else (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "", where: object = "") -> BadInput:
+def unknown_name(kind: str, name: str, known: Iterable[str], hint: Hint = "", where: object = "") -> BadInput:
     """The error for a name that is not there, naming the nearest ones that are."""
     names = sorted(known)
     near = get_close_matches(name, names, n=3, cutoff=0.4) or names[:8]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
+from skipfill.cli.advice import sentence
 from skipfill.cli.commands.prune import listed
 from skipfill.cli.options import Json, Store, opened
 from skipfill.cli.terminal import emit, table
@@ -34,6 +35,7 @@ def doctor(
     from skipfill.store.maintenance.doctor import diagnose
 
     found = diagnose(opened(store), deep=deep)
+    found = replace(found, findings=[replace(one, todo=sentence(one.todo)) for one in found.findings])
     code = 0 if found.healthy else 1
     emit(
         {"verdict": "pass" if found.healthy else "fail", **asdict(found)},
@@ -55,7 +57,11 @@ def _show(out: Console, found: Diagnosis) -> None:
     ]
     out.print(table(["", ""], rows))
     for one in found.findings:
-        out.print(Text(one.kind, "bold red" if one.kind == "problem" else "bold"), f"{one.where}: {one.what}", one.todo)
+        out.print(
+            Text(one.kind, "bold red" if one.kind == "problem" else "bold"),
+            f"{one.where}: {one.what}",
+            sentence(one.todo),
+        )
     if found.leftovers:
         out.print(listed(found.leftovers))
         out.print("Left by killed runs, or being written. See: skipfill prune")

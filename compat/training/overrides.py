@@ -11,7 +11,7 @@ from skipfill.compat.encoders.registry import ENCODERS
 from skipfill.compat.methods.registry import METHODS
 from skipfill.compat.settings import checked, field_of, json_or_text, settable
 from skipfill.compat.training.recipe import Recipe
-from skipfill.store.errors import BadInput, unknown_name
+from skipfill.store.errors import Advice, BadInput, unknown_name
 
 Given = dict[str, dict[str, Any]]
 FORM = "NAME.FIELD=VALUE, NAME a method or an encoder"
@@ -27,7 +27,7 @@ def settings_type(name: str) -> type[Any]:
         return METHODS[name].settings_type
     if name in ENCODERS:
         return ENCODERS[name].settings_type
-    raise unknown_name("method or encoder", name, {**METHODS, **ENCODERS}, "See: skipfill methods --settings")
+    raise unknown_name("method or encoder", name, {**METHODS, **ENCODERS}, Advice("see_settings"))
 
 
 def read_settings(texts: Iterable[str]) -> Given:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from skipfill.store.checks.saved_reports import load_report
-from skipfill.store.errors import SkipfillError, reason
+from skipfill.store.errors import Hint, SkipfillError, reason
 from skipfill.store.galleries.gallery import open_gallery
 from skipfill.store.galleries.log import Version, newest_version, read
 from skipfill.store.galleries.verify import reread_gallery
@@ -39,7 +39,7 @@ class Finding:
     kind: Literal["problem", "note"]
     where: str
     what: str
-    todo: str = ""
+    todo: Hint = ""
 
 
 @dataclass(frozen=True)

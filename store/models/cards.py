@@ -8,7 +8,7 @@ import re
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from skipfill.store.errors import BadInput, unknown_name
+from skipfill.store.errors import Advice, BadInput, unknown_name
 from skipfill.store.spaces import Space, View, load_space, slots_by_order
 from skipfill.store.storage.keys import valid_name
 from skipfill.store.storage.object_store import ObjectStore
@@ -129,8 +129,7 @@ def load_card(objects: ObjectStore, name: str) -> Card:
     try:
         data = objects.get(_key(name, CARD))
     except FileNotFoundError:
-        hint = "See: skipfill model list"
-        raise unknown_name("model", name, model_names(objects), hint) from None
+        raise unknown_name("model", name, model_names(objects), Advice("see_models")) from None
     return card_from(parsed(data, where, LARGEST_STORED), where, name)
 
 
@@ -199,6 +198,6 @@ def view_onto(card: Card, space: str) -> View:
             f"model {card.name}",
             expected=f"a view onto the gallery's space {space!r}",
             found=f"views onto {', '.join(sorted(card.views))}",
-            hint="Train a compatible one with: skipfill train NAME --gallery GALLERY --items FILES --method gallery",
+            hint=Advice("train_compatible"),
         )
     return card.views[space]

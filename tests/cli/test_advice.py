@@ -1,0 +1,60 @@
+"""Errors of the library in the words of the command line."""
+
+from __future__ import annotations
+
+import ast
+import string
+from pathlib import Path
+
+from typer.main import get_command
+
+from skipfill.cli.advice import SENTENCES, message, sentence
+from skipfill.cli.app import app
+from skipfill.store.errors import Advice, BadInput, Parameter
+from tests.test_layers import SOURCES
+
+LIBRARY = [
+    path for path in SOURCES if path.parts[-1] and "cli" not in path.relative_to(Path(__file__).parents[2]).parts
+]
+
+
+def calls(name: str) -> list[tuple[Path, ast.Call]]:
+    """Every call of `name` in compat and store."""
+    trees = [(path, ast.parse(path.read_text())) for path in LIBRARY]
+    nodes = [(path, node) for path, tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return [(path, node) for path, node in nodes if isinstance(node.func, ast.Name) and node.func.id == name]
+
+
+def test_every_advice_has_a_sentence_that_takes_its_values_and_every_sentence_is_used() -> None:
+    used = set()
+    for path, call in calls("Advice"):
+        assert isinstance(call.args[0], ast.Constant), path
+        key = call.args[0].value
+        wanted = {name for _, name, _, _ in string.Formatter().parse(SENTENCES[key]) if name}
+        assert wanted == {one.arg for one in call.keywords}, f"{path}, {key}"
+        used.add(key)
+    assert used == SENTENCES.keys()
+
+
+def test_every_parameter_is_a_flag_of_some_command() -> None:
+    flags: set[str] = set()
+
+    def collect(command: object) -> None:
+        for one in getattr(command, "params", []):
+            flags.update(one.opts)
+        for inner in getattr(command, "commands", {}).values():
+            collect(inner)
+
+    collect(get_command(app))
+    for path, call in calls("Parameter"):
+        if isinstance(call.args[0], ast.Constant):
+            shown = message(BadInput(Parameter(call.args[0].value), expected="one", found="none")).split(":")[0]
+            assert shown in flags, f"{path}: {shown}"
+
+
+def test_messages() -> None:
+    error = BadInput(Parameter("hold_out", "x.parquet"), expected="ids", found="none", hint=Advice("see_models"))
+    assert str(error) == "hold_out x.parquet: expected ids, found none"
+    assert message(error) == "--hold-out x.parquet: expected ids, found none"
+    assert sentence(error.hint) == "See: skipfill model list"
+    assert sentence("Restore it from a copy.") == "Restore it from a copy."
