@@ -21,8 +21,3 @@ def cosine_alignment(vectors: Tensor, targets: Tensor, mask: Tensor | None = Non
     if mask is None:
         return distance.mean()
     return (distance * mask).sum() / mask.sum().clamp(min=1)
-
-
-def unit_alignment(units: Tensor, targets: Tensor) -> Tensor:
-    """The same of (B, d) vectors and targets that are L2-normalised already."""
-    return 1 - (units * targets).sum() / len(units)

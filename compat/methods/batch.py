@@ -112,8 +112,6 @@ class Batch:
     Attributes:
         encoded: (B + A, F) encoder output, that of the pairs last.
         labels: (B,) int64.
-        first, step: place of the first one in the step, in which items are in random order, and how many are in it: a
-            step may be done in parts.
         old: (B, d) L2-normalised stored vectors, zeros where `has_old` is False; None without a gallery, and for
             methods that take a sample of its rows.
         has_old: (B,) bool.
@@ -125,8 +123,6 @@ class Batch:
 
     encoded: Tensor
     labels: Tensor
-    first: int = 0
-    step: int = 0
     old: Tensor | None = None
     has_old: Tensor | None = None
     sample: GallerySample | None = None
@@ -142,18 +138,9 @@ class Batch:
     @property
     def features(self) -> Tensor:
         """(B, F), of the items."""
-        return self._parts[0]
+        return self.encoded[: len(self.labels)]
 
     @property
     def features_of_pairs(self) -> Tensor:
         """(A, F)."""
-        return self._parts[1]
-
-    @cached_property
-    def _parts(self) -> tuple[Tensor, ...]:
-        count, others = len(self.labels), len(self.encoded) - len(self.labels)
-        if not others:
-            return self.encoded, self.encoded[count:]
-        # Slices would each give a matrix of zeros back for what they have not taken.
-        parts: tuple[Tensor, ...] = torch.split(self.encoded, [count, others])
-        return parts
+        return self.encoded[len(self.labels) :]

@@ -1,4 +1,4 @@
-"""A head with two opinions on where an item lies in the old space, and what says which one counts."""
+"""The head of `gallery`: two estimates of where an item lies in the old space, and the weight of each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from skipfill.compat.gradients import largest_share, normalized, of_first_and_last
 from skipfill.compat.methods.batch import GallerySample, UnlabelledFeatures
 from skipfill.compat.methods.gallery.memory import ASKED, MOST, SAME, DensityRatio, ItemMemory
 from skipfill.compat.methods.gallery.own_space import OwnSpace
@@ -54,27 +53,27 @@ class HeadOutputs:
     """N items as the head sees them.
 
     Attributes:
-        telling: h, (N, d + e), not normalised: what the classifier looks at.
+        hidden: h, (N, d + e), not normalised: the classifier's input.
         logits: (N, C) of the classifier.
-        classed: z = n(h[:d]), (N, d): trained to find the rows of the item's class as well.
-        imitated: u, (N, d), L2-normalised: what the old encoder may have stored for the item.
-        sought: n(M u), (N, d): where to look for rows like it.
-        weight: w, (N, 1), of z against u.
-        recalled: (N, d) what the memory of items adds to u; 0 without one.
+        class_view: z = n(h[:d]), (N, d): trained to find the rows of the item's class.
+        imitation: u, (N, d), L2-normalised: an estimate of what the old encoder would have stored for the item.
+        query_view: n(M u), (N, d): u as it searches the stored rows.
+        class_weight: w, (N, 1), weight of z against the query view.
+        recalled: (N, d), added from the memory of items; 0 without one.
     """
 
-    telling: Tensor
+    hidden: Tensor
     logits: Tensor
-    classed: Tensor
-    imitated: Tensor
-    sought: Tensor
-    weight: Tensor
+    class_view: Tensor
+    imitation: Tensor
+    query_view: Tensor
+    class_weight: Tensor
     recalled: Tensor | float
 
     @property
     def blended(self) -> Tensor:
         """b = n(w z + n(M u) + recalled), (N, d)."""
-        return unit(self.weight * self.classed + self.sought + self.recalled)
+        return unit(self.class_weight * self.class_view + self.query_view + self.recalled)
 
 
 class ImitatingHead(nn.Module):
@@ -107,44 +106,35 @@ class ImitatingHead(nn.Module):
         self.register_buffer("within_class", torch.zeros(shape.view, shape.view) if shape.within_class else None)
         self.register_buffer("evidence", torch.tensor([0.0, 1.0, 0.0]))
 
-    def opinions(self, features: Tensor) -> HeadOutputs:
-        """Both views of (N, F) features, and what weighs them."""
-        own = self.own(features)
-        classed, imitated = unit(own[:, : self.shape.view]), unit(self.imitation(features))
-        logits = self.classifier(own)
-        known, recalled = self._known(features, imitated)
-        sought = imitated if self.within_class is None else unit(imitated @ self.within_class)
-        return HeadOutputs(own, logits, classed, imitated, sought, self._weight(logits) * known, recalled)
+    def outputs(self, features: Tensor) -> HeadOutputs:
+        """Both views of (N, F) features, and their weights."""
+        hidden, imitation = self.own(features), self.imitate(features)
+        logits = self.classifier(hidden)
+        known, recalled = self._known(features, imitation)
+        return HeadOutputs(
+            hidden=hidden,
+            logits=logits,
+            class_view=unit(hidden[:, : self.shape.view]),
+            imitation=imitation,
+            query_view=imitation if self.within_class is None else unit(imitation @ self.within_class),
+            class_weight=self.shape.strength * logits.softmax(dim=1).amax(dim=1, keepdim=True) * known,
+            recalled=recalled,
+        )
 
-    def trained_on(self, features: Tensor, count: int, alone: int) -> tuple[Tensor, Tensor, Tensor]:
-        """What there is to train of (N, F) features, while nothing is remembered.
+    def imitate(self, features: Tensor) -> Tensor:
+        """u: (N, F) -> (N, d), L2-normalised."""
+        return unit(self.imitation(features))
 
-        Returns:
-            Of the first `count`: logits, (count, C), and views, (count, d), which are z of the first `alone`, and b of
-            the others. Of the features after them: u, (N - count, d).
-        """
-        own, imitated = of_first_and_last(features, count, alone, self.own, self.imitation)
-        logits = self.classifier(own, normalized)
-        # Split where it can be: a slice gives a matrix of zeros back for what it has not taken.
-        classed_alone, classed = torch.split(normalized(own[:, : self.shape.view]), [alone, count - alone])
-        blending, of_pairs = torch.split(normalized(imitated), [count - alone, len(features) - count])
-        blended = normalized(self._weight(logits)[alone:] * classed + blending)
-        return logits, torch.cat([classed_alone, blended]), of_pairs
-
-    def _weight(self, logits: Tensor) -> Tensor:
-        """w of items of known classes."""
-        return self.shape.strength * largest_share(logits)
-
-    def _known(self, features: Tensor, imitated: Tensor) -> tuple[Tensor | float, Tensor | float]:
+    def _known(self, features: Tensor, imitation: Tensor) -> tuple[Tensor | float, Tensor | float]:
         """s, (N, 1), and (1 - s) a k, (N, d)."""
         if not (self.shape.items or self.shape.rows):
             return 1.0, 0.0
-        recalled, by_items, by_rows = torch.zeros_like(imitated), *imitated.new_zeros(2, len(imitated), 1)
+        recalled, by_items, by_rows = torch.zeros_like(imitation), *imitation.new_zeros(2, len(imitation), 1)
         if self.shape.items:
             alike = self.items.keys_of(features) @ self.items.keys.T
             recalled, by_items = self.items.recalled(alike), self.items.log_odds(alike)
         if self.shape.rows:
-            by_rows = self.rows.log_odds(imitated @ self.rows.keys.T)
+            by_rows = self.rows.log_odds(imitation @ self.rows.keys.T)
         odds = log_odds(torch.cat([by_items, by_rows], dim=1), self.evidence)
         known = ((odds - STRANGE) / RAMP + 0.5).clamp(0, 1)
         return known, (1 - known) * recalled
@@ -159,7 +149,7 @@ class ImitatingHead(nn.Module):
         """
         rows = GallerySample(rows.vectors[:MOST], rows.labels[:MOST], rows.items[:MOST])
         with torch.no_grad():
-            self.space.learn(trained, self.opinions(trained).telling)
+            self.space.learn(trained, self.own(trained))
         found = within_class_map(rows)
         self.within_class = None if found is None else found.to(self.own.weight)
         if items is not None:
@@ -184,6 +174,6 @@ class ImitatingHead(nn.Module):
         self.evidence = fit_logistic(torch.cat([by_items, by_rows], dim=1), known, balanced=True)
 
     def forward(self, features: Tensor) -> Tensor:
-        seen = self.opinions(features)
-        own = self.space(features, seen.telling)
-        return torch.cat([VIEWED**0.5 * seen.blended, (1 - VIEWED) ** 0.5 * own], dim=1)
+        outputs = self.outputs(features)
+        own = self.space(features, outputs.hidden)
+        return torch.cat([VIEWED**0.5 * outputs.blended, (1 - VIEWED) ** 0.5 * own], dim=1)

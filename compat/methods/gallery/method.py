@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from skipfill.compat.losses.alignment import unit_alignment
+from skipfill.compat.losses.alignment import cosine_alignment
 from skipfill.compat.losses.neighbours import stored_neighbours
-from skipfill.compat.losses.partition import partition
 from skipfill.compat.losses.prototypes import prototype_cross_entropy
 from skipfill.compat.losses.rankings import ranking_divergence
 from skipfill.compat.methods.batch import Batch, Pairs, UnlabelledFeatures
@@ -20,8 +18,6 @@ from skipfill.compat.methods.gallery.temperature import prototype_temperature, r
 from skipfill.compat.methods.method import Method, MethodContext, Terms
 from skipfill.compat.nn.normalize import unit
 from skipfill.compat.settings import POSITIVE, SHARE, Range
-
-ONE_IN = 3  # items, the first ones of a step, is seen in its class view alone
 
 
 @dataclass(frozen=True)
@@ -51,9 +47,9 @@ class Gallery(Method):
     """The class view z finds the rows of a known class; the imitation u keeps an unknown item where the old encoder
     had it. Both are heads of one encoder, and their blend is what queries use (see `ImitatingHead`).
 
-    The class terms see the blend, by which an imitation is learned of items that are not stored, and z alone, each of
-    some items, which is half the work. An imitation is learned on items as they are: the stored vector is that of the
-    item, not of its augmentation. The class view is trained on when the encoder is done, see `refit`.
+    The class terms see the blend, by which an imitation is learned of items that are not stored too. The ranking is
+    kept on items that are not augmented: the stored vector is that of the item, not of its augmentation. The class view
+    is trained on when the encoder is done, see `refit`.
     """
 
     summary = "ours: stored rows as neighbours, and an imitation of the old encoder for what nobody labelled"
@@ -101,26 +97,26 @@ class Gallery(Method):
     def losses(self, batch: Batch) -> Terms:
         assert batch.sample is not None
         assert batch.alike is not None
-        count, rows, weights = len(batch.labels), batch.sample, self.settings
-        alone = min(max(batch.step // ONE_IN - batch.first, 0), count)
-        logits, views, imitated = self._imitating.trained_on(batch.encoded, count, alone)
-        pairs = Pairs(imitated.detach()) if batch.pairs is None else batch.pairs  # without any, nothing is imitated
-        clean, known = imitated[pairs.augmented :], pairs.old[pairs.augmented :]
-        with torch.no_grad():  # one product with the rows for all that looks at them
-            left_out = batch.labels[:, None] == rows.labels
-            seen = partition(torch.cat([views, clean, known]), rows.vectors, tau=self.tau, left_out=left_out)
-        of_views, of_clean, of_known = seen.split(count, len(clean), len(known))
-        near = stored_neighbours(views, batch.alike.vectors, batch.alike.stand_for, of_views, tau=self.tau)
-        own = self.old.places[batch.labels]
-        mean = prototype_cross_entropy(views, self.means, own, scale=1 / self.tau_prototypes)
+        rows, alike, weights = batch.sample, batch.alike, self.settings
+        outputs = self._imitating.outputs(batch.features)
+        views = outputs.blended
+        own_mean = self.old.places[batch.labels]
+        same_class = batch.labels[:, None] == rows.labels
+        means = prototype_cross_entropy(views, self.means, own_mean, scale=1 / self.tau_prototypes)
+        near = stored_neighbours(views, alike.vectors, alike.stand_for, rows.vectors, same_class, tau=self.tau)
         terms = {
-            "class": cross_entropy(logits, batch.labels, label_smoothing=weights.smoothing),
-            "prototypes": weights.classes * mean,
+            "class": cross_entropy(outputs.logits, batch.labels, label_smoothing=weights.smoothing),
+            "prototypes": weights.classes * means,
             "neighbours": weights.classes * near,
         }
-        if batch.pairs is None:
-            return terms
-        return terms | {
-            "imitation": self.imitation * unit_alignment(imitated, pairs.old),
-            "ranking": weights.ranking * ranking_divergence(clean, known, of_clean, of_known),
+        return terms if batch.pairs is None else terms | self._imitation_terms(batch, batch.pairs, rows.vectors)
+
+    def _imitation_terms(self, batch: Batch, pairs: Pairs, rows: Tensor) -> Terms:
+        """Each pair near its own stored vector; of those that are not augmented, the ranking of the rows kept too."""
+        imitations = self._imitating.imitate(batch.features_of_pairs)
+        clean = slice(pairs.augmented, None)
+        ranking = ranking_divergence(imitations[clean], pairs.old[clean], rows, tau=self.tau)
+        return {
+            "imitation": self.imitation * cosine_alignment(imitations, pairs.old),
+            "ranking": self.settings.ranking * ranking,
         }

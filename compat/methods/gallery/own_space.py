@@ -20,7 +20,7 @@ class OwnSpace(nn.Module):
 
     Args:
         features: F.
-        telling: dimension of h.
+        hidden: dimension of h.
         dim: e.
     """
 
@@ -29,22 +29,22 @@ class OwnSpace(nn.Module):
     middle_of_both: Tensor
     mixed: Tensor
 
-    def __init__(self, features: int, telling: int, dim: int) -> None:
+    def __init__(self, features: int, hidden: int, dim: int) -> None:
         super().__init__()
         kept = min(features, 2 * dim)
         self.register_buffer("middle", torch.zeros(features))
         self.register_buffer("looks", torch.zeros(features, kept))
-        self.register_buffer("middle_of_both", torch.zeros(telling + kept))
-        mixed = torch.zeros(telling + kept, dim)
-        mixed[telling - dim : telling].fill_diagonal_(1)
+        self.register_buffer("middle_of_both", torch.zeros(hidden + kept))
+        mixed = torch.zeros(hidden + kept, dim)
+        mixed[hidden - dim : hidden].fill_diagonal_(1)
         self.register_buffer("mixed", mixed)
 
-    def learn(self, features: Tensor, telling: Tensor) -> None:
+    def learn(self, features: Tensor, hidden: Tensor) -> None:
         """Find the directions.
 
         Args:
             features: (N, F) of training items as they are.
-            telling: (N, H), h of the same.
+            hidden: (N, H), h of the same.
         """
         where = self.middle.device
         self.middle = unit(features).mean(dim=0).to(where)
@@ -52,17 +52,17 @@ class OwnSpace(nn.Module):
         # Few items, or features that are never active, leave directions in which only other items differ: noise.
         told = variances > SOME * variances[-1]
         self.looks = (directions * torch.where(told, variances, torch.inf) ** -0.25).to(where)
-        both = self._both(features, telling)
+        both = self._both(features, hidden)
         self.middle_of_both = both.mean(dim=0).to(where)
         self.mixed = _principal(both - self.middle_of_both, self.mixed.shape[1])[1].to(where)
 
-    def forward(self, features: Tensor, telling: Tensor) -> Tensor:
+    def forward(self, features: Tensor, hidden: Tensor) -> Tensor:
         """(N, F) features and (N, H) h -> (N, e) o, L2-normalised; zeros for what is just the middle."""
-        return unit((self._both(features, telling) - self.middle_of_both) @ self.mixed)
+        return unit((self._both(features, hidden) - self.middle_of_both) @ self.mixed)
 
-    def _both(self, features: Tensor, telling: Tensor) -> Tensor:
+    def _both(self, features: Tensor, hidden: Tensor) -> Tensor:
         looks = unit((unit(features) - self.middle) @ self.looks)
-        return torch.cat([TELLING**0.5 * unit(telling), LOOKS**0.5 * looks], dim=1)
+        return torch.cat([TELLING**0.5 * unit(hidden), LOOKS**0.5 * looks], dim=1)
 
 
 def _principal(centred: Tensor, count: int) -> tuple[Tensor, Tensor]:

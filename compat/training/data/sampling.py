@@ -39,14 +39,12 @@ def parts(
     stored = _sample(data.pool, sample)
     own, unlabelled = (_halves(drawn) for drawn in _drawn_pairs(data, pairs, of_trained))
     start = int(torch.randint(2**31, ())) if stored else 0
-    first = 0
     for some, *shared in zip(*(torch.tensor_split(one, count) for one in (rows, *own, *unlabelled)), strict=True):
         two_kinds = (shared[0], shared[1]), (shared[2], shared[3])
         # One pass over all, so that batch norm sees one distribution.
         inputs = as_float(_items(data, some, *two_kinds))
         batch = _batch(data, some, stored, start)
-        yield inputs, replace(batch, first=first, step=len(rows), pairs=_pairs(data, *two_kinds))
-        first += len(some)
+        yield inputs, replace(batch, pairs=_pairs(data, *two_kinds))
 
 
 def _drawn_pairs(data: TrainingData, count: int, of_trained: bool) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,6 @@ from torch import Tensor
 from skipfill.compat.losses.alignment import cosine_alignment
 from skipfill.compat.losses.information import SameClass, stored_information
 from skipfill.compat.losses.neighbours import stored_neighbours
-from skipfill.compat.losses.partition import partition
 from skipfill.compat.losses.prototypes import ABSENT, prototype_cross_entropy
 from skipfill.compat.losses.rankings import ranking_divergence
 from skipfill.compat.losses.refresh import refresh_contrast
@@ -82,8 +81,8 @@ def test_stored_neighbours_of_all_rows() -> None:
     views, tau = random_unit(5, 6, 0), 0.1
     labels, items = torch.tensor([0, 1, 2, 0, 7]), torch.tensor([10, 11, 12, 13, 14])
     own = RowsOfClasses(NEIGHBOURS).of(labels, items, 16, 9, start=5)
-    others = partition(views, NEIGHBOURS.vectors, tau=tau, left_out=labels[:, None] == NEIGHBOURS.labels)
-    found = stored_neighbours(views, own.vectors, own.stand_for, others, tau=tau)
+    same_class = labels[:, None] == NEIGHBOURS.labels
+    found = stored_neighbours(views, own.vectors, own.stand_for, NEIGHBOURS.vectors, same_class, tau=tau)
     slow = [slow_neighbours(*one, tau) for one in zip(views, labels.tolist(), items.tolist(), strict=True)]
     losses = [one for one in slow if one is not None]
     assert len(losses) == 4  # class 7 has no row
@@ -101,8 +100,8 @@ def test_stored_neighbours_are_estimated_from_some_rows() -> None:
             own = classes.of(label, item, 2, 4, start=place)
             near = float((own.stand_for * (own.vectors @ view[0] / tau).exp()).sum())
             same = label[:, None] == NEIGHBOURS.labels[window]
-            others = partition(view, NEIGHBOURS.vectors[window], tau=tau, left_out=same)
-            loss = stored_neighbours(view, own.vectors, own.stand_for, others, tau=tau)
+            rows = NEIGHBOURS.vectors[window]
+            loss = stored_neighbours(view, own.vectors, own.stand_for, rows, same, tau=tau)
             # exp(loss) = (P + N) / P
             ratios.append((near, near * (math.exp(float(loss)) - 1)))
     all_near = sum(math.exp(float(view[0] @ NEIGHBOURS.vectors[j]) / tau) for j in (0, 1, 8))
@@ -115,8 +114,8 @@ def test_stored_neighbours_are_estimated_from_some_rows() -> None:
 def test_stored_neighbours_hold_opposite_vectors_at_any_temperature() -> None:
     views = torch.tensor([[1.0, 0.0]], requires_grad=True)
     rows = torch.tensor([[-1.0, 0.0], [1.0, 0.0]])
-    others = partition(views, rows, tau=0.001, left_out=torch.tensor([[True, False]]))
-    loss = stored_neighbours(views, rows[None, :1], torch.ones(1, 1), others, tau=0.001)
+    same_class = torch.tensor([[True, False]])
+    loss = stored_neighbours(views, rows[None, :1], torch.ones(1, 1), rows, same_class, tau=0.001)
     loss.backward()
     assert loss.item() == pytest.approx(2000, rel=1e-4)
     assert views.grad is not None
@@ -131,8 +130,7 @@ def test_ranking_divergence() -> None:
         found = [math.exp(float(compat[i] @ rows[j]) / 0.1) for j in range(8)]
         p, q = [t / sum(target) for t in target], [f / sum(found) for f in found]
         total += sum(a * math.log(a / b) for a, b in zip(p, q, strict=True))
-    of_both = partition(torch.cat([compat, stored]), rows, tau=0.1).split(3, 3)
-    assert ranking_divergence(compat, stored, *of_both).item() == pytest.approx(total / 3, abs=1e-9)
+    assert ranking_divergence(compat, stored, rows, tau=0.1).item() == pytest.approx(total / 3, abs=1e-9)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 10, 1024])
@@ -198,33 +196,12 @@ def test_contrasts_without_anything_to_contrast_are_finite(kind: str) -> None:
     assert torch.isfinite(raw.grad).all()
 
 
-def test_partition() -> None:
-    vectors, rows = random_unit(3, 5, 0).requires_grad_(), random_unit(7, 5, 1)
-    left_out = torch.zeros(3, 7, dtype=torch.bool)
-    left_out[0, 2:], left_out[1] = True, True
-    for out in (torch.zeros(3, 7, dtype=torch.bool), left_out):
-        reference = (vectors @ rows.T / 0.07).masked_fill(out, -torch.inf).logsumexp(dim=1)
-        some = reference.isfinite()
-        found = partition(vectors, rows, tau=0.07, left_out=out)
-        torch.testing.assert_close(found.log[some], reference[some])
-        assert (found.log[~some] < -1e300).all()
-        (slope,) = torch.autograd.grad(reference[some].sum(), vectors)
-        torch.testing.assert_close(found.slope[some], slope[some])
-        assert found.slope.isfinite().all()
-
-
-def test_the_gradients_of_losses_over_stored_rows_are_those_of_their_values() -> None:
-    """By central differences."""
-    rows, labels = NEIGHBOURS.vectors, torch.tensor([0, 1, 2, 0, 7])
-    own = RowsOfClasses(NEIGHBOURS).of(labels, torch.arange(5) + 10, 3, 9, start=5)
-
-    def near(views: Tensor) -> Tensor:
-        others = partition(views, rows, tau=0.2, left_out=labels[:, None] == NEIGHBOURS.labels)
-        return stored_neighbours(views, own.vectors, own.stand_for, others, tau=0.2)
-
-    def ranked(views: Tensor) -> Tensor:
-        stored = random_unit(5, 6, 2)
-        return 3 * ranking_divergence(views, stored, *partition(torch.cat([views, stored]), rows, tau=0.2).split(5, 5))
-
-    for loss in (near, ranked):
-        assert torch.autograd.gradcheck(loss, random_unit(5, 6, 0).requires_grad_())
+@pytest.mark.parametrize("has_rows", [False, True], ids=["no row of any class", "its class has the whole sample"])
+def test_stored_neighbours_of_nothing_to_compare_have_finite_gradients(has_rows: bool) -> None:
+    views, rows = random_unit(2, 6, 0).requires_grad_(), random_unit(4, 6, 1)
+    stand_for, same_class = torch.full((2, 3), float(has_rows)), torch.full((2, 4), has_rows)
+    loss = stored_neighbours(views, rows[:3].expand(2, 3, 6), stand_for, rows, same_class, tau=0.1)
+    loss.backward()
+    assert loss.item() == 0
+    assert views.grad is not None
+    assert torch.isfinite(views.grad).all()

@@ -242,10 +242,7 @@ def hoc(case: Case) -> Slow:
 
 
 def gallery(case: Case) -> Slow:
-    """Class view z, imitation u, b = n(w z + u), w = strength max softmax(logits): what is remembered comes later.
-
-    The class terms see z of the first third of a step, and b of the others.
-    """
+    """Class view z, imitation u, b = n(w z + u), w = strength max softmax(logits); the memory comes later."""
     method, settings, batch = case.method, case.settings, case.batch
     head: Any = method.head
     assert batch.sample is not None
@@ -281,7 +278,7 @@ def gallery(case: Case) -> Slow:
 
     labelled = [seen(x) for x in case.features]
     means, weight = {"scale": 1 / method.tau_prototypes, "unit": True}, settings.classes
-    views = [one[0] if place < 5 else one[2] for place, one in enumerate(labelled)]
+    views = [one[2] for one in labelled]
     terms = {
         "class": mean([ce(one[3], y, settings.smoothing) for one, y in zip(labelled, case.labels, strict=True)]),
         "prototypes": weight * case.by_prototypes(views, **means),
@@ -348,8 +345,6 @@ def made(name: str, options: dict[str, Any]) -> Case:
     batch = Batch(
         encoded=torch.randn(ITEMS + 6, FEATURES),
         labels=labels,
-        first=ITEMS - 5,
-        step=3 * ITEMS,
         old=random_unit(ITEMS, OLD) * has_old[:, None],
         has_old=has_old,
         sample=sample,
@@ -435,7 +430,7 @@ def test_gallery_head() -> None:
     assert isinstance(method.head, ImitatingHead)
     for row, found in zip(x, method.head(x).detach().numpy(), strict=True):
         own = n(linear(method.head.own, row.numpy())[OLD:])
-        blend = method.head.opinions(row[None]).blended[0].detach().numpy()
+        blend = method.head.outputs(row[None]).blended[0].detach().numpy()
         np.testing.assert_allclose(found, np.concatenate([blend, own]) / math.sqrt(2), rtol=0, atol=1e-9)
 
 

@@ -41,8 +41,6 @@ def batch(size: int, seed: int = 1, label: int | None = None) -> Batch:
     return Batch(
         encoded=encoded,
         labels=labels,
-        first=0,
-        step=size,
         old=unit(torch.randn(size, OLD, generator=random)),
         has_old=torch.arange(size) % 2 == 0,
         sample=sample,

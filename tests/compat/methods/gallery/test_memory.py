@@ -297,12 +297,12 @@ def test_without_items_that_tell_the_rows_alone_are_asked(count: int) -> None:
 @pytest.mark.parametrize("sampled", [True, False])
 def test_the_blend_by_its_definition(sampled: bool) -> None:
     one, stored, items = head(), rows(50), remembered(90)
-    before = one.opinions(items.features).imitated.detach()
+    before = one.outputs(items.features).imitation.detach()
     one.remember(stored, torch.randn(30, FEATURES), items if sampled else None)
     one.items.trust.fill_(0.7)
     one.evidence = torch.tensor([0.5, 0.4, -0.3])
     features = torch.cat([torch.randn(10, FEATURES), items.features[:10]])
-    seen, keys = one.opinions(features), unit(items.features)
+    seen, keys = one.outputs(features), unit(items.features)
     strange, weights, steps = [j for j in range(90) if items.labels[j] < 0], one.evidence.tolist(), []
     for number, row in enumerate(features):
         u = unit(one.imitation(row))
@@ -316,7 +316,7 @@ def test_the_blend_by_its_definition(sampled: bool) -> None:
         sure = float(one.classifier(one.own(row[None])).softmax(dim=1).max().detach())
         assert one.within_class is not None
         sought = unit(one.within_class @ u)
-        blend = unit(3.0 * sure * known * seen.classed[number] + sought + (1 - known) * recalled)
+        blend = unit(3.0 * sure * known * seen.class_view[number] + sought + (1 - known) * recalled)
         torch.testing.assert_close(seen.blended[number], blend, rtol=0, atol=1e-9)
     assert {0.0, 1.0} <= set(steps)
     torch.testing.assert_close(unit(one.imitation(items.features)), before)
