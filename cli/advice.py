@@ -11,6 +11,7 @@ SENTENCES = {
     # store/
     "see_models": "See: skipfill model list",
     # compat/encoders, compat/methods, compat/training
+    "train_with_gallery": "Train one with --method gallery.",
     "see_settings": "See: skipfill methods --settings",
     # compat/inference, compat/evaluation, compat/gate
     "train_compatible": "Train a compatible one with: skipfill train NAME --gallery GALLERY --items FILES "

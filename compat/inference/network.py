@@ -10,13 +10,12 @@ from torch import Tensor, nn
 
 from skipfill.compat.encoders.encoder import Encoder, ReadFile
 from skipfill.compat.encoders.registry import ENCODERS
-from skipfill.compat.methods.gallery.imitating_head import ImitatingHead
 from skipfill.compat.methods.method import Method
 from skipfill.compat.methods.registry import METHODS
 from skipfill.compat.nn.classifier import CosineClassifier
 from skipfill.compat.nn.normalize import unit
 from skipfill.compat.nn.serialization import tensor_bytes
-from skipfill.store.errors import BadInput, unknown_name
+from skipfill.store.errors import Advice, BadInput, unknown_name
 from skipfill.store.parquet.items import ItemBlock
 
 OLD = "old-"  # before the file names of the older network
@@ -71,19 +70,15 @@ class Network(nn.Module):
         Raises:
             BadInput: the method has none.
         """
-        head: nn.Module = self.head
-        classifier: CosineClassifier | None = self.classifier
-        if isinstance(head, ImitatingHead):
-            classifier = head.classifier
-            head = head.own
-        if not isinstance(head, nn.Linear) or classifier is None:
+        view = METHODS[self.method].class_view(self.head, self.classifier)
+        if view is None:
             raise BadInput(
                 f"method {self.method}",
                 expected="a model with a cosine classifier (methods bct, l2, hot-refresh and gallery)",
                 found="none",
-                hint="Train one with --method gallery.",
+                hint=Advice("train_with_gallery"),
             )
-        return head, classifier
+        return view
 
     @classmethod
     def build(cls, described: dict[str, Any], read: ReadFile) -> Network:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from skipfill.compat.losses.alignment import cosine_alignment
 from skipfill.compat.methods.batch import Batch, OldSpace, Pairs, UnlabelledFeatures
+from skipfill.compat.nn.classifier import CosineClassifier
 from skipfill.compat.nn.normalize import unit
 
 KEEPING = 5.0  # weight of the cosine to the stored vector, as measured for unlabelled samples
@@ -50,7 +51,7 @@ class Method(nn.Module):
         on_simplex: whether classes are vertices of a simplex that models share, at slots that later models keep; the
             settings then have `classes`, how many vertices, and `slots`, the end that new classes are put at.
         needs_pairs: whether its losses take pairs, of training items too; others have `keeping`, of unlabelled ones.
-        remembers: whether its head remembers items.
+        most_remembered: how many items its head remembers at most; 0 for a head without a memory.
         settings_type: frozen dataclass of hyperparameters with the published defaults.
 
     Instance attributes:
@@ -67,7 +68,7 @@ class Method(nn.Module):
     needs_sample: ClassVar[bool] = False
     takes_dim: ClassVar[bool] = False
     needs_pairs: ClassVar[bool] = False
-    remembers: ClassVar[bool] = False
+    most_remembered: ClassVar[int] = 0
     on_simplex: ClassVar[bool] = False
     settings_type: ClassVar[type[Any]]
 
@@ -84,6 +85,18 @@ class Method(nn.Module):
         """The head again, from what `describe_head` returned, ready for the bundle's weights."""
         return nn.Linear(described["features"], described["dim"])
 
+    @classmethod
+    def class_view(
+        cls, head: nn.Module, classifier: CosineClassifier | None
+    ) -> tuple[nn.Linear, CosineClassifier] | None:
+        """The layer that finds the rows of a known class, and the classifier that says how sure it is; None if none.
+
+        Args:
+            head: of a bundle.
+            classifier: of the same bundle, where it is not a part of the head.
+        """
+        return (head, classifier) if isinstance(head, nn.Linear) and classifier is not None else None
+
     def describe_head(self) -> dict[str, Any]:
         """JSON values that `build_head` needs."""
         assert isinstance(self.head, nn.Linear)
@@ -97,7 +110,7 @@ class Method(nn.Module):
         raise NotImplementedError
 
     def remember(self, trained: Tensor, items: UnlabelledFeatures | None) -> None:
-        """Put what the head is to remember into it; called once, after training, where the method `remembers`.
+        """Put what the head is to remember into it; called once, after training, where there is a memory.
 
         Args:
             trained: (N, F) features of some training items as they are, by the trained encoder.

@@ -15,7 +15,6 @@ from skipfill.compat.inference.network import Network
 from skipfill.compat.inference.provenance import versions
 from skipfill.compat.inference.witness import witness_file
 from skipfill.compat.inference.witness_items import witness_items
-from skipfill.compat.methods.gallery.memory import MOST
 from skipfill.compat.progress import Progress
 from skipfill.compat.training.card import seen_ids, trained_against, training_story, views_of
 from skipfill.compat.training.data.feature_cache import Features, as_features
@@ -108,14 +107,15 @@ def _train(
         log = fit(trained, method, data, schedule, checkpoints, watcher, processes)
         if method.refit:
             # Nothing more is drawn of the others.
-            data = replace(data, align=None if data.align is None else data.align.first(MOST))
+            data = replace(data, align=None if data.align is None else data.align.first(method.most_remembered))
             if not encoder.frozen:
                 data, trained = as_features(data, encoder, device, Path(scratch), progress), Features(encoder)
             log = [*log, *refit(trained, method, data, schedule, log, of_heads, progress, watcher, processes)]
         best = best_epoch(log).epoch if log else 0
-        if method.remembers:
-            unlabelled = None if data.align is None else remembered(data.align, trained, progress)
-            features = some_trained(data, trained, progress)
+        if method.most_remembered:
+            most = method.most_remembered
+            unlabelled = None if data.align is None else remembered(data.align, trained, most, progress)
+            features = some_trained(data, trained, most, progress)
             progress.start("remembering the gallery", 1)
             method.remember(features, unlabelled)
             progress.advance(1)

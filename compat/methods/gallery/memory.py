@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from skipfill.compat.methods.batch import GallerySample, UnlabelledFeatures
 from skipfill.compat.nn.logistic import fit_logistic, log_odds
 from skipfill.compat.nn.normalize import unit
+from skipfill.compat.nn.principal_axes import principal_axes
+from skipfill.compat.nn.selection import simplest_near_best
 
 MOST = 8_192  # rows, and items: of 128 coordinates, and of up to 256 + 128
 DIRECTIONS = 256  # of the features of items, which may have ten times as many
@@ -92,10 +94,8 @@ class ItemMemory(DensityRatio):
             rows: stored rows, by whose labels the trust is chosen.
         """
         features = unit(items.features)
-        # The principal directions, not centred, for cosines are not.
-        exact = features.double()  # of f32 matrices that are not of full rank, LAPACK may find none
-        found = torch.linalg.eigh(exact.T @ exact).eigenvectors[:, -self.directions.shape[1] :]
-        self.directions = found.to(features.dtype).contiguous()
+        # Not centred, for cosines are not.
+        self.directions = principal_axes(features, self.directions.shape[1])[1]
         self.hold(self.keys_of(features), items.labels >= 0)
         self.stored = items.old.to(self.trust.device, copy=True)
         self._choose_trust(items.labels, rows)
@@ -127,7 +127,7 @@ class ItemMemory(DensityRatio):
     def _choose_trust(self, labels: Tensor, rows: GallerySample) -> None:
         """The smallest A for which g + a(x) k finds rows of its item's class nearly as often as for the best one.
 
-        Nearly is a standard error of the difference (Breiman et al. 1984): to the new encoder, items of a class that it
+        Nearly is within a standard error (`simplest_near_best`): to the new encoder, items of a class that it
         was trained on are more alike than those of others, so that what is read off them is too much if anything.
 
         k is that of the other items of known classes, and the own row, and any equal one, is left out. g is what u
@@ -145,15 +145,13 @@ class ItemMemory(DensityRatio):
             self.same_class = torch.tensor([0.0, 0.0, SURE if right.all() else -SURE]).to(self.keys)
         else:
             self.same_class = fit_logistic(_standing_out(cosines), right)
-        recalled, hits = self._likely(cosines) * self._regression(cosines, self.known), []
+        recalled = self._likely(cosines) * self._regression(cosines, self.known)
+        hits = []
         itself = own @ rows.vectors.T > 1 - SAME
         for trust in TRUSTS:
             found = (unit(own + trust * recalled) @ rows.vectors.T).masked_fill(itself, -torch.inf).argmax(dim=1)
             hits.append((rows.labels[found] == classes).to(own.dtype))
-        best = max(hits, key=lambda one: float(one.mean()))
-        error = [(best - one).std(correction=0) / math.sqrt(len(asked)) for one in hits]
-        near = [best.mean() - one.mean() <= off for one, off in zip(hits, error, strict=True)]
-        self.trust.fill_(next(trust for trust, yes in zip(TRUSTS, near, strict=True) if yes))
+        self.trust.fill_(TRUSTS[simplest_near_best(torch.stack(hits))])
 
 
 def _standing_out(cosines: Tensor) -> Tensor:

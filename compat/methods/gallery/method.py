@@ -14,8 +14,10 @@ from skipfill.compat.losses.prototypes import prototype_cross_entropy
 from skipfill.compat.losses.rankings import ranking_divergence
 from skipfill.compat.methods.batch import Batch, Pairs, UnlabelledFeatures
 from skipfill.compat.methods.gallery.imitating_head import HeadShape, ImitatingHead
+from skipfill.compat.methods.gallery.memory import MOST
 from skipfill.compat.methods.gallery.temperature import prototype_temperature, row_temperature, spread
 from skipfill.compat.methods.method import Method, MethodContext, Terms
+from skipfill.compat.nn.classifier import CosineClassifier
 from skipfill.compat.nn.normalize import unit
 from skipfill.compat.settings import POSITIVE, SHARE, Range
 
@@ -56,7 +58,7 @@ class Gallery(Method):
     source = "skipfill; the neighbour term after Goldberger et al. 2004"
     needs_sample = True
     needs_pairs = True
-    remembers = True
+    most_remembered = MOST
     settings_type = Settings
 
     def __init__(self, setting: MethodContext, settings: Settings) -> None:
@@ -83,6 +85,12 @@ class Gallery(Method):
     def build_head(cls, described: dict[str, Any]) -> nn.Module:
         # A blend with the old encoder itself keeps the class view alone.
         return ImitatingHead(HeadShape(**described)) if "view" in described else super().build_head(described)
+
+    @classmethod
+    def class_view(
+        cls, head: nn.Module, classifier: CosineClassifier | None
+    ) -> tuple[nn.Linear, CosineClassifier] | None:
+        return (head.own, head.classifier) if isinstance(head, ImitatingHead) else super().class_view(head, classifier)
 
     def describe_head(self) -> dict[str, Any]:
         return self._imitating.shape.described()

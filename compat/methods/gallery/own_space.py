@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from skipfill.compat.nn.normalize import unit
+from skipfill.compat.nn.principal_axes import principal_axes
 
 TELLING, LOOKS = 0.7, 0.3  # shares of the squared length
 SOME = 1e-6  # of the largest variance; less is rounding
@@ -48,13 +49,13 @@ class OwnSpace(nn.Module):
         """
         where = self.middle.device
         self.middle = unit(features).mean(dim=0).to(where)
-        variances, directions = _principal(unit(features) - self.middle, self.looks.shape[1])
+        variances, directions = principal_axes(unit(features) - self.middle, self.looks.shape[1])
         # Few items, or features that are never active, leave directions in which only other items differ: noise.
         told = variances > SOME * variances[-1]
         self.looks = (directions * torch.where(told, variances, torch.inf) ** -0.25).to(where)
         both = self._both(features, hidden)
         self.middle_of_both = both.mean(dim=0).to(where)
-        self.mixed = _principal(both - self.middle_of_both, self.mixed.shape[1])[1].to(where)
+        self.mixed = principal_axes(both - self.middle_of_both, self.mixed.shape[1])[1].to(where)
 
     def forward(self, features: Tensor, hidden: Tensor) -> Tensor:
         """(N, F) features and (N, H) h -> (N, e) o, L2-normalised; zeros for what is just the middle."""
@@ -63,13 +64,3 @@ class OwnSpace(nn.Module):
     def _both(self, features: Tensor, hidden: Tensor) -> Tensor:
         looks = unit((unit(features) - self.middle) @ self.looks)
         return torch.cat([TELLING**0.5 * unit(hidden), LOOKS**0.5 * looks], dim=1)
-
-
-def _principal(centred: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """(N, F) -> the `count` largest variances, (count,), and their directions, (F, count).
-
-    In double precision: of f32 matrices that are not of full rank, LAPACK may find none.
-    """
-    exact = centred.double()
-    variances, directions = torch.linalg.eigh(exact.T @ exact / len(exact))
-    return variances[-count:].to(centred.dtype), directions[:, -count:].to(centred.dtype).contiguous()

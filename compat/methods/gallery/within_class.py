@@ -9,6 +9,8 @@ from torch import Tensor
 
 from skipfill.compat.methods.batch import GallerySample
 from skipfill.compat.methods.gallery.memory import ASKED, SAME
+from skipfill.compat.nn.principal_axes import principal_axes
+from skipfill.compat.nn.selection import simplest_near_best
 
 # c, the mildest first: the larger, the nearer is M to I.
 MILDNESSES = (math.inf, 100.0, 50.0, 30.0, 20.0, 14.0, 10.0, 7.0, 5.0, 3.0)
@@ -21,9 +23,9 @@ def within_class_map(rows: GallerySample) -> Tensor | None:
     None is I. W is the covariance of stored rows within their classes, v its mean eigenvalue. n(M u), and not u, is
     then where to look for rows like u: queries alone are mapped, the rows stay as they are stored.
 
-    c is found by rows of known classes that look for others of their class by M of the rows of other classes. It is the
-    largest one that finds them nearly as often as the best one does, nearly being a standard error of the difference
-    (Breiman et al. 1984). I where no two rows of one class differ, and where only one class is known.
+    c is found by rows of known classes that look for others of their class by M of the rows of other classes. It is
+    the largest one that finds them nearly as often as the best one does (`simplest_near_best`). I where no two rows
+    of one class differ, and where only one class is known.
 
     Source: after the within-class covariance normalisation of Hatch, Kajarekar and Stolcke 2006.
     """
@@ -47,7 +49,7 @@ class _Axes:
     """
 
     def __init__(self, differences: Tensor) -> None:
-        variances, self.directions = torch.linalg.eigh(differences.T @ differences)
+        variances, self.directions = principal_axes(differences, differences.shape[1])
         self.variances = variances / variances.mean().clamp(min=torch.finfo(torch.float64).tiny)
 
     def kept(self, mildness: float) -> Tensor:
@@ -85,6 +87,4 @@ def _mildness(rows: GallerySample, differences: Tensor, labels: Tensor) -> float
             products = (queries * axes.kept(mildness).to(queries)) @ stored.T
             nearest = products.masked_fill(itself[mine], -torch.inf).argmax(dim=1)
             hits[place, mine] = (rows.labels[nearest] == wanted[mine]).double()
-    worse = hits[hits.mean(dim=1).argmax()] - hits
-    error = worse.std(dim=1, correction=0) / math.sqrt(len(asked))
-    return MILDNESSES[int((worse.mean(dim=1) <= error).nonzero()[0])]
+    return MILDNESSES[simplest_near_best(hits)]

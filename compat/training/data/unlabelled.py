@@ -10,7 +10,6 @@ from torch import Tensor
 from skipfill.compat.encoders.encoder import Encoder
 from skipfill.compat.encoders.prepared import Prepared, prepare_items
 from skipfill.compat.methods.batch import UnlabelledFeatures
-from skipfill.compat.methods.gallery.memory import MOST
 from skipfill.compat.progress import Progress
 from skipfill.compat.training.data.feature_cache import encoded
 from skipfill.compat.training.data.gallery_join import GalleryJoin
@@ -35,17 +34,17 @@ def read_aligned(
     return UnlabelledItems(joined.align_old[found], joined.align_labels[found], chosen)
 
 
-def remembered(aligned: UnlabelledItems, encoder: Encoder, progress: Progress) -> UnlabelledFeatures:
-    """As many of the items as a memory holds, as the trained encoder sees them."""
-    some = aligned.first(MOST)
+def remembered(aligned: UnlabelledItems, encoder: Encoder, most: int, progress: Progress) -> UnlabelledFeatures:
+    """At most `most` of the items, as the trained encoder sees them."""
+    some = aligned.first(most)
     progress.start("encoding unlabelled items", len(some.items))
     features = encoded(some.items, torch.arange(len(some.items)), encoder, progress)
     return UnlabelledFeatures(some.old, some.labels, torch.cat(list(features)))
 
 
-def some_trained(data: TrainingData, encoder: Encoder, progress: Progress) -> Tensor:
-    """(N, F) features of as many training items, any of them."""
+def some_trained(data: TrainingData, encoder: Encoder, most: int, progress: Progress) -> Tensor:
+    """(N, F) features of at most `most` training items, any of them."""
     shuffled = torch.randperm(len(data.trained), generator=torch.Generator().manual_seed(0))
-    rows = data.trained[shuffled[:MOST]]
+    rows = data.trained[shuffled[:most]]
     progress.start("encoding training items", len(rows))
     return torch.cat(list(encoded(data.items, rows, encoder, progress)))

@@ -252,7 +252,7 @@ def test_as_many_items_are_encoded_as_a_memory_holds(count: int) -> None:
             encoded.extend(batch[:, 0].int().tolist())
             return batch
 
-    found = remembered_items(aligned, Counting(MlpSettings(inputs=1)), Progress())
+    found = remembered_items(aligned, Counting(MlpSettings(inputs=1)), MOST, Progress())
     assert encoded == [*range(min(count, MOST))]
     assert found.features[:, 0].int().tolist() == encoded
     torch.testing.assert_close(found.old, aligned.old[encoded], rtol=0, atol=0)

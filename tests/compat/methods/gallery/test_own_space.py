@@ -72,7 +72,7 @@ def test_it_learns_from_items_that_are_trained_on() -> None:
         def forward(self, batch: Tensor) -> Tensor:
             return batch
 
-    found = some_trained(data, Same(MlpSettings(inputs=1)), Progress())[:, 0].int().tolist()
+    found = some_trained(data, Same(MlpSettings(inputs=1)), MOST, Progress())[:, 0].int().tolist()
     assert len(set(found)) == len(found) == min(MOST, count - len(held_out))
     assert not set(found) & set(held_out.tolist())
 

@@ -58,7 +58,7 @@ def test_encoder_and_imitation_stay_as_they_were_and_the_class_view_fits_better(
 def test_killed_while_the_heads_are_trained_it_goes_on_and_ends_with_the_same_weights(
     skipfill: Skipfill, registered: World, tmp_path: Path
 ) -> None:
-    command = ["--items", registered.items, "--gallery", "things", "--epochs", 2, "--set", "gallery.refit=60"]
+    command = ["--items", registered.items, "--gallery", "things", "--epochs", 2, "--set", "gallery.refit=200"]
     skipfill("train", "whole", *command)
     running = spawn("train", "killed", *command, cwd=tmp_path)
     checkpoint = STORE / "training" / "killed" / "heads.safetensors"
