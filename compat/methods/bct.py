@@ -42,12 +42,12 @@ class Bct(PrefixMethod):
     source = "Shen et al. 2020, arXiv 2003.11942; cosine logits are ours"
     settings_type = Settings
 
-    def __init__(self, setting: MethodContext, settings: Settings) -> None:
-        super().__init__(setting, settings)
+    def __init__(self, context: MethodContext, settings: Settings) -> None:
+        super().__init__(context, settings)
         self.classifier: nn.Module = (
-            CosineClassifier(self.dim, setting.classes, settings.scale)
+            CosineClassifier(self.dim, context.classes, settings.scale)
             if settings.cosine
-            else nn.Linear(self.dim, setting.classes)
+            else nn.Linear(self.dim, context.classes)
         )
 
     def losses(self, batch: Batch) -> Terms:

@@ -74,16 +74,16 @@ class Bt2(Method):
     needs_teacher = True
     settings_type = Settings
 
-    def __init__(self, setting: MethodContext, settings: Settings) -> None:
-        super().__init__(setting, settings)
-        assert setting.old is not None
-        new = setting.teacher
-        self.view_dim = setting.old.dim
-        extra = min(settings.extra_dims, setting.old.dim)
+    def __init__(self, context: MethodContext, settings: Settings) -> None:
+        super().__init__(context, settings)
+        assert context.old is not None
+        new = context.teacher
+        self.view_dim = context.old.dim
+        extra = min(settings.extra_dims, context.old.dim)
         self.dim = new + extra
-        self.head = Bt2Head(setting.features, setting.old.dim, new, extra, settings.new_weight)
-        self.classifier = nn.Linear(new, setting.classes)
-        self.old = setting.old
+        self.head = Bt2Head(context.features, context.old.dim, new, extra, settings.new_weight)
+        self.classifier = nn.Linear(new, context.classes)
+        self.old = context.old
         self.settings = settings
 
     @classmethod

@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from torch.nn.functional import cross_entropy
-
 from skipfill.compat.losses.refresh import refresh_contrast
 from skipfill.compat.methods.batch import Batch
-from skipfill.compat.methods.method import MethodContext, PrefixMethod, Terms
-from skipfill.compat.nn.classifier import CosineClassifier
+from skipfill.compat.methods.method import CosinePrefixMethod, Terms
 from skipfill.compat.settings import POSITIVE, SHARE
 
 
@@ -31,23 +28,19 @@ class Settings:
     smoothing: Annotated[float, SHARE] = 0.1
 
 
-class HotRefresh(PrefixMethod):
+class HotRefresh(CosinePrefixMethod):
     """The published embedding has the old dimension: `extra_dims` 0. Both kinds of negatives lie in the old space."""
 
     summary = "cross-entropy, and the own stored vector against the hardest of other classes"
     source = "Zhang et al. 2022, arXiv 2201.09724"
     settings_type = Settings
 
-    def __init__(self, setting: MethodContext, settings: Settings) -> None:
-        super().__init__(setting, settings)
-        self.classifier = CosineClassifier(self.dim, setting.classes, settings.scale)
-
     def losses(self, batch: Batch) -> Terms:
         assert batch.old is not None
         assert batch.has_old is not None
         settings = self.settings
         embedding = self.head(batch.features)
-        own = cross_entropy(self.classifier(embedding), batch.labels, label_smoothing=settings.smoothing)
+        own = self.classification(embedding, batch.labels)
         near = refresh_contrast(
             self.compat(embedding),
             batch.old,

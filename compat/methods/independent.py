@@ -35,13 +35,13 @@ class Independent(Method):
     takes_dim = True
     settings_type = Settings
 
-    def __init__(self, setting: MethodContext, settings: Settings) -> None:
-        super().__init__(setting, settings)
-        own = settings.dim if setting.old is None else setting.old.dim + settings.extra_dims
-        self.dim = setting.dim or own
+    def __init__(self, context: MethodContext, settings: Settings) -> None:
+        super().__init__(context, settings)
+        own = settings.dim if context.old is None else context.old.dim + settings.extra_dims
+        self.dim = context.dim or own
         self.view_dim = 0
-        self.head = nn.Linear(setting.features, self.dim)
-        self.classifier = CosineClassifier(self.dim, setting.classes, settings.scale)
+        self.head = nn.Linear(context.features, self.dim)
+        self.classifier = CosineClassifier(self.dim, context.classes, settings.scale)
         self.smoothing = settings.smoothing
 
     def losses(self, batch: Batch) -> Terms:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from skipfill.compat.losses.alignment import cosine_alignment
 from skipfill.compat.methods.batch import Batch, OldSpace, Pairs, UnlabelledFeatures
@@ -77,7 +78,7 @@ class Method(nn.Module):
     view_dim: int
     refit: int = 0
 
-    def __init__(self, setting: MethodContext, settings: Any) -> None:
+    def __init__(self, context: MethodContext, settings: Any) -> None:
         super().__init__()
 
     @classmethod
@@ -129,15 +130,27 @@ class PrefixMethod(Method):
     Its settings have `extra_dims`, e.
     """
 
-    def __init__(self, setting: MethodContext, settings: Any) -> None:
-        super().__init__(setting, settings)
-        assert setting.old is not None
+    def __init__(self, context: MethodContext, settings: Any) -> None:
+        super().__init__(context, settings)
+        assert context.old is not None
         self.settings = settings
-        self.old = setting.old
-        self.view_dim = setting.old.dim
+        self.old = context.old
+        self.view_dim = context.old.dim
         self.dim = self.view_dim + settings.extra_dims
-        self.head = nn.Linear(setting.features, self.dim)
+        self.head = nn.Linear(context.features, self.dim)
 
     def compat(self, embedding: Tensor) -> Tensor:
         """(B, D) embeddings -> (B, d) L2-normalised, in the old space."""
         return unit(embedding[:, : self.view_dim])
+
+
+class CosinePrefixMethod(PrefixMethod):
+    """A prefix method that classifies by scaled cosines. Its settings also have `scale` and `smoothing`."""
+
+    def __init__(self, context: MethodContext, settings: Any) -> None:
+        super().__init__(context, settings)
+        self.classifier = CosineClassifier(self.dim, context.classes, settings.scale)
+
+    def classification(self, embedding: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy of (B, D) embeddings."""
+        return cross_entropy(self.classifier(embedding), labels, label_smoothing=self.settings.smoothing)

@@ -47,14 +47,14 @@ class Oca(PrefixMethod):
     source = "Ricci et al. 2024, arXiv 2408.08793"
     settings_type = Settings
 
-    def __init__(self, setting: MethodContext, settings: Settings) -> None:
-        super().__init__(setting, settings)
+    def __init__(self, context: MethodContext, settings: Settings) -> None:
+        super().__init__(context, settings)
         self.transform: nn.Module = (
             orthogonal(nn.Linear(self.dim, self.dim, bias=False), orthogonal_map="cayley")
             if settings.transform
             else nn.Identity()
         )
-        self.classifier = nn.Linear(self.dim, setting.classes)
+        self.classifier = nn.Linear(self.dim, context.classes)
 
     def losses(self, batch: Batch) -> Terms:
         weights = self.settings

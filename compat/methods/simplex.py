@@ -47,14 +47,14 @@ class SimplexMethod(Method):
     needs_gallery = False
     on_simplex = True
 
-    def __init__(self, setting: MethodContext, settings: Any) -> None:
-        super().__init__(setting, settings)
+    def __init__(self, context: MethodContext, settings: Any) -> None:
+        super().__init__(context, settings)
         self.settings = settings
         self.dim = settings.classes - 1
         self.view_dim = self.dim
-        self.head = nn.Linear(setting.features, self.dim)
+        self.head = nn.Linear(context.features, self.dim)
         self.register_buffer("vertices", simplex_vertices(settings.classes), persistent=False)
-        slots = torch.tensor(list(setting.slots or range(setting.classes)))
+        slots = torch.tensor(list(context.slots or range(context.classes)))
         self.register_buffer("slots", slots, persistent=False)
 
     def classification(self, embedding: Tensor, labels: Tensor) -> Tensor:

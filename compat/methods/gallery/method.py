@@ -61,15 +61,15 @@ class Gallery(Method):
     most_remembered = MOST
     settings_type = Settings
 
-    def __init__(self, setting: MethodContext, settings: Settings) -> None:
-        super().__init__(setting, settings)
-        assert setting.old is not None
+    def __init__(self, context: MethodContext, settings: Settings) -> None:
+        super().__init__(context, settings)
+        assert context.old is not None
         self.settings = settings
         self.refit = settings.refit
-        self.old = setting.old
-        self.view_dim = setting.old.dim
+        self.old = context.old
+        self.view_dim = context.old.dim
         self.dim = self.view_dim + settings.extra_dims
-        shape = (setting.features, self.view_dim, self.dim, setting.classes, settings.scale, settings.strength)
+        shape = (context.features, self.view_dim, self.dim, context.classes, settings.scale, settings.strength)
         self.head = ImitatingHead(HeadShape(*shape))
         self.tau = settings.softness * row_temperature(self.old.pool)
         self.means = unit(self.old.present_prototypes)
