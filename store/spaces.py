@@ -9,7 +9,7 @@ from typing import Any, Literal
 from skipfill.store.errors import BadInput, unknown_name
 from skipfill.store.parquet.vectors import Similarity
 from skipfill.store.storage import quarantine
-from skipfill.store.storage.keys import valid_name
+from skipfill.store.storage.keys import SPACES, space_key, space_of_key, valid_name
 from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import LARGEST_STORED, Older, fitted, parsed, refuse_newer
 
@@ -43,25 +43,21 @@ class Space:
         return self.dim, self.metric, self.fingerprint
 
 
-def _key(name: str) -> str:
-    return f"spaces/{valid_name('space', name)}.json"
-
-
 def register_space(objects: ObjectStore, space: Space) -> None:
     """Record `space`; the one that is there is kept when it is the same.
 
     Raises:
         BadInput: another space (other dim, metric or encoder) has this name already.
     """
-    if not objects.put_new(_key(space.name), _json(space)):
+    if not objects.put_new(space_key(space.name), _json(space)):
         refuse_another_space(load_space(objects, space.name), space)
         # Written again as it is: what a killed run left must not be pruned from under this one.
-        objects.replace(_key(space.name), quarantine.read(objects, _key(space.name)))
+        objects.replace(space_key(space.name), quarantine.read(objects, space_key(space.name)))
 
 
 def ensure_space(objects: ObjectStore, space: Space) -> None:
     """See that a space that a commit refers to is there: see `store.storage.quarantine`."""
-    quarantine.ensure(objects, _key(space.name), _json(space))
+    quarantine.ensure(objects, space_key(space.name), _json(space))
 
 
 def _json(space: Space) -> bytes:
@@ -80,13 +76,13 @@ def refuse_another_space(there: Space, space: Space) -> None:
 
 
 def space_names(objects: ObjectStore) -> list[str]:
-    return [child.removesuffix(".json") for child in objects.children("spaces")]
+    return [space_of_key(file) for file in objects.children(SPACES)]
 
 
 def load_space(objects: ObjectStore, name: str) -> Space:
-    where = objects.root / _key(name)
+    where = objects.root / space_key(name)
     try:
-        data = quarantine.read(objects, _key(name))
+        data = quarantine.read(objects, space_key(name))
     except FileNotFoundError:
         raise unknown_name("space", name, space_names(objects)) from None
     space = space_from(parsed(data, where, LARGEST_STORED), where)

@@ -11,7 +11,7 @@ from skipfill.store.galleries.log import Version, commit
 from skipfill.store.parquet.fingerprint import FileFingerprint
 from skipfill.store.spaces import Space, ensure_space
 from skipfill.store.storage import quarantine
-from skipfill.store.storage.keys import valid_name
+from skipfill.store.storage.keys import file_list_key
 from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import LARGEST_STORED, fitted, parsed, refuse_newer
 
@@ -47,7 +47,7 @@ def commit_files(
     Raises:
         Stale: see `commit`.
     """
-    key = _files_key(name, version.files)
+    key = file_list_key(name, version.files)
     objects.replace(key, _listing(prints))
     done = commit(objects, name, version)
     quarantine.ensure(objects, key, _listing(prints))
@@ -65,7 +65,7 @@ def read_files(objects: ObjectStore, name: str, version: Version) -> list[FileFi
     Raises:
         BadInput: it is gone or damaged.
     """
-    key = _files_key(name, version.files)
+    key = file_list_key(name, version.files)
     where = objects.root / key
     try:
         data = quarantine.read(objects, key)
@@ -76,7 +76,3 @@ def read_files(objects: ObjectStore, name: str, version: Version) -> list[FileFi
     raw = parsed(data, where, LARGEST_STORED)
     refuse_newer(raw, where, "file list", FORMAT)
     return fitted(FileList, {"files": raw} if isinstance(raw, list) else raw, where, {}).files
-
-
-def _files_key(gallery: str, digest: str) -> str:
-    return f"galleries/{valid_name('gallery', gallery)}/files/{valid_name('file list', digest)}.json"

@@ -6,7 +6,6 @@ import getpass
 import hashlib
 import json
 import os
-import re
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -16,13 +15,19 @@ from uuid import uuid4
 from skipfill.store.checks.report import Threshold
 from skipfill.store.errors import BadInput, SkipfillError, Stale, unknown_name
 from skipfill.store.spaces import View
-from skipfill.store.storage.keys import valid_name
+from skipfill.store.storage.keys import (
+    GALLERIES,
+    log_folder,
+    release_copy_key,
+    version_file,
+    version_key,
+    version_number,
+)
 from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import stored
 
 FORMAT = 1
 NEAR = 100  # where the end is as near as this, names are listed instead of looked for one by one
-_NAME = re.compile(r"[0-9]{10}\.json")
 Action = Literal["registered", "appended", "swapped", "rolled back", "dropped"]
 RELEASES: tuple[Action, ...] = ("registered", "swapped", "rolled back", "dropped")  # others leave the release alone
 
@@ -98,26 +103,14 @@ class Version:
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def _folder(gallery: str) -> str:
-    return f"galleries/{valid_name('gallery', gallery)}/versions"
-
-
-def _key(gallery: str, number: int) -> str:
-    return f"{_folder(gallery)}/{_name(number)}"
-
-
-def _name(number: int) -> str:
-    return f"{number:010d}.json"
-
-
 def gallery_names(objects: ObjectStore) -> list[str]:
     """Names of the galleries in force: neither dropped, nor killed before the first version was written."""
-    newest = {name: newest_version(objects, name) for name in objects.children("galleries")}
+    newest = {name: newest_version(objects, name) for name in objects.children(GALLERIES)}
     return [name for name, version in newest.items() if version is not None and version.action != "dropped"]
 
 
 def has_version(objects: ObjectStore, gallery: str, number: int) -> bool:
-    return objects.exists(_key(gallery, number))
+    return objects.exists(version_key(gallery, number))
 
 
 def newest_version(objects: ObjectStore, gallery: str, since: int = 0) -> Version | None:
@@ -129,8 +122,8 @@ def newest_version(objects: ObjectStore, gallery: str, since: int = 0) -> Versio
         since: a number that is known to be in the log, to look only at what came after it.
     """
     low = since or _near_the_end(objects, gallery)
-    names = objects.after(_folder(gallery), _name(low))
-    number = max([low, *(int(name.removesuffix(".json")) for name in names if _NAME.fullmatch(name))])
+    files = objects.after(log_folder(gallery), version_file(low))
+    number = max([low, *map(version_number, files)])
     return read(objects, gallery, number) if number else None
 
 
@@ -164,17 +157,17 @@ def _near_the_end(objects: ObjectStore, gallery: str) -> int:
     Numbers have no holes, so leaps find it. After a hole it is farther from the end, and the listing longer.
     """
     low, step = 0, NEAR
-    while objects.exists(_key(gallery, low + step)):
+    while objects.exists(version_key(gallery, low + step)):
         low, step = low + step, 2 * step
     while step > NEAR:
         step //= 2
-        low += step if objects.exists(_key(gallery, low + step)) else 0
+        low += step if objects.exists(version_key(gallery, low + step)) else 0
     return low
 
 
 def read(objects: ObjectStore, gallery: str, number: int) -> Version:
     """Entry `number` of the log."""
-    key = _key(gallery, number)
+    key = version_key(gallery, number)
     where = objects.root / key
     try:
         version = stored(Version, objects.get(key), where, what="version", newest=FORMAT)
@@ -221,7 +214,7 @@ def commit(objects: ObjectStore, gallery: str, version: Version) -> Version:
     if version.action in RELEASES:
         signed = replace(signed, since=Since(signed.number, signed.at, signed.by))
     data = json.dumps(asdict(signed), indent=1).encode()
-    if not objects.put_new(_key(gallery, version.number), data):
+    if not objects.put_new(version_key(gallery, version.number), data):
         other = read(objects, gallery, version.number)
         raise Stale(
             f"gallery {gallery}: another change was first: version {other.number} was {other.action} by {other.by} "
@@ -241,7 +234,7 @@ def _announce(objects: ObjectStore, gallery: str, version: Version) -> None:
     with suppress(SkipfillError, OSError):
         while True:
             document = {"format": FORMAT, "gallery": gallery, "version": asdict(version)}
-            objects.replace(f"galleries/{gallery}/release.json", json.dumps(document, indent=1).encode())
+            objects.replace(release_copy_key(gallery), json.dumps(document, indent=1).encode())
             written = version.number
             while has_version(objects, gallery, version.number + 1):  # of others, whose copies may have been first
                 version = read(objects, gallery, version.number + 1)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from skipfill.store.checks.saved_reports import load_report
+from skipfill.store.checks.saved_reports import complete_checks, load_report
 from skipfill.store.errors import Hint, SkipfillError, reason
 from skipfill.store.galleries.gallery import open_gallery
 from skipfill.store.galleries.log import Version, newest_version, read
@@ -20,6 +20,16 @@ from skipfill.store.maintenance.prune import Leftover, leftovers
 from skipfill.store.models.cards import file_key, load_card, model_names
 from skipfill.store.models.files import read_file
 from skipfill.store.spaces import load_space
+from skipfill.store.storage.keys import (
+    CHECKS,
+    GALLERIES,
+    SPACES,
+    log_folder,
+    model_folder,
+    space_key,
+    space_of_key,
+    version_file,
+)
 from skipfill.store.storage.object_store import ObjectStore
 
 T = TypeVar("T")
@@ -78,12 +88,10 @@ def diagnose(objects: ObjectStore, *, deep: bool = False) -> Diagnosis:
     findings = [
         *_of_environment(around),
         *(_of_folders(folder, writable=bool(writable), free=free or 0) if folder else ()),
-        *_of_all(
-            "galleries", lambda: objects.children("galleries"), lambda name: _of_gallery(objects, name, deep=deep)
-        ),
+        *_of_all("galleries", lambda: objects.children(GALLERIES), lambda name: _of_gallery(objects, name, deep=deep)),
         *_of_all("models", lambda: model_names(objects), lambda name: _of_model(objects, name, deep=deep)),
-        *_of_all("checks", lambda: objects.children("checks"), lambda gallery: _of_checks(objects, gallery)),
-        *_of_all("spaces", lambda: objects.children("spaces"), lambda file: _of_space(objects, file)),
+        *_of_all("checks", lambda: objects.children(CHECKS), lambda gallery: _of_checks(objects, gallery)),
+        *_of_all("spaces", lambda: objects.children(SPACES), lambda file: _of_space(objects, file)),
         *unlisted,
     ]
     return Diagnosis(around, str(objects.root), writable, free, deep, findings, left or [])
@@ -132,8 +140,8 @@ def _of_gallery_now(objects: ObjectStore, name: str, *, deep: bool) -> Iterator[
     yield from broken
     if newest is None:
         return  # no log: what is there is among the leftovers
-    folder = f"galleries/{name}/versions"
-    expected = [f"{number:010d}.json" for number in range(1, newest.number + 1)]
+    folder = log_folder(name)
+    expected = [version_file(number) for number in range(1, newest.number + 1)]
     strange = sorted(set(expected) ^ set(objects.children(folder)))
     if strange:
         what = f"expected versions 1 to {newest.number} and nothing else, found {strange[0]} missing or too many"
@@ -170,7 +178,7 @@ def _of_release(objects: ObjectStore, where: str, newest: Version) -> Iterator[F
     card, _ = _tried(where, load_card, objects, release.model)
     if card is not None and card.fingerprint != release.fingerprint:
         what = f"expected released model {release.model} ({release.fingerprint[:12]}), found {card.fingerprint[:12]}"
-        yield Finding("problem", where, what, f"Restore models/{release.model}/ from a copy, or roll back.")
+        yield Finding("problem", where, what, f"Restore {model_folder(release.model)}/ from a copy, or roll back.")
 
 
 def _of_model(objects: ObjectStore, name: str, *, deep: bool) -> Iterator[Finding]:
@@ -186,15 +194,14 @@ def _of_model(objects: ObjectStore, name: str, *, deep: bool) -> Iterator[Findin
 
 
 def _of_checks(objects: ObjectStore, gallery: str) -> Iterator[Finding]:
-    for check in objects.children(f"checks/{gallery}"):
-        if objects.exists(f"checks/{gallery}/{check}/report.json"):
-            yield from _tried(f"check {check} of gallery {gallery}", load_report, objects, gallery, check)[1]
+    for check in complete_checks(objects, gallery):
+        yield from _tried(f"check {check} of gallery {gallery}", load_report, objects, gallery, check)[1]
 
 
 def _of_space(objects: ObjectStore, file: str) -> Iterator[Finding]:
-    name = file.removesuffix(".json")
+    name = space_of_key(file)
     wrong = _tried(f"space {name}", load_space, objects, name)[1]
-    yield from wrong if wrong and objects.exists(f"spaces/{file}") else ()  # a leftover may be pruned meanwhile
+    yield from wrong if wrong and objects.exists(space_key(name)) else ()  # a leftover may be pruned meanwhile
 
 
 def _tried(where: str, look: Callable[..., T], *arguments: object) -> tuple[T | None, list[Finding]]:

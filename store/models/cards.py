@@ -10,7 +10,7 @@ from typing import Any
 
 from skipfill.store.errors import Advice, BadInput, unknown_name
 from skipfill.store.spaces import Space, View, load_space, slots_by_order
-from skipfill.store.storage.keys import valid_name
+from skipfill.store.storage.keys import MODELS, card_key, model_file_key, space_key, valid_name
 from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import LARGEST_STORED, Older, fitted, parsed, refuse_newer
 
@@ -19,7 +19,6 @@ WEIGHTS = "weights.safetensors"
 TRAINED_IDS = "trained_ids.parquet"
 LOG = "log.ndjson"
 WITNESS = "witness.parquet"
-CARD = "card.json"
 SHA256 = re.compile("[0-9a-f]{64}")
 
 
@@ -94,17 +93,17 @@ class Card:
 
 def model_names(objects: ObjectStore) -> list[str]:
     """Names of the complete bundles."""
-    return [name for name in objects.children("models") if has_model(objects, name)]
+    return [name for name in objects.children(MODELS) if has_model(objects, name)]
 
 
 def has_model(objects: ObjectStore, name: str) -> bool:
     """Whether there is a complete bundle of this name."""
-    return objects.exists(_key(name, CARD))
+    return objects.exists(card_key(name))
 
 
 def refuse_taken(objects: ObjectStore, name: str) -> None:
     """Raise `BadInput` when a model or a space of this name exists already: bundles are immutable."""
-    if has_model(objects, name) or objects.exists(f"spaces/{name}.json"):
+    if has_model(objects, name) or objects.exists(space_key(name)):
         raise BadInput(
             f"model {name}",
             expected="a name that is free",
@@ -116,7 +115,7 @@ def refuse_taken(objects: ObjectStore, name: str) -> None:
 def put_card(objects: ObjectStore, card: Card) -> bool:
     """Make a bundle visible, all its files being there; False when the name is taken."""
     raw = json.loads(json.dumps(asdict(card)))
-    return objects.put_new(_key(card.name, CARD), json.dumps({**raw, "digest": _digest(raw)}, indent=1).encode())
+    return objects.put_new(card_key(card.name), json.dumps({**raw, "digest": _digest(raw)}, indent=1).encode())
 
 
 def load_card(objects: ObjectStore, name: str) -> Card:
@@ -125,9 +124,9 @@ def load_card(objects: ObjectStore, name: str) -> Card:
     Raises:
         BadInput: no such model (the nearest names are offered), or a card of a newer format.
     """
-    where = objects.root / _key(name, CARD)
+    where = objects.root / card_key(name)
     try:
-        data = objects.get(_key(name, CARD))
+        data = objects.get(card_key(name))
     except FileNotFoundError:
         raise unknown_name("model", name, model_names(objects), Advice("see_models")) from None
     return card_from(parsed(data, where, LARGEST_STORED), where, name)
@@ -172,7 +171,7 @@ def space_of(objects: ObjectStore, name: str) -> Space:
     Raises:
         BadInput: neither a model nor a registered space of this name.
     """
-    if has_model(objects, name) or not objects.exists(f"spaces/{name}.json"):
+    if has_model(objects, name) or not objects.exists(space_key(name)):
         return load_card(objects, name).space
     return load_space(objects, name)
 
@@ -180,11 +179,7 @@ def space_of(objects: ObjectStore, name: str) -> Space:
 def file_key(card: Card, file: str) -> str:
     """Where a file of the bundle lies: `weights.safetensors` is `weights-0123456789ab.safetensors`."""
     stem, suffix = valid_name("file", file).rsplit(".", 1)
-    return _key(card.name, f"{stem}-{card.files.get(file, '')[:12]}.{suffix}")
-
-
-def _key(name: str, file: str) -> str:
-    return f"models/{valid_name('model', name)}/{file}"
+    return model_file_key(card.name, f"{stem}-{card.files.get(file, '')[:12]}.{suffix}")
 
 
 def view_onto(card: Card, space: str) -> View:

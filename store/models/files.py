@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from skipfill.store.errors import BadInput, reason
 from skipfill.store.models.cards import TRAINED_IDS, WEIGHTS, Card, file_key, put_card, refuse_taken
 from skipfill.store.storage import quarantine
+from skipfill.store.storage.keys import model_folder
 from skipfill.store.storage.object_store import ObjectStore
 
 ROWS_PER_BYTE = 64  # unique ids take more room than this, however well they are packed
@@ -63,7 +64,7 @@ def read_file(objects: ObjectStore, card: Card, file: str) -> bytes:
             objects.root / key,
             expected=f"SHA-256 {card.files.get(file, '')[:12]}... as in the card",
             found=f"{found[:12]}... ({len(data)} bytes)",
-            hint=f"The bundle is damaged: restore models/{card.name}/ from a copy, or train it again.",
+            hint=f"The bundle is damaged: restore {model_folder(card.name)}/ from a copy, or train it again.",
         )
     return data
 

@@ -10,11 +10,11 @@ from uuid import uuid4
 
 from skipfill.store.errors import BadInput, reason
 from skipfill.store.storage.address import Address, Url, address
+from skipfill.store.storage.keys import MARKER, probe_key
 from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import stored
 
 FOLDER = ".skipfill"
-MARKER = "store.json"
 FORMAT = 1
 
 
@@ -38,7 +38,7 @@ def init_store(root: Address) -> ObjectStore:
 
 def _refuse_overwriting(objects: ObjectStore) -> None:
     """Some servers that speak S3 accept `If-None-Match: *` and overwrite all the same: no log is safe there."""
-    key = f"probes/{uuid4().hex}"
+    key = probe_key(uuid4().hex)
     objects.put_new(key, b"first")
     second = objects.put_new(key, b"second")
     objects.delete(key)
