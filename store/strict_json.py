@@ -1,7 +1,11 @@
-"""JSON from a file to a dataclass: every key, and every value of the declared type, or one error that names it."""
+"""JSON from a file to a dataclass, strictly: a key or value that does not fit is one error that names it.
+
+Also the digest of a JSON value, which names and protects what the store holds.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -18,6 +22,15 @@ DEEPEST = 64
 NAMES = {str: "a text", int: "a whole number", float: "a finite number", bool: "true or false", type(None): "null"}
 # What a file of an older release does not say, made of what it says: dataclass -> field -> value.
 Older = Mapping[type, Mapping[str, Callable[[dict[str, Any]], Any]]]
+
+
+def json_digest(content: Any, *, sort_keys: bool = True) -> str:
+    """SHA-256 of a JSON value, in hex. It is part of the file formats: the bytes that are hashed never change.
+
+    Args:
+        sort_keys: False where the files of earlier releases were digested in the order of their keys.
+    """
+    return hashlib.sha256(json.dumps(content, sort_keys=sort_keys).encode()).hexdigest()
 
 
 def parsed(data: bytes, where: object, largest: int = LARGEST) -> Any:

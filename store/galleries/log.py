@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import hashlib
 import json
 import os
 from contextlib import suppress
@@ -24,7 +23,7 @@ from skipfill.store.storage.keys import (
     version_number,
 )
 from skipfill.store.storage.object_store import ObjectStore
-from skipfill.store.strict_json import stored
+from skipfill.store.strict_json import json_digest, stored
 
 FORMAT = 1
 NEAR = 100  # where the end is as near as this, names are listed instead of looked for one by one
@@ -99,8 +98,7 @@ class Version:
     def state(self) -> str:
         """Digest of what a check measures: rows, space and release. Equal after a rollback, unlike `number`."""
         release = None if self.release is None else [self.release.model, self.release.fingerprint]
-        content = json.dumps([self.files, self.space, self.columns, release])
-        return hashlib.sha256(content.encode()).hexdigest()[:16]
+        return json_digest([self.files, self.space, self.columns, release], sort_keys=False)[:16]
 
 
 def gallery_names(objects: ObjectStore) -> list[str]:

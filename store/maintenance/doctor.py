@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from skipfill.store.checks.saved_reports import complete_checks, load_report
+from skipfill.store.checks.saved_reports import check_ids, load_report
 from skipfill.store.errors import Hint, SkipfillError, reason
 from skipfill.store.galleries.gallery import open_gallery
 from skipfill.store.galleries.log import Version, newest_version, read
@@ -194,7 +194,7 @@ def _of_model(objects: ObjectStore, name: str, *, deep: bool) -> Iterator[Findin
 
 
 def _of_checks(objects: ObjectStore, gallery: str) -> Iterator[Finding]:
-    for check in complete_checks(objects, gallery):
+    for check in check_ids(objects, gallery):
         yield from _tried(f"check {check} of gallery {gallery}", load_report, objects, gallery, check)[1]
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from skipfill.store.checks.saved_reports import check_ids
 from skipfill.store.galleries.log import newest_version, read
 from skipfill.store.models.cards import file_key, has_model, load_card
 from skipfill.store.spaces import load_space
@@ -21,13 +22,11 @@ from skipfill.store.storage.keys import (
     aside_key,
     card_key,
     check_folder,
-    checks_folder,
     file_list_key,
     gallery_folder,
     is_name,
     model_folder,
     original_key,
-    report_key,
     space_key,
     space_of_key,
     training_folder,
@@ -152,9 +151,8 @@ def _referred(objects: ObjectStore, keys: list[str]) -> Iterator[str]:
         if not has_model(objects, model):
             yield from _under(keys, training_folder(model))
     for gallery in _children(keys, CHECKS):
-        for check in _children(keys, checks_folder(gallery)):
-            if objects.exists(report_key(gallery, check)):
-                yield from _under(keys, check_folder(gallery, check))
+        for check in check_ids(objects, gallery):
+            yield from _under(keys, check_folder(gallery, check))
 
 
 def _by_card(objects: ObjectStore, model: str, keys: list[str]) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass, field
@@ -12,7 +11,7 @@ from skipfill.store.errors import Advice, BadInput, unknown_name
 from skipfill.store.spaces import Space, View, load_space, slots_by_order
 from skipfill.store.storage.keys import MODELS, card_key, model_file_key, space_key, valid_name
 from skipfill.store.storage.object_store import ObjectStore
-from skipfill.store.strict_json import LARGEST_STORED, Older, fitted, parsed, refuse_newer
+from skipfill.store.strict_json import LARGEST_STORED, Older, fitted, json_digest, parsed, refuse_newer
 
 FORMAT = 1
 WEIGHTS = "weights.safetensors"
@@ -64,8 +63,7 @@ class Card:
     @property
     def fingerprint(self) -> str:
         """Digest of everything that decides the vectors: network, settings and weights."""
-        content = json.dumps([self.network, self.files.get(WEIGHTS, "")], sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()
+        return json_digest([self.network, self.files.get(WEIGHTS, "")])
 
     @property
     def encoder(self) -> dict[str, Any]:
@@ -161,8 +159,7 @@ def card_from(raw: Any, where: object, name: str = "") -> Card:
 
 
 def _digest(raw: dict[str, Any]) -> str:
-    content = {key: value for key, value in raw.items() if key != "digest"}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return json_digest({key: value for key, value in raw.items() if key != "digest"})
 
 
 def space_of(objects: ObjectStore, name: str) -> Space:

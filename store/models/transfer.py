@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from skipfill.store.errors import BadInput, reason
 from skipfill.store.models.archive import Archive, packed
@@ -39,7 +38,7 @@ from skipfill.store.storage.atomic_file import new_file
 from skipfill.store.storage.keys import valid_name
 from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.storage.quarantine import ensure
-from skipfill.store.strict_json import LARGEST_STORED, parsed, refuse_newer
+from skipfill.store.strict_json import LARGEST_STORED, json_digest, parsed, refuse_newer
 
 FORMAT = 1
 MANIFEST = "bundle.json"
@@ -59,7 +58,7 @@ class Manifest:
 
     def as_json(self) -> bytes:
         content = {"format": FORMAT, "card": asdict(self.card), "spaces": [asdict(one) for one in self.spaces]}
-        return json.dumps({**content, "digest": _digest(content)}, indent=1).encode()
+        return json.dumps({**content, "digest": json_digest(content)}, indent=1).encode()
 
     def named(self, name: str) -> Manifest:
         """The same model under another name.
@@ -194,7 +193,7 @@ def _manifest(archive: Archive, path: Path) -> Manifest:
     if not complete or raw["format"] != FORMAT or not isinstance(raw["spaces"], list):
         raise BadInput(where, expected="a format, a card, spaces and a digest", found="something else")
     made = Manifest(card_from(raw["card"], where), [space_from(one, where) for one in raw["spaces"]])
-    if raw.pop("digest") != _digest(raw):
+    if raw.pop("digest") != json_digest(raw):
         raise BadInput(where, expected="what was exported", found="something that was edited")
     _refuse_incomplete(made, where)
     return made
@@ -208,10 +207,6 @@ def _refuse_incomplete(manifest: Manifest, where: str) -> None:
     views, spaces = sorted({card.name, *card.views}), sorted([card.name, *(one.name for one in manifest.spaces)])
     if views != spaces:
         raise BadInput(where, expected=f"the spaces {', '.join(views)}", found=", ".join(spaces))
-
-
-def _digest(content: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 @contextmanager

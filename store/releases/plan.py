@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
@@ -12,7 +11,7 @@ from skipfill.store.errors import BadInput
 from skipfill.store.releases.backfill_cost import BackfillCost
 from skipfill.store.spaces import View
 from skipfill.store.storage.keys import valid_name
-from skipfill.store.strict_json import fitted, parsed, refuse_newer
+from skipfill.store.strict_json import fitted, json_digest, parsed, refuse_newer
 
 FORMAT = 1
 Named = Literal["gallery version", "gallery files", "model", "view", "check"]
@@ -84,7 +83,7 @@ class Plan:
     @property
     def digest(self) -> str:
         content = {key: value for key, value in asdict(self).items() if key != "id"}
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+        return json_digest(content)[:16]
 
     def identified(self) -> Plan:
         return replace(self, id=self.digest)

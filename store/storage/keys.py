@@ -29,6 +29,7 @@ TRAINING = "training"
 ASIDE = "aside"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_REPORT = re.compile(r"checks/[^/]+/([^/]+)/report\.json")
 _VERSION_FILE = re.compile(r"([0-9]{10})\.json")
 
 
@@ -117,6 +118,12 @@ def check_folder(gallery: str, check: str) -> str:
 
 def report_key(gallery: str, check: str) -> str:
     return f"{check_folder(gallery, check)}/report.json"
+
+
+def check_of_report(key: str) -> str:
+    """Id of the check whose report has this key; empty for the key of anything else."""
+    report = _REPORT.fullmatch(key)
+    return report[1] if report and is_name(report[1]) else ""
 
 
 def per_query_key(gallery: str, check: str) -> str:
