@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from skipfill.store.errors import BadInput, unknown_name
+from skipfill.store.errors import Advice, BadInput, unknown_name
 from skipfill.store.parquet.vectors import Similarity
 from skipfill.store.storage import quarantine
 from skipfill.store.storage.keys import SPACES, space_key, space_of_key, valid_name
@@ -71,7 +71,7 @@ def refuse_another_space(there: Space, space: Space) -> None:
             f"space {space.name}",
             expected=f"dim {there.dim}, metric {there.metric}, encoder {there.fingerprint[:12] or 'external'}",
             found=f"dim {space.dim}, metric {space.metric}, encoder {space.fingerprint[:12] or 'external'}",
-            hint="Two spaces never share a name: give the new one another with --space.",
+            hint=Advice("name_another_space"),
         )
 
 

@@ -13,7 +13,7 @@ from typing import Literal, TypeVar
 from skipfill.store.checks.saved_reports import check_ids, load_report
 from skipfill.store.errors import Hint, SkipfillError, reason
 from skipfill.store.galleries.gallery import open_gallery
-from skipfill.store.galleries.log import Version, newest_version, read
+from skipfill.store.galleries.log import Version, newest_version, read_version
 from skipfill.store.galleries.verify import reread_gallery
 from skipfill.store.maintenance.environment import Environment, environment
 from skipfill.store.maintenance.prune import Leftover, leftovers
@@ -148,7 +148,7 @@ def _of_gallery_now(objects: ObjectStore, name: str, *, deep: bool) -> Iterator[
         yield Finding("problem", str(objects.root / folder), what, "Restore the log from a copy.")
         return
     for number in range(1 if deep else max(1, newest.number - 1), newest.number):
-        before, broken = _tried(where, read, objects, name, number)
+        before, broken = _tried(where, read_version, objects, name, number)
         yield from broken
         if before is not None and number == newest.number - 1 and _seconds(newest, before) > SKEW:
             what = f"version {newest.number} ({newest.at}) says it is older than version {number} ({before.at})"

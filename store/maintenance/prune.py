@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from skipfill.store.checks.saved_reports import check_ids
-from skipfill.store.galleries.log import newest_version, read
+from skipfill.store.galleries.log import newest_version, read_version
 from skipfill.store.models.cards import file_key, has_model, load_card
 from skipfill.store.spaces import load_space
 from skipfill.store.storage.keys import (
@@ -171,7 +171,7 @@ def _by_log(objects: ObjectStore, gallery: str, keys: list[str]) -> Iterator[str
     try:
         newest = newest_version(objects, gallery)
         for number in range(1, newest.number + 1 if newest else 1):
-            version = read(objects, gallery, number)
+            version = read_version(objects, gallery, number)
             yield file_list_key(gallery, version.files)
             yield space_key(version.space)
     except Exception:  # whatever is wrong with it

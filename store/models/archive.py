@@ -48,9 +48,7 @@ class Archive:
         if not 0 <= size <= most:
             raise self._refused(f"at most {most:,} bytes in {name}", f"{size:,} claimed")
         if block != _header(name, size):
-            raise self._refused(
-                f"{name} as a plain file", "a link, or a header that `skipfill model export` never writes"
-            )
+            raise self._refused(f"{name} as a plain file", "a link, or a header that an export never writes")
         data = self._read(size)
         if self._read(-size % BLOCK).strip(b"\0"):
             raise self._refused(f"zeros after {name}", "something else")
@@ -66,7 +64,7 @@ class Archive:
             found = tarfile.TarInfo.frombuf(block, "utf-8", "strict")
         except (tarfile.HeaderError, ValueError) as error:
             what = "something else" if block.strip(b"\0") else "the end of the file"
-            raise self._refused(f"{name} in a bundle by `skipfill model export`", what) from error
+            raise self._refused(f"{name} in an exported bundle", what) from error
         if found.name != name:
             raise self._refused(f"an entry {name}", ascii(found.name[:80]))
         return found.size

@@ -106,7 +106,7 @@ def refuse_taken(objects: ObjectStore, name: str) -> None:
             f"model {name}",
             expected="a name that is free",
             found="a model or a space of this name",
-            hint="Choose another name: models are never overwritten. See: skipfill model list",
+            hint=Advice("choose_model_name"),
         )
 
 

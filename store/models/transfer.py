@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from skipfill.store.errors import BadInput, reason
+from skipfill.store.errors import BadInput, Parameter, reason
 from skipfill.store.models.archive import Archive, packed
 from skipfill.store.models.cards import (
     TRAINED_IDS,
@@ -69,7 +69,7 @@ class Manifest:
         if name == self.card.name:
             return self
         if valid_name("model", name) in self.card.views:
-            raise BadInput("--name", expected="a name that no space of the bundle has", found=repr(name))
+            raise BadInput(Parameter("name"), expected="a name that no space of the bundle has", found=repr(name))
         views = {(name if space == self.card.name else space): view for space, view in self.card.views.items()}
         return replace(self, card=replace(self.card, name=name, views=views))
 
@@ -213,7 +213,7 @@ def _refuse_incomplete(manifest: Manifest, where: str) -> None:
 def _opened(path: Path) -> Iterator[Archive]:
     try:
         if not path.is_file():
-            raise BadInput(path, expected="a bundle by `skipfill model export`", found="no such file")
+            raise BadInput(path, expected="an exported bundle", found="no such file")
         with path.open("rb") as file:
             yield Archive(file, path)
     except OSError as error:

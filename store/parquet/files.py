@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from skipfill.store.errors import BadInput, reason
+from skipfill.store.errors import Advice, BadInput, reason
 from skipfill.store.parquet.remote import RemoteFile, matching
 from skipfill.store.storage.address import Address, Url
 
@@ -104,8 +104,11 @@ def encoded_by(path: Address) -> dict[str, str]:
     return {key: str(value) for key, value in found.items()} if isinstance(found, dict) else {}
 
 
-def column_type(path: Address, file: pq.ParquetFile, column: str, flag: str) -> pa.DataType:
-    """The Arrow type of `column`.
+def column_type(path: Address, file: pq.ParquetFile, column: str, parameter: str) -> pa.DataType:
+    """Return the Arrow type of `column`.
+
+    Args:
+        parameter: the input that names the column, for the error: `id`, `vector`, `label` or `input`.
 
     Raises:
         BadInput: the file has no such column; the error lists those it has.
@@ -116,6 +119,6 @@ def column_type(path: Address, file: pq.ParquetFile, column: str, flag: str) -> 
             path,
             expected=f"a column {column!r}",
             found=f"columns {', '.join(schema.names)}",
-            hint=f"Name it with {flag} COLUMN.",
+            hint=Advice("name_column", parameter=parameter),
         )
     return schema.field(column).type

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from skipfill.store.errors import BadInput, SkipfillError, reason
+from skipfill.store.errors import Advice, BadInput, SkipfillError, reason
 from skipfill.store.parquet.files import open_parquet, unreadable
 from skipfill.store.storage.address import Address
 
@@ -27,7 +27,10 @@ def id_type(kind: pa.DataType, where: object) -> pa.DataType:
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return pa.string()
     raise BadInput(
-        where, expected="ids of an integer or string type", found=str(kind), hint="Name it with --id COLUMN."
+        where,
+        expected="ids of an integer or string type",
+        found=str(kind),
+        hint=Advice("name_column", parameter="id"),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from skipfill.store.errors import BadInput
+from skipfill.store.errors import BadInput, Parameter
 
 BYTES_PER_COORDINATE = 4
 UNITS = ("kB", "MB", "GB", "TB")
@@ -61,7 +61,9 @@ def backfill_cost(rows: int, dim: int, rate: EncodeRate | None, price_per_millio
         arithmetic["encoding"] = f"{rows:,} rows / {rate.per_second:,.4g} items per second = {_duration(seconds)}"
     if price_per_million is not None:
         if not (math.isfinite(price_per_million) and price_per_million >= 0):
-            raise BadInput("--price-per-million", expected="a price of 0 or more", found=str(price_per_million))
+            raise BadInput(
+                Parameter("price_per_million"), expected="a price of 0 or more", found=str(price_per_million)
+            )
         money = rows * price_per_million / 1e6
         arithmetic["money"] = f"{rows:,} rows x {price_per_million:,.10g} / 1,000,000 = {money:,.10g}"
     return BackfillCost(rows, size, seconds, money, arithmetic)

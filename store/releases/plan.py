@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 from skipfill.store.checks.report import Threshold
-from skipfill.store.errors import BadInput
+from skipfill.store.errors import Advice, BadInput
 from skipfill.store.releases.backfill_cost import BackfillCost
 from skipfill.store.spaces import View
 from skipfill.store.storage.keys import valid_name
@@ -109,7 +109,7 @@ def read_plan(data: bytes, where: object) -> Plan:
             where,
             expected="a plan as it was saved",
             found="one that was edited",
-            hint="Make another one: skipfill plan GALLERY MODEL -o FILE",
+            hint=Advice("new_plan"),
         )
     for kind, name in (("gallery", plan.gallery), ("model", plan.model)):
         valid_name(kind, name)

@@ -6,8 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from skipfill.store.checks.saved_reports import Checks
-from skipfill.store.errors import BadInput, NotAcceptable, Stale
-from skipfill.store.galleries.log import Release, Version, commit, latest, read
+from skipfill.store.errors import Advice, BadInput, NotAcceptable, Stale
+from skipfill.store.galleries.log import Release, Version, commit, latest, read_version
 from skipfill.store.models.cards import Card, view_onto
 from skipfill.store.releases.backfill_cost import EncodeRate, backfill_cost
 from skipfill.store.releases.plan import Change, Plan, Precondition
@@ -113,19 +113,22 @@ def _refused(objects: ObjectStore, plan: Plan, now: Version, broken: Preconditio
         return NotAcceptable(
             f"gallery {plan.gallery} version {plan.version}: expected a passing check of {plan.model}, "
             f"found {broken.found}",
-            f"Run: skipfill check {plan.gallery} {plan.model} --items HELDOUT.parquet",
+            Advice("check_model", gallery=plan.gallery, model=plan.model),
         )
-    again = f"Plan again with: skipfill plan {plan.gallery} {plan.model}"
+    since = ""
     if now.number > plan.version:
-        after = read(objects, plan.gallery, plan.version + 1)
+        after = read_version(objects, plan.gallery, plan.version + 1)
         if after.plan == plan.id:
             return Stale(
                 f"plan {plan.id}: version {after.number} of gallery {plan.gallery} already applied this plan "
                 f"({after.by}, {after.at})",
-                f"See: skipfill history {plan.gallery}",
+                Advice("see_history", gallery=plan.gallery),
             )
-        again = f"Version {after.number} was {after.action} by {after.by} at {after.at}. {again}"
-    return Stale(f"plan {plan.id}: {broken.name}: expected {broken.expected}, found {broken.found}", again)
+        since = f"; version {after.number} was {after.action} by {after.by} at {after.at}"
+    return Stale(
+        f"plan {plan.id}: {broken.name}: expected {broken.expected}, found {broken.found}{since}",
+        Advice("plan_again", gallery=plan.gallery, model=plan.model),
+    )
 
 
 def planned_rollback(objects: ObjectStore, gallery: str, reason: str = "") -> Version:
@@ -140,9 +143,9 @@ def planned_rollback(objects: ObjectStore, gallery: str, reason: str = "") -> Ve
             f"gallery {gallery}",
             expected="a swap in force to roll back",
             found=f"none (version {now.number} was {now.action})",
-            hint=f"See: skipfill history {gallery}",
+            hint=Advice("see_history", gallery=gallery),
         )
-    before = read(objects, gallery, now.undo)
+    before = read_version(objects, gallery, now.undo)
     return replace(
         now,
         number=now.number + 1,

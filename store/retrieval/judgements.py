@@ -45,7 +45,7 @@ def read_judgements(path: Path, queries: pa.Array, row_kind: pa.DataType) -> Jud
     if not kept.any():
         raise BadInput(
             path,
-            expected="judgements above 0 of the queries given with --items",
+            expected="judgements above 0 of the queries given",
             found=f"none among {table.num_rows} (first: query {table.column('query')[0].as_py()!r})"
             if table.num_rows
             else "no judgements",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
-from skipfill.store.errors import BadInput, reason
+from skipfill.store.errors import Advice, BadInput, reason
 
 
 @contextmanager
@@ -35,13 +35,13 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
                 path,
                 expected="a file that does not exist yet",
                 found="a file",
-                hint="Choose another name with -o FILE.",
+                hint=Advice("name_another_output"),
             ) from error
         raise BadInput(
             path.parent,
             expected="a folder that can be written to",
             found=reason(error),
-            hint="Choose another place with -o FILE; nothing was written.",
+            hint=Advice("choose_output_folder"),
         ) from error
 
 

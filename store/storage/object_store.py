@@ -14,7 +14,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore
 
-from skipfill.store.errors import BadInput, reason
+from skipfill.store.errors import Advice, BadInput, reason
 from skipfill.store.storage import durable_files
 from skipfill.store.storage.address import Address, Url
 from skipfill.store.storage.client import client
@@ -212,7 +212,7 @@ class ObjectStore:
                 path,
                 expected="a disk that keeps what is written",
                 found=reason(error),
-                hint="It is written, and may not be after a crash. Look at the disk, then: skipfill doctor",
+                hint=Advice("look_at_disk"),
             ) from error
 
     def _failed(self, key: str, expected: str, error: Exception | None) -> Exception:
