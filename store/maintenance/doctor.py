@@ -1,4 +1,4 @@
-"""Everything about a store that can be found wrong without changing it, and what to do about it."""
+"""Diagnosis of a store: everything that can be found wrong without changing it, and the remedy."""
 
 from __future__ import annotations
 
@@ -39,11 +39,13 @@ SKEW = 60  # seconds that clocks of two machines may be apart
 
 @dataclass(frozen=True)
 class Finding:
-    """Attributes:
-    kind: a `problem` keeps something from working; a `note` does not.
-    where: what it is about.
-    what: what was found, and what was expected.
-    todo: what to do about it; empty where nothing need be done.
+    """One thing that the diagnosis found.
+
+    Attributes:
+        kind: a `problem` keeps something from working; a `note` does not.
+        where: the part of the store or of the environment.
+        what: the state that was found, and the one that was expected.
+        todo: the remedy; empty where none is needed.
     """
 
     kind: Literal["problem", "note"]
@@ -54,11 +56,13 @@ class Finding:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Attributes:
-    writable: whether this user can write to the store; None on object storage, where only writing tells.
-    free_bytes: on the store's disk, for this user; None on object storage.
-    deep: whether every file of every bundle and gallery was read.
-    leftovers: of runs that were killed, or that go on: nothing wrong, and `prune` removes them.
+    """The state of a store.
+
+    Attributes:
+        writable: whether this user can write to the store; None on object storage, where only writing tells.
+        free_bytes: on the store's disk, for this user; None on object storage.
+        deep: whether every file of every bundle and gallery was read.
+        leftovers: objects of runs that were killed or still go on: no problem, and prune removes them.
     """
 
     environment: Environment
@@ -71,7 +75,7 @@ class Diagnosis:
 
     @property
     def healthy(self) -> bool:
-        return not any(one.kind == "problem" for one in self.findings)
+        return not any(finding.kind == "problem" for finding in self.findings)
 
 
 def diagnose(objects: ObjectStore, *, deep: bool = False) -> Diagnosis:
@@ -98,10 +102,10 @@ def diagnose(objects: ObjectStore, *, deep: bool = False) -> Diagnosis:
 
 
 def _of_all(where: str, names: Callable[[], list[str]], look: Callable[[str], Iterable[Finding]]) -> Iterator[Finding]:
-    """What is wrong with each of the things named; or with naming them."""
-    found, broken = _tried(where, names)
+    """Look at each of the things named, and report also where naming them fails."""
+    listed, broken = _tried(where, names)
     yield from broken
-    for name in found or []:
+    for name in listed or []:
         findings, broken = _tried(f"{where}: {name}", lambda name=name: list(look(name)))
         yield from (*(findings or []), *broken)
 
@@ -124,14 +128,14 @@ def _of_folders(root: Path, *, writable: bool, free: int) -> Iterator[Finding]:
 
 
 def _of_gallery(objects: ObjectStore, name: str, *, deep: bool) -> list[Finding]:
-    """What is wrong with a gallery; looked at again where it may be that it changed meanwhile."""
-    seen, _ = _tried(name, newest_version, objects, name)
-    while found := list(_of_gallery_now(objects, name, deep=deep)):
-        now, _ = _tried(name, newest_version, objects, name)
-        if now == seen:
+    """Look at a gallery, again and again while findings may come of a change meanwhile."""
+    before, _ = _tried(name, newest_version, objects, name)
+    while findings := list(_of_gallery_now(objects, name, deep=deep)):
+        after, _ = _tried(name, newest_version, objects, name)
+        if after == before:
             break
-        seen = now
-    return found
+        before = after
+    return findings
 
 
 def _of_gallery_now(objects: ObjectStore, name: str, *, deep: bool) -> Iterator[Finding]:
@@ -205,7 +209,7 @@ def _of_space(objects: ObjectStore, file: str) -> Iterator[Finding]:
 
 
 def _tried(where: str, look: Callable[..., T], *arguments: object) -> tuple[T | None, list[Finding]]:
-    """What `look` returns, or what is wrong."""
+    """Call `look`; return its result, or a finding in place of its error."""
     try:
         return look(*arguments), []
     except SkipfillError as error:

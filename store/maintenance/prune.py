@@ -49,10 +49,12 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Leftover:
-    """Attributes:
-    age: seconds since it was written; negative when its time is after now.
-    young: whether a writer may still own it.
-    why: what it is, in words.
+    """An object that nothing refers to.
+
+    Attributes:
+        age: seconds since it was written; negative when its time is after now.
+        young: whether a writer may still own it.
+        why: kind of leftover, in words.
     """
 
     key: str
@@ -63,20 +65,20 @@ class Leftover:
 
 
 def leftovers(objects: ObjectStore) -> list[Leftover]:
-    """Every leftover in the store, by key. Reads each gallery's whole log and each model's card.
+    """List every leftover in the store, by key. Reads each gallery's whole log and each model's card.
 
-    What a damaged card or version refers to is not known: all that it might is kept.
+    A damaged card or version may refer to anything of its kind: all of that is kept.
     """
     now = datetime.now(UTC)
     return [_leftover(entry, now) for entry in _unreferred(objects)]
 
 
 def prune(objects: ObjectStore, *, all_ages: bool = False, dry_run: bool = False) -> list[Leftover]:
-    """Delete the leftovers and name them. A kill in the middle leaves the rest for the next time.
+    """Delete the leftovers and return them. A kill in the middle leaves the rest for the next time.
 
-    What is written again or referred to meanwhile stays. On object storage, which cannot move an object atomically,
-    one case is left: a writer writes a leftover again in the moment between the look at its time and its deletion,
-    commits, and is killed before it looks whether all is there.
+    An object that is written again or referred to meanwhile stays. One case is left on object storage, which cannot
+    move an object atomically: a writer writes a leftover again in the moment between the look at its time and its
+    deletion, commits, and is killed before it looks whether all is there.
 
     Args:
         all_ages: also those younger than an hour; only safe while nothing else writes to the store.
@@ -87,25 +89,25 @@ def prune(objects: ObjectStore, *, all_ages: bool = False, dry_run: bool = False
     """
     now = datetime.now(UTC)
     entries = {entry.key: entry for entry in _unreferred(objects)}
-    found = [one for one in (_leftover(entry, now) for entry in entries.values()) if all_ages or not one.young]
-    if dry_run or not found:
-        return found
-    found = [one for one in found if _out_of_the_way(objects, entries[one.key])]
+    chosen = [left for left in (_leftover(entry, now) for entry in entries.values()) if all_ages or not left.young]
+    if dry_run or not chosen:
+        return chosen
+    chosen = [left for left in chosen if _out_of_the_way(objects, entries[left.key])]
     kept = _kept(objects, list(objects.entries()))
-    for one in found:
-        if original_key(one.key) in kept:
-            put_back(objects, original_key(one.key))
+    for left in chosen:
+        if original_key(left.key) in kept:
+            put_back(objects, original_key(left.key))
         else:
-            objects.delete(one.key if _is_out(entries[one.key]) else aside_key(one.key))
-    return [one for one in found if original_key(one.key) not in kept]
+            objects.delete(left.key if _is_out(entries[left.key]) else aside_key(left.key))
+    return [left for left in chosen if original_key(left.key) not in kept]
 
 
 def _unreferred(objects: ObjectStore) -> list[Entry]:
     # Listed before what refers to it is read: what a writer finishes meanwhile is not taken for a leftover.
     entries = list(objects.entries())
     kept = _kept(objects, entries)
-    left = [one for one in entries if _is_out(one) or (_pattern(one.key) and one.key not in kept)]
-    return sorted(left, key=lambda one: one.key)
+    left = [entry for entry in entries if _is_out(entry) or (_pattern(entry.key) and entry.key not in kept)]
+    return sorted(left, key=lambda entry: entry.key)
 
 
 def _kept(objects: ObjectStore, entries: list[Entry]) -> set[str]:

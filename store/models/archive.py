@@ -1,4 +1,4 @@
-"""A bundle as one file: a plain tar, every byte of which is decided by the names and contents of its entries."""
+"""A bundle as one file: a plain tar whose bytes depend on the names and contents of its entries alone."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def packed(entries: Iterable[tuple[str, bytes]]) -> Iterator[bytes]:
 
 
 class Archive:
-    """Reads what `packed` made, entry by entry, the reader saying what must come next; nothing else is accepted.
+    """Reads an archive made by `packed`, entry by entry. The reader names the next entry; no other is accepted.
 
-    So there is no entry that nobody asked for, none twice, no path, no link, and no header of another form.
+    So there is no unexpected entry, none twice, no path, no link, and no header of another form.
 
     Args:
         where: the file's name, for messages.
@@ -61,13 +61,13 @@ class Archive:
 
     def _size(self, block: bytes, name: str) -> int:
         try:
-            found = tarfile.TarInfo.frombuf(block, "utf-8", "strict")
+            header = tarfile.TarInfo.frombuf(block, "utf-8", "strict")
         except (tarfile.HeaderError, ValueError) as error:
             what = "something else" if block.strip(b"\0") else "the end of the file"
             raise self._refused(f"{name} in an exported bundle", what) from error
-        if found.name != name:
-            raise self._refused(f"an entry {name}", ascii(found.name[:80]))
-        return found.size
+        if header.name != name:
+            raise self._refused(f"an entry {name}", ascii(header.name[:80]))
+        return header.size
 
     def _read(self, size: int) -> bytes:
         data = self._file.read(size)

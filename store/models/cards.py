@@ -23,7 +23,7 @@ SHA256 = re.compile("[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Card:
-    """What a model is, without loading its weights.
+    """Description of a model, which is read without its weights.
 
     Attributes:
         name: also the name of its own space.
@@ -68,8 +68,8 @@ class Card:
     @property
     def encoder(self) -> dict[str, Any]:
         """Kind and settings of its encoder; empty for a card that does not say."""
-        found = self.network.get("encoder")
-        return found if isinstance(found, dict) else {}
+        encoder = self.network.get("encoder")
+        return encoder if isinstance(encoder, dict) else {}
 
     @property
     def encoders(self) -> list[Any]:
@@ -95,7 +95,7 @@ def model_names(objects: ObjectStore) -> list[str]:
 
 
 def has_model(objects: ObjectStore, name: str) -> bool:
-    """Whether there is a complete bundle of this name."""
+    """Tell whether there is a complete bundle of this name."""
     return objects.exists(card_key(name))
 
 
@@ -131,7 +131,7 @@ def load_card(objects: ObjectStore, name: str) -> Card:
 
 
 def card_from(raw: Any, where: object, name: str = "") -> Card:
-    """The card that the JSON value `raw` is.
+    """Make a card of the JSON value `raw`.
 
     Args:
         name: of the model whose card it must be; empty for any.
@@ -146,8 +146,8 @@ def card_from(raw: Any, where: object, name: str = "") -> Card:
     if card.name != (name or card.name):
         raise BadInput(where, expected=f"the card of {name}", found=f"that of {card.name!r}")
     for kind, names in (("model", [card.name]), ("space", card.views), ("file", card.files)):
-        for one in names:
-            valid_name(kind, one)
+        for part in names:
+            valid_name(kind, part)
     if card.dim < max([1, *(view.dim for view in card.views.values())]):
         raise BadInput(where, expected="views of no more coordinates than it has", found=f"{card.dim}")
     for file, digest in card.files.items():
@@ -174,7 +174,7 @@ def space_of(objects: ObjectStore, name: str) -> Space:
 
 
 def file_key(card: Card, file: str) -> str:
-    """Where a file of the bundle lies: `weights.safetensors` is `weights-0123456789ab.safetensors`."""
+    """Key of a file of the bundle: `weights.safetensors` is at `weights-0123456789ab.safetensors`."""
     stem, suffix = valid_name("file", file).rsplit(".", 1)
     return model_file_key(card.name, f"{stem}-{card.files.get(file, '')[:12]}.{suffix}")
 

@@ -76,9 +76,11 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Added:
-    """Attributes:
-    manifest: what was added, under its name here.
-    new: False when the very same model was there.
+    """Result of adding a bundle.
+
+    Attributes:
+        manifest: the manifest of the model under its name here.
+        new: False when the very same model was there already.
     """
 
     manifest: Manifest
@@ -92,7 +94,7 @@ def export_bundle(objects: ObjectStore, name: str, output: Path) -> Manifest:
         BadInput: no such model, a damaged one, or a place that exists or cannot be written to.
     """
     card = load_card(objects, name)
-    manifest = Manifest(card, [_known(objects, space) for space in card.views if space != name])
+    manifest = Manifest(card, [_space(objects, space) for space in card.views if space != name])
     with new_file(output) as file:
         file.writelines(packed(_contents(objects, manifest)))
     return manifest
@@ -115,7 +117,7 @@ def add_bundle(objects: ObjectStore, path: Path, name: str = "", *, dry_run: boo
     for space in manifest.spaces:
         _refuse_another(objects, space)
     if has_model(objects, card.name):
-        return _there(objects, manifest)
+        return _same_model(objects, manifest)
     _refuse_another(objects, card.space)
     if dry_run:
         return Added(manifest, True)
@@ -124,7 +126,7 @@ def add_bundle(objects: ObjectStore, path: Path, name: str = "", *, dry_run: boo
     for space in manifest.spaces:
         register_space(objects, space)
     if not put_card(objects, card):
-        return _there(objects, manifest)
+        return _same_model(objects, manifest)
     if any(not objects.exists(file_key(card, file)) for file in card.files):
         for file, data in _files(path):
             ensure(objects, file_key(card, file), data)
@@ -134,7 +136,7 @@ def add_bundle(objects: ObjectStore, path: Path, name: str = "", *, dry_run: boo
 
 
 def read_bundle(path: Path) -> Manifest:
-    """What file `path` holds, read whole, one entry in memory at a time.
+    """Read and verify the whole of bundle `path`, one entry in memory at a time, and return its manifest.
 
     Raises:
         BadInput: see `add_bundle`.
@@ -145,14 +147,14 @@ def read_bundle(path: Path) -> Manifest:
         return _manifest(archive, path)
 
 
-def _there(objects: ObjectStore, manifest: Manifest) -> Added:
+def _same_model(objects: ObjectStore, manifest: Manifest) -> Added:
     if load_card(objects, manifest.card.name) != manifest.card:
         refuse_taken(objects, manifest.card.name)
     return Added(manifest, False)
 
 
-def _known(objects: ObjectStore, name: str) -> Space:
-    """The space of this name: its model's card may know more of it than was registered, if they are of one encoder."""
+def _space(objects: ObjectStore, name: str) -> Space:
+    """Read the space of this name. The card of its model may know more of it than was registered."""
     space = space_of(objects, name)
     _refuse_another(objects, space)
     return space
@@ -177,9 +179,9 @@ def _files(path: Path) -> Iterator[tuple[str, bytes]]:
         card = _manifest(archive, path).card
         for file in sorted(card.files):
             data = archive.entry(file)
-            found, where = hashlib.sha256(data).hexdigest(), f"{path}, {file}"
-            if found != card.files[file]:
-                raise BadInput(where, expected=f"SHA-256 {card.files[file][:12]}...", found=f"{found[:12]}...")
+            digest, where = hashlib.sha256(data).hexdigest(), f"{path}, {file}"
+            if digest != card.files[file]:
+                raise BadInput(where, expected=f"SHA-256 {card.files[file][:12]}...", found=f"{digest[:12]}...")
             refuse_content(file, data, where)
             yield file, data
         archive.end()

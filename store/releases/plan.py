@@ -1,4 +1,4 @@
-"""A plan is a swap as a value: what it changes, what must hold for it, what it saves. A swap applies one."""
+"""A plan: a swap as a value, with its changes, its preconditions and the cost that it avoids."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ Named = Literal["gallery version", "gallery files", "model", "view", "check"]
 
 @dataclass(frozen=True)
 class Precondition:
-    """Something that must be as it was planned.
+    """A property of the store that must be as it was planned.
 
     Attributes:
-        holds: whether it was so when this was written.
+        name: the property.
+        expected, found: its value in the plan and in the store, in words.
+        holds: whether it was as expected when it was looked at.
     """
 
     name: Named
@@ -33,9 +35,11 @@ class Precondition:
 
 @dataclass(frozen=True)
 class Change:
-    """Attributes:
-    before, after: the model that queries use, by name; a dash for none.
-    thresholds: cut-offs on scores, as the check transferred them.
+    """The effect of a swap on queries.
+
+    Attributes:
+        before, after: name of the model that queries use; a dash for none.
+        thresholds: cut-offs on scores, as the check transferred them.
     """
 
     before: str
@@ -77,15 +81,17 @@ class Plan:
 
     @property
     def applicable(self) -> bool:
-        """Whether everything required held when the plan was made."""
-        return all(one.holds for one in self.requires)
+        """Whether all preconditions held when the plan was made."""
+        return all(precondition.holds for precondition in self.requires)
 
     @property
     def digest(self) -> str:
+        """Digest of everything but the id."""
         content = {key: value for key, value in asdict(self).items() if key != "id"}
         return json_digest(content)[:16]
 
     def identified(self) -> Plan:
+        """The same plan with its digest as its id."""
         return replace(self, id=self.digest)
 
     def as_json(self) -> str:
@@ -93,7 +99,7 @@ class Plan:
 
 
 def read_plan(data: bytes, where: object) -> Plan:
-    """A plan as it was saved.
+    """Read a plan as it was saved.
 
     Args:
         where: the file's name, for messages.

@@ -1,4 +1,4 @@
-"""Where a store can be: a folder, or a place on object storage by its URL."""
+"""Addresses of stores and files: paths on this machine, and URLs on object storage."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Marker:
-    """What `store.json` says."""
+    """Content of `store.json`."""
 
     format: int
 

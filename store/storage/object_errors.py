@@ -1,4 +1,4 @@
-"""What went wrong on the way to the objects, in words that name no key, no token and no request."""
+"""Errors of reading and writing objects, in words that hold no key, no token and no request."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def unreachable(where: Address, expected: str, error: Exception) -> BadInput:
 
 
 def _remote(text: str, error: Exception) -> tuple[str, Hint]:
-    status, code, retries, kind = (one.search(text) for one in (_STATUS, _CODE, _RETRIES, _KIND))
+    status, code, retries, kind = (pattern.search(text) for pattern in (_STATUS, _CODE, _RETRIES, _KIND))
     if status:
         found = f"{status[1]} {status[2].strip()}" + (f" ({code[1]})" if code else "")
     elif isinstance(error, (PermissionDeniedError, UnauthenticatedError)):
