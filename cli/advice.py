@@ -10,6 +10,32 @@ FLAGS = {"start_from": "--init", "settings": "--set"}
 SENTENCES = {
     # store/
     "see_models": "See: skipfill model list",
+    "see_history": "See: skipfill history {gallery}",
+    "show_gallery": "See it with: skipfill gallery show {gallery}",
+    "register_gallery": "Register it with: skipfill gallery add {gallery} FILES... --space NAME",
+    "register_again": "See: skipfill history {gallery}. "
+    "Register it again with: skipfill gallery add {gallery} FILES...",
+    "register_encoded": "Register what `skipfill encode` wrote, or name another space with --space.",
+    "name_space_or_append": "Name the model that made them with --space. Rows in a later model's view are appended: "
+    "skipfill gallery append",
+    "name_another_space": "Two spaces never share a name: give the new one another with --space.",
+    "encode_in_view": "Encode the items with {space}, or with a model that has a view onto it: "
+    "skipfill encode {model} ITEMS.parquet -o FILE.parquet --onto {space}",
+    "encode_again": "Encode the items with a model of this store: "
+    "skipfill encode {model} ITEMS.parquet -o FILE.parquet --onto {space}",
+    "choose_model_name": "Choose another name: models are never overwritten. See: skipfill model list",
+    "check_model": "Run: skipfill check {gallery} {model} --items HELDOUT.parquet",
+    "plan_again": "Plan again with: skipfill plan {gallery} {model}",
+    "new_plan": "Make another one: skipfill plan GALLERY MODEL -o FILE",
+    "name_column": "Name the {parameter} column with {parameter:flag} COLUMN.",
+    "name_another_output": "Choose another name with -o FILE.",
+    "choose_output_folder": "Choose another place with -o FILE; nothing was written.",
+    "make_store": "Make one with: skipfill init",
+    "make_store_at": "Make one with: skipfill init --store {root}",
+    "choose_store_folder": "Choose a folder you can write to with --store FOLDER.",
+    "make_bucket": "Make the bucket first, or name another with --store.",
+    "look_and_repeat": "It may or may not have arrived: look with skipfill status, then run the same command again.",
+    "look_at_disk": "It is written, and may not be after a crash. Look at the disk, then: skipfill doctor",
     # compat/encoders, compat/methods, compat/training
     "train_with_gallery": "Train one with --method gallery.",
     "see_settings": "See: skipfill methods --settings",

@@ -76,13 +76,13 @@ class Stale(SkipfillError):
 
 
 class NotAcceptable(SkipfillError):
-    """What was asked is possible and was refused, because the evidence is against it or missing."""
+    """A possible change that was refused, because the evidence is against it or missing."""
 
     exit_code = 1
 
 
 def reason(error: Exception) -> str:
-    """What an exception of a library says, short: the system's words if it has any, else its first line."""
+    """Message of a library's exception, short: the system's words if it has any, else its first line."""
     number = getattr(error, "errno", None)
     return os.strerror(number) if number else (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 

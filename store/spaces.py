@@ -1,4 +1,4 @@
-"""A space is what makes two vectors comparable. Registered once, immutable, kept when its model is deleted."""
+"""Spaces: vectors of one space can be compared. A space is immutable and stays when its model is deleted."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from skipfill.store.errors import BadInput, unknown_name
+from skipfill.store.errors import Advice, BadInput, unknown_name
 from skipfill.store.parquet.vectors import Similarity
 from skipfill.store.storage import quarantine
-from skipfill.store.storage.keys import valid_name
+from skipfill.store.storage.keys import SPACES, space_key, space_of_key, valid_name
 from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import LARGEST_STORED, Older, fitted, parsed, refuse_newer
 
@@ -18,14 +18,16 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Space:
-    """Attributes:
-    name: the space's name; a model's own space carries the model's name.
-    dim: number of coordinates.
-    metric: `cosine` or `ip` (inner product); higher is nearer in both.
-    fingerprint: of the encoder that fills the space; empty when it is known only by its vectors.
-    classes: those the encoder knows; empty when unknown.
-    slots: class -> vertex of the simplex that models share; empty for a space that lies on none.
-    views: earlier space -> view from this one onto it, so that a model of a later space can reach them all.
+    """The output of one encoder, within which vectors can be compared.
+
+    Attributes:
+        name: the space's name; a model's own space carries the model's name.
+        dim: number of coordinates.
+        metric: `cosine` or `ip` (inner product); higher is nearer in both.
+        fingerprint: of the encoder that fills the space; empty when it is known only by its vectors.
+        classes: those the encoder knows; empty when unknown.
+        slots: class -> vertex of the simplex that models share; empty for a space that lies on none.
+        views: earlier space -> view from this one onto it, so that a model of a later space can reach them all.
     """
 
     name: str
@@ -39,54 +41,60 @@ class Space:
 
     @property
     def identity(self) -> tuple[int, Similarity, str]:
-        """What makes it this space and no other; the rest is what is known of it."""
+        """The properties that two registrations of one space share; the others may be unknown to one of them."""
         return self.dim, self.metric, self.fingerprint
 
 
-def _key(name: str) -> str:
-    return f"spaces/{valid_name('space', name)}.json"
-
-
 def register_space(objects: ObjectStore, space: Space) -> None:
-    """Record `space`; the one that is there is kept when it is the same.
+    """Register `space`, unless the same one is registered already.
 
     Raises:
         BadInput: another space (other dim, metric or encoder) has this name already.
     """
-    if not objects.put_new(_key(space.name), _json(space)):
+    if not objects.put_new(space_key(space.name), _json(space)):
         refuse_another_space(load_space(objects, space.name), space)
-        # Written again as it is: what a killed run left must not be pruned from under this one.
-        objects.replace(_key(space.name), quarantine.read(objects, _key(space.name)))
+        # Written again as it is, so that no prune takes it for a leftover of a killed run.
+        objects.replace(space_key(space.name), quarantine.read(objects, space_key(space.name)))
 
 
 def ensure_space(objects: ObjectStore, space: Space) -> None:
-    """See that a space that a commit refers to is there: see `store.storage.quarantine`."""
-    quarantine.ensure(objects, _key(space.name), _json(space))
+    """Write a space that a commit refers to, unless it is there: see `store.storage.quarantine`."""
+    quarantine.ensure(objects, space_key(space.name), _json(space))
 
 
 def _json(space: Space) -> bytes:
     return json.dumps(asdict(space)).encode()
 
 
-def refuse_another_space(there: Space, space: Space) -> None:
-    """Raise `BadInput` unless `space` is the one that is `there` under its name."""
-    if there.identity != space.identity:
+def refuse_another_space(registered: Space, space: Space) -> None:
+    """Raise `BadInput` unless `space` is the same as the `registered` one of its name."""
+    if registered.identity != space.identity:
         raise BadInput(
             f"space {space.name}",
-            expected=f"dim {there.dim}, metric {there.metric}, encoder {there.fingerprint[:12] or 'external'}",
-            found=f"dim {space.dim}, metric {space.metric}, encoder {space.fingerprint[:12] or 'external'}",
-            hint="Two spaces never share a name: give the new one another with --space.",
+            expected=_described(registered),
+            found=_described(space),
+            hint=Advice("name_another_space"),
         )
 
 
+def _described(space: Space) -> str:
+    return f"dim {space.dim}, metric {space.metric}, encoder {space.fingerprint[:12] or 'external'}"
+
+
 def space_names(objects: ObjectStore) -> list[str]:
-    return [child.removesuffix(".json") for child in objects.children("spaces")]
+    """Names of the registered spaces."""
+    return [space_of_key(file) for file in objects.children(SPACES)]
 
 
 def load_space(objects: ObjectStore, name: str) -> Space:
-    where = objects.root / _key(name)
+    """Read a registered space.
+
+    Raises:
+        BadInput: there is none of this name (the nearest names are offered), or it is damaged.
+    """
+    where = objects.root / space_key(name)
     try:
-        data = quarantine.read(objects, _key(name))
+        data = quarantine.read(objects, space_key(name))
     except FileNotFoundError:
         raise unknown_name("space", name, space_names(objects)) from None
     space = space_from(parsed(data, where, LARGEST_STORED), where)
@@ -96,7 +104,7 @@ def load_space(objects: ObjectStore, name: str) -> Space:
 
 
 def space_from(raw: Any, where: object) -> Space:
-    """The space that the JSON value `raw` is.
+    """Make a space of the JSON value `raw`.
 
     Raises:
         BadInput: a newer format, a missing or unknown key, a value of another type, or a name or dimension that no

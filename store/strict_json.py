@@ -1,7 +1,11 @@
-"""JSON from a file to a dataclass: every key, and every value of the declared type, or one error that names it."""
+"""JSON from a file to a dataclass, strictly: a key or value that does not fit is one error that names it.
+
+Also the digest of a JSON value, which names and protects what the store holds.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -16,8 +20,17 @@ LARGEST = 1 << 20
 LARGEST_STORED = 1 << 26
 DEEPEST = 64
 NAMES = {str: "a text", int: "a whole number", float: "a finite number", bool: "true or false", type(None): "null"}
-# What a file of an older release does not say, made of what it says: dataclass -> field -> value.
 Older = Mapping[type, Mapping[str, Callable[[dict[str, Any]], Any]]]
+"""Fields that files of older releases lack: dataclass -> field -> its value, made of the fields that were read."""
+
+
+def json_digest(content: Any, *, sort_keys: bool = True) -> str:
+    """SHA-256 of a JSON value, in hex. It is part of the file formats: the bytes that are hashed never change.
+
+    Args:
+        sort_keys: False where the files of earlier releases were digested in the order of their keys.
+    """
+    return hashlib.sha256(json.dumps(content, sort_keys=sort_keys).encode()).hexdigest()
 
 
 def parsed(data: bytes, where: object, largest: int = LARGEST) -> Any:
@@ -58,12 +71,12 @@ def stored(kind: type[T], data: bytes, where: object, *, what: str, newest: int,
 
 def refuse_newer(raw: Any, where: object, what: str, newest: int) -> None:
     """Raise `BadInput` for a JSON object that says a format newer than `newest`."""
-    found = raw.get("format") if isinstance(raw, dict) else None
-    if type(found) is int and found > newest:
+    written = raw.get("format") if isinstance(raw, dict) else None
+    if type(written) is int and written > newest:
         raise BadInput(
             where,
             expected=f"{what} format {newest} or older",
-            found=f"format {_shown(found)}",
+            found=f"format {_shown(written)}",
             hint="Upgrade skipfill: a newer release wrote this.",
         )
 
@@ -80,25 +93,25 @@ def fitted(kind: type[T], raw: Any, where: object, older: Older | None = None) -
     if not isinstance(raw, dict):
         raise BadInput(where, expected="a JSON object", found=_shown(raw))
     hints = get_type_hints(kind)
-    known = {one.name: one for one in fields(kind)}  # type: ignore[arg-type]
-    derived = {} if older is None else {**_defaults(known), **older.get(kind, {})}
-    missing = [name for name in known if name not in raw and name not in derived]
-    unknown = [key for key in raw if key not in known]
+    declared = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
+    derived = {} if older is None else {**_defaults(declared), **older.get(kind, {})}
+    missing = [name for name in declared if name not in raw and name not in derived]
+    unknown = [key for key in raw if key not in declared]
     if missing or unknown:
-        expected = f"a key {missing[0]!r}" if missing else f"keys {', '.join(known)} only"
+        expected = f"a key {missing[0]!r}" if missing else f"keys {', '.join(declared)} only"
         raise BadInput(where, expected=expected, found="none" if missing else _shown(unknown[0]))
-    read = {name: _value(hints[name], raw[name], f"{where}, {name}", older) for name in known if name in raw}
-    return kind(**{**{name: derived[name](read) for name in known if name not in raw}, **read})
+    read = {name: _value(hints[name], raw[name], f"{where}, {name}", older) for name in declared if name in raw}
+    return kind(**{**{name: derived[name](read) for name in declared if name not in raw}, **read})
 
 
-def _defaults(known: dict[str, Field[Any]]) -> dict[str, Callable[[dict[str, Any]], Any]]:
-    made: dict[str, Callable[[dict[str, Any]], Any]] = {}
-    for name, field in known.items():
+def _defaults(declared: dict[str, Field[Any]]) -> dict[str, Callable[[dict[str, Any]], Any]]:
+    defaults: dict[str, Callable[[dict[str, Any]], Any]] = {}
+    for name, field in declared.items():
         if field.default is not MISSING:
-            made[name] = lambda read, value=field.default: value  # type: ignore[misc]
+            defaults[name] = lambda read, value=field.default: value  # type: ignore[misc]
         elif field.default_factory is not MISSING:
-            made[name] = lambda read, make=field.default_factory: make()  # type: ignore[misc]
-    return made
+            defaults[name] = lambda read, make=field.default_factory: make()  # type: ignore[misc]
+    return defaults
 
 
 def _refused(constant: str) -> NoReturn:
@@ -111,17 +124,21 @@ def _value(kind: Any, raw: Any, where: str, older: Older | None) -> Any:
         return raw
     origin, inner = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
-        return None if raw is None else _value(next(one for one in inner if one is not type(None)), raw, where, older)
+        return (
+            None
+            if raw is None
+            else _value(next(member for member in inner if member is not type(None)), raw, where, older)
+        )
     if origin is Literal:
         if raw not in inner:
-            raise BadInput(where, expected=" or ".join(repr(one) for one in inner), found=_shown(raw))
+            raise BadInput(where, expected=" or ".join(map(repr, inner)), found=_shown(raw))
         return raw
     if origin in (list, dict):
         if not isinstance(raw, origin):
             raise BadInput(where, expected="a list" if origin is list else "a JSON object", found=_shown(raw))
         if origin is list:
-            return [_value(inner[0], one, f"{where} {at}", older) for at, one in enumerate(raw)]
-        return {key: _value(inner[1], one, f"{where} {_shown(key)}", older) for key, one in raw.items()}
+            return [_value(inner[0], value, f"{where} {place}", older) for place, value in enumerate(raw)]
+        return {key: _value(inner[1], value, f"{where} {_shown(key)}", older) for key, value in raw.items()}
     record: type[Any] = kind
     return fitted(record, raw, where, older) if is_dataclass(record) else _plain(kind, raw, where)
 
@@ -129,8 +146,8 @@ def _value(kind: Any, raw: Any, where: str, older: Older | None) -> Any:
 def _refuse_deep(raw: Any, where: str, deepest: int) -> None:
     if deepest == 0:
         raise BadInput(where, expected=f"at most {DEEPEST} nested values", found="more")
-    for one in raw.values() if isinstance(raw, dict) else raw if isinstance(raw, list) else ():
-        _refuse_deep(one, where, deepest - 1)
+    for value in raw.values() if isinstance(raw, dict) else raw if isinstance(raw, list) else ():
+        _refuse_deep(value, where, deepest - 1)
 
 
 def _plain(kind: Any, raw: Any, where: str) -> Any:

@@ -231,13 +231,13 @@ _NEVER_LOUD = ("history", "rollback")
 
 def _check_that_holds(gallery: str, model: str) -> Report | None:
     """The newest check of the model on the gallery as it is now."""
-    from skipfill.store.checks.saved_reports import newest_check
+    from skipfill.store.checks.saved_reports import Checks
     from skipfill.store.galleries.log import latest
     from skipfill.store.models.cards import load_card
     from skipfill.store.storage.location import open_store
 
     objects = open_store(STORE)
-    return newest_check(objects, gallery, load_card(objects, model).fingerprint, latest(objects, gallery).state)
+    return Checks(objects, gallery).newest(load_card(objects, model).fingerprint, latest(objects, gallery).state)
 
 
 def _row(one: Document, metric: str) -> list[object]:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from skipfill.store.parquet.items import InputKind, ItemBlock
+from skipfill.store.parquet.inputs import InputKind
+from skipfill.store.parquet.items import ItemBlock
 
 # Gives one file of the bundle by name, its hash verified.
 ReadFile = Callable[[str], bytes]

@@ -20,7 +20,8 @@ from skipfill.compat.encoders.images import ImageSpec, natural_size, pixels
 from skipfill.compat.encoders.prepared import as_float
 from skipfill.compat.trusted_code import permit, refuse_unpermitted
 from skipfill.store.errors import BadInput, SkipfillError, reason
-from skipfill.store.parquet.items import InputKind, ItemBlock
+from skipfill.store.parquet.inputs import InputKind
+from skipfill.store.parquet.items import ItemBlock
 
 LARGEST_SIDE = 224
 

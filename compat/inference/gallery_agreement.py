@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from skipfill.compat.inference.load import LoadedModel
 from skipfill.compat.inference.witness import verified_model
 from skipfill.store.errors import BadInput, NotPermitted
-from skipfill.store.galleries.file_list import RESTORE
 from skipfill.store.galleries.gallery import Gallery
+from skipfill.store.galleries.log import RESTORE
 from skipfill.store.models.cards import model_names
 from skipfill.store.parquet.ids import positions
 from skipfill.store.parquet.items import Items

@@ -17,7 +17,8 @@ from skipfill.compat.inference.witness_items import as_block
 from skipfill.store.errors import BadInput, SkipfillError, reason
 from skipfill.store.models.cards import WEIGHTS, WITNESS, Card
 from skipfill.store.models.files import read_columns
-from skipfill.store.parquet.items import ItemBlock, input_kind, inputs_of
+from skipfill.store.parquet.inputs import input_kind, inputs_of
+from skipfill.store.parquet.items import ItemBlock
 from skipfill.store.parquet.vectors import Matrix, matrix
 from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import fitted, parsed

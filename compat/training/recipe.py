@@ -9,7 +9,8 @@ from typing import Any
 
 from skipfill.compat.encoders.choice import AUTO, EncoderChoice
 from skipfill.compat.training.loop.device import has_bf16, resolved_device
-from skipfill.store.parquet.items import InputKind, ItemColumns
+from skipfill.store.parquet.inputs import InputKind
+from skipfill.store.parquet.items import ItemColumns
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from skipfill.compat.training.sources import OpenedSources, open_sources
 from skipfill.store.models.cards import LOG, Card, refuse_taken
 from skipfill.store.models.files import save_model
 from skipfill.store.spaces import ensure_space, register_space
+from skipfill.store.storage.keys import checkpoint_key
 from skipfill.store.storage.object_store import ObjectStore
 
 
@@ -84,7 +85,7 @@ def _train(
     recipe = settled(recipe, opened.settings, choice.name, encoder)
     digest = opened.digest(recipe, encoder)
     checkpoints, of_heads = (
-        Checkpoints(objects, f"training/{name}/{file}.safetensors", digest, restart=restart and processes.first)
+        Checkpoints(objects, checkpoint_key(name, file), digest, restart=restart and processes.first)
         for file in ("checkpoint", "heads")
     )
     processes.wait()

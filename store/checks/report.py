@@ -1,4 +1,4 @@
-"""Check reports: immutable, one folder each, the per-query results as Parquet beside the report."""
+"""The report of a check: the verdict, and everything that was measured for it."""
 
 from __future__ import annotations
 
@@ -74,11 +74,10 @@ class Requirement:
         found: the difference measured, new - old; for a budget of flips, minus their share.
         low, high: it is above `low` and below `high`, each with the policy's confidence.
         error_of_pass: probability of such evidence if the claim were just false; at most 1 - confidence to pass.
-        error_of_fail: probability of such evidence if the claim were just true, Holm-adjusted for all that is required;
-            at most 1 - confidence to fail.
+        error_of_fail: the same if just true, Holm-adjusted over all requirements; at most 1 - confidence to fail.
         verdict: of this alone.
-        more_queries: about how many more would decide it, if the difference is what it looks like; None when it is
-            decided, or when no number of this order would.
+        more_queries: about how many more would decide it if the difference is as measured; None when it is decided,
+            or when no number of this order would.
     """
 
     slice: str
@@ -95,7 +94,7 @@ class Requirement:
 
 @dataclass(frozen=True)
 class Slice:
-    """What was measured on one group of queries.
+    """Measurements on one group of queries.
 
     Attributes:
         name: `all`, `trained-on` (classes the new model was trained on), `others`, or the predicate asked for.
@@ -135,7 +134,7 @@ class Flips:
 
 @dataclass(frozen=True)
 class ScoreDistribution:
-    """How the scores of one pair lie.
+    """Distribution of the scores of one pair.
 
     Attributes:
         pair: query model / gallery space.
@@ -150,9 +149,9 @@ class ScoreDistribution:
     others: list[float]
 
     def __post_init__(self) -> None:
-        found = len(self.edges) - 1, len(self.relevant), len(self.others)
-        if not found[0] == found[1] == found[2]:
-            raise BadInput("scores", expected="a share for each bin", found="{} bins, {} and {} shares".format(*found))
+        sizes = len(self.edges) - 1, len(self.relevant), len(self.others)
+        if len(set(sizes)) > 1:
+            raise BadInput("scores", expected="a share for each bin", found="{} bins, {} and {} shares".format(*sizes))
 
 
 @dataclass(frozen=True)
@@ -245,7 +244,7 @@ class Report:
 
     @property
     def mixed(self) -> str:
-        """Which models made the gallery's rows, in words; empty where one made them all."""
+        """The models that made the gallery's rows, in words; empty where one made them all."""
         if len(self.rows_by) < 2:
             return ""
         return f"a mixed gallery: rows {', '.join(f'{one.rows:,} by {one.model}' for one in self.rows_by)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 from dataclasses import asdict, replace
@@ -13,11 +12,10 @@ import pyarrow.parquet as pq
 
 from skipfill.store.checks.report import FORMAT, Flips, Report, Slice
 from skipfill.store.errors import BadInput, unknown_name
-from skipfill.store.storage.keys import valid_name
+from skipfill.store.storage.keys import check_of_report, checks_folder, per_query_key, report_key
 from skipfill.store.storage.object_store import ObjectStore
-from skipfill.store.strict_json import LARGEST_STORED, Older, parsed, stored
+from skipfill.store.strict_json import LARGEST_STORED, Older, fitted, json_digest, parsed, refuse_newer
 
-# What reports of format 1 did not say yet.
 OLDER: Older = {
     Report: {
         "truth": lambda read: "labels",
@@ -26,48 +24,68 @@ OLDER: Older = {
     },
     Slice: {"units": lambda read: read["queries"], "requirements": lambda read: []},
 }
+"""Values of what reports of format 1 did not say."""
 
 
 def save_report(objects: ObjectStore, report: Report, per_query: pa.Table) -> Report:
     """Write the per-query table and then the report; its id is the digest of its content."""
-    digest = _digest(asdict(report))
-    complete = replace(report, id=digest)
+    complete = replace(report, id=_digest(asdict(report)))
     buffer = io.BytesIO()
     pq.write_table(per_query, buffer, compression="zstd")
-    objects.put_new(f"{_folder(report.gallery)}/{digest}/queries.parquet", buffer.getvalue())
-    objects.put_new(f"{_folder(report.gallery)}/{digest}/report.json", json.dumps(asdict(complete), indent=1).encode())
+    objects.put_new(per_query_key(report.gallery, complete.id), buffer.getvalue())
+    objects.put_new(report_key(report.gallery, complete.id), json.dumps(asdict(complete), indent=1).encode())
     return complete
 
 
-def load_report(objects: ObjectStore, gallery: str, identity: str) -> Report:
-    key = f"{_folder(gallery)}/{valid_name('check', identity)}/report.json"
-    try:
-        data = objects.get(key)
-    except FileNotFoundError:
-        raise unknown_name("check", identity, objects.children(_folder(gallery))) from None
+def load_report(objects: ObjectStore, gallery: str, check: str) -> Report:
+    """Read the report of a check by its id.
+
+    Raises:
+        BadInput: no such check, a newer format, or a report that was edited.
+    """
+    key = report_key(gallery, check)
     where = objects.root / key
-    report = stored(Report, data, where, what="report", newest=FORMAT, older=OLDER)
-    raw = parsed(data, where, LARGEST_STORED)  # what was digested, without what an older release did not say
-    if not report.id == identity == _digest({**raw, "id": ""}):
+    try:
+        raw = parsed(objects.get(key), where, LARGEST_STORED)
+    except FileNotFoundError:
+        raise unknown_name("check", check, check_ids(objects, gallery)) from None
+    refuse_newer(raw, where, "report", FORMAT)
+    report = fitted(Report, raw, where, OLDER)
+    # The digest is that of the file, without what `OLDER` adds.
+    if not report.id == check == _digest({**raw, "id": ""}):
         raise BadInput(where, expected="the report as it was saved", found="another, or one that was edited")
     return report
 
 
+def check_ids(objects: ObjectStore, gallery: str) -> list[str]:
+    """Ids of the complete checks of a gallery, by one listing: those that have a report."""
+    checks = [check_of_report(entry.key) for entry in objects.entries(checks_folder(gallery)) if not entry.unfinished]
+    return sorted(filter(None, checks))
+
+
+class Checks:
+    """The complete checks of a gallery. Reports are immutable: each is read and verified once, when it is needed."""
+
+    def __init__(self, objects: ObjectStore, gallery: str) -> None:
+        self._objects = objects
+        self._gallery = gallery
+        self._reports: dict[str, Report] = {}
+
+    def report(self, check: str) -> Report:
+        """The report of a check: see `load_report`."""
+        if check not in self._reports:
+            self._reports[check] = load_report(self._objects, self._gallery, check)
+        return self._reports[check]
+
+    def newest(self, fingerprint: str, state: str) -> Report | None:
+        """The newest check of this very model on this very state of the gallery, or None. Lists the checks anew.
+
+        It alone speaks for the model: an older pass does not outlive a newer fail.
+        """
+        reports = map(self.report, check_ids(self._objects, self._gallery))
+        of_model = [report for report in reports if (report.fingerprint, report.state) == (fingerprint, state)]
+        return max(of_model, key=lambda report: report.created, default=None)
+
+
 def _digest(content: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
-
-
-def newest_check(objects: ObjectStore, gallery: str, fingerprint: str, state: str) -> Report | None:
-    """The newest check of this very model on this very state of the gallery, or None.
-
-    It alone speaks for the model: an older pass does not outlive a newer fail.
-    """
-    folder = _folder(gallery)
-    complete = [one for one in objects.children(folder) if objects.exists(f"{folder}/{one}/report.json")]
-    reports = [load_report(objects, gallery, one) for one in complete]
-    of_this = [one for one in reports if (one.fingerprint, one.state) == (fingerprint, state)]
-    return max(of_this, key=lambda report: report.created, default=None)
-
-
-def _folder(gallery: str) -> str:
-    return f"checks/{valid_name('gallery', gallery)}"
+    return json_digest(content, sort_keys=False)[:12]

@@ -9,8 +9,8 @@ from skipfill.store.errors import BadInput, Stale
 from skipfill.store.galleries.file_list import commit_files, list_digest
 from skipfill.store.galleries.gallery import Gallery, open_gallery
 from skipfill.store.galleries.log import Version, latest
-from skipfill.store.galleries.origin import maker
-from skipfill.store.galleries.verify import Progress, read_whole
+from skipfill.store.galleries.origin import row_origin
+from skipfill.store.galleries.verify import Progress, verified_contents
 from skipfill.store.parquet.files import expand_addresses
 from skipfill.store.parquet.fingerprint import FileFingerprint, fingerprint
 from skipfill.store.parquet.stored_rows import StoredRows
@@ -27,12 +27,11 @@ def append_rows(
     *,
     dry_run: bool = False,
 ) -> Gallery:
-    """Add Parquet files to gallery `name`: same columns, same space. They are read whole once and never changed.
+    """Add Parquet files with the same columns to gallery `name`. They are read whole once and never changed.
 
-    The space's own model made them, or a later one in its view onto that space: the gallery is a mixed one then.
+    The space's own model made them, or a later one in its view onto that space: then the gallery becomes a mixed one.
 
-    The release stays; the state that checks measured does not. Undoing a swap later brings back the release before
-    it, and the rows stay.
+    The release stays; the state that checks measured does not. A rollback keeps the rows.
 
     Args:
         reason: recorded in the history.
@@ -40,30 +39,30 @@ def append_rows(
         dry_run: verify everything and write nothing.
 
     Raises:
-        BadInput: vectors of another space, an id that the gallery or another of these rows has, or the files are not
-            what a gallery is made of; nothing has been written.
+        BadInput: vectors of another space, an id that the gallery or another of these rows has, or unusable files;
+            nothing has been written.
         Stale: a registered file is another one now, or another change was first.
     """
     gallery = open_gallery(objects, name)
     files = expand_addresses(paths)
     _refuse_registered(gallery, files)
-    makers = {file: maker(objects, file, gallery.space) for file in files}
+    origins = {file: row_origin(objects, file, gallery.space) for file in files}
     rows = _opened(gallery, files)
-    contents = read_whole(
+    contents = verified_contents(
         rows,
         progress,
-        of_length_one=[file for file in files if gallery.space.fingerprint or makers[file].fingerprint],
+        of_length_one=[file for file in files if gallery.space.fingerprint or origins[file].fingerprint],
         beside=tuple(gallery.rows.files),
     )
-    prints = [
-        replace(fingerprint(file, objects.base), content=contents[file], model=by.model, encoder=by.fingerprint)
-        for file, by in makers.items()
+    new_files = [
+        replace(fingerprint(file, objects.base), content=contents[file], model=made.model, encoder=made.fingerprint)
+        for file, made in origins.items()
     ]
-    version = _appended(objects, gallery, prints, rows.count, reason)
+    version = _appended(objects, gallery, new_files, rows.count, reason)
     if not dry_run:
-        version = commit_files(objects, name, version, [*gallery.files, *prints], gallery.space)
+        version = commit_files(objects, name, version, [*gallery.files, *new_files], gallery.space)
     everything = StoredRows.open([*gallery.rows.files, *files], rows.columns, rows.dim)
-    return Gallery(name, version, gallery.space, [*gallery.files, *prints], everything)
+    return Gallery(name, version, gallery.space, [*gallery.files, *new_files], everything)
 
 
 def _refuse_registered(gallery: Gallery, files: list[Address]) -> None:
@@ -88,8 +87,10 @@ def _resolved(file: Address) -> Address:
     return file if isinstance(file, Url) else file.resolve()
 
 
-def _appended(objects: ObjectStore, gallery: Gallery, prints: list[FileFingerprint], rows: int, reason: str) -> Version:
-    """The version to append. It follows the newest: a swap while the rows were read changes nothing about them.
+def _appended(
+    objects: ObjectStore, gallery: Gallery, new_files: list[FileFingerprint], rows: int, reason: str
+) -> Version:
+    """Make the version to append. It follows the newest one: a swap while the rows were read is kept.
 
     Raises:
         Stale: other rows came meanwhile, so that the ids were not compared with theirs.
@@ -105,7 +106,7 @@ def _appended(objects: ObjectStore, gallery: Gallery, prints: list[FileFingerpri
         now,
         number=now.number + 1,
         action="appended",
-        files=list_digest([*gallery.files, *prints]),
+        files=list_digest([*gallery.files, *new_files]),
         rows=now.rows + rows,
         reason=reason,
         plan="",

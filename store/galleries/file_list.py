@@ -1,4 +1,4 @@
-"""The immutable list of a gallery's files and their fingerprints, which a version of the log refers to."""
+"""The immutable list of a gallery's files and their fingerprints, which versions of the log refer to by its digest."""
 
 from __future__ import annotations
 
@@ -7,65 +7,42 @@ import json
 from dataclasses import asdict, dataclass
 
 from skipfill.store.errors import BadInput
-from skipfill.store.galleries.log import Version, commit
+from skipfill.store.galleries.log import RESTORE, Version, commit
 from skipfill.store.parquet.fingerprint import FileFingerprint
 from skipfill.store.spaces import Space, ensure_space
 from skipfill.store.storage import quarantine
-from skipfill.store.storage.keys import valid_name
+from skipfill.store.storage.keys import file_list_key
 from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import LARGEST_STORED, fitted, parsed, refuse_newer
 
 FORMAT = 2
 
 
-RESTORE = "Restore it from a copy."
-
-
 @dataclass(frozen=True)
 class FileList:
-    """Attributes:
-    files: in the order of their rows.
-    format: lists without one are plain lists of files; those of format 1 do not say which model made a file.
+    """A file list as it is stored.
+
+    Attributes:
+        files: in the order of their rows.
+        format: lists without one are plain lists of files; those of format 1 do not say which model made a file.
     """
 
     files: list[FileFingerprint]
     format: int = FORMAT
 
 
-def list_digest(prints: list[FileFingerprint]) -> str:
-    """The name of a file list: the digest of its content."""
-    return hashlib.sha256(_listing(prints)).hexdigest()
+def list_digest(files: list[FileFingerprint]) -> str:
+    """SHA-256 of a file list as it is stored; it names the list."""
+    return hashlib.sha256(_as_json(files)).hexdigest()
 
 
-def commit_files(
-    objects: ObjectStore, name: str, version: Version, prints: list[FileFingerprint], space: Space
-) -> Version:
-    """Commit a version with a file list of its own.
-
-    The list is written again if it is there: what a killed run left must not be pruned from under this one.
-
-    Raises:
-        Stale: see `commit`.
-    """
-    key = _files_key(name, version.files)
-    objects.replace(key, _listing(prints))
-    done = commit(objects, name, version)
-    quarantine.ensure(objects, key, _listing(prints))
-    ensure_space(objects, space)
-    return done
-
-
-def _listing(prints: list[FileFingerprint]) -> bytes:
-    return json.dumps(asdict(FileList(prints))).encode()
-
-
-def read_files(objects: ObjectStore, name: str, version: Version) -> list[FileFingerprint]:
-    """The file list of a version. Reads no Parquet.
+def read_files(objects: ObjectStore, gallery: str, version: Version) -> list[FileFingerprint]:
+    """Read the file list of a version. Opens no Parquet.
 
     Raises:
         BadInput: it is gone or damaged.
     """
-    key = _files_key(name, version.files)
+    key = file_list_key(gallery, version.files)
     where = objects.root / key
     try:
         data = quarantine.read(objects, key)
@@ -78,5 +55,23 @@ def read_files(objects: ObjectStore, name: str, version: Version) -> list[FileFi
     return fitted(FileList, {"files": raw} if isinstance(raw, list) else raw, where, {}).files
 
 
-def _files_key(gallery: str, digest: str) -> str:
-    return f"galleries/{valid_name('gallery', gallery)}/files/{valid_name('file list', digest)}.json"
+def commit_files(
+    objects: ObjectStore, gallery: str, version: Version, files: list[FileFingerprint], space: Space
+) -> Version:
+    """Write a file list, commit the version that refers to it, and see that list and space are still there.
+
+    An existing list is written again, so that no prune takes it for a leftover of a killed run.
+
+    Raises:
+        Stale: see `commit`.
+    """
+    key = file_list_key(gallery, version.files)
+    objects.replace(key, _as_json(files))
+    committed = commit(objects, gallery, version)
+    quarantine.ensure(objects, key, _as_json(files))
+    ensure_space(objects, space)
+    return committed
+
+
+def _as_json(files: list[FileFingerprint]) -> bytes:
+    return json.dumps(asdict(FileList(files))).encode()

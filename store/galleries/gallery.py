@@ -1,4 +1,4 @@
-"""Galleries: Parquet files registered where they lie, verified whole before anything is written."""
+"""A registered gallery opened as it is now: its version in force, its space, and its Parquet files, unchanged."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from skipfill.store.errors import BadInput, Stale
-from skipfill.store.galleries.file_list import RESTORE, read_files
-from skipfill.store.galleries.log import Version, latest
-from skipfill.store.parquet.fingerprint import FileFingerprint, RowsBy, found_as, rows_by
+from skipfill.store.galleries.file_list import read_files
+from skipfill.store.galleries.log import RESTORE, Version, latest
+from skipfill.store.parquet.fingerprint import FileFingerprint, RowsBy, current_fingerprint, rows_by
 from skipfill.store.parquet.stored_rows import Columns, StoredRows
 from skipfill.store.spaces import Space, load_space
 from skipfill.store.storage.address import Address, Url, is_url
@@ -18,7 +18,14 @@ from skipfill.store.strict_json import fitted
 
 @dataclass(frozen=True)
 class Gallery:
-    """A gallery as it is now: the version in force, the space of its vectors, and its rows."""
+    """An opened gallery.
+
+    Attributes:
+        version: of the log, in force when the gallery was opened.
+        space: the space of its vectors.
+        files: fingerprints of its files as registered, in the order of `rows.files`.
+        rows: its rows, to be streamed.
+    """
 
     name: str
     version: Version
@@ -28,51 +35,54 @@ class Gallery:
 
     @property
     def rows_by(self) -> list[RowsBy]:
-        """How many rows which model made; more than one for a mixed gallery."""
+        """Numbers of rows by the model that made them; more than one for a mixed gallery."""
         return rows_by(self.space.name, self.space.fingerprint, self.files)
 
     @property
     def own_part(self) -> Gallery:
-        """The same gallery, with only the files that the space's own model made."""
-        own = [one for one in zip(self.files, self.rows.files, strict=True) if not one[0].encoder]
+        """The same gallery with only the files that the space's own model made."""
+        own = [(file, path) for file, path in self._files_and_paths() if not file.encoder]
         files, paths = [file for file, _ in own], [path for _, path in own]
-        count = sum(one.rows for one in files)
+        count = sum(file.rows for file in files)
         return replace(self, files=files, rows=replace(self.rows, files=paths, count=count))
 
     @property
     def of_length_one(self) -> set[Address]:
-        """The files that a model in the store made: its vectors have length 1."""
-        files = zip(self.files, self.rows.files, strict=True)
-        return {path for one, path in files if one.encoder or self.space.fingerprint}
+        """The files whose vectors have length 1: those that a model in the store made."""
+        return {path for file, path in self._files_and_paths() if file.encoder or self.space.fingerprint}
+
+    def _files_and_paths(self) -> list[tuple[FileFingerprint, Address]]:
+        return list(zip(self.files, self.rows.files, strict=True))
 
 
 def open_gallery(objects: ObjectStore, name: str) -> Gallery:
-    """Gallery `name` as it is now, its files checked against their fingerprints.
+    """Open gallery `name` as it is now and compare its files with their fingerprints, without reading rows.
 
     Raises:
-        Stale: a file changed, moved or vanished since it was registered.
+        BadInput: no gallery of this name, or its part of the store is damaged.
+        Stale: it was dropped, or a file changed, moved or vanished since it was registered.
     """
     version = latest(objects, name)
-    prints = read_files(objects, name, version)
+    files = read_files(objects, name, version)
     space = load_space(objects, version.space)
     columns = fitted(Columns, version.columns, f"gallery {name} version {version.number}, columns", {})
-    listed = sum(one.rows for one in prints)
+    listed = sum(file.rows for file in files)
     if version.rows != listed:
         raise BadInput(
             f"gallery {name}", expected=f"{version.rows:,} rows", found=f"{listed:,} in its files", hint=RESTORE
         )
-    paths = [_where(objects, one) for one in prints]
-    for path, known in zip(paths, prints, strict=True):
-        found = found_as(known, path, objects.base)
-        if found != known.seen:
+    paths = [_address(objects, file) for file in files]
+    for path, registered in zip(paths, files, strict=True):
+        current = current_fingerprint(registered, path, objects.base)
+        if current != registered.of_footer:
             raise Stale(
-                f"{path}: expected the file that gallery {name} was registered with ({known.rows} rows, "
-                f"{known.bytes} bytes), found "
-                + ("no such file" if found is None else f"another one ({found.rows} rows, {found.bytes} bytes)"),
+                f"{path}: expected the file that gallery {name} was registered with ({registered.rows} rows, "
+                f"{registered.bytes} bytes), found "
+                + ("no such file" if current is None else f"another one ({current.rows} rows, {current.bytes} bytes)"),
                 "Put the registered file back, or register the new one under another name.",
             )
-    return Gallery(name, version, space, prints, StoredRows.open(paths, columns, space.dim))
+    return Gallery(name, version, space, files, StoredRows.open(paths, columns, space.dim))
 
 
-def _where(objects: ObjectStore, file: FileFingerprint) -> Address:
+def _address(objects: ObjectStore, file: FileFingerprint) -> Address:
     return Url(file.path) if is_url(file.path) else (objects.base or Path()) / file.path

@@ -1,4 +1,4 @@
-"""Are an item and the gallery row of its id one and the same thing? Their labels tell."""
+"""Agreement of items with the gallery rows of the same ids, by their labels."""
 
 from __future__ import annotations
 
@@ -16,16 +16,15 @@ class LabelsOfOneId:
         self.compared = 0
         self.different = 0
 
-    def compare(self, stored: pa.Array, own: pa.Array) -> None:
-        """(M,) labels of M rows and of the items of the same ids; a pair with a NULL says nothing."""
-        self.compared += pc.sum(pc.and_(stored.is_valid(), own.is_valid())).as_py() or 0
-        self.different += pc.sum(pc.not_equal(stored, own)).as_py() or 0
+    def compare(self, of_rows: pa.Array, of_items: pa.Array) -> None:
+        """Add M pairs: (M,) labels of rows and of the items with the same ids. A pair with a NULL is left out."""
+        self.compared += pc.sum(pc.and_(of_rows.is_valid(), of_items.is_valid())).as_py() or 0
+        self.different += pc.sum(pc.not_equal(of_rows, of_items)).as_py() or 0
 
     def refuse_mostly_different(self, items: Items, gallery: str) -> None:
-        """Ids that are row numbers, say, join things that have nothing to do with each other.
+        """Raise `BadInput` where more than half of the labels differ.
 
-        Raises:
-            BadInput: more than half of the labels differ.
+        Ids that are row numbers, for example, join items with rows of other items.
         """
         if 2 * self.different > self.compared:
             raise BadInput(

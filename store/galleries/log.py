@@ -1,12 +1,13 @@
-"""A gallery's append-only log. The highest number is the truth; a change is one put-if-absent of the next."""
+"""A gallery's append-only log: numbered versions, of which the highest is the truth. A change appends the next one.
+
+The object store creates a key only if it is absent, so that of two writers of one number one is refused.
+"""
 
 from __future__ import annotations
 
 import getpass
-import hashlib
 import json
 import os
-import re
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -14,26 +15,35 @@ from typing import Literal
 from uuid import uuid4
 
 from skipfill.store.checks.report import Threshold
-from skipfill.store.errors import BadInput, SkipfillError, Stale, unknown_name
+from skipfill.store.errors import Advice, BadInput, SkipfillError, Stale, unknown_name
 from skipfill.store.spaces import View
-from skipfill.store.storage.keys import valid_name
+from skipfill.store.storage.keys import (
+    GALLERIES,
+    log_folder,
+    release_copy_key,
+    version_file,
+    version_key,
+    version_number,
+)
 from skipfill.store.storage.object_store import ObjectStore
-from skipfill.store.strict_json import stored
+from skipfill.store.strict_json import json_digest, stored
 
 FORMAT = 1
-NEAR = 100  # where the end is as near as this, names are listed instead of looked for one by one
-_NAME = re.compile(r"[0-9]{10}\.json")
+RESTORE = "Restore it from a copy."
+NEAR = 100
+"""Entries before the end of a log from which on names are listed instead of looked for one by one."""
 Action = Literal["registered", "appended", "swapped", "rolled back", "dropped"]
-RELEASES: tuple[Action, ...] = ("registered", "swapped", "rolled back", "dropped")  # others leave the release alone
+RELEASES: tuple[Action, ...] = ("registered", "swapped", "rolled back", "dropped")
+"""Actions that bring a release of their own; the others leave it as it is."""
 
 
 @dataclass(frozen=True)
 class Release:
-    """What queries use now.
+    """The model, view and thresholds that queries use.
 
     Attributes:
         model: name of the model that encodes queries.
-        fingerprint: of that model, so that another model under the same name is noticed.
+        fingerprint: fingerprint of that model, so that another model under the same name is noticed.
         view: from the model's space onto the gallery's.
         check: id of the check that allowed it; empty for the space's own model or a forced swap.
         without_check: the reason given for swapping without one.
@@ -59,19 +69,22 @@ class Since:
 
 @dataclass(frozen=True)
 class Version:
-    """One entry of the log: everything that readers need, and what happened.
+    """One entry of the log: the state of the gallery after a change, and the change.
 
     Attributes:
         number: 1, 2, 3, ... without holes.
-        files: key of the immutable file list (paths and fingerprints): a swap does not repeat it.
-        rows: rows in those files.
-        space: name of the space the stored vectors live in.
+        action: the change.
+        files: digest that names the immutable file list (paths and fingerprints), which a swap does not repeat.
+        rows: number of rows in those files.
+        space: name of the space that the stored vectors are in.
         columns: names of the id, vector and (or empty) label column.
-        release: what queries use; None while no model serves them.
+        release: the model that queries use, and how; None while no model serves them.
         undo: number of the version whose release a rollback brings back; 0 when there is none.
-        commit: unique per attempt to write, so that a writer can recognise its own.
+        at, by: time (UTC, ISO 8601) and user of the change; empty before it is committed.
+        reason: reason that the user gave.
+        commit: unique for each attempt to write, so that a writer can recognise its own.
         plan: id of the plan that a swap applied; empty for other actions, and in old files.
-        since: what brought the release; None before it is written.
+        since: the version that brought the release; None before it is committed.
     """
 
     number: int
@@ -94,156 +107,139 @@ class Version:
     def state(self) -> str:
         """Digest of what a check measures: rows, space and release. Equal after a rollback, unlike `number`."""
         release = None if self.release is None else [self.release.model, self.release.fingerprint]
-        content = json.dumps([self.files, self.space, self.columns, release])
-        return hashlib.sha256(content.encode()).hexdigest()[:16]
-
-
-def _folder(gallery: str) -> str:
-    return f"galleries/{valid_name('gallery', gallery)}/versions"
-
-
-def _key(gallery: str, number: int) -> str:
-    return f"{_folder(gallery)}/{_name(number)}"
-
-
-def _name(number: int) -> str:
-    return f"{number:010d}.json"
-
-
-def gallery_names(objects: ObjectStore) -> list[str]:
-    """Names of the galleries in force: neither dropped, nor killed before the first version was written."""
-    newest = {name: newest_version(objects, name) for name in objects.children("galleries")}
-    return [name for name, version in newest.items() if version is not None and version.action != "dropped"]
-
-
-def has_version(objects: ObjectStore, gallery: str, number: int) -> bool:
-    return objects.exists(_key(gallery, number))
+        return json_digest([self.files, self.space, self.columns, release], sort_keys=False)[:16]
 
 
 def newest_version(objects: ObjectStore, gallery: str, since: int = 0) -> Version | None:
-    """The last entry of the log, a drop as well; None when there is no log.
+    """Return the last entry of the log, which may be a drop; None where there is no log.
 
-    Reads one entry, and names of at most about 100, however long the log is.
+    Reads one entry and lists the names of about 100, however long the log is.
 
     Args:
-        since: a number that is known to be in the log, to look only at what came after it.
+        since: number of an entry that is known to exist; only later ones are looked for.
     """
     low = since or _near_the_end(objects, gallery)
-    names = objects.after(_folder(gallery), _name(low))
-    number = max([low, *(int(name.removesuffix(".json")) for name in names if _NAME.fullmatch(name))])
-    return read(objects, gallery, number) if number else None
-
-
-def latest(objects: ObjectStore, gallery: str, since: int = 0) -> Version:
-    """The version in force: see `newest_version`.
-
-    Raises:
-        BadInput: no gallery of this name.
-        Stale: it was dropped.
-    """
-    version = _known(objects, gallery, since)
-    if version.action == "dropped":
-        raise Stale(
-            f"gallery {gallery}: was dropped by {version.by} at {version.at} (version {version.number})",
-            f"See: skipfill history {gallery}. Register it again with: skipfill gallery add {gallery} FILES...",
-        )
-    return version
-
-
-def _known(objects: ObjectStore, gallery: str, since: int = 0) -> Version:
-    version = newest_version(objects, gallery, since)
-    if version is None:
-        hint = f"Register it with: skipfill gallery add {gallery} FILES... --space NAME"
-        raise unknown_name("gallery", gallery, gallery_names(objects), hint)
-    return version
+    files = objects.after(log_folder(gallery), version_file(low))
+    number = max([low, *map(version_number, files)])
+    return read_version(objects, gallery, number) if number else None
 
 
 def _near_the_end(objects: ObjectStore, gallery: str) -> int:
-    """A number in the log, less than `NEAR` from its end; 0 where the log is shorter than that.
+    """Return the number of an entry less than `NEAR` before the last one; 0 where the log is shorter than that.
 
-    Numbers have no holes, so leaps find it. After a hole it is farther from the end, and the listing longer.
+    The numbers have no holes, so doubling steps find it. After a hole the result is farther from the end.
     """
     low, step = 0, NEAR
-    while objects.exists(_key(gallery, low + step)):
+    while objects.exists(version_key(gallery, low + step)):
         low, step = low + step, 2 * step
     while step > NEAR:
         step //= 2
-        low += step if objects.exists(_key(gallery, low + step)) else 0
+        low += step if objects.exists(version_key(gallery, low + step)) else 0
     return low
 
 
-def read(objects: ObjectStore, gallery: str, number: int) -> Version:
-    """Entry `number` of the log."""
-    key = _key(gallery, number)
+def read_version(objects: ObjectStore, gallery: str, number: int) -> Version:
+    """Return entry `number` of the log.
+
+    Raises:
+        BadInput: it is missing or damaged, or of a newer format.
+    """
+    key = version_key(gallery, number)
     where = objects.root / key
     try:
         version = stored(Version, objects.get(key), where, what="version", newest=FORMAT)
     except FileNotFoundError:
-        raise BadInput(
-            where, expected="every version of the log", found="no such file", hint="Restore it from a copy."
-        ) from None
+        raise BadInput(where, expected="every version of the log", found="no such file", hint=RESTORE) from None
     if version.number != number or not 0 <= version.undo < number:
-        raise BadInput(
-            where,
-            expected=f"version {number}",
-            found=f"version {version.number} (undo {version.undo})",
-            hint="Restore it from a copy.",
-        )
-    # Files that do not say it are older than any action that leaves the release as it is.
+        found = f"version {version.number} (undo {version.undo})"
+        raise BadInput(where, expected=f"version {number}", found=found, hint=RESTORE)
+    # Older releases did not write it: each of their actions brought a release of its own.
     return replace(version, since=version.since or Since(version.number, version.at, version.by))
 
 
+def has_version(objects: ObjectStore, gallery: str, number: int) -> bool:
+    """Tell whether the log has an entry of this number."""
+    return objects.exists(version_key(gallery, number))
+
+
+def latest(objects: ObjectStore, gallery: str, since: int = 0) -> Version:
+    """Return the version in force. See `newest_version` for `since`.
+
+    Raises:
+        BadInput: no gallery of this name.
+        Stale: the gallery was dropped.
+    """
+    version = _last_entry(objects, gallery, since)
+    if version.action == "dropped":
+        raise Stale(
+            f"gallery {gallery}: was dropped by {version.by} at {version.at} (version {version.number})",
+            Advice("register_again", gallery=gallery),
+        )
+    return version
+
+
 def history(objects: ObjectStore, gallery: str) -> list[Version]:
-    """Every entry of the log, oldest first; of a dropped gallery too."""
-    return [read(objects, gallery, number) for number in range(1, _known(objects, gallery).number + 1)]
+    """Return every entry of the log, oldest first, also of a dropped gallery."""
+    return [read_version(objects, gallery, number) for number in range(1, _last_entry(objects, gallery).number + 1)]
 
 
-def _user() -> str:
-    """Who writes: containers often run under a number that has no name."""
-    try:
-        return os.environ.get("USER") or getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
+def _last_entry(objects: ObjectStore, gallery: str, since: int = 0) -> Version:
+    version = newest_version(objects, gallery, since)
+    if version is None:
+        raise unknown_name("gallery", gallery, gallery_names(objects), Advice("register_gallery", gallery=gallery))
+    return version
+
+
+def gallery_names(objects: ObjectStore) -> list[str]:
+    """Names of the galleries in force: those whose log has an entry and does not end with a drop."""
+    newest = {name: newest_version(objects, name) for name in objects.children(GALLERIES)}
+    return [name for name, version in newest.items() if version is not None and version.action != "dropped"]
 
 
 def commit(objects: ObjectStore, gallery: str, version: Version) -> Version:
-    """Append `version` to the log: the one write that decides anything. Then `release.json` follows.
+    """Sign `version`, append it to the log, and then replace the copy in `release.json`.
+
+    The first is the one write that decides anything.
 
     Raises:
         Stale: another writer appended this number first. Nothing was changed.
     """
-    signed = replace(
-        version,
-        at=datetime.now(UTC).isoformat(timespec="seconds"),
-        by=_user(),
-        commit=uuid4().hex,
-    )
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    signed = replace(version, at=now, by=_user(), commit=uuid4().hex)
     if version.action in RELEASES:
         signed = replace(signed, since=Since(signed.number, signed.at, signed.by))
     data = json.dumps(asdict(signed), indent=1).encode()
-    if not objects.put_new(_key(gallery, version.number), data):
-        other = read(objects, gallery, version.number)
+    if not objects.put_new(version_key(gallery, version.number), data):
+        other = read_version(objects, gallery, version.number)
         raise Stale(
             f"gallery {gallery}: another change was first: version {other.number} was {other.action} by {other.by} "
             f"at {other.at}",
-            f"Look at it with: skipfill history {gallery}",
+            Advice("see_history", gallery=gallery),
         )
-    _announce(objects, gallery, signed)
+    _replace_copy(objects, gallery, signed)
     return signed
 
 
-def _announce(objects: ObjectStore, gallery: str, version: Version) -> None:
-    """Replace `galleries/NAME/release.json`, a copy of the newest version for services that read one file.
+def _replace_copy(objects: ObjectStore, gallery: str, version: Version) -> None:
+    """Replace the copy of the newest version, which serves whoever reads one file.
 
-    The log is the truth: the copy lags after a kill between the two writes, or where it cannot be written, until the
-    next commit. A failure here is none of the commit, which has landed.
+    The log is the truth. After a kill between the two writes the copy is out of date until the next commit. A failure
+    here is not one of the commit, which has landed.
     """
     with suppress(SkipfillError, OSError):
         while True:
             document = {"format": FORMAT, "gallery": gallery, "version": asdict(version)}
-            objects.replace(f"galleries/{gallery}/release.json", json.dumps(document, indent=1).encode())
+            objects.replace(release_copy_key(gallery), json.dumps(document, indent=1).encode())
             written = version.number
             while has_version(objects, gallery, version.number + 1):  # of others, whose copies may have been first
-                version = read(objects, gallery, version.number + 1)
+                version = read_version(objects, gallery, version.number + 1)
             if version.number == written:
                 return
+
+
+def _user() -> str:
+    """Name of the user, or the number: containers often run under one that has no name."""
+    try:
+        return os.environ.get("USER") or getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"

@@ -1,4 +1,4 @@
-"""Which model made the vectors of a file: its own metadata says it, and the model's card must agree.
+"""The model that made the vectors of a file, by the file's own metadata, with which the model's card must agree.
 
 A gallery's rows are in one space. Most are by the space's own model, or by an encoder known only by its vectors; a
 later model with a view onto the space makes more of them, in that view.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from skipfill.store.errors import BadInput
+from skipfill.store.errors import Advice, BadInput
 from skipfill.store.models.cards import has_model, load_card, view_onto
 from skipfill.store.parquet.files import encoded_by
 from skipfill.store.spaces import Space
@@ -18,7 +18,7 @@ from skipfill.store.storage.object_store import ObjectStore
 
 
 def made_by_another(file: Address, space: Space) -> bool:
-    """Whether a file that `skipfill encode` wrote says that its vectors are not by the model of `space`, in it."""
+    """Tell whether a file says that its vectors are by another model than that of `space`, or in another space."""
     by = encoded_by(file)
     if not by.get("fingerprint"):
         return False
@@ -29,17 +29,22 @@ def made_by_another(file: Address, space: Space) -> bool:
 
 @dataclass(frozen=True)
 class RowOrigin:
-    """A model that is not the space's own, and its fingerprint; both are empty where none made a file."""
+    """The model that made a file, where it is not the space's own.
+
+    Attributes:
+        model: its name; empty for the space's own model, or where the file names none.
+        fingerprint: of that model; empty where `model` is.
+    """
 
     model: str = ""
     fingerprint: str = ""
 
 
-def maker(objects: ObjectStore, file: Address, space: Space) -> RowOrigin:
-    """Who made a file for a gallery of `space`: nobody in particular where the space's own model did, or none is named.
+def row_origin(objects: ObjectStore, file: Address, space: Space) -> RowOrigin:
+    """Find the model that made a file for a gallery of `space`, and verify it by its card.
 
     Raises:
-        BadInput: by another model, and not in its view onto the space; or not by the model of that name here.
+        BadInput: the vectors are in another space, or not by the model of that name in this store.
     """
     if not made_by_another(file, space):
         return RowOrigin()
@@ -47,13 +52,13 @@ def maker(objects: ObjectStore, file: Address, space: Space) -> RowOrigin:
     _refuse_other_space(file, by, space)
     model = by.get("model", "")
     if not has_model(objects, model):
-        raise _strange(file, by, f"model {model} in this store, to verify them with", "none")
+        raise _unverifiable(file, by, f"model {model} in this store, to verify them with", "none")
     card = load_card(objects, model)
     view = view_onto(card, space.name)
     if card.fingerprint != by["fingerprint"]:
-        raise _strange(file, by, f"vectors by model {model} ({card.fingerprint[:12]})", by["fingerprint"][:12])
+        raise _unverifiable(file, by, f"vectors by model {model} ({card.fingerprint[:12]})", by["fingerprint"][:12])
     if by.get("view") != str(view):
-        raise _strange(file, by, f"vectors in the view {view} onto {space.name}", by.get("view", "none"))
+        raise _unverifiable(file, by, f"vectors in the view {view} onto {space.name}", by.get("view", "none"))
     if space.metric != "cosine":
         raise BadInput(
             file,
@@ -65,17 +70,16 @@ def maker(objects: ObjectStore, file: Address, space: Space) -> RowOrigin:
 
 
 def _refuse_other_space(file: Address, by: Mapping[str, str], space: Space) -> None:
-    there = by.get("space", by.get("model", ""))
-    if there != space.name:
+    space_of_file = by.get("space", by.get("model", ""))
+    if space_of_file != space.name:
         raise BadInput(
             file,
             expected=f"vectors in space {space.name}",
-            found=f"vectors by {by.get('model')} ({by['fingerprint'][:12]}) in space {there}",
-            hint=f"Encode the items with {space.name}, or with a model that has a view onto it: "
-            f"skipfill encode {by.get('model')} ITEMS.parquet -o FILE.parquet --onto {space.name}",
+            found=f"vectors by {by.get('model')} ({by['fingerprint'][:12]}) in space {space_of_file}",
+            hint=Advice("encode_in_view", model=by.get("model"), space=space.name),
         )
 
 
-def _strange(file: Address, by: Mapping[str, str], expected: str, found: str) -> BadInput:
-    again = f"skipfill encode {by.get('model')} ITEMS.parquet -o FILE.parquet --onto {by.get('space')}"
-    return BadInput(file, expected=expected, found=found, hint=f"Encode the items with a model of this store: {again}")
+def _unverifiable(file: Address, by: Mapping[str, str], expected: str, found: str) -> BadInput:
+    again = Advice("encode_again", model=by.get("model"), space=by.get("space"))
+    return BadInput(file, expected=expected, found=found, hint=again)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from skipfill.store.errors import BadInput
+from skipfill.store.errors import Advice, BadInput
 from skipfill.store.galleries.file_list import commit_files, list_digest
 from skipfill.store.galleries.gallery import Gallery
 from skipfill.store.galleries.log import Release, Version, commit, latest, newest_version
 from skipfill.store.galleries.origin import made_by_another
-from skipfill.store.galleries.verify import Progress, read_whole
+from skipfill.store.galleries.verify import Progress, verified_contents
 from skipfill.store.parquet.files import encoded_by, expand_addresses
 from skipfill.store.parquet.fingerprint import fingerprint
 from skipfill.store.parquet.stored_rows import Columns, StoredRows
@@ -31,18 +31,18 @@ def add_gallery(
     *,
     dry_run: bool = False,
 ) -> Gallery:
-    """Register Parquet files as gallery `name`. The files are read whole once and never changed.
+    """Register Parquet files as gallery `name`: version 1, or the next one of a gallery that was dropped.
 
-    It is version 1, or the next one of a gallery that was dropped.
+    The files are read whole once and never changed.
 
     Args:
-        space: what the vectors live in; a `dim` of 0 is taken from the files.
-        release: what queries use from the start; None when no model for the space is at hand.
+        space: the space of the vectors; a `dim` of 0 is taken from the files.
+        release: the release that queries use from the start; None where there is no model for the space.
         progress: called with the number of rows verified since the last call.
         dry_run: verify everything and write nothing.
 
     Raises:
-        BadInput: the name is taken, or the files are not a gallery; nothing has been written.
+        BadInput: the name is taken, or the files cannot be searched; nothing has been written.
     """
     before = newest_version(objects, valid_name("gallery", name))
     if before is not None and before.action != "dropped":
@@ -50,21 +50,21 @@ def add_gallery(
             f"gallery {name}",
             expected="a name that is free",
             found="a gallery of this name",
-            hint=f"See it with: skipfill gallery show {name}",
+            hint=Advice("show_gallery", gallery=name),
         )
     files = expand_addresses(paths)
     rows = StoredRows.open(files, columns, space.dim or None)
     for file in files:
         _refuse_another_encoder(file, space)
-    contents = read_whole(rows, progress, of_length_one=files if space.fingerprint else ())
-    known = replace(space, dim=rows.dim)
-    prints = [replace(fingerprint(file, objects.base), content=contents[file]) for file in files]
+    contents = verified_contents(rows, progress, of_length_one=files if space.fingerprint else ())
+    space = replace(space, dim=rows.dim)
+    registered = [replace(fingerprint(file, objects.base), content=contents[file]) for file in files]
     number = 1 if before is None else before.number + 1
-    version = Version(number, "registered", list_digest(prints), rows.count, known.name, columns.as_dict(), release)
+    version = Version(number, "registered", list_digest(registered), rows.count, space.name, columns.as_dict(), release)
     if dry_run:
-        return Gallery(name, version, known, prints, rows)
-    register_space(objects, known)
-    return Gallery(name, commit_files(objects, name, version, prints, known), known, prints, rows)
+        return Gallery(name, version, space, registered, rows)
+    register_space(objects, space)
+    return Gallery(name, commit_files(objects, name, version, registered, space), space, registered, rows)
 
 
 def drop_gallery(objects: ObjectStore, name: str, reason: str = "") -> Version:
@@ -79,7 +79,7 @@ def drop_gallery(objects: ObjectStore, name: str, reason: str = "") -> Version:
 
 
 def _refuse_another_encoder(file: Address, space: Space) -> None:
-    """A file that `skipfill encode` wrote says by which model: vectors of another one are not of this space."""
+    """Raise `BadInput` for a file that says that its vectors are by another model than that of `space`."""
     if made_by_another(file, space):
         by = encoded_by(file)
         onto = f" in space {by['space']}" if "space" in by else ""
@@ -87,6 +87,5 @@ def _refuse_another_encoder(file: Address, space: Space) -> None:
             file,
             expected=f"vectors by model {space.name} ({space.fingerprint[:12]})",
             found=f"vectors by {by.get('model')} ({by['fingerprint'][:12]}){onto}",
-            hint="Name the model that made them with --space. Rows in a later model's view are appended: "
-            "skipfill gallery append",
+            hint=Advice("name_space_or_append"),
         )

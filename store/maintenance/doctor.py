@@ -1,4 +1,4 @@
-"""Everything about a store that can be found wrong without changing it, and what to do about it."""
+"""Diagnosis of a store: everything that can be found wrong without changing it, and the remedy."""
 
 from __future__ import annotations
 
@@ -10,16 +10,26 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from skipfill.store.checks.saved_reports import load_report
+from skipfill.store.checks.saved_reports import check_ids, load_report
 from skipfill.store.errors import Hint, SkipfillError, reason
 from skipfill.store.galleries.gallery import open_gallery
-from skipfill.store.galleries.log import Version, newest_version, read
+from skipfill.store.galleries.log import Version, newest_version, read_version
 from skipfill.store.galleries.verify import reread_gallery
 from skipfill.store.maintenance.environment import Environment, environment
 from skipfill.store.maintenance.prune import Leftover, leftovers
 from skipfill.store.models.cards import file_key, load_card, model_names
 from skipfill.store.models.files import read_file
 from skipfill.store.spaces import load_space
+from skipfill.store.storage.keys import (
+    CHECKS,
+    GALLERIES,
+    SPACES,
+    log_folder,
+    model_folder,
+    space_key,
+    space_of_key,
+    version_file,
+)
 from skipfill.store.storage.object_store import ObjectStore
 
 T = TypeVar("T")
@@ -29,11 +39,13 @@ SKEW = 60  # seconds that clocks of two machines may be apart
 
 @dataclass(frozen=True)
 class Finding:
-    """Attributes:
-    kind: a `problem` keeps something from working; a `note` does not.
-    where: what it is about.
-    what: what was found, and what was expected.
-    todo: what to do about it; empty where nothing need be done.
+    """One thing that the diagnosis found.
+
+    Attributes:
+        kind: a `problem` keeps something from working; a `note` does not.
+        where: the part of the store or of the environment.
+        what: the state that was found, and the one that was expected.
+        todo: the remedy; empty where none is needed.
     """
 
     kind: Literal["problem", "note"]
@@ -44,11 +56,13 @@ class Finding:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Attributes:
-    writable: whether this user can write to the store; None on object storage, where only writing tells.
-    free_bytes: on the store's disk, for this user; None on object storage.
-    deep: whether every file of every bundle and gallery was read.
-    leftovers: of runs that were killed, or that go on: nothing wrong, and `prune` removes them.
+    """The state of a store.
+
+    Attributes:
+        writable: whether this user can write to the store; None on object storage, where only writing tells.
+        free_bytes: on the store's disk, for this user; None on object storage.
+        deep: whether every file of every bundle and gallery was read.
+        leftovers: objects of runs that were killed or still go on: no problem, and prune removes them.
     """
 
     environment: Environment
@@ -61,7 +75,7 @@ class Diagnosis:
 
     @property
     def healthy(self) -> bool:
-        return not any(one.kind == "problem" for one in self.findings)
+        return not any(finding.kind == "problem" for finding in self.findings)
 
 
 def diagnose(objects: ObjectStore, *, deep: bool = False) -> Diagnosis:
@@ -78,22 +92,20 @@ def diagnose(objects: ObjectStore, *, deep: bool = False) -> Diagnosis:
     findings = [
         *_of_environment(around),
         *(_of_folders(folder, writable=bool(writable), free=free or 0) if folder else ()),
-        *_of_all(
-            "galleries", lambda: objects.children("galleries"), lambda name: _of_gallery(objects, name, deep=deep)
-        ),
+        *_of_all("galleries", lambda: objects.children(GALLERIES), lambda name: _of_gallery(objects, name, deep=deep)),
         *_of_all("models", lambda: model_names(objects), lambda name: _of_model(objects, name, deep=deep)),
-        *_of_all("checks", lambda: objects.children("checks"), lambda gallery: _of_checks(objects, gallery)),
-        *_of_all("spaces", lambda: objects.children("spaces"), lambda file: _of_space(objects, file)),
+        *_of_all("checks", lambda: objects.children(CHECKS), lambda gallery: _of_checks(objects, gallery)),
+        *_of_all("spaces", lambda: objects.children(SPACES), lambda file: _of_space(objects, file)),
         *unlisted,
     ]
     return Diagnosis(around, str(objects.root), writable, free, deep, findings, left or [])
 
 
 def _of_all(where: str, names: Callable[[], list[str]], look: Callable[[str], Iterable[Finding]]) -> Iterator[Finding]:
-    """What is wrong with each of the things named; or with naming them."""
-    found, broken = _tried(where, names)
+    """Look at each of the things named, and report also where naming them fails."""
+    listed, broken = _tried(where, names)
     yield from broken
-    for name in found or []:
+    for name in listed or []:
         findings, broken = _tried(f"{where}: {name}", lambda name=name: list(look(name)))
         yield from (*(findings or []), *broken)
 
@@ -116,14 +128,14 @@ def _of_folders(root: Path, *, writable: bool, free: int) -> Iterator[Finding]:
 
 
 def _of_gallery(objects: ObjectStore, name: str, *, deep: bool) -> list[Finding]:
-    """What is wrong with a gallery; looked at again where it may be that it changed meanwhile."""
-    seen, _ = _tried(name, newest_version, objects, name)
-    while found := list(_of_gallery_now(objects, name, deep=deep)):
-        now, _ = _tried(name, newest_version, objects, name)
-        if now == seen:
+    """Look at a gallery, again and again while findings may come of a change meanwhile."""
+    before, _ = _tried(name, newest_version, objects, name)
+    while findings := list(_of_gallery_now(objects, name, deep=deep)):
+        after, _ = _tried(name, newest_version, objects, name)
+        if after == before:
             break
-        seen = now
-    return found
+        before = after
+    return findings
 
 
 def _of_gallery_now(objects: ObjectStore, name: str, *, deep: bool) -> Iterator[Finding]:
@@ -132,15 +144,15 @@ def _of_gallery_now(objects: ObjectStore, name: str, *, deep: bool) -> Iterator[
     yield from broken
     if newest is None:
         return  # no log: what is there is among the leftovers
-    folder = f"galleries/{name}/versions"
-    expected = [f"{number:010d}.json" for number in range(1, newest.number + 1)]
+    folder = log_folder(name)
+    expected = [version_file(number) for number in range(1, newest.number + 1)]
     strange = sorted(set(expected) ^ set(objects.children(folder)))
     if strange:
         what = f"expected versions 1 to {newest.number} and nothing else, found {strange[0]} missing or too many"
         yield Finding("problem", str(objects.root / folder), what, "Restore the log from a copy.")
         return
     for number in range(1 if deep else max(1, newest.number - 1), newest.number):
-        before, broken = _tried(where, read, objects, name, number)
+        before, broken = _tried(where, read_version, objects, name, number)
         yield from broken
         if before is not None and number == newest.number - 1 and _seconds(newest, before) > SKEW:
             what = f"version {newest.number} ({newest.at}) says it is older than version {number} ({before.at})"
@@ -170,7 +182,7 @@ def _of_release(objects: ObjectStore, where: str, newest: Version) -> Iterator[F
     card, _ = _tried(where, load_card, objects, release.model)
     if card is not None and card.fingerprint != release.fingerprint:
         what = f"expected released model {release.model} ({release.fingerprint[:12]}), found {card.fingerprint[:12]}"
-        yield Finding("problem", where, what, f"Restore models/{release.model}/ from a copy, or roll back.")
+        yield Finding("problem", where, what, f"Restore {model_folder(release.model)}/ from a copy, or roll back.")
 
 
 def _of_model(objects: ObjectStore, name: str, *, deep: bool) -> Iterator[Finding]:
@@ -186,19 +198,18 @@ def _of_model(objects: ObjectStore, name: str, *, deep: bool) -> Iterator[Findin
 
 
 def _of_checks(objects: ObjectStore, gallery: str) -> Iterator[Finding]:
-    for check in objects.children(f"checks/{gallery}"):
-        if objects.exists(f"checks/{gallery}/{check}/report.json"):
-            yield from _tried(f"check {check} of gallery {gallery}", load_report, objects, gallery, check)[1]
+    for check in check_ids(objects, gallery):
+        yield from _tried(f"check {check} of gallery {gallery}", load_report, objects, gallery, check)[1]
 
 
 def _of_space(objects: ObjectStore, file: str) -> Iterator[Finding]:
-    name = file.removesuffix(".json")
+    name = space_of_key(file)
     wrong = _tried(f"space {name}", load_space, objects, name)[1]
-    yield from wrong if wrong and objects.exists(f"spaces/{file}") else ()  # a leftover may be pruned meanwhile
+    yield from wrong if wrong and objects.exists(space_key(name)) else ()  # a leftover may be pruned meanwhile
 
 
 def _tried(where: str, look: Callable[..., T], *arguments: object) -> tuple[T | None, list[Finding]]:
-    """What `look` returns, or what is wrong."""
+    """Call `look`; return its result, or a finding in place of its error."""
     try:
         return look(*arguments), []
     except SkipfillError as error:

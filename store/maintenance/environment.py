@@ -1,4 +1,4 @@
-"""What skipfill runs on here: versions by package name. Imports none of them."""
+"""The environment: Python, the system, and the versions of packages, none of which is imported."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Environment:
 
     @property
     def missing(self) -> list[str]:
-        return [name for name, found in self.packages.items() if not found]
+        return [name for name, installed in self.packages.items() if not installed]
 
 
 def environment() -> Environment:

@@ -1,4 +1,4 @@
-"""A bundle as one file: a plain tar, every byte of which is decided by the names and contents of its entries."""
+"""A bundle as one file: a plain tar whose bytes depend on the names and contents of its entries alone."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def packed(entries: Iterable[tuple[str, bytes]]) -> Iterator[bytes]:
 
 
 class Archive:
-    """Reads what `packed` made, entry by entry, the reader saying what must come next; nothing else is accepted.
+    """Reads an archive made by `packed`, entry by entry. The reader names the next entry; no other is accepted.
 
-    So there is no entry that nobody asked for, none twice, no path, no link, and no header of another form.
+    So there is no unexpected entry, none twice, no path, no link, and no header of another form.
 
     Args:
         where: the file's name, for messages.
@@ -48,9 +48,7 @@ class Archive:
         if not 0 <= size <= most:
             raise self._refused(f"at most {most:,} bytes in {name}", f"{size:,} claimed")
         if block != _header(name, size):
-            raise self._refused(
-                f"{name} as a plain file", "a link, or a header that `skipfill model export` never writes"
-            )
+            raise self._refused(f"{name} as a plain file", "a link, or a header that an export never writes")
         data = self._read(size)
         if self._read(-size % BLOCK).strip(b"\0"):
             raise self._refused(f"zeros after {name}", "something else")
@@ -63,13 +61,13 @@ class Archive:
 
     def _size(self, block: bytes, name: str) -> int:
         try:
-            found = tarfile.TarInfo.frombuf(block, "utf-8", "strict")
+            header = tarfile.TarInfo.frombuf(block, "utf-8", "strict")
         except (tarfile.HeaderError, ValueError) as error:
             what = "something else" if block.strip(b"\0") else "the end of the file"
-            raise self._refused(f"{name} in a bundle by `skipfill model export`", what) from error
-        if found.name != name:
-            raise self._refused(f"an entry {name}", ascii(found.name[:80]))
-        return found.size
+            raise self._refused(f"{name} in an exported bundle", what) from error
+        if header.name != name:
+            raise self._refused(f"an entry {name}", ascii(header.name[:80]))
+        return header.size
 
     def _read(self, size: int) -> bytes:
         data = self._file.read(size)

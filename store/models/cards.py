@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass, field
@@ -10,22 +9,21 @@ from typing import Any
 
 from skipfill.store.errors import Advice, BadInput, unknown_name
 from skipfill.store.spaces import Space, View, load_space, slots_by_order
-from skipfill.store.storage.keys import valid_name
+from skipfill.store.storage.keys import MODELS, card_key, model_file_key, space_key, valid_name
 from skipfill.store.storage.object_store import ObjectStore
-from skipfill.store.strict_json import LARGEST_STORED, Older, fitted, parsed, refuse_newer
+from skipfill.store.strict_json import LARGEST_STORED, Older, fitted, json_digest, parsed, refuse_newer
 
 FORMAT = 1
 WEIGHTS = "weights.safetensors"
 TRAINED_IDS = "trained_ids.parquet"
 LOG = "log.ndjson"
 WITNESS = "witness.parquet"
-CARD = "card.json"
 SHA256 = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
 class Card:
-    """What a model is, without loading its weights.
+    """Description of a model, which is read without its weights.
 
     Attributes:
         name: also the name of its own space.
@@ -65,14 +63,13 @@ class Card:
     @property
     def fingerprint(self) -> str:
         """Digest of everything that decides the vectors: network, settings and weights."""
-        content = json.dumps([self.network, self.files.get(WEIGHTS, "")], sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()
+        return json_digest([self.network, self.files.get(WEIGHTS, "")])
 
     @property
     def encoder(self) -> dict[str, Any]:
         """Kind and settings of its encoder; empty for a card that does not say."""
-        found = self.network.get("encoder")
-        return found if isinstance(found, dict) else {}
+        encoder = self.network.get("encoder")
+        return encoder if isinstance(encoder, dict) else {}
 
     @property
     def encoders(self) -> list[Any]:
@@ -94,29 +91,29 @@ class Card:
 
 def model_names(objects: ObjectStore) -> list[str]:
     """Names of the complete bundles."""
-    return [name for name in objects.children("models") if has_model(objects, name)]
+    return [name for name in objects.children(MODELS) if has_model(objects, name)]
 
 
 def has_model(objects: ObjectStore, name: str) -> bool:
-    """Whether there is a complete bundle of this name."""
-    return objects.exists(_key(name, CARD))
+    """Tell whether there is a complete bundle of this name."""
+    return objects.exists(card_key(name))
 
 
 def refuse_taken(objects: ObjectStore, name: str) -> None:
     """Raise `BadInput` when a model or a space of this name exists already: bundles are immutable."""
-    if has_model(objects, name) or objects.exists(f"spaces/{name}.json"):
+    if has_model(objects, name) or objects.exists(space_key(name)):
         raise BadInput(
             f"model {name}",
             expected="a name that is free",
             found="a model or a space of this name",
-            hint="Choose another name: models are never overwritten. See: skipfill model list",
+            hint=Advice("choose_model_name"),
         )
 
 
 def put_card(objects: ObjectStore, card: Card) -> bool:
     """Make a bundle visible, all its files being there; False when the name is taken."""
     raw = json.loads(json.dumps(asdict(card)))
-    return objects.put_new(_key(card.name, CARD), json.dumps({**raw, "digest": _digest(raw)}, indent=1).encode())
+    return objects.put_new(card_key(card.name), json.dumps({**raw, "digest": _digest(raw)}, indent=1).encode())
 
 
 def load_card(objects: ObjectStore, name: str) -> Card:
@@ -125,16 +122,16 @@ def load_card(objects: ObjectStore, name: str) -> Card:
     Raises:
         BadInput: no such model (the nearest names are offered), or a card of a newer format.
     """
-    where = objects.root / _key(name, CARD)
+    where = objects.root / card_key(name)
     try:
-        data = objects.get(_key(name, CARD))
+        data = objects.get(card_key(name))
     except FileNotFoundError:
         raise unknown_name("model", name, model_names(objects), Advice("see_models")) from None
     return card_from(parsed(data, where, LARGEST_STORED), where, name)
 
 
 def card_from(raw: Any, where: object, name: str = "") -> Card:
-    """The card that the JSON value `raw` is.
+    """Make a card of the JSON value `raw`.
 
     Args:
         name: of the model whose card it must be; empty for any.
@@ -149,8 +146,8 @@ def card_from(raw: Any, where: object, name: str = "") -> Card:
     if card.name != (name or card.name):
         raise BadInput(where, expected=f"the card of {name}", found=f"that of {card.name!r}")
     for kind, names in (("model", [card.name]), ("space", card.views), ("file", card.files)):
-        for one in names:
-            valid_name(kind, one)
+        for part in names:
+            valid_name(kind, part)
     if card.dim < max([1, *(view.dim for view in card.views.values())]):
         raise BadInput(where, expected="views of no more coordinates than it has", found=f"{card.dim}")
     for file, digest in card.files.items():
@@ -162,8 +159,7 @@ def card_from(raw: Any, where: object, name: str = "") -> Card:
 
 
 def _digest(raw: dict[str, Any]) -> str:
-    content = {key: value for key, value in raw.items() if key != "digest"}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return json_digest({key: value for key, value in raw.items() if key != "digest"})
 
 
 def space_of(objects: ObjectStore, name: str) -> Space:
@@ -172,19 +168,15 @@ def space_of(objects: ObjectStore, name: str) -> Space:
     Raises:
         BadInput: neither a model nor a registered space of this name.
     """
-    if has_model(objects, name) or not objects.exists(f"spaces/{name}.json"):
+    if has_model(objects, name) or not objects.exists(space_key(name)):
         return load_card(objects, name).space
     return load_space(objects, name)
 
 
 def file_key(card: Card, file: str) -> str:
-    """Where a file of the bundle lies: `weights.safetensors` is `weights-0123456789ab.safetensors`."""
+    """Key of a file of the bundle: `weights.safetensors` is at `weights-0123456789ab.safetensors`."""
     stem, suffix = valid_name("file", file).rsplit(".", 1)
-    return _key(card.name, f"{stem}-{card.files.get(file, '')[:12]}.{suffix}")
-
-
-def _key(name: str, file: str) -> str:
-    return f"models/{valid_name('model', name)}/{file}"
+    return model_file_key(card.name, f"{stem}-{card.files.get(file, '')[:12]}.{suffix}")
 
 
 def view_onto(card: Card, space: str) -> View:

@@ -1,4 +1,4 @@
-"""Which files a bundle may hold, and what each must be. None of these forms can run code when it is read."""
+"""The kinds of files that a bundle may hold. None of them can run code when it is read."""
 
 from __future__ import annotations
 

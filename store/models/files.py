@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from skipfill.store.errors import BadInput, reason
 from skipfill.store.models.cards import TRAINED_IDS, WEIGHTS, Card, file_key, put_card, refuse_taken
 from skipfill.store.storage import quarantine
+from skipfill.store.storage.keys import model_folder
 from skipfill.store.storage.object_store import ObjectStore
 
 ROWS_PER_BYTE = 64  # unique ids take more room than this, however well they are packed
@@ -37,7 +38,7 @@ def save_model(
     complete = replace(card, files=files)
     for file, data in contents.items():
         # Named by content: of two trainings for one name, the second does not change the files of the first.
-        # Written again if it is there: what a killed run left must not be pruned from under this one.
+        # Written again if it is there, so that no prune takes it for a leftover of a killed run.
         objects.replace(file_key(complete, file), data)
     if not put_card(objects, complete):
         refuse_taken(objects, card.name)
@@ -47,7 +48,7 @@ def save_model(
 
 
 def read_file(objects: ObjectStore, card: Card, file: str) -> bytes:
-    """One file of the bundle, its hash verified.
+    """Read one file of the bundle and verify its hash.
 
     Raises:
         BadInput: the file is missing or its content is not what the card says.
@@ -57,13 +58,13 @@ def read_file(objects: ObjectStore, card: Card, file: str) -> bytes:
         data = quarantine.read(objects, key)
     except FileNotFoundError:
         data = b""
-    found = hashlib.sha256(data).hexdigest()
-    if found != card.files.get(file):
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != card.files.get(file):
         raise BadInput(
             objects.root / key,
             expected=f"SHA-256 {card.files.get(file, '')[:12]}... as in the card",
-            found=f"{found[:12]}... ({len(data)} bytes)",
-            hint=f"The bundle is damaged: restore models/{card.name}/ from a copy, or train it again.",
+            found=f"{digest[:12]}... ({len(data)} bytes)",
+            hint=f"The bundle is damaged: restore {model_folder(card.name)}/ from a copy, or train it again.",
         )
     return data
 
@@ -84,7 +85,7 @@ def refuse_claimed_rows(data: bytes, where: object) -> None:
 
 
 def read_columns(objects: ObjectStore, card: Card, file: str, names: list[str]) -> pa.Table:
-    """A Parquet file of the bundle, which has columns `names` and perhaps others.
+    """Read a Parquet file of the bundle, which has columns `names` and perhaps others.
 
     Raises:
         BadInput: no such file; see `read_file`.

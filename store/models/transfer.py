@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from skipfill.store.errors import BadInput, reason
+from skipfill.store.errors import BadInput, Parameter, reason
 from skipfill.store.models.archive import Archive, packed
 from skipfill.store.models.cards import (
     TRAINED_IDS,
@@ -39,7 +38,7 @@ from skipfill.store.storage.atomic_file import new_file
 from skipfill.store.storage.keys import valid_name
 from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.storage.quarantine import ensure
-from skipfill.store.strict_json import LARGEST_STORED, parsed, refuse_newer
+from skipfill.store.strict_json import LARGEST_STORED, json_digest, parsed, refuse_newer
 
 FORMAT = 1
 MANIFEST = "bundle.json"
@@ -59,7 +58,7 @@ class Manifest:
 
     def as_json(self) -> bytes:
         content = {"format": FORMAT, "card": asdict(self.card), "spaces": [asdict(one) for one in self.spaces]}
-        return json.dumps({**content, "digest": _digest(content)}, indent=1).encode()
+        return json.dumps({**content, "digest": json_digest(content)}, indent=1).encode()
 
     def named(self, name: str) -> Manifest:
         """The same model under another name.
@@ -70,16 +69,18 @@ class Manifest:
         if name == self.card.name:
             return self
         if valid_name("model", name) in self.card.views:
-            raise BadInput("--name", expected="a name that no space of the bundle has", found=repr(name))
+            raise BadInput(Parameter("name"), expected="a name that no space of the bundle has", found=repr(name))
         views = {(name if space == self.card.name else space): view for space, view in self.card.views.items()}
         return replace(self, card=replace(self.card, name=name, views=views))
 
 
 @dataclass(frozen=True)
 class Added:
-    """Attributes:
-    manifest: what was added, under its name here.
-    new: False when the very same model was there.
+    """Result of adding a bundle.
+
+    Attributes:
+        manifest: the manifest of the model under its name here.
+        new: False when the very same model was there already.
     """
 
     manifest: Manifest
@@ -93,7 +94,7 @@ def export_bundle(objects: ObjectStore, name: str, output: Path) -> Manifest:
         BadInput: no such model, a damaged one, or a place that exists or cannot be written to.
     """
     card = load_card(objects, name)
-    manifest = Manifest(card, [_known(objects, space) for space in card.views if space != name])
+    manifest = Manifest(card, [_space(objects, space) for space in card.views if space != name])
     with new_file(output) as file:
         file.writelines(packed(_contents(objects, manifest)))
     return manifest
@@ -116,7 +117,7 @@ def add_bundle(objects: ObjectStore, path: Path, name: str = "", *, dry_run: boo
     for space in manifest.spaces:
         _refuse_another(objects, space)
     if has_model(objects, card.name):
-        return _there(objects, manifest)
+        return _same_model(objects, manifest)
     _refuse_another(objects, card.space)
     if dry_run:
         return Added(manifest, True)
@@ -125,7 +126,7 @@ def add_bundle(objects: ObjectStore, path: Path, name: str = "", *, dry_run: boo
     for space in manifest.spaces:
         register_space(objects, space)
     if not put_card(objects, card):
-        return _there(objects, manifest)
+        return _same_model(objects, manifest)
     if any(not objects.exists(file_key(card, file)) for file in card.files):
         for file, data in _files(path):
             ensure(objects, file_key(card, file), data)
@@ -135,7 +136,7 @@ def add_bundle(objects: ObjectStore, path: Path, name: str = "", *, dry_run: boo
 
 
 def read_bundle(path: Path) -> Manifest:
-    """What file `path` holds, read whole, one entry in memory at a time.
+    """Read and verify the whole of bundle `path`, one entry in memory at a time, and return its manifest.
 
     Raises:
         BadInput: see `add_bundle`.
@@ -146,14 +147,14 @@ def read_bundle(path: Path) -> Manifest:
         return _manifest(archive, path)
 
 
-def _there(objects: ObjectStore, manifest: Manifest) -> Added:
+def _same_model(objects: ObjectStore, manifest: Manifest) -> Added:
     if load_card(objects, manifest.card.name) != manifest.card:
         refuse_taken(objects, manifest.card.name)
     return Added(manifest, False)
 
 
-def _known(objects: ObjectStore, name: str) -> Space:
-    """The space of this name: its model's card may know more of it than was registered, if they are of one encoder."""
+def _space(objects: ObjectStore, name: str) -> Space:
+    """Read the space of this name. The card of its model may know more of it than was registered."""
     space = space_of(objects, name)
     _refuse_another(objects, space)
     return space
@@ -178,9 +179,9 @@ def _files(path: Path) -> Iterator[tuple[str, bytes]]:
         card = _manifest(archive, path).card
         for file in sorted(card.files):
             data = archive.entry(file)
-            found, where = hashlib.sha256(data).hexdigest(), f"{path}, {file}"
-            if found != card.files[file]:
-                raise BadInput(where, expected=f"SHA-256 {card.files[file][:12]}...", found=f"{found[:12]}...")
+            digest, where = hashlib.sha256(data).hexdigest(), f"{path}, {file}"
+            if digest != card.files[file]:
+                raise BadInput(where, expected=f"SHA-256 {card.files[file][:12]}...", found=f"{digest[:12]}...")
             refuse_content(file, data, where)
             yield file, data
         archive.end()
@@ -194,7 +195,7 @@ def _manifest(archive: Archive, path: Path) -> Manifest:
     if not complete or raw["format"] != FORMAT or not isinstance(raw["spaces"], list):
         raise BadInput(where, expected="a format, a card, spaces and a digest", found="something else")
     made = Manifest(card_from(raw["card"], where), [space_from(one, where) for one in raw["spaces"]])
-    if raw.pop("digest") != _digest(raw):
+    if raw.pop("digest") != json_digest(raw):
         raise BadInput(where, expected="what was exported", found="something that was edited")
     _refuse_incomplete(made, where)
     return made
@@ -210,15 +211,11 @@ def _refuse_incomplete(manifest: Manifest, where: str) -> None:
         raise BadInput(where, expected=f"the spaces {', '.join(views)}", found=", ".join(spaces))
 
 
-def _digest(content: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
 @contextmanager
 def _opened(path: Path) -> Iterator[Archive]:
     try:
         if not path.is_file():
-            raise BadInput(path, expected="a bundle by `skipfill model export`", found="no such file")
+            raise BadInput(path, expected="an exported bundle", found="no such file")
         with path.open("rb") as file:
             yield Archive(file, path)
     except OSError as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from skipfill.store.errors import BadInput, reason
+from skipfill.store.errors import Advice, BadInput, reason
 from skipfill.store.parquet.remote import RemoteFile, matching
 from skipfill.store.storage.address import Address, Url
 
@@ -44,10 +44,10 @@ def expand(paths: Sequence[Path]) -> list[Path]:
 
 
 def expand_addresses(given: Sequence[Address]) -> list[Address]:
-    """The same where some are on object storage: see `matching`."""
+    """Expand paths as `expand` does, and URLs on object storage as `matching` does."""
     files: list[Address] = []
-    for one in given:
-        files += matching(one) if isinstance(one, Url) else expand([one])
+    for place in given:
+        files += matching(place) if isinstance(place, Url) else expand([place])
     _refuse_twice(files)
     return files
 
@@ -92,20 +92,23 @@ def refuse_other_count(path: Address, file: pq.ParquetFile, read: int) -> None:
 
 
 def encoded_by(path: Address) -> dict[str, str]:
-    """`model` and `fingerprint` of the encoder that wrote the file, by its own metadata; empty when it says nothing.
+    """Read which encoder wrote a file from its metadata: `model` and `fingerprint`; empty where it does not say.
 
-    `space` and `view` where it wrote in its view onto an earlier space.
+    Also `space` and `view`, where the vectors are in a view onto an earlier space.
     """
     metadata = open_parquet(path).schema_arrow.metadata or {}
     try:
-        found = json.loads(metadata.get(b"skipfill", b"{}"))
+        encoder = json.loads(metadata.get(b"skipfill", b"{}"))
     except ValueError:
         return {}
-    return {key: str(value) for key, value in found.items()} if isinstance(found, dict) else {}
+    return {key: str(value) for key, value in encoder.items()} if isinstance(encoder, dict) else {}
 
 
-def column_type(path: Address, file: pq.ParquetFile, column: str, flag: str) -> pa.DataType:
-    """The Arrow type of `column`.
+def column_type(path: Address, file: pq.ParquetFile, column: str, parameter: str) -> pa.DataType:
+    """Return the Arrow type of `column`.
+
+    Args:
+        parameter: the input that names the column, for the error: `id`, `vector`, `label` or `input`.
 
     Raises:
         BadInput: the file has no such column; the error lists those it has.
@@ -116,6 +119,6 @@ def column_type(path: Address, file: pq.ParquetFile, column: str, flag: str) -> 
             path,
             expected=f"a column {column!r}",
             found=f"columns {', '.join(schema.names)}",
-            hint=f"Name it with {flag} COLUMN.",
+            hint=Advice("name_column", parameter=parameter),
         )
     return schema.field(column).type

@@ -15,19 +15,20 @@ from skipfill.store.storage.address import Address, Url
 
 @dataclass(frozen=True)
 class FileFingerprint:
-    """What tells one state of a Parquet file from another without reading its rows.
+    """Properties that tell one state of a Parquet file from another.
 
     Attributes:
-        path: where it lies: a URL on object storage; on a disk relative to the store's parent folder when below it,
-            absolute elsewhere and where the store is on object storage.
+        path: URL of a file on object storage; of one on a disk the path, relative to the store's parent folder when
+            below it, absolute elsewhere and where the store is on object storage.
         bytes: file size.
         rows: row count by its footer.
         footer: SHA-256 of the footer (row-group offsets, sizes and statistics).
         content: SHA-256 of the ids, vectors and labels, read when the file was registered; empty where only the
             footer was looked at.
         etag: on object storage, its name of this state of the file.
-        model: that made the vectors, in its view onto the gallery's space; empty for the space's own model.
-        encoder: fingerprint of that model; empty with it.
+        model: name of the model that made the vectors, in its view onto the gallery's space; empty for the space's
+            own model.
+        encoder: fingerprint of that model; empty where `model` is.
     """
 
     path: str
@@ -40,13 +41,13 @@ class FileFingerprint:
     encoder: str = ""
 
     @property
-    def seen(self) -> FileFingerprint:
-        """What can be told without reading its rows."""
+    def of_footer(self) -> FileFingerprint:
+        """The part that can be compared without reading rows or knowing who made them."""
         return replace(self, content="", model="", encoder="")
 
 
 def fingerprint(path: Address, relative_to: Path | None) -> FileFingerprint:
-    """Size, row count and footer hash of a Parquet file; reads the footer only.
+    """Take size, row count and footer hash of a Parquet file; reads the footer only.
 
     Args:
         relative_to: folder that the path is relative to when it lies below; None for an absolute one.
@@ -63,18 +64,19 @@ def fingerprint(path: Address, relative_to: Path | None) -> FileFingerprint:
     return FileFingerprint(str(shown), path.stat().st_size, rows, footer)
 
 
-def found_as(known: FileFingerprint, path: Address, relative_to: Path | None) -> FileFingerprint | None:
-    """The print of a file as it is now; None when it is gone. Compare it with what is `seen` of a known one.
+def current_fingerprint(registered: FileFingerprint, path: Address, relative_to: Path | None) -> FileFingerprint | None:
+    """Take the fingerprint of a registered file as it is now; None where it is gone.
 
-    On object storage an unchanged etag answers for the footer: one request a file.
+    It equals `registered.of_footer` where the file is unchanged. On object storage an unchanged etag answers for the
+    footer: one request a file.
     """
     if isinstance(path, Url):
         try:
             remote = RemoteFile(path)
         except FileNotFoundError:
             return None
-        if remote.etag and (remote.etag, remote.size) == (known.etag, known.bytes):
-            return known.seen
+        if remote.etag and (remote.etag, remote.size) == (registered.etag, registered.bytes):
+            return registered.of_footer
     elif not path.exists():
         return None
     return fingerprint(path, relative_to)
@@ -92,8 +94,9 @@ class RowsBy:
     """Rows of a gallery that one model made.
 
     Attributes:
-        model: its name; that of the space for the space's own, and for an encoder known only by its vectors.
+        model: its name; the name of the space for the space's own model or an encoder known only by its vectors.
         fingerprint: of that model; empty for an encoder known only by its vectors.
+        rows: how many they are.
     """
 
     model: str
@@ -102,9 +105,9 @@ class RowsBy:
 
 
 def rows_by(model: str, fingerprint: str, files: Sequence[FileFingerprint]) -> list[RowsBy]:
-    """The rows of these files by model, those of the space's own `model` first."""
+    """Count the rows of these files by model, those of the space's own `model` first."""
     rows = {(model, fingerprint): 0}
-    for one in files:
-        made = (one.model, one.encoder) if one.encoder else (model, fingerprint)
-        rows[made] = rows.get(made, 0) + one.rows
-    return [RowsBy(*made, count) for made, count in rows.items()]
+    for file in files:
+        maker = (file.model, file.encoder) if file.encoder else (model, fingerprint)
+        rows[maker] = rows.get(maker, 0) + file.rows
+    return [RowsBy(*maker, count) for maker, count in rows.items()]

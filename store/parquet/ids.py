@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from skipfill.store.errors import BadInput, SkipfillError, reason
+from skipfill.store.errors import Advice, BadInput, SkipfillError, reason
 from skipfill.store.parquet.files import open_parquet, unreadable
 from skipfill.store.storage.address import Address
 
@@ -27,7 +27,10 @@ def id_type(kind: pa.DataType, where: object) -> pa.DataType:
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return pa.string()
     raise BadInput(
-        where, expected="ids of an integer or string type", found=str(kind), hint="Name it with --id COLUMN."
+        where,
+        expected="ids of an integer or string type",
+        found=str(kind),
+        hint=Advice("name_column", parameter="id"),
     )
 
 
@@ -46,12 +49,12 @@ def plain(column: pa.Array | pa.ChunkedArray, kind: pa.DataType, where: object) 
 
 
 def positions(ids: pa.Array, among: pa.Array) -> NDArray[np.int64]:
-    """Where each id is in `among`, or -1. Ids of another type are nowhere."""
+    """Return the (N,) positions of N `ids` in `among`; -1 for an id that is not there, or of another type."""
     if ids.type != among.type:
         return np.full(len(ids), -1, np.int64)
-    found = pc.fill_null(pc.index_in(ids, value_set=among), -1).to_numpy(zero_copy_only=False)
-    places: NDArray[np.int64] = found.astype(np.int64)
-    return places
+    places = pc.fill_null(pc.index_in(ids, value_set=among), -1).to_numpy(zero_copy_only=False)
+    as_int64: NDArray[np.int64] = places.astype(np.int64)
+    return as_int64
 
 
 def refuse_bad_ids(ids: pa.Array | pa.ChunkedArray, where: object) -> None:
@@ -65,7 +68,7 @@ def refuse_bad_ids(ids: pa.Array | pa.ChunkedArray, where: object) -> None:
 
 
 def refuse_bad_ids_in_files(files: Sequence[Address], column: str, kind: pa.DataType, scratch: Path) -> None:
-    """The same for ids in Parquet files of any size, by DuckDB, which spills to `scratch`."""
+    """Raise `BadInput` for NULL or duplicate ids in files of any size, by DuckDB, which spills to `scratch`."""
     refused: list[SkipfillError] = []
 
     def batches() -> Iterator[pa.RecordBatch]:
@@ -91,12 +94,12 @@ def refuse_bad_ids_in_files(files: Sequence[Address], column: str, kind: pa.Data
     try:
         with duckdb.connect(config={"memory_limit": "1GB", "temp_directory": str(scratch)}) as sql:
             sql.register("rows", rows)
-            found = sql.execute(query).fetchone()
+            worst = sql.execute(query).fetchone()
     except duckdb.Error as error:
         raise (refused[0] if refused else unreadable(files[0], error)) from error
-    if found is None:
+    if worst is None:
         return
-    value, count, first, last = found
+    value, count, first, last = worst
     names = [str(files[number]) for number in dict.fromkeys((first, last))]
     where = f"{' and '.join(names)}, column {column}"
     if value is None:

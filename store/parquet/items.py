@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from skipfill.store.errors import BadInput
+from skipfill.store.errors import Advice, BadInput
 from skipfill.store.parquet import ids
 from skipfill.store.parquet.files import column_type, expand, open_parquet, unreadable
-from skipfill.store.parquet.vectors import Matrix, is_vector_type, matrix
+from skipfill.store.parquet.inputs import INPUT_COLUMNS, InputKind, input_kind, inputs_of
+from skipfill.store.parquet.vectors import Matrix
 
-InputKind = Literal["image", "vector", "text"]
-# The columns looked for, in this order, when none is named.
-INPUT_COLUMNS = ("image", "vector", "text")
 BLOCK_ROWS = 2_048
 
 
@@ -131,21 +128,6 @@ class Items:
         )
 
 
-def inputs_of(kind: InputKind, column: pa.Array, where: str, folder: Path | None) -> list[Any] | Matrix:
-    """A column of inputs as an encoder takes them: bytes of images, texts, or a matrix.
-
-    Args:
-        where: file and column, for messages.
-        folder: that images are in which are only named; None: none may be.
-
-    Raises:
-        BadInput: one is missing, or not of the expected form.
-    """
-    if kind == "image":
-        return _images(column, where, folder)
-    return _texts(column, where) if kind == "text" else matrix(column, where, allow_zero=True)
-
-
 def open_items(paths: Sequence[Path], columns: ItemColumns = ItemColumns()) -> Items:
     """Open item files: check columns, read ids and labels.
 
@@ -159,8 +141,8 @@ def open_items(paths: Sequence[Path], columns: ItemColumns = ItemColumns()) -> I
     has_labels = True
     for path in files:
         file = open_parquet(path)
-        id_kind = ids.id_type(column_type(path, file, columns.id, "--id"), path)
-        column_type(path, file, input_column, "--input")
+        id_kind = ids.id_type(column_type(path, file, columns.id, "id"), path)
+        column_type(path, file, input_column, "input")
         has_labels &= columns.label in file.schema_arrow.names
         wanted = [columns.id] + ([columns.label] if has_labels else [])
         try:
@@ -196,66 +178,11 @@ def _input(path: Path, named: str) -> tuple[InputKind, str]:
                 f"{path}, column {name}",
                 expected="images (bytes, or a struct of bytes and path), lists of floats or strings",
                 found=str(column),
-                hint="Name another column with --input COLUMN.",
+                hint=Advice("name_column", parameter="input"),
             )
     raise BadInput(
         path,
         expected=f"a column {' or '.join(repr(name) for name in candidates)}",
         found=f"columns {', '.join(names)}",
-        hint="Name the column to encode with --input COLUMN.",
+        hint=Advice("name_column", parameter="input"),
     )
-
-
-def input_kind(column: pa.DataType) -> InputKind | None:
-    """What a column of this type holds; None: nothing that can be encoded."""
-    if pa.types.is_struct(column) and column.get_field_index("bytes") >= 0:
-        return "image" if _is_bytes(column.field("bytes").type) else None
-    if _is_bytes(column):
-        return "image"
-    if is_vector_type(column):
-        return "vector"
-    return "text" if _is_text(column) else None
-
-
-def _is_bytes(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
-
-
-def _images(column: pa.Array, where: str, folder: Path | None) -> list[bytes]:
-    if not pa.types.is_struct(column.type):
-        column = pa.StructArray.from_arrays([column], ["bytes"])
-    contents = pc.struct_field(column, "bytes").to_pylist()
-    if folder is not None and None in contents and column.type.get_field_index("path") >= 0:
-        paths = pc.struct_field(column, "path").to_pylist()
-        for row, name in enumerate(paths):
-            if contents[row] is None and name and _is_below(folder, name):
-                contents[row] = (folder / name).read_bytes()
-    if None in contents:
-        raise BadInput(
-            f"{where} + {contents.index(None)}",
-            expected="an image's bytes, or a path that exists beside the Parquet file",
-            found="NULL",
-        )
-    return list(contents)
-
-
-def _is_below(folder: Path, name: object) -> bool:
-    """Whether a file of this name is in the folder: a Parquet file from elsewhere names no other of ours."""
-    try:
-        path = (folder / str(name)).resolve()
-        return path.is_relative_to(folder.resolve()) and path.is_file()
-    except (OSError, ValueError):
-        return False
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
-
-
-def _texts(column: pa.Array, where: str) -> list[str]:
-    texts: list[Any] = column.to_pylist()
-    if None in texts:
-        raise BadInput(f"{where} + {texts.index(None)}", expected="a text", found="NULL")
-    return texts

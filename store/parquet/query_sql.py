@@ -1,4 +1,4 @@
-"""SQL over the queries: their own columns, those of the gallery's rows of the same ids, and what was found out."""
+"""SQL over the queries: their own columns, those of the gallery rows with the same ids, and computed ones."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ class QueryColumns:
 
     def _evaluated(self, expression: str, form: str, kind: pa.DataType) -> pa.Array:
         """The gallery is read only for expressions that name a column of it."""
-        known = 'asked JOIN query ON query."{q}" = asked._id'
-        sources = (known, known + ' LEFT JOIN gallery ON gallery."{g}" = asked._id')
+        queries = 'asked JOIN query ON query."{q}" = asked._id'
+        sources = (queries, queries + ' LEFT JOIN gallery ON gallery."{g}" = asked._id')
         errors: list[Exception] = []
         for source in sources:
             tables = source.format(q=_quoted(self.queries.id_column), g=_quoted(self.rows.columns.id))
@@ -62,10 +62,10 @@ class QueryColumns:
             except duckdb.Error as error:
                 errors.append(error)
                 continue
-            found = table.column("value").combine_chunks()
-            if len(found) != len(self.queries):
+            values = table.column("value").combine_chunks()
+            if len(values) != len(self.queries):
                 raise BadInput("query and gallery", expected="unique ids of one type", found="other ids than opened")
-            return found.cast(kind)
+            return values.cast(kind)
         raise BadInput(
             f"slice {expression!r}",
             expected=f"SQL over columns of the queries, of the gallery, or of {', '.join(self.computed)}",
@@ -87,9 +87,9 @@ def _dataset(files: Sequence[Address], without: Sequence[str]) -> ds.Dataset:
         parquet.make_fragment(RemoteFile(file)) if isinstance(file, Url) else parquet.make_fragment(str(file), disk)
         for file in files
     ]
-    found = ds.FileSystemDataset(fragments, fragments[0].physical_schema, parquet)
-    kept = [field for field in found.schema if field.name not in without]
-    return found.replace_schema(pa.schema(kept))
+    dataset = ds.FileSystemDataset(fragments, fragments[0].physical_schema, parquet)
+    kept = [field for field in dataset.schema if field.name not in without]
+    return dataset.replace_schema(pa.schema(kept))
 
 
 def _quoted(name: str) -> str:

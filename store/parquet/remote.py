@@ -73,7 +73,7 @@ class RemoteFile(io.RawIOBase):
 
 
 def matching(url: Url) -> list[Url]:
-    """The objects that `url` stands for: one, those that a pattern with `*` matches, or every `*.parquet` below.
+    """List the objects that `url` stands for: one, those that a pattern with `*` matches, or every `*.parquet` below.
 
     Raises:
         BadInput: there is none.
@@ -87,15 +87,15 @@ def matching(url: Url) -> list[Url]:
         pages = list(obstore.list(_client(bucket), fixed.rpartition("/")[0] if "*" in key else fixed))
     except (BaseError, OSError) as error:
         raise unreachable(url, "object storage that can be read", error) from error
-    found = sorted(meta["path"] for page in pages for meta in page if fnmatchcase(meta["path"], pattern))
-    if not found:
+    paths = sorted(meta["path"] for page in pages for meta in page if fnmatchcase(meta["path"], pattern))
+    if not paths:
         raise BadInput(
             url,
             expected="a Parquet file, a prefix of some, or a pattern with *",
             found="no such object",
             hint="Look at what is there with the storage's own tool.",
         )
-    return [Url(f"{bucket}/{path}") for path in found]
+    return [Url(f"{bucket}/{path}") for path in paths]
 
 
 def _exists(url: Url) -> bool:

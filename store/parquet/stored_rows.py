@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from skipfill.store.errors import BadInput
+from skipfill.store.errors import Advice, BadInput
 from skipfill.store.parquet import ids
 from skipfill.store.parquet.files import column_type, open_parquet, refuse_other_count, unreadable
 from skipfill.store.parquet.vectors import Matrix, is_vector_type, matrix, storage_type
@@ -71,17 +71,17 @@ class StoredRows:
         kinds: set[pa.DataType] = set()
         for path in files:
             file = open_parquet(path)
-            kinds.add(ids.id_type(column_type(path, file, columns.id, "--id"), path))
-            kind = column_type(path, file, columns.vector, "--vector")
+            kinds.add(ids.id_type(column_type(path, file, columns.id, "id"), path))
+            kind = column_type(path, file, columns.vector, "vector")
             if not is_vector_type(kind):
                 raise BadInput(
                     f"{path}, column {columns.vector}",
                     expected="lists of float16, float32 or float64",
                     found=str(kind),
-                    hint="Name the vector column with --vector COLUMN.",
+                    hint=Advice("name_column", parameter="vector"),
                 )
             if columns.label:
-                column_type(path, file, columns.label, "--label")
+                column_type(path, file, columns.label, "label")
             count += file.metadata.num_rows
         if count == 0:
             raise BadInput(files[0], expected="at least one row", found="none")

@@ -1,11 +1,11 @@
-"""What a swap saves against encoding the gallery again, with the arithmetic in words."""
+"""The cost of encoding a gallery again, which a swap avoids, with the arithmetic in words."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-from skipfill.store.errors import BadInput
+from skipfill.store.errors import BadInput, Parameter
 
 BYTES_PER_COORDINATE = 4
 UNITS = ("kB", "MB", "GB", "TB")
@@ -13,9 +13,11 @@ UNITS = ("kB", "MB", "GB", "TB")
 
 @dataclass(frozen=True)
 class EncodeRate:
-    """Attributes:
-    items: how many the new model encoded, those encoded again counted again.
-    seconds: how long that took, on this machine.
+    """Speed of a model, measured on this machine.
+
+    Attributes:
+        items: number of items that it encoded; an item that it encoded twice counts twice.
+        seconds: time that this took.
     """
 
     items: int
@@ -28,12 +30,14 @@ class EncodeRate:
 
 @dataclass(frozen=True)
 class BackfillCost:
-    """Attributes:
-    rows: gallery rows that need not be encoded again.
-    vector_bytes: of the float32 vectors by the new model that need not be written.
-    encode_seconds: of the new model for these rows; None when not measured.
-    money: what encoding them would cost; None when no price was given. In the price's own currency.
-    arithmetic: `vectors`, `encoding` and `money` in words.
+    """The cost of encoding a gallery again.
+
+    Attributes:
+        rows: gallery rows that need not be encoded again.
+        vector_bytes: size of their float32 vectors by the new model, which need not be written.
+        encode_seconds: time that the new model takes for these rows; None when not measured.
+        money: price of encoding them, in the currency of the given price; None when none was given.
+        arithmetic: `vectors`, `encoding` and `money` in words.
     """
 
     rows: int
@@ -44,7 +48,7 @@ class BackfillCost:
 
 
 def backfill_cost(rows: int, dim: int, rate: EncodeRate | None, price_per_million: float | None) -> BackfillCost:
-    """What encoding `rows` rows again, by a model of dimension `dim`, would take.
+    """Estimate the cost of encoding `rows` rows again by a model of dimension `dim`.
 
     Args:
         rate: as measured on a sample of items.
@@ -61,7 +65,9 @@ def backfill_cost(rows: int, dim: int, rate: EncodeRate | None, price_per_millio
         arithmetic["encoding"] = f"{rows:,} rows / {rate.per_second:,.4g} items per second = {_duration(seconds)}"
     if price_per_million is not None:
         if not (math.isfinite(price_per_million) and price_per_million >= 0):
-            raise BadInput("--price-per-million", expected="a price of 0 or more", found=str(price_per_million))
+            raise BadInput(
+                Parameter("price_per_million"), expected="a price of 0 or more", found=str(price_per_million)
+            )
         money = rows * price_per_million / 1e6
         arithmetic["money"] = f"{rows:,} rows x {price_per_million:,.10g} / 1,000,000 = {money:,.10g}"
     return BackfillCost(rows, size, seconds, money, arithmetic)

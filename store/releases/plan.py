@@ -1,18 +1,17 @@
-"""A plan is a swap as a value: what it changes, what must hold for it, what it saves. A swap applies one."""
+"""A plan: a swap as a value, with its changes, its preconditions and the cost that it avoids."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 from skipfill.store.checks.report import Threshold
-from skipfill.store.errors import BadInput
+from skipfill.store.errors import Advice, BadInput
 from skipfill.store.releases.backfill_cost import BackfillCost
 from skipfill.store.spaces import View
 from skipfill.store.storage.keys import valid_name
-from skipfill.store.strict_json import fitted, parsed, refuse_newer
+from skipfill.store.strict_json import fitted, json_digest, parsed, refuse_newer
 
 FORMAT = 1
 Named = Literal["gallery version", "gallery files", "model", "view", "check"]
@@ -20,10 +19,12 @@ Named = Literal["gallery version", "gallery files", "model", "view", "check"]
 
 @dataclass(frozen=True)
 class Precondition:
-    """Something that must be as it was planned.
+    """A property of the store that must be as it was planned.
 
     Attributes:
-        holds: whether it was so when this was written.
+        name: the property.
+        expected, found: its value in the plan and in the store, in words.
+        holds: whether it was as expected when it was looked at.
     """
 
     name: Named
@@ -34,9 +35,11 @@ class Precondition:
 
 @dataclass(frozen=True)
 class Change:
-    """Attributes:
-    before, after: the model that queries use, by name; a dash for none.
-    thresholds: cut-offs on scores, as the check transferred them.
+    """The effect of a swap on queries.
+
+    Attributes:
+        before, after: name of the model that queries use; a dash for none.
+        thresholds: cut-offs on scores, as the check transferred them.
     """
 
     before: str
@@ -78,15 +81,17 @@ class Plan:
 
     @property
     def applicable(self) -> bool:
-        """Whether everything required held when the plan was made."""
-        return all(one.holds for one in self.requires)
+        """Whether all preconditions held when the plan was made."""
+        return all(precondition.holds for precondition in self.requires)
 
     @property
     def digest(self) -> str:
+        """Digest of everything but the id."""
         content = {key: value for key, value in asdict(self).items() if key != "id"}
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+        return json_digest(content)[:16]
 
     def identified(self) -> Plan:
+        """The same plan with its digest as its id."""
         return replace(self, id=self.digest)
 
     def as_json(self) -> str:
@@ -94,7 +99,7 @@ class Plan:
 
 
 def read_plan(data: bytes, where: object) -> Plan:
-    """A plan as it was saved.
+    """Read a plan as it was saved.
 
     Args:
         where: the file's name, for messages.
@@ -110,7 +115,7 @@ def read_plan(data: bytes, where: object) -> Plan:
             where,
             expected="a plan as it was saved",
             found="one that was edited",
-            hint="Make another one: skipfill plan GALLERY MODEL -o FILE",
+            hint=Advice("new_plan"),
         )
     for kind, name in (("gallery", plan.gallery), ("model", plan.model)):
         valid_name(kind, name)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from skipfill.store.checks.saved_reports import load_report, newest_check
-from skipfill.store.errors import BadInput, NotAcceptable, Stale
-from skipfill.store.galleries.log import Release, Version, commit, latest, read
+from skipfill.store.checks.saved_reports import Checks
+from skipfill.store.errors import Advice, BadInput, NotAcceptable, Stale
+from skipfill.store.galleries.log import Release, Version, commit, latest, read_version
 from skipfill.store.models.cards import Card, view_onto
 from skipfill.store.releases.backfill_cost import EncodeRate, backfill_cost
 from skipfill.store.releases.plan import Change, Plan, Precondition
-from skipfill.store.releases.preconditions import requirements
+from skipfill.store.releases.preconditions import current_situation, preconditions
 from skipfill.store.storage.object_store import ObjectStore
 
 
@@ -22,12 +22,14 @@ def plan_swap(
     without_check: str = "",
     rate: EncodeRate | None = None,
     price_per_million: float | None = None,
+    checks: Checks | None = None,
 ) -> Plan:
-    """What a swap to `card` changes, requires and saves. Writes nothing.
+    """Plan a swap to `card`: what it changes, requires and saves. Writes nothing.
 
     Args:
         without_check: a reason for swapping without a passing check; it is recorded.
-        rate: how fast the model encodes, measured; and what encoding costs: see `backfill_cost`.
+        rate, price_per_million: how fast the model encodes and what that costs: see `backfill_cost`.
+        checks: of the gallery, so that who applies the plan at once reads no report again.
 
     Raises:
         BadInput: the model has no view onto the gallery's space, or it is released already.
@@ -40,7 +42,8 @@ def plan_swap(
             expected=f"a release other than {card.name}",
             found=f"{card.name} released already (version {now.number})",
         )
-    report = None if without_check else newest_check(objects, gallery, card.fingerprint, now.state)
+    checks = checks or Checks(objects, gallery)
+    report = None if without_check else checks.newest(card.fingerprint, now.state)
     plan = Plan(
         gallery=gallery,
         version=now.number,
@@ -59,66 +62,73 @@ def plan_swap(
         avoids=backfill_cost(now.rows, card.dim, rate, price_per_million),
         created=datetime.now(UTC).isoformat(timespec="milliseconds"),
     )
-    return replace(plan, requires=requirements(objects, plan)).identified()
+    return replace(plan, requires=preconditions(plan, current_situation(objects, plan, checks))).identified()
 
 
-def planned_version(objects: ObjectStore, plan: Plan) -> Version:
-    """The version that applying `plan` would append, everything that it requires looked at again. Writes nothing.
+def planned_version(objects: ObjectStore, plan: Plan, checks: Checks | None = None) -> Version:
+    """Make the version that applies `plan`, of the very state of the store that its preconditions hold for.
+
+    Writes nothing. The version follows the one that was planned for, so that committing it fails after any other.
+
+    Args:
+        checks: of the gallery; reports that it has read are not read again.
 
     Raises:
         Stale: something required no longer holds.
         NotAcceptable: the plan was made without a passing check.
     """
-    for one in requirements(objects, plan):
-        if not one.holds:
-            raise _refused(objects, plan, one)
-    now = read(objects, plan.gallery, plan.version)
-    thresholds = load_report(objects, plan.gallery, plan.check).thresholds if plan.check else []
-    release = Release(plan.model, plan.fingerprint, plan.view, plan.check, plan.without_check, thresholds)
+    now = current_situation(objects, plan, checks or Checks(objects, plan.gallery))
+    for precondition in preconditions(plan, now):
+        if not precondition.holds:
+            raise _refused(objects, plan, now.version, precondition)
+    check, thresholds = ("", []) if now.check is None else (now.check.id, now.check.thresholds)
     return replace(
-        now,
-        number=now.number + 1,
+        now.version,
+        number=now.version.number + 1,
         action="swapped",
-        release=release,
-        undo=now.number,
+        release=Release(plan.model, plan.fingerprint, plan.view, check, plan.without_check, thresholds),
+        undo=now.version.number,
         reason=plan.without_check,
         plan=plan.id,
     )
 
 
-def apply_plan(objects: ObjectStore, plan: Plan) -> Version:
+def apply_plan(objects: ObjectStore, plan: Plan, checks: Checks | None = None) -> Version:
     """Make the plan's model the one that queries use: see `planned_version`.
 
     Raises:
         Stale: something required no longer holds, or another change was first.
     """
-    return commit(objects, plan.gallery, planned_version(objects, plan))
+    return commit(objects, plan.gallery, planned_version(objects, plan, checks))
 
 
 def swap(objects: ObjectStore, gallery: str, card: Card, without_check: str = "") -> Version:
     """Plan a swap to `card` and apply the plan at once."""
-    return apply_plan(objects, plan_swap(objects, gallery, card, without_check))
+    checks = Checks(objects, gallery)
+    return apply_plan(objects, plan_swap(objects, gallery, card, without_check, checks=checks), checks)
 
 
-def _refused(objects: ObjectStore, plan: Plan, broken: Precondition) -> Stale | NotAcceptable:
+def _refused(objects: ObjectStore, plan: Plan, now: Version, broken: Precondition) -> Stale | NotAcceptable:
     if broken.name == "check" and plan.verdict != "pass":
         return NotAcceptable(
             f"gallery {plan.gallery} version {plan.version}: expected a passing check of {plan.model}, "
             f"found {broken.found}",
-            f"Run: skipfill check {plan.gallery} {plan.model} --items HELDOUT.parquet",
+            Advice("check_model", gallery=plan.gallery, model=plan.model),
         )
-    again = f"Plan again with: skipfill plan {plan.gallery} {plan.model}"
-    now = latest(objects, plan.gallery)
+    since = ""
     if now.number > plan.version:
-        after = read(objects, plan.gallery, plan.version + 1)
+        after = read_version(objects, plan.gallery, plan.version + 1)
         if after.plan == plan.id:
             return Stale(
                 f"plan {plan.id}: version {after.number} of gallery {plan.gallery} already applied this plan "
                 f"({after.by}, {after.at})",
-                f"See: skipfill history {plan.gallery}",
+                Advice("see_history", gallery=plan.gallery),
             )
-        again = f"Version {after.number} was {after.action} by {after.by} at {after.at}. {again}"
-    return Stale(f"plan {plan.id}: {broken.name}: expected {broken.expected}, found {broken.found}", again)
+        since = f"; version {after.number} was {after.action} by {after.by} at {after.at}"
+    return Stale(
+        f"plan {plan.id}: {broken.name}: expected {broken.expected}, found {broken.found}{since}",
+        Advice("plan_again", gallery=plan.gallery, model=plan.model),
+    )
 
 
 def planned_rollback(objects: ObjectStore, gallery: str, reason: str = "") -> Version:
@@ -133,9 +143,9 @@ def planned_rollback(objects: ObjectStore, gallery: str, reason: str = "") -> Ve
             f"gallery {gallery}",
             expected="a swap in force to roll back",
             found=f"none (version {now.number} was {now.action})",
-            hint=f"See: skipfill history {gallery}",
+            hint=Advice("see_history", gallery=gallery),
         )
-    before = read(objects, gallery, now.undo)
+    before = read_version(objects, gallery, now.undo)
     return replace(
         now,
         number=now.number + 1,

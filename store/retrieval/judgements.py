@@ -19,7 +19,7 @@ GRADE = ("grade", "score", "relevance", "rel")
 
 
 def read_judgements(path: Path, queries: pa.Array, row_kind: pa.DataType) -> Judgements:
-    """The judgements of these queries; those of other queries, and grades of 0 and below, say nothing here.
+    """Read the judgements of these queries. Those of other queries and grades of 0 and below are left out.
 
     Args:
         path: `.parquet`; else text: TREC's four columns (query, iteration, row, grade), or BEIR's three.
@@ -29,30 +29,30 @@ def read_judgements(path: Path, queries: pa.Array, row_kind: pa.DataType) -> Jud
     Raises:
         BadInput: not readable as judgements, a pair judged twice, or not one of these queries judged.
     """
-    found = _parquet(path) if path.suffix == ".parquet" else _text(path)
+    query, row, grade = _parquet(path) if path.suffix == ".parquet" else _text(path)
     table = pa.table(
         {
-            "query": ids.plain(found[0], queries.type, f"{path}, query ids"),
-            "row": ids.plain(found[1], row_kind, f"{path}, row ids"),
-            "grade": _grades(found[2], path),
+            "query": ids.plain(query, queries.type, f"{path}, query ids"),
+            "row": ids.plain(row, row_kind, f"{path}, row ids"),
+            "grade": _grades(grade, path),
         }
     )
     if table.group_by(["query", "row"]).aggregate([]).num_rows < table.num_rows:
         raise BadInput(path, expected="each pair of query and row judged once", found="pairs judged twice")
-    place = ids.positions(table.column("query").combine_chunks(), queries)
-    grade = table.column("grade").to_numpy()
-    kept = (place >= 0) & (grade > 0)
+    places = ids.positions(table.column("query").combine_chunks(), queries)
+    grades = table.column("grade").to_numpy()
+    kept = (places >= 0) & (grades > 0)
     if not kept.any():
         raise BadInput(
             path,
-            expected="judgements above 0 of the queries given with --items",
+            expected="judgements above 0 of the queries given",
             found=f"none among {table.num_rows} (first: query {table.column('query')[0].as_py()!r})"
             if table.num_rows
             else "no judgements",
         )
-    order = np.argsort(place[kept], kind="stable")
+    order = np.argsort(places[kept], kind="stable")
     rows = table.column("row").combine_chunks().filter(pa.array(kept)).take(pa.array(order))
-    return Judgements(len(queries), place[kept][order], rows, grade[kept][order].astype(np.float32))
+    return Judgements(len(queries), places[kept][order], rows, grades[kept][order].astype(np.float32))
 
 
 def _parquet(path: Path) -> tuple[pa.Array, pa.Array, pa.Array]:

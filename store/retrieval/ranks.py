@@ -69,9 +69,9 @@ def relevant_ranks(
         progress: called with the number of query-row pairs scored since the last call, 2 * Q * N in all.
     """
     truth = _Truth(queries)
-    found, longest = _scored(rows, queries, metric, truth, progress)
-    scores = [one.scores for one in found]
-    above = [np.zeros(len(one), np.int64) for one in scores]
+    relevant_rows, longest = _scored(rows, queries, metric, truth, progress)
+    scores = [relevant.scores for relevant in relevant_rows]
+    above = [np.zeros(len(of_query), np.int64) for of_query in scores]
     edges = _edges(queries, metric, longest)
     # A cosine is rounded to a little beyond 1 at times; what was left out above is below every bound.
     bounds = np.concatenate([[LEAST], edges[1:-1], [-LEAST]]).astype(np.float32)
@@ -93,7 +93,7 @@ def relevant_ranks(
         values = {query: np.unique(np.concatenate(parts)) for query, parts in tied.items()}
         _break_ties(rows, queries, metric, truth, scores, above, values)
     ranks = [counts + np.arange(1, len(counts) + 1) for counts in above]
-    grades = [one.grades for one in found] if queries.truth.graded else None
+    grades = [relevant.grades for relevant in relevant_rows] if queries.truth.graded else None
     return RelevantRanks(ranks, scores, grades, edges, others)
 
 
@@ -128,17 +128,17 @@ def _scored(
         progress(products.size)
     nothing = np.empty(0, np.float32)
     if not graded:  # which of equally relevant rows with one score comes first makes no difference
-        ordered = (np.sort(np.concatenate(one))[::-1] if one else nothing for one in scores)
-        return [_Relevant(one, nothing) for one in ordered], float(np.sqrt(longest))
-    found = []
+        ordered = (np.sort(np.concatenate(parts))[::-1] if parts else nothing for parts in scores)
+        return [_Relevant(of_query, nothing) for of_query in ordered], float(np.sqrt(longest))
+    relevant_rows = []
     for query, parts in enumerate(scores):
         if not parts:
-            found.append(_Relevant(nothing, nothing))
+            relevant_rows.append(_Relevant(nothing, nothing))
             continue
         own, ids = np.concatenate(parts), np.concatenate(names[query])
         order = np.lexsort((np.unique(ids, return_inverse=True)[1], -own))
-        found.append(_Relevant(own[order], np.concatenate(grades[query])[order]))
-    return found, float(np.sqrt(longest))
+        relevant_rows.append(_Relevant(own[order], np.concatenate(grades[query])[order]))
+    return relevant_rows, float(np.sqrt(longest))
 
 
 def _edges(queries: Queries, metric: Similarity, longest: float) -> NDArray[np.float64]:
@@ -158,14 +158,14 @@ def _break_ties(
     above: list[NDArray[np.int64]],
     tied: dict[int, Scores],
 ) -> None:
-    """Where others have the very score of a relevant row, count those with a smaller id as above it.
+    """Count rows with the same score as a relevant row and a smaller id as above it.
 
     A pass of its own, over the tied queries alone: ids are not kept for rows that tie with nothing.
 
     Args:
         tied: query -> its relevant scores that others have too, ascending.
     """
-    found: dict[int, list[tuple[Scores, NDArray[Any], Mask]]] = {query: [] for query in tied}
+    ties: dict[int, list[tuple[Scores, NDArray[Any], Mask]]] = {query: [] for query in tied}
     for block, part, products in scored_blocks(rows, queries.vectors, metric):
         relevant, itself = truth.masks(block, part)
         names = to_numpy(block.ids)
@@ -174,8 +174,8 @@ def _break_ties(
                 row, values = query - part.start, tied[query]
                 nearest = values[np.searchsorted(values, products[row]).clip(max=len(values) - 1)]
                 columns = np.flatnonzero((nearest == products[row]) & ~itself[row])
-                found[query].append((products[row, columns], names[columns], relevant[row, columns]))
-    for query, parts in found.items():
+                ties[query].append((products[row, columns], names[columns], relevant[row, columns]))
+    for query, parts in ties.items():
         values, ids, mine = (np.concatenate(columns) for columns in zip(*parts, strict=True))
         # As in `scores`: by descending score, equal ones by ascending id.
         order = np.lexsort((np.unique(ids, return_inverse=True)[1], -values))

@@ -1,4 +1,4 @@
-"""Which rows are relevant to which queries: those of the same label, or those that were judged."""
+"""Relevance of rows to queries: by the same label, or by judgements."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Places = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class BlockRelevance:
-    """What is relevant among the N rows of one block.
+    """Relevance of the N rows of one block.
 
     Attributes:
         mask: slice of the queries -> (q, N) bool.
@@ -41,7 +41,7 @@ class Relevance(Protocol):
 
     @property
     def graded(self) -> bool:
-        """Whether some are more relevant than others."""
+        """Whether some relevant rows are more relevant than others."""
         ...
 
     def of(self, block: Block) -> BlockRelevance: ...
@@ -72,19 +72,20 @@ class SameLabel:
         return classes, positions(self.labels, classes)
 
     def of(self, block: Block) -> BlockRelevance:
-        classes, asked = self._classes
-        stored = positions(block.labels if block.labels is not None else pa.nulls(len(block.ids), pa.string()), classes)
+        classes, of_queries = self._classes
+        labels = block.labels if block.labels is not None else pa.nulls(len(block.ids), pa.string())
+        of_rows = positions(labels, classes)
 
         def mask(part: slice) -> Mask:
-            found: Mask = asked[part, None] == stored[None, :]
-            return found
+            same: Mask = of_queries[part, None] == of_rows[None, :]
+            return same
 
-        of_class = np.bincount(stored[stored >= 0], minlength=len(classes))
+        rows_of_class = np.bincount(of_rows[of_rows >= 0], minlength=len(classes))
         return BlockRelevance(
             mask,
-            lambda query: (stored == asked[query]).astype(np.float32),
-            of_class[asked],
-            lambda query, row: asked[query] == stored[row],
+            lambda query: (of_rows == of_queries[query]).astype(np.float32),
+            rows_of_class[of_queries],
+            lambda query, row: of_queries[query] == of_rows[row],
         )
 
     def restricted(self, chosen: Mask) -> SameLabel:
@@ -93,7 +94,7 @@ class SameLabel:
 
 @dataclass(frozen=True)
 class Judgements:
-    """Judgements: (query, row, grade) triples with a grade above 0; all other rows are not relevant.
+    """Judged pairs of query and row with a grade above 0; all other rows are not relevant.
 
     Attributes:
         queries: Q.
@@ -118,19 +119,21 @@ class Judgements:
 
         def mask(part: slice) -> Mask:
             start, stop = np.searchsorted(query, [part.start, part.stop])
-            found = np.zeros((part.stop - part.start, len(block.ids)), bool)
-            found[query[start:stop] - part.start, column[start:stop]] = True
-            return found
+            relevant = np.zeros((part.stop - part.start, len(block.ids)), bool)
+            relevant[query[start:stop] - part.start, column[start:stop]] = True
+            return relevant
 
-        def grades(one: int) -> NDArray[np.float32]:
-            start, stop = np.searchsorted(query, [one, one + 1])
-            found = np.zeros(len(block.ids), np.float32)
-            found[column[start:stop]] = grade[start:stop]
-            return found
+        def grades(of_query: int) -> NDArray[np.float32]:
+            start, stop = np.searchsorted(query, [of_query, of_query + 1])
+            of_rows = np.zeros(len(block.ids), np.float32)
+            of_rows[column[start:stop]] = grade[start:stop]
+            return of_rows
 
         counts = np.bincount(query, minlength=self.queries)
         keys = query * len(block.ids) + column
-        return BlockRelevance(mask, grades, counts, lambda one, row: np.isin(one * len(block.ids) + row, keys))
+        return BlockRelevance(
+            mask, grades, counts, lambda queries, rows: np.isin(queries * len(block.ids) + rows, keys)
+        )
 
     def restricted(self, chosen: Mask) -> Judgements:
         kept = chosen[self.query]

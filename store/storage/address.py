@@ -1,4 +1,4 @@
-"""Where a store can be: a folder, or a place on object storage by its URL."""
+"""Addresses of stores and files: paths on this machine, and URLs on object storage."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from skipfill.store.errors import BadInput
+from skipfill.store.errors import BadInput, Parameter
 
 # URL scheme -> prefix of the environment variables that its client listens to.
 SCHEMES = {"s3": "AWS", "gs": "GOOGLE", "az": "AZURE"}
@@ -36,7 +36,7 @@ def is_url(given: str) -> bool:
     return "://" in given
 
 
-def address(given: str, where: str = "--store") -> Address:
+def address(given: str, where: object = Parameter("store")) -> Address:
     """A path or, where `given` has a scheme, a place on object storage.
 
     Args:

@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
-from skipfill.store.errors import BadInput, reason
+from skipfill.store.errors import Advice, BadInput, reason
 
 
 @contextmanager
 def new_file(path: Path) -> Iterator[BinaryIO]:
-    """What is written to it is at `path` when the block ends, and nowhere when it fails.
+    """Open a new file that appears at `path` when the block ends, and not at all when it fails.
 
     It has no name until then where the system can do so (Linux, most disks): a kill leaves nothing. Elsewhere a kill
     leaves a file `.NAME.part` with a random middle.
 
     Raises:
-        BadInput: there is one, at the start or by another writer meanwhile, or it cannot be written.
+        BadInput: a file is there, at the start or by another writer meanwhile, or it cannot be written.
     """
     try:
         if path.exists():
@@ -35,18 +35,18 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
                 path,
                 expected="a file that does not exist yet",
                 found="a file",
-                hint="Choose another name with -o FILE.",
+                hint=Advice("name_another_output"),
             ) from error
         raise BadInput(
             path.parent,
             expected="a folder that can be written to",
             found=reason(error),
-            hint="Choose another place with -o FILE; nothing was written.",
+            hint=Advice("choose_output_folder"),
         ) from error
 
 
 def _about(error: OSError, path: Path) -> bool:
-    """Whether an error is about the file or its folder, and not about another one that was needed to fill it."""
+    """Tell whether an error is about the file or its folder, not about another one that was read to fill it."""
     name = error.filename2 or error.filename
     return not isinstance(name, str | os.PathLike) or path.parent in (Path(name), Path(name).parent)
 

@@ -1,4 +1,18 @@
-"""Names of galleries, models and spaces: they become object keys, so they may not leave the store."""
+"""The layout of a store: a function for the key of each kind of object, and the names that keys may hold.
+
+store.json                              format of the store
+models/NAME/card.json                   card of a model; written last, so that it means a complete bundle
+models/NAME/STEM-DIGEST.SUFFIX          a file of its bundle, named by its content
+spaces/NAME.json                        a space
+galleries/NAME/versions/0000000007.json an entry of the gallery's log
+galleries/NAME/files/DIGEST.json        a file list that entries refer to, named by its content
+galleries/NAME/release.json             copy of the newest entry
+checks/GALLERY/ID/queries.parquet       results of a check by query
+checks/GALLERY/ID/report.json           its report; written last, so that it means a complete check
+training/NAME/STAGE.safetensors         checkpoint of an unfinished training
+aside/KEY                               an object that a prune is about to delete
+probes/ID                               an object that shows whether object storage can refuse to overwrite
+"""
 
 from __future__ import annotations
 
@@ -6,16 +20,31 @@ import re
 
 from skipfill.store.errors import BadInput
 
-_ALLOWED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+MARKER = "store.json"
+MODELS = "models"
+SPACES = "spaces"
+GALLERIES = "galleries"
+CHECKS = "checks"
+TRAINING = "training"
+ASIDE = "aside"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_REPORT = re.compile(r"checks/[^/]+/([^/]+)/report\.json")
+_VERSION_FILE = re.compile(r"([0-9]{10})\.json")
+
+
+def is_name(name: str) -> bool:
+    """Whether `name` is 1 to 64 letters, digits, `.`, `_` or `-`, starting with a letter or digit."""
+    return _NAME.fullmatch(name) is not None and ".." not in name
 
 
 def valid_name(kind: str, name: str) -> str:
-    """Return `name` if it is 1 to 64 letters, digits, `.`, `_` or `-`, starting with a letter or digit.
+    """Return `name`, which becomes part of a key and may not lead out of the store.
 
     Raises:
-        BadInput: for anything else, such as a path.
+        BadInput: not a name, but a path for example: see `is_name`.
     """
-    if _ALLOWED.fullmatch(name) is None or ".." in name:
+    if not is_name(name):
         raise BadInput(
             f"{kind} name",
             expected="1-64 letters, digits, '.', '_' or '-' with no '..' and no '/'",
@@ -23,3 +52,101 @@ def valid_name(kind: str, name: str) -> str:
             hint="Choose a plain name such as 'products' or 'v2'.",
         )
     return name
+
+
+def model_folder(model: str) -> str:
+    return f"{MODELS}/{valid_name('model', model)}"
+
+
+def model_file_key(model: str, file: str) -> str:
+    """Key of a file of a bundle; `file` has the digest of its content in its name."""
+    return f"{model_folder(model)}/{file}"
+
+
+def card_key(model: str) -> str:
+    return model_file_key(model, "card.json")
+
+
+def space_key(space: str) -> str:
+    return f"{SPACES}/{valid_name('space', space)}.json"
+
+
+def space_of_key(key: str) -> str:
+    """Name of the space at a key, or of a file in the folder of spaces."""
+    return key.removeprefix(f"{SPACES}/").removesuffix(".json")
+
+
+def gallery_folder(gallery: str) -> str:
+    return f"{GALLERIES}/{valid_name('gallery', gallery)}"
+
+
+def log_folder(gallery: str) -> str:
+    return f"{gallery_folder(gallery)}/versions"
+
+
+def version_file(number: int) -> str:
+    """Name of an entry in the folder of a log; these names sort as the numbers do."""
+    return f"{number:010d}.json"
+
+
+def version_number(file: str) -> int:
+    """Number of the entry with this file name; 0 for a file that is no entry."""
+    entry = _VERSION_FILE.fullmatch(file)
+    return int(entry[1]) if entry else 0
+
+
+def version_key(gallery: str, number: int) -> str:
+    return f"{log_folder(gallery)}/{version_file(number)}"
+
+
+def file_list_key(gallery: str, digest: str) -> str:
+    return f"{gallery_folder(gallery)}/files/{valid_name('file list', digest)}.json"
+
+
+def release_copy_key(gallery: str) -> str:
+    return f"{gallery_folder(gallery)}/release.json"
+
+
+def checks_folder(gallery: str) -> str:
+    """The folder of all checks of a gallery."""
+    return f"{CHECKS}/{valid_name('gallery', gallery)}"
+
+
+def check_folder(gallery: str, check: str) -> str:
+    return f"{checks_folder(gallery)}/{valid_name('check', check)}"
+
+
+def report_key(gallery: str, check: str) -> str:
+    return f"{check_folder(gallery, check)}/report.json"
+
+
+def check_of_report(key: str) -> str:
+    """Id of the check whose report has this key; empty for the key of anything else."""
+    report = _REPORT.fullmatch(key)
+    return report[1] if report and is_name(report[1]) else ""
+
+
+def per_query_key(gallery: str, check: str) -> str:
+    return f"{check_folder(gallery, check)}/queries.parquet"
+
+
+def training_folder(model: str) -> str:
+    return f"{TRAINING}/{valid_name('model', model)}"
+
+
+def checkpoint_key(model: str, stage: str) -> str:
+    return f"{training_folder(model)}/{stage}.safetensors"
+
+
+def aside_key(key: str) -> str:
+    """Key of the object of `key` while it is out of the way."""
+    return f"{ASIDE}/{key}"
+
+
+def original_key(key: str) -> str:
+    """Key without `aside/`, where it has that."""
+    return key.removeprefix(f"{ASIDE}/")
+
+
+def probe_key(identity: str) -> str:
+    return f"probes/{identity}"

@@ -1,4 +1,4 @@
-"""Which store: made by `skipfill init`, found by flag, environment or the nearest `.skipfill/` upwards."""
+"""Where the store is: given as a folder or URL, or the nearest `.skipfill/` upwards; made, found and opened here."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from skipfill.store.errors import BadInput, reason
+from skipfill.store.errors import Advice, BadInput, reason
 from skipfill.store.storage.address import Address, Url, address
+from skipfill.store.storage.keys import MARKER, probe_key
 from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import stored
 
 FOLDER = ".skipfill"
-MARKER = "store.json"
 FORMAT = 1
 
 
 @dataclass(frozen=True)
 class Marker:
-    """What `store.json` says."""
+    """Content of `store.json`."""
 
     format: int
 
@@ -38,7 +38,7 @@ def init_store(root: Address) -> ObjectStore:
 
 def _refuse_overwriting(objects: ObjectStore) -> None:
     """Some servers that speak S3 accept `If-None-Match: *` and overwrite all the same: no log is safe there."""
-    key = f"probes/{uuid4().hex}"
+    key = probe_key(uuid4().hex)
     objects.put_new(key, b"first")
     second = objects.put_new(key, b"second")
     objects.delete(key)
@@ -59,7 +59,7 @@ def _make(folder: Path) -> None:
             folder,
             expected="a folder that can be created",
             found=reason(error),
-            hint="Choose a folder you can write to with --store FOLDER.",
+            hint=Advice("choose_store_folder"),
         ) from error
 
 
@@ -75,7 +75,7 @@ def find_root(given: str | None) -> Address:
         here,
         expected=f"a {FOLDER}/ store here or in a folder above",
         found="none",
-        hint="Make one with: skipfill init",
+        hint=Advice("make_store"),
     )
 
 
@@ -102,5 +102,5 @@ def _no_store(root: Address, found: str) -> BadInput:
         root,
         expected=f"a skipfill store (a {kind} with a readable {MARKER})",
         found=found,
-        hint="Make one with: skipfill init" + ("" if isinstance(root, Path) else f" --store {root}"),
+        hint=Advice("make_store") if isinstance(root, Path) else Advice("make_store_at", root=root),
     )

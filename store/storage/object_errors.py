@@ -1,4 +1,4 @@
-"""What went wrong on the way to the objects, in words that name no key, no token and no request."""
+"""Errors of reading and writing objects, in words that hold no key, no token and no request."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 
 from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
 
-from skipfill.store.errors import BadInput, reason
+from skipfill.store.errors import Advice, BadInput, Hint, reason
 from skipfill.store.storage.address import Address, Url
 
 _STATUS = re.compile(r"status code: (\d{3}) ([A-Z][A-Za-z ]*)")
@@ -25,14 +25,14 @@ _KINDS = {
 }
 READ, WRITE = "a store that can be read", "a store that can be written to"
 _AGAIN = "Nothing was lost: run the same command again."
-_LOOK = "It may or may not have arrived: look with skipfill status, then run the same command again."
+_LOOK = Advice("look_and_repeat")
 _RIGHTS = "Check the credentials in the environment and what they permit on this bucket."
 # Without an entry here, a write may have arrived.
-_HINTS = {
+_HINTS: dict[str, Hint] = {
     "400": _AGAIN,
     "401": _RIGHTS,
     "403": _RIGHTS,
-    "404": "Make the bucket first, or name another with --store.",
+    "404": Advice("make_bucket"),
     "429": _AGAIN,
     "503": _AGAIN,
     "Builder": "For an endpoint that is not https, set AWS_ALLOW_HTTP=true.",
@@ -49,8 +49,8 @@ def unreachable(where: Address, expected: str, error: Exception) -> BadInput:
     return BadInput(where, expected=expected, found=_local(error), hint=f"{hint}; nothing was changed.")
 
 
-def _remote(text: str, error: Exception) -> tuple[str, str]:
-    status, code, retries, kind = (one.search(text) for one in (_STATUS, _CODE, _RETRIES, _KIND))
+def _remote(text: str, error: Exception) -> tuple[str, Hint]:
+    status, code, retries, kind = (pattern.search(text) for pattern in (_STATUS, _CODE, _RETRIES, _KIND))
     if status:
         found = f"{status[1]} {status[2].strip()}" + (f" ({code[1]})" if code else "")
     elif isinstance(error, (PermissionDeniedError, UnauthenticatedError)):

@@ -14,7 +14,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore
 
-from skipfill.store.errors import BadInput, reason
+from skipfill.store.errors import Advice, BadInput, reason
 from skipfill.store.storage import durable_files
 from skipfill.store.storage.address import Address, Url
 from skipfill.store.storage.client import client
@@ -70,12 +70,12 @@ class ObjectStore:
                 self._create(key, data)
             except (BaseError, OSError) as error:
                 refusal = error
-            if refusal is None or (there := self._found(key, refusal)) == data:
+            if refusal is None or (present := self._present(key, refusal)) == data:
                 self._sync(key)
                 return True
             if not isinstance(refusal, (AlreadyExistsError, FileExistsError)):
                 raise self._failed(key, WRITE, refusal) from refusal
-            if there is not None:
+            if present is not None:
                 return False
         raise self._failed(key, WRITE, refusal) from refusal
 
@@ -127,9 +127,9 @@ class ObjectStore:
         for path in (self.root / prefix).rglob("*#*"):
             with suppress(FileNotFoundError):  # its writer has come to an end
                 if UNFINISHED.fullmatch(path.name) and path.is_file():
-                    seen = path.stat()
-                    modified = datetime.fromtimestamp(seen.st_mtime, UTC)
-                    yield Entry(str(path.relative_to(self.root)), seen.st_size, modified, unfinished=True)
+                    status = path.stat()
+                    modified = datetime.fromtimestamp(status.st_mtime, UTC)
+                    yield Entry(str(path.relative_to(self.root)), status.st_size, modified, unfinished=True)
 
     def delete(self, key: str) -> None:
         """Remove `key`, if it is there; an unfinished write too."""
@@ -192,8 +192,8 @@ class ObjectStore:
         except (BaseError, OSError) as error:
             raise self._failed(key, expected, error) from error
 
-    def _found(self, key: str, refusal: Exception) -> bytes | None:
-        """What `key` holds after a write that did not succeed; None for nothing."""
+    def _present(self, key: str, refusal: Exception) -> bytes | None:
+        """The bytes of `key` after a write that did not succeed; None where there is no such object."""
         try:
             return obstore.get(self._store, key).bytes().to_bytes()
         except FileNotFoundError:
@@ -212,7 +212,7 @@ class ObjectStore:
                 path,
                 expected="a disk that keeps what is written",
                 found=reason(error),
-                hint="It is written, and may not be after a crash. Look at the disk, then: skipfill doctor",
+                hint=Advice("look_at_disk"),
             ) from error
 
     def _failed(self, key: str, expected: str, error: Exception | None) -> Exception:

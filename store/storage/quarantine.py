@@ -11,26 +11,15 @@ from contextlib import suppress
 from datetime import datetime
 
 from skipfill.store.errors import SkipfillError
+from skipfill.store.storage.keys import aside_key
 from skipfill.store.storage.object_store import ObjectStore
-
-FOLDER = "aside"
-
-
-def aside(key: str) -> str:
-    """Where `key` lies while it is out of the way."""
-    return f"{FOLDER}/{key}"
-
-
-def original(key: str) -> str:
-    """The key of what lies at `key`, which may be aside."""
-    return key.removeprefix(f"{FOLDER}/")
 
 
 def set_aside(objects: ObjectStore, key: str, written: datetime) -> bool:
     """Take `key` out of the way; False, and it stays, when it is gone or was written again since `written`."""
     if objects.modified(key) != written:
         return False
-    if objects.move(key, aside(key)) == written:
+    if objects.move(key, aside_key(key)) == written:
         return True
     put_back(objects, key)  # it was written between the look and the move
     return False
@@ -38,7 +27,7 @@ def set_aside(objects: ObjectStore, key: str, written: datetime) -> bool:
 
 def put_back(objects: ObjectStore, key: str) -> None:
     """Bring `key` back, unless it was written again meanwhile."""
-    objects.move_new(aside(key), key)
+    objects.move_new(aside_key(key), key)
 
 
 def read(objects: ObjectStore, key: str) -> bytes:
@@ -47,7 +36,7 @@ def read(objects: ObjectStore, key: str) -> bytes:
     Raises:
         FileNotFoundError: no such object.
     """
-    for place in (key, aside(key)):
+    for place in (key, aside_key(key)):
         try:
             return objects.get(place)
         except FileNotFoundError:

@@ -20,7 +20,8 @@ from skipfill.compat.encoders.images import ImageSpec, pixels, randomly_moved
 from skipfill.compat.encoders.prepared import as_float
 from skipfill.compat.settings import DERIVED
 from skipfill.store.errors import BadInput, unknown_name
-from skipfill.store.parquet.items import InputKind, ItemBlock
+from skipfill.store.parquet.inputs import InputKind
+from skipfill.store.parquet.items import ItemBlock
 
 TOKENIZER = "tokenizer.json"
 POOLINGS = ("mean", "cls", "pooler")

@@ -17,7 +17,7 @@ from skipfill.store.errors import BadInput
 from skipfill.store.galleries.append import append_rows
 from skipfill.store.galleries.file_list import read_files
 from skipfill.store.galleries.gallery import open_gallery
-from skipfill.store.galleries.log import latest, read
+from skipfill.store.galleries.log import latest, read_version
 from skipfill.store.galleries.register import add_gallery
 from skipfill.store.galleries.verify import reread_gallery
 from skipfill.store.models.cards import load_card
@@ -128,7 +128,7 @@ def test_the_file_list_says_who_made_each_file(tmp_path: Path) -> None:
     assert [(one.model, one.rows) for one in gallery.rows_by] == [("old", 100), ("v2", 5)]
     assert gallery.rows_by == open_gallery(objects, "g").rows_by == reread_gallery(objects, "g").rows_by
     assert [one.model for one in read_files(objects, "g", latest(objects, "g"))] == ["", "v2"]
-    assert [one.model for one in read_files(objects, "g", read(objects, "g", 1))] == [""]
+    assert [one.model for one in read_files(objects, "g", read_version(objects, "g", 1))] == [""]
     own = gallery.own_part
     assert (own.rows.count, sum(len(block.ids) for block in own.rows.blocks())) == (100, 100)
     assert gallery.of_length_one == {tmp_path / "new.parquet"}

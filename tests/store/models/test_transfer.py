@@ -24,10 +24,11 @@ from safetensors.numpy import save
 from skipfill.compat.inference.load import load_model
 from skipfill.store.errors import BadInput
 from skipfill.store.models.archive import packed
-from skipfill.store.models.cards import CARD, LOG, TRAINED_IDS, WEIGHTS, WITNESS, Card, file_key, load_card
+from skipfill.store.models.cards import LOG, TRAINED_IDS, WEIGHTS, WITNESS, Card, file_key, load_card
 from skipfill.store.models.files import read_file, save_model
 from skipfill.store.models.transfer import MANIFEST, add_bundle, export_bundle
 from skipfill.store.spaces import Space, View, load_space, register_space
+from skipfill.store.storage.keys import card_key
 from skipfill.store.storage.location import init_store, open_store
 from skipfill.store.storage.object_store import ObjectStore
 from tests.compat.encoders.test_encoders import bert
@@ -190,13 +191,13 @@ def test_killed_at_any_call_there_is_no_model_or_the_whole(bundle: Path, tmp_pat
         command = ["model", "add", bundle, "--store", tmp_path / "other"]
         done = spawn(*command, cwd=tmp_path, under=[*strace, f"inject={changing}:signal=KILL:when={n}"])
         done.communicate(timeout=60)
-        there = (tmp_path / "other" / "models" / "v2" / CARD).exists()
+        there = (tmp_path / "other" / card_key("v2")).exists()
         seen.add((done.returncode == 0, there))
         if there:
             for file in load_card(objects, "v2").files:
                 read_file(objects, load_card(objects, "v2"), file)
         add_bundle(objects, bundle)
-        assert tree(tmp_path / "other" / "models").keys() >= {f"v2/{CARD}"}
+        assert tree(tmp_path / "other" / "models").keys() >= {"v2/card.json"}
         if done.returncode == 0:
             break
     assert {(False, False), (True, True)} <= seen
@@ -479,7 +480,7 @@ def test_a_card_of_another_model_is_refused(tmp_path: Path) -> None:
 def test_any_byte_of_a_card_that_is_changed_is_noticed(tmp_path: Path) -> None:
     """One of the name of its digest makes an unknown key; one of a space between keys changes nothing."""
     objects = one_of(tmp_path)
-    path = tmp_path / "models" / "v2" / CARD
+    path = tmp_path / card_key("v2")
     data, card = bytearray(path.read_bytes()), load_card(objects, "v2")
     noticed = 0
     for at in range(len(data)):
@@ -495,7 +496,7 @@ def test_any_byte_of_a_card_that_is_changed_is_noticed(tmp_path: Path) -> None:
 
 def test_a_card_without_a_digest_is_an_older_one(tmp_path: Path) -> None:
     objects = one_of(tmp_path / "store")
-    path = tmp_path / "store" / "models" / "v2" / CARD
+    path = tmp_path / "store" / card_key("v2")
     raw = json.loads(path.read_text())
     assert raw.pop("digest")
     path.write_text(json.dumps(raw))
@@ -522,7 +523,7 @@ NETWORKS: dict[str, tuple[dict[str, Any], str]] = {
 def test_a_network_that_its_weights_do_not_bear_out_is_never_made(registered: World) -> None:
     """A card may claim anything; what it claims is compared with the weights before room is made for it."""
     objects = open_store(STORE)
-    path = STORE / "models" / "v1" / CARD
+    path = STORE / card_key("v1")
     plain = json.loads(path.read_text())
     for changed, found in NETWORKS.values():
         raw = json.loads(json.dumps({**plain, "digest": ""}))

@@ -18,7 +18,7 @@ import pytest
 from skipfill.compat.inference.load import load_model
 from skipfill.compat.inference.throughput import SAMPLE, _first, measured_rate
 from skipfill.store.errors import BadInput, NotAcceptable, Stale
-from skipfill.store.galleries.log import history, latest, read
+from skipfill.store.galleries.log import history, latest, read_version
 from skipfill.store.models.cards import load_card
 from skipfill.store.models.files import save_model
 from skipfill.store.parquet.items import open_items
@@ -216,7 +216,7 @@ def test_a_version_without_a_plan_is_still_read(tmp_path: Path) -> None:
     content = json.loads(path.read_text())
     del content["plan"]
     path.write_text(json.dumps(content))
-    assert read(objects, "g", 1).plan == ""
+    assert read_version(objects, "g", 1).plan == ""
 
 
 def test_a_release_is_never_what_a_forged_plan_says(tmp_path: Path) -> None:

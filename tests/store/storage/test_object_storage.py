@@ -36,9 +36,10 @@ from skipfill.store.releases.swap import rollback, swap
 from skipfill.store.spaces import Space
 from skipfill.store.storage.address import Url, address
 from skipfill.store.storage.client import client
+from skipfill.store.storage.keys import aside_key
 from skipfill.store.storage.location import init_store, open_store
 from skipfill.store.storage.object_store import ObjectStore
-from skipfill.store.storage.quarantine import aside, ensure, set_aside
+from skipfill.store.storage.quarantine import ensure, set_aside
 from tests.conftest import Skipfill, World, spawn, tree, write_vectors
 from tests.programs.object_storage import KEY, SECRET, Fault, Network, make_bucket, network_to, s3_server
 from tests.programs.prune_race import look, lost
@@ -202,7 +203,8 @@ WRITERS = """
 import os, random, sys, time
 from dataclasses import replace
 from skipfill.store.storage.address import Url, address
-from skipfill.store.storage.quarantine import aside, ensure, set_aside
+from skipfill.store.storage.keys import aside_key
+from skipfill.store.storage.quarantine import ensure, set_aside
 from skipfill.store.storage.client import client
 from skipfill.store.maintenance.doctor import diagnose
 from skipfill.store.errors import Stale
@@ -352,9 +354,9 @@ def test_what_is_aside_is_read_and_comes_back(place: str, tmp_path: Path, turn: 
     assert diagnose(objects).findings == []
     if turn == "written again":
         ensure(objects, key, data)
-    assert [one.key for one in leftovers(objects)] == [aside(key)]
+    assert [one.key for one in leftovers(objects)] == [aside_key(key)]
     removed = [one.key for one in prune(objects, all_ages=True)]
-    assert removed == ([aside(key)] if turn == "neither" else [])
+    assert removed == ([aside_key(key)] if turn == "neither" else [])
     assert objects.exists(key) == (turn != "neither")
     assert leftovers(objects) == []
     look(objects, 9)

@@ -27,7 +27,7 @@ from skipfill.compat.evaluation.statistics.threshold_transfer import ENOUGH, rul
 from skipfill.store.checks.report import Flips, Report, Threshold
 from skipfill.store.checks.saved_reports import load_report, save_report
 from skipfill.store.errors import BadInput
-from skipfill.store.galleries.log import latest, read
+from skipfill.store.galleries.log import latest, read_version
 from skipfill.store.models.cards import load_card
 from skipfill.store.releases.plan import read_plan
 from skipfill.store.releases.swap import apply_plan, plan_swap, rollback
@@ -278,4 +278,4 @@ def test_the_swap_takes_the_thresholds_of_its_check(skipfill: Skipfill, tmp_path
     content = json.loads(path.read_text())
     del content["release"]["thresholds"]
     path.write_text(json.dumps(content))
-    assert read(objects, "g", 2).release == replace(swapped, thresholds=[])
+    assert read_version(objects, "g", 2).release == replace(swapped, thresholds=[])
