@@ -8,7 +8,7 @@ from typing import Any
 
 from skipfill.compat.encoders.encoder import Encoder
 from skipfill.compat.encoders.registry import ENCODERS
-from skipfill.store.errors import BadInput, unknown_name
+from skipfill.store.errors import Advice, BadInput, Parameter, unknown_name
 from skipfill.store.parquet.items import Items
 
 AUTO = "auto"
@@ -43,10 +43,10 @@ class EncoderChoice:
         encoder = self.kind.for_items(self.source, next(items.blocks()), given)
         if encoder.takes != items.kind:
             raise BadInput(
-                f"--encoder {self}",
+                Parameter("encoder", self),
                 expected=f"{items.kind}s to encode, as in column {items.input_column} of {items.where}",
                 found=f"an encoder of {encoder.takes}s",
-                hint="Name another column with --input COLUMN, or another encoder.",
+                hint=Advice("other_input"),
             )
         return encoder
 
@@ -66,22 +66,22 @@ def chosen_encoder(asked: str, items: Items) -> EncoderChoice:
                 f"{items.where}, column {items.input_column}",
                 expected=f"an encoder of {items.kind}s",
                 found="none named, and none built in",
-                hint="Name one: --encoder hf:FOLDER_OR_NAME, such as hf:sentence-transformers/all-MiniLM-L6-v2.",
+                hint=Advice("name_encoder"),
             )
     if name not in ENCODERS:
         raise unknown_name("encoder", name, [AUTO, *ENCODERS])
     kind = ENCODERS[name]
     if bool(kind.source) != bool(source):
         raise BadInput(
-            "--encoder",
+            Parameter("encoder"),
             expected=f"{name}:{kind.source}" if kind.source else name,
             found=asked,
         )
     if items.kind not in kind.inputs:
         raise BadInput(
-            f"--encoder {asked}",
+            Parameter("encoder", asked),
             expected=f"items with a column of {' or '.join(f'{one}s' for one in kind.inputs)}",
             found=f"{items.kind}s in column {items.input_column} of {items.where}",
-            hint="Name another column with --input COLUMN, or another encoder.",
+            hint=Advice("other_input"),
         )
     return EncoderChoice(name, source)

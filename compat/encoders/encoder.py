@@ -21,7 +21,7 @@ class Encoder(nn.Module):
 
     Class attributes:
         inputs: the input kinds that it can be built for.
-        source: what follows its name in `--encoder NAME:...`, for messages; empty when nothing does.
+        source: what follows its name and a colon where an encoder is chosen, for messages; empty for nothing.
         settings_type: frozen dataclass; its values are kept in the model card and rebuild the network.
         any_setting: whether names that `settings_type` does not know are for the user's own code to judge.
 

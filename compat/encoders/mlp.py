@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from skipfill.compat.encoders.encoder import Encoder
 from skipfill.compat.settings import DERIVED, SHARE, Range
-from skipfill.store.errors import BadInput
+from skipfill.store.errors import Advice, BadInput
 from skipfill.store.parquet.items import ItemBlock
 
 
@@ -63,7 +63,7 @@ class Mlp(Encoder):
                 f"{block.path}, row {block.rows[0]}",
                 expected=f"features of dimension {self.settings.inputs}",
                 found=f"dimension {block.inputs.shape[1]}",
-                hint="The model was trained on another feature column: name it with --input COLUMN.",
+                hint=Advice("other_features"),
             )
         return block.inputs
 

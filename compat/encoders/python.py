@@ -1,4 +1,4 @@
-"""The user's own network, made by their own function: `--encoder python:module:factory`."""
+"""The user's own network, made by their own function: encoder `python:module:factory`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from skipfill.compat.encoders.encoder import Encoder, ReadFile
 from skipfill.compat.encoders.images import ImageSpec, natural_size, pixels
 from skipfill.compat.encoders.prepared import as_float
 from skipfill.compat.trusted_code import permit, refuse_unpermitted
-from skipfill.store.errors import BadInput, SkipfillError, reason
+from skipfill.store.errors import BadInput, Parameter, SkipfillError, reason
 from skipfill.store.parquet.items import InputKind, ItemBlock
 
 LARGEST_SIDE = 224
@@ -155,7 +155,7 @@ def _made(name: str, arguments: Mapping[str, Any]) -> nn.Module:
     """Import the module, the current folder included, and call its factory."""
     module_name, _, function = name.partition(":")
     if not function:
-        raise BadInput("--encoder", expected="python:MODULE:FACTORY", found=f"python:{name}")
+        raise BadInput(Parameter("encoder"), expected="python:MODULE:FACTORY", found=f"python:{name}")
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)

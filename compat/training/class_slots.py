@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from skipfill.store.errors import BadInput
+from skipfill.store.errors import Advice, BadInput
 from skipfill.store.spaces import Space
 
 
@@ -31,7 +31,7 @@ def assigned_slots(
             "classes",
             expected=f"at most {vertices}, one for each vertex of the simplex, the old ones included",
             found=str(len(slots) + len(new)),
-            hint="Choose another method: skipfill methods",
+            hint=Advice("choose_method"),
         )
     return slots | dict(zip(new, free, strict=False))
 
@@ -56,7 +56,7 @@ def _agreed(onto: Sequence[Space], vertices: int) -> dict[str, int]:
                     f"class slots of {source[one]} and {space.name}",
                     expected="one slot for each class and one class for each slot",
                     found=f"{one!r} on slot {there} in {source[one]}, {label!r} on slot {slot} in {space.name}",
-                    hint="They share no space. Train one with --slots-of the other, or with slots at the other end.",
+                    hint=Advice("share_slots"),
                 )
             slots[label], by_slot[slot] = slot, label
             source.setdefault(label, space.name)

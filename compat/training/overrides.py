@@ -11,7 +11,7 @@ from skipfill.compat.encoders.registry import ENCODERS
 from skipfill.compat.methods.registry import METHODS
 from skipfill.compat.settings import checked, field_of, json_or_text, settable
 from skipfill.compat.training.recipe import Recipe
-from skipfill.store.errors import Advice, BadInput, unknown_name
+from skipfill.store.errors import Advice, BadInput, Parameter, unknown_name
 
 Given = dict[str, dict[str, Any]]
 FORM = "NAME.FIELD=VALUE, NAME a method or an encoder"
@@ -41,7 +41,7 @@ def read_settings(texts: Iterable[str]) -> Given:
         target, equals, value = text.partition("=")
         name, dot, field = target.strip().partition(".")
         if not (equals and dot):
-            raise BadInput("--set", expected=FORM, found=repr(text), hint="For example: --set oca.extra_dims=64")
+            raise BadInput(Parameter("settings"), expected=FORM, found=repr(text), hint=Advice("settings_example"))
         kind = settings_type(name)
         read = json_or_text if _free(name) else field_of(name, kind, field).read
         given.setdefault(name, {}).update(_checked(name, {field: read(value.strip())}))
@@ -62,7 +62,7 @@ def refuse_unused(given: Mapping[str, Any], used: Iterable[str]) -> None:
     for name in given:
         if name not in used:
             raise BadInput(
-                "--set",
+                Parameter("settings"),
                 expected=f"settings of what this training uses: {', '.join(used)}",
                 found=f"settings of {name}, which would have no effect",
             )

@@ -17,26 +17,31 @@ from skipfill.compat.methods.method import Method, MethodContext
 from skipfill.compat.progress import Progress
 from skipfill.compat.training.data.gallery_join import GalleryJoin, join_gallery
 from skipfill.compat.training.data.training_data import TrainingData
-from skipfill.compat.training.data.unlabelled import read_aligned
+from skipfill.compat.training.data.unlabelled import read_unlabelled
 from skipfill.compat.training.loop.distributed import Processes
 from skipfill.compat.training.loop.schedule import Schedule
 from skipfill.compat.training.recipe import Recipe
 from skipfill.compat.training.sources import OpenedSources
-from skipfill.store.errors import BadInput
+from skipfill.store.errors import Advice, BadInput, Parameter
 from skipfill.store.parquet.items import Items
 
 
 def schedule_of(recipe: Recipe, items: int, processes: Processes) -> Schedule:
     if recipe.patience and not recipe.validation:
-        raise BadInput("--patience", expected="--validation SHARE as well", found="none held out")
+        raise BadInput(
+            Parameter("patience"),
+            expected="items held out to judge the epochs by",
+            found="none",
+            hint=Advice("hold_out_share"),
+        )
     fewest = 2 * recipe.accumulate * processes.count
     shared = f" in each of {fewest // 2} parts" if fewest > 2 else ""
-    for where, found in (("--batch", recipe.batch), ("--items", items)):
-        if found < fewest and (fewest > 2 or where == "--batch"):
+    for name, size in (("batch", recipe.batch), ("items", items)):
+        if size < fewest and (fewest > 2 or name == "batch"):
             raise BadInput(
-                where,
+                Parameter(name),
                 expected=f"at least {fewest} items: batch norm has no variance over one{shared}",
-                found=str(found),
+                found=str(size),
             )
     return Schedule(
         epochs=recipe.epochs,
@@ -62,10 +67,10 @@ def joined_gallery(opened: OpenedSources, recipe: Recipe, progress: Progress) ->
         opened.gallery,
         opened.items,
         opened.classes,
-        opened.align,
-        opened.held_out,
-        recipe.seed,
-        progress.advance,
+        align=opened.align,
+        held_out=opened.held_out,
+        seed=recipe.seed,
+        progress=progress.advance,
     )
 
 
@@ -84,7 +89,7 @@ def new_method(opened: OpenedSources, recipe: Recipe, encoder: Encoder, joined: 
             f"method {recipe.method}",
             expected=f"a teacher and extra_dims of {method.view_dim} dimensions together, as the gallery has",
             found=str(method.dim),
-            hint=f"Train the teacher with --dim {method.view_dim}, or give --set {recipe.method}.extra_dims=NUMBER.",
+            hint=Advice("teacher_dim", dim=method.view_dim, method=recipe.method),
         )
     gallery = opened.gallery
     if gallery is not None and method.view_dim not in (0, gallery.space.dim):
@@ -92,7 +97,7 @@ def new_method(opened: OpenedSources, recipe: Recipe, encoder: Encoder, joined: 
             f"method {recipe.method}",
             expected=f"a gallery of dimension {method.view_dim}, made by a model of the same method",
             found=f"dimension {gallery.space.dim} in gallery {gallery.name}",
-            hint="Choose another method: skipfill methods",
+            hint=Advice("choose_method"),
         )
     return method
 
@@ -102,10 +107,10 @@ def start_from(model: LoadedModel, encoder: Encoder, method: Method) -> None:
     there, head = model.network.encoder, model.network.head
     if type(there) is not type(encoder) or there.described() != encoder.described():
         raise BadInput(
-            f"--init {model.card.name}",
+            Parameter("start_from", model.card.name),
             expected=f"the encoder of these items, {encoder.described()}",
             found=f"{there.described()}",
-            hint="Leave --init away to start from nothing.",
+            hint=Advice("start_from_nothing"),
         )
     encoder.load_state_dict(there.state_dict())
     weights = dict(head.named_parameters())  # what it remembers of another gallery is none of them
@@ -125,9 +130,9 @@ def training_data(
     if joined is None:
         return TrainingData(prepared, labels, teacher=teacher)
     align = None
-    if opened.align is not None:
-        align = read_aligned(opened.align, joined, encoder, scratch, progress, seed=seed)
-    return TrainingData(prepared, labels, joined.old, joined.has_old, joined.space.pool, teacher, align)
+    if opened.align is not None and joined.align is not None:
+        align = read_unlabelled(opened.align, joined.align, encoder, scratch, progress, seed=seed)
+    return TrainingData(prepared, labels, joined.items.vectors, joined.items.present, joined.space.pool, teacher, align)
 
 
 def _taught(teacher: LoadedModel, items: Items, progress: Progress) -> Tensor:

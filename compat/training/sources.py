@@ -18,7 +18,7 @@ from skipfill.compat.nn.serialization import tensor_bytes
 from skipfill.compat.settings import checked
 from skipfill.compat.training.class_slots import assigned_slots
 from skipfill.compat.training.recipe import Recipe, Sources
-from skipfill.store.errors import BadInput, unknown_name
+from skipfill.store.errors import Advice, BadInput, Parameter, unknown_name
 from skipfill.store.galleries.gallery import Gallery, open_gallery
 from skipfill.store.models.cards import space_of
 from skipfill.store.parquet.fingerprint import fingerprint
@@ -77,25 +77,25 @@ def open_sources(objects: ObjectStore, recipe: Recipe, sources: Sources) -> Open
 
     Raises:
         BadInput: an unknown method, a gallery, teacher or label that the method needs and was not given, or files
-            that are not items, or `--hold-out` ids of another type than the items'.
+            that are not items, or held-out ids of another type than the items'.
     """
     method = recipe.method
     if method not in METHODS:
-        raise unknown_name("method", method, METHODS, "See: skipfill methods")
+        raise unknown_name("method", method, METHODS, Advice("see_methods"))
     kind = METHODS[method]
     gallery = _gallery(objects, method, kind, sources)
     if sources.align and (gallery is None or not (kind.needs_gallery or kind.on_simplex)):
         raise BadInput(
-            "--align",
+            Parameter("align"),
             expected="a gallery whose items they are, and a method with a view onto its space",
-            found=f"method {method}" + ("" if gallery is not None else " without --gallery"),
+            found=f"method {method}" + ("" if gallery is not None else " without a gallery"),
         )
     for option, given, used in (
-        ("--teacher", sources.teacher, kind.needs_teacher),
-        ("--dim", recipe.dim, kind.takes_dim),
+        ("teacher", sources.teacher, kind.needs_teacher),
+        ("dim", recipe.dim, kind.takes_dim),
     ):
         if given and not used:
-            raise BadInput(option, expected="a method that it has an effect on", found=f"method {method}")
+            raise BadInput(Parameter(option), expected="a method that it has an effect on", found=f"method {method}")
     items = open_items(sources.items, sources.columns)
     held_out = _held_out(sources, items) if sources.hold_out else None
     items = _without(items, held_out)
@@ -121,23 +121,23 @@ def open_sources(objects: ObjectStore, recipe: Recipe, sources: Sources) -> Open
 
 
 def _aligned(sources: Sources, items: Items, held_out: pa.Array | None) -> Items:
-    """What `--align` names, by the column that the items have their inputs in."""
+    """The unlabelled items, read by the column that the labelled ones have their inputs in."""
     align = open_items(sources.align, replace(sources.columns, input=items.input_column))
     if align.kind != items.kind:
         raise BadInput(
-            f"--align {align.where}, column {align.input_column}",
-            expected=f"inputs of one kind with those of --items: {items.kind}",
+            Parameter("align", f"{align.where}, column {align.input_column}"),
+            expected=f"inputs of the kind of the labelled items: {items.kind}",
             found=align.kind,
         )
     return _without(align, held_out)
 
 
 def _held_out(sources: Sources, items: Items) -> pa.Array:
-    """The ids in `--hold-out`."""
+    """The ids that must not be used."""
     queries = open_items(sources.hold_out, sources.columns)
     if queries.ids.type != items.ids.type:
         raise BadInput(
-            f"--hold-out {queries.where}",
+            Parameter("hold_out", queries.where),
             expected=f"ids of the type of the items': {items.ids.type}",
             found=str(queries.ids.type),
             hint="Ids of two types are never the same: leave it away if these are other things than the items.",
@@ -155,7 +155,7 @@ def _without(items: Items, held_out: pa.Array | None) -> Items:
         return items
     kept = positions(items.ids, held_out) < 0
     if not kept.any():
-        raise BadInput(items.where, expected="items that are not held out", found="none", hint="Look at --hold-out.")
+        raise BadInput(items.where, expected="items that are not held out", found="none", hint=Advice("hold_out_fewer"))
     return items if kept.all() else items.restricted(kept)
 
 
@@ -168,7 +168,7 @@ def _gallery(objects: ObjectStore, name: str, kind: type[Method], sources: Sourc
             f"method {name}",
             expected="a gallery to be compatible with",
             found="none",
-            hint="Add --gallery NAME. See: skipfill gallery list",
+            hint=Advice("name_gallery"),
         )
     return None
 
@@ -178,7 +178,7 @@ def _onto(
 ) -> list[Space]:
     if sources.slots_of and not kind.on_simplex:
         raise BadInput(
-            "--slots-of",
+            Parameter("slots_of"),
             expected="a method with class slots: " + ", ".join(one for one, it in METHODS.items() if it.on_simplex),
             found=f"method {name}",
         )
@@ -194,7 +194,7 @@ def _labels(items: Items) -> pa.Array:
             items.where,
             expected="a label for every item to train on",
             found=f"{missing} of {len(items)} items without one",
-            hint="Name the label column with --label COLUMN; unlabelled items of the gallery go to --align FILES.",
+            hint=Advice("label_items"),
         )
     return items.labels
 
@@ -205,8 +205,8 @@ def _teacher(objects: ObjectStore, name: str, kind: type[Method], sources: Sourc
     if not sources.teacher:
         raise BadInput(
             f"method {name}",
-            expected="--teacher MODEL, an independently trained new model",
+            expected="a teacher: an independently trained new model",
             found="none",
-            hint="Train one first: skipfill train TEACHER --method independent --items FILES",
+            hint=Advice("train_teacher"),
         )
     return verified_model(objects, sources.teacher)

@@ -19,7 +19,7 @@ from skipfill.compat.encoders.hf.text import TextFront, model_inputs, text_setti
 from skipfill.compat.encoders.images import ImageSpec, pixels, randomly_moved
 from skipfill.compat.encoders.prepared import as_float
 from skipfill.compat.settings import DERIVED
-from skipfill.store.errors import BadInput, unknown_name
+from skipfill.store.errors import BadInput, Parameter, unknown_name
 from skipfill.store.parquet.items import InputKind, ItemBlock
 
 TOKENIZER = "tokenizer.json"
@@ -209,7 +209,7 @@ class Hf(Encoder):
                 self.width = self._features(batch).shape[1]
         except (TypeError, ValueError, AttributeError, RuntimeError, IndexError) as error:
             raise BadInput(
-                f"--encoder hf:{source.name}",
+                Parameter("encoder", f"hf:{source.name}"),
                 expected=f"a model that encodes one {self.takes}, pooled by {pooling or 'its own way'}",
                 found=f"{type(self.model).__name__}, which fails: {error}",
             ) from error
@@ -234,7 +234,7 @@ def _takes(source: TransformersSource, model: nn.Module) -> InputKind:
     main = str(getattr(model, "main_input_name", ""))
     if main not in ("pixel_values", "input_ids") or source.config.get("is_encoder_decoder"):
         raise BadInput(
-            f"--encoder hf:{source.name}",
+            Parameter("encoder", f"hf:{source.name}"),
             expected="a model of images or an encoder of texts",
             found=f"{type(model).__name__}, a model of {main or 'something else'}",
         )

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import nn
 
-from skipfill.store.errors import BadInput, reason
+from skipfill.store.errors import Advice, BadInput, Parameter, reason
 
 # What names a place or a release, or is of no use without a classifier: it decides no feature.
 _NO_PART = (
@@ -65,7 +65,7 @@ class TransformersSource:
         missing = sorted(one for one in loading["missing_keys"] if not one.startswith("pooler."))
         if missing:
             raise BadInput(
-                f"--encoder hf:{self.name}",
+                Parameter("encoder", f"hf:{self.name}"),
                 expected="weights for every layer of its config",
                 found=f"none for {missing[0]}" + (f" and {len(missing) - 1} more" if missing[1:] else ""),
                 hint="The weights are of another model than config.json.",
@@ -84,7 +84,9 @@ class TransformersSource:
                 self.name, local_files_only=Path(self.name).is_dir(), trust_remote_code=False
             )
         if not getattr(found, "is_fast", False):
-            raise BadInput(f"--encoder hf:{self.name}", expected="a tokenizer.json", found=type(found).__name__)
+            raise BadInput(
+                Parameter("encoder", f"hf:{self.name}"), expected="a tokenizer.json", found=type(found).__name__
+            )
         return found.backend_tokenizer.to_str(), found.pad_token_id or 0, int(found.model_max_length)
 
     def pooling(self) -> str:
@@ -103,10 +105,10 @@ class TransformersSource:
         strange = sorted(kinds - {"Transformer", "Pooling", "Normalize"})
         if len(modes) != 1 or modes[0] not in _POOLINGS.values() or strange:
             raise BadInput(
-                f"--encoder hf:{self.name}",
+                Parameter("encoder", f"hf:{self.name}"),
                 expected="a sentence encoder of Transformer, Pooling (mean or cls) and Normalize",
                 found=f"pooling {', '.join(modes)}" + (f" and {', '.join(strange)}" if strange else ""),
-                hint="Choose a pooling yourself to leave out the rest: --set hf.pooling=mean",
+                hint=Advice("choose_pooling"),
             )
         return str(modes[0])
 
@@ -121,7 +123,7 @@ def open_transformers(name: str) -> TransformersSource:
     folder = Path(name).expanduser()
     local = folder.is_dir()
     if not local and (name.startswith((".", "/", "~")) or name.count("/") > 1):
-        raise BadInput(f"--encoder hf:{name}", expected="a folder with config.json", found="no such folder")
+        raise BadInput(Parameter("encoder", f"hf:{name}"), expected="a folder with config.json", found="no such folder")
     with _reading(name, "a model of transformers (config.json)"):
         config = library.AutoConfig.from_pretrained(
             str(folder) if local else name, local_files_only=local, trust_remote_code=False
@@ -164,7 +166,7 @@ def transformers() -> Any:
             "encoder hf",
             expected="the transformers library",
             found=f"none that can be imported ({reason(error)})",
-            hint="Install it: pip install 'skipfill[hf]'",
+            hint=Advice("install", extra="hf"),
         ) from error
     library.logging.set_verbosity_error()
     library.utils.logging.disable_progress_bar()

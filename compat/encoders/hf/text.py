@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skipfill.compat.encoders.hf.source import TransformersSource
-from skipfill.store.errors import BadInput
+from skipfill.store.errors import BadInput, Parameter
 from skipfill.store.parquet.items import ItemBlock
 
 LONGEST = 512
@@ -64,7 +64,7 @@ def text_settings(source: TransformersSource, longest: int, given_length: int) -
     most = min(longest, places)
     if given_length > most:
         raise BadInput(
-            f"--encoder hf:{source.name}",
+            Parameter("encoder", f"hf:{source.name}"),
             expected=f"a max_length of at most {most}",
             found=str(given_length),
             hint="The model has no positions for more tokens.",

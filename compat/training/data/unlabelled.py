@@ -13,26 +13,26 @@ from skipfill.compat.methods.batch import UnlabelledFeatures
 from skipfill.compat.methods.gallery.memory import MOST
 from skipfill.compat.progress import Progress
 from skipfill.compat.training.data.feature_cache import encoded
-from skipfill.compat.training.data.gallery_join import GalleryJoin
+from skipfill.compat.training.data.gallery_join import StoredItems
 from skipfill.compat.training.data.training_data import TrainingData, UnlabelledItems
 from skipfill.store.parquet.items import Items
 
 
-def read_aligned(
-    items: Items, joined: GalleryJoin, encoder: Encoder, scratch: Path, progress: Progress, *, seed: int
+def read_unlabelled(
+    items: Items, stored: StoredItems, encoder: Encoder, scratch: Path, progress: Progress, *, seed: int
 ) -> UnlabelledItems:
-    """Those of the items that the gallery stores.
+    """Decode the items and keep those that the gallery stores, in random order.
 
     Args:
+        stored: the gallery's rows of the items.
         scratch: folder for the decoded items.
         seed: of their order.
     """
     progress.start("reading unlabelled items", len(items))
     prepared = prepare_items(items, encoder, scratch, progress.advance)
-    found = joined.align_found.nonzero().flatten()
-    found = found[torch.randperm(len(found), generator=torch.Generator().manual_seed(seed))]
-    chosen = Prepared(prepared.items[found.numpy()])
-    return UnlabelledItems(joined.align_old[found], joined.align_labels[found], chosen)
+    rows = stored.present.nonzero().flatten()
+    rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))]
+    return UnlabelledItems(stored.vectors[rows], stored.labels[rows], Prepared(prepared.items[rows.numpy()]))
 
 
 def remembered(aligned: UnlabelledItems, encoder: Encoder, progress: Progress) -> UnlabelledFeatures:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skipfill.store.errors import BadInput
+from skipfill.store.errors import BadInput, Parameter
 
 
 def held_out(labels: Tensor, share: float, seed: int, fewest: int = 1) -> Tensor | None:
@@ -31,7 +31,7 @@ def held_out(labels: Tensor, share: float, seed: int, fewest: int = 1) -> Tensor
     candidates, wanted = by_class[~first], round(share * len(labels))
     if not fewest <= wanted <= len(candidates):
         raise BadInput(
-            "--validation",
+            Parameter("validation"),
             expected=f"a share of the {len(labels)} items that holds {fewest} to {len(candidates)} of them out, "
             "and leaves one of each class",
             found=f"{share:g}, which is {wanted}",

@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from skipfill.compat.nn.serialization import tensor_bytes
 from skipfill.compat.training.loop.epoch_log import Epoch
-from skipfill.store.errors import BadInput, reason
+from skipfill.store.errors import Advice, BadInput, reason
 from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import stored
 
@@ -118,7 +118,7 @@ class Checkpoints:
                 f"unfinished training in {self._key}",
                 expected="the same settings and items as now",
                 found="others",
-                hint="Repeat the first command to go on with it, or add --restart to drop it.",
+                hint=Advice("repeat_or_restart"),
             )
         return state, tensors
 
@@ -127,7 +127,7 @@ class Checkpoints:
             self._objects.root / self._key,
             expected="a readable checkpoint",
             found=reason(error),
-            hint="Start over with --restart.",
+            hint=Advice("restart"),
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from skipfill.store.errors import BadInput
+from skipfill.store.errors import BadInput, Parameter
 
 
 def resolved_device(asked: str) -> str:
@@ -14,7 +14,7 @@ def resolved_device(asked: str) -> str:
         BadInput: `cuda`, and there is none.
     """
     if asked == "cuda" and not torch.cuda.is_available():
-        raise BadInput("--device", expected="cpu: torch sees no GPU", found=asked)
+        raise BadInput(Parameter("device"), expected="cpu: torch sees no GPU", found=asked)
     if asked != "auto":
         return asked
     return "cuda" if torch.cuda.is_available() else "cpu"

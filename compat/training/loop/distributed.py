@@ -108,5 +108,5 @@ def connected(kind: str) -> Iterator[Processes]:
         raise SkipfillError(
             f"training, process {processes.rank + 1} of {processes.count}: expected all processes to go on, "
             "found that another has ended",
-            "ImageSpec for the error of the other process. The same command goes on from the last epoch.",
+            "Look for the error of the other process. The same command goes on from the last epoch.",
         ) from error

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from skipfill.store.errors import SkipfillError, reason
+from skipfill.store.errors import Advice, SkipfillError, reason
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "status_alloc_failed")
 
@@ -40,9 +40,9 @@ def memory_explained(batch: int, accumulate: int) -> Iterator[None]:
         parts = f" in {accumulate} parts" if accumulate > 1 else ""
         raise SkipfillError(
             f"training: expected memory for batches of {batch} items{parts}, found too little ({reason(error)})",
-            f"Take the same batch in smaller parts: --accumulate {2 * accumulate}; or --batch {max(2, batch // 2)}.",
+            Advice("smaller_batches", accumulate=2 * accumulate, batch=max(2, batch // 2)),
         ) from error
 
 
-def _slower(lr: float) -> str:
-    return f"Try a lower learning rate: --lr {lr / 3:.2g}"
+def _slower(lr: float) -> Advice:
+    return Advice("lower_lr", lr=f"{lr / 3:.2g}")
