@@ -50,7 +50,8 @@ class Field:
     def expected(self) -> str:
         """What a value has to be, in words."""
         if get_origin(self.kind) is Literal:
-            return " or ".join(str(one) for one in self.choices)
+            *others, last = (str(choice) for choice in self.choices)
+            return f"{', '.join(others)} or {last}" if others else last
         numbers = {int: f"a whole number {self.range}", float: f"a number {self.range}"}
         return numbers.get(self.kind) or {bool: "true or false", str: "text"}.get(self.kind, "an object in JSON")
 

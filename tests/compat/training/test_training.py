@@ -21,7 +21,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from skipfill.cli import terminal
 from skipfill.cli.advice import sentence
-from skipfill.cli.commands.train import log_file
+from skipfill.cli.training_progress import log_file
 from skipfill.compat.training.data.class_rows import RowsOfClasses
 from skipfill.compat.training.data.sampling import parts
 from skipfill.compat.training.data.validation_split import held_out
@@ -349,7 +349,7 @@ def test_bf16_is_what_the_encoder_computes_in(skipfill: Skipfill, registered: Wo
 
 def test_what_cannot_be_trained_is_refused_before_any_work(skipfill: Skipfill, registered: World) -> None:
     command = ["train", "v2", "--items", registered.items]
-    assert "expected a known device" in skipfill(*command, "--device", "gpu", expect=2).err
+    assert "--device: expected auto, cpu or cuda, found 'gpu'" in skipfill(*command, "--device", "gpu", expect=2).err
     small = skipfill(*command, "--batch", 6, "--accumulate", 4, expect=2).err
     assert "--batch: expected at least 8 items" in small
     if not torch.cuda.is_available():
