@@ -1,4 +1,4 @@
-"""Which of the user's own code may run: what they named themselves, nothing else."""
+"""Permits the user's own code to run: factories that they named themselves, and no others."""
 
 from __future__ import annotations
 

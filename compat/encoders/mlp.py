@@ -19,10 +19,12 @@ from skipfill.store.parquet.items import ItemBlock
 
 @dataclass(frozen=True)
 class Settings:
-    """Attributes:
-    inputs: dimension of the feature column.
-    hidden: width of the hidden layer.
-    dropout: share of the inputs and of the hidden units dropped in training.
+    """Settings of an `Mlp`.
+
+    Attributes:
+        inputs: dimension of the feature column.
+        hidden: width of the hidden layer.
+        dropout: share of the inputs and of the hidden units dropped in training.
     """
 
     inputs: Annotated[int, DERIVED]
@@ -31,7 +33,7 @@ class Settings:
 
 
 class Mlp(Encoder):
-    """One hidden layer beside a straight connection, so that good features pass unharmed. Features: inputs + hidden."""
+    """The scaled inputs beside a hidden layer of them, so that good inputs pass unharmed. Features: inputs + hidden."""
 
     inputs = ("vector",)
     takes = "vector"

@@ -1,4 +1,4 @@
-"""Unlabelled items of the gallery, some to train on; and items that are remembered."""
+"""Unlabelled items of the gallery: read to train on, and encoded to be remembered."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ def read_unlabelled(
 
 
 def remembered(aligned: UnlabelledItems, encoder: Encoder, progress: Progress) -> UnlabelledFeatures:
-    """As many of the items as a memory holds, as the trained encoder sees them."""
-    some = aligned.first(MOST)
-    progress.start("encoding unlabelled items", len(some.items))
-    features = encoded(some.items, torch.arange(len(some.items)), encoder, progress)
-    return UnlabelledFeatures(some.old, some.labels, torch.cat(list(features)))
+    """Features, by the trained encoder, of as many of the items as a memory holds."""
+    first = aligned.first(MOST)
+    progress.start("encoding unlabelled items", len(first.items))
+    features = encoded(first.items, torch.arange(len(first.items)), encoder, progress)
+    return UnlabelledFeatures(first.old, first.labels, torch.cat(list(features)))
 
 
 def some_trained(data: TrainingData, encoder: Encoder, progress: Progress) -> Tensor:
-    """(N, F) features of as many training items, any of them."""
+    """(N, F) features, by the trained encoder, of as many training items as a memory holds, drawn at random."""
     shuffled = torch.randperm(len(data.trained), generator=torch.Generator().manual_seed(0))
     rows = data.trained[shuffled[:MOST]]
     progress.start("encoding training items", len(rows))

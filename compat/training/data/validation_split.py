@@ -1,4 +1,4 @@
-"""Which items are held out to choose the epoch."""
+"""Holds out items to choose the epoch by."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from skipfill.store.errors import BadInput, Parameter
 
 
 def held_out(labels: Tensor, share: float, seed: int, fewest: int = 1) -> Tensor | None:
-    """A share of the items, spread over the classes as the items are; never the last item of a class.
+    """Hold out a share of the items, spread over the classes as the items are. Each class keeps one item at least.
 
     Args:
         labels: (N,) int64.
-        share: in [0, 1); None is returned for 0.
-        fewest: of those held out.
+        share: in [0, 1).
+        fewest: items that must be held out.
 
     Returns:
-        Their places, sorted.
+        Sorted positions of the items held out; None for a share of 0.
 
     Raises:
-        BadInput: the share holds none out, or more than there are.
+        BadInput: the share holds out fewer than `fewest`, or more than the classes can spare.
     """
     if not share:
         return None
