@@ -55,10 +55,10 @@ class Recipe:
     presets: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, one in settable(type(self)).items():
+        for name, limits in settable(type(self)).items():
             value = getattr(self, name)
-            if not one.accepts(value):
-                raise BadInput(Parameter(name), expected=one.expected, found=repr(value))
+            if not limits.accepts(value):
+                raise BadInput(Parameter(name), expected=limits.expected, found=repr(value))
 
     def recorded(self) -> dict[str, Any]:
         """The resolved recipe as the card has it, without presets."""

@@ -136,7 +136,7 @@ def _schedule(recipe: Recipe, items: int, processes: Processes) -> Schedule:
                 expected=f"at least {fewest} items: batch norm has no variance over one{each}",
                 found=str(size),
             )
-    return Schedule(**{one.name: getattr(recipe, one.name) for one in fields(Schedule)})
+    return Schedule(**{field.name: getattr(recipe, field.name) for field in fields(Schedule)})
 
 
 def _gallery_join(opened: OpenedSources, seed: int, progress: Progress) -> GalleryJoin | None:

@@ -103,13 +103,7 @@ def join_gallery(
         pool.add(vectors[usable], training[usable], places[usable])
     stored_items.refuse_no_overlap()
     agreement.refuse_mostly_different(items, gallery.name)
-    if pool.filled == 0:
-        raise BadInput(
-            f"gallery {gallery.name}",
-            expected="stored rows that are not held out",
-            found="none",
-            hint=Advice("hold_out_fewer"),
-        )
+    _refuse_no_row(gallery, pool)
     if stored_align is not None:
         stored_align.refuse_no_overlap()
     pool.shuffle()
@@ -118,6 +112,17 @@ def join_gallery(
         items=stored_items.result(),
         align=None if stored_align is None else stored_align.result(),
     )
+
+
+def _refuse_no_row(gallery: Gallery, pool: Reservoir) -> None:
+    """Raise `BadInput` when every row is held out."""
+    if pool.filled == 0:
+        raise BadInput(
+            f"gallery {gallery.name}",
+            expected="stored rows that are not held out",
+            found="none",
+            hint=Advice("hold_out_fewer"),
+        )
 
 
 class _ItemRows:

@@ -89,20 +89,20 @@ def _items(data: TrainingData, rows: Tensor, own: Halves, unlabelled: Halves) ->
 
 def _pairs(data: TrainingData, own: Halves, unlabelled: Halves) -> Pairs | None:
     """The stored vectors of the pairs, in the order of `_items`; None without any."""
-    stored = [] if data.old is None else [(data.old, own)]
-    stored += [] if data.align is None else [(data.align.old, unlabelled)]
-    augmented, others = ([vectors[halves[which]] for vectors, halves in stored] for which in (0, 1))
+    sources = [] if data.old is None else [(data.old, own)]
+    sources += [] if data.align is None else [(data.align.old, unlabelled)]
+    augmented, others = ([vectors[halves[half]] for vectors, halves in sources] for half in (0, 1))
     if not sum(map(len, augmented + others)):
         return None
     return Pairs(torch.cat(augmented + others), sum(map(len, augmented)))
 
 
-def _batch(data: TrainingData, rows: Tensor, stored: GallerySample | None, start: int) -> Batch:
+def _batch(data: TrainingData, rows: Tensor, sample: GallerySample | None, start: int) -> Batch:
     """The batch of these rows, without features and pairs."""
     batch = Batch(NO_FEATURES, data.labels[rows], teacher=None if data.teacher is None else data.teacher[rows])
-    if stored:
-        alike = data.by_class.of(batch.labels, rows, OF_A_CLASS, len(stored.vectors), start)
-        return replace(batch, sample=stored, alike=alike)
+    if sample:
+        alike = data.by_class.of(batch.labels, rows, OF_A_CLASS, len(sample.vectors), start)
+        return replace(batch, sample=sample, alike=alike)
     if data.old is None or data.has_old is None:
         return batch
     return replace(batch, old=data.old[rows], has_old=data.has_old[rows])

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -29,6 +30,7 @@ from skipfill.compat.training.loop.checkpoint import Checkpoints
 from skipfill.compat.training.loop.epoch_log import Epoch, best_epoch, patience_is_over
 from skipfill.compat.training.loop.guards import memory_explained
 from skipfill.compat.training.loop.schedule import Watcher
+from skipfill.compat.training.recipe import Recipe
 from skipfill.store.errors import BadInput, SkipfillError
 from skipfill.store.models.cards import LOG, WEIGHTS, load_card
 from skipfill.store.models.files import read_file, trained_ids
@@ -354,6 +356,24 @@ def test_what_cannot_be_trained_is_refused_before_any_work(skipfill: Skipfill, r
     assert "--batch: expected at least 8 items" in small
     if not torch.cuda.is_available():
         assert "--device: expected cpu: torch sees no GPU" in skipfill(*command, "--device", "cuda", expect=2).err
+
+
+OUT_OF_RANGE: dict[str, tuple[Any, str]] = {
+    "device": ("gpu", "auto, cpu or cuda"),
+    "precision": ("f16", "auto, bf16 or f32"),
+    "epochs": (1.5, "a whole number of at least 0"),
+    "accumulate": (0, "a whole number of at least 1"),
+    "validation": (1.0, "a number from 0 to 0.9"),
+    "lr": (math.inf, "a number of at least 0"),
+    "seed": (2**63, "a whole number from 0"),
+}
+
+
+@pytest.mark.parametrize("name", OUT_OF_RANGE)
+def test_a_recipe_refuses_a_value_out_of_range(name: str) -> None:
+    value, expected = OUT_OF_RANGE[name]
+    with pytest.raises(BadInput, match=f"^{name}: expected {expected}.*, found {value!r}$"):
+        Recipe("gallery", **{name: value})
 
 
 @pytest.mark.parametrize("size", [7, 40, 100])
