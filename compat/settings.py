@@ -24,12 +24,12 @@ class Range:
 
 POSITIVE = Range(1e-6)
 SHARE = Range(0.0, 1.0)
-DERIVED = "derived"  # `Annotated[int, DERIVED]`: read off the items or the source, not to be given
+DERIVED = "derived"  # `Annotated[int, DERIVED]`: read off the items or the source; a user cannot give it
 
 
 @dataclass(frozen=True)
 class Field:
-    """One hyperparameter.
+    """One hyperparameter of a settings class.
 
     Attributes:
         kind: int, float, bool, str, dict or a Literal.
@@ -43,23 +43,24 @@ class Field:
 
     @property
     def choices(self) -> tuple[Any, ...]:
-        """Of a Literal."""
+        """The values of a Literal; empty for other kinds."""
         return get_args(self.kind)
 
     @property
     def expected(self) -> str:
-        """What a value has to be, in words."""
+        """A description of the accepted values."""
         if get_origin(self.kind) is Literal:
-            return " or ".join(str(one) for one in self.choices)
+            *others, last = (str(choice) for choice in self.choices)
+            return f"{', '.join(others)} or {last}" if others else last
         numbers = {int: f"a whole number {self.range}", float: f"a number {self.range}"}
         return numbers.get(self.kind) or {bool: "true or false", str: "text"}.get(self.kind, "an object in JSON")
 
     def described(self) -> dict[str, Any]:
-        """JSON values; no default where it is derived."""
+        """Name, accepted values and default as JSON values; the default is null where it is derived."""
         return {"name": self.name, "expected": self.expected, "default": self.default}
 
     def accepts(self, value: Any) -> bool:
-        """Whether a JSON value is one for this field; a whole number is a number as well."""
+        """Whether a JSON value fits this field. A whole number fits a field for numbers."""
         if get_origin(self.kind) is Literal:
             return value in self.choices and not isinstance(value, bool)
         if self.kind in (int, float):
@@ -74,19 +75,19 @@ class Field:
 
 
 def settable(settings_type: type[Any]) -> dict[str, Field]:
-    """The hyperparameters that can be given, by name."""
+    """The hyperparameters that a user can give, by name."""
     hints = get_type_hints(settings_type, include_extras=True)
-    found: dict[str, Field] = {}
-    for one in fields(settings_type):
-        hint = hints[one.name]
+    by_name: dict[str, Field] = {}
+    for field in fields(settings_type):
+        hint = hints[field.name]
         hint, *notes = get_args(hint) if get_origin(hint) is Annotated else (hint,)
         kind = dict if get_origin(hint) is dict else hint
         if DERIVED in notes or not (kind in (int, float, bool, str, dict) or get_origin(kind) is Literal):
             continue
-        default = None if one.default is MISSING else one.default
+        default = None if field.default is MISSING else field.default
         limits = next((note for note in notes if isinstance(note, Range)), Range())
-        found[one.name] = Field(one.name, kind, limits, default)
-    return found
+        by_name[field.name] = Field(field.name, kind, limits, default)
+    return by_name
 
 
 def json_or_text(text: str) -> Any:
@@ -98,19 +99,19 @@ def json_or_text(text: str) -> Any:
 
 
 def field_of(part: str, settings_type: type[Any], name: str) -> Field:
-    """One hyperparameter of method or encoder `part`.
+    """The hyperparameter `name` of method or encoder `part`.
 
     Raises:
-        BadInput: there is none of this name; the nearest ones are offered.
+        BadInput: an unknown name; the error offers the nearest ones.
     """
-    known = settable(settings_type)
-    if name not in known:
-        raise unknown_name(f"setting of {part}", name, known, Advice("see_settings"))
-    return known[name]
+    settings = settable(settings_type)
+    if name not in settings:
+        raise unknown_name(f"setting of {part}", name, settings, Advice("see_settings"))
+    return settings[name]
 
 
 def checked(part: str, settings_type: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The given values, numbers as the fields have them.
+    """Check given values, and turn whole numbers into floats for fields that are floats.
 
     Raises:
         BadInput: an unknown name, or a value of another type or out of range.

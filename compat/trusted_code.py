@@ -1,4 +1,4 @@
-"""Which of the user's own code may run: what they named on the command line or in their environment, nothing else."""
+"""Permits the user's own code to run: factories that they named themselves, and no others."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from contextvars import ContextVar
 
-from skipfill.store.errors import NotPermitted
+from skipfill.store.errors import Advice, NotPermitted
 
 _PERMITTED: ContextVar[frozenset[str]] = ContextVar("permitted", default=frozenset())
 
@@ -28,7 +28,7 @@ def refuse_unpermitted(name: str) -> None:
             "an encoder that is code of your own",
             expected=f"permission to run {name}",
             found="none",
-            hint=f"If you trust it: skipfill --code python:{name} COMMAND ..., or SKIPFILL_CODE=python:{name}",
+            hint=Advice("permit_code", name=name),
         )
 
 

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from skipfill.cli.options import IdColumn, InputColumn, Json, LabelColumn, Quiet, Store, item_columns, opened
-from skipfill.cli.terminal import Bar, advise, emit, progress
+from skipfill.cli.terminal import progress
+from skipfill.cli.training_progress import log_file, show_trained, step_shower
 
 if TYPE_CHECKING:
-    from skipfill.compat.training.loop.epoch_log import Epoch
-    from skipfill.compat.training.loop.schedule import Step
-    from skipfill.store.models.cards import Card
+    from skipfill.compat.training.loop.device import Device, Precision
 
 
 def train(
@@ -58,7 +54,10 @@ def train(
             help="A setting of the method or encoder; `skipfill methods --settings` lists them. Repeatable.",
         ),
     ] = None,
-    dim: Annotated[int, typer.Option(min=0, help="Dimension of an independent model. 0: old dimension + 32.")] = 0,
+    dim: Annotated[
+        int,
+        typer.Option(min=0, help="Of an independent model. 0: 32 more than the gallery has, 128 without one."),
+    ] = 0,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Same seed, same weights.")] = 0,
     precision: Annotated[str, typer.Option(help="auto, bf16 or f32, for the encoder.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda. Several processes: torchrun.")] = "auto",
@@ -100,16 +99,10 @@ def train(
     from skipfill.compat.training.overrides import read_settings
     from skipfill.compat.training.recipe import Recipe, Sources
     from skipfill.compat.training.train import train_model
-    from skipfill.store.errors import BadInput, unknown_name
+    from skipfill.store.errors import BadInput, Parameter
 
-    for kind, given, known in (
-        ("precision", precision, ["auto", "bf16", "f32"]),
-        ("device", device, ["auto", "cpu", "cuda"]),
-    ):
-        if given not in known:
-            raise unknown_name(kind, given, known)
     if log == "-" and json:
-        raise BadInput("--log", expected="a file: stdout has the document of --json", found="-")
+        raise BadInput(Parameter("log"), expected="a file: stdout has the document of --json", found="-")
     first = launched().first
     objects = opened(store)
     recipe = Recipe(
@@ -121,8 +114,8 @@ def train(
         lr=lr,
         weight_decay=weight_decay,
         seed=seed,
-        precision=precision,
-        device=device,
+        precision=cast("Precision", precision),
+        device=cast("Device", device),
         accumulate=accumulate,
         validation=validation,
         patience=patience,
@@ -140,81 +133,10 @@ def train(
         columns=item_columns(id_column, label, input_column),
     )
     began = time.monotonic()
-    with progress(quiet=quiet or not first) as bar, log_file(log if first else "") as written:
-        watcher = Watcher(bar_of_training(name, bar), written)
+    with progress(quiet=quiet or not first) as bar, log_file(log if first else "") as write_epoch:
+        watcher = Watcher(step_shower(name, bar), write_epoch)
         stages = Progress(bar.start, bar.advance)
         card = train_model(objects, name, recipe, sources, stages, watcher, restart=restart)
     if not first:
         return
-    seconds = round(time.monotonic() - began, 1)
-    summary = _summary(card, seconds)
-    if log == "-":
-        advise(summary, quiet=quiet)
-    else:
-        emit(
-            {"model": asdict(card), "fingerprint": card.fingerprint, "seconds": seconds},
-            as_json=json,
-            show=lambda out: out.print(summary),
-        )
-    after = (
-        f"check {gallery} {name} --items HELDOUT.parquet"
-        if gallery and card.gallery["space"] in card.views
-        else f"encode {name} ITEMS.parquet -o GALLERY.parquet"
-    )
-    advise(f"Next: skipfill {after}", quiet=quiet)
-
-
-def _summary(card: Card, seconds: float) -> str:
-    losses = ", ".join(f"{term} {value:.3f}" for term, value in card.losses.items())
-    story = card.training
-    kept = f", epoch {story['best_epoch']} of {story['epochs']} kept" if story["held_out"] else ""
-    seen = card.gallery
-    against = f", against {seen['rows']:,} rows by {seen['space']} in {seen['name']}" if seen else ""
-    return (
-        f"Trained {card.name}: {card.method}, dim {card.dim}, {card.trained_items:,} items of "
-        f"{len(card.trained_labels):,} classes{against}, {seconds:.0f} s{kept} ({losses})"
-    )
-
-
-@contextmanager
-def log_file(name: str) -> Iterator[Callable[[Epoch], None]]:
-    """What writes an epoch's line to a file, as soon as it is known; `-` is stdout, and empty is nowhere."""
-    from skipfill.store.errors import BadInput, reason
-
-    if name in ("", "-"):
-        yield (lambda epoch: print(epoch.line, flush=True)) if name else (lambda epoch: None)
-        return
-
-    @contextmanager
-    def blamed() -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise BadInput(name, expected="a file that can be written to", found=reason(error)) from error
-
-    with ExitStack() as stack:
-        with blamed():
-            # Without a buffer, a line is there when it is written, and none is left to fail when the file is closed.
-            file = stack.enter_context(Path(name).open("ab", buffering=0))
-
-        def write(epoch: Epoch) -> None:
-            with blamed():
-                file.write(f"{epoch.line}\n".encode())
-
-        yield write
-
-
-def bar_of_training(name: str, bar: Bar) -> Callable[[Step], None]:
-    """What moves the bar after each step of a training, and shows its losses."""
-    noted: dict[str, float] = {}
-
-    def step(now: Step) -> None:
-        nonlocal noted
-        bar.advance(now.items)
-        if now.losses is not noted:  # read anew
-            noted = now.losses
-            # Five letters a term, so that all of them fit beside the bar in 80 columns.
-            losses = " ".join(f"{term[:5]} {value:.2f}" for term, value in noted.items())
-            bar.note(f"{name} epoch {now.epoch}", losses)
-
-    return step
+    show_trained(card, time.monotonic() - began, log_on_stdout=log == "-", as_json=json, quiet=quiet)

@@ -1,4 +1,4 @@
-"""Which encoder a training uses: the one asked for, or the first that takes the items."""
+"""Chooses the encoder of a training: the named one, or the first built-in one that takes the items."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from skipfill.compat.encoders.encoder import Encoder
 from skipfill.compat.encoders.registry import ENCODERS
-from skipfill.store.errors import BadInput, unknown_name
+from skipfill.store.errors import Advice, BadInput, Parameter, unknown_name
 from skipfill.store.parquet.items import Items
 
 AUTO = "auto"
@@ -16,9 +16,11 @@ AUTO = "auto"
 
 @dataclass(frozen=True)
 class EncoderChoice:
-    """Attributes:
-    name: in the registry.
-    source: what followed it: a folder, a name, a factory; empty for encoders that need none.
+    """An encoder by name, not built yet.
+
+    Attributes:
+        name: in the registry.
+        source: the text after the name and a colon: a folder, a name, a factory; empty for encoders without a source.
     """
 
     name: str
@@ -29,59 +31,61 @@ class EncoderChoice:
 
     @property
     def kind(self) -> type[Encoder]:
+        """The class of the encoder."""
         return ENCODERS[self.name]
 
     def new(self, items: Items, given: Mapping[str, Any]) -> Encoder:
-        """The encoder before training.
+        """Build the encoder, not trained yet.
 
         Args:
-            given: settings by field name, found fit, that override what is derived from the items and the source.
+            given: checked settings by field name. They override those derived from the items and the source.
 
         Raises:
-            BadInput: see `Encoder.for_items`; or it encodes another kind of item.
+            BadInput: see `Encoder.for_items`; or the encoder takes another kind of item.
         """
         encoder = self.kind.for_items(self.source, next(items.blocks()), given)
         if encoder.takes != items.kind:
             raise BadInput(
-                f"--encoder {self}",
+                Parameter("encoder", self),
                 expected=f"{items.kind}s to encode, as in column {items.input_column} of {items.where}",
                 found=f"an encoder of {encoder.takes}s",
-                hint="Name another column with --input COLUMN, or another encoder.",
+                hint=Advice("other_input"),
             )
         return encoder
 
 
-def chosen_encoder(asked: str, items: Items) -> EncoderChoice:
+def chosen_encoder(text: str, items: Items) -> EncoderChoice:
     """Read `auto`, `NAME` or `NAME:SOURCE`.
 
     Raises:
-        BadInput: an unknown encoder, a source missing or too many, items of a kind that it does not encode, or no
-            built-in encoder for them.
+        BadInput: an unknown encoder; a missing source, or one that the encoder does not take; items of a kind that it
+            does not encode; or no built-in encoder for them.
     """
-    name, _, source = asked.partition(":")
-    if asked == AUTO:
-        name = next((one for one, kind in ENCODERS.items() if items.kind in kind.inputs and not kind.source), "")
+    name, _, source = text.partition(":")
+    if text == AUTO:
+        built_in = [known for known, kind in ENCODERS.items() if items.kind in kind.inputs and not kind.source]
+        name = built_in[0] if built_in else ""
         if not name:
             raise BadInput(
                 f"{items.where}, column {items.input_column}",
                 expected=f"an encoder of {items.kind}s",
                 found="none named, and none built in",
-                hint="Name one: --encoder hf:FOLDER_OR_NAME, such as hf:sentence-transformers/all-MiniLM-L6-v2.",
+                hint=Advice("name_encoder"),
             )
     if name not in ENCODERS:
         raise unknown_name("encoder", name, [AUTO, *ENCODERS])
     kind = ENCODERS[name]
     if bool(kind.source) != bool(source):
         raise BadInput(
-            "--encoder",
+            Parameter("encoder"),
             expected=f"{name}:{kind.source}" if kind.source else name,
-            found=asked,
+            found=text,
         )
     if items.kind not in kind.inputs:
         raise BadInput(
-            f"--encoder {asked}",
-            expected=f"items with a column of {' or '.join(f'{one}s' for one in kind.inputs)}",
+            Parameter("encoder", text),
+            expected=f"items with a column of {' or '.join(f'{taken}s' for taken in kind.inputs)}",
             found=f"{items.kind}s in column {items.input_column} of {items.where}",
-            hint="Name another column with --input COLUMN, or another encoder.",
+            hint=Advice("other_input"),
         )
     return EncoderChoice(name, source)

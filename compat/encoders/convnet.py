@@ -22,11 +22,13 @@ LARGEST_SIDE = 64
 
 @dataclass(frozen=True)
 class Settings:
-    """Attributes:
-    size: side of the square that images are resized to, in pixels.
-    channels: 1 (grey) or 3 (RGB).
-    channel_width: channels of the first layer; each of the other three has twice those of the one before.
-    rotation, shift, scale, shear: augmentation ranges (degrees, share of the side, share, tangent).
+    """Settings of a `ConvNet`.
+
+    Attributes:
+        size: side of the square that images are resized to, in pixels.
+        channels: 1 (grey) or 3 (RGB).
+        channel_width: channels of the first layer; each of the other three has twice those of the one before.
+        rotation, shift, scale, shear: augmentation ranges (degrees, share of the side, share, tangent).
     """
 
     size: Annotated[int, Range(8)]

@@ -1,4 +1,4 @@
-"""What an encoder is: a network from prepared items to features. One file each in `encoders/`."""
+"""The base of all encoders: a network from prepared items to features."""
 
 from __future__ import annotations
 
@@ -13,22 +13,28 @@ from torch import Tensor, nn
 from skipfill.store.parquet.inputs import InputKind
 from skipfill.store.parquet.items import ItemBlock
 
-# Gives one file of the bundle by name, its hash verified.
+PreparedItems = NDArray[np.uint8] | NDArray[np.float32] | NDArray[np.int32]
+"""(N, ...) decoded items. uint8 stands for values in [0, 1], int32 for tokens."""
 ReadFile = Callable[[str], bytes]
+"""Reads one file of the bundle by name, its hash verified."""
 
 
 class Encoder(nn.Module):
-    """Base of the encoders.
+    """An encoder of items.
+
+    In a training, `for_items` builds it from the first items and a source. The bundle keeps `described`, `files` and
+    the weights; `rebuilt` makes the same encoder of these. Items pass through `prepare` once, through `augment` in
+    training only, and through `forward`.
 
     Class attributes:
         inputs: the input kinds that it can be built for.
-        source: what follows its name in `--encoder NAME:...`, for messages; empty when nothing does.
+        source: what follows its name and a colon where an encoder is chosen, for messages; empty for nothing.
         settings_type: frozen dataclass; its values are kept in the model card and rebuild the network.
-        any_setting: whether names that `settings_type` does not know are for the user's own code to judge.
+        any_setting: whether settings are arguments of the user's own code, which may have any name.
 
     Instance attributes:
-        takes: the input kind it encodes.
-        settings: what it was built with.
+        takes: the input kind that it encodes.
+        settings: an instance of `settings_type`.
         width: F, dimension of the features.
         frozen: whether training leaves its weights as they are.
         lr_share: its learning rate as a share of the head's.
@@ -69,23 +75,27 @@ class Encoder(nn.Module):
 
     @classmethod
     def rebuilt(cls, described: Mapping[str, Any], read: ReadFile) -> Self:
-        """The encoder that `described` and `files` told of, ready for the bundle's weights."""
+        """The encoder that returned `described`, ready for the bundle's weights.
+
+        Args:
+            read: reads what `files` returned.
+        """
         return cls(cls.settings_type(**described))
 
     def described(self) -> dict[str, Any]:
-        """Settings as JSON values: everything but the weights that decides the features."""
+        """Settings as JSON values: everything that decides the features, except weights and files."""
         return asdict(self.settings)
 
     def files(self) -> dict[str, bytes]:
-        """What `rebuilt` needs besides the settings, by file name; its digests are among the settings."""
+        """Files that `rebuilt` needs, by name. Their digests are among the settings."""
         return {}
 
     def versions(self) -> dict[str, str]:
-        """Libraries, and digests of the user's own code, that decide the features too: as they are now."""
+        """Versions of the libraries, and digests of the user's own code, that decide the features as well."""
         return {}
 
     def prepare(self, block: ItemBlock) -> NDArray[Any]:
-        """Decode a block of items to one array, a row for each: uint8 (read as [0, 1]), float32 or int32.
+        """Decode a block of N items to one array of N rows: uint8 (for values in [0, 1]), float32 or int32.
 
         Raises:
             BadInput: an item cannot be decoded or has another shape; the error names its row.
@@ -93,12 +103,9 @@ class Encoder(nn.Module):
         raise NotImplementedError
 
     def augment(self, batch: Tensor) -> Tensor:
-        """A random variation of prepared items that keeps their class; used in training only."""
+        """Vary (N, ...) prepared items at random, so that they keep their class; used in training only."""
         return batch
 
     def forward(self, batch: Tensor) -> Tensor:
         """(N, ...) prepared items -> (N, F) features."""
         raise NotImplementedError
-
-
-PreparedItems = NDArray[np.uint8] | NDArray[np.float32] | NDArray[np.int32]

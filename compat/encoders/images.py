@@ -1,4 +1,4 @@
-"""Images as encoders take them: decoded, brought to one size, and varied in training."""
+"""Decodes images, brings them to one size, and varies them at random for training."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from skipfill.store.parquet.items import ItemBlock
 
 @dataclass(frozen=True)
 class ImageSpec:
-    """What an image is brought to.
+    """Size and channels that images are brought to.
 
     Attributes:
         height, width: pixels.
         channels: 1 (grey) or 3 (RGB).
-        resample: Pillow's number of the filter; -1: averaged when it gets smaller, Pillow's choice otherwise.
-        shortest: the shorter side is resized to this and the middle cut out; 0: both sides are resized, as it comes.
+        resample: Pillow's number of the filter; -1 for an average where images shrink, and Pillow's choice elsewhere.
+        shortest: length that the shorter side is resized to before the middle is cut out; 0 to resize both sides.
     """
 
     height: int
@@ -44,36 +44,37 @@ def natural_size(block: ItemBlock) -> tuple[int, int]:
         return max(image.size), channels
 
 
-def pixels(block: ItemBlock, look: ImageSpec) -> NDArray[np.uint8]:
-    """(N, channels, height, width) of a block of images.
+def pixels(block: ItemBlock, spec: ImageSpec) -> NDArray[np.uint8]:
+    """(N, channels, height, width) bytes of a block of images.
 
     Raises:
         BadInput: a file is no image; the error names its row.
     """
-    found = np.empty((len(block.inputs), look.channels, look.height, look.width), np.uint8)
+    images = np.empty((len(block.inputs), spec.channels, spec.height, spec.width), np.uint8)
     for row, data in enumerate(block.inputs):
         with decoding(block, row), Image.open(io.BytesIO(bytes(data))) as opened:
-            image = _fitted(_plain(opened, look.channels), look)
+            image = _fitted(_plain(opened, spec.channels), spec)
             values = np.asarray(image, np.uint8)
-            found[row] = values[None] if look.channels == 1 else values.transpose(2, 0, 1)
-    return found
+            images[row] = values[None] if spec.channels == 1 else values.transpose(2, 0, 1)
+    return images
 
 
 def _plain(opened: Image.Image, channels: int) -> Image.Image:
+    """The image in grey or RGB, 8 bits a channel."""
     # 16-bit grey: Pillow's own conversion cuts at 255.
     deep = opened.mode.startswith("I")
     image = Image.fromarray((np.asarray(opened) / 257).clip(0, 255).astype(np.uint8)) if deep else opened
     return image.convert("L" if channels == 1 else "RGB")
 
 
-def _fitted(image: Image.Image, look: ImageSpec) -> Image.Image:
-    size = (look.width, look.height)
-    if look.shortest:
-        share = look.shortest / min(image.size)
-        image = _resized(image, (round(image.width * share), round(image.height * share)), look.resample)
-        left, top = (image.width - look.width) // 2, (image.height - look.height) // 2
-        return image.crop((left, top, left + look.width, top + look.height))
-    return _resized(image, size, look.resample)
+def _fitted(image: Image.Image, spec: ImageSpec) -> Image.Image:
+    """The image in the size of the spec."""
+    if spec.shortest:
+        share = spec.shortest / min(image.size)
+        image = _resized(image, (round(image.width * share), round(image.height * share)), spec.resample)
+        left, top = (image.width - spec.width) // 2, (image.height - spec.height) // 2
+        return image.crop((left, top, left + spec.width, top + spec.height))
+    return _resized(image, (spec.width, spec.height), spec.resample)
 
 
 def _resized(image: Image.Image, size: tuple[int, int], resample: int) -> Image.Image:
@@ -102,18 +103,22 @@ def randomly_moved(batch: Tensor, *, rotation: float, shift: float, scale: float
 
     Args:
         batch: (N, channels, height, width) float.
-        rotation: at most this, in degrees.
-        shift: at most this share of the side.
-        scale: at most this share bigger or smaller.
-        shear: at most this tangent.
+        rotation: largest angle, in degrees.
+        shift: largest shift, as a share of the side.
+        scale: largest change of size, as a share of it.
+        shear: largest shear, as a tangent.
     """
-    n, device = len(batch), batch.device
-    angle = (torch.rand(n, device=device) * 2 - 1) * math.radians(rotation)
-    size = 1 + (torch.rand(n, device=device) * 2 - 1) * scale
-    slant = (torch.rand(n, device=device) * 2 - 1) * shear
+    count = len(batch)
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(*shape, device=batch.device) * 2 - 1
+
+    angle = uniform(count) * math.radians(rotation)
+    size = 1 + uniform(count) * scale
+    slant = uniform(count) * shear
     # Grid coordinates run from -1 to 1: a share of the side is twice as much there.
-    moved = (torch.rand(n, 2, 1, device=device) * 2 - 1) * 2 * shift
+    moved = uniform(count, 2, 1) * 2 * shift
     cos, sin = angle.cos() * size, angle.sin() * size
-    matrix = torch.stack([cos, slant - sin, sin, cos], dim=1).reshape(n, 2, 2)
+    matrix = torch.stack([cos, slant - sin, sin, cos], dim=1).reshape(count, 2, 2)
     grid = affine_grid(torch.cat([matrix, moved], dim=2), list(batch.shape), align_corners=False)
     return grid_sample(batch, grid, padding_mode="border", align_corners=False)

@@ -13,16 +13,18 @@ from torch import Tensor, nn
 
 from skipfill.compat.encoders.encoder import Encoder
 from skipfill.compat.settings import DERIVED, SHARE, Range
-from skipfill.store.errors import BadInput
+from skipfill.store.errors import Advice, BadInput
 from skipfill.store.parquet.items import ItemBlock
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Attributes:
-    inputs: dimension of the feature column.
-    hidden: width of the hidden layer.
-    dropout: share of the inputs and of the hidden units dropped in training.
+    """Settings of an `Mlp`.
+
+    Attributes:
+        inputs: dimension of the feature column.
+        hidden: width of the hidden layer.
+        dropout: share of the inputs and of the hidden units dropped in training.
     """
 
     inputs: Annotated[int, DERIVED]
@@ -31,7 +33,7 @@ class Settings:
 
 
 class Mlp(Encoder):
-    """One hidden layer beside a straight connection, so that good features pass unharmed. Features: inputs + hidden."""
+    """The scaled inputs beside a hidden layer of them, so that good inputs pass unharmed. Features: inputs + hidden."""
 
     inputs = ("vector",)
     takes = "vector"
@@ -63,7 +65,7 @@ class Mlp(Encoder):
                 f"{block.path}, row {block.rows[0]}",
                 expected=f"features of dimension {self.settings.inputs}",
                 found=f"dimension {block.inputs.shape[1]}",
-                hint="The model was trained on another feature column: name it with --input COLUMN.",
+                hint=Advice("other_features"),
             )
         return block.inputs
 

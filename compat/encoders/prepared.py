@@ -1,4 +1,4 @@
-"""Items decoded once into a memory-mapped array, so that training never waits for a decoder."""
+"""Decodes items once into a memory-mapped array, so that training never waits for a decoder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from skipfill.store.parquet.items import Items
 
 @dataclass(frozen=True)
 class Prepared:
-    """N prepared items, on disk, paged in as needed."""
+    """N prepared items, in memory or in a file that is paged in as needed."""
 
     items: PreparedItems
 
@@ -25,12 +25,12 @@ class Prepared:
         return len(self.items)
 
     def raw(self, rows: Tensor) -> PreparedItems:
-        """The items of these rows as they are on disk."""
-        taken: PreparedItems = np.asarray(self.items)[rows.numpy()]
-        return taken
+        """The items of these rows, in the type that they are kept in."""
+        chosen: PreparedItems = np.asarray(self.items)[rows.numpy()]
+        return chosen
 
     def batch(self, rows: Tensor) -> Tensor:
-        """The items of these rows as encoders take them."""
+        """The items of these rows as the tensor that encoders take, see `as_float`."""
         return as_float(self.raw(rows))
 
 

@@ -1,4 +1,4 @@
-"""The user's own network, made by their own function: `--encoder python:module:factory`."""
+"""The user's own network, built by a function of theirs: encoder `python:module:factory`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from skipfill.compat.encoders.encoder import Encoder, ReadFile
 from skipfill.compat.encoders.images import ImageSpec, natural_size, pixels
 from skipfill.compat.encoders.prepared import as_float
 from skipfill.compat.trusted_code import permit, refuse_unpermitted
-from skipfill.store.errors import BadInput, SkipfillError, reason
+from skipfill.store.errors import BadInput, Parameter, SkipfillError, reason
 from skipfill.store.parquet.inputs import InputKind
 from skipfill.store.parquet.items import ItemBlock
 
@@ -28,12 +28,14 @@ LARGEST_SIDE = 224
 
 @dataclass(frozen=True)
 class Settings:
-    """Attributes:
-    factory: `module:function`; the function returns the network.
-    takes: what it encodes.
-    features: width of its output.
-    arguments: what the factory is called with, by name.
-    size, channels: what images are brought to, unless the network prepares its items itself.
+    """Settings of a `Python` encoder.
+
+    Attributes:
+        factory: `module:function`; the function returns the network.
+        takes: the kind of items.
+        features: width of the output.
+        arguments: of the factory, by name.
+        size, channels: side and channels that images are brought to, unless the network prepares its items itself.
     """
 
     factory: str
@@ -45,14 +47,14 @@ class Settings:
 
 
 class Python(Encoder):
-    """Any module with `forward(batch) -> (N, F)`, and perhaps with
+    """A torch module of the user's, with `forward(batch) -> (N, F)`.
 
-    takes: the kind of items, if it is not that of the items given.
-    prepare(inputs) -> array: a row for each of a list of bytes (images) or str (texts), or of (N, F) vectors; uint8
-        reaches `forward` as values from 0 to 1. Without it, images come as (channels, size, size), vectors as they are.
-    augment(batch) -> batch: a random variation, used in training only.
-
-    Settings that a user gives are the factory's arguments.
+    The settings that a user gives are the arguments of the factory. The module may also have
+        takes: the kind of items, if it is not that of the training's items.
+        prepare(inputs) -> array: a row for each of a list of bytes (images) or str (texts), or of (N, F) vectors. uint8
+            reaches `forward` as values from 0 to 1. Without `prepare`, images come as (channels, size, size), and
+            vectors as they are.
+        augment(batch) -> batch: a random variation, used in training only.
     """
 
     inputs = ("image", "vector", "text")
@@ -66,7 +68,7 @@ class Python(Encoder):
         self.takes = settings.takes
         self.width = settings.features
         self.module = module
-        self._code = _digests(module, settings.factory)  # now: the files may be edited while a training runs
+        self._code = _digests(module, settings.factory)  # at once: the files may be edited while a training runs
 
     @classmethod
     def schedule(cls, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,8 +76,8 @@ class Python(Encoder):
 
     @classmethod
     def for_items(cls, source: str, first: ItemBlock, given: Mapping[str, Any]) -> Self:
-        permit(source)  # it was named on the command line
-        module = _made(source, given)
+        permit(source)  # the user named it for this training
+        module = _build(source, given)
         takes: InputKind = getattr(module, "takes", first.kind)
         if takes not in cls.inputs:
             raise BadInput(source, expected=f"takes to be one of {', '.join(cls.inputs)}", found=repr(takes))
@@ -92,7 +94,7 @@ class Python(Encoder):
     def rebuilt(cls, described: Mapping[str, Any], read: ReadFile) -> Self:
         settings = Settings(**described)
         refuse_unpermitted(settings.factory)
-        return cls(settings, _made(settings.factory, settings.arguments))
+        return cls(settings, _build(settings.factory, settings.arguments))
 
     def versions(self) -> dict[str, str]:
         return self._code
@@ -117,6 +119,11 @@ class Python(Encoder):
         return features
 
     def _checked(self, prepared: Any, block: ItemBlock) -> NDArray[Any]:
+        """What the user's `prepare` returned, as an array.
+
+        Raises:
+            BadInput: it has another type, or not a row for each item.
+        """
         array = np.asarray(prepared)
         array = array.astype(np.float32) if array.dtype == np.float64 else array
         array = array.astype(np.int32) if array.dtype == np.int64 else array
@@ -129,40 +136,49 @@ class Python(Encoder):
         return array
 
     def _find_width(self, first: ItemBlock) -> None:
+        """Find the width of the features by encoding one item.
+
+        Raises:
+            BadInput: `forward` returns anything but (N, F) floats.
+        """
         self.eval()
         with torch.no_grad():
-            found = self(as_float(self.prepare(first)))
-        if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != 1 or not found.is_floating_point():
-            shown = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+            output = self(as_float(self.prepare(first)))
+        if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != 1 or not output.is_floating_point():
+            shown = f"a tensor of shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
             raise BadInput(
                 f"{self.settings.factory}, forward", expected="(N, F) float features of N items", found=shown
             )
-        self.width = int(found.shape[1])
+        self.width = int(output.shape[1])
         self.settings = replace(self.settings, features=self.width)
 
 
 def _digests(module: nn.Module, factory: str) -> dict[str, str]:
-    """The first digits of the SHA-256 of each file that the factory and the parts of its network are written in."""
+    """The first digits of the SHA-256 of each source file of the factory and of the modules of its network."""
     names = {factory.partition(":")[0], *(type(part).__module__ for part in module.modules())}
-    found = {}
-    for name in sorted(one for one in names if one.partition(".")[0] != "torch"):
+    digests = {}
+    for name in sorted(name for name in names if name.partition(".")[0] != "torch"):
         file = getattr(sys.modules.get(name), "__file__", None)
         if file and Path(file).is_file():
-            found[f"the code of {name}"] = hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12]
-    return found
+            digests[f"the code of {name}"] = hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12]
+    return digests
 
 
-def _made(name: str, arguments: Mapping[str, Any]) -> nn.Module:
-    """Import the module, the current folder included, and call its factory."""
+def _build(name: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """Import `module:function`, from the current folder too, and call the function.
+
+    Raises:
+        BadInput: the module or function is missing or fails, or it returns no torch module.
+    """
     module_name, _, function = name.partition(":")
     if not function:
-        raise BadInput("--encoder", expected="python:MODULE:FACTORY", found=f"python:{name}")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
+        raise BadInput(Parameter("encoder"), expected="python:MODULE:FACTORY", found=f"python:{name}")
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
     try:
         factory = getattr(importlib.import_module(module_name), function)
-        made = factory(**arguments)
+        module = factory(**arguments)
     except SkipfillError:
         raise
     except Exception as error:  # it is the user's code: anything may be wrong with it
@@ -172,6 +188,6 @@ def _made(name: str, arguments: Mapping[str, Any]) -> nn.Module:
             found=f"{type(error).__name__}: {reason(error)}",
             hint="SKIPFILL_DEBUG=1 shows where.",
         ) from error
-    if not isinstance(made, nn.Module):
-        raise BadInput(f"encoder python:{name}", expected="a torch module", found=type(made).__name__)
-    return made
+    if not isinstance(module, nn.Module):
+        raise BadInput(f"encoder python:{name}", expected="a torch module", found=type(module).__name__)
+    return module

@@ -1,4 +1,4 @@
-"""One model of two: a new one, and the old encoder for items that the new one knows nothing of. Nothing is trained."""
+"""Blends a new model with an old one, which serves the items that the new one is unsure of. Nothing is trained."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from skipfill.store.storage.object_store import ObjectStore
 
 
 def blend_models(objects: ObjectStore, name: str, new_name: str, old_name: str) -> Card:
-    """Save model `name`: `new_name`, its view onto `old_name`'s space blended with `old_name` (see `Network`).
+    """Save model `name`: `new_name` with its view onto the space of `old_name` blended with `old_name`, see `Network`.
 
-    The bundle holds the weights of both: the old one's may be deleted afterwards. Queries cost two encodings.
+    The bundle holds the weights of both models, so the old model may be deleted. A query costs two encodings.
 
     Raises:
         BadInput: the name is taken; one of the two encodes in another way than when it was saved; the new model has
-            no view onto the old one's space, or no classifier that says how sure it is; or the two do not take the
-            same items.
+            no view onto the old one's space, or no classifier to tell how sure it is; or the two encode different kinds
+            of items.
     """
     refuse_taken(objects, name)
     new, old = verified_model(objects, new_name), verified_model(objects, old_name)
@@ -34,12 +34,12 @@ def blend_models(objects: ObjectStore, name: str, new_name: str, old_name: str) 
             found=f"views onto {', '.join(new.card.views)}",
             hint=f"Train one against a gallery of {old_name}.",
         )
-    kinds = [model.network.encoder.takes for model in (new, old)]
-    if kinds[0] != kinds[1]:
+    new_kind, old_kind = (model.network.encoder.takes for model in (new, old))
+    if new_kind != old_kind:
         raise BadInput(
             f"models {new_name} and {old_name}",
             expected="two models of the same items",
-            found=f"{kinds[0]}s and {kinds[1]}s",
+            found=f"{new_kind}s and {old_kind}s",
         )
     network = Network.blended(new.network, old.network, new.card.views[old_name].dim)
     card = replace(
@@ -52,8 +52,8 @@ def blend_models(objects: ObjectStore, name: str, new_name: str, old_name: str) 
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         files={},
     )
-    seen = [trained_ids(objects, model.card) for model in (new, old)]
+    training_ids = union([trained_ids(objects, model.card) for model in (new, old)])
     weights = network.weights()
     witness = read_witness(objects, new.card) or read_witness(objects, old.card)
-    kept = {} if witness is None else witness_file(LoadedModel(card, network.eval()), witness.items, weights)
-    return save_model(objects, card, weights, union(seen), {**network.files(), **kept})
+    files = {} if witness is None else witness_file(LoadedModel(card, network.eval()), witness.items, weights)
+    return save_model(objects, card, weights, training_ids, {**network.files(), **files})

@@ -1,25 +1,63 @@
-"""What a model's card says of its training."""
+"""Writes the card of a trained model: what it is, what it was trained on, and how that went."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
-import pyarrow as pa
-
+from skipfill.compat.inference.network import Network
+from skipfill.compat.inference.provenance import versions
 from skipfill.compat.methods.method import Method
-from skipfill.compat.training.data.training_data import TrainingData
-from skipfill.compat.training.loop.distributed import Processes
-from skipfill.compat.training.loop.epoch_log import Epoch
-from skipfill.compat.training.sources import OpenedSources
+from skipfill.compat.training.loop.epoch_log import Epoch, best_epoch
+from skipfill.compat.training.setup import TrainingSetup
 from skipfill.store.galleries.gallery import Gallery
-from skipfill.store.models.files import trained_ids
-from skipfill.store.parquet.ids import union
+from skipfill.store.models.cards import Card
 from skipfill.store.spaces import Space, View
-from skipfill.store.storage.object_store import ObjectStore
 
 
-def trained_against(gallery: Gallery) -> dict[str, Any]:
-    """What was trained against: the rows by the space's own model, which are all but those of a mixed gallery."""
+@dataclass(frozen=True)
+class TrainedModel:
+    """The result of a training.
+
+    Attributes:
+        network: encoder and head.
+        log: every epoch, those of the refit last; at least one.
+    """
+
+    network: Network
+    log: list[Epoch]
+
+
+def model_card(name: str, setup: TrainingSetup, trained: TrainedModel) -> Card:
+    """The card of a model that is trained and not yet saved: it lists no files."""
+    opened, data, method = setup.opened, setup.task.data, setup.task.method
+    best = best_epoch(trained.log)
+    return Card(
+        name=name,
+        method=setup.recipe.method,
+        network=trained.network.describe(),
+        dim=method.dim,
+        views=_views(name, method, opened.onto),
+        classes=opened.classes,
+        slots=opened.slots,
+        trained_labels=sorted(set(opened.labels.to_pylist())),
+        trained_items=len(data.trained),
+        gallery={} if opened.gallery is None else _trained_against(opened.gallery),
+        recipe={**setup.recipe.recorded(), "versions": versions(trained.network)},
+        losses=best.losses,
+        training={
+            "epochs": len(trained.log),
+            "best_epoch": best.epoch,
+            "held_out": 0 if data.validation is None else len(data.validation),
+            "processes": setup.task.processes.count,
+        },
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _trained_against(gallery: Gallery) -> dict[str, Any]:
+    """The gallery version, and how many of its rows were used: those of its space's own model."""
     return {
         "name": gallery.name,
         "version": gallery.version.number,
@@ -28,23 +66,8 @@ def trained_against(gallery: Gallery) -> dict[str, Any]:
     }
 
 
-def training_story(data: TrainingData, log: list[Epoch], best: int, processes: Processes) -> dict[str, Any]:
-    """How a training went."""
-    held_out = 0 if data.validation is None else len(data.validation)
-    return {"epochs": len(log), "best_epoch": best, "held_out": held_out, "processes": processes.count}
-
-
-def seen_ids(objects: ObjectStore, opened: OpenedSources) -> pa.Array:
-    """Ids that can be no queries of a check: trained on, labelled or not, by it or what it is made from."""
-    parts = [opened.items.ids]
-    if opened.align is not None:
-        parts.append(opened.align.ids)
-    parts += [trained_ids(objects, one.card) for one in (opened.teacher, opened.start) if one is not None]
-    return union(parts)
-
-
-def views_of(name: str, method: Method, onto: list[Space]) -> dict[str, View]:
-    """Onto its own space, those it was made for, and through these onto the ones before them."""
+def _views(name: str, method: Method, onto: list[Space]) -> dict[str, View]:
+    """Views onto the model's own space, onto those that it was trained for, and through these onto earlier ones."""
     views = {name: View(method.dim)}
     for space in onto if method.view_dim else []:
         views[space.name] = View(method.view_dim)

@@ -1,4 +1,4 @@
-"""What a user sets of methods and encoders, by their names: `oca.extra_dims=64`, or a table of skipfill.toml."""
+"""Settings of methods and encoders that a user gives by name: `oca.extra_dims=64`, or a table of skipfill.toml."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from skipfill.compat.encoders.registry import ENCODERS
 from skipfill.compat.methods.registry import METHODS
 from skipfill.compat.settings import checked, field_of, json_or_text, settable
 from skipfill.compat.training.recipe import Recipe
-from skipfill.store.errors import Advice, BadInput, unknown_name
+from skipfill.store.errors import Advice, BadInput, Parameter, unknown_name
 
 Given = dict[str, dict[str, Any]]
+"""Method or encoder -> field -> value."""
 FORM = "NAME.FIELD=VALUE, NAME a method or an encoder"
 
 
 def settings_type(name: str) -> type[Any]:
-    """The settings of the method or encoder of this name.
+    """The settings class of a method or encoder.
 
     Raises:
-        BadInput: there is none.
+        BadInput: no method or encoder has this name.
     """
     if name in METHODS:
         return METHODS[name].settings_type
@@ -31,25 +32,25 @@ def settings_type(name: str) -> type[Any]:
 
 
 def read_settings(texts: Iterable[str]) -> Given:
-    """Each `NAME.FIELD=VALUE` as a typed value; of two for one field, the later.
+    """Read texts of the form `NAME.FIELD=VALUE` as typed values. The later of two for one field counts.
 
     Raises:
-        BadInput: of another form, an unknown name or field, or a value of another type.
+        BadInput: another form, an unknown name or field, or a value of another type.
     """
     given: Given = {}
     for text in texts:
-        target, equals, value = text.partition("=")
-        name, dot, field = target.strip().partition(".")
+        field_path, equals, value = text.partition("=")
+        name, dot, field = field_path.strip().partition(".")
         if not (equals and dot):
-            raise BadInput("--set", expected=FORM, found=repr(text), hint="For example: --set oca.extra_dims=64")
+            raise BadInput(Parameter("settings"), expected=FORM, found=repr(text), hint=Advice("settings_example"))
         kind = settings_type(name)
-        read = json_or_text if _free(name) else field_of(name, kind, field).read
+        read = json_or_text if _takes_any(name) else field_of(name, kind, field).read
         given.setdefault(name, {}).update(_checked(name, {field: read(value.strip())}))
     return given
 
 
 def checked_settings(given: Mapping[str, Mapping[str, Any]]) -> Given:
-    """The same for values that have a type already, as in skipfill.toml.
+    """Check values that have a type already, as in skipfill.toml; numbers come back as their fields have them.
 
     Raises:
         BadInput: an unknown name or field, or a value of another type.
@@ -58,35 +59,36 @@ def checked_settings(given: Mapping[str, Mapping[str, Any]]) -> Given:
 
 
 def refuse_unused(given: Mapping[str, Any], used: Iterable[str]) -> None:
-    """Raise `BadInput` for settings of what a training does not use: they would have no effect."""
+    """Raise `BadInput` for settings of a method or encoder that is not among those used."""
     for name in given:
         if name not in used:
             raise BadInput(
-                "--set",
+                Parameter("settings"),
                 expected=f"settings of what this training uses: {', '.join(used)}",
                 found=f"settings of {name}, which would have no effect",
             )
 
 
 def settled(recipe: Recipe, method: Any, name: str, encoder: Encoder) -> Recipe:
-    """The recipe with every setting that can be given, given or not, and none without an effect.
+    """The recipe with all settings of its method and encoder, defaults included, and no others.
 
     Args:
         method: settings of the method.
         name: of the encoder.
     """
-    described = recipe.given(name) if _free(name) else _given_of(encoder.settings)
-    return replace(recipe, settings={recipe.method: _given_of(method), name: described}, presets={})
+    described = recipe.given(name) if _takes_any(name) else _settable_values(encoder.settings)
+    return replace(recipe, settings={recipe.method: _settable_values(method), name: described}, presets={})
 
 
-def _free(name: str) -> bool:
+def _takes_any(name: str) -> bool:
+    """Whether settings of this name are for the user's own code to judge."""
     return name in ENCODERS and ENCODERS[name].any_setting
 
 
 def _checked(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
     kind = settings_type(name)
-    return dict(values) if _free(name) else checked(name, kind, values)
+    return dict(values) if _takes_any(name) else checked(name, kind, values)
 
 
-def _given_of(settings: Any) -> dict[str, Any]:
+def _settable_values(settings: Any) -> dict[str, Any]:
     return {name: getattr(settings, name) for name in settable(type(settings))}

@@ -1,90 +1,181 @@
-"""Builds what a training starts from: schedule, method and data, out of a recipe and opened sources."""
+"""Builds everything that a training starts with, from a recipe and opened sources."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from skipfill.compat.encoders.choice import EncoderChoice
 from skipfill.compat.encoders.encoder import Encoder
 from skipfill.compat.encoders.prepared import prepare_items
+from skipfill.compat.inference.encode import encoded
 from skipfill.compat.inference.load import LoadedModel
 from skipfill.compat.methods.method import Method, MethodContext
 from skipfill.compat.progress import Progress
 from skipfill.compat.training.data.gallery_join import GalleryJoin, join_gallery
 from skipfill.compat.training.data.training_data import TrainingData
-from skipfill.compat.training.data.unlabelled import read_aligned
+from skipfill.compat.training.data.unlabelled import read_unlabelled
+from skipfill.compat.training.data.validation_split import held_out
+from skipfill.compat.training.loop.checkpoint import Checkpoints
 from skipfill.compat.training.loop.distributed import Processes
-from skipfill.compat.training.loop.schedule import Schedule
+from skipfill.compat.training.loop.schedule import Schedule, Watcher
+from skipfill.compat.training.loop.task import Task
+from skipfill.compat.training.overrides import settled
 from skipfill.compat.training.recipe import Recipe
 from skipfill.compat.training.sources import OpenedSources
-from skipfill.store.errors import BadInput
-from skipfill.store.parquet.items import Items
+from skipfill.store.errors import Advice, BadInput, Parameter
+from skipfill.store.storage.keys import checkpoint_key
+from skipfill.store.storage.object_store import ObjectStore
 
 
-def schedule_of(recipe: Recipe, items: int, processes: Processes) -> Schedule:
-    if recipe.patience and not recipe.validation:
-        raise BadInput("--patience", expected="--validation SHARE as well", found="none held out")
-    fewest = 2 * recipe.accumulate * processes.count
-    shared = f" in each of {fewest // 2} parts" if fewest > 2 else ""
-    for where, found in (("--batch", recipe.batch), ("--items", items)):
-        if found < fewest and (fewest > 2 or where == "--batch"):
-            raise BadInput(
-                where,
-                expected=f"at least {fewest} items: batch norm has no variance over one{shared}",
-                found=str(found),
-            )
-    return Schedule(
-        epochs=recipe.epochs,
-        batch=recipe.batch,
-        lr=recipe.lr,
-        weight_decay=recipe.weight_decay,
-        sample=recipe.sample,
-        pairs=recipe.pairs,
-        seed=recipe.seed,
-        precision=recipe.precision,
-        accumulate=recipe.accumulate,
-        patience=recipe.patience,
-        device=recipe.device,
+@dataclass(frozen=True)
+class Run:
+    """The surroundings of one training.
+
+    Attributes:
+        objects: the store.
+        name: of the model.
+        scratch: folder for temporary files.
+    """
+
+    objects: ObjectStore
+    name: str
+    scratch: Path
+    processes: Processes
+    progress: Progress
+    watcher: Watcher
+
+
+@dataclass(frozen=True)
+class TrainingSetup:
+    """Everything that a training starts with.
+
+    Attributes:
+        recipe: resolved, with all settings of method and encoder.
+        encoder: the one of the bundle. A frozen encoder is not in `task`, which has its features instead.
+        task: the training of encoder and method.
+        epochs_left: of the task; fewer than the recipe's where a run that was killed goes on.
+        refit_checkpoints: of the training of the method alone that may follow.
+    """
+
+    recipe: Recipe
+    opened: OpenedSources
+    encoder: Encoder
+    task: Task
+    epochs_left: int
+    refit_checkpoints: Checkpoints
+
+
+def set_up(run: Run, recipe: Recipe, choice: EncoderChoice, opened: OpenedSources, *, restart: bool) -> TrainingSetup:
+    """Build encoder and method with their first weights, join the gallery, and decode the items.
+
+    Args:
+        recipe: resolved.
+        restart: drop the checkpoints of a run that was killed.
+
+    Raises:
+        BadInput: the batch is too small, the encoder or method does not fit the items or the gallery, or a run that
+            was killed had other settings or data.
+    """
+    schedule = _schedule(recipe, len(opened.items), run.processes)
+    torch.manual_seed(recipe.seed)
+    encoder = choice.new(opened.items, recipe.given(choice.name))
+    recipe = settled(recipe, opened.settings, choice.name, encoder)
+    checkpoints, refit_checkpoints = _checkpoints(run, opened.digest(recipe, encoder), restart=restart)
+    # Looked at first: a killed run with other settings is refused before any work.
+    epochs_left = recipe.epochs - checkpoints.epochs_done()
+    refit_checkpoints.epochs_done()
+    join = _gallery_join(opened, recipe.seed, run.progress)
+    method = _method(opened, recipe, encoder, join)
+    if opened.start is not None:
+        _start_from(opened.start, encoder, method)
+    data = _training_data(run, recipe, opened, encoder, join)
+    task = Task(encoder, method, data, schedule, checkpoints, run.processes)
+    if encoder.frozen:
+        task = task.on_features(run.scratch, run.progress)
+    return TrainingSetup(recipe, opened, encoder, task, epochs_left, refit_checkpoints)
+
+
+def _checkpoints(run: Run, digest: str, *, restart: bool) -> tuple[Checkpoints, Checkpoints]:
+    """Checkpoints of the training and of the refit; with `restart`, earlier ones are dropped."""
+    first, second = (
+        Checkpoints(run.objects, checkpoint_key(run.name, file), digest, restart=restart and run.processes.first)
+        for file in ("checkpoint", "heads")
     )
+    run.processes.wait()
+    return first, second
 
 
-def joined_gallery(opened: OpenedSources, recipe: Recipe, progress: Progress) -> GalleryJoin | None:
+def _schedule(recipe: Recipe, items: int, processes: Processes) -> Schedule:
+    """The schedule of a recipe for this many items, those held out included.
+
+    Raises:
+        BadInput: batches, or the items that are left to train on, are too few for batch norm; or patience without items
+            held out.
+    """
+    if recipe.patience and not recipe.validation:
+        raise BadInput(
+            Parameter("patience"),
+            expected="items held out to judge the epochs by",
+            found="none",
+            hint=Advice("hold_out_share"),
+        )
+    fewest = 2 * recipe.accumulate * processes.count
+    each = f" in each of {fewest // 2} parts" if fewest > 2 else ""
+    for name, size in (("batch", recipe.batch), ("items", round(items * (1 - recipe.validation)))):
+        if size < fewest and (fewest > 2 or name == "batch"):
+            raise BadInput(
+                Parameter(name),
+                expected=f"at least {fewest} items: batch norm has no variance over one{each}",
+                found=str(size),
+            )
+    return Schedule(**{field.name: getattr(recipe, field.name) for field in fields(Schedule)})
+
+
+def _gallery_join(opened: OpenedSources, seed: int, progress: Progress) -> GalleryJoin | None:
+    """The gallery joined with the items; None without a gallery."""
     if opened.gallery is None:
         return None
-    whose = f"rows by {opened.gallery.space.name} in gallery {opened.gallery.name}"
-    progress.start(f"joining {whose}", opened.gallery.rows.count)
+    rows = f"rows by {opened.gallery.space.name} in gallery {opened.gallery.name}"
+    progress.start(f"joining {rows}", opened.gallery.rows.count)
     return join_gallery(
         opened.gallery,
         opened.items,
         opened.classes,
-        opened.align,
-        opened.held_out,
-        recipe.seed,
-        progress.advance,
+        align=opened.align,
+        held_out=opened.held_out,
+        seed=seed,
+        progress=progress.advance,
     )
 
 
-def new_method(opened: OpenedSources, recipe: Recipe, encoder: Encoder, joined: GalleryJoin | None) -> Method:
-    setting = MethodContext(
+def _method(opened: OpenedSources, recipe: Recipe, encoder: Encoder, join: GalleryJoin | None) -> Method:
+    """The method with its first weights.
+
+    Raises:
+        BadInput: its dimensions do not fit those of the gallery.
+    """
+    context = MethodContext(
         features=encoder.width,
         classes=len(opened.classes),
         dim=recipe.dim,
-        old=None if joined is None else joined.space,
+        old=None if join is None else join.space,
         teacher=0 if opened.teacher is None else opened.teacher.card.dim,
         slots=[opened.slots[label] for label in opened.classes] if opened.slots else (),
     )
-    method = opened.method(setting, opened.settings)
+    method = opened.method(context, opened.settings)
     if method.dim < method.view_dim:
         raise BadInput(
             f"method {recipe.method}",
             expected=f"a teacher and extra_dims of {method.view_dim} dimensions together, as the gallery has",
             found=str(method.dim),
-            hint=f"Train the teacher with --dim {method.view_dim}, or give --set {recipe.method}.extra_dims=NUMBER.",
+            hint=Advice("teacher_dim", dim=method.view_dim, method=recipe.method),
         )
     gallery = opened.gallery
     if gallery is not None and method.view_dim not in (0, gallery.space.dim):
@@ -92,49 +183,59 @@ def new_method(opened: OpenedSources, recipe: Recipe, encoder: Encoder, joined: 
             f"method {recipe.method}",
             expected=f"a gallery of dimension {method.view_dim}, made by a model of the same method",
             found=f"dimension {gallery.space.dim} in gallery {gallery.name}",
-            hint="Choose another method: skipfill methods",
+            hint=Advice("choose_method"),
         )
     return method
 
 
-def start_from(model: LoadedModel, encoder: Encoder, method: Method) -> None:
-    """Copy the weights of `model` into the encoder, and into the head where the two are alike."""
-    there, head = model.network.encoder, model.network.head
-    if type(there) is not type(encoder) or there.described() != encoder.described():
+def _start_from(model: LoadedModel, encoder: Encoder, method: Method) -> None:
+    """Copy the weights of `model` into the encoder, and into the head where the two are alike.
+
+    Raises:
+        BadInput: the model has another encoder.
+    """
+    model_encoder, model_head = model.network.encoder, model.network.head
+    if type(model_encoder) is not type(encoder) or model_encoder.described() != encoder.described():
         raise BadInput(
-            f"--init {model.card.name}",
+            Parameter("start_from", model.card.name),
             expected=f"the encoder of these items, {encoder.described()}",
-            found=f"{there.described()}",
-            hint="Leave --init away to start from nothing.",
+            found=f"{model_encoder.described()}",
+            hint=Advice("start_from_nothing"),
         )
-    encoder.load_state_dict(there.state_dict())
-    weights = dict(head.named_parameters())  # what it remembers of another gallery is none of them
-    own = {name: one.shape for name, one in method.head.named_parameters()}
-    if type(head) is type(method.head) and {name: one.shape for name, one in weights.items()} == own:
+    encoder.load_state_dict(model_encoder.state_dict())
+    weights = dict(model_head.named_parameters())  # without buffers: those remember another gallery
+    if type(model_head) is type(method.head) and _shapes(model_head) == _shapes(method.head):
         method.head.load_state_dict(weights, strict=False)
 
 
-def training_data(
-    opened: OpenedSources, encoder: Encoder, joined: GalleryJoin | None, scratch: Path, progress: Progress, seed: int
+def _shapes(module: nn.Module) -> dict[str, torch.Size]:
+    return {name: parameter.shape for name, parameter in module.named_parameters()}
+
+
+def _training_data(
+    run: Run, recipe: Recipe, opened: OpenedSources, encoder: Encoder, join: GalleryJoin | None
 ) -> TrainingData:
-    slots = pc.index_in(opened.labels, value_set=pa.array(opened.classes, pa.string()))
-    progress.start("reading items", len(opened.items))
-    prepared = prepare_items(opened.items, encoder, scratch, progress.advance)
-    labels = torch.from_numpy(slots.to_numpy().astype(np.int64))
-    teacher = None if opened.teacher is None else _taught(opened.teacher, opened.items, progress)
-    if joined is None:
-        return TrainingData(prepared, labels, teacher=teacher)
+    """Decode the items, and put beside them what gallery and teacher have for them.
+
+    Raises:
+        BadInput: the share of items held out is too small or too large, or an item cannot be decoded.
+    """
+    class_of_items = pc.index_in(opened.labels, value_set=pa.array(opened.classes, pa.string()))
+    labels = torch.from_numpy(class_of_items.to_numpy().astype(np.int64))
+    validation = held_out(labels, recipe.validation, recipe.seed, fewest=run.processes.count)
+    run.progress.start("reading items", len(opened.items))
+    items = prepare_items(opened.items, encoder, run.scratch, run.progress.advance)
+    data = TrainingData(items, labels, teacher=_teacher_embeddings(opened, run.progress), validation=validation)
+    if join is None:
+        return data
     align = None
-    if opened.align is not None:
-        align = read_aligned(opened.align, joined, encoder, scratch, progress, seed=seed)
-    return TrainingData(prepared, labels, joined.old, joined.has_old, joined.space.pool, teacher, align)
+    if opened.align is not None and join.align is not None:
+        align = read_unlabelled(opened.align, join.align, encoder, run.scratch, run.progress, seed=recipe.seed)
+    return replace(data, old=join.items.vectors, has_old=join.items.present, pool=join.space.pool, align=align)
 
 
-def _taught(teacher: LoadedModel, items: Items, progress: Progress) -> Tensor:
-    """(N, D') embeddings of the clean items: a teacher is imitated on what it sees, not on one augmentation of it."""
-    progress.start(f"encoding with teacher {teacher.card.name}", len(items))
-    parts = []
-    for ids, vectors in teacher.encode(items):
-        parts.append(torch.from_numpy(vectors))
-        progress.advance(len(ids))
-    return torch.cat(parts)
+def _teacher_embeddings(opened: OpenedSources, progress: Progress) -> Tensor | None:
+    """(N, D') embeddings of the items as they are, without augmentation; None without a teacher."""
+    if opened.teacher is None:
+        return None
+    return torch.from_numpy(encoded(opened.teacher, opened.items, progress))

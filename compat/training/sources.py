@@ -1,4 +1,4 @@
-"""The sources of a training, opened and found fit for its method before any work is done."""
+"""Opens the sources of a training, and refuses what does not fit its method before any work is done."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from skipfill.compat.nn.serialization import tensor_bytes
 from skipfill.compat.settings import checked
 from skipfill.compat.training.class_slots import assigned_slots
 from skipfill.compat.training.recipe import Recipe, Sources
-from skipfill.store.errors import BadInput, unknown_name
+from skipfill.store.errors import Advice, BadInput, Parameter, unknown_name
 from skipfill.store.galleries.gallery import Gallery, open_gallery
 from skipfill.store.models.cards import space_of
+from skipfill.store.models.files import trained_ids
 from skipfill.store.parquet.fingerprint import fingerprint
-from skipfill.store.parquet.ids import positions
+from skipfill.store.parquet.ids import positions, union
 from skipfill.store.parquet.items import Items, open_items
 from skipfill.store.spaces import Space
 from skipfill.store.storage.object_store import ObjectStore
@@ -30,13 +31,20 @@ from skipfill.store.storage.object_store import ObjectStore
 
 @dataclass(frozen=True)
 class OpenedSources:
-    """Attributes:
-    settings: hyperparameters of the method.
-    labels: (N,) one for each item, none NULL.
-    classes: label of each class: those of the spaces `onto` in their order, then the new ones, sorted.
-    slots: class -> vertex, for methods on a simplex.
-    gallery: the rows that the model of its space made; those by others are no example of it.
-    onto: the spaces that the model is to search: the gallery's, and those of models on the same simplex.
+    """Everything that a training reads, opened.
+
+    Attributes:
+        settings: hyperparameters of the method.
+        gallery: only the rows by the model of its space. Rows by other models are no examples of the space.
+        items: labelled items, without those held out.
+        labels: (N,) label of each item, none NULL.
+        classes: label of each class: those of the spaces `onto` in their order, then the new ones, sorted.
+        slots: class -> vertex, for methods on a simplex; empty for others.
+        onto: the spaces that the model is to search: the gallery's, and those of models on the same simplex.
+        align: unlabelled items of the gallery, without those held out.
+        held_out: ids that must not be used.
+        teacher: the model to imitate.
+        start: the model whose weights the training starts from.
     """
 
     method: type[Method]
@@ -53,7 +61,11 @@ class OpenedSources:
     start: LoadedModel | None
 
     def digest(self, recipe: Recipe, encoder: Encoder) -> str:
-        """Of everything that decides the weights, the recipe being resolved: a checkpoint belongs to one digest."""
+        """SHA-256 of everything that decides the weights. A checkpoint can be used with the same digest only.
+
+        Args:
+            recipe: resolved.
+        """
         version = None if self.gallery is None else self.gallery.version
         facts = [
             asdict(recipe),
@@ -62,90 +74,125 @@ class OpenedSources:
             self.teacher and self.teacher.card.fingerprint,
             self.slots,
             self.start and self.start.card.fingerprint,
-            [[one.input_column, _prints(one)] for one in (self.items, self.align) if one is not None],
+            [[items.input_column, _footers(items)] for items in (self.items, self.align) if items is not None],
         ]
         content = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
         for column in (self.items.ids, self.labels, None if self.align is None else self.align.ids, self.held_out):
             content.update(b"-" if column is None else json.dumps(column.to_pylist()).encode())
-        if encoder.frozen:  # else the checkpoint has them
+        if encoder.frozen:  # the checkpoint has the weights of other encoders
             content.update(tensor_bytes(encoder.state_dict()))
         return content.hexdigest()
+
+    def training_ids(self, objects: ObjectStore) -> pa.Array:
+        """Ids that may not be queries of a check: items of this training, and of the models that it builds on."""
+        parts = [self.items.ids]
+        if self.align is not None:
+            parts.append(self.align.ids)
+        parts += [trained_ids(objects, model.card) for model in (self.teacher, self.start) if model is not None]
+        return union(parts)
 
 
 def open_sources(objects: ObjectStore, recipe: Recipe, sources: Sources) -> OpenedSources:
     """Open everything that `sources` names.
 
     Raises:
-        BadInput: an unknown method, a gallery, teacher or label that the method needs and was not given, or files
-            that are not items, or `--hold-out` ids of another type than the items'.
+        BadInput: an unknown method; a gallery, teacher or label is missing that the method needs; an input has no
+            effect on the method; files do not hold items; or held-out ids are of another type than the items'.
     """
-    method = recipe.method
-    if method not in METHODS:
-        raise unknown_name("method", method, METHODS, "See: skipfill methods")
-    kind = METHODS[method]
-    gallery = _gallery(objects, method, kind, sources)
-    if sources.align and (gallery is None or not (kind.needs_gallery or kind.on_simplex)):
-        raise BadInput(
-            "--align",
-            expected="a gallery whose items they are, and a method with a view onto its space",
-            found=f"method {method}" + ("" if gallery is not None else " without --gallery"),
-        )
-    for option, given, used in (
-        ("--teacher", sources.teacher, kind.needs_teacher),
-        ("--dim", recipe.dim, kind.takes_dim),
-    ):
-        if given and not used:
-            raise BadInput(option, expected="a method that it has an effect on", found=f"method {method}")
+    name = recipe.method
+    if name not in METHODS:
+        raise unknown_name("method", name, METHODS, Advice("see_methods"))
+    method = METHODS[name]
+    gallery = _gallery(objects, name, sources)
+    _refuse_without_effect(recipe, sources)
     items = open_items(sources.items, sources.columns)
-    held_out = _held_out(sources, items) if sources.hold_out else None
+    held_out = _held_out_ids(sources, items) if sources.hold_out else None
     items = _without(items, held_out)
     labels = _labels(items)
-    settings = kind.settings_type(**checked(method, kind.settings_type, recipe.given(method)))
-    onto = _onto(objects, method, kind, gallery, sources)
-    before = list(dict.fromkeys(label for space in onto for label in space.classes))
-    classes = before + sorted(set(labels.to_pylist()) - set(before))
+    settings = method.settings_type(**checked(name, method.settings_type, recipe.given(name)))
+    onto = _spaces_to_search(objects, gallery, sources)
+    old_classes = list(dict.fromkeys(label for space in onto for label in space.classes))
+    classes = old_classes + sorted(set(labels.to_pylist()) - set(old_classes))
     return OpenedSources(
-        method=kind,
+        method=method,
         settings=settings,
         gallery=gallery,
         items=items,
         labels=labels,
         classes=classes,
-        slots=assigned_slots(classes, onto, settings.classes, settings.slots) if kind.on_simplex else {},
+        slots=assigned_slots(classes, onto, settings.classes, settings.slots) if method.on_simplex else {},
         onto=onto,
-        align=_aligned(sources, items, held_out) if sources.align else None,
+        align=_unlabelled_items(sources, items, held_out) if sources.align else None,
         held_out=held_out,
-        teacher=_teacher(objects, method, kind, sources),
+        teacher=_teacher(objects, name, sources),
         start=load_model(objects, sources.start_from) if sources.start_from else None,
     )
 
 
-def _aligned(sources: Sources, items: Items, held_out: pa.Array | None) -> Items:
-    """What `--align` names, by the column that the items have their inputs in."""
+def _refuse_without_effect(recipe: Recipe, sources: Sources) -> None:
+    """Raise `BadInput` for an input that has no effect on the method."""
+    name, method = recipe.method, METHODS[recipe.method]
+    if sources.align and not (sources.gallery and (method.needs_gallery or method.on_simplex)):
+        raise BadInput(
+            Parameter("align"),
+            expected="a gallery whose items they are, and a method with a view onto its space",
+            found=f"method {name}" + ("" if sources.gallery else " without a gallery"),
+        )
+    for parameter, value, used in (
+        ("teacher", sources.teacher, method.needs_teacher),
+        ("dim", recipe.dim, method.takes_dim),
+    ):
+        if value and not used:
+            raise BadInput(Parameter(parameter), expected="a method that it has an effect on", found=f"method {name}")
+    if sources.slots_of and not method.on_simplex:
+        with_slots = ", ".join(other for other, kind in METHODS.items() if kind.on_simplex)
+        raise BadInput(
+            Parameter("slots_of"), expected=f"a method with class slots: {with_slots}", found=f"method {name}"
+        )
+
+
+def _gallery(objects: ObjectStore, method: str, sources: Sources) -> Gallery | None:
+    """The gallery, without the rows that later models made."""
+    if sources.gallery:
+        # Their rows lie near those that the space's own model would have made, and are not the same.
+        return open_gallery(objects, sources.gallery).own_part
+    if METHODS[method].needs_gallery:
+        raise BadInput(
+            f"method {method}",
+            expected="a gallery to be compatible with",
+            found="none",
+            hint=Advice("name_gallery"),
+        )
+    return None
+
+
+def _unlabelled_items(sources: Sources, items: Items, held_out: pa.Array | None) -> Items:
+    """The unlabelled items, read by the column that the labelled ones have their inputs in."""
     align = open_items(sources.align, replace(sources.columns, input=items.input_column))
     if align.kind != items.kind:
         raise BadInput(
-            f"--align {align.where}, column {align.input_column}",
-            expected=f"inputs of one kind with those of --items: {items.kind}",
+            Parameter("align", f"{align.where}, column {align.input_column}"),
+            expected=f"inputs of the kind of the labelled items: {items.kind}",
             found=align.kind,
         )
     return _without(align, held_out)
 
 
-def _held_out(sources: Sources, items: Items) -> pa.Array:
-    """The ids in `--hold-out`."""
+def _held_out_ids(sources: Sources, items: Items) -> pa.Array:
+    """The ids that must not be used."""
     queries = open_items(sources.hold_out, sources.columns)
     if queries.ids.type != items.ids.type:
         raise BadInput(
-            f"--hold-out {queries.where}",
+            Parameter("hold_out", queries.where),
             expected=f"ids of the type of the items': {items.ids.type}",
             found=str(queries.ids.type),
-            hint="Ids of two types are never the same: leave it away if these are other things than the items.",
+            hint="Ids of two types are never the same. Leave these files out if they hold other things than the items.",
         )
     return queries.ids
 
 
-def _prints(items: Items) -> list[str]:
+def _footers(items: Items) -> list[str]:
+    """A fingerprint of each file, by its footer."""
     return [fingerprint(file, file.parent).footer for file in items.files]
 
 
@@ -155,58 +202,43 @@ def _without(items: Items, held_out: pa.Array | None) -> Items:
         return items
     kept = positions(items.ids, held_out) < 0
     if not kept.any():
-        raise BadInput(items.where, expected="items that are not held out", found="none", hint="Look at --hold-out.")
+        raise BadInput(items.where, expected="items that are not held out", found="none", hint=Advice("hold_out_fewer"))
     return items if kept.all() else items.restricted(kept)
 
 
-def _gallery(objects: ObjectStore, name: str, kind: type[Method], sources: Sources) -> Gallery | None:
-    if sources.gallery:
-        # What a later model made in its view is near what the space's own would have made, and not it.
-        return open_gallery(objects, sources.gallery).own_part
-    if kind.needs_gallery:
-        raise BadInput(
-            f"method {name}",
-            expected="a gallery to be compatible with",
-            found="none",
-            hint="Add --gallery NAME. See: skipfill gallery list",
-        )
-    return None
-
-
-def _onto(
-    objects: ObjectStore, name: str, kind: type[Method], gallery: Gallery | None, sources: Sources
-) -> list[Space]:
-    if sources.slots_of and not kind.on_simplex:
-        raise BadInput(
-            "--slots-of",
-            expected="a method with class slots: " + ", ".join(one for one, it in METHODS.items() if it.on_simplex),
-            found=f"method {name}",
-        )
-    # The gallery's too: its model's card may know more views than an older release wrote down with the gallery.
+def _spaces_to_search(objects: ObjectStore, gallery: Gallery | None, sources: Sources) -> list[Space]:
+    """The gallery's space and those whose class slots are kept, each as its model's card describes it now."""
+    # The gallery's too: the card may list more views than an older release wrote down with the gallery.
     names = [gallery.space.name] if gallery is not None else []
-    return [space_of(objects, one) for one in dict.fromkeys([*names, *sources.slots_of])]
+    return [space_of(objects, name) for name in dict.fromkeys([*names, *sources.slots_of])]
 
 
 def _labels(items: Items) -> pa.Array:
+    """(N,) labels, none NULL.
+
+    Raises:
+        BadInput: an item has no label.
+    """
     if items.labels is None or items.labels.null_count:
         missing = len(items) if items.labels is None else items.labels.null_count
         raise BadInput(
             items.where,
             expected="a label for every item to train on",
             found=f"{missing} of {len(items)} items without one",
-            hint="Name the label column with --label COLUMN; unlabelled items of the gallery go to --align FILES.",
+            hint=Advice("label_items"),
         )
     return items.labels
 
 
-def _teacher(objects: ObjectStore, name: str, kind: type[Method], sources: Sources) -> LoadedModel | None:
-    if not kind.needs_teacher:
+def _teacher(objects: ObjectStore, method: str, sources: Sources) -> LoadedModel | None:
+    """The model to imitate, found to encode as when it was saved; None for methods without a teacher."""
+    if not METHODS[method].needs_teacher:
         return None
     if not sources.teacher:
         raise BadInput(
-            f"method {name}",
-            expected="--teacher MODEL, an independently trained new model",
+            f"method {method}",
+            expected="a teacher: an independently trained new model",
             found="none",
-            hint="Train one first: skipfill train TEACHER --method independent --items FILES",
+            hint=Advice("train_teacher"),
         )
     return verified_model(objects, sources.teacher)

@@ -1,39 +1,35 @@
-"""Train a model from items, from nothing or against a stored gallery, and save its bundle."""
+"""Trains a model on items, from nothing or against a stored gallery, and saves its bundle.
+
+The steps, in order: open the sources (`sources.py`), set up encoder, method and data (`setup.py`), fit and refit
+(`loop/`), remember the gallery, write the card (`card.py`), save the bundle.
+"""
 
 from __future__ import annotations
 
 import tempfile
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
-import torch
-
-from skipfill.compat.encoders.choice import EncoderChoice, chosen_encoder
+from skipfill.compat.encoders.choice import chosen_encoder
 from skipfill.compat.inference.load import LoadedModel
 from skipfill.compat.inference.network import Network
-from skipfill.compat.inference.provenance import versions
 from skipfill.compat.inference.witness import witness_file
 from skipfill.compat.inference.witness_items import witness_items
 from skipfill.compat.progress import Progress
-from skipfill.compat.training.card import seen_ids, trained_against, training_story, views_of
-from skipfill.compat.training.data.feature_cache import Features, as_features
+from skipfill.compat.training.card import TrainedModel, model_card
 from skipfill.compat.training.data.unlabelled import remembered, some_trained
-from skipfill.compat.training.data.validation_split import held_out
-from skipfill.compat.training.loop.checkpoint import Checkpoints
-from skipfill.compat.training.loop.distributed import Processes, connected
-from skipfill.compat.training.loop.epoch_log import best_epoch
+from skipfill.compat.training.loop.distributed import connected
 from skipfill.compat.training.loop.fit import fit
 from skipfill.compat.training.loop.refit import refit
 from skipfill.compat.training.loop.schedule import Watcher
-from skipfill.compat.training.overrides import checked_settings, refuse_unused, settled
+from skipfill.compat.training.loop.task import Task
+from skipfill.compat.training.overrides import checked_settings, refuse_unused
 from skipfill.compat.training.recipe import Recipe, Sources
-from skipfill.compat.training.setup import joined_gallery, new_method, schedule_of, start_from, training_data
-from skipfill.compat.training.sources import OpenedSources, open_sources
+from skipfill.compat.training.setup import Run, TrainingSetup, set_up
+from skipfill.compat.training.sources import open_sources
 from skipfill.store.models.cards import LOG, Card, refuse_taken
 from skipfill.store.models.files import save_model
 from skipfill.store.spaces import ensure_space, register_space
-from skipfill.store.storage.keys import checkpoint_key
 from skipfill.store.storage.object_store import ObjectStore
 
 
@@ -50,13 +46,16 @@ def train_model(
     """Train model `name` and save it; a run that was killed goes on from its last epoch.
 
     Args:
+        progress: told of each stage and of the items or rows that are done.
         watcher: called after each step, and when an epoch is saved.
+        restart: drop a run of this name that was killed, instead of going on with it.
 
     Returns:
         The card of the complete model.
 
     Raises:
         BadInput: the name is taken, or the sources do not fit the method: see `open_sources`.
+        SkipfillError: training failed: see `fit`.
     """
     refuse_taken(objects, name)
     recipe = replace(recipe, settings=checked_settings(recipe.settings), presets=checked_settings(recipe.presets))
@@ -64,91 +63,59 @@ def train_model(
     choice = chosen_encoder(recipe.encoder, opened.items)
     refuse_unused(recipe.settings, [recipe.method, choice.name])
     recipe = recipe.resolved(opened.items.kind, choice)
-    with connected(recipe.device) as processes:
-        return _train(objects, name, recipe, choice, opened, progress, watcher, processes, restart)
+    with connected(recipe.device) as processes, tempfile.TemporaryDirectory() as scratch:
+        run = Run(objects, name, Path(scratch), processes, progress, watcher)
+        setup = set_up(run, recipe, choice, opened, restart=restart)
+        trained = _train(run, setup)
+        card = model_card(name, setup, trained)
+        # Each process has the same model: the first saves it.
+        return _save(run, setup, trained, card) if processes.first else card
 
 
-def _train(
-    objects: ObjectStore,
-    name: str,
-    recipe: Recipe,
-    choice: EncoderChoice,
-    opened: OpenedSources,
-    progress: Progress,
-    watcher: Watcher,
-    processes: Processes,
-    restart: bool,
-) -> Card:
-    schedule = schedule_of(recipe, round(len(opened.items) * (1 - recipe.validation)), processes)
-    torch.manual_seed(recipe.seed)
-    encoder = choice.new(opened.items, recipe.given(choice.name))
-    recipe = settled(recipe, opened.settings, choice.name, encoder)
-    digest = opened.digest(recipe, encoder)
-    checkpoints, of_heads = (
-        Checkpoints(objects, checkpoint_key(name, file), digest, restart=restart and processes.first)
-        for file in ("checkpoint", "heads")
-    )
-    processes.wait()
-    # Looked at first: an unfinished run with other settings is refused before any work.
-    remaining = recipe.epochs - checkpoints.epochs_done()
-    of_heads.epochs_done()
-    device = processes.device(recipe.device)
-    joined = joined_gallery(opened, recipe, progress)
-    method = new_method(opened, recipe, encoder, joined)
-    if opened.start is not None:
-        start_from(opened.start, encoder, method)
-    with tempfile.TemporaryDirectory() as scratch:
-        data = training_data(opened, encoder, joined, Path(scratch), progress, recipe.seed)
-        trained = encoder
-        if encoder.frozen:
-            data, trained = as_features(data, encoder, device, Path(scratch), progress), Features(encoder)
-        chosen_by = held_out(data.labels, recipe.validation, recipe.seed, fewest=processes.count)
-        data = replace(data, validation=chosen_by)
-        progress.start(f"training {name} ({recipe.method})", remaining * len(data.trained))
-        log = fit(trained, method, data, schedule, checkpoints, watcher, processes)
-        if method.refit:
-            # Nothing more is drawn of the others.
-            data = replace(data, align=None if data.align is None else data.align.first(method.most_remembered))
-            if not encoder.frozen:
-                data, trained = as_features(data, encoder, device, Path(scratch), progress), Features(encoder)
-            log = [*log, *refit(trained, method, data, schedule, log, of_heads, progress, watcher, processes)]
-        best = best_epoch(log).epoch if log else 0
-        if method.most_remembered:
-            most = method.most_remembered
-            unlabelled = None if data.align is None else remembered(data.align, trained, most, progress)
-            features = some_trained(data, trained, most, progress)
-            progress.start("remembering the gallery", 1)
-            method.remember(features, unlabelled)
-            progress.advance(1)
-    network = Network.trained(encoder, recipe.method, method)
-    gallery = opened.gallery
+def _train(run: Run, setup: TrainingSetup) -> TrainedModel:
+    """Fit encoder and method, refit the method on features of the encoder, and let it remember the gallery."""
+    task, method = setup.task, setup.task.method
+    run.progress.start(f"training {run.name} ({setup.recipe.method})", setup.epochs_left * len(task.data.trained))
+    log = fit(task, run.watcher)
+    if method.refit:
+        task = _refit_task(run, setup)
+        log = [*log, *refit(task, log, run.progress, run.watcher)]
+    if method.most_remembered:
+        _remember_gallery(task, run.progress)
+    return TrainedModel(Network.trained(setup.encoder, setup.recipe.method, method), log)
+
+
+def _refit_task(run: Run, setup: TrainingSetup) -> Task:
+    """The task of the refit: on features, with the unlabelled items that are remembered after it, and no others."""
+    data = setup.task.data
+    data = replace(data, align=None if data.align is None else data.align.first(setup.task.method.most_remembered))
+    task = replace(setup.task, data=data, checkpoints=setup.refit_checkpoints)
+    return task if setup.encoder.frozen else task.on_features(run.scratch, run.progress)
+
+
+def _remember_gallery(task: Task, progress: Progress) -> None:
+    """Encode training items and unlabelled items of the gallery, and put them into the method's head."""
+    most = task.method.most_remembered
+    unlabelled = None if task.data.align is None else remembered(task.data.align, task.encoder, most, progress)
+    features = some_trained(task.data, task.encoder, most, progress)
+    progress.start("remembering the gallery", 1)
+    task.method.remember(features, unlabelled)
+    progress.advance(1)
+
+
+def _save(run: Run, setup: TrainingSetup, trained: TrainedModel, card: Card) -> Card:
+    """Save the bundle and its space, and drop the checkpoints."""
+    objects, opened = run.objects, setup.opened
     for space in opened.onto:
         register_space(objects, space)  # a view is onto a space of this name for ever: the name must stay taken
-    card = Card(
-        name=name,
-        method=recipe.method,
-        network=network.describe(),
-        dim=method.dim,
-        views=views_of(name, method, opened.onto),
-        classes=opened.classes,
-        slots=opened.slots,
-        trained_labels=sorted(set(opened.labels.to_pylist())),
-        trained_items=len(data.trained),
-        gallery={} if gallery is None else trained_against(gallery),
-        recipe={**recipe.recorded(), "versions": versions(network)},
-        losses=next((one.losses for one in log if one.epoch == best), {}),
-        training=training_story(data, log, best, processes),
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
-    if not processes.first:
-        return card
-    lines = "".join(f"{epoch.line}\n" for epoch in log)
+    network = trained.network
     weights = network.weights()
     witness = witness_file(LoadedModel(card, network.eval()), witness_items(next(opened.items.blocks())), weights)
-    files = {**network.files(), LOG: lines.encode(), **witness}
-    complete = save_model(objects, card, weights, seen_ids(objects, opened), files)
+    log = "".join(f"{epoch.line}\n" for epoch in trained.log)
+    files = {**network.files(), LOG: log.encode(), **witness}
+    complete = save_model(objects, card, weights, opened.training_ids(objects), files)
     for space in opened.onto:
         ensure_space(objects, space)
-    of_heads.clear()
-    checkpoints.clear()
+    setup.refit_checkpoints.clear()
+    setup.task.checkpoints.clear()
     return complete

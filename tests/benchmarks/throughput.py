@@ -31,8 +31,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from skipfill.cli.commands.train import bar_of_training
 from skipfill.cli.terminal import progress
+from skipfill.cli.training_progress import step_shower
 from skipfill.compat.encoders.convnet import ConvNet
 from skipfill.compat.encoders.convnet import Settings as ConvSettings
 from skipfill.compat.encoders.encoder import Encoder
@@ -48,6 +48,7 @@ from skipfill.compat.training.loop.device import has_bf16
 from skipfill.compat.training.loop.epoch_log import Epoch
 from skipfill.compat.training.loop.fit import fit
 from skipfill.compat.training.loop.schedule import Schedule, Step, Watcher
+from skipfill.compat.training.loop.task import Task
 from skipfill.store.storage.object_store import ObjectStore
 
 CLASSES, OLD, POOL, BATCH = 100, 128, 65_536, 128
@@ -140,7 +141,7 @@ def in_turns(name: str, epochs: int, items: int, method: str, sample: int, devic
         old = OldSpace(OLD, torch.randn(CLASSES, OLD), torch.full((CLASSES,), POOL // CLASSES), data.pool)
         made = METHODS[method](MethodContext(encoder.width, CLASSES, 0, old), METHODS[method].settings_type())
         bar.start("training", epochs * items)
-        draw = bar_of_training("model", bar)
+        draw = step_shower("model", bar)
         spent, began = np.zeros(2), clocks(device)
 
         def turn(step: Step) -> None:
@@ -157,7 +158,7 @@ def in_turns(name: str, epochs: int, items: int, method: str, sample: int, devic
             spent, began = np.zeros(2), clocks(device)
 
         checkpoints = Checkpoints(ObjectStore(Path(scratch)), "checkpoint.safetensors", "recipe")
-        fit(encoder, made, data, how, checkpoints, Watcher(turn, end))
+        fit(Task(encoder, made, data, how, checkpoints), Watcher(turn, end))
     theirs = np.array(bare[1:])
     mine = np.array(both[1:]) - theirs
     rows = f"{sample:,}" if made.needs_sample else "-"

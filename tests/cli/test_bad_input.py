@@ -227,11 +227,11 @@ COMMANDS: dict[str, tuple[Callable[[World], list[object]], str]] = {
     ),
     "unlabelled items of another kind": (
         texts_for_vectors,
-        "column vector: expected inputs of one kind with those of --items: vector, found text",
+        "column vector: expected inputs of the kind of the labelled items: vector, found text",
     ),
     "a method without its teacher": (
         lambda world: ["train", "v2", "--items", world.items, "--method", "bt2", "--gallery", "things"],
-        "expected --teacher MODEL",
+        "found none  Name one with --teacher MODEL",
     ),
     "a simplex against another dimension": (
         lambda world: ["train", "v2", "--items", world.items, "--method", "simplex", "--gallery", "things"],

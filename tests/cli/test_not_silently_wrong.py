@@ -52,11 +52,12 @@ def test_rows_of_a_class_that_no_item_has_are_of_no_training_class(registered: W
     classes, without = sorted(set(labels)), "class-02"
     some = items.restricted(np.array([label != without for label in labels]))
     align = open_items([registered.gallery_items])
-    found = join_gallery(gallery, some, classes, align, None, 0, lambda rows: None)
+    joined = join_gallery(gallery, some, classes, align=align)
+    assert joined.align is not None
     slot = classes.index(without)
-    assert found.space.counts[slot] == found.space.counts.max()
+    assert joined.space.counts[slot] == joined.space.counts.max()
     others = {*range(-1, len(classes))} - {slot}
-    assert set(found.space.pool.labels.tolist()) == set(found.align_labels.tolist()) == others
+    assert set(joined.space.pool.labels.tolist()) == set(joined.align.labels.tolist()) == others
 
 
 def test_what_was_aligned_is_no_query(skipfill: Skipfill, registered: World) -> None:

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from skipfill.compat.encoders.encoder import Encoder, ReadFile
 from skipfill.compat.encoders.hf.image import image_settings
 from skipfill.compat.encoders.hf.source import TransformersSource, model_from, open_transformers, transformers
-from skipfill.compat.encoders.hf.text import TextFront, model_inputs, text_settings
+from skipfill.compat.encoders.hf.text import TextTokenizer, model_inputs, text_settings
 from skipfill.compat.encoders.images import ImageSpec, pixels, randomly_moved
 from skipfill.compat.encoders.prepared import as_float
 from skipfill.compat.settings import DERIVED
-from skipfill.store.errors import BadInput, unknown_name
+from skipfill.store.errors import BadInput, Parameter, unknown_name
 from skipfill.store.parquet.inputs import InputKind
 from skipfill.store.parquet.items import ItemBlock
 
@@ -31,19 +31,23 @@ ENCODED_AT_ONCE = 64
 
 @dataclass(frozen=True)
 class Settings:
-    """Attributes:
-    takes: `image` or `text`.
-    config: of the model, as transformers has it.
-    features: width of its output.
-    pooling: how the last layer becomes one vector: `mean` over tokens or places, `cls` (the first token), or
-        `pooler` (the model's own).
-    frozen: whether only the head is trained.
-    lr_share: the model's learning rate as a share of the head's; 0.03 where its weights are not random ones.
-    prefix, lower, max_length: each text is `prefix` + itself, in lower case or not, cut after so many tokens.
-    tokenizer, pad: SHA-256 of the tokenizer, and the token that fills up a batch.
-    height, width, channels, resample, shortest: see `ImageSpec`.
-    mean, std: of each channel, subtracted and divided by; for values from 0 to 1.
-    rotation, shift, scale, shear: augmentation ranges of images, see `randomly_moved`.
+    """Settings of an `Hf` encoder.
+
+    Attributes:
+        takes: `image` or `text`.
+        config: of the model, as transformers has it.
+        features: width of the output.
+        pooling: how the last layer becomes one vector: `mean` over tokens or places, `cls` (the first token), or
+            `pooler` (the model's own).
+        frozen: whether only the head is trained.
+        lr_share: learning rate of the model as a share of the head's; 0.03 for trained weights, 1 for random ones.
+        prefix: put before each text.
+        lower: whether texts are put in lower case.
+        max_length: tokens after which a text is cut.
+        tokenizer, pad: SHA-256 of the tokenizer, and the token that fills up a batch.
+        height, width, channels, resample, shortest: see `ImageSpec`.
+        mean, std: of each channel, subtracted and divided by; for values from 0 to 1.
+        rotation, shift, scale, shear: augmentation ranges of images, see `randomly_moved`.
     """
 
     takes: Annotated[InputKind, DERIVED]
@@ -93,7 +97,7 @@ class Hf(Encoder):
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster convolutions
         self._tokenizer = tokenizer
         if tokenizer:
-            self._texts = TextFront(
+            self._texts = TextTokenizer(
                 tokenizer,
                 prefix=settings.prefix,
                 lower=settings.lower,
@@ -113,9 +117,9 @@ class Hf(Encoder):
     def for_items(cls, source: str, first: ItemBlock, given: Mapping[str, Any]) -> Self:
         opened = open_transformers(source)
         model = opened.model()
-        takes = _takes(opened, model)
-        share = PRETRAINED_SHARE if opened.trained else 1.0
-        settings = Settings(takes=takes, config=opened.config, lr_share=share)
+        takes = opened.takes(model)
+        lr_share = PRETRAINED_SHARE if opened.trained else 1.0
+        settings = Settings(takes=takes, config=opened.config, lr_share=lr_share)
         tokenizer = ""
         if takes == "image":
             settings = replace(settings, **{**image_settings(opened, first), **given})
@@ -125,7 +129,7 @@ class Hf(Encoder):
             digest = hashlib.sha256(tokenizer.encode()).hexdigest()
             settings = replace(settings, **{**derived, **given}, tokenizer=digest, pad=pad)
         encoder = cls(settings, model, tokenizer)
-        encoder._settle(opened, replace(first, inputs=first.inputs[:1]))
+        encoder._find_pooling_and_width(opened, replace(first, inputs=first.inputs[:1]))
         return encoder
 
     @classmethod
@@ -145,32 +149,33 @@ class Hf(Encoder):
         return {TOKENIZER: self._tokenizer.encode()} if self._tokenizer else {}
 
     def versions(self) -> dict[str, str]:
-        front = "tokenizers" if self.takes == "text" else "pillow"
-        return {"transformers": transformers().__version__, front: version(front)}
+        decoder = "tokenizers" if self.takes == "text" else "pillow"
+        return {"transformers": transformers().__version__, decoder: version(decoder)}
 
     def prepare(self, block: ItemBlock) -> NDArray[Any]:
         if self.takes == "text":
             return self._texts.prepare(block)
-        one = self.settings
-        return pixels(block, ImageSpec(one.height, one.width, one.channels, one.resample, one.shortest))
+        how = self.settings
+        return pixels(block, ImageSpec(how.height, how.width, how.channels, how.resample, how.shortest))
 
     def augment(self, batch: Tensor) -> Tensor:
         if self.takes == "text":
             return batch
-        one = self.settings
-        return randomly_moved(batch, rotation=one.rotation, shift=one.shift, scale=one.scale, shear=one.shear)
+        how = self.settings
+        return randomly_moved(batch, rotation=how.rotation, shift=how.shift, scale=how.scale, shear=how.shear)
 
     def forward(self, batch: Tensor) -> Tensor:
         if self.training or len(batch) <= ENCODED_AT_ONCE:
             return self._features(batch)
         lengths = batch[:, 1].sum(dim=1) if self.takes == "text" else batch.new_zeros(len(batch))
         features = batch.new_empty((len(batch), self.width), dtype=torch.float32)
-        # Texts of like length together: each part is as long as its longest.
+        # Texts of similar length go together, because each part is padded to its longest text.
         for rows in torch.split(lengths.argsort(stable=True), ENCODED_AT_ONCE):
             features[rows] = self._features(batch[rows])
         return features
 
     def _features(self, batch: Tensor) -> Tensor:
+        """(N, F) features, with the pooling of the settings."""
         inputs = self._inputs(batch)
         output = self.model(**inputs)
         if self.settings.pooling == "pooler":
@@ -187,16 +192,17 @@ class Hf(Encoder):
         return (last * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
 
     def _inputs(self, batch: Tensor) -> dict[str, Tensor]:
+        """The arguments of the model for prepared items."""
         if self.takes == "text":
             return model_inputs(batch)
         scaled = (batch - self.mean) / self.std
         return {"pixel_values": scaled.contiguous(memory_format=torch.channels_last)}
 
-    def _settle(self, source: TransformersSource, first: ItemBlock) -> None:
-        """Choose the pooling and find the width, by one item.
+    def _find_pooling_and_width(self, source: TransformersSource, first: ItemBlock) -> None:
+        """Choose the pooling, and find the width of the features by encoding one item.
 
         Raises:
-            BadInput: the pooling is none, or the model cannot encode the item with it.
+            BadInput: an unknown pooling, or the model cannot encode the item with it.
         """
         pooling = self.settings.pooling
         if pooling and pooling not in POOLINGS:
@@ -210,13 +216,14 @@ class Hf(Encoder):
                 self.width = self._features(batch).shape[1]
         except (TypeError, ValueError, AttributeError, RuntimeError, IndexError) as error:
             raise BadInput(
-                f"--encoder hf:{source.name}",
+                Parameter("encoder", f"hf:{source.name}"),
                 expected=f"a model that encodes one {self.takes}, pooled by {pooling or 'its own way'}",
                 found=f"{type(self.model).__name__}, which fails: {error}",
             ) from error
         self.settings = replace(self.settings, features=self.width)
 
     def _own_pooling(self, source: TransformersSource, batch: Tensor) -> str:
+        """The pooling that the source's files name, or else one that the model's outputs allow."""
         if self.takes == "text":
             return source.pooling() or "mean"
         output = self.model(**self._inputs(batch))
@@ -225,18 +232,7 @@ class Hf(Encoder):
         return "mean" if getattr(output, "pooler_output", None) is None else "pooler"
 
     def _drop_unused(self) -> None:
-        """A pooler that nothing uses would be weights without a gradient."""
+        """Remove a pooler that is not used: its weights would have no gradient."""
         pooler = getattr(self.model, "pooler", None)
         if self.settings.pooling != "pooler" and pooler is not None and any(True for _ in pooler.parameters()):
             self.model.pooler = None
-
-
-def _takes(source: TransformersSource, model: nn.Module) -> InputKind:
-    main = str(getattr(model, "main_input_name", ""))
-    if main not in ("pixel_values", "input_ids") or source.config.get("is_encoder_decoder"):
-        raise BadInput(
-            f"--encoder hf:{source.name}",
-            expected="a model of images or an encoder of texts",
-            found=f"{type(model).__name__}, a model of {main or 'something else'}",
-        )
-    return "image" if main == "pixel_values" else "text"

@@ -1,4 +1,4 @@
-"""A transformers model as its folder or hub page holds it: read once, when a training begins. No pickle, no code."""
+"""Reads a transformers model from a folder or the hub when a training begins. It loads no pickle and no code."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from typing import Any
 
 from torch import nn
 
-from skipfill.store.errors import BadInput, reason
+from skipfill.store.errors import Advice, BadInput, Parameter, reason
+from skipfill.store.parquet.inputs import InputKind
 
-# What names a place or a release, or is of no use without a classifier: it decides no feature.
-_NO_PART = (
+# Entries of a config that decide no feature: names of places and releases, and those of a classifier.
+_LEFT_OUT = (
     *("_name_or_path", "transformers_version", "architectures", "auto_map", "dtype", "torch_dtype"),
     *("id2label", "label2id", "problem_type"),
 )
@@ -25,10 +26,12 @@ _POOLINGS = {"pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean"
 
 @dataclass(frozen=True)
 class TransformersSource:
-    """Attributes:
-    name: folder or name on the hub.
-    config: of the model, as JSON values.
-    trained: whether there are weights; without them, the model is made at random from its config.
+    """A transformers model in a folder or on the hub.
+
+    Attributes:
+        name: of the folder, or on the hub.
+        config: of the model, as JSON values.
+        trained: whether there are weights. Without them the model gets random ones.
     """
 
     name: str
@@ -37,13 +40,13 @@ class TransformersSource:
 
     def json(self, file: str) -> dict[str, Any] | list[Any] | None:
         """A further JSON file beside the config; None when there is none."""
-        found = transformers().utils.cached_file(
+        path = transformers().utils.cached_file(
             self.name,
             file,
             local_files_only=Path(self.name).is_dir(),
             _raise_exceptions_for_missing_entries=False,
         )
-        return None if found is None else json.loads(Path(found).read_text(encoding="utf-8"))
+        return None if path is None else json.loads(Path(path).read_text(encoding="utf-8"))
 
     def model(self) -> nn.Module:
         """The model, with its weights in float32 if there are any.
@@ -54,7 +57,7 @@ class TransformersSource:
         if not self.trained:
             return model_from(self.config)
         with _reading(self.name, "weights in safetensors"):
-            found, loading = transformers().AutoModel.from_pretrained(
+            loaded, report = transformers().AutoModel.from_pretrained(
                 self.name,
                 use_safetensors=True,
                 local_files_only=Path(self.name).is_dir(),
@@ -62,71 +65,88 @@ class TransformersSource:
                 dtype="float32",
                 output_loading_info=True,
             )
-        missing = sorted(one for one in loading["missing_keys"] if not one.startswith("pooler."))
+        missing = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
         if missing:
             raise BadInput(
-                f"--encoder hf:{self.name}",
+                Parameter("encoder", f"hf:{self.name}"),
                 expected="weights for every layer of its config",
                 found=f"none for {missing[0]}" + (f" and {len(missing) - 1} more" if missing[1:] else ""),
                 hint="The weights are of another model than config.json.",
             )
-        model: nn.Module = found
+        model: nn.Module = loaded
         return model
 
-    def tokenizer(self) -> tuple[str, int, int]:
-        """The tokenizer as JSON of the `tokenizers` library, its padding token, and how many tokens it allows.
+    def takes(self, model: nn.Module) -> InputKind:
+        """The kind of items that the model encodes.
 
         Raises:
-            BadInput: there is none, or none that this library runs.
+            BadInput: neither images nor texts, or a model that does more than encode.
+        """
+        main_input = str(getattr(model, "main_input_name", ""))
+        if main_input not in ("pixel_values", "input_ids") or self.config.get("is_encoder_decoder"):
+            raise BadInput(
+                Parameter("encoder", f"hf:{self.name}"),
+                expected="a model of images or an encoder of texts",
+                found=f"{type(model).__name__}, a model of {main_input or 'something else'}",
+            )
+        return "image" if main_input == "pixel_values" else "text"
+
+    def tokenizer(self) -> tuple[str, int, int]:
+        """The tokenizer as JSON of the `tokenizers` library, its padding token, and the most tokens that it allows.
+
+        Raises:
+            BadInput: there is no tokenizer, or none that the library can run.
         """
         with _reading(self.name, "a tokenizer (tokenizer.json)"):
-            found = transformers().AutoTokenizer.from_pretrained(
+            loaded = transformers().AutoTokenizer.from_pretrained(
                 self.name, local_files_only=Path(self.name).is_dir(), trust_remote_code=False
             )
-        if not getattr(found, "is_fast", False):
-            raise BadInput(f"--encoder hf:{self.name}", expected="a tokenizer.json", found=type(found).__name__)
-        return found.backend_tokenizer.to_str(), found.pad_token_id or 0, int(found.model_max_length)
+        if not getattr(loaded, "is_fast", False):
+            raise BadInput(
+                Parameter("encoder", f"hf:{self.name}"), expected="a tokenizer.json", found=type(loaded).__name__
+            )
+        return loaded.backend_tokenizer.to_str(), loaded.pad_token_id or 0, int(loaded.model_max_length)
 
     def pooling(self) -> str:
-        """How a sentence encoder's own files say that token vectors become one; empty when they say nothing.
+        """The pooling that a sentence encoder's own files name: `mean` or `cls`; empty when they name none.
 
         Raises:
-            BadInput: in a way that is not known here.
+            BadInput: another pooling, or a further step after it.
         """
         modules = self.json("modules.json") or []
-        kinds = {str(one["type"]).rsplit(".", 1)[-1] for one in modules if isinstance(one, dict)}
-        found = self.json("1_Pooling/config.json")
-        if not isinstance(found, dict):
+        kinds = {str(step["type"]).rsplit(".", 1)[-1] for step in modules if isinstance(step, dict)}
+        config = self.json("1_Pooling/config.json")
+        if not isinstance(config, dict):
             return ""
-        modes = found.get("pooling_mode") or [mode for mode, used in found.items() if used is True and "_mode_" in mode]
+        modes = config.get("pooling_mode") or [key for key, used in config.items() if used is True and "_mode_" in key]
         modes = [_POOLINGS.get(mode, mode) for mode in ([modes] if isinstance(modes, str) else modes)]
-        strange = sorted(kinds - {"Transformer", "Pooling", "Normalize"})
-        if len(modes) != 1 or modes[0] not in _POOLINGS.values() or strange:
+        further = sorted(kinds - {"Transformer", "Pooling", "Normalize"})
+        if len(modes) != 1 or modes[0] not in _POOLINGS.values() or further:
             raise BadInput(
-                f"--encoder hf:{self.name}",
+                Parameter("encoder", f"hf:{self.name}"),
                 expected="a sentence encoder of Transformer, Pooling (mean or cls) and Normalize",
-                found=f"pooling {', '.join(modes)}" + (f" and {', '.join(strange)}" if strange else ""),
-                hint="Choose a pooling yourself to leave out the rest: --set hf.pooling=mean",
+                found=f"pooling {', '.join(modes)}" + (f" and {', '.join(further)}" if further else ""),
+                hint=Advice("choose_pooling"),
             )
         return str(modes[0])
 
 
 def open_transformers(name: str) -> TransformersSource:
-    """Look at a folder, or at a model of this name on the hub (or in its cache).
+    """Read the config of a model in a folder, or on the hub or in its cache.
 
     Raises:
-        BadInput: transformers is not installed, nothing is there, or its weights are pickled.
+        BadInput: transformers is not installed, there is no such model, or its weights are pickled.
     """
     library = transformers()
     folder = Path(name).expanduser()
     local = folder.is_dir()
     if not local and (name.startswith((".", "/", "~")) or name.count("/") > 1):
-        raise BadInput(f"--encoder hf:{name}", expected="a folder with config.json", found="no such folder")
+        raise BadInput(Parameter("encoder", f"hf:{name}"), expected="a folder with config.json", found="no such folder")
     with _reading(name, "a model of transformers (config.json)"):
         config = library.AutoConfig.from_pretrained(
             str(folder) if local else name, local_files_only=local, trust_remote_code=False
         )
-    plain = {key: value for key, value in config.to_dict().items() if key not in _NO_PART}
+    plain = {key: value for key, value in config.to_dict().items() if key not in _LEFT_OUT}
     trained = not local or any(folder.glob("*.safetensors"))
     if not trained and (pickled := [path for kind in _PICKLED for path in folder.glob(kind)]):
         raise BadInput(
@@ -139,20 +159,20 @@ def open_transformers(name: str) -> TransformersSource:
 
 
 def model_from(config: dict[str, Any]) -> nn.Module:
-    """A model of this config with weights at random.
+    """A model of this config, with random weights.
 
     Raises:
-        BadInput: transformers is not installed, or does not know this kind of model.
+        BadInput: transformers is not installed, or does not know this type of model.
     """
     library = transformers()
     with _reading(str(config.get("model_type")), "a kind of model that transformers knows"):
-        known = library.CONFIG_MAPPING[config["model_type"]].from_dict(config)
-        model: nn.Module = library.AutoModel.from_config(known, trust_remote_code=False, dtype="float32")
+        typed = library.CONFIG_MAPPING[config["model_type"]].from_dict(config)
+        model: nn.Module = library.AutoModel.from_config(typed, trust_remote_code=False, dtype="float32")
     return model
 
 
 def transformers() -> Any:
-    """The library, imported when it is first needed: it takes seconds.
+    """The transformers library. It is imported when first needed, because that takes seconds.
 
     Raises:
         BadInput: it is not installed.
@@ -164,7 +184,7 @@ def transformers() -> Any:
             "encoder hf",
             expected="the transformers library",
             found=f"none that can be imported ({reason(error)})",
-            hint="Install it: pip install 'skipfill[hf]'",
+            hint=Advice("install", extra="hf"),
         ) from error
     library.logging.set_verbosity_error()
     library.utils.logging.disable_progress_bar()
@@ -173,7 +193,7 @@ def transformers() -> Any:
 
 @contextmanager
 def _reading(name: str, expected: str) -> Iterator[None]:
-    """Turn what the library raises about a missing or strange file into a `BadInput`."""
+    """Turn the library's errors about missing or unreadable files into a `BadInput`."""
     try:
         yield
     except (OSError, ValueError, KeyError, ImportError) as error:

@@ -1,4 +1,4 @@
-"""Texts as text encoders take them: tokens and a mask, one array for each text."""
+"""Turns texts into tokens and a mask, as text encoders take them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skipfill.compat.encoders.hf.source import TransformersSource
-from skipfill.store.errors import BadInput
+from skipfill.store.errors import BadInput, Parameter
 from skipfill.store.parquet.items import ItemBlock
 
 LONGEST = 512
 
 
-class TextFront:
-    """Texts -> tokens.
+class TextTokenizer:
+    """Turns texts into tokens.
 
     Args:
         tokenizer: JSON of the `tokenizers` library.
@@ -35,36 +35,41 @@ class TextFront:
         self._pad = pad
 
     def prepare(self, block: ItemBlock) -> NDArray[np.int32]:
-        """(N, 2, max_length): tokens, and 1 where there is one."""
+        """(N, 2, max_length): the tokens of each text, and a mask of 1 where there is a token."""
         texts = [self._prefix + (text.lower() if self._lower else text) for text in block.inputs]
         prepared = np.zeros((len(texts), 2, self._length), np.int32)
         prepared[:, 0] = self._pad
-        for row, found in enumerate(self._tokenizer.encode_batch(texts)):
-            prepared[row, 0, : len(found.ids)] = found.ids
-            prepared[row, 1, : max(len(found.ids), 1)] = 1  # a mean over no token at all is not a number
+        for row, encoding in enumerate(self._tokenizer.encode_batch(texts)):
+            prepared[row, 0, : len(encoding.ids)] = encoding.ids
+            prepared[row, 1, : max(len(encoding.ids), 1)] = 1  # a mean over no token at all is not a number
         return prepared
 
 
 def model_inputs(batch: Tensor) -> dict[str, Tensor]:
-    """(N, 2, L) prepared texts -> what the model takes, no longer than the longest of them."""
+    """The arguments of the model for (N, 2, L) prepared texts, cut to the length of the longest."""
     longest = max(int(batch[:, 1].sum(dim=1).max()), 1)
     return {"input_ids": batch[:, 0, :longest].long(), "attention_mask": batch[:, 1, :longest].long()}
 
 
 def text_settings(source: TransformersSource, longest: int, given_length: int) -> dict[str, Any]:
-    """Settings of a text encoder by its own files.
+    """Length, case and prefix of texts, read from the model's own files.
 
     Args:
-        longest: how many tokens its tokenizer allows.
-        given_length: how many the user wants; 0 for the encoder's own choice.
+        longest: the most tokens that the tokenizer allows.
+        given_length: tokens that the user wants; 0 for the model's own choice.
+
+    Raises:
+        BadInput: the model allows fewer tokens than the user wants.
     """
-    sentence, prompts = source.json("sentence_bert_config.json"), source.json("config_sentence_transformers.json")
-    sentence, prompts = (one if isinstance(one, dict) else {} for one in (sentence, prompts))
-    places = int(source.config.get("max_position_embeddings") or LONGEST)
-    most = min(longest, places)
+    sentence, prompts = (
+        content if isinstance(content, dict) else {}
+        for content in map(source.json, ("sentence_bert_config.json", "config_sentence_transformers.json"))
+    )
+    positions = int(source.config.get("max_position_embeddings") or LONGEST)
+    most = min(longest, positions)
     if given_length > most:
         raise BadInput(
-            f"--encoder hf:{source.name}",
+            Parameter("encoder", f"hf:{source.name}"),
             expected=f"a max_length of at most {most}",
             found=str(given_length),
             hint="The model has no positions for more tokens.",

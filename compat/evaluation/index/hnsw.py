@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from skipfill.compat.evaluation.index.rows import IndexedRows
 from skipfill.compat.evaluation.index.settings import IndexSettings
 from skipfill.compat.progress import Progress
-from skipfill.store.errors import BadInput
+from skipfill.store.errors import Advice, BadInput
 from skipfill.store.parquet.vectors import Matrix
 
 
@@ -70,9 +70,11 @@ def faiss_module() -> Any:
     try:
         import faiss
     except ImportError as error:
-        hint = "pip install -c .ci/constraints.txt '.[ann]'"
         raise BadInput(
-            "index", expected="faiss to build an HNSW index with", found="none installed", hint=hint
+            "index",
+            expected="faiss to build an HNSW index with",
+            found="none installed",
+            hint=Advice("install", extra="ann"),
         ) from error
     return faiss
 

@@ -1,4 +1,4 @@
-"""Items as features of an encoder at rest: each is encoded once, and not in every epoch again."""
+"""Encodes items once for an encoder at rest, so that its training does not encode them in every epoch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ITEMS_AT_ONCE = 256
 
 
 class Features(Encoder):
-    """Takes the place of an encoder at rest in a training. Its prepared items are the features; it has no weights."""
+    """Stands in for an encoder at rest. Its prepared items are features already, and it has no weights."""
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
@@ -34,18 +34,18 @@ class Features(Encoder):
 def as_features(
     data: TrainingData, encoder: Encoder, device: torch.device, scratch: Path, progress: Progress
 ) -> TrainingData:
-    """The same data, its items as features: of the items as they are, without augmentation.
+    """The same data with features in the place of its items, encoded without augmentation.
 
     Args:
-        device: to encode on.
+        encoder: put on the device, into evaluation mode, and back on the CPU.
         scratch: folder for the features.
     """
     encoder.eval().to(device)
     progress.start("encoding items once", len(data.items) + (0 if data.align is None else len(data.align.items)))
-    items = _kept(data.items, encoder, device, scratch, progress)
+    items = _cached(data.items, encoder, device, scratch, progress)
     align = data.align
     if align is not None:
-        align = replace(align, items=_kept(align.items, encoder, device, scratch, progress))
+        align = replace(align, items=_cached(align.items, encoder, device, scratch, progress))
     encoder.cpu()
     return replace(data, items=items, align=align)
 
@@ -53,19 +53,24 @@ def as_features(
 def encoded(
     items: Prepared, rows: Tensor, encoder: Encoder, progress: Progress, device: torch.device = torch.device("cpu")
 ) -> Iterator[Tensor]:
-    """Features of these rows, as they are, (n, F) f32 on the CPU at a time."""
-    for some in torch.split(rows, ITEMS_AT_ONCE):
+    """Encode the items of these rows without augmentation.
+
+    Yields:
+        (n, F) float32 features on the CPU, of at most 256 items at a time.
+    """
+    for batch_rows in torch.split(rows, ITEMS_AT_ONCE):
         with torch.inference_mode():
-            features = encoder(items.batch(some).to(device)).float().cpu()
-        progress.advance(len(some))
+            features = encoder(items.batch(batch_rows).to(device)).float().cpu()
+        progress.advance(len(batch_rows))
         yield features
 
 
-def _kept(items: Prepared, encoder: Encoder, device: torch.device, scratch: Path, progress: Progress) -> Prepared:
+def _cached(items: Prepared, encoder: Encoder, device: torch.device, scratch: Path, progress: Progress) -> Prepared:
+    """The features of all items, in a file."""
     path = scratch / f"{uuid4().hex}.features"
     features = np.memmap(path, dtype=np.float32, mode="w+", shape=(len(items), encoder.width))
     start = 0
-    for some in encoded(items, torch.arange(len(items)), encoder, progress, device):
-        features[start : start + len(some)] = some.numpy()
-        start += len(some)
+    for part in encoded(items, torch.arange(len(items)), encoder, progress, device):
+        features[start : start + len(part)] = part.numpy()
+        start += len(part)
     return Prepared(features)

@@ -1,4 +1,4 @@
-"""What training draws from, and the batches that it draws: see `Batch`."""
+"""Draws the batches of a training: see `Batch`."""
 
 from __future__ import annotations
 
@@ -17,24 +17,27 @@ from skipfill.compat.training.data.training_data import TrainingData
 
 NO_FEATURES = torch.empty(0)
 Halves = tuple[Tensor, Tensor]  # rows that are augmented, and rows that are not
-OF_A_CLASS = 16  # stored rows of its own class that an item sees in a step
+OF_A_CLASS = 16  # stored rows of its own class that are drawn for an item in a step
 
 
 def steps_for(items: int, size: int, fewest: int) -> int:
-    """In how many batches of at most `size`, and at least `fewest`, items come; `fewest` goes first."""
+    """Number of batches for this many items: of at most `size` each, but never of fewer than `fewest`."""
     return max(1, min(math.ceil(items / size), items // fewest))
 
 
 def parts(
     data: TrainingData, rows: Tensor, count: int, *, sample: int = 0, pairs: int = 0, of_trained: bool = True
 ) -> Iterator[tuple[Tensor, Batch]]:
-    """A batch of these rows in `count` parts: the items, those of the pairs last, and all but their features.
+    """Draw a batch for these rows, in `count` parts.
 
     Args:
         rows: (B,) items.
         sample: stored rows drawn, the same for all parts; 0 for none.
         pairs: items drawn with their stored vectors, for all parts together; 0 for none.
-        of_trained: whether training items are among them.
+        of_trained: whether training items may be among the pairs.
+
+    Yields:
+        The prepared items of a part, those of its pairs last, and its batch without features.
     """
     stored = _sample(data.pool, sample)
     own, unlabelled = (_halves(drawn) for drawn in _drawn_pairs(data, pairs, of_trained))
@@ -48,9 +51,9 @@ def parts(
 
 
 def _drawn_pairs(data: TrainingData, count: int, of_trained: bool) -> tuple[Tensor, Tensor]:
-    """Training items that are stored, and unlabelled ones: as many of both, where there are both.
+    """Draw `count` stored items: training items, and as many unlabelled ones where there are both.
 
-    Half of the unlabelled ones are of no training class, where there are such: nothing else teaches what they are.
+    Half of the unlabelled ones are of no training class, if there are such: nothing else teaches these.
     """
     none = torch.empty(0, dtype=torch.long)
     own, everything, strange = data.stored if of_trained else none, none, none
@@ -64,17 +67,17 @@ def _drawn_pairs(data: TrainingData, count: int, of_trained: bool) -> tuple[Tens
 
 
 def _drawn(rows: Tensor, count: int) -> Tensor:
-    """Any `count` of the rows, one as likely as another each time; none where there are none."""
+    """Draw `count` of the rows with replacement; none where there are none."""
     return rows[torch.randint(len(rows), (count,))] if len(rows) else rows
 
 
 def _halves(rows: Tensor) -> Halves:
-    """By turns: the last ones drawn are all strange."""
+    """Split rows by turns, because the last ones are all of no training class."""
     return rows[1::2], rows[::2]
 
 
 def _items(data: TrainingData, rows: Tensor, own: Halves, unlabelled: Halves) -> PreparedItems:
-    """The items of a batch, and after them those of its pairs: of both kinds those that are augmented come first."""
+    """The items of a batch, then those of its pairs that are augmented, then those that are not."""
     labelled = data.items.raw(torch.cat([rows, *own]))
     if data.align is None or not sum(map(len, unlabelled)):
         return labelled
@@ -83,26 +86,28 @@ def _items(data: TrainingData, rows: Tensor, own: Halves, unlabelled: Halves) ->
 
 
 def _pairs(data: TrainingData, own: Halves, unlabelled: Halves) -> Pairs | None:
-    stored = [] if data.old is None else [(data.old, own)]
-    stored += [] if data.align is None else [(data.align.old, unlabelled)]
-    augmented, others = ([vectors[halves[which]] for vectors, halves in stored] for which in (0, 1))
+    """The stored vectors of the pairs, in the order of `_items`; None without any."""
+    sources = [] if data.old is None else [(data.old, own)]
+    sources += [] if data.align is None else [(data.align.old, unlabelled)]
+    augmented, others = ([vectors[halves[half]] for vectors, halves in sources] for half in (0, 1))
     if not sum(map(len, augmented + others)):
         return None
     return Pairs(torch.cat(augmented + others), sum(map(len, augmented)))
 
 
-def _batch(data: TrainingData, rows: Tensor, stored: GallerySample | None, start: int) -> Batch:
+def _batch(data: TrainingData, rows: Tensor, sample: GallerySample | None, start: int) -> Batch:
+    """The batch of these rows, without features and pairs."""
     batch = Batch(NO_FEATURES, data.labels[rows], teacher=None if data.teacher is None else data.teacher[rows])
-    if stored:
-        alike = data.by_class.of(batch.labels, rows, OF_A_CLASS, len(stored.vectors), start)
-        return replace(batch, sample=stored, alike=alike)
+    if sample:
+        alike = data.by_class.of(batch.labels, rows, OF_A_CLASS, len(sample.vectors), start)
+        return replace(batch, sample=sample, alike=alike)
     if data.old is None or data.has_old is None:
         return batch
     return replace(batch, old=data.old[rows], has_old=data.has_old[rows])
 
 
 def _sample(pool: GallerySample | None, size: int) -> GallerySample | None:
-    """Stored rows in a row, in a pool that is in random order: a view, where a gather would copy megabytes a step."""
+    """Consecutive rows of the pool, which is in random order. A view, where a gather would copy megabytes a step."""
     if pool is None or not size:
         return None
     count = len(pool.vectors)

@@ -15,13 +15,17 @@ from skipfill.compat.training.data.class_rows import RowsOfClasses
 
 @dataclass(frozen=True)
 class UnlabelledItems(Unlabelled):
-    """Attributes: items, (A) prepared."""
+    """Unlabelled items of the gallery to train on.
+
+    Attributes:
+        items: (A) prepared.
+    """
 
     items: Prepared
 
     @cached_property
     def strange(self) -> Tensor:
-        """Which of them are of no training class."""
+        """Positions of those whose stored row is of no training class."""
         return (self.labels < 0).nonzero().flatten()
 
     def first(self, count: int) -> UnlabelledItems:
@@ -31,7 +35,7 @@ class UnlabelledItems(Unlabelled):
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Everything that batches are drawn from.
+    """The items of a training, and all that batches are drawn from.
 
     Attributes:
         items: (N) prepared items.
@@ -41,7 +45,7 @@ class TrainingData:
         pool: stored rows to draw samples from, in random order.
         teacher: (N, D') embeddings of the teacher.
         align: unlabelled items of the gallery; None for none.
-        validation: which of the N items are not trained on, and choose the epoch; None for none.
+        validation: positions of the items that are held out to choose the epoch; None for none.
     """
 
     items: Prepared
@@ -55,21 +59,21 @@ class TrainingData:
 
     @cached_property
     def stored(self) -> Tensor:
-        """Which of the items that are trained on have a stored vector."""
+        """Positions of the training items that have a stored vector."""
         if self.has_old is None:
             return torch.empty(0, dtype=torch.long)
         return self.trained[self.has_old[self.trained]]
 
     @cached_property
     def by_class(self) -> RowsOfClasses:
-        """The pool by class."""
+        """The pool, sorted by class."""
         assert self.pool is not None
         return RowsOfClasses(self.pool)
 
     @property
     def trained(self) -> Tensor:
-        """Which of the items are trained on."""
-        kept = torch.ones(len(self.items), dtype=torch.bool)
+        """Positions of the items that are trained on: all but those held out."""
+        trained = torch.ones(len(self.items), dtype=torch.bool)
         if self.validation is not None:
-            kept[self.validation] = False
-        return kept.nonzero().flatten()
+            trained[self.validation] = False
+        return trained.nonzero().flatten()

@@ -1,4 +1,4 @@
-"""Unlabelled items of the gallery, some to train on; and items that are remembered."""
+"""Unlabelled items of the gallery: read to train on, and encoded to be remembered."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from skipfill.compat.encoders.prepared import Prepared, prepare_items
 from skipfill.compat.methods.batch import UnlabelledFeatures
 from skipfill.compat.progress import Progress
 from skipfill.compat.training.data.feature_cache import encoded
-from skipfill.compat.training.data.gallery_join import GalleryJoin
+from skipfill.compat.training.data.gallery_join import StoredItems
 from skipfill.compat.training.data.training_data import TrainingData, UnlabelledItems
 from skipfill.store.parquet.items import Items
 
 
-def read_aligned(
-    items: Items, joined: GalleryJoin, encoder: Encoder, scratch: Path, progress: Progress, *, seed: int
+def read_unlabelled(
+    items: Items, stored: StoredItems, encoder: Encoder, scratch: Path, progress: Progress, *, seed: int
 ) -> UnlabelledItems:
-    """Those of the items that the gallery stores.
+    """Decode the items and keep those that the gallery stores, in random order.
 
     Args:
+        stored: the gallery's rows of the items.
         scratch: folder for the decoded items.
         seed: of their order.
     """
     progress.start("reading unlabelled items", len(items))
     prepared = prepare_items(items, encoder, scratch, progress.advance)
-    found = joined.align_found.nonzero().flatten()
-    found = found[torch.randperm(len(found), generator=torch.Generator().manual_seed(seed))]
-    chosen = Prepared(prepared.items[found.numpy()])
-    return UnlabelledItems(joined.align_old[found], joined.align_labels[found], chosen)
+    rows = stored.present.nonzero().flatten()
+    rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))]
+    return UnlabelledItems(stored.vectors[rows], stored.labels[rows], Prepared(prepared.items[rows.numpy()]))
 
 
 def remembered(aligned: UnlabelledItems, encoder: Encoder, most: int, progress: Progress) -> UnlabelledFeatures:
-    """At most `most` of the items, as the trained encoder sees them."""
-    some = aligned.first(most)
-    progress.start("encoding unlabelled items", len(some.items))
-    features = encoded(some.items, torch.arange(len(some.items)), encoder, progress)
-    return UnlabelledFeatures(some.old, some.labels, torch.cat(list(features)))
+    """Features, by the trained encoder, of at most `most` of the items."""
+    first = aligned.first(most)
+    progress.start("encoding unlabelled items", len(first.items))
+    features = encoded(first.items, torch.arange(len(first.items)), encoder, progress)
+    return UnlabelledFeatures(first.old, first.labels, torch.cat(list(features)))
 
 
 def some_trained(data: TrainingData, encoder: Encoder, most: int, progress: Progress) -> Tensor:
-    """(N, F) features of at most `most` training items, any of them."""
+    """(N, F) features, by the trained encoder, of at most `most` training items, drawn at random."""
     shuffled = torch.randperm(len(data.trained), generator=torch.Generator().manual_seed(0))
     rows = data.trained[shuffled[:most]]
     progress.start("encoding training items", len(rows))

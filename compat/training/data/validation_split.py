@@ -1,26 +1,26 @@
-"""Which items are held out to choose the epoch."""
+"""Holds out items to choose the epoch by."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from skipfill.store.errors import BadInput
+from skipfill.store.errors import BadInput, Parameter
 
 
 def held_out(labels: Tensor, share: float, seed: int, fewest: int = 1) -> Tensor | None:
-    """A share of the items, spread over the classes as the items are; never the last item of a class.
+    """Hold out a share of the items, spread over the classes as the items are. Each class keeps one item at least.
 
     Args:
         labels: (N,) int64.
-        share: in [0, 1); None is returned for 0.
-        fewest: of those held out.
+        share: in [0, 1).
+        fewest: items that must be held out.
 
     Returns:
-        Their places, sorted.
+        Sorted positions of the items held out; None for a share of 0.
 
     Raises:
-        BadInput: the share holds none out, or more than there are.
+        BadInput: the share holds out fewer than `fewest`, or more than the classes can spare.
     """
     if not share:
         return None
@@ -31,7 +31,7 @@ def held_out(labels: Tensor, share: float, seed: int, fewest: int = 1) -> Tensor
     candidates, wanted = by_class[~first], round(share * len(labels))
     if not fewest <= wanted <= len(candidates):
         raise BadInput(
-            "--validation",
+            Parameter("validation"),
             expected=f"a share of the {len(labels)} items that holds {fewest} to {len(candidates)} of them out, "
             "and leaves one of each class",
             found=f"{share:g}, which is {wanted}",

@@ -1,4 +1,4 @@
-"""The state of an unfinished training, saved after each epoch as safetensors (no pickle), replaced atomically."""
+"""Saves the state of a training after each epoch: as safetensors (no pickle), replaced atomically."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from skipfill.compat.nn.serialization import tensor_bytes
 from skipfill.compat.training.loop.epoch_log import Epoch
-from skipfill.store.errors import BadInput, reason
+from skipfill.store.errors import Advice, BadInput, reason
 from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import stored
 
@@ -24,11 +24,12 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class State:
-    """What a checkpoint says beside its tensors.
+    """The part of a checkpoint that is not tensors.
 
     Attributes:
-        recipe: see `Checkpoints`.
-        steps: done.
+        log: of all epochs done.
+        recipe: digest of everything that decides the weights.
+        steps: optimizer steps done.
     """
 
     log: list[Epoch]
@@ -38,12 +39,12 @@ class State:
 
 
 class Checkpoints:
-    """Checkpoints of the training of one model, valid for one recipe.
+    """The newest checkpoint of one training, if there is one.
 
     Args:
-        key: object that holds the newest one.
-        recipe: digest of everything that decides the weights.
-        restart: forget an earlier run instead of resuming it.
+        key: object that holds it.
+        recipe: digest of everything that decides the weights. Only a checkpoint with this digest is resumed.
+        restart: delete the checkpoint of an earlier run.
     """
 
     def __init__(self, objects: ObjectStore, key: str, recipe: str, *, restart: bool = False) -> None:
@@ -54,7 +55,7 @@ class Checkpoints:
             objects.delete(key)
 
     def epochs_done(self) -> int:
-        """Whole epochs in the checkpoint; 0 when there is none.
+        """Number of epochs in the checkpoint; 0 when there is none.
 
         Raises:
             BadInput: the unfinished run had another recipe or other data.
@@ -69,7 +70,11 @@ class Checkpoints:
         optimizer: Optimizer,
         decay: LRScheduler,
     ) -> None:
-        """Replace the checkpoint by the state after the last epoch of `log`; `best` are the best one's weights."""
+        """Replace the checkpoint by the state after the last epoch of `log`.
+
+        Args:
+            best: weights of the best epoch; empty without validation.
+        """
         tensors = {f"model/{name}": value for name, value in model.state_dict().items()}
         tensors |= {f"best/{name}": value for name, value in best.items()}
         for index, state in optimizer.state_dict()["state"].items():
@@ -80,10 +85,17 @@ class Checkpoints:
     def resume(
         self, model: nn.Module, optimizer: Optimizer, decay: LRScheduler
     ) -> tuple[list[Epoch], dict[str, Tensor]]:
-        """Load the checkpoint into the three; the log and the best weights then. Both empty when there is none."""
+        """Load the checkpoint into model, optimizer and learning rate.
+
+        Returns:
+            The log, and the weights of the best epoch; both empty when there is no checkpoint.
+
+        Raises:
+            BadInput: the checkpoint cannot be read, or is of another training.
+        """
         if not self._objects.exists(self._key):
             return [], {}
-        kept, tensors = self._state(self._objects.get(self._key))
+        saved, tensors = self._state(self._objects.get(self._key))
         try:
             model.load_state_dict(_under(tensors, "model/"))
             state = optimizer.state_dict()
@@ -94,13 +106,13 @@ class Checkpoints:
             optimizer.load_state_dict(state)
         except (KeyError, RuntimeError, ValueError) as error:
             raise self._unreadable(error) from error
-        decay.load_state_dict({**decay.state_dict(), "last_epoch": kept.steps, "_step_count": kept.steps + 1})
+        decay.load_state_dict({**decay.state_dict(), "last_epoch": saved.steps, "_step_count": saved.steps + 1})
         for group, rate in zip(optimizer.param_groups, decay.base_lrs, strict=True):
-            group["lr"] = rate * decay.lr_lambdas[0](kept.steps)  # type: ignore[attr-defined]
-        return kept.log, _under(tensors, "best/")
+            group["lr"] = rate * decay.lr_lambdas[0](saved.steps)  # type: ignore[attr-defined]
+        return saved.log, _under(tensors, "best/")
 
     def clear(self) -> None:
-        """Forget the checkpoint: the model is complete."""
+        """Delete the checkpoint, as when the model is complete."""
         if self._objects.exists(self._key):
             self._objects.delete(self._key)
 
@@ -118,7 +130,7 @@ class Checkpoints:
                 f"unfinished training in {self._key}",
                 expected="the same settings and items as now",
                 found="others",
-                hint="Repeat the first command to go on with it, or add --restart to drop it.",
+                hint=Advice("repeat_or_restart"),
             )
         return state, tensors
 
@@ -127,14 +139,18 @@ class Checkpoints:
             self._objects.root / self._key,
             expected="a readable checkpoint",
             found=reason(error),
-            hint="Start over with --restart.",
+            hint=Advice("restart"),
         )
 
 
 def _laid_out_as(weight: Tensor, value: Tensor) -> Tensor:
-    """Files hold plain arrays; fused optimizers go through moments as the weights lie, channels last for example."""
+    """The value with the memory layout of the weight.
+
+    Files hold plain arrays, but fused optimizers walk through moments as the weights lie, channels last for example.
+    """
     return torch.empty_like(weight).copy_(value) if value.shape == weight.shape else value
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names have this prefix, without it."""
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

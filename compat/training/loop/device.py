@@ -1,22 +1,27 @@
-"""What this machine trains on, and in which precision."""
+"""The device that a training runs on, its precision, and its random numbers."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 
-from skipfill.store.errors import BadInput
+from skipfill.store.errors import BadInput, Parameter
+
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "bf16", "f32"]
 
 
-def resolved_device(asked: str) -> str:
-    """`auto`, `cpu` or `cuda` -> `cpu` or `cuda`.
+def resolved_device(device: Device) -> Device:
+    """`cpu` or `cuda`, for a device that may be `auto`.
 
     Raises:
         BadInput: `cuda`, and there is none.
     """
-    if asked == "cuda" and not torch.cuda.is_available():
-        raise BadInput("--device", expected="cpu: torch sees no GPU", found=asked)
-    if asked != "auto":
-        return asked
+    if device == "cuda" and not torch.cuda.is_available():
+        raise BadInput(Parameter("device"), expected="cpu: torch sees no GPU", found=device)
+    if device != "auto":
+        return device
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
@@ -29,7 +34,7 @@ def has_bf16(device: str) -> bool:
 
 
 def draw_from(seed: int, device: torch.device) -> None:
-    """Seed what is drawn on the CPU and on the device.
+    """Seed the random numbers of the CPU and of the device.
 
     `torch.manual_seed` notes a stack trace for every kind of device that it does not find, which takes as long as a
     fiftieth of a small net's step.

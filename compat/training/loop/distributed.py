@@ -1,4 +1,4 @@
-"""The processes of one training under torchrun: who is first, what share of a batch is whose, where they meet."""
+"""The processes of one training under torchrun, and how they share each batch."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ LOST_PEER = ("closed by peer", "reset by peer", "connection refused", "broken pi
 
 @dataclass(frozen=True)
 class Processes:
-    """Attributes:
-    rank: of this process; only the first, 0, writes and shows.
-    count: how many there are.
-    local: its place among those of its machine, which is the number of its GPU.
+    """This process among all those of a training.
+
+    Attributes:
+        rank: of this process. Only the first, 0, writes and shows.
+        count: of all processes.
+        local: rank among the processes of the same machine; the number of the GPU.
     """
 
     rank: int = 0
@@ -34,21 +36,22 @@ class Processes:
         return self.rank == 0
 
     def device(self, kind: str) -> torch.device:
-        """This process's device of a kind, `cpu` or `cuda`."""
+        """The device of this process; `kind` is `cpu` or `cuda`."""
         return torch.device("cuda", self.local) if kind == "cuda" else torch.device(kind)
 
     def share(self, batch: Tensor) -> Tensor:
-        """The rows of a batch that this process encodes; shares differ by one row at most.
+        """The rows of a batch that this process encodes. Shares differ by one row at most.
 
-        By turns: on a CPU batch norm sees the share alone, which is then of items and of pairs, augmented and not.
+        Rows go to the processes by turns, so that every share has items and pairs, augmented and not: on a CPU, batch
+        norm sees the share alone.
         """
         return batch[self.rank :: self.count]
 
     def whole(self, features: Tensor, total: int) -> Tensor:
-        """(total, F) features of the whole batch, from the shares of all processes, in order.
+        """(total, F) features of the whole batch in order, gathered from the shares of all processes.
 
-        The gradient flows into the own share only, `count` times: every process computes the same loss, and the mean
-        of the gradients over processes is then the gradient of that loss, for encoder and method alike.
+        The gradient flows into this process's share only, times `count`. Every process computes the same loss, and the
+        mean of their gradients is then the gradient of that loss, for encoder and method alike.
         """
         if self.count == 1:
             return features
@@ -62,7 +65,7 @@ class Processes:
         return torch.stack(shares, dim=1).flatten(0, 1)[:total]
 
     def agreed(self, values: dict[str, float]) -> dict[str, float]:
-        """The first process's numbers, so that all decide alike; the names are the same in all."""
+        """The first process's numbers, so that all decide alike. All processes give the same names."""
         if self.count == 1:
             return values
         numbers = torch.tensor(list(values.values()), dtype=torch.float64)
@@ -71,13 +74,13 @@ class Processes:
         return dict(zip(values, numbers.tolist(), strict=True))
 
     def wait(self) -> None:
-        """Until all are here."""
+        """Wait until all processes are here."""
         if self.count > 1:
             dist.barrier()
 
 
 def launched() -> Processes:
-    """What torchrun says of this process; without it there is one."""
+    """This process as torchrun started it; the only one without torchrun."""
     if not dist.is_torchelastic_launched():
         return Processes()
     return Processes(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")))
@@ -85,10 +88,10 @@ def launched() -> Processes:
 
 @contextmanager
 def connected(kind: str) -> Iterator[Processes]:
-    """This process among all that torchrun started, connected for a training on devices of a kind, `cpu` or `cuda`.
+    """Connect the processes that torchrun started, for a training on devices of a kind, `cpu` or `cuda`.
 
     Raises:
-        SkipfillError: another process has ended; it says why.
+        SkipfillError: another process has ended. That process shows the error.
     """
     processes = launched()
     if processes.count == 1:
@@ -97,7 +100,7 @@ def connected(kind: str) -> Iterator[Processes]:
     if kind == "cuda":
         torch.cuda.set_device(processes.local)
     if not dist.is_initialized():
-        # Once for all trainings of this process: a second group would meet the addresses of the first.
+        # Once for all trainings of this process: a second group would clash with the addresses of the first.
         dist.init_process_group("nccl" if kind == "cuda" else "gloo")
         atexit.register(dist.destroy_process_group)
     try:
@@ -108,5 +111,5 @@ def connected(kind: str) -> Iterator[Processes]:
         raise SkipfillError(
             f"training, process {processes.rank + 1} of {processes.count}: expected all processes to go on, "
             "found that another has ended",
-            "ImageSpec for the error of the other process. The same command goes on from the last epoch.",
+            "Look for the error of the other process. The same command goes on from the last epoch.",
         ) from error

@@ -1,4 +1,4 @@
-"""What is known of each epoch of a training: one line of its log; and which epoch was the best."""
+"""The log of a training, an entry for each epoch, and its best epoch."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True)
 class Epoch:
-    """Attributes:
-    epoch: from 1.
-    step: steps since the beginning.
-    lr: learning rate of its last step.
-    losses: mean of each term over its steps.
-    validation: mean of each term over the items held out; empty without any.
-    seconds: that it took, its validation included.
-    items_per_second: trained on.
+    """One epoch of a training.
+
+    Attributes:
+        epoch: number, from 1.
+        step: steps since the beginning of the training.
+        lr: learning rate of the last step.
+        losses: mean of each loss term over the steps.
+        validation: mean of each loss term over the items held out; empty without any.
+        seconds: duration, validation included.
+        items_per_second: training items, validation not included.
     """
 
     epoch: int
@@ -29,17 +31,17 @@ class Epoch:
 
     @property
     def line(self) -> str:
-        """One line of NDJSON, without its end."""
+        """One line of NDJSON, without a line break."""
         return json.dumps(asdict(self))
 
 
 def best_epoch(log: Sequence[Epoch]) -> Epoch:
-    """The one with the smallest sum of validation terms, the first of equals; the last one without validation."""
+    """The epoch with the smallest sum of validation terms, the first of equals; without validation, the last epoch."""
     if not log[-1].validation:
         return log[-1]
-    return min(log, key=lambda one: sum(one.validation.values()))
+    return min(log, key=lambda epoch: sum(epoch.validation.values()))
 
 
 def patience_is_over(log: Sequence[Epoch], patience: int) -> bool:
-    """Whether the last `patience` epochs have all been worse than the best; never for 0."""
+    """Whether `patience` epochs or more have passed since the best one; never for a patience of 0."""
     return bool(patience and log) and log[-1].epoch - best_epoch(log).epoch >= patience

@@ -1,4 +1,4 @@
-"""What stops a training, said as such: numbers that are not finite, and memory that is not there."""
+"""Stops a training with a clear error: numbers that are not finite, or too little memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from skipfill.store.errors import SkipfillError, reason
+from skipfill.store.errors import Advice, SkipfillError, reason
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "status_alloc_failed")
 
@@ -21,7 +21,7 @@ def refuse_infinite(losses: dict[str, float], lr: float, where: str) -> None:
 
 
 def refuse_broken_weights(weights: dict[str, Tensor], lr: float, epoch: int) -> None:
-    """Raise `SkipfillError` when a weight is not finite: the last step of an epoch shows in no loss."""
+    """Raise `SkipfillError` when a weight is not finite. The effect of an epoch's last step shows in no loss."""
     for name, value in weights.items():
         if not bool(torch.isfinite(value).all()):
             raise SkipfillError(
@@ -31,7 +31,7 @@ def refuse_broken_weights(weights: dict[str, Tensor], lr: float, epoch: int) -> 
 
 @contextmanager
 def memory_explained(batch: int, accumulate: int) -> Iterator[None]:
-    """Turn a failed allocation into a `SkipfillError` that says what needs less."""
+    """Turn a failed allocation into a `SkipfillError` with smaller sizes to try."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is a RuntimeError
@@ -40,9 +40,10 @@ def memory_explained(batch: int, accumulate: int) -> Iterator[None]:
         parts = f" in {accumulate} parts" if accumulate > 1 else ""
         raise SkipfillError(
             f"training: expected memory for batches of {batch} items{parts}, found too little ({reason(error)})",
-            f"Take the same batch in smaller parts: --accumulate {2 * accumulate}; or --batch {max(2, batch // 2)}.",
+            Advice("smaller_batches", accumulate=2 * accumulate, batch=max(2, batch // 2)),
         ) from error
 
 
-def _slower(lr: float) -> str:
-    return f"Try a lower learning rate: --lr {lr / 3:.2g}"
+def _slower(lr: float) -> Advice:
+    """Advice to try a third of the learning rate."""
+    return Advice("lower_lr", lr=f"{lr / 3:.2g}")

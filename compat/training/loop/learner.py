@@ -15,9 +15,13 @@ from skipfill.compat.training.loop.distributed import Processes
 
 
 class Learner(nn.Module):
-    """Each process encodes its share of the batch; every one computes the losses of the whole.
+    """The module that the loop trains.
 
-    So contrastive losses and masked means are those of one process, however many there are.
+    Each process encodes its share of a batch, and computes the losses of the whole batch. So contrastive losses and
+    masked means do not depend on the number of processes.
+
+    Args:
+        bf16: whether the encoder computes in bfloat16; the method is always in float32.
     """
 
     def __init__(self, encoder: Encoder, method: Method, processes: Processes, device: torch.device, bf16: bool):
@@ -30,14 +34,14 @@ class Learner(nn.Module):
         self.device = device
         self.bf16 = bf16
         self.to(device)
-        move_stored(method, device)
+        move_tensors(method, device)
 
     def forward(self, inputs: Tensor, batch: Batch) -> Terms:
-        """The loss terms.
+        """The loss terms by name, each a scalar.
 
         Args:
-            inputs: (B + A, *item_shape) items, those of the pairs last.
-            batch: everything but the features.
+            inputs: (B + A, *item_shape) prepared items, those of the pairs last.
+            batch: the same items, without features.
         """
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             features = self.encoder(self.processes.share(inputs))
@@ -52,14 +56,17 @@ class Learner(nn.Module):
 def moved(value: Any, device: torch.device) -> Any:
     """A tensor, or a dataclass or tuple of tensors, on a device; anything else as it is."""
     if isinstance(value, Tensor):
-        return value.to(device, non_blocking=device.type != "cpu")  # nobody would wait for what comes back
+        return value.to(device, non_blocking=device.type != "cpu")  # from a GPU, a reader must wait
     if is_dataclass(value) and not isinstance(value, type):
         return replace(value, **{field.name: moved(getattr(value, field.name), device) for field in fields(value)})
-    return tuple(moved(one, device) for one in value) if type(value) is tuple else value
+    return tuple(moved(part, device) for part in value) if type(value) is tuple else value
 
 
-def move_stored(method: Method, device: torch.device) -> None:
-    """What a method keeps of the gallery is no parameter and no buffer: it stays out of the weights."""
+def move_tensors(method: Method, device: torch.device) -> None:
+    """Move the tensors that a method holds of the gallery.
+
+    They are neither parameters nor buffers, because they must stay out of the weights; `nn.Module.to` leaves them.
+    """
     for name, value in list(vars(method).items()):
         if is_dataclass(value) or isinstance(value, tuple | Tensor):
             setattr(method, name, moved(value, device))

@@ -1,4 +1,4 @@
-"""The means of loss terms over steps."""
+"""Means of loss terms over steps."""
 
 from __future__ import annotations
 
@@ -6,19 +6,24 @@ from torch import Tensor
 
 
 class TermMeans:
-    """Weighted means of loss terms, kept on the device until they are read."""
+    """Weighted means of loss terms, kept on the device until they are read.
+
+    Attributes:
+        last: name -> mean, as last read.
+    """
 
     def __init__(self) -> None:
         self._totals: dict[tuple[str, ...], Tensor] = {}
         self._weight = 0.0
         self.last: dict[str, float] = {}
 
-    def add(self, names: tuple[str, ...], weighed: Tensor, weight: float) -> None:
-        """The terms of these names, times the weight."""
+    def add(self, names: tuple[str, ...], weighted: Tensor, weight: float) -> None:
+        """Add (T,) loss terms of these names, each multiplied with the weight already."""
         self._weight += weight
-        self._totals[names] = self._totals[names] + weighed if names in self._totals else weighed
+        self._totals[names] = self._totals[names] + weighted if names in self._totals else weighted
 
     def read(self) -> dict[str, float]:
+        """Name -> mean over all that was added. It waits for the device."""
         self.last = {}
         for names, totals in self._totals.items():  # a part of a batch without pairs has fewer terms
             for name, total in zip(names, totals.tolist(), strict=True):

@@ -1,58 +1,47 @@
-"""A method trained on, with the encoder at rest, on items as they are and not augmented."""
+"""Trains a method on, with the encoder at rest: on the features of clean items, without augmentation."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from skipfill.compat.encoders.encoder import Encoder
-from skipfill.compat.methods.method import Method
 from skipfill.compat.progress import Progress
-from skipfill.compat.training.data.training_data import TrainingData
-from skipfill.compat.training.loop.checkpoint import Checkpoints
-from skipfill.compat.training.loop.distributed import Processes
 from skipfill.compat.training.loop.epoch_log import Epoch, best_epoch
 from skipfill.compat.training.loop.fit import fit
-from skipfill.compat.training.loop.schedule import Schedule, Step, Watcher
+from skipfill.compat.training.loop.schedule import Watcher
+from skipfill.compat.training.loop.task import Task
 
-NOT_TRAINED = Epoch(0, 0, 0.0, {}, {}, 0.0, 0.0)
 
+def refit(task: Task, log: Sequence[Epoch], progress: Progress, watcher: Watcher) -> list[Epoch]:
+    """Train the method of a task for `method.refit` more epochs.
 
-def refit(
-    features: Encoder,
-    method: Method,
-    data: TrainingData,
-    schedule: Schedule,
-    log: Sequence[Epoch],
-    checkpoints: Checkpoints,
-    progress: Progress,
-    watcher: Watcher,
-    processes: Processes,
-) -> list[Epoch]:
-    """Train a method for `method.refit` epochs more; their log, counted on from that of the training before.
-
-    With validation, the method is as in the best epoch of both.
+    With validation, the method ends as it was in the best epoch of both trainings.
 
     Args:
-        features, data: see `as_features`.
+        task: on features, see `Task.on_features`. Its schedule is that of the training before, and so are the settings
+            of this one; no pairs are drawn.
+        log: of the training before, one epoch or more.
+
+    Returns:
+        The log of the further epochs, counted on from `log`.
 
     Source: a head trained anew on the features of a trained encoder does better, Kang et al. 2020 (arXiv 1910.09217).
     """
-    before = log[-1] if log else NOT_TRAINED
-    remaining = method.refit - checkpoints.epochs_done()
-    progress.start("training on, the encoder at rest", remaining * len(data.trained))
+    method, before = task.method, log[-1]
+    epochs_left = method.refit - task.checkpoints.epochs_done()
+    progress.start("training on, the encoder at rest", epochs_left * len(task.data.trained))
 
-    def counted(one: Epoch) -> Epoch:
-        return replace(one, epoch=before.epoch + one.epoch, step=before.step + one.step)
+    def counted_on(epoch: Epoch) -> Epoch:
+        return replace(epoch, epoch=before.epoch + epoch.epoch, step=before.step + epoch.step)
 
-    def step(now: Step) -> None:
-        watcher.step(replace(now, epoch=before.epoch + now.epoch))
-
-    counting = Watcher(step, lambda one: watcher.epoch(counted(one)))
+    counting = Watcher(
+        step=lambda step: watcher.step(replace(step, epoch=before.epoch + step.epoch)),
+        epoch=lambda epoch: watcher.epoch(counted_on(epoch)),
+    )
     method.start_refit()
-    kept = {name: value.clone() for name, value in method.state_dict().items()}
-    how = replace(schedule, epochs=method.refit, pairs=0)
-    more = [counted(one) for one in fit(features, method, data, how, checkpoints, counting, processes)]
-    if best_epoch([*log, *more]) in log:
-        method.load_state_dict(kept)
-    return more
+    weights_before = {name: value.clone() for name, value in method.state_dict().items()}
+    schedule = replace(task.schedule, epochs=method.refit, pairs=0)
+    further = [counted_on(epoch) for epoch in fit(replace(task, schedule=schedule), counting)]
+    if best_epoch([*log, *further]) in log:
+        method.load_state_dict(weights_before)
+    return further

@@ -1,4 +1,4 @@
-"""Length and pace of a training, and what is called as it goes on."""
+"""Length and pace of a training, and the functions that are told of its steps."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from skipfill.compat.training.loop.epoch_log import Epoch
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast.
+    """Length and pace of a training.
 
     Attributes:
         epochs: passes over the items.
-        batch: items per step, at most: an epoch's batches are of equal size, give or take one.
-        lr: peak learning rate of AdamW; rises over the first tenth, then falls as a cosine to zero.
+        batch: items per step at most. The batches of an epoch differ by one item at most.
+        lr: peak learning rate of AdamW, see `learning_rate`.
         weight_decay: of AdamW.
         sample: stored rows drawn per step, for methods that use them.
-        pairs: items drawn per step with their stored vectors: unlabelled ones when there are such, and as many that are
-            trained on, for methods that need those.
+        pairs: items drawn per step with their stored vectors: unlabelled ones, and as many training items for methods
+            that need those.
         seed: decides weights, order and augmentation.
-        precision: `bf16` or `f32` for the encoder; the head and the losses are always f32.
-        accumulate: parts that a batch is encoded in, one after the other, so that memory holds one of them.
+        precision: of the encoder, `bf16` or `f32`. Head and losses are always f32.
+        accumulate: parts that a batch is encoded in, one after the other, so that memory holds one at a time.
         patience: epochs without a better validation loss after which training ends; 0 for never.
         device: `cpu` or `cuda`.
     """
@@ -43,7 +43,13 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Step:
-    """What a progress bar shows after a step: epoch (from 1), items done in this step, losses so far this epoch."""
+    """One step of a training.
+
+    Attributes:
+        epoch: number, from 1.
+        items: of the step.
+        losses: mean of each term over the epoch's steps, as last read; not read in every step.
+    """
 
     epoch: int
     items: int
@@ -52,13 +58,14 @@ class Step:
 
 @dataclass(frozen=True)
 class Watcher:
-    """Called as training goes on: `step` after each step, `epoch` when one is done and saved."""
+    """Functions that are called as a training goes on: `step` after each step, `epoch` when an epoch is saved."""
 
     step: Callable[[Step], None] = lambda step: None
     epoch: Callable[[Epoch], None] = lambda epoch: None
 
 
 def learning_rate(step: int, total: int) -> float:
+    """Share of the peak rate at a step, from 0: it rises over the first tenth, then falls to zero as a cosine."""
     warm = max(1, total // 10)
     if step < warm:
         return (step + 1) / warm

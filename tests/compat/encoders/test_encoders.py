@@ -17,6 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
+from skipfill.cli.advice import sentence
 from skipfill.compat.encoders.choice import chosen_encoder
 from skipfill.compat.encoders.encoder import Encoder
 from skipfill.compat.encoders.prepared import Prepared, as_float
@@ -268,7 +269,7 @@ def test_text_items(tmp_path: Path) -> None:
     assert next(items.blocks()).inputs == ["a", "b"]
     with pytest.raises(BadInput, match="expected an encoder of texts, found none named") as error:
         chosen_encoder("auto", items)
-    assert "--encoder hf:" in error.value.hint
+    assert "--encoder hf:" in sentence(error.value.hint)
     pq.write_table(pa.table({"id": [1, 2, 3], "text": ["a", "b", None]}), path)
     with pytest.raises(BadInput, match=r"t\.parquet, column text, row 0 \+ 2: expected a text, found NULL"):
         next(open_items([path]).blocks())

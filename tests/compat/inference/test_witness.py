@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from skipfill.compat.encoders.hf.text import TextFront
+from skipfill.compat.encoders.hf.text import TextTokenizer
 from skipfill.compat.inference.load import LoadedModel, load_model
 from skipfill.compat.inference.network import unit
 from skipfill.compat.inference.witness import difference, read_witness, verified_model, witness_file, witness_of
@@ -273,14 +273,14 @@ def test_another_library_that_encodes_alike_is_fine_and_one_that_does_not_is_nam
     texts(tmp_path)
     monkeypatch.setattr("skipfill.compat.encoders.hf.encoder.version", lambda library: "99.0")
     verified_model(open_store(STORE), "v1")
-    plain = TextFront.prepare
+    plain = TextTokenizer.prepare
 
-    def another(self: TextFront, items: ItemBlock) -> np.ndarray:
+    def another(self: TextTokenizer, items: ItemBlock) -> np.ndarray:
         """Accents are dropped, as another default of a library may do."""
         apart = [unicodedata.normalize("NFD", text) for text in items.inputs]
         return plain(self, block(["".join(one for one in text if not unicodedata.combining(one)) for text in apart]))
 
-    monkeypatch.setattr(TextFront, "prepare", another)
+    monkeypatch.setattr(TextTokenizer, "prepare", another)
     found = refused()
     assert "changed since: tokenizers " in found
     assert " then, 99.0 now" in found
@@ -302,10 +302,10 @@ def test_an_encoder_that_fails_now(skipfill: Skipfill, tmp_path: Path, monkeypat
     skipfill("init")
     texts(tmp_path)
 
-    def broken(self: TextFront, items: ItemBlock) -> np.ndarray:
+    def broken(self: TextTokenizer, items: ItemBlock) -> np.ndarray:
         raise TypeError("encode_batch() got an unexpected argument")
 
-    monkeypatch.setattr(TextFront, "prepare", broken)
+    monkeypatch.setattr(TextTokenizer, "prepare", broken)
     assert "found TypeError: encode_batch() got an unexpected argument" in refused()
 
 

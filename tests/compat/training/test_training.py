@@ -10,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,7 +21,8 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
 from skipfill.cli import terminal
-from skipfill.cli.commands.train import log_file
+from skipfill.cli.advice import sentence
+from skipfill.cli.training_progress import log_file
 from skipfill.compat.training.data.class_rows import RowsOfClasses
 from skipfill.compat.training.data.sampling import parts
 from skipfill.compat.training.data.validation_split import held_out
@@ -28,6 +30,7 @@ from skipfill.compat.training.loop.checkpoint import Checkpoints
 from skipfill.compat.training.loop.epoch_log import Epoch, best_epoch, patience_is_over
 from skipfill.compat.training.loop.guards import memory_explained
 from skipfill.compat.training.loop.schedule import Watcher
+from skipfill.compat.training.recipe import Recipe
 from skipfill.store.errors import BadInput, SkipfillError
 from skipfill.store.models.cards import LOG, WEIGHTS, load_card
 from skipfill.store.models.files import read_file, trained_ids
@@ -260,14 +263,16 @@ def test_validation_through_the_command(skipfill: Skipfill, registered: World) -
     objects = open_store(STORE)
     assert len(trained_ids(objects, load_card(objects, "v2"))) == 216
     refused = skipfill("train", "v3", *command, "--patience", 2, expect=2)
-    assert "--patience: expected --validation SHARE as well" in refused.err
+    assert "--patience: expected items held out" in refused.err
+    assert "--validation SHARE" in refused.err
 
 
 def test_memory_that_is_not_there_is_said_so_with_advice(tmp_path: Path) -> None:
     with pytest.raises(SkipfillError, match="expected memory for batches of 20 items in 2 parts") as caught:
         trained(tmp_path, schedule(accumulate=2), data(), during=lambda batch: torch.empty(1 << 50))
-    assert "--accumulate 4" in caught.value.hint
-    assert "--batch 10" in caught.value.hint
+    advice = sentence(caught.value.hint)
+    assert "--accumulate 4" in advice
+    assert "--batch 10" in advice
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory(tmp_path: Path) -> None:
@@ -278,7 +283,7 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(tmp_path: Path) -> None
 def test_losses_that_are_not_finite_are_said_so_with_advice(tmp_path: Path) -> None:
     with pytest.raises(SkipfillError, match=r"expected finite (losses|weights)") as caught:
         trained(tmp_path, schedule(lr=3e30, epochs=20), replace(data(), align=None), "independent")
-    assert "--lr 1e+30" in caught.value.hint
+    assert "--lr 1e+30" in sentence(caught.value.hint)
 
 
 def test_only_what_the_log_is_written_to_is_blamed_on_it(tmp_path: Path) -> None:
@@ -346,11 +351,29 @@ def test_bf16_is_what_the_encoder_computes_in(skipfill: Skipfill, registered: Wo
 
 def test_what_cannot_be_trained_is_refused_before_any_work(skipfill: Skipfill, registered: World) -> None:
     command = ["train", "v2", "--items", registered.items]
-    assert "expected a known device" in skipfill(*command, "--device", "gpu", expect=2).err
+    assert "--device: expected auto, cpu or cuda, found 'gpu'" in skipfill(*command, "--device", "gpu", expect=2).err
     small = skipfill(*command, "--batch", 6, "--accumulate", 4, expect=2).err
     assert "--batch: expected at least 8 items" in small
     if not torch.cuda.is_available():
         assert "--device: expected cpu: torch sees no GPU" in skipfill(*command, "--device", "cuda", expect=2).err
+
+
+OUT_OF_RANGE: dict[str, tuple[Any, str]] = {
+    "device": ("gpu", "auto, cpu or cuda"),
+    "precision": ("f16", "auto, bf16 or f32"),
+    "epochs": (1.5, "a whole number of at least 0"),
+    "accumulate": (0, "a whole number of at least 1"),
+    "validation": (1.0, "a number from 0 to 0.9"),
+    "lr": (math.inf, "a number of at least 0"),
+    "seed": (2**63, "a whole number from 0"),
+}
+
+
+@pytest.mark.parametrize("name", OUT_OF_RANGE)
+def test_a_recipe_refuses_a_value_out_of_range(name: str) -> None:
+    value, expected = OUT_OF_RANGE[name]
+    with pytest.raises(BadInput, match=f"^{name}: expected {expected}.*, found {value!r}$"):
+        Recipe("gallery", **{name: value})
 
 
 @pytest.mark.parametrize("size", [7, 40, 100])

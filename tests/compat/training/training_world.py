@@ -27,6 +27,7 @@ from skipfill.compat.training.loop.distributed import connected
 from skipfill.compat.training.loop.epoch_log import Epoch
 from skipfill.compat.training.loop.fit import fit
 from skipfill.compat.training.loop.schedule import Schedule, Watcher
+from skipfill.compat.training.loop.task import Task
 from skipfill.store.storage.object_store import ObjectStore
 
 ITEMS, INPUTS, CLASSES, OLD, POOL, ALIGN = 61, 6, 5, 4, 140, 9
@@ -133,7 +134,8 @@ def trained(
 
     checkpoints = Checkpoints(ObjectStore(folder), "training/x/checkpoint.safetensors", "recipe")
     with connected(how.device) as processes:
-        log = fit(encoder, made, given, how, checkpoints, Watcher(watcher.step, epoch), processes)
+        task = Task(encoder, made, given, how, checkpoints, processes)
+        log = fit(task, Watcher(watcher.step, epoch))
     gradients = {name: one.grad.clone() for name, one in both.named_parameters() if one.grad is not None}
     return Outcome(log, _copied(both), gradients)
 

@@ -17,10 +17,10 @@ from skipfill.compat.methods.method import MethodContext
 from skipfill.compat.progress import Progress
 from skipfill.compat.training.data.feature_cache import Features
 from skipfill.compat.training.loop.checkpoint import Checkpoints
-from skipfill.compat.training.loop.distributed import Processes
 from skipfill.compat.training.loop.epoch_log import Epoch, best_epoch
 from skipfill.compat.training.loop.refit import refit
 from skipfill.compat.training.loop.schedule import Watcher
+from skipfill.compat.training.loop.task import Task
 from skipfill.store.models.cards import LOG, WEIGHTS, load_card
 from skipfill.store.models.files import read_file
 from skipfill.store.storage.location import open_store
@@ -85,7 +85,7 @@ def test_with_validation_the_best_epoch_of_both_trainings_is_kept(before: float,
     log = [Epoch(1, 4, 0.1, {}, {"class": before}, 1.0, 1.0)]
     checkpoints = Checkpoints(ObjectStore(tmp_path), "training/x/heads.safetensors", "recipe")
     features = Features(Noisy(lambda batch: None, 0.0))
-    more = refit(features, method, given, schedule(), log, checkpoints, Progress(), Watcher(), Processes())
+    more = refit(Task(features, method, given, schedule(), checkpoints), log, Progress(), Watcher())
     assert [one.epoch for one in more] == [*range(2, 2 + method.refit)]
     same = all(torch.equal(earlier[name], value) for name, value in method.state_dict().items())
     assert same == (best_epoch([*log, *more]).epoch == 1) == (before < 0)

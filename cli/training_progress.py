@@ -1,0 +1,98 @@
+"""The output of a training: a moving bar, a line in a log for each epoch, and a summary at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from skipfill.cli.terminal import Bar, advise, emit
+
+if TYPE_CHECKING:
+    from skipfill.compat.training.loop.epoch_log import Epoch
+    from skipfill.compat.training.loop.schedule import Step
+    from skipfill.store.models.cards import Card
+
+
+def show_trained(card: Card, seconds: float, *, log_on_stdout: bool, as_json: bool, quiet: bool) -> None:
+    """Print the summary or the document of a training, and the next command.
+
+    Args:
+        seconds: that the training took.
+        log_on_stdout: whether stdout has the log; the summary then goes to stderr.
+    """
+    seconds = round(seconds, 1)
+    summary = _summary(card, seconds)
+    if log_on_stdout:
+        advise(summary, quiet=quiet)
+    else:
+        emit(
+            {"model": asdict(card), "fingerprint": card.fingerprint, "seconds": seconds},
+            as_json=as_json,
+            show=lambda out: out.print(summary),
+        )
+    gallery = card.gallery
+    following = (
+        f"check {gallery['name']} {card.name} --items HELDOUT.parquet"
+        if gallery and gallery["space"] in card.views
+        else f"encode {card.name} ITEMS.parquet -o GALLERY.parquet"
+    )
+    advise(f"Next: skipfill {following}", quiet=quiet)
+
+
+def _summary(card: Card, seconds: float) -> str:
+    """One sentence about a finished training."""
+    losses = ", ".join(f"{term} {value:.3f}" for term, value in card.losses.items())
+    training, gallery = card.training, card.gallery
+    kept = f", epoch {training['best_epoch']} of {training['epochs']} kept" if training["held_out"] else ""
+    against = f", against {gallery['rows']:,} rows by {gallery['space']} in {gallery['name']}" if gallery else ""
+    return (
+        f"Trained {card.name}: {card.method}, dim {card.dim}, {card.trained_items:,} items of "
+        f"{len(card.trained_labels):,} classes{against}, {seconds:.0f} s{kept} ({losses})"
+    )
+
+
+@contextmanager
+def log_file(name: str) -> Iterator[Callable[[Epoch], None]]:
+    """A function that appends an epoch's line to a file at once. `-` is stdout; an empty name writes nothing."""
+    from skipfill.store.errors import BadInput, reason
+
+    if name in ("", "-"):
+        yield (lambda epoch: print(epoch.line, flush=True)) if name else (lambda epoch: None)
+        return
+
+    @contextmanager
+    def blamed() -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise BadInput(name, expected="a file that can be written to", found=reason(error)) from error
+
+    with ExitStack() as stack:
+        with blamed():
+            # Without a buffer, a line is there when it is written, and none is left to fail when the file is closed.
+            file = stack.enter_context(Path(name).open("ab", buffering=0))
+
+        def write(epoch: Epoch) -> None:
+            with blamed():
+                file.write(f"{epoch.line}\n".encode())
+
+        yield write
+
+
+def step_shower(name: str, bar: Bar) -> Callable[[Step], None]:
+    """A function that moves the bar after each step of a training, and shows new losses beside it."""
+    shown: dict[str, float] = {}
+
+    def show(step: Step) -> None:
+        nonlocal shown
+        bar.advance(step.items)
+        if step.losses is not shown:  # losses are read every few steps
+            shown = step.losses
+            # Five letters a term, so that all of them fit beside the bar in 80 columns.
+            losses = " ".join(f"{term[:5]} {value:.2f}" for term, value in shown.items())
+            bar.note(f"{name} epoch {step.epoch}", losses)
+
+    return show

@@ -1,0 +1,58 @@
+"""A uniform sample of the gallery's rows, taken while they stream by."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from skipfill.compat.methods.batch import GallerySample
+from skipfill.store.parquet.vectors import Matrix
+
+
+class Reservoir:
+    """A uniform sample of a stream of rows.
+
+    Args:
+        dim: d, of the rows' vectors.
+        size: rows kept.
+
+    Attributes:
+        filled: rows kept so far.
+
+    Source: Vitter 1985, algorithm R, here block by block.
+    """
+
+    def __init__(self, dim: int, size: int, seed: int) -> None:
+        self._random = np.random.default_rng(seed)
+        self._seen = 0
+        self.filled = 0
+        self._vectors = np.empty((size, dim), np.float32)
+        self._labels = np.empty(size, np.int64)
+        self._items = np.empty(size, np.int64)
+
+    def add(self, vectors: Matrix, labels: NDArray[np.int64], items: NDArray[np.int64]) -> None:
+        """Offer M rows: (M, d) vectors, (M,) class or -1, (M,) training item or -1."""
+        size = len(self._labels)
+        numbers = self._seen + np.arange(len(labels))
+        slots = np.where(numbers < size, numbers, self._random.integers(0, numbers + 1))
+        kept = np.flatnonzero(slots < size)
+        # Of two rows for one slot, the later wins, as if they had come one by one.
+        self._vectors[slots[kept]] = vectors[kept]
+        self._labels[slots[kept]] = labels[kept]
+        self._items[slots[kept]] = items[kept]
+        self._seen += len(labels)
+        self.filled = min(size, self._seen)
+
+    def shuffle(self) -> None:
+        """Put the kept rows in random order: the stream's own order may be by class."""
+        order = self._random.permutation(self.filled)
+        self._vectors, self._labels, self._items = self._vectors[order], self._labels[order], self._items[order]
+
+    def sample(self) -> GallerySample:
+        """The kept rows."""
+        return GallerySample(
+            torch.from_numpy(self._vectors[: self.filled]),
+            torch.from_numpy(self._labels[: self.filled]),
+            torch.from_numpy(self._items[: self.filled]),
+        )
