@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -148,6 +149,35 @@ def registered(skipfill: Skipfill, world: World) -> World:
     skipfill("encode", "v1", world.gallery_items, "-o", "gallery.parquet")
     skipfill("gallery", "add", "things", "gallery.parquet", "--space", "v1")
     return world
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """The address of an S3-compatible server."""
+    from tests.programs.object_storage import s3_server
+
+    with s3_server() as address:
+        yield address
+
+
+@pytest.fixture
+def url(server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An empty place on the server, which the environment describes."""
+    from tests.programs.object_storage import KEY, SECRET, make_bucket
+
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_REGION": "us-east-1",
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_ENDPOINT_URL": server,
+        "AWS_TIMEOUT": "1s",
+        "NO_PROXY": "127.0.0.1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    bucket = f"bucket-{uuid4().hex[:8]}"
+    make_bucket(server, bucket)
+    return f"s3://{bucket}/team/store"
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from skipfill.compat.training.train import train_model
 from skipfill.store.models.cards import Card, load_card
 from skipfill.store.parquet.items import open_items
 from skipfill.store.storage.location import open_store
-from tests.compat.encoders.test_encoders import bert, block, encoded
+from tests.compat.encoders.samples import bert, block, encoded
 from tests.conftest import Skipfill
 
 BANKING = Path(__file__).parents[4] / "shared" / "data" / "banking77"

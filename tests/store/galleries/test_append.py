@@ -19,7 +19,7 @@ from skipfill.store.models.cards import load_card
 from skipfill.store.releases.swap import rollback, swap
 from skipfill.store.storage.object_store import ObjectStore
 from tests.conftest import Skipfill, World, spawn, tree, write_vectors
-from tests.store.releases.test_swap import store_with
+from tests.store.stores import store_with
 
 SWAP = ("swap", "g", "v2", "--without-check", "race")
 APPEND = ("gallery", "append", "g", "more.parquet")

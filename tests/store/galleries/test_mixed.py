@@ -27,7 +27,7 @@ from skipfill.store.spaces import Space, View
 from skipfill.store.storage.location import open_store
 from skipfill.store.storage.object_store import ObjectStore
 from tests.conftest import Skipfill, World, tree, write_vectors
-from tests.store.releases.test_swap import card, np_ids, store_with
+from tests.store.stores import card, store_with, trained_ids
 
 SHORT = ("--gallery", "things", "--epochs", 2, "--batch", 32, "--quiet")
 CHECK = ("check", "things", "v2", "--json", "--items")
@@ -172,7 +172,7 @@ def test_vectors_of_another_length_are_not_in_the_view(skipfill: Skipfill, tmp_p
 
 def test_lengths_of_two_encoders_are_not_compared(tmp_path: Path) -> None:
     objects = store_with(tmp_path, 100)
-    onto_ip = save_model(objects, replace(card("v5"), views={"ip": View(4)}), b"v5", np_ids())
+    onto_ip = save_model(objects, replace(card("v5"), views={"ip": View(4)}), b"v5", trained_ids())
     told = {"model": "v5", "fingerprint": onto_ip.fingerprint, "space": "ip"}
     new = made(objects, tmp_path, lambda by: by.update(told))
     rows = write_vectors(tmp_path / "ip.parquet", 3 * np.ones((2, 4)), [1, 2])

@@ -30,10 +30,10 @@ from skipfill.store.models.transfer import MANIFEST, add_bundle, export_bundle
 from skipfill.store.spaces import Space, View, load_space, register_space
 from skipfill.store.storage.location import init_store, open_store
 from skipfill.store.storage.object_store import ObjectStore
-from tests.compat.encoders.test_encoders import bert
-from tests.compat.inference.test_witness import texts
+from tests.compat.encoders.samples import bert
+from tests.compat.inference.bundles import texts
 from tests.conftest import Skipfill, World, spawn, tree
-from tests.store.releases.test_swap import needs_strace
+from tests.store.system_calls import needs_strace
 
 STORE, OTHER = Path(".skipfill"), Path("other")
 OLD = Space("old", 4, "cosine", "", ["a", "b"], {"a": 1, "b": 0})
