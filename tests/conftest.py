@@ -181,6 +181,23 @@ def registered(skipfill: Skipfill, registered_folder: Path, tmp_path: Path) -> W
 
 
 @pytest.fixture(scope="session")
+def with_v2_folder(registered_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that each test's `with_v2` is a copy of."""
+    world = World.at(tmp_path_factory.mktemp("with_v2"))
+    shutil.copytree(registered_folder, world.folder, dirs_exist_ok=True)
+    align = ["--align", world.unlabelled, "--epochs", 60]
+    run_in(world.folder, ["train", "v2", "--items", world.items, "--gallery", "things", *align])
+    return world.folder
+
+
+@pytest.fixture
+def with_v2(skipfill: Skipfill, with_v2_folder: Path, tmp_path: Path) -> World:
+    """A store with v1, its gallery `things`, and v2, trained against the gallery so well that it passes a check."""
+    shutil.copytree(with_v2_folder, tmp_path, dirs_exist_ok=True)
+    return World.at(tmp_path)
+
+
+@pytest.fixture(scope="session")
 def server() -> Iterator[str]:
     """The address of an S3-compatible server."""
     from tests.programs.object_storage import s3_server
