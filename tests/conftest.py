@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -110,6 +114,11 @@ class World:
     known: Path
     unlabelled: Path
 
+    @classmethod
+    def at(cls, folder: Path) -> World:
+        """The world whose files lie in `folder`."""
+        return cls(folder, *(folder / f"{field.name}.parquet" for field in fields(cls)[1:]))
+
 
 def write_world(folder: Path, seed: int = 0) -> World:
     random = np.random.default_rng(seed)
@@ -120,19 +129,17 @@ def write_world(folder: Path, seed: int = 0) -> World:
     names = np.array([f"class-{label:02d}" for label in labels])
     turn = np.arange(len(labels)) % PER_CLASS
 
-    def write(name: str, mask: np.ndarray, *, labelled: bool = True) -> Path:
-        return write_vectors(folder / f"{name}.parquet", vectors[mask], ids[mask], names[mask] if labelled else None)
+    def write(path: Path, mask: np.ndarray, *, labelled: bool = True) -> None:
+        write_vectors(path, vectors[mask], ids[mask], names[mask] if labelled else None)
 
-    first = turn < 32
-    return World(
-        folder,
-        write("old_items", first & (labels < 5)),
-        write("items", (turn < 24) & (labels < 9)),
-        write("gallery_items", first),
-        write("heldout", ~first),
-        write("known", ~first & (labels < 9)),
-        write("unlabelled", first & (turn % 4 == 0), labelled=False),
-    )
+    first, world = turn < 32, World.at(folder)
+    write(world.old_items, first & (labels < 5))
+    write(world.items, (turn < 24) & (labels < 9))
+    write(world.gallery_items, first)
+    write(world.heldout, ~first)
+    write(world.known, ~first & (labels < 9))
+    write(world.unlabelled, first & (turn % 4 == 0), labelled=False)
+    return world
 
 
 @pytest.fixture
@@ -140,14 +147,83 @@ def world(tmp_path: Path) -> World:
     return write_world(tmp_path)
 
 
+def run_in(folder: Path, *commands: Sequence[object]) -> None:
+    """Run command lines in this process, in `folder`, for a store that several tests get a copy of."""
+    from skipfill.cli.app import run
+
+    with chdir(folder), pytest.MonkeyPatch.context() as environment:
+        environment.delenv("SKIPFILL_STORE", raising=False)
+        for command in commands:
+            with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()) as told:
+                code = run([str(word) for word in command])
+            assert code == 0, f"{command}: {told.getvalue()}"
+
+
+@pytest.fixture(scope="session")
+def registered_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that each test's `registered` is a copy of."""
+    world = write_world(tmp_path_factory.mktemp("registered"))
+    run_in(
+        world.folder,
+        ["init"],
+        ["train", "v1", "--items", world.old_items, "--dim", 8, "--epochs", 20, "--batch", 32],
+        ["encode", "v1", world.gallery_items, "-o", "gallery.parquet"],
+        ["gallery", "add", "things", "gallery.parquet", "--space", "v1"],
+    )
+    return world.folder
+
+
 @pytest.fixture
-def registered(skipfill: Skipfill, world: World) -> World:
+def registered(skipfill: Skipfill, registered_folder: Path, tmp_path: Path) -> World:
     """A store with the old model v1 and its gallery `things`."""
-    skipfill("init")
-    skipfill("train", "v1", "--items", world.old_items, "--dim", 8, "--epochs", 20, "--batch", 32)
-    skipfill("encode", "v1", world.gallery_items, "-o", "gallery.parquet")
-    skipfill("gallery", "add", "things", "gallery.parquet", "--space", "v1")
-    return world
+    shutil.copytree(registered_folder, tmp_path, dirs_exist_ok=True)
+    return World.at(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def with_v2_folder(registered_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that each test's `with_v2` is a copy of."""
+    world = World.at(tmp_path_factory.mktemp("with_v2"))
+    shutil.copytree(registered_folder, world.folder, dirs_exist_ok=True)
+    align = ["--align", world.unlabelled, "--epochs", 60]
+    run_in(world.folder, ["train", "v2", "--items", world.items, "--gallery", "things", *align])
+    return world.folder
+
+
+@pytest.fixture
+def with_v2(skipfill: Skipfill, with_v2_folder: Path, tmp_path: Path) -> World:
+    """A store with v1, its gallery `things`, and v2, trained against the gallery so well that it passes a check."""
+    shutil.copytree(with_v2_folder, tmp_path, dirs_exist_ok=True)
+    return World.at(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """The address of an S3-compatible server."""
+    from tests.programs.object_storage import s3_server
+
+    with s3_server() as address:
+        yield address
+
+
+@pytest.fixture
+def url(server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An empty place on the server, which the environment describes."""
+    from tests.programs.object_storage import KEY, SECRET, make_bucket
+
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_REGION": "us-east-1",
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_ENDPOINT_URL": server,
+        "AWS_TIMEOUT": "1s",
+        "NO_PROXY": "127.0.0.1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    bucket = f"bucket-{uuid4().hex[:8]}"
+    make_bucket(server, bucket)
+    return f"s3://{bucket}/team/store"
 
 
 @pytest.fixture

@@ -1,10 +1,11 @@
-"""Who may import whom, how large folders, files and functions may be; and `skipfill --help` is light."""
+"""Imports between rooms, sizes of folders, what tests may import; and `skipfill --help` is light."""
 
 from __future__ import annotations
 
 import ast
 import graphlib
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -13,9 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Skipfill, World
+from tests.sources import PACKAGES, ROOT, SOURCES
 
-ROOT = Path(__file__).parents[1]
-PACKAGES = ("cli", "compat", "store")
 STORE = {
     "errors": set(),
     "strict_json": {"errors"},
@@ -48,7 +48,6 @@ COMPAT = {
 }
 """Which rooms of the same package each room may import; a room may always import itself."""
 KNOWS_NO_STORE = ("nn", "losses", "methods", "metrics", "progress")
-SOURCES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 MOST_ENTRIES = 14
 LISTS = ("cli/commands", "compat/methods", "compat/losses")
 """Folders of alike things, one file each: they may be long."""
@@ -113,6 +112,19 @@ def test_the_store_never_imports_torch() -> None:
 def test_no_module_imports_itself_by_way_of_others() -> None:
     graph = {name: imported(path) & MODULES.keys() for name, path in MODULES.items()}
     graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, which names the modules
+
+
+def test_tests_use_public_names_and_import_no_other_test() -> None:
+    """A name that begins with `_` is private; what tests share lies in a file that is no test."""
+    for path in (ROOT / "tests").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                modules, names = node.module.split("."), [alias.name for alias in node.names]
+                private = [word for word in (*modules, *names) if word.startswith("_")]
+                assert not (modules[0] == "skipfill" and private), f"{path}: {ast.unparse(node)}"
+                assert not modules[-1].startswith("test_"), f"{path}: {ast.unparse(node)}"
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):  # what a monkeypatch replaces
+                assert not re.fullmatch(r"skipfill(\.\w+)*\._\w+(\.\w+)*", node.value), f"{path}: {node.value}"
 
 
 @pytest.mark.parametrize("package", PACKAGES)

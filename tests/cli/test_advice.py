@@ -11,11 +11,9 @@ from typer.main import get_command
 from skipfill.cli.advice import SENTENCES, message, sentence
 from skipfill.cli.app import app
 from skipfill.store.errors import Advice, BadInput, Parameter
-from tests.test_layers import SOURCES
+from tests.sources import ROOT, SOURCES
 
-LIBRARY = [
-    path for path in SOURCES if path.parts[-1] and "cli" not in path.relative_to(Path(__file__).parents[2]).parts
-]
+LIBRARY = [path for path in SOURCES if path.relative_to(ROOT).parts[0] != "cli"]
 
 
 def calls(name: str) -> list[tuple[Path, ast.Call]]:

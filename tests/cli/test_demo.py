@@ -1,19 +1,37 @@
-"""The demo, with one epoch instead of twenty: the story runs to its end, and says the truth about what passed."""
+"""The demo, made small: the story runs to its end, and says the truth about what passed."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from skipfill.cli.demo_data.split import write_demo_files
+from skipfill.cli.demo_data.split import Files, write_demo_files
 from tests.conftest import Skipfill
 
 DATA = Path(__file__).parents[2] / "cli" / "demo_data"
 
 
+@pytest.fixture
+def every_fifth_character(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The demo has the drawings of every fifth character."""
+
+    def write_fewer(folder: Path, seed: int = 0) -> Files:
+        files = write_demo_files(folder, seed)
+        labels = sorted(set(pq.read_table(files.gallery_items).column("label").to_pylist()))[::5]
+        for path in vars(files).values():
+            table = pq.read_table(path)
+            pq.write_table(table.filter(pc.is_in(table.column("label"), pa.array(labels))), path)
+        return files
+
+    monkeypatch.setattr("skipfill.cli.demo_data.split.write_demo_files", write_fewer)
+
+
+@pytest.mark.usefixtures("every_fifth_character")
 def test_the_demo_runs_to_its_end(skipfill: Skipfill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SKIPFILL_STORE", str(tmp_path / "mine"))  # no concern of the demo's
     result = skipfill("demo", "--epochs", 1)
@@ -35,9 +53,11 @@ def test_the_demo_runs_to_its_end(skipfill: Skipfill, tmp_path: Path, monkeypatc
     passed = [method for method, check in document["checks"].items() if check["verdict"] == "pass"]
     assert document["swapped"] == (f"v2-{passed[-1]}" if passed else "")
     assert set(document["checks"]) == {"oca", "bt2", "simplex", "gallery", "blend"}
+    queries = pq.read_metadata(demo / "heldout.parquet").num_rows
+    assert queries == 3600 / 5
     for check in document["checks"].values():
         by_name = {one["name"]: one["queries"] for one in check["slices"]}
-        assert by_name["all"] == 3600 == by_name["trained-on"] + by_name["others"]
+        assert by_name["all"] == queries == by_name["trained-on"] + by_name["others"]
 
 
 def test_the_split_keeps_what_it_promises(tmp_path: Path) -> None:
@@ -47,6 +67,7 @@ def test_the_split_keeps_what_it_promises(tmp_path: Path) -> None:
     alphabets = {name: set(table.column("alphabet").to_pylist()) for name, table in tables.items()}
     assert not ids["heldout"] & ids["gallery_items"]
     assert len(ids["heldout"] | ids["gallery_items"]) == 12_000
+    assert len(ids["heldout"]) == 3600
     assert ids["old_items"] < ids["items"] < ids["gallery_items"]
     assert alphabets["old_items"] < alphabets["items"] < alphabets["gallery_items"] == alphabets["heldout"]
 

@@ -18,14 +18,13 @@ from tests.conftest import Skipfill, World, spawn, write_vectors, write_world
 STORE = Path(".skipfill")
 
 
-def train(skipfill: Skipfill, name: str, world: World, *more: object) -> None:
-    skipfill("train", name, "--items", world.items, "--epochs", 60, "--batch", 32, "--quiet", *more)
+def train(skipfill: Skipfill, name: str, world: World, *more: object, epochs: int = 3) -> None:
+    skipfill("train", name, "--items", world.items, "--epochs", epochs, "--batch", 32, "--quiet", *more)
 
 
-def test_an_upgrade_from_end_to_end(skipfill: Skipfill, registered: World) -> None:
-    world = registered
-    train(skipfill, "ceiling", world, "--gallery", "things", "--method", "independent")
-    train(skipfill, "v2", world, "--gallery", "things", "--align", world.unlabelled)
+def test_an_upgrade_from_end_to_end(skipfill: Skipfill, with_v2: World) -> None:
+    world = with_v2
+    train(skipfill, "ceiling", world, "--gallery", "things", "--method", "independent", epochs=60)
     refused = skipfill("swap", "things", "v2", expect=1)
     assert "expected a passing check of v2, found none" in refused.err
     checked = skipfill(
@@ -116,7 +115,7 @@ def test_the_old_model_can_be_deleted(skipfill: Skipfill, registered: World) -> 
     rows = zip(gallery.column("id").to_pylist(), gallery.column("label").to_pylist(), strict=True)
     rest = gallery.filter([name not in trained and label in labels for name, label in rows])
     pq.write_table(rest, "stored.parquet")
-    train(skipfill, "v2", world, "--gallery", "things", "--hold-out", "stored.parquet")
+    train(skipfill, "v2", world, "--gallery", "things", "--hold-out", "stored.parquet", epochs=60)
     outside = skipfill("check", "things", "v2", "--items", world.heldout, expect=2)
     assert "since old model v1 is gone" in outside.err
     checked = skipfill(
@@ -151,7 +150,7 @@ def test_a_gallery_known_only_by_its_vectors(skipfill: Skipfill, world: World) -
     skipfill("gallery", "add", "g", "stored.parquet", "--space", "ada", *columns)
     assert skipfill("status", "--json").document["galleries"]["g"]["release"] is None
     assert "expected a released model" in skipfill("search", "g", "--items", world.heldout, expect=2).err
-    train(skipfill, "v2", world, "--gallery", "g")
+    train(skipfill, "v2", world, "--gallery", "g", epochs=60)
     check = ["check", "g", "v2", "--items", world.gallery_items, "--accept-worse", "others", "--json"]
     checked = skipfill(*check, expect=3).document["check"]  # all of them together are undecided
     assert any("left out: model v2 was trained on them" in warning for warning in checked["warnings"])
@@ -199,7 +198,7 @@ def test_same_seed_same_weights_and_another_seed_others(skipfill: Skipfill, regi
 def test_a_killed_training_goes_on_and_ends_with_the_same_weights(
     skipfill: Skipfill, registered: World, tmp_path: Path
 ) -> None:
-    command = ["--items", registered.items, "--gallery", "things", "--epochs", 60]
+    command = ["--items", registered.items, "--gallery", "things", "--epochs", 20]
     skipfill("train", "whole", *command)
     running = spawn("train", "killed", *command, cwd=tmp_path)
     checkpoint = STORE / "training" / "killed" / "checkpoint.safetensors"
@@ -218,24 +217,22 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_weights(
     assert not checkpoint.exists()
 
 
-def test_a_check_of_an_older_state_does_not_allow_a_swap(skipfill: Skipfill, registered: World) -> None:
+def test_a_check_of_an_older_state_does_not_allow_a_swap(skipfill: Skipfill, with_v2: World) -> None:
+    train(skipfill, "v3", with_v2, "--gallery", "things", epochs=20)
     for name in ("v2", "v3"):
-        train(skipfill, name, registered, "--gallery", "things", "--seed", int(name[1]))
-        skipfill("check", "things", name, "--items", registered.known, "--metric", "mAP", "--accept-worse", "others")
+        skipfill("check", "things", name, "--items", with_v2.known, "--metric", "mAP", "--accept-worse", "others")
     skipfill("swap", "things", "v2")
     refused = skipfill("swap", "things", "v3", expect=1)
     assert "gallery things version 2: expected a passing check of v3, found none" in refused.err
-    report = skipfill("check", "things", "v3", "--items", registered.heldout, "--json", expect=None).document["check"]
+    report = skipfill("check", "things", "v3", "--items", with_v2.heldout, "--json", expect=None).document["check"]
     assert "released/old" in {cell["pair"] for cell in report["slices"][0]["cells"]}
 
 
-def test_dry_runs_write_nothing(skipfill: Skipfill, registered: World) -> None:
+def test_dry_runs_write_nothing(skipfill: Skipfill, with_v2: World) -> None:
     before = sorted(STORE.rglob("*"))
     skipfill("swap", "things", "v1", "--without-check", "x", "--dry-run", expect=2)  # v1 is released already
     skipfill("gallery", "add", "again", "gallery.parquet", "--space", "v1", "--dry-run")
     assert sorted(STORE.rglob("*")) == before
-    train(skipfill, "v2", registered, "--gallery", "things")
-    before = sorted(STORE.rglob("*"))
     planned = skipfill("swap", "things", "v2", "--without-check", "x", "--dry-run", "--json").document
     assert (planned["version"]["number"], planned["dry_run"]) == (2, True)
     assert sorted(STORE.rglob("*")) == before

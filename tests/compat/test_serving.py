@@ -20,13 +20,13 @@ from skipfill.store.errors import BadInput
 from skipfill.store.galleries.log import Version, commit, history, latest
 from skipfill.store.models.cards import WEIGHTS, Card, file_key, load_card
 from skipfill.store.releases.swap import rollback, swap
+from skipfill.store.storage.address import address
 from skipfill.store.storage.location import open_store
 from skipfill.store.storage.object_store import ObjectStore
-from tests.compat.encoders.test_encoders import OWN, drawings
-from tests.compat.inference.test_witness import network, rewritten, texts, trained, without_witness
+from tests.compat.encoders.samples import OWN, drawings
+from tests.compat.inference.bundles import rewritten, texts, trained, without_witness, write_module
 from tests.conftest import Skipfill, World, spawn, tree
-from tests.store.releases.test_swap import store_with
-from tests.store.storage.test_object_storage import server, url  # noqa: F401
+from tests.store.stores import store_with
 
 STORE = Path(".skipfill")
 
@@ -161,7 +161,7 @@ def test_an_encoder_that_encodes_in_another_way_is_refused(
 
 
 def test_code_runs_only_when_it_is_named(skipfill: Skipfill, tmp_path: Path) -> None:
-    network(tmp_path, "served_code", OWN)
+    write_module(tmp_path, "served_code", OWN)
     skipfill("init")
     card = trained("python:served_code:Own", np.random.default_rng(0).normal(size=(40, 16)).astype(np.float32))
     skipfill("--code", "python:served_code:Own", "encode", card.name, "items.parquet", "-o", "g.parquet")
@@ -307,7 +307,7 @@ def test_watch_needs_a_gallery(skipfill: Skipfill) -> None:
     assert "expected the gallery to watch" in skipfill("status", "--watch", expect=2).err
 
 
-def test_all_of_it_on_object_storage(skipfill: Skipfill, registered: World, url: str) -> None:  # noqa: F811
+def test_all_of_it_on_object_storage(skipfill: Skipfill, registered: World, url: str) -> None:
     there = ["--store", url]
     skipfill("init", *there)
     skipfill("train", "v2", "--items", registered.items, "--gallery", "things", "--epochs", 1, "--quiet")
@@ -323,7 +323,7 @@ def test_all_of_it_on_object_storage(skipfill: Skipfill, registered: World, url:
     assert (served.model, served.version, served.changed()) == ("v2", 2, False)
     assert served.encode(np.ones((2, 16), np.float32)).shape == (2, 8)
     found = skipfill("status", "things", "--json", *there).document
-    copied = json.loads(served._objects.get("galleries/things/release.json"))
+    copied = json.loads(open_store(address(url)).get("galleries/things/release.json"))
     assert copied == {"format": 1, "gallery": "things", "version": found["version"]}
     skipfill("rollback", "things", *there)
     assert served.changed()

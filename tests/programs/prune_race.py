@@ -1,9 +1,11 @@
-"""Writers that write again the very names of old leftovers, and a prune that never stops.
+"""A race of writers, who write the very names of old leftovers again, against prunes that never stop.
 
 python -m tests.programs.prune_race STORE FOLDER SECONDS
 
-STORE is one of `store_at` (tests/store/storage/test_object_storage.py) with its file in
-FOLDER. Leftovers that writers plant end in a line feed; on object storage somebody else must make them old.
+STORE was made by `store_at` (tests/store/stores.py), with its files in FOLDER. The race leaves files in FOLDER:
+`acknowledged-*` of what each writer was told is done, `turns-*` of how often each process went round, and `wrong-*` of
+what went wrong. The exit code is the number of processes that failed. Leftovers that writers plant end in a line feed;
+on object storage, where nothing can be given an older time, somebody else must make them old.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ from skipfill.store.storage.address import Address, address
 from skipfill.store.storage.location import open_store
 from skipfill.store.storage.object_store import ObjectStore
 from tests.conftest import write_vectors
-from tests.store.releases.test_swap import card, np_ids
+from tests.store.stores import card, trained_ids
 
 HOUR = 3600
 PAUSE, REMOTE_PAUSE = 0.03, 0.5  # between a leftover and its writer, at most: a prune begins to look meanwhile
@@ -62,9 +64,9 @@ class Writer:
         self.plant(_list(name, append_rows(self.objects, name, [more], dry_run=True).version))
         self.acknowledge(name, append_rows(self.objects, name, [more]).version)
         weights = os.urandom(64)
-        files = save_model(self.scratch, card(name), weights, np_ids())
+        files = save_model(self.scratch, card(name), weights, trained_ids())
         self.plant(*(file_key(files, one) for one in files.files))
-        save_model(self.objects, card(name), weights, np_ids())
+        save_model(self.objects, card(name), weights, trained_ids())
         self.acknowledge(name, None)
         self.contend(lambda: swap(self.objects, "g", load_card(self.objects, name), "race"))
         self.contend(lambda: rollback(self.objects, "g"))

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from PIL import Image
 
 from skipfill.cli.advice import sentence
 from skipfill.compat.encoders.choice import chosen_encoder
@@ -30,81 +25,8 @@ from skipfill.compat.training.sources import open_sources
 from skipfill.store.errors import BadInput
 from skipfill.store.parquet.items import ItemBlock, open_items
 from skipfill.store.storage.location import open_store
+from tests.compat.encoders.samples import CASES, OWN, bert, block, drawings, encoded, own
 from tests.conftest import Skipfill, World, tree, write_vectors
-
-OWN = """
-import torch
-class Own(torch.nn.Module):
-    def __init__(self, out=6):
-        super().__init__()
-        self.linear = torch.nn.Linear(16, out)
-    def forward(self, batch):
-        return self.linear(batch)
-class Letters(torch.nn.Module):
-    takes = "text"
-    def __init__(self):
-        super().__init__()
-        self.embed = torch.nn.EmbeddingBag(256, 8)
-    def prepare(self, inputs):
-        import numpy as np
-        return np.array([[ord(letter) % 256 for letter in text[:9].ljust(9)] for text in inputs])
-    def forward(self, batch):
-        return self.embed(batch)
-def narrow(): return Own(3)
-def letters(): return Letters()
-def nothing(): return 3
-def broken(): raise RuntimeError("no such luck")
-def flat(): return torch.nn.Flatten(0)
-"""
-
-
-def drawings(count: int, side: int = 28) -> list[bytes]:
-    random = np.random.default_rng(0)
-    files = []
-    for _ in range(count):
-        buffer = io.BytesIO()
-        Image.fromarray(random.integers(0, 255, (side, side), np.uint8)).save(buffer, "PNG")
-        files.append(buffer.getvalue())
-    return files
-
-
-def block(inputs: Any) -> ItemBlock:
-    return ItemBlock(pa.array(range(len(inputs))), inputs, np.arange(len(inputs)), Path("x"))
-
-
-def resnet(folder: Path) -> str:
-    from transformers import ResNetConfig
-
-    ResNetConfig(
-        num_channels=1, embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic"
-    ).save_pretrained(folder / "resnet")
-    return str(folder / "resnet")
-
-
-def bert(folder: Path) -> str:
-    """A sentence encoder of random weights over a vocabulary of letters."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
-
-    torch.manual_seed(0)
-    path = folder / "bert"
-    letters = {letter: number for number, letter in enumerate(["[PAD]", "[UNK]", *"abcdefghijklmnopqrstuvwxyz: "])}
-    tokenizer = Tokenizer(models.WordLevel(letters, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", model_max_length=20
-    ).save_pretrained(path)
-    config = BertConfig(
-        vocab_size=len(letters),
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=20,
-    )
-    BertModel(config).save_pretrained(path)
-    return str(path)
-
 
 TIED = """
 import torch
@@ -122,35 +44,11 @@ class Tied(nn.Module):
 """
 
 
-def own(folder: Path) -> str:
-    name = f"own_{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
-    (folder / f"{name}.py").write_text(OWN)
-    return name
-
-
-CASES: dict[str, Callable[[Path], tuple[str, str, Any]]] = {
-    "convnet": lambda folder: ("convnet", "", drawings(70)),
-    "mlp": lambda folder: ("mlp", "", np.random.default_rng(0).normal(size=(70, 16)).astype(np.float32)),
-    "hf images": lambda folder: ("hf", resnet(folder), drawings(70)),
-    "hf texts": lambda folder: ("hf", bert(folder), [chr(97 + i % 26) * (i % 9) for i in range(70)]),
-    "python": lambda folder: (
-        "python",
-        f"{own(folder)}:Own",
-        np.random.default_rng(0).normal(size=(70, 16)).astype(np.float32),
-    ),
-}
-
-
 def made(case: str, folder: Path) -> tuple[Encoder, ItemBlock]:
     name, source, inputs = CASES[case](folder)
     items = block(inputs)
     torch.manual_seed(0)
     return ENCODERS[name].for_items(source, items, {}), items
-
-
-def encoded(encoder: Encoder, items: ItemBlock) -> np.ndarray:
-    with torch.inference_mode():
-        return encoder.eval()(as_float(encoder.prepare(items))).numpy()
 
 
 def test_every_encoder_has_a_case() -> None:

@@ -22,7 +22,7 @@ from skipfill.compat.training.train import train_model
 from skipfill.store.models.cards import Card, load_card
 from skipfill.store.parquet.items import open_items
 from skipfill.store.storage.location import open_store
-from tests.compat.encoders.test_encoders import bert, block, encoded
+from tests.compat.encoders.samples import bert, block, encoded
 from tests.conftest import Skipfill
 
 BANKING = Path(__file__).parents[4] / "shared" / "data" / "banking77"
@@ -117,13 +117,13 @@ def minilm() -> str:
 
 @pytest.fixture
 def intents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Texts of eight intents; the old model knows two."""
+    """Texts of five intents; the old model knows two."""
     if not BANKING.is_dir():
         pytest.skip("the BANKING77 files are not beside the repository")
     monkeypatch.chdir(tmp_path)
-    labels = sorted(set(pq.read_table(BANKING / "train.parquet").column("label").to_pylist()))[:8]
-    chosen(BANKING / "train.parquet", "old.parquet", labels[:2], 14)
-    chosen(BANKING / "train.parquet", "new.parquet", labels, 14)
+    labels = sorted(set(pq.read_table(BANKING / "train.parquet").column("label").to_pylist()))[:5]
+    chosen(BANKING / "train.parquet", "old.parquet", labels[:2], 10)
+    chosen(BANKING / "train.parquet", "new.parquet", labels, 10)
     chosen(BANKING / "test.parquet", "queries.parquet", labels, 12)
     return tmp_path
 

@@ -20,13 +20,6 @@ from tests.conftest import Result, Skipfill, World, write_vectors
 CHECK = ["check", "things"]
 
 
-def train_good(skipfill: Skipfill, world: World) -> None:
-    """A model that passes: the gate lets the right thing through, or the tests below would show nothing."""
-    skipfill(
-        "train", "v2", "--items", world.items, "--gallery", "things", "--align", world.unlabelled, "--epochs", 60, "-q"
-    )
-
-
 def judged(skipfill: Skipfill, items: object, *more: object, model: str = "v2") -> Result:
     """A check with a policy that is easily met."""
     lenient = ("--metric", "mAP", "--margin", 0.5, "--accept-worse", "others")
@@ -40,14 +33,12 @@ def rewritten(path: Path, name: str, column: str, values: object) -> Path:
     return Path(name)
 
 
-def test_the_good_model_passes(skipfill: Skipfill, registered: World) -> None:
-    train_good(skipfill, registered)
-    found = judged(skipfill, registered.heldout)
+def test_the_good_model_passes(skipfill: Skipfill, with_v2: World) -> None:
+    found = judged(skipfill, with_v2.heldout)
     assert found.document["verdict"] == "pass", found.out
 
 
-def test_noise_fails(skipfill: Skipfill, registered: World) -> None:
-    train_good(skipfill, registered)
+def test_noise_fails(skipfill: Skipfill, with_v2: World) -> None:
     objects = open_store(Path(".skipfill"))
     card = load_card(objects, "v2")
     torch.manual_seed(0)
@@ -55,23 +46,21 @@ def test_noise_fails(skipfill: Skipfill, registered: World) -> None:
     noise = {name: torch.randn_like(one) if one.is_floating_point() else one for name, one in weights.items()}
     views = {("noise" if space == "v2" else space): view for space, view in card.views.items()}
     save_model(objects, replace(card, name="noise", views=views), save(noise), pa.array(["none"]))
-    found = judged(skipfill, registered.heldout, model="noise")
+    found = judged(skipfill, with_v2.heldout, model="noise")
     assert found.code == 1, found.out
 
 
-def test_rows_and_items_of_other_ids_are_refused(skipfill: Skipfill, registered: World) -> None:
+def test_rows_and_items_of_other_ids_are_refused(skipfill: Skipfill, with_v2: World) -> None:
     """The id column permuted: everything is found, and nothing is what it seems."""
-    train_good(skipfill, registered)
-    ids = pq.read_table(registered.gallery_items).column("id").to_pylist()
-    strange = rewritten(registered.gallery_items, "permuted.parquet", "id", ids[::-1])
+    ids = pq.read_table(with_v2.gallery_items).column("id").to_pylist()
+    strange = rewritten(with_v2.gallery_items, "permuted.parquet", "id", ids[::-1])
     assert judged(skipfill, strange).code == 2
     shifted = [f"x{one}" for one in ids[::-1]]
-    assert judged(skipfill, rewritten(registered.gallery_items, "other.parquet", "id", shifted)).code != 2
+    assert judged(skipfill, rewritten(with_v2.gallery_items, "other.parquet", "id", shifted)).code != 2
 
 
-def test_judgements_of_permuted_ids_pass_nothing(skipfill: Skipfill, registered: World) -> None:
-    train_good(skipfill, registered)
-    queries, rows = pq.read_table(registered.heldout), pq.read_table("gallery.parquet")
+def test_judgements_of_permuted_ids_pass_nothing(skipfill: Skipfill, with_v2: World) -> None:
+    queries, rows = pq.read_table(with_v2.heldout), pq.read_table("gallery.parquet")
     right = [
         (query, row, 1)
         for query, label in zip(queries["id"].to_pylist(), queries["label"].to_pylist(), strict=True)
@@ -83,25 +72,23 @@ def test_judgements_of_permuted_ids_pass_nothing(skipfill: Skipfill, registered:
         Path(f"{name}.tsv").write_text(
             "query-id\tcorpus-id\tscore\n" + "".join(f"{q}\t{r}\t{g}\n" for q, r, g in lines)
         )
-    by_labels = judged(skipfill, registered.heldout).document["check"]
-    by_judges = judged(skipfill, registered.heldout, "--judgements", "right.tsv").document["check"]
+    by_labels = judged(skipfill, with_v2.heldout).document["check"]
+    by_judges = judged(skipfill, with_v2.heldout, "--judgements", "right.tsv").document["check"]
     assert by_judges["slices"] == by_labels["slices"]
-    assert judged(skipfill, registered.heldout, "--judgements", "wrong.tsv").code in (1, 3)
+    assert judged(skipfill, with_v2.heldout, "--judgements", "wrong.tsv").code in (1, 3)
 
 
 @pytest.mark.parametrize("queries", [1, 5, 29])
-def test_a_truncated_query_set_is_not_enough(skipfill: Skipfill, registered: World, queries: int) -> None:
-    train_good(skipfill, registered)
-    pq.write_table(pq.read_table(registered.heldout).slice(0, queries), "few.parquet")
+def test_a_truncated_query_set_is_not_enough(skipfill: Skipfill, with_v2: World, queries: int) -> None:
+    pq.write_table(pq.read_table(with_v2.heldout).slice(0, queries), "few.parquet")
     found = judged(skipfill, "few.parquet")
     assert found.code == 3, found.out
     assert f"{queries} queries are fewer than 30" in " ".join(found.document["check"]["why"])
 
 
-def test_a_gallery_of_another_space_passes_nothing(skipfill: Skipfill, registered: World) -> None:
+def test_a_gallery_of_another_space_passes_nothing(skipfill: Skipfill, with_v2: World) -> None:
     """v2's vectors registered as v1's: by a file that says so, and by one that does not."""
-    train_good(skipfill, registered)
-    skipfill("encode", "v2", registered.gallery_items, "-o", "new.parquet")
+    skipfill("encode", "v2", with_v2.gallery_items, "-o", "new.parquet")
     refused = skipfill("gallery", "add", "swapped", "new.parquet", "--space", "v1", expect=2)
     assert "vectors by model v1" in refused.err
     table = pq.read_table("new.parquet")
@@ -111,8 +98,8 @@ def test_a_gallery_of_another_space_passes_nothing(skipfill: Skipfill, registere
         Path("mute.parquet"), vectors[::-1], table.column("id").to_pylist(), table.column("label").to_pylist()
     )
     skipfill("gallery", "add", "mute", "mute.parquet", "--space", "v1")
-    command = ["check", "mute", "v2", "--items", registered.heldout, "--metric", "mAP", "--margin", 0.5]
-    for more in ([], ["--gallery-items", registered.gallery_items]):
+    command = ["check", "mute", "v2", "--items", with_v2.heldout, "--metric", "mAP", "--margin", 0.5]
+    for more in ([], ["--gallery-items", with_v2.gallery_items]):
         assert skipfill(*command, *more, "--accept-worse", "others", expect=None).code in (1, 2, 3)
 
 
@@ -132,10 +119,9 @@ def test_vectors_of_other_lengths_are_not_the_models_own(skipfill: Skipfill, reg
     assert "expected a vector of length 1" in refused.err
 
 
-def test_queries_asked_many_times_are_not_many(skipfill: Skipfill, registered: World) -> None:
+def test_queries_asked_many_times_are_not_many(skipfill: Skipfill, with_v2: World) -> None:
     """Twenty queries under a hundred ids: the same ids are refused, other ids are seen through."""
-    train_good(skipfill, registered)
-    few = pq.read_table(registered.heldout).take(list(range(0, 96, 5)))
+    few = pq.read_table(with_v2.heldout).take(list(range(0, 96, 5)))
     pq.write_table(pa.concat_tables([few] * 5), "twice.parquet")
     assert "expected unique ids" in judged(skipfill, "twice.parquet").err
     names = [f"copy-{number}" for number in range(5 * len(few))]
@@ -146,23 +132,21 @@ def test_queries_asked_many_times_are_not_many(skipfill: Skipfill, registered: W
     assert "80 queries have the very vector of another" in " ".join(found.document["check"]["warnings"])
 
 
-def test_an_empty_slice_and_a_bad_one(skipfill: Skipfill, registered: World) -> None:
-    train_good(skipfill, registered)
-    nobody = judged(skipfill, registered.heldout, "--slice", "label = 'nobody'")
+def test_an_empty_slice_and_a_bad_one(skipfill: Skipfill, with_v2: World) -> None:
+    nobody = judged(skipfill, with_v2.heldout, "--slice", "label = 'nobody'")
     assert nobody.code == 3
     assert "label = 'nobody': no query of this kind" in nobody.document["check"]["why"]
     for bad in ("labl = 'x'", "label =", "1; DROP TABLE asked", "(SELECT count(*) FROM read_csv('/etc/passwd')) > 0"):
-        refused = judged(skipfill, registered.heldout, "--slice", bad)
+        refused = judged(skipfill, with_v2.heldout, "--slice", bad)
         assert refused.code == 2, bad
         assert "expected SQL over columns of the queries" in refused.err
 
 
 def test_slices_see_columns_of_queries_of_the_gallery_and_what_was_found_out(
-    skipfill: Skipfill, registered: World
+    skipfill: Skipfill, with_v2: World
 ) -> None:
     """Each predicate against the same rows chosen in Python."""
-    train_good(skipfill, registered)
-    table = pq.read_table(registered.gallery_items)
+    table = pq.read_table(with_v2.gallery_items)
     size = len(table)
     pq.write_table(table.append_column("lang", pa.array(["en" if i % 3 else "fr" for i in range(size)])), "q.parquet")
     rows = pq.read_table("gallery.parquet")
@@ -189,13 +173,12 @@ def test_slices_see_columns_of_queries_of_the_gallery_and_what_was_found_out(
         assert one["slice lang = 'fr'"] == (place[one["id"]] % 3 == 0)
 
 
-def test_a_reindex_as_the_truth(skipfill: Skipfill, registered: World) -> None:
+def test_a_reindex_as_the_truth(skipfill: Skipfill, with_v2: World) -> None:
     """What the new model would return from a full reindex, against a slow reference on the encoded files."""
-    train_good(skipfill, registered)
     for model, path, name in (
-        ("v2", registered.gallery_items, "new_rows"),
-        ("v2", registered.heldout, "new_queries"),
-        ("v1", registered.heldout, "old_queries"),
+        ("v2", with_v2.gallery_items, "new_rows"),
+        ("v2", with_v2.heldout, "new_queries"),
+        ("v1", with_v2.heldout, "old_queries"),
     ):
         skipfill("encode", model, path, "-o", f"{name}.parquet")
     vectors = {
@@ -203,9 +186,9 @@ def test_a_reindex_as_the_truth(skipfill: Skipfill, registered: World) -> None:
         for name in ("new_rows", "new_queries", "old_queries", "gallery")
     }
     wanted = np.argsort(-vectors["new_queries"] @ vectors["new_rows"].T, axis=1)[:, :10]
-    unlabelled = pq.read_table(registered.heldout).drop_columns(["label"])
+    unlabelled = pq.read_table(with_v2.heldout).drop_columns(["label"])
     pq.write_table(unlabelled, "queries.parquet")
-    sources = ("--truth", "reindex", "--gallery-items", registered.gallery_items)
+    sources = ("--truth", "reindex", "--gallery-items", with_v2.gallery_items)
     found = judged(skipfill, "queries.parquet", *sources).document["check"]
     per_query = pq.read_table(Path(".skipfill/checks/things") / found["id"] / "queries.parquet")
     prefix = vectors["new_queries"][:, :8]
@@ -220,24 +203,20 @@ def test_a_reindex_as_the_truth(skipfill: Skipfill, registered: World) -> None:
     assert "expected items of gallery rows, to encode again" in refused.err
 
 
-def test_the_newest_check_speaks_for_the_model(skipfill: Skipfill, registered: World) -> None:
+def test_the_newest_check_speaks_for_the_model(skipfill: Skipfill, with_v2: World) -> None:
     """A pass does not outlive a later fail of the same model on the same gallery."""
-    train_good(skipfill, registered)
-    assert judged(skipfill, registered.heldout).document["verdict"] == "pass"
+    assert judged(skipfill, with_v2.heldout).document["verdict"] == "pass"
     skipfill("plan", "things", "v2", "-o", "plan.json")
-    strict = skipfill(
-        "check", "things", "v2", "--items", registered.heldout, "--slice", "label = 'nobody'", expect=None
-    )
+    strict = skipfill("check", "things", "v2", "--items", with_v2.heldout, "--slice", "label = 'nobody'", expect=None)
     assert strict.code in (1, 3)
     assert "which is newer" in skipfill("swap", "things", "--plan", "plan.json", expect=4).err
     assert "expected a passing check of v2" in skipfill("swap", "things", "v2", expect=1).err
-    assert judged(skipfill, registered.heldout).document["verdict"] == "pass"
+    assert judged(skipfill, with_v2.heldout).document["verdict"] == "pass"
     skipfill("swap", "things", "v2")
 
 
-def test_thresholds_reach_the_report_and_the_release(skipfill: Skipfill, registered: World) -> None:
-    train_good(skipfill, registered)
-    found = judged(skipfill, registered.heldout, "--threshold", 0.5, "--html", "report.html").document["check"]
+def test_thresholds_reach_the_report_and_the_release(skipfill: Skipfill, with_v2: World) -> None:
+    found = judged(skipfill, with_v2.heldout, "--threshold", 0.5, "--html", "report.html").document["check"]
     threshold = found["thresholds"][0]
     assert threshold["new"]["low"] <= threshold["new"]["mean"] <= threshold["new"]["high"]
     assert threshold["new_rate"]["mean"] == pytest.approx(threshold["old_rate"], rel=0.02)

@@ -6,12 +6,10 @@ import hashlib
 import json
 import sys
 import unicodedata
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -21,36 +19,22 @@ from skipfill.compat.inference.load import LoadedModel, load_model
 from skipfill.compat.inference.network import unit
 from skipfill.compat.inference.witness import difference, read_witness, verified_model, witness_file, witness_of
 from skipfill.compat.inference.witness_items import TEXTS, as_block, witness_items
-from skipfill.compat.training.recipe import Recipe, Sources
-from skipfill.compat.training.train import train_model
 from skipfill.compat.trusted_code import permit
 from skipfill.store.errors import BadInput
-from skipfill.store.models.cards import WITNESS, Card, file_key, load_card
+from skipfill.store.models.cards import WITNESS, file_key, load_card
 from skipfill.store.parquet.items import ItemBlock
 from skipfill.store.storage.location import open_store
-from tests.compat.encoders.test_encoders import CASES, OWN, bert, block, drawings
+from tests.compat.encoders.samples import CASES, OWN, bert, block, drawings
+from tests.compat.inference.bundles import (
+    STORE,
+    rewritten,
+    texts,
+    trained,
+    without_witness,
+    write_items,
+    write_module,
+)
 from tests.conftest import Skipfill, World, tree
-
-STORE = Path(".skipfill")
-
-
-def write_items(inputs: Any, target: str = "items.parquet", start: int = 0) -> Path:
-    kind = block(inputs).kind
-    rows = [{"bytes": one, "path": None} for one in inputs] if kind == "image" else list(inputs)
-    labels = ["a" if row % 2 else "b" for row in range(len(rows))]
-    pq.write_table(pa.table({"id": range(start, start + len(rows)), kind: pa.array(rows), "label": labels}), target)
-    return Path(target)
-
-
-def trained(encoder: str, inputs: Any, name: str = "v1", **settings: Any) -> Card:
-    kind = encoder.partition(":")[0]
-    recipe = Recipe("independent", encoder=encoder, settings={kind: settings} if settings else {}, epochs=1, batch=16)
-    return train_model(open_store(STORE), name, recipe, Sources([write_items(inputs)]))
-
-
-def texts(folder: Path, **settings: Any) -> Card:
-    """v1, a sentence encoder over letters."""
-    return trained(f"hf:{bert(folder)}", ["ab" * (1 + row % 5) for row in range(32)], frozen=True, **settings)
 
 
 def refused(name: str = "v1") -> str:
@@ -120,17 +104,11 @@ def test_what_counts_as_a_difference() -> None:
 # The user's own code
 
 
-def network(folder: Path, name: str, text: str) -> None:
-    """Write a module and forget the one that was loaded, as a new process would."""
-    (folder / f"{name}.py").write_text(text)
-    sys.modules.pop(name, None)
-
-
 @pytest.fixture
 def own_code(skipfill: Skipfill, tmp_path: Path) -> str:
     """v1 by a module `mine_...`, and its name."""
     name = f"mine_{hashlib.sha256(str(tmp_path).encode()).hexdigest()[:12]}"
-    network(tmp_path, name, OWN)
+    write_module(tmp_path, name, OWN)
     skipfill("init")
     trained(f"python:{name}:Own", np.random.default_rng(0).normal(size=(40, 16)).astype(np.float32))
     permit(f"{name}:Own")
@@ -142,9 +120,9 @@ def test_code_that_was_edited_is_refused_and_named(skipfill: Skipfill, own_code:
     code = ["--code", f"python:{own_code}:Own"]
     skipfill(*code, "encode", "v1", "items.parquet", "-o", "before.parquet")
     skipfill("gallery", "add", "g", "before.parquet", "--space", "v1", "--label", "label")
-    network(tmp_path, own_code, f"{OWN}\n# a remark changes nothing")
+    write_module(tmp_path, own_code, f"{OWN}\n# a remark changes nothing")
     skipfill(*code, "encode", "v1", "items.parquet", "-o", "remark.parquet")
-    network(tmp_path, own_code, edited)
+    write_module(tmp_path, own_code, edited)
     before = {name for name in tree(tmp_path) if "__pycache__" not in name}
     for command in (
         ["encode", "v1", "items.parquet", "-o", "after.parquet"],
@@ -167,12 +145,12 @@ def test_an_old_model_whose_code_was_edited_is_no_baseline(skipfill: Skipfill, o
     write_items(np.random.default_rng(1).normal(size=(40, 16)).astype(np.float32), "queries.parquet", start=900)
     check = [*code, "check", "g", "v2", "--items", "queries.parquet"]
     skipfill(*check, expect=None)
-    network(tmp_path, own_code, OWN.replace("self.linear(batch)", "self.linear(batch).square()"))
+    write_module(tmp_path, own_code, OWN.replace("self.linear(batch)", "self.linear(batch).square()"))
     assert f"changed since: the code of {own_code}" in skipfill(*check, expect=2).err
 
 
 def test_code_that_no_longer_fits_the_weights(skipfill: Skipfill, own_code: str, tmp_path: Path) -> None:
-    network(tmp_path, own_code, OWN.replace("Linear(16, out)", "Linear(16, out, bias=False)"))
+    write_module(tmp_path, own_code, OWN.replace("Linear(16, out)", "Linear(16, out, bias=False)"))
     found = skipfill("--code", f"python:{own_code}:Own", "encode", "v1", "items.parquet", "-o", "x.parquet", expect=2)
     assert "model v1: expected a network that its weights fit" in found.err
     assert f"changed since: the code of {own_code}" in found.err
@@ -180,12 +158,12 @@ def test_code_that_no_longer_fits_the_weights(skipfill: Skipfill, own_code: str,
 
 def test_what_the_code_imports_is_named_as_unrecorded(skipfill: Skipfill, tmp_path: Path) -> None:
     name = f"far_{hashlib.sha256(str(tmp_path).encode()).hexdigest()[:12]}"
-    network(tmp_path, f"{name}_helper", "def change(batch): return batch\n")
+    write_module(tmp_path, f"{name}_helper", "def change(batch): return batch\n")
     calling = OWN.replace("self.linear(batch)", "self.linear(HELPER.change(batch))").replace("HELPER", f"{name}_helper")
-    network(tmp_path, name, f"import {name}_helper\n{calling}")
+    write_module(tmp_path, name, f"import {name}_helper\n{calling}")
     skipfill("init")
     trained(f"python:{name}:Own", np.random.default_rng(0).normal(size=(40, 16)).astype(np.float32))
-    network(tmp_path, f"{name}_helper", "def change(batch): return batch.cos()  # edited\n")
+    write_module(tmp_path, f"{name}_helper", "def change(batch): return batch.cos()  # edited\n")
     sys.modules.pop(name)
     assert "nothing that is recorded has changed, so the encoder's code, or a library under it" in refused()
 
@@ -208,7 +186,7 @@ class Net(torch.nn.Module):
 def test_code_that_takes_only_some_of_the_items(skipfill: Skipfill, tmp_path: Path) -> None:
     """Grey images of one size; and one that gives other vectors every time, which is its right, has no witness."""
     name = f"particular_{hashlib.sha256(str(tmp_path).encode()).hexdigest()[:12]}"
-    network(tmp_path, name, PARTICULAR)
+    write_module(tmp_path, name, PARTICULAR)
     skipfill("init")
     witness = read_witness(open_store(STORE), trained(f"python:{name}:Net", drawings(40)))
     assert witness is not None
@@ -222,19 +200,6 @@ def test_code_that_takes_only_some_of_the_items(skipfill: Skipfill, tmp_path: Pa
 
 
 # Settings, tokenizers, libraries
-
-
-def rewritten(change: dict[str, Any], file: str = "", data: bytes = b"") -> None:
-    """Change encoder settings of v1's card, and a file with its digest, as one who edits a bundle with care."""
-    path = STORE / "models" / "v1" / "card.json"
-    raw = json.loads(path.read_text())
-    raw["network"]["encoder"]["settings"].update(change)
-    raw.pop("digest", None)
-    if file:
-        raw["files"][file] = hashlib.sha256(data).hexdigest()
-        card = replace(load_card(open_store(STORE), "v1"), files=raw["files"])
-        (STORE / file_key(card, file)).write_bytes(data)
-    path.write_text(json.dumps(raw))
 
 
 @pytest.mark.parametrize(
@@ -310,16 +275,6 @@ def test_an_encoder_that_fails_now(skipfill: Skipfill, tmp_path: Path, monkeypat
 
 
 # Bundles
-
-
-def without_witness(name: str) -> None:
-    """The bundle as an older release wrote it."""
-    path = STORE / "models" / name / "card.json"
-    raw = json.loads(path.read_text())
-    (STORE / file_key(load_card(open_store(STORE), name), WITNESS)).unlink()
-    raw["files"].pop(WITNESS)
-    raw.pop("digest", None)
-    path.write_text(json.dumps(raw))
 
 
 def test_a_bundle_without_a_witness_is_used_with_a_warning(skipfill: Skipfill, registered: World) -> None:

@@ -27,7 +27,7 @@ from skipfill.store.spaces import Space, View
 from skipfill.store.storage.location import open_store
 from skipfill.store.storage.object_store import ObjectStore
 from tests.conftest import Skipfill, World, tree, write_vectors
-from tests.store.releases.test_swap import card, np_ids, store_with
+from tests.store.stores import card, store_with, trained_ids
 
 SHORT = ("--gallery", "things", "--epochs", 2, "--batch", 32, "--quiet")
 CHECK = ("check", "things", "v2", "--json", "--items")
@@ -48,11 +48,10 @@ def first_is_right(queries: str, *gallery: str) -> float:
     return float(np.mean(row_labels[scores.argmax(axis=1)] == labels))
 
 
-def test_new_items_get_into_the_old_gallery_by_the_new_model(skipfill: Skipfill, registered: World) -> None:
-    skipfill("train", "v2", "--items", registered.items, "--gallery", "things", "--epochs", 30, "--batch", 32)
-    skipfill("train", "before", "--items", registered.items, *SHORT)
+def test_new_items_get_into_the_old_gallery_by_the_new_model(skipfill: Skipfill, with_v2: World) -> None:
+    skipfill("train", "before", "--items", with_v2.items, *SHORT)
     skipfill("swap", "things", "v2", "--without-check", "test")
-    encoded = skipfill("encode", "v2", registered.known, "-o", "new.parquet", "--onto", "v1")
+    encoded = skipfill("encode", "v2", with_v2.known, "-o", "new.parquet", "--onto", "v1")
     assert "dim 8, in space v1" in encoded.out
     assert "skipfill gallery append NAME new.parquet" in encoded.err
     new = pq.read_metadata("new.parquet").num_rows
@@ -69,24 +68,24 @@ def test_new_items_get_into_the_old_gallery_by_the_new_model(skipfill: Skipfill,
     assert skipfill("gallery", "verify", "things", "--deep", "--json").document["models"] == {"v1": same, "v2": same}
     assert skipfill("doctor", "--deep", "--json").document["findings"] == []
 
-    hits = skipfill("search", "things", "--items", registered.known, "-k", 1, "--json").document["hits"]
+    hits = skipfill("search", "things", "--items", with_v2.known, "-k", 1, "--json").document["hits"]
     assert [one["id"] for one in hits] == pq.read_table("new.parquet").column("id").to_pylist()
 
     # Queries whose rows the new model made: the old model must encode them all the same.
-    report = skipfill(*CHECK, registered.known, expect=None).document["check"]
+    report = skipfill(*CHECK, with_v2.known, expect=None).document["check"]
     assert [(one["model"], one["rows"]) for one in report["rows_by"]] == made
     assert report["baseline"] == "encoded by v1"
-    skipfill("encode", "v1", registered.known, "-o", "old.parquet")
+    skipfill("encode", "v1", with_v2.known, "-o", "old.parquet")
     cells = {one["pair"]: one["value"]["mean"] for one in report["slices"][0]["cells"] if one["metric"] == "CMC@1"}
     found = [first_is_right(queries, "gallery.parquet", "new.parquet") for queries in ("old.parquet", "new.parquet")]
     assert [cells["old/old"], cells["new/old"]] == pytest.approx(found)
     assert found[0] != found[1]
-    stored = skipfill(*CHECK, registered.gallery_items, expect=None).document["check"]
+    stored = skipfill(*CHECK, with_v2.gallery_items, expect=None).document["check"]
     assert stored["baseline"] == "stored vectors of the queries' ids"
-    assert f"rows 384 by v1, {new} by v2" in skipfill(*CHECK[:3], "--items", registered.known, expect=None).out
+    assert f"rows 384 by v1, {new} by v2" in skipfill(*CHECK[:3], "--items", with_v2.known, expect=None).out
 
     # What the new model made is no example of the old one: the training is the same as without these rows.
-    skipfill("train", "after", "--items", registered.items, *SHORT)
+    skipfill("train", "after", "--items", with_v2.items, *SHORT)
     objects = open_store(Path(".skipfill"))
     before, after = load_card(objects, "before"), load_card(objects, "after")
     assert (after.fingerprint, after.gallery["rows"]) == (before.fingerprint, 384)
@@ -95,7 +94,7 @@ def test_new_items_get_into_the_old_gallery_by_the_new_model(skipfill: Skipfill,
     Path(".skipfill/models/v2").rename("v2")
     told = skipfill("gallery", "verify", "things", "--deep", "--json").document["models"]
     assert told == {"v1": same, "v2": "not in the store"}
-    assert "released model" in skipfill("search", "things", "--items", registered.known, expect=2).err
+    assert "released model" in skipfill("search", "things", "--items", with_v2.known, expect=2).err
     skipfill("rollback", "things")
     assert skipfill("status", "things", "--json").document["version"]["rows"] == 384 + new
 
@@ -172,7 +171,7 @@ def test_vectors_of_another_length_are_not_in_the_view(skipfill: Skipfill, tmp_p
 
 def test_lengths_of_two_encoders_are_not_compared(tmp_path: Path) -> None:
     objects = store_with(tmp_path, 100)
-    onto_ip = save_model(objects, replace(card("v5"), views={"ip": View(4)}), b"v5", np_ids())
+    onto_ip = save_model(objects, replace(card("v5"), views={"ip": View(4)}), b"v5", trained_ids())
     told = {"model": "v5", "fingerprint": onto_ip.fingerprint, "space": "ip"}
     new = made(objects, tmp_path, lambda by: by.update(told))
     rows = write_vectors(tmp_path / "ip.parquet", 3 * np.ones((2, 4)), [1, 2])

@@ -23,7 +23,7 @@ from skipfill.store.spaces import Space
 from skipfill.store.storage.location import open_store
 from skipfill.store.storage.object_store import ObjectStore
 from tests.conftest import Skipfill, spawn, tree
-from tests.store.releases.test_swap import card, np_ids, store_with
+from tests.store.stores import card, store_with, trained_ids
 
 STORE = Path(".skipfill")
 LEFT = {
@@ -91,7 +91,7 @@ def test_what_a_killed_run_left_is_not_pruned_from_under_the_next_one(tmp_path: 
         (objects.root / key).unlink()  # as if killed just before
     assert {one.young for one in leftovers(objects)} == {False}
     add_gallery(objects, "g", sorted(tmp_path.glob("part-*.parquet")), Columns(), Space("old", 0), None)
-    save_model(objects, card("v2"), b"v2", np_ids())
+    save_model(objects, card("v2"), b"v2", trained_ids())
     assert leftovers(objects) == []
     for key in ("models/v2/card.json", "galleries/g/versions/0000000001.json"):
         (objects.root / key).unlink()

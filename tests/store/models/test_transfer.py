@@ -31,10 +31,10 @@ from skipfill.store.spaces import Space, View, load_space, register_space
 from skipfill.store.storage.keys import card_key
 from skipfill.store.storage.location import init_store, open_store
 from skipfill.store.storage.object_store import ObjectStore
-from tests.compat.encoders.test_encoders import bert
-from tests.compat.inference.test_witness import texts
+from tests.compat.encoders.samples import bert
+from tests.compat.inference.bundles import texts
 from tests.conftest import Skipfill, World, spawn, tree
-from tests.store.releases.test_swap import needs_strace
+from tests.store.system_calls import needs_strace
 
 STORE, OTHER = Path(".skipfill"), Path("other")
 OLD = Space("old", 4, "cosine", "", ["a", "b"], {"a": 1, "b": 0})
@@ -66,9 +66,8 @@ def bundle(tmp_path: Path) -> Path:
 # What travels
 
 
-def test_an_upgrade_goes_on_in_another_store(skipfill: Skipfill, registered: World) -> None:
+def test_an_upgrade_goes_on_in_another_store(skipfill: Skipfill, with_v2: World) -> None:
     """Train in one store; check, swap and search in another that has the gallery and never saw the training."""
-    skipfill("train", "v2", "--items", registered.items, "--gallery", "things", "--epochs", 20, "--batch", 32)
     for name in ("v1", "v2"):
         skipfill("model", "export", name, "-o", f"{name}.skipfill")
     skipfill("init", "--store", OTHER)
@@ -80,11 +79,11 @@ def test_an_upgrade_goes_on_in_another_store(skipfill: Skipfill, registered: Wor
         skipfill("model", "export", name, "-o", f"{name}-again.skipfill", *other)
         assert Path(f"{name}.skipfill").read_bytes() == Path(f"{name}-again.skipfill").read_bytes()
     skipfill("gallery", "add", "things", "gallery.parquet", "--space", "v1", *other)
-    check = ["check", "things", "v2", "--items", registered.known, "--accept-worse", "others", "--json"]
+    check = ["check", "things", "v2", "--items", with_v2.known, "--accept-worse", "others", "--json"]
     here, there = (skipfill(*check, *where, expect=None).document["check"] for where in ([], other))
     assert here["slices"] == there["slices"]
     skipfill("swap", "things", "v2", "--without-check", "small", *other)
-    assert skipfill("search", "things", "--items", registered.heldout, "--json", *other).document["model"] == "v2"
+    assert skipfill("search", "things", "--items", with_v2.heldout, "--json", *other).document["model"] == "v2"
 
 
 def test_the_file_is_a_plain_tar_with_the_card_first(bundle: Path) -> None:

@@ -15,31 +15,29 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from skipfill.compat.inference.load import load_model
-from skipfill.compat.inference.throughput import SAMPLE, _first, measured_rate
+from skipfill.compat.inference.load import LoadedModel, load_model
+from skipfill.compat.inference.throughput import SAMPLE, measured_rate
 from skipfill.store.errors import BadInput, NotAcceptable, Stale
 from skipfill.store.galleries.log import history, latest, read_version
 from skipfill.store.models.cards import load_card
 from skipfill.store.models.files import save_model
-from skipfill.store.parquet.items import open_items
+from skipfill.store.parquet.items import ItemBlock, open_items
 from skipfill.store.releases.backfill_cost import EncodeRate, backfill_cost
 from skipfill.store.releases.plan import Plan, read_plan
 from skipfill.store.releases.swap import apply_plan, plan_swap, planned_version, rollback, swap
 from skipfill.store.spaces import View
 from skipfill.store.storage.object_store import ObjectStore
 from tests.conftest import Skipfill, World, spawn, tree, write_vectors
-from tests.store.releases.test_swap import store_with
+from tests.store.stores import store_with
 
 STORE = Path(".skipfill")
 
 
 @pytest.fixture
-def ready(skipfill: Skipfill, registered: World) -> World:
+def ready(skipfill: Skipfill, with_v2: World) -> World:
     """A store with gallery `things`, model v2 and a passing check of it."""
-    train = ("--gallery", "things", "--items", registered.items, "--epochs", 15, "--batch", 32)
-    skipfill("train", "v2", *train)
-    skipfill("check", "things", "v2", "--items", registered.known, "--metric", "mAP", "--accept-worse", "others")
-    return registered
+    skipfill("check", "things", "v2", "--items", with_v2.known, "--metric", "mAP", "--accept-worse", "others")
+    return with_v2
 
 
 def test_the_story(skipfill: Skipfill, ready: World, tmp_path: Path) -> None:
@@ -344,13 +342,24 @@ def test_items_of_another_kind_are_not_timed(skipfill: Skipfill, registered: Wor
     assert "expected a column of vectors, which model v1 encodes" in refused.err
 
 
-def test_the_model_that_is_timed_encodes_at_most_256_items(skipfill: Skipfill, registered: World) -> None:
-    """The rate is a number of items over the seconds that they took, and it is the first ones that are taken."""
+def test_the_model_that_is_timed_encodes_the_first_256_items(
+    registered: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rate is a number of items over the seconds that they took: the first ones, again and again."""
+    encoded_ids: list[str] = []
+    embed = LoadedModel.embed
+
+    def recorded(model: LoadedModel, block: ItemBlock) -> np.ndarray:
+        encoded_ids.extend(block.ids.to_pylist())
+        return embed(model, block)
+
+    monkeypatch.setattr(LoadedModel, "embed", recorded)
     model = load_model(ObjectStore(STORE), "v1")
     items = open_items([registered.gallery_items, registered.heldout])
-    blocks = _first(items)
-    assert sum(len(block.ids) for block in blocks) == SAMPLE == 256
     rate = measured_rate(model, items)
     assert rate.items % SAMPLE == 0
+    assert SAMPLE == 256
+    first = pq.read_table(registered.gallery_items, columns=["id"])["id"].to_pylist()[:SAMPLE]
+    assert encoded_ids == first * (1 + rate.items // SAMPLE)  # once to warm up
     assert rate.per_second == pytest.approx(rate.items / rate.seconds)
     assert rate.seconds >= 0.5

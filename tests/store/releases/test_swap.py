@@ -6,9 +6,6 @@ import json
 import shutil
 from pathlib import Path
 
-import numpy as np
-import pytest
-
 from skipfill.store.galleries.log import gallery_names, history, latest
 from skipfill.store.galleries.register import add_gallery
 from skipfill.store.models.cards import Card, load_card
@@ -16,54 +13,17 @@ from skipfill.store.models.files import save_model
 from skipfill.store.parquet.stored_rows import Columns
 from skipfill.store.releases.swap import rollback, swap
 from skipfill.store.spaces import Space, View
-from skipfill.store.storage.location import init_store, open_store
-from skipfill.store.storage.object_store import ObjectStore
-from tests.conftest import spawn, write_vectors
+from skipfill.store.storage.location import open_store
+from tests.conftest import spawn
+from tests.store.stores import store_with, trained_ids
+from tests.store.system_calls import needs_strace, traced
 
 CALLS = (
     "openat,open,read,pread64,write,pwrite64,mmap,link,linkat,rename,renameat,renameat2,fsync,unlink,stat,newfstatat"
 )
 
 
-def card(name: str) -> Card:
-    return Card(name, "gallery", {}, 8, {name: View(8), "old": View(4)}, [], [], 0, {}, {}, {}, "")
-
-
-def store_with(folder: Path, rows: int, files: int = 1) -> ObjectStore:
-    """A gallery of `rows` rows in space `old`, and models v2 and v3 with a view onto it."""
-    objects = init_store(folder / ".skipfill")
-    each = rows // files
-    for index in range(files):
-        vectors = np.random.default_rng(index).normal(size=(each, 4))
-        write_vectors(folder / f"part-{index:04d}.parquet", vectors, np.arange(index * each, (index + 1) * each))
-    paths = sorted(folder.glob("part-*.parquet"))
-    add_gallery(objects, "g", paths, Columns(), Space("old", 0), None)
-    for name in ("v2", "v3"):
-        save_model(objects, card(name), name.encode(), np_ids())
-    return objects
-
-
-def np_ids() -> object:
-    import pyarrow as pa
-
-    return pa.array(["a"])
-
-
 SWAP = ["swap", "g", "v2", "--without-check", "test"]
-
-
-def traced(folder: Path, arguments: list[str], *options: str) -> tuple[int, list[str]]:
-    """Run a command under strace; its exit code and the lines that name the folder."""
-    log = folder.parent / f"{folder.name}.trace"
-    strace = ["strace", "-f", "-y", "-qq", "-o", str(log), *options]
-    # What Python compiles it does not keep: that would be more calls.
-    done = spawn(*arguments, cwd=folder, under=["env", "PYTHONDONTWRITEBYTECODE=1", *strace])
-    _, complaint = done.communicate(timeout=120)
-    print(complaint)  # shown when the test fails
-    return done.returncode, [line for line in log.read_text().splitlines() if str(folder) in line]
-
-
-needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
 
 
 @needs_strace
@@ -159,7 +119,7 @@ def test_a_registration_that_was_killed_is_no_gallery(tmp_path: Path) -> None:
 def test_a_model_of_another_space_is_refused(tmp_path: Path) -> None:
     objects = store_with(tmp_path, 100)
     stranger = Card("v9", "independent", {}, 4, {"v9": View(4)}, [], [], 0, {}, {}, {}, "")
-    save_model(objects, stranger, b"", np_ids())
+    save_model(objects, stranger, b"", trained_ids())
     done = spawn("swap", "g", "v9", "--without-check", "same dimension", cwd=tmp_path)
     assert "expected a view onto the gallery's space 'old'" in done.communicate(timeout=60)[1]
     assert done.returncode == 2

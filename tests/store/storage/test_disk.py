@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Skipfill, World, tree
-from tests.store.releases.test_swap import needs_strace, store_with, traced
+from tests.store.stores import store_with
+from tests.store.system_calls import needs_strace, traced
 
 LANDED = re.compile(r'(?:link|linkat|rename|renameat|renameat2)\(.*"([^"]+)"[^"]*\) += 0')
 SYNCED = re.compile(r"(?:fsync|fdatasync)\(\d+<([^>]+)>\) += 0")

@@ -15,9 +15,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
-import numpy as np
 import obstore
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -29,7 +27,6 @@ from skipfill.store.galleries.register import add_gallery
 from skipfill.store.maintenance.doctor import diagnose
 from skipfill.store.maintenance.prune import leftovers, prune
 from skipfill.store.models.cards import load_card
-from skipfill.store.models.files import save_model
 from skipfill.store.parquet.remote import RemoteFile
 from skipfill.store.parquet.stored_rows import Columns
 from skipfill.store.releases.swap import rollback, swap
@@ -40,34 +37,10 @@ from skipfill.store.storage.keys import aside_key
 from skipfill.store.storage.location import init_store, open_store
 from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.storage.quarantine import ensure, set_aside
-from tests.conftest import Skipfill, World, spawn, tree, write_vectors
-from tests.programs.object_storage import KEY, SECRET, Fault, Network, make_bucket, network_to, s3_server
+from tests.conftest import Skipfill, World, spawn, tree
+from tests.programs.object_storage import KEY, SECRET, Fault, Network, network_to
 from tests.programs.prune_race import look, lost
-from tests.store.releases.test_swap import card, np_ids
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with s3_server() as url:
-        yield url
-
-
-@pytest.fixture
-def url(server: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """An empty place on the server, which the environment describes."""
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": KEY,
-        "AWS_SECRET_ACCESS_KEY": SECRET,
-        "AWS_REGION": "us-east-1",
-        "AWS_ALLOW_HTTP": "true",
-        "AWS_ENDPOINT_URL": server,
-        "AWS_TIMEOUT": "1s",
-        "NO_PROXY": "127.0.0.1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    bucket = f"bucket-{uuid4().hex[:8]}"
-    make_bucket(server, bucket)
-    return f"s3://{bucket}/team/store"
+from tests.store.stores import store_at
 
 
 @pytest.fixture
@@ -82,17 +55,6 @@ def network(server: str, url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Where a store can be made: the same tests on both."""
     return str(tmp_path / ".skipfill") if request.param == "folder" else str(request.getfixturevalue("url"))
-
-
-def store_at(place: str, folder: Path) -> ObjectStore:
-    """Gallery g of 100 rows in space `old`, its file in `folder`, and models v2 and v3 with a view onto it."""
-    objects = init_store(address(place))
-    vectors = np.random.default_rng(0).normal(size=(100, 4))
-    file = write_vectors(folder / "part.parquet", vectors, np.arange(100))
-    add_gallery(objects, "g", [file], Columns(), Space("old", 0), None)
-    for name in ("v2", "v3"):
-        save_model(objects, card(name), name.encode(), np_ids())
-    return objects
 
 
 def test_an_upgrade_on_object_storage(
@@ -382,7 +344,7 @@ def test_commits_while_doctor_looks_are_no_finding(
 def test_what_fails_after_a_commit_does_not_fail_it(network: Network, url: str, tmp_path: Path) -> None:
     objects = store_at(url, tmp_path)
     network.faults = [Fault("forbidden", "HEAD", "/h/files/")]
-    add_gallery(objects, "h", [tmp_path / "part.parquet"], Columns(), Space("old", 4), None)
+    add_gallery(objects, "h", [tmp_path / "part-0000.parquet"], Columns(), Space("old", 4), None)
     assert latest(objects, "h").number == 1
     assert any("HEAD" in one and "/h/files/" in one for one in network.requests)
 

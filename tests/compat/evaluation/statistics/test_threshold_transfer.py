@@ -32,7 +32,7 @@ from skipfill.store.models.cards import load_card
 from skipfill.store.releases.plan import read_plan
 from skipfill.store.releases.swap import apply_plan, plan_swap, rollback
 from tests.conftest import Skipfill
-from tests.store.releases.test_swap import store_with
+from tests.store.stores import store_with
 
 CLASSES, DRAWINGS, STORED, ASKED = 600, 20, 7, 2
 WIDTH = 2 / BINS

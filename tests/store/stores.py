@@ -1,0 +1,46 @@
+"""Stores with a small gallery and models that have no weights: for tests of what a store does with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from skipfill.store.galleries.register import add_gallery
+from skipfill.store.models.cards import Card
+from skipfill.store.models.files import save_model
+from skipfill.store.parquet.stored_rows import Columns
+from skipfill.store.spaces import Space, View
+from skipfill.store.storage.address import address
+from skipfill.store.storage.location import init_store
+from skipfill.store.storage.object_store import ObjectStore
+from tests.conftest import write_vectors
+
+
+def card(name: str) -> Card:
+    """A model of dimension 8, with a view onto the first 4 dimensions of space `old`."""
+    return Card(name, "gallery", {}, 8, {name: View(8), "old": View(4)}, [], [], 0, {}, {}, {}, "")
+
+
+def store_with(folder: Path, rows: int, files: int = 1) -> ObjectStore:
+    """A store in `folder`/.skipfill, as `store_at` makes it."""
+    return store_at(str(folder / ".skipfill"), folder, rows, files)
+
+
+def store_at(place: str, folder: Path, rows: int = 100, files: int = 1) -> ObjectStore:
+    """Gallery g of `rows` rows in space `old`, its files in `folder`, and models v2 and v3 with a view onto it."""
+    objects = init_store(address(place))
+    each = rows // files
+    for index in range(files):
+        vectors = np.random.default_rng(index).normal(size=(each, 4))
+        write_vectors(folder / f"part-{index:04d}.parquet", vectors, np.arange(index * each, (index + 1) * each))
+    add_gallery(objects, "g", sorted(folder.glob("part-*.parquet")), Columns(), Space("old", 0), None)
+    for name in ("v2", "v3"):
+        save_model(objects, card(name), name.encode(), trained_ids())
+    return objects
+
+
+def trained_ids() -> pa.Array:
+    """The one item that the models are said to be trained on."""
+    return pa.array(["a"])
