@@ -1,0 +1,84 @@
+"""Stored rows matched by id with items, queries or any other list of ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from skipfill.store.parquet.ids import positions
+from skipfill.store.parquet.stored_rows import Block, StoredRows
+from skipfill.store.parquet.vectors import Matrix
+
+
+@dataclass(frozen=True)
+class Match:
+    """The rows of one block whose ids are in a list.
+
+    Attributes:
+        block: N consecutive rows.
+        rows: (M,) int64, ascending positions in the block.
+        places: (M,) int64, positions of the same ids in the list.
+    """
+
+    block: Block
+    rows: NDArray[np.int64]
+    places: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, block: Block, ids: pa.Array) -> Match:
+        """Match one block with `ids`, which are unique; ids of another type match nothing."""
+        places = positions(block.ids, ids)
+        rows = np.flatnonzero(places >= 0)
+        return cls(block, rows, places[rows])
+
+    @property
+    def vectors(self) -> Matrix:
+        """(M, D) float32 vectors of the matched rows."""
+        return self.block.vectors[self.rows]
+
+    @property
+    def labels(self) -> pa.Array | None:
+        """(M,) string labels of the matched rows, with NULLs; None where the rows have no label column."""
+        return None if self.block.labels is None else self.block.labels.take(pa.array(self.rows))
+
+
+def matched(rows: StoredRows, ids: pa.Array) -> Iterator[Match]:
+    """Stream the rows and match each block with `ids`, which are unique.
+
+    Every block comes, with an empty match as well, so that a caller can count rows or look at the others.
+    """
+    return (Match.of(block, ids) for block in rows.blocks())
+
+
+@dataclass(frozen=True)
+class StoredById:
+    """Vectors and labels of the rows with N given ids.
+
+    Attributes:
+        vectors: (N, D) float32 as stored; zeros where `present` is False.
+        present: (N,) bool, whether there is a row of the id.
+        labels: (N,) string, NULL where there is no row or it has no label; None where there is no label column.
+    """
+
+    vectors: Matrix
+    present: NDArray[np.bool_]
+    labels: pa.Array | None
+
+
+def stored_by_id(rows: StoredRows, ids: pa.Array) -> StoredById:
+    """Read the rows once and return what they hold for each of N unique `ids`.
+
+    It keeps N vectors in memory. Use `matched` where labels alone are needed, or something else per row.
+    """
+    vectors = np.zeros((len(ids), rows.dim), np.float32)
+    present = np.zeros(len(ids), bool)
+    labels = np.full(len(ids), None, object)
+    for match in matched(rows, ids):
+        vectors[match.places], present[match.places] = match.vectors, True
+        if match.labels is not None:
+            labels[match.places] = match.labels.to_pylist()
+    return StoredById(vectors, present, pa.array(labels, pa.string()) if rows.columns.label else None)
