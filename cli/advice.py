@@ -65,6 +65,20 @@ SENTENCES = {
     # compat/inference, compat/evaluation, compat/gate
     "train_compatible": "Train a compatible one with: skipfill train NAME --gallery GALLERY --items FILES "
     "--method gallery",
+    "give_them": "Give them with {parameter:flag}.",
+    "slice_by_predicates": "Slice by something coarser, or by predicates with --slice.",
+    "label_or_other_truth": "Name the label column with --label COLUMN, or give --judgements FILE, or --truth reindex.",
+    "register_label_or_other_truth": "Register the files again: skipfill gallery add NAME FILES... --space {space} "
+    "--label COLUMN; or give --judgements FILE, or --truth reindex.",
+    "keep_items_out": "Keep some items out of the training: skipfill train ... --items TRAIN.parquet",
+    "other_order_or_register_label": "Take the order stored or shuffled, or register the gallery with --label COLUMN.",
+    "other_gallery_items": "Name other items with --gallery-items.",
+    "train_slower": "Train the model again, with a lower learning rate (--lr).",
+    "search_with_vectors": "Search with --vectors, or train a model and swap to it.",
+    "restore_or_roll_back": "Restore models/{model}/, search with --vectors, or: skipfill rollback {gallery}",
+    "roll_back": "Go back with: skipfill rollback {gallery}",
+    "register_with_space": "Register the files with --space MODEL, the one that made them. Or the items are others: "
+    "see --id COLUMN and --input COLUMN.",
 }
 """Key of an `Advice` -> its sentence. `{name}` is completed with a value; `{name:flag}` shows it as a flag."""
 

@@ -1,4 +1,4 @@
-"""What a service asks: the released model of a gallery, as one value that encodes queries for its stored vectors."""
+"""The released model of a gallery, as one value that encodes a service's queries for the stored vectors."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -26,9 +26,6 @@ from skipfill.cli.options import (
 from skipfill.cli.reports import refuse_unwritable, write_reports
 from skipfill.cli.reports.text import show_report
 from skipfill.cli.terminal import advise, emit, progress
-
-if TYPE_CHECKING:
-    pass
 
 EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
 
@@ -99,17 +96,10 @@ def check(
     Example: skipfill check products v2 --items heldout.parquet
     """
     from skipfill.compat.evaluation.index.settings import read_index
-    from skipfill.compat.evaluation.statistics.threshold_transfer import rule
     from skipfill.compat.gate.check import check_model
-    from skipfill.compat.gate.inputs import TRUTHS, CheckInputs
-    from skipfill.compat.gate.slices import SliceSpec
-    from skipfill.compat.gate.verdict import Policy
+    from skipfill.compat.gate.inputs import CheckInputs, Policy, SliceSpec
     from skipfill.compat.progress import Progress
-    from skipfill.store.errors import unknown_name
 
-    truth = truth or ("judgements" if judgements else "labels")
-    if truth not in TRUTHS:
-        raise unknown_name("truth", truth, TRUTHS, where="--truth")
     policy = Policy(
         metric=metric,
         confidence=confidence,
@@ -123,14 +113,14 @@ def check(
         items=items,
         gallery_items=gallery_items or [],
         ceiling=ceiling,
-        truth=truth,
+        truth=truth or ("judgements" if judgements else "labels"),
         judgements=judgements,
         depth=depth,
         identity=identity,
         slices=SliceSpec(slice or [], slice_by or [], least_queries),
         index=read_index(index) if index else None,
         thresholds=threshold or [],
-        threshold_rule=rule(threshold_rule),
+        threshold_rule=threshold_rule,
         columns=item_columns(id_column, label, input_column),
     )
     objects = opened(store)

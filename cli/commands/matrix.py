@@ -11,6 +11,7 @@ from rich.text import Text
 
 from skipfill.cli.options import IdColumn, InputColumn, Json, LabelColumn, Quiet, Store, item_columns, opened
 from skipfill.cli.terminal import emit, progress, table
+from skipfill.compat.metrics.always import ALWAYS
 
 if TYPE_CHECKING:
     from skipfill.compat.evaluation.sequences.matrix import SequenceReport
@@ -33,7 +34,7 @@ def matrix(
     templates: Annotated[
         bool, typer.Option("--templates", help="One gallery row a class: the mean of its items, as papers measure.")
     ] = False,
-    metric: Annotated[str, typer.Option(help="Metric to show: CMC@1, CMC@5 or mAP.")] = "CMC@1",
+    metric: Annotated[str, typer.Option(help=f"Metric to show: {', '.join(ALWAYS)}.")] = "CMC@1",
     id_column: IdColumn = "id",
     label: LabelColumn = "label",
     input_column: InputColumn = "",
@@ -48,13 +49,12 @@ def matrix(
     Example: skipfill matrix v1 v2 v3 --items heldout.parquet --gallery-items items.parquet
     """
     from skipfill.compat.evaluation.sequences.matrix import measure_sequence
-    from skipfill.compat.metrics.registry import ALWAYS
     from skipfill.compat.progress import Progress
-    from skipfill.store.errors import unknown_name
+    from skipfill.store.errors import Parameter, unknown_name
     from skipfill.store.parquet.items import open_items
 
     if metric not in ALWAYS:
-        raise unknown_name("metric", metric, ALWAYS)
+        raise unknown_name("metric", metric, ALWAYS, where=Parameter("metric"))
     columns = item_columns(id_column, label, input_column)
     queries, gallery = open_items(items, columns), open_items(gallery_items or items, columns)
     with progress(quiet=quiet) as bar:

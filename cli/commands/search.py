@@ -38,6 +38,7 @@ def search(
     Example: skipfill search products --items queries.parquet -k 10
     """
     from skipfill.compat.inference.search import search_items, search_vectors, write_hits
+    from skipfill.compat.progress import Progress
     from skipfill.store.errors import BadInput
     from skipfill.store.storage.atomic_file import new_file
 
@@ -53,12 +54,12 @@ def search(
     with ExitStack() as closing:
         file = closing.enter_context(new_file(output)) if output is not None else None
         bar = closing.enter_context(progress(quiet=quiet))
+        stages = Progress(bar.start, bar.advance)
         if items:
-            found = search_items(
-                objects, gallery, items, item_columns(id_column, "label", input_column), k, bar.start, bar.advance
-            )
+            columns = item_columns(id_column, "label", input_column)
+            found = search_items(objects, gallery, items, columns, k, stages)
         else:
-            found = search_vectors(objects, gallery, vectors or [], id_column, vector, k, bar.start, bar.advance)
+            found = search_vectors(objects, gallery, vectors or [], id_column, vector, k, stages)
         if file is not None:
             write_hits(found, file)
     emit(

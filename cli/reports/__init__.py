@@ -1,4 +1,4 @@
-"""Where else a report goes besides the terminal: JUnit XML, GitHub, one HTML file. Each is a function of the report."""
+"""Forms of a report besides the terminal: JUnit XML, GitHub, one HTML file. Each is a function of the report."""
 
 from __future__ import annotations
 

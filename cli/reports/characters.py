@@ -1,4 +1,4 @@
-"""What a name may hold that no report may: slices are named by values of users' own columns."""
+"""Characters that no report may hold, though names may: slices are named by values of users' own columns."""
 
 from __future__ import annotations
 

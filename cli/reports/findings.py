@@ -7,7 +7,8 @@ from math import isfinite
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from skipfill.store.checks.report import Report, Requirement, Slice, Verdict
+    from skipfill.store.checks.report import Report, Slice
+    from skipfill.store.checks.requirement import Requirement, Verdict
 
 Outcome = Literal["pass", "fail", "inconclusive", "accepted"]
 WORST_FIRST: list[Outcome] = ["fail", "inconclusive", "accepted", "pass"]
@@ -62,7 +63,7 @@ def headline(report: Report) -> str:
 
 
 def next_command(report: Report) -> str:
-    """What to do now."""
+    """The next command."""
     commands: dict[Verdict, str] = {
         "pass": f"skipfill swap {report.gallery} {report.model}",
         "fail": f"skipfill train NAME --gallery {report.gallery} --items ITEMS.parquet",
@@ -72,7 +73,7 @@ def next_command(report: Report) -> str:
 
 
 def notes(report: Report) -> list[str]:
-    """What the check warned of, and which models made the rows of a mixed gallery."""
+    """The warnings of the check, and which models made the rows of a mixed gallery."""
     mixed = [report.mixed] if report.mixed else []
     return [*mixed, *report.warnings, *(report.index.warnings if report.index else [])]
 
@@ -86,10 +87,10 @@ def _of_slice(one: Slice, report: Report) -> list[Finding]:
         return [
             Finding(one.name, each.claim, each.verdict, _text(one, each, report), each) for each in one.requirements
         ]
-    said = [line.removeprefix(f"{one.name}: ") for line in report.why if line.startswith(f"{one.name}: ")]
-    text = "; ".join(said) or "nothing was required"
-    accepted = one.verdict == "pass" and one.name in report.policy.get("accept_worse", [])
-    return [Finding(one.name, "measured", "accepted" if accepted else one.verdict, text)]
+    accepted = one.name in report.policy.get("accept_worse", [])
+    # Reports of format 1 have no requirements, but reasons.
+    text = one.nothing_required(accepted=accepted) or "; ".join(report.why) or "nothing was required"
+    return [Finding(one.name, "measured", "accepted" if accepted and one.verdict == "pass" else one.verdict, text)]
 
 
 def _text(one: Slice, asked: Requirement, report: Report) -> str:

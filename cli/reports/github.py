@@ -101,7 +101,7 @@ def _rows(found: list[Finding]) -> list[list[str]]:
 
 
 def _cells(report: Report) -> str:
-    """Old/old, new/old, new/new and the ceiling of each slice in the deciding metric."""
+    """A table of the slices: every pair in the deciding metric."""
     metric = report.policy.get("metric", "CMC@1")
     pairs = list(dict.fromkeys(cell.pair for one in report.slices for cell in one.cells))
     rows = [

@@ -33,7 +33,7 @@ def html(report: Report) -> str:
 
 
 def _banner(report: Report) -> str:
-    """What was decided, why, and what to do now."""
+    """The verdict, the reason, and the next command."""
     queries = max((one.queries for one in report.slices), default=0)
     about = (
         f"gallery version {report.version}, {report.gallery_rows:,} rows, {queries:,} queries, "

@@ -64,7 +64,7 @@ def _case(suite: Element, report: Report, found: Finding) -> None:
 
 
 def _properties(report: Report) -> dict[str, str]:
-    """What was measured: the same in every suite."""
+    """The facts of the measurement: the same in every suite."""
     return {
         "check": report.id,
         "verdict": report.verdict,

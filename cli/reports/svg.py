@@ -25,7 +25,7 @@ MARKS = {
 
 @dataclass(frozen=True)
 class Scale:
-    """Where values lie between the left (`low`) and the right end (`high`) of a plot."""
+    """The range of a plot: values from `low`, its left end, to `high`, its right end."""
 
     low: float
     high: float

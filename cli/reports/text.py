@@ -10,15 +10,13 @@ from rich.text import Text
 
 from skipfill.cli.reports.characters import one_line
 from skipfill.cli.terminal import VERDICT_STYLE, table
+from skipfill.store.checks.names import CEILING, EVERY_CHECK, NEW_OLD, OLD_OLD
 
 if TYPE_CHECKING:
-    from skipfill.store.checks.report import IndexRecall, Interval, Report, Slice, Threshold, Verdict
-
+    from skipfill.store.checks.report import IndexRecall, Interval, Report, Slice, Threshold
+    from skipfill.store.checks.requirement import Verdict
 
 FLIPS_SHOWN = 6
-
-
-ALWAYS = ("all", "trained-on", "others")
 
 
 def show_report(out: Console, report: Report) -> None:
@@ -26,7 +24,7 @@ def show_report(out: Console, report: Report) -> None:
     out.print(f"Check {report.id}: {report.model} on gallery {report.gallery}, version {report.version}", style="bold")
     if report.mixed:
         out.print(report.mixed)
-    groups = [one for one in report.slices if one.name in ALWAYS]
+    groups = [one for one in report.slices if one.name in EVERY_CHECK]
     for one in groups:
         out.print(Text.assemble((f"\n{one_line(one.name)}", "bold"), f", {_count(one)}: ", _styled(one.verdict)))
         if one.queries:
@@ -55,45 +53,45 @@ def _slices(slices: list[Slice], metric: str) -> object:
     rows: list[list[object]] = []
     for one in slices:
         cells = {cell.pair: cell.value.mean for cell in one.cells if cell.metric == metric}
-        means = [f"{cells[pair]:.3f}" if pair in cells else "" for pair in ("old/old", "new/old")]
+        means = [f"{cells[pair]:.3f}" if pair in cells else "" for pair in (OLD_OLD, NEW_OLD)]
         change = show_interval(one.change[metric], sign=True) if one.queries else Text()
         rows.append([Text(*_styled(one.verdict)), f"{one.queries:,}", *means, change, one_line(one.name)])
-    columns = ["verdict", "queries", "old/old", "new/old", f"change in {metric}", "slice"]
+    columns = ["verdict", "queries", OLD_OLD, NEW_OLD, f"change in {metric}", "slice"]
     return table(columns, rows, numbers=columns[1:4])
 
 
-def _show_threshold(out: Console, found: Threshold) -> None:
-    rate = found.new_rate
+def _show_threshold(out: Console, threshold: Threshold) -> None:
+    new, rate = threshold.new, threshold.new_rate
     out.print(
-        f"\ncut-off {found.old:g} becomes {found.new.mean:.4f} ({found.new.low:.4f} to {found.new.high:.4f}): "
-        f"{found.rule} {found.old_rate:.3g} as before, on other queries {rate.low:.2g} to {rate.high:.2g}"
-        + (f"; TAR {found.tar['old']:.3f}, then {found.tar['new']:.3f}" if found.tar else "")
+        f"\ncut-off {threshold.old:g} becomes {new.mean:.4f} ({new.low:.4f} to {new.high:.4f}): "
+        f"{threshold.rule} {threshold.old_rate:.3g} as before, on other queries {rate.low:.2g} to {rate.high:.2g}"
+        + (f"; TAR {threshold.tar['old']:.3f}, then {threshold.tar['new']:.3f}" if threshold.tar else "")
     )
-    for warning in found.warnings:
+    for warning in threshold.warnings:
         out.print(Text.assemble(("note: ", "yellow"), warning))
 
 
-def _show_index(out: Console, found: IndexRecall) -> None:
-    settings, change = found.settings, found.change
+def _show_index(out: Console, index: IndexRecall) -> None:
+    settings, change = index.settings, index.change
     out.print(
-        f"\nHNSW, M {settings['neighbours']}, efSearch {settings['ef_search']}, on {found.rows:,} of "
-        f"{found.gallery_rows:,} rows: recall@{found.k} old {found.recall['old'].mean:.3f}, new "
-        f"{found.recall['new'].mean:.3f} ({change.mean:+.3f} {change.low:+.3f} {change.high:+.3f})"
+        f"\nHNSW, M {settings['neighbours']}, efSearch {settings['ef_search']}, on {index.rows:,} of "
+        f"{index.gallery_rows:,} rows: recall@{index.k} old {index.recall['old'].mean:.3f}, new "
+        f"{index.recall['new'].mean:.3f} ({change.mean:+.3f} {change.low:+.3f} {change.high:+.3f})"
     )
     needed = (
-        f"efSearch {found.effort_needed} gives new queries the old recall"
-        if found.effort_needed is not None
-        else f"no efSearch up to {found.most_effort} gives new queries the old recall"
+        f"efSearch {index.effort_needed} gives new queries the old recall"
+        if index.effort_needed is not None
+        else f"no efSearch up to {index.most_effort} gives new queries the old recall"
     )
-    shown = {side: "unknown" if one is None else f"{one:.1f}" for side, one in found.dimension.items()}
+    shown = {side: "unknown" if one is None else f"{one:.1f}" for side, one in index.dimension.items()}
     out.print(f"{needed}; local dimension old {shown['old']}, new {shown['new']}")
-    for warning in found.warnings:
+    for warning in index.warnings:
         out.print(Text.assemble(("note: ", "yellow"), warning))
 
 
 def _count(one: Slice) -> str:
     shown = f"{one.queries:,} queries"
-    return shown if one.units == one.queries else f"{shown} in {one.units:,} units"
+    return shown if one.units == one.queries else f"{shown} in {one.units:,} clusters"
 
 
 def _styled(verdict: Verdict, shown: str = "") -> tuple[str, str]:
@@ -105,7 +103,7 @@ def _cells(one: Slice, report: Report) -> object:
     shown = partial(show_interval, sign=True)
     rows: list[list[object]] = []
     for pair in dict.fromkeys(cell.pair for cell in one.cells):
-        name = f"ceiling ({report.ceiling})" if pair == "ceiling" else pair
+        name = f"ceiling ({report.ceiling})" if pair == CEILING else pair
         values = {cell.metric: cell.value for cell in one.cells if cell.pair == pair}
         rows.append([name, *(show_interval(values[metric]) for metric in metrics)])
     rows.append(["change", *(shown(one.change[metric]) for metric in metrics)])

@@ -13,23 +13,26 @@ from skipfill.compat.metrics.ranking import Metric, Ranking
 from skipfill.store.checks.report import ScoreDistribution
 from skipfill.store.retrieval.ranks import RelevantRanks
 
+PerQuery = dict[str, dict[str, Values]]
+"""pair -> metric -> (Q,) values."""
 
-def rankings(found: RelevantRanks) -> list[Ranking]:
+
+def rankings(ranks: RelevantRanks) -> list[Ranking]:
     """One ranking a query."""
-    counts = found.others.sum(axis=0)[::-1].cumsum()
-    descending = found.edges[::-1]
+    counts = ranks.others.sum(axis=0)[::-1].cumsum()
+    descending = ranks.edges[::-1]
 
     @cache
     def cutoff(far: float) -> float:
         """The lower bound of the bin in which the rate is reached, from above; within it, by interpolation."""
-        wanted = far * counts[-1]
-        at = int(np.searchsorted(counts, wanted))
+        accepted = far * counts[-1]
+        at = int(np.searchsorted(counts, accepted))
         before = counts[at - 1] if at else 0
-        share = (wanted - before) / max(counts[at] - before, 1)
+        share = (accepted - before) / max(counts[at] - before, 1)
         return float(descending[at] + share * (descending[at + 1] - descending[at]))
 
-    grades = found.grades or [np.ones(len(one), np.float32) for one in found.ranks]
-    return [Ranking(*one, cutoff) for one in zip(found.ranks, grades, found.scores, strict=True)]
+    grades = ranks.grades or [np.ones(len(one), np.float32) for one in ranks.ranks]
+    return [Ranking(*one, cutoff) for one in zip(ranks.ranks, grades, ranks.scores, strict=True)]
 
 
 def values_of(ranked: list[Ranking], metrics: dict[str, Metric]) -> dict[str, Values]:
@@ -40,12 +43,12 @@ def values_of(ranked: list[Ranking], metrics: dict[str, Metric]) -> dict[str, Va
     }
 
 
-def distribution(pair: str, found: RelevantRanks, bins: int = 64) -> ScoreDistribution:
+def distribution(pair: str, ranks: RelevantRanks, bins: int = 64) -> ScoreDistribution:
     """The scores of relevant and other rows in fewer bins, over all queries; outer bins that are empty are cut off."""
-    step = (len(found.edges) - 1) // bins
-    edges = found.edges[::step]
-    others = found.others.sum(axis=0).reshape(bins, step).sum(axis=1)
-    relevant = np.histogram(np.concatenate(found.scores), edges)[0]
+    step = (len(ranks.edges) - 1) // bins
+    edges = ranks.edges[::step]
+    others = ranks.others.sum(axis=0).reshape(bins, step).sum(axis=1)
+    relevant = np.histogram(np.concatenate(ranks.scores), edges)[0]
     held = np.flatnonzero(relevant + others)
     kept = slice(held[0], held[-1] + 1)
 
@@ -57,8 +60,8 @@ def distribution(pair: str, found: RelevantRanks, bins: int = 64) -> ScoreDistri
     )
 
 
-def score_counts(found: RelevantRanks) -> ScoreCounts:
+def score_counts(ranks: RelevantRanks) -> ScoreCounts:
     """The scores of cosines, counted by query."""
-    bins = found.others.shape[1]
-    relevant = np.stack([np.bincount(bin_numbers(one, bins), minlength=bins) for one in found.scores])
-    return ScoreCounts(found.others, relevant)
+    bins = ranks.others.shape[1]
+    relevant = np.stack([np.bincount(bin_numbers(one, bins), minlength=bins) for one in ranks.scores])
+    return ScoreCounts(ranks.others, relevant)

@@ -1,33 +1,56 @@
-"""What a check measures with: queries, their old vectors, items to encode again."""
+"""Inputs of a check: the files and settings to measure with, and the policy to judge by."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from skipfill.compat.evaluation.index.settings import IndexSettings
-from skipfill.compat.gate.slices import SliceSpec
-from skipfill.store.checks.report import Rule
+from skipfill.compat.evaluation.statistics.threshold_transfer import rule
+from skipfill.compat.metrics.registry import FORMS, metric
+from skipfill.store.errors import Advice, BadInput, Parameter, unknown_name
 from skipfill.store.parquet.items import ItemColumns
 
 TRUTHS = ("labels", "judgements", "reindex")
 
 
 @dataclass(frozen=True)
+class SliceSpec:
+    """Slices to judge apart, besides those of every check.
+
+    Attributes:
+        predicates: SQL over the queries, each a slice.
+        by: SQL expressions; each of their values is a slice.
+        least: values with fewer queries share one slice.
+    """
+
+    predicates: Sequence[str] = ()
+    by: Sequence[str] = ()
+    least: int = 30
+
+
+@dataclass(frozen=True)
 class CheckInputs:
-    """Attributes:
-    items: held-out queries that the new model was not trained on, labelled where labels are the truth.
-    gallery_items: items of gallery rows, to measure new/new and the ceiling; those among `items` when empty.
-    ceiling: name of an independent model; empty to relate the update gain to new/new.
-    truth: one of TRUTHS: rows of the query's label are relevant, judged ones, or the first that a reindex would return.
-    judgements: file of them.
-    depth: how many of the first rows of a reindex are relevant.
-    identity: SQL over the queries; those of one value stand or fall together. Empty: each query for itself.
-    slices: further groups of queries.
-    index: the index to measure with; None for none.
-    thresholds: cut-offs on old scores, to be transferred to new ones.
-    threshold_rule: what stays the same: `far`, the share accepted of rows that are not relevant, or `match-rate`.
+    """Everything that a check measures with.
+
+    Attributes:
+        items: held-out queries that the new model was not trained on, labelled where labels are the truth.
+        gallery_items: items of gallery rows, to measure new/new and the ceiling; empty: those among `items`.
+        ceiling: name of an independent model; empty to relate the update gain to new/new.
+        truth: one of TRUTHS: rows of the query's label are relevant, judged ones, or the first of a reindex.
+        judgements: file of them; needed where they are the truth.
+        depth: how many of the first rows of a reindex are relevant; at least 1.
+        identity: SQL over the queries; those of one value stand or fall together. Empty: each query for itself.
+        slices: further groups of queries.
+        index: the index to measure with; None for none.
+        thresholds: cut-offs on old scores, each in [-1, 1], to be transferred to new ones.
+        threshold_rule: what stays the same: `far`, the share accepted of rows that are not relevant, or `match-rate`.
+
+    Raises:
+        BadInput: a value out of its range, an unknown word, or judgements that are missing.
     """
 
     items: Sequence[Path]
@@ -40,10 +63,81 @@ class CheckInputs:
     slices: SliceSpec = SliceSpec()
     index: IndexSettings | None = None
     thresholds: Sequence[float] = ()
-    threshold_rule: Rule = "far"
+    threshold_rule: str = "far"
     columns: ItemColumns = field(default_factory=ItemColumns)
+
+    def __post_init__(self) -> None:
+        if not self.items:
+            raise BadInput(Parameter("items"), expected="at least one file", found="none")
+        if self.truth not in TRUTHS:
+            raise unknown_name("truth", self.truth, TRUTHS, where=Parameter("truth"))
+        if self.truth == "judgements" and self.judgements is None:
+            raise BadInput(
+                Parameter("truth", self.truth),
+                expected="a judgements file",
+                found="none",
+                hint=Advice("give_them", parameter="judgements"),
+            )
+        _refuse_outside("depth", self.depth, 1)
+        for cutoff in self.thresholds:
+            _refuse_outside("threshold", cutoff, -1, 1)
+        rule(self.threshold_rule)
 
     @property
     def queries_are_rows(self) -> bool:
         """Whether a row of a query's id is the query itself. Judged queries have ids of their own, as in TREC."""
         return self.truth != "judgements"
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The requirements that a model must meet to pass.
+
+    Attributes:
+        metric: the one that decides.
+        confidence: in [0.5, 0.999]: a wrong pass, and a wrong fail, have at most the probability 1 - confidence.
+        margin: how much worse a slice may be, in [0, 0.99] (0.02 = two points).
+        better: whether all queries together must be better than now, or not worse by the margin either.
+        flip_budget: largest share of queries that may be right before and wrong after (CMC@1), in [0.0001, 0.99];
+            None: any.
+        accept_worse: slices of which nothing is required, by name.
+        least_queries: fewer clusters of queries in a slice never pass; at least 2.
+        resamples, seed: of the bootstrap behind the intervals that are shown.
+
+    Raises:
+        BadInput: a value out of its range, or an unknown metric.
+    """
+
+    metric: str = "CMC@1"
+    confidence: float = 0.95
+    margin: float = 0.02
+    better: bool = True
+    flip_budget: float | None = None
+    accept_worse: tuple[str, ...] = ()
+    least_queries: int = 30
+    resamples: int = 2000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if metric(self.metric) is None:
+            raise unknown_name("metric", self.metric, FORMS, where=Parameter("metric"))
+        _refuse_outside("confidence", self.confidence, 0.5, 0.999)
+        _refuse_outside("margin", self.margin, 0, 0.99)
+        if self.flip_budget is not None:
+            _refuse_outside("flip_budget", self.flip_budget, 0.0001, 0.99)
+        _refuse_outside("least_queries", self.least_queries, 2)
+
+    @property
+    def error(self) -> float:
+        """The largest probability of a wrong pass, and of a wrong fail."""
+        return 1 - self.confidence
+
+    def described(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+
+def _refuse_outside(name: str, value: float, low: float, high: float = math.inf) -> None:
+    if not low <= value <= high:  # NaN is in no range
+        expected = f"a number from {low:g} to {high:g}" if high < math.inf else f"a number of at least {low:g}"
+        raise BadInput(Parameter(name), expected=expected, found=f"{value:g}")

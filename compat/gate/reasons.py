@@ -1,31 +1,29 @@
-"""Why a check ended as it did: a sentence for each thing that was asked and does not hold for sure."""
+"""Reasons of a verdict: a sentence for everything that was required and does not hold for sure."""
 
 from __future__ import annotations
 
-from skipfill.compat.gate.slices import OTHERS, TRAINED
-from skipfill.compat.gate.verdict import BUDGET, Policy
-from skipfill.store.checks.report import Requirement, Slice
+from skipfill.compat.gate.inputs import Policy
+from skipfill.store.checks.report import Slice
+from skipfill.store.checks.requirement import Requirement
 
 
 def reasons(slices: list[Slice], policy: Policy) -> list[str]:
-    """A sentence for each thing that was asked and does not hold for sure, and for what was not asked."""
-    lines = [line for one in slices for line in _of_slice(one, policy)]
-    held = sum(each.verdict == "pass" for one in slices for each in one.requirements)
-    asked = sum(len(one.requirements) for one in slices)
-    return [f"{held} of {asked} requirements hold with {policy.confidence:.0%} confidence", *lines]
+    """A sentence on how many requirements hold; then one for each that does not, and one for each slice without any."""
+    requirements = [each for one in slices for each in one.requirements]
+    held = sum(each.verdict == "pass" for each in requirements)
+    first = f"{held} of {len(requirements)} requirements hold with {policy.confidence:.0%} confidence"
+    return [first, *(line for one in slices for line in _of_slice(one, policy))]
 
 
 def _of_slice(one: Slice, policy: Policy) -> list[str]:
-    if one.name in policy.accept_worse:
-        return [f"{one.name}: accepted as it is, by --accept-worse"]
-    if one.queries == 0:
-        return [f"{one.name}: no query of this kind" + _though(one.name)]
+    if reason := one.nothing_required(accepted=one.name in policy.accept_worse):
+        return [f"{one.name}: {reason}"]
     lines = []
     for each in one.requirements:
         if each.verdict == "pass":
             continue
         word = "does not hold" if each.verdict == "fail" else "undecided"
-        line = f"{one.name}: {word}: {each.claim} ({_found(each)})"
+        line = f"{one.name}: {word}: {each.claim} ({_measured(each)})"
         if each.verdict == "inconclusive" and one.units < policy.least_queries:
             line += f"; {one.units} queries are fewer than {policy.least_queries}"
         if each.more_queries is not None:
@@ -34,11 +32,7 @@ def _of_slice(one: Slice, policy: Policy) -> list[str]:
     return lines
 
 
-def _found(one: Requirement) -> str:
-    if one.claim.startswith(BUDGET):
-        return f"{-one.found:.2%}, {-one.high:.2%} to {-one.low:.2%}"
-    return f"{one.found:+.3f}, {one.low:+.3f} to {one.high:+.3f}"
-
-
-def _though(name: str) -> str:
-    return ", though the gallery has rows of it" if name in (TRAINED, OTHERS) else ""
+def _measured(requirement: Requirement) -> str:
+    if requirement.kind == "flip-budget":
+        return f"{-requirement.found:.2%}, {-requirement.high:.2%} to {-requirement.low:.2%}"
+    return f"{requirement.found:+.3f}, {requirement.low:+.3f} to {requirement.high:+.3f}"

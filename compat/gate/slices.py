@@ -1,8 +1,7 @@
-"""Which queries belong to which slice of a check."""
+"""Groups of queries: the slices that are judged apart, and the clusters that are drawn together."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,61 +9,117 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from skipfill.store.errors import BadInput
+from skipfill.compat.gate.inputs import Policy, SliceSpec
+from skipfill.compat.gate.queries import QuerySet
+from skipfill.compat.gate.run import CheckRun
+from skipfill.store.checks.names import ALL, EVERY_CHECK, OTHERS, TRAINED_ON
+from skipfill.store.errors import Advice, BadInput, Parameter, unknown_name
 from skipfill.store.parquet.query_sql import QueryColumns
+from skipfill.store.parquet.vectors import Matrix
 
-ALL, TRAINED, OTHERS = "all", "trained-on", "others"
 MOST_SLICES = 200
 
-Groups = dict[str, NDArray[np.bool_]]
+Slices = dict[str, NDArray[np.bool_]]
 """name -> (Q,) bool."""
 
 
 @dataclass(frozen=True)
-class SliceSpec:
-    """Attributes:
-    predicates: SQL over the queries, each a slice.
-    by: SQL expressions; each of their values is a slice.
-    least: values with fewer queries share one slice.
+class Grouping:
+    """The queries of a check in groups.
+
+    Attributes:
+        slices: name -> (Q,) bool, whether the query belongs to it: those of every check first.
+        clusters: (Q,) queries of the same number stand or fall together.
+        by_identity: whether the clusters were asked for; otherwise only queries of one vector share a cluster.
+        kind: (Q,) `trained-on` or `others`.
     """
 
-    predicates: Sequence[str] = ()
-    by: Sequence[str] = ()
-    least: int = 30
+    slices: Slices
+    clusters: NDArray[np.int64]
+    by_identity: bool
+    kind: NDArray[np.str_]
+
+    @property
+    def further(self) -> Slices:
+        """The slices that not every check has."""
+        return {name: chosen for name, chosen in self.slices.items() if name not in EVERY_CHECK}
 
 
-def grouped(asked: SliceSpec, columns: QueryColumns, known: NDArray[np.bool_]) -> Groups:
-    """The slices that are always there, and those that were asked for.
+def group_queries(run: CheckRun, queries: QuerySet) -> Grouping:
+    """Put every query into its slices and its cluster. Queries that are repeated are warned of.
 
-    Args:
-        known: (Q,) whether the query is of what the model was trained on.
+    `trained-on` or `others` without a query says nothing where the gallery has no such row either, and is left out.
+
+    Raises:
+        BadInput: an expression that is no SQL over the queries, one with too many values, or a policy that accepts a
+            slice that there is not.
+    """
+    of_trained = queries.lookup.of_trained
+    kind = np.where(of_trained, TRAINED_ON, OTHERS)
+    computed = {"known": pa.array(kind), "relevant": pa.array(queries.lookup.relevant)}
+    columns = QueryColumns(queries.items, run.gallery.rows, computed)
+    slices = {ALL: np.ones(len(of_trained), bool), TRAINED_ON: of_trained, OTHERS: ~of_trained}
+    slices |= _further_slices(run.inputs.slices, columns)
+    _refuse_unknown(run.policy, slices)
+    identity = columns.texts(run.inputs.identity) if run.inputs.identity else None
+    clusters = clusters_of(identity, queries.vectors)
+    if identity is None and (repeated := len(clusters) - len(np.unique(clusters))):
+        run.warnings.append(f"{repeated} queries have the very vector of another: together they count as one")
+    has_rows = {TRAINED_ON: queries.lookup.has_trained, OTHERS: queries.lookup.has_others}
+    kept = {name: chosen for name, chosen in slices.items() if chosen.any() or has_rows.get(name, True)}
+    return Grouping(kept, clusters, identity is not None, kind)
+
+
+def _further_slices(spec: SliceSpec, columns: QueryColumns) -> Slices:
+    """The slices that were asked for.
 
     Raises:
         BadInput: an expression that is no SQL over the columns, or one with too many values.
     """
-    groups: Groups = {ALL: np.ones(len(known), bool), TRAINED: known, OTHERS: ~known}
-    for predicate in asked.predicates:
-        groups[predicate] = columns.holds(predicate).to_numpy(zero_copy_only=False)
-    for expression in asked.by:
-        groups |= _by_value(expression, columns.texts(expression), asked.least)
-    return groups
+    slices = {one: columns.holds(one).to_numpy(zero_copy_only=False) for one in spec.predicates}
+    for expression in spec.by:
+        slices |= _by_value(expression, columns.texts(expression), spec.least)
+    return slices
 
 
-def _by_value(expression: str, values: pa.Array, least: int) -> Groups:
+def clusters_of(identity: pa.Array | None, vectors: Matrix) -> NDArray[np.int64]:
+    """(Q,) which queries stand or fall together: those of one identity, or the very same query asked twice.
+
+    Args:
+        identity: (Q,) strings; None where every query is its own. NULL is nobody in particular.
+        vectors: (Q, D) the queries' vectors by the new model.
+    """
+    _, same = np.unique(vectors, axis=0, return_inverse=True)
+    same = np.asarray(same, np.int64).reshape(-1)
+    if identity is None:
+        return same
+    codes = identity.dictionary_encode().indices
+    named = pc.fill_null(codes, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return np.where(named >= 0, named, len(identity) + same)
+
+
+def _by_value(expression: str, values: pa.Array, least: int) -> Slices:
     named = pc.fill_null(values, "NULL")
     counts = pc.value_counts(named)
     frequent = sorted(one["values"].as_py() for one in counts if one["counts"].as_py() >= least)
     if len(frequent) > MOST_SLICES:
         raise BadInput(
-            f"--slice-by {expression}",
+            Parameter("slice_by", expression),
             expected=f"at most {MOST_SLICES} values with {least} queries or more",
             found=f"{len(frequent)}",
-            hint="Slice by something coarser, or by predicates with --slice.",
+            hint=Advice("slice_by_predicates"),
         )
-    groups: Groups = {}
+    slices: Slices = {}
     for value in frequent:
-        groups[f"{expression} = {value}"] = pc.equal(named, value).to_numpy(zero_copy_only=False)
+        slices[f"{expression} = {value}"] = pc.equal(named, value).to_numpy(zero_copy_only=False)
     rest = ~pc.is_in(named, value_set=pa.array(frequent, pa.string())).to_numpy(zero_copy_only=False)
     if rest.any():
-        groups[f"{expression}: rare values"] = rest
-    return groups
+        slices[f"{expression}: rare values"] = rest
+    return slices
+
+
+def _refuse_unknown(policy: Policy, slices: Slices) -> None:
+    for name in policy.accept_worse:
+        if name not in slices or name == ALL:
+            names = [one for one in slices if one != ALL]
+            raise unknown_name("slice", name, names, where=Parameter("accept_worse"))

@@ -1,4 +1,4 @@
-"""Items to a Parquet file of vectors."""
+"""Encode items: into a Parquet file of vectors, or into memory."""
 
 from __future__ import annotations
 
@@ -68,11 +68,19 @@ def write_encoded(
     return start
 
 
-def encoded(model: LoadedModel, items: Items, progress: Progress) -> Matrix:
-    """(N, D) embeddings of all items, in memory."""
-    progress.start(f"encoding queries with {model.card.name}", len(items))
-    parts = []
+def encode_all(model: LoadedModel, items: Items, progress: Progress, what: str = "") -> Matrix:
+    """(N, D) L2-normalised embeddings of all items, in order and in memory.
+
+    Args:
+        what: name of the stage for the progress bar; empty: `encoding queries with MODEL`.
+
+    Raises:
+        BadInput: the items are not of the kind that the model encodes.
+        SkipfillError: an embedding is not finite.
+    """
+    progress.start(what or f"encoding queries with {model.card.name}", len(items))
+    blocks = []
     for ids, vectors in model.encode(items):
-        parts.append(vectors)
+        blocks.append(vectors)
         progress.advance(len(ids))
-    return np.concatenate(parts)
+    return np.concatenate(blocks)

@@ -1,4 +1,4 @@
-"""Whose vectors a gallery holds: some stored ones beside what the old model makes of the items with their ids."""
+"""Agreement of a gallery's stored vectors with what a model makes of the items with the same ids."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from skipfill.compat.inference.encode import encode_all
 from skipfill.compat.inference.load import LoadedModel
 from skipfill.compat.inference.witness import verified_model
-from skipfill.store.errors import BadInput, NotPermitted
+from skipfill.compat.progress import Progress
+from skipfill.store.errors import Advice, BadInput, NotPermitted
 from skipfill.store.galleries.gallery import Gallery
 from skipfill.store.galleries.log import RESTORE
 from skipfill.store.models.cards import model_names
-from skipfill.store.parquet.ids import positions
 from skipfill.store.parquet.items import Items
+from skipfill.store.parquet.matching import Match
 from skipfill.store.parquet.stored_rows import StoredRows
 from skipfill.store.parquet.vectors import Matrix, normalised
 from skipfill.store.storage.object_store import ObjectStore
@@ -27,9 +29,11 @@ THE_SAME = 0.9999
 
 @dataclass(frozen=True)
 class StoredItems:
-    """Attributes:
-    items: N that are rows of a gallery.
-    vectors: (N, d) stored with their ids, normalised.
+    """Items beside the stored vectors of their ids.
+
+    Attributes:
+        items: N that are rows of a gallery.
+        vectors: (N, d) stored with their ids, L2-normalised.
     """
 
     items: Items
@@ -41,10 +45,10 @@ class StoredItems:
         Raises:
             BadInput: the model does not encode such items.
         """
-        made = np.concatenate([vectors for _, vectors in model.encode(self.items)])[:, : self.vectors.shape[1]]
-        if made.shape != self.vectors.shape or not made.any(axis=1).all():
+        embedded = encode_all(model, self.items, Progress())[:, : self.vectors.shape[1]]
+        if embedded.shape != self.vectors.shape or not embedded.any(axis=1).all():
             return np.full(len(self.vectors), np.nan, np.float32)
-        cosines: NDArray[np.float32] = (normalised(made) * self.vectors).sum(axis=1)
+        cosines: NDArray[np.float32] = (normalised(embedded) * self.vectors).sum(axis=1)
         return cosines
 
 
@@ -53,20 +57,20 @@ def stored_items(rows: StoredRows, items: Items) -> StoredItems | None:
 
     Reads no more of a file than it takes to find its share.
     """
-    found = np.full(len(items), False)
+    chosen = np.full(len(items), False)
     vectors = np.zeros((len(items), rows.dim), np.float32)
     files = rows.files[:: math.ceil(len(rows.files) / LOOKED_AT)]
     for path in files:
         missing = math.ceil(LOOKED_AT / len(files))
         for block in rows.file_blocks(path):
-            at = positions(block.ids, items.ids)
-            here = np.flatnonzero(at >= 0)
-            here = here[np.linspace(0, len(here) - 1, min(missing, len(here))).astype(int)]
-            found[at[here]], vectors[at[here]] = True, block.vectors[here]
-            missing -= len(here)
+            match = Match.of(block, items.ids)
+            spread = np.linspace(0, len(match.rows) - 1, min(missing, len(match.rows))).astype(int)
+            places = match.places[spread]
+            chosen[places], vectors[places] = True, block.vectors[match.rows[spread]]
+            missing -= len(spread)
             if missing <= 0:
                 break
-    return StoredItems(items.restricted(found), normalised(vectors[found])) if found.any() else None
+    return StoredItems(items.restricted(chosen), normalised(vectors[chosen])) if chosen.any() else None
 
 
 def refuse_another_gallery(gallery: Gallery, old: LoadedModel, items: Items | None, warnings: list[str]) -> None:
@@ -81,8 +85,8 @@ def refuse_another_gallery(gallery: Gallery, old: LoadedModel, items: Items | No
     some = None if items is None else stored_items(gallery.own_part.rows, items)
     if some is None:
         warnings.append(
-            f"whether gallery {gallery.name} holds vectors of {old.card.name} is not known: no item given is a row of "
-            "it (--gallery-items FILES)"
+            f"whether gallery {gallery.name} holds vectors of {old.card.name} is not known: no item given is a row "
+            "of it"
         )
         return
     cosines = some.agreement(old)
@@ -126,28 +130,31 @@ def look_at_gallery(
 def models_of_gallery(objects: ObjectStore, gallery: Gallery) -> dict[str, str]:
     """Whether the models of a gallery, those that made its rows and the released one, encode as when they were saved.
 
+    Returns:
+        A sentence for each model by name.
+
     Raises:
         BadInput: one of them is another model than was registered, appended or released, or encodes in another way now.
     """
-    release, told = gallery.version.release, {}
-    wanted = {one.model: one.fingerprint for one in gallery.rows_by}
+    release, findings = gallery.version.release, {}
+    fingerprints = {one.model: one.fingerprint for one in gallery.rows_by}
     if release is not None:
-        wanted[release.model] = release.fingerprint
-    there = model_names(objects)
-    for name, fingerprint in wanted.items():
-        if not fingerprint or name not in there:
-            told[name] = "not in the store" if fingerprint else "known only by its vectors"
+        fingerprints[release.model] = release.fingerprint
+    names = model_names(objects)
+    for name, fingerprint in fingerprints.items():
+        if not fingerprint or name not in names:
+            findings[name] = "not in the store" if fingerprint else "known only by its vectors"
             continue
-        unknown: list[str] = []
+        warnings: list[str] = []
         try:
-            model = verified_model(objects, name, unknown)
+            model = verified_model(objects, name, warnings)
         except NotPermitted as error:
-            told[name] = f"not looked at: {error}"
+            findings[name] = f"not looked at: {error}"
             continue
         if model.card.fingerprint != fingerprint:
             raise BadInput(f"model {name}", expected=fingerprint[:12], found=model.card.fingerprint[:12], hint=RESTORE)
-        told[name] = unknown[0] if unknown else "encodes its witness items as when it was saved"
-    return told
+        findings[name] = warnings[0] if warnings else "encodes its witness items as when it was saved"
+    return findings
 
 
 def _another(gallery: Gallery, old: str, cosines: NDArray[np.float32], found: str) -> BadInput:
@@ -155,8 +162,7 @@ def _another(gallery: Gallery, old: str, cosines: NDArray[np.float32], found: st
         f"gallery {gallery.name}",
         expected=f"the vectors that {old} makes of the items with the same ids",
         found=f"{found} (cosine {np.median(cosines):.3f} in the middle of {len(cosines)})",
-        hint="Register the files with --space MODEL, the one that made them. Or the items are others: see --id COLUMN "
-        "and --input COLUMN.",
+        hint=Advice("register_with_space"),
     )
 
 

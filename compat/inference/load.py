@@ -17,7 +17,7 @@ from skipfill.compat.encoders.encoder import ReadFile
 from skipfill.compat.encoders.prepared import as_float
 from skipfill.compat.inference.network import Network
 from skipfill.compat.inference.provenance import changes, told, versions
-from skipfill.store.errors import BadInput, SkipfillError
+from skipfill.store.errors import Advice, BadInput, SkipfillError
 from skipfill.store.models.cards import WEIGHTS, Card, load_card
 from skipfill.store.models.files import read_file
 from skipfill.store.parquet.items import ItemBlock, Items
@@ -28,14 +28,15 @@ from skipfill.store.storage.object_store import ObjectStore
 ITEMS_AT_ONCE = 256
 # What the parts of a network raise when a card asks for what cannot be.
 NOT_BUILT = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError, SafetensorError)
-BROKEN = "Train the model again, with a lower learning rate (--lr)."
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """Attributes:
-    card: what it is.
-    network: prepared items -> embeddings.
+    """A model that can encode.
+
+    Attributes:
+        card: the bundle's description.
+        network: prepared items -> embeddings.
     """
 
     card: Card
@@ -59,7 +60,7 @@ class LoadedModel:
                 items.where,
                 expected=f"a column of {self.network.encoder.takes}s, which model {self.card.name} encodes",
                 found=f"{items.kind}s in column {items.input_column}",
-                hint="Name another column with --input COLUMN.",
+                hint=Advice("name_column", parameter="input"),
             )
 
     def encode(self, items: Items) -> Iterator[tuple[pa.Array, Matrix]]:
@@ -146,7 +147,9 @@ def viewed(vectors: Matrix, view: View) -> Matrix:
     """
     prefix = vectors[:, : view.dim]
     if not prefix.any(axis=1).all():
-        raise SkipfillError("expected embeddings with a direction in the old space, found a zero vector", BROKEN)
+        raise SkipfillError(
+            "expected embeddings with a direction in the old space, found a zero vector", Advice("train_slower")
+        )
     return normalised(prefix)
 
 
@@ -155,4 +158,6 @@ def _refuse_broken(name: str, vectors: Matrix, ids: pa.Array) -> None:
     bad = ~np.isfinite(vectors).all(axis=1)
     if bad.any():
         first = ids[int(np.flatnonzero(bad)[0])].as_py()
-        raise SkipfillError(f"model {name}: expected finite embeddings, found others for item {first!r}", BROKEN)
+        raise SkipfillError(
+            f"model {name}: expected finite embeddings, found others for item {first!r}", Advice("train_slower")
+        )

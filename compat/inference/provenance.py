@@ -1,4 +1,4 @@
-"""What besides the weights decides a model's vectors: settings of its parts, libraries, and the user's own code."""
+"""Everything besides the weights that decides a model's vectors: settings, libraries, and the user's own code."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from skipfill.compat.inference.load import LoadedModel, load_model
 from skipfill.compat.inference.witness import refuse_changed
-from skipfill.store.errors import BadInput, NotPermitted
+from skipfill.store.errors import Advice, BadInput, NotPermitted
 from skipfill.store.galleries.gallery import Gallery
 from skipfill.store.galleries.log import Version
 from skipfill.store.spaces import Space
@@ -28,7 +28,7 @@ def model_in_force(
             f"gallery {gallery}",
             expected="a released model to encode items with",
             found="none",
-            hint="Search with --vectors, or train a model and swap to it.",
+            hint=Advice("search_with_vectors"),
         )
     try:
         model = load_model(objects, release.model)
@@ -39,7 +39,7 @@ def model_in_force(
             f"gallery {gallery}",
             expected=f"the released model {release.model}",
             found=f"none that can be used ({error})",
-            hint=f"Restore models/{release.model}/, search with --vectors, or: skipfill rollback {gallery}",
+            hint=Advice("restore_or_roll_back", model=release.model, gallery=gallery),
         ) from error
     if model.card.fingerprint != release.fingerprint:
         raise BadInput(
@@ -53,7 +53,7 @@ def model_in_force(
             f"gallery {gallery} version {version.number}",
             expected=f"a view of model {release.model} (dim {model.card.dim}) onto {space.dim} coordinates",
             found=f"{release.view.kind} {release.view.dim}",
-            hint=f"Go back with: skipfill rollback {gallery}",
+            hint=Advice("roll_back", gallery=gallery),
         )
     refuse_changed(objects, model, warnings)
     return model

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -11,8 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from skipfill.compat.inference.encode import encode_all
 from skipfill.compat.inference.load import viewed
 from skipfill.compat.inference.released import released_model
+from skipfill.compat.progress import Progress
 from skipfill.store.galleries.gallery import Gallery, open_gallery
 from skipfill.store.parquet.files import expand
 from skipfill.store.parquet.items import ItemColumns, open_items
@@ -21,16 +23,15 @@ from skipfill.store.parquet.vectors import Matrix
 from skipfill.store.retrieval.search import Hits, search
 from skipfill.store.storage.object_store import ObjectStore
 
-Start = Callable[[str, int], None]
-Advance = Callable[[int], None]
-
 
 @dataclass(frozen=True)
 class SearchResult:
-    """Attributes:
-    model: that encoded the queries; empty when they came as vectors.
-    query_ids: (Q,).
-    hits: the K nearest rows of each.
+    """The nearest rows of Q queries.
+
+    Attributes:
+        model: name of the model that encoded the queries; empty when they came as vectors.
+        query_ids: (Q,).
+        hits: the K nearest rows of each query.
     """
 
     model: str
@@ -57,55 +58,43 @@ class SearchResult:
         )
 
     def as_list(self, most: int | None = None) -> list[dict[str, Any]]:
+        """The first `most` rows of the table as dicts; all for None."""
         rows: list[dict[str, Any]] = self.as_table().slice(0, most).to_pylist()
         return rows
 
 
 def search_items(
-    objects: ObjectStore, name: str, items: Sequence[Path], columns: ItemColumns, k: int, start: Start, advance: Advance
+    objects: ObjectStore, name: str, items: Sequence[Path], columns: ItemColumns, k: int, progress: Progress
 ) -> SearchResult:
-    """Encode items with the released model and search.
+    """Encode items with the released model of gallery `name` and search for the `k` nearest rows of each.
 
     Raises:
         BadInput: no model is released, its bundle is gone, or another one has its name now.
     """
     gallery = open_gallery(objects, name)
     model = released_model(objects, gallery)
-    source = open_items(items, columns)
     assert gallery.version.release is not None
-    start(f"encoding queries with {model.card.name}", len(source))
-    parts = []
-    for ids, vectors in model.encode(source):
-        parts.append(viewed(vectors, gallery.version.release.view))
-        advance(len(ids))
-    return _searched(gallery, model.card.name, source.ids, np.concatenate(parts), k, start, advance)
+    queries = open_items(items, columns)
+    vectors = viewed(encode_all(model, queries, progress), gallery.version.release.view)
+    return _searched(gallery, model.card.name, queries.ids, vectors, k, progress)
 
 
 def search_vectors(
-    objects: ObjectStore,
-    name: str,
-    files: Sequence[Path],
-    id_column: str,
-    vector: str,
-    k: int,
-    start: Start,
-    advance: Advance,
+    objects: ObjectStore, name: str, files: Sequence[Path], id_column: str, vector: str, k: int, progress: Progress
 ) -> SearchResult:
-    """Search with vectors of the gallery's own space."""
+    """Search gallery `name` with vectors of its own space, read from the columns `id_column` and `vector`."""
     gallery = open_gallery(objects, name)
     rows = StoredRows.open(expand(files), Columns(id_column, vector), gallery.space.dim)
     blocks = list(rows.blocks())
     ids = pa.concat_arrays([block.ids for block in blocks])
-    return _searched(gallery, "", ids, np.concatenate([block.vectors for block in blocks]), k, start, advance)
+    return _searched(gallery, "", ids, np.concatenate([block.vectors for block in blocks]), k, progress)
 
 
-def write_hits(found: SearchResult, file: BinaryIO) -> None:
+def write_hits(result: SearchResult, file: BinaryIO) -> None:
     """Write the hits as Parquet: query, rank, id, score."""
-    pq.write_table(found.as_table(), file, compression="zstd")
+    pq.write_table(result.as_table(), file, compression="zstd")
 
 
-def _searched(
-    gallery: Gallery, model: str, ids: pa.Array, vectors: Matrix, k: int, start: Start, advance: Advance
-) -> SearchResult:
-    start(f"searching {gallery.name}", gallery.rows.count)
-    return SearchResult(model, ids, search(gallery.rows, vectors, k, gallery.space.metric, advance))
+def _searched(gallery: Gallery, model: str, ids: pa.Array, vectors: Matrix, k: int, progress: Progress) -> SearchResult:
+    progress.start(f"searching {gallery.name}", gallery.rows.count)
+    return SearchResult(model, ids, search(gallery.rows, vectors, k, gallery.space.metric, progress.advance))

@@ -1,4 +1,4 @@
-"""How fast a model encodes items, measured on a sample of them."""
+"""Rate at which a model encodes items, measured on a sample of them."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ TOLERANCE = 0.0141
 
 @dataclass(frozen=True)
 class About:
-    """What the file's own metadata says.
+    """The metadata of the file of witness vectors.
 
     Attributes:
         made_with: see `Witness`.
@@ -41,10 +41,12 @@ class About:
 
 @dataclass(frozen=True)
 class Witness:
-    """Attributes:
-    items: N of them, by `witness_items`.
-    vectors: (N, D) the embeddings of them in the model's own space.
-    made_with: settings, libraries and code then, by name.
+    """Fixed items and what a model made of them when it was saved.
+
+    Attributes:
+        items: N of them, by `witness_items`.
+        vectors: (N, D) the embeddings of them in the model's own space.
+        made_with: settings, libraries and code then, by name.
     """
 
     items: ItemBlock
@@ -81,7 +83,7 @@ def witness_file(model: LoadedModel, items: ItemBlock, weights: bytes) -> dict[s
 
 
 def read_witness(objects: ObjectStore, card: Card) -> Witness | None:
-    """What the bundle keeps; None for one without: it is of an older release, or its encoder took no witness item.
+    """The witness of a bundle; None for one without: it is of an older release, or its encoder took no witness item.
 
     Raises:
         BadInput: the file is damaged.
@@ -143,7 +145,7 @@ def refuse_changed(objects: ObjectStore, model: LoadedModel, warnings: list[str]
 
 
 def difference(then: Matrix, now: Matrix) -> str:
-    """How the embeddings of the same items differ; empty when they do not, but for rounding."""
+    """The difference between embeddings of the same items, in words; empty when there is none but rounding."""
     if then.shape != now.shape:
         return f"dimension {now.shape[1]} instead of {then.shape[1]}"
     if not np.isfinite(now).all():

@@ -1,4 +1,4 @@
-"""What a metric sees of one query: where its relevant rows are."""
+"""The ranking of one query, as metrics see it: where its relevant rows are."""
 
 from __future__ import annotations
 

@@ -5,9 +5,10 @@ To add one: its file here, and its line below. Higher is better in all of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
+from skipfill.compat.metrics.always import ALWAYS
 from skipfill.compat.metrics.average_precision import average_precision
 from skipfill.compat.metrics.cmc import cmc
 from skipfill.compat.metrics.ndcg import ndcg
@@ -16,18 +17,11 @@ from skipfill.compat.metrics.recall import recall
 from skipfill.compat.metrics.reciprocal_rank import reciprocal_rank
 from skipfill.compat.metrics.true_accept_rate import true_accept_rate
 
+__all__ = ["ALWAYS", "FORMS", "metric", "named_metrics"]
+
 PLAIN: dict[str, Metric] = {"mAP": average_precision, "MRR": reciprocal_rank}
-
-
 AT_K: dict[str, Callable[..., float]] = {"CMC": cmc, "recall": recall, "nDCG": ndcg}
-
-
 AT_RATE: dict[str, Callable[..., float]] = {"TAR": true_accept_rate}
-
-
-ALWAYS = ("CMC@1", "CMC@5", "mAP", "MRR", "recall@10", "nDCG@10")
-
-
 FORMS = (*PLAIN, *(f"{name}@K" for name in AT_K), *(f"{name}@FAR=RATE" for name in AT_RATE))
 
 
@@ -45,3 +39,16 @@ def metric(name: str) -> Metric | None:
             return None
         return partial(AT_RATE[family], far=far) if 0 < far < 1 else None
     return None
+
+
+def named_metrics(names: Iterable[str]) -> dict[str, Metric]:
+    """The metrics of these names, each once and in this order.
+
+    Raises:
+        KeyError: there is none of a name.
+    """
+    found = {name: metric(name) for name in dict.fromkeys(names)}
+    missing = [name for name, value_of in found.items() if value_of is None]
+    if missing:
+        raise KeyError(missing[0])
+    return {name: value_of for name, value_of in found.items() if value_of is not None}

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from skipfill.compat.encoders.choice import EncoderChoice
 from skipfill.compat.encoders.encoder import Encoder
 from skipfill.compat.encoders.prepared import prepare_items
-from skipfill.compat.inference.encode import encoded
+from skipfill.compat.inference.encode import encode_all
 from skipfill.compat.inference.load import LoadedModel
 from skipfill.compat.methods.method import Method, MethodContext
 from skipfill.compat.progress import Progress
@@ -238,4 +238,6 @@ def _teacher_embeddings(opened: OpenedSources, progress: Progress) -> Tensor | N
     """(N, D') embeddings of the items as they are, without augmentation; None without a teacher."""
     if opened.teacher is None:
         return None
-    return torch.from_numpy(encoded(opened.teacher, opened.items, progress))
+    return torch.from_numpy(
+        encode_all(opened.teacher, opened.items, progress, f"encoding with teacher {opened.teacher.card.name}")
+    )

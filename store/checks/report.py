@@ -1,15 +1,16 @@
-"""The report of a check: the verdict, and everything that was measured for it."""
+"""The report of a check: its measurements, its requirements and their verdicts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from skipfill.store.checks.names import OTHERS, TRAINED_ON
+from skipfill.store.checks.requirement import Requirement, Verdict
 from skipfill.store.errors import BadInput
 from skipfill.store.parquet.fingerprint import RowsBy
 
-FORMAT = 3
-Verdict = Literal["pass", "fail", "inconclusive"]
+FORMAT = 4
 Rule = Literal["far", "match-rate"]
 
 
@@ -35,7 +36,7 @@ class Threshold:
         new_rate: share that `new` accepts of these queries, and between which ends it will be on as many others.
         confidence: of both intervals, two-sided.
         pairs: how many were counted.
-        units: queries, or classes where queries of one class were drawn together.
+        units: clusters of queries that were drawn together: single ones, or classes.
         effective_units: how many equal ones the rate rests on.
         tar: share of relevant pairs that the `old` and the `new` cut-off accept; empty where none are known.
         warnings: what makes the intervals doubtful.
@@ -64,42 +65,13 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Requirement:
-    """One thing that the policy asks of one slice, and what the evidence says of it.
-
-    Attributes:
-        slice: its name.
-        claim: what must be true, in words.
-        bar: what the difference must be above: -0.02 is "not worse by two points".
-        found: the difference measured, new - old; for a budget of flips, minus their share.
-        low, high: it is above `low` and below `high`, each with the policy's confidence.
-        error_of_pass: probability of such evidence if the claim were just false; at most 1 - confidence to pass.
-        error_of_fail: the same if just true, Holm-adjusted over all requirements; at most 1 - confidence to fail.
-        verdict: of this alone.
-        more_queries: about how many more would decide it if the difference is as measured; None when it is decided,
-            or when no number of this order would.
-    """
-
-    slice: str
-    claim: str
-    bar: float
-    found: float
-    low: float
-    high: float
-    error_of_pass: float
-    error_of_fail: float
-    verdict: Verdict
-    more_queries: int | None
-
-
-@dataclass(frozen=True)
 class Slice:
-    """Measurements on one group of queries.
+    """The measurements and the verdict of one group of queries.
 
     Attributes:
         name: `all`, `trained-on` (classes the new model was trained on), `others`, or the predicate asked for.
         queries: how many.
-        units: how many that do not stand or fall together: identities, or queries of different vectors.
+        units: how many clusters of queries that stand or fall together: identities, or queries of one vector.
         cells: old/old, new/old, and, on the re-encoded rows, new/new and the ceiling.
         change: paired difference new/old - old/old by metric.
         gain: update gain by metric; None where the ceiling is not above the baseline, or unknown.
@@ -118,6 +90,20 @@ class Slice:
     requirements: list[Requirement]
     verdict: Verdict
 
+    def nothing_required(self, *, accepted: bool) -> str:
+        """The reason why nothing is required of it; empty where there is none.
+
+        Args:
+            accepted: whether the policy accepts it as it is.
+        """
+        if accepted:
+            return "accepted as it is, by the policy"
+        if self.queries:
+            return ""
+        return "no query of this kind" + (
+            ", though the gallery has rows of it" if self.name in (TRAINED_ON, OTHERS) else ""
+        )
+
 
 @dataclass(frozen=True)
 class Flips:
@@ -134,7 +120,7 @@ class Flips:
 
 @dataclass(frozen=True)
 class ScoreDistribution:
-    """Distribution of the scores of one pair.
+    """Histograms of the scores of one pair.
 
     Attributes:
         pair: query model / gallery space.

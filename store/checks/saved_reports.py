@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import re
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -11,20 +13,41 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from skipfill.store.checks.report import FORMAT, Flips, Report, Slice
+from skipfill.store.checks.requirement import Claim, Kind, Requirement
 from skipfill.store.errors import BadInput, unknown_name
 from skipfill.store.storage.keys import check_of_report, checks_folder, per_query_key, report_key
 from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import LARGEST_STORED, Older, fitted, json_digest, parsed, refuse_newer
 
+_OLD_CLAIM = re.compile(r"(better|not worse) than (\S+)(?: by \S+)? in (.+)|fewer than \S+ of queries .+")
+
+
+def _part(name: str) -> Callable[[dict[str, Any]], Any]:
+    """Read a part of a requirement off its sentence, which is all that reports before format 4 have."""
+
+    def read(requirement: dict[str, Any]) -> Any:
+        match = _OLD_CLAIM.fullmatch(requirement["claim"])
+        if match is None:
+            raise BadInput("claim", expected="one that a release made", found=repr(requirement["claim"]))
+        if match[1] is None:
+            return getattr(Claim("flip-budget", "", "CMC@1", requirement["bar"]), name)
+        kind: Kind = "better" if match[1] == "better" else "not-worse"
+        return getattr(Claim(kind, match[2], match[3], requirement["bar"]), name)
+
+    return read
+
+
 OLDER: Older = {
+    # Format 1 had no ground truth but labels.
     Report: {
         "truth": lambda read: "labels",
         "flips": lambda read: Flips([], []),
         "scores": lambda read: [],
     },
     Slice: {"units": lambda read: read["queries"], "requirements": lambda read: []},
+    Requirement: {name: _part(name) for name in ("kind", "base", "metric")},
 }
-"""Values of what reports of format 1 did not say."""
+"""What reports of older formats did not say."""
 
 
 def save_report(objects: ObjectStore, report: Report, per_query: pa.Table) -> Report:

@@ -20,8 +20,10 @@ from pathlib import Path
 import numpy as np
 
 from skipfill.compat.evaluation.statistics.tilted_bootstrap import Clusters, p_above, p_below
-from skipfill.compat.gate.verdict import Policy, adjusted, worst
-from skipfill.store.checks.report import Requirement, Slice
+from skipfill.compat.gate.inputs import Policy
+from skipfill.compat.gate.verdict import adjusted, worst
+from skipfill.store.checks.report import Slice
+from skipfill.store.checks.requirement import Requirement
 
 MARGIN = 0.02
 QUERIES = (30, 200, 1_000, 5_000)
@@ -59,9 +61,9 @@ def required(policy: str, name: str, lost: int, same: int, won: int) -> Requirem
     """What the gate finds for one slice of so many queries lost, kept and won; the bounds that it shows left out."""
     asked = POLICIES[policy]
     bar = 0.0 if asked.better and name == "all" else -asked.margin
-    units = Clusters.of(np.repeat([-1.0, 0.0, 1.0], [lost, same, won]))
-    errors = p_above(units, bar) if len(units.sums) >= asked.least_queries else 1.0, p_below(units, bar)
-    return Requirement(name, "", bar, units.mean, 0.0, 0.0, *errors, "inconclusive", None)
+    clusters = Clusters.of(np.repeat([-1.0, 0.0, 1.0], [lost, same, won]))
+    errors = p_above(clusters, bar) if len(clusters.sums) >= asked.least_queries else 1.0, p_below(clusters, bar)
+    return Requirement(name, "not-worse", "", "", "", bar, clusters.mean, 0.0, 0.0, *errors, "inconclusive", None)
 
 
 def verdicts(case: Case, checks: int, random: np.random.Generator) -> Counter[str]:

@@ -293,7 +293,7 @@ COMMANDS: dict[str, tuple[Callable[[World], list[object]], str]] = {
     ),
     "no labels in the check": (
         lambda world: ["check", "things", "v1", "--items", world.unlabelled],
-        "expected labelled queries",
+        "expected labels, to know which rows are relevant",
     ),
     "nothing to roll back": (lambda world: ["rollback", "things"], "expected a swap in force"),
     "a path that is too long": (lambda world: ["status", "--store", "x" * 5_000], "File name too long"),

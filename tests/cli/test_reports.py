@@ -22,18 +22,8 @@ from skipfill.cli.reports.github import step_summary, workflow_commands
 from skipfill.cli.reports.html import html
 from skipfill.cli.reports.junit import junit
 from skipfill.cli.reports.svg import Scale
-from skipfill.store.checks.report import (
-    Cell,
-    Effort,
-    Flips,
-    IndexRecall,
-    Interval,
-    Report,
-    Requirement,
-    ScoreDistribution,
-    Slice,
-    Verdict,
-)
+from skipfill.store.checks.report import Cell, Effort, Flips, IndexRecall, Interval, Report, ScoreDistribution, Slice
+from skipfill.store.checks.requirement import Requirement, Verdict
 from skipfill.store.errors import BadInput
 from skipfill.store.parquet.fingerprint import RowsBy
 from tests.conftest import Skipfill, World, tree
@@ -54,7 +44,9 @@ VERDICTS: list[Verdict] = ["pass", "fail", "inconclusive"]
 def requirement(name: str, verdict: Verdict, claim: str = "not worse than old/old by 0.02 in CMC@1") -> Requirement:
     low, high = {"pass": (0.01, 0.05), "fail": (-0.21, -0.03), "inconclusive": (-0.06, 0.07)}[verdict]
     more = 140 if verdict == "inconclusive" else None
-    return Requirement(name, claim, -0.02, (low + high) / 2, low, high, 0.2, 0.3, verdict, more)
+    return Requirement(
+        name, "not-worse", "old/old", "CMC@1", claim, -0.02, (low + high) / 2, low, high, 0.2, 0.3, verdict, more
+    )
 
 
 def a_slice(name: str, *verdicts: Verdict) -> Slice:

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 from skipfill.cli.reports.elements import interval as shown
 from skipfill.cli.reports.elements import name, table, text
 from skipfill.cli.reports.svg import ROW, Scale, axis, interval, picture
+from skipfill.store.checks.names import CEILING, NEW_NEW, NEW_OLD, OLD_OLD
 
 if TYPE_CHECKING:
     from skipfill.store.checks.report import Report, Slice
 
-KINDS = {"old/old": "old", "new/old": "new"}
+MARKS = {OLD_OLD: "old", NEW_OLD: "new"}
+"""Marks in plots, by pair."""
 
 
 def cells(report: Report) -> str:
@@ -20,9 +22,9 @@ def cells(report: Report) -> str:
         return ""
     again = f"{report.reencoded_rows:,} of {report.gallery_rows:,} rows" if report.reencoded_rows else "none here"
     legend = (
-        "Query model / gallery: <b>old/old</b> is now, <b>new/old</b> is after the swap, with no vector rewritten; "
-        f"<b>new/new</b> would be after a full reindex (rows encoded again: {again}). Update gain: 0 is now, 1 is the "
-        "ceiling."
+        f"Query model / gallery: <b>{OLD_OLD}</b> is now, <b>{NEW_OLD}</b> is after the swap, with no vector "
+        f"rewritten; <b>{NEW_NEW}</b> would be after a full reindex (rows encoded again: {again}). Update gain: 0 is "
+        "now, 1 is the ceiling."
     )
     return cells_of(report.slices[0], report) + f"<p class=dim>{legend}</p>"
 
@@ -39,7 +41,7 @@ def cells_of(one: Slice, report: Report) -> str:
         value = values.get((pair, deciding))
         plot = ""
         if value is not None:
-            kind = KINDS.get(pair, "other")
+            kind = MARKS.get(pair, "other")
             title = f"{deciding} of {pair}: {value.mean:.3f}, {value.low:.3f} to {value.high:.3f}"
             plot = picture(title, ROW, interval(scale, value.low, value.mean, value.high, kind, ROW / 2))
         found = [shown(values[pair, metric]) if (pair, metric) in values else "" for metric in metrics]
@@ -53,4 +55,4 @@ def cells_of(one: Slice, report: Report) -> str:
 
 
 def _pair(pair: str, report: Report) -> str:
-    return f"<b>ceiling</b> {name(report.ceiling)}" if pair == "ceiling" else f"<b>{text(pair)}</b>"
+    return f"<b>ceiling</b> {name(report.ceiling)}" if pair == CEILING else f"<b>{text(pair)}</b>"

@@ -1,4 +1,4 @@
-"""Which queries were right and are wrong, and the reverse: counts by slice, and ids."""
+"""Queries that were right and are wrong, and the reverse: counts by slice, and ids."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from skipfill.cli.reports.elements import code, text
+from skipfill.store.checks.names import NEW_NEW
 
 if TYPE_CHECKING:
     from skipfill.store.checks.report import Report
@@ -19,7 +20,7 @@ def measured(report: Report) -> str:
         "Relevant rows by": report.truth,
         "Old queries": report.baseline,
         "Encoded again": f"{report.reencoded_rows:,} rows",
-        "Ceiling": report.ceiling or "new/new",
+        "Ceiling": report.ceiling or NEW_NEW,
         "Measured": f"{report.created[:19].replace('T', ' ')} UTC, in {report.seconds:,.1f} s",
         "Check": f"{report.id}, format {report.format}; this page by skipfill {version('skipfill')}",
     }

@@ -1,4 +1,4 @@
-"""What the check warned of."""
+"""Warnings of the check."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was required of each slice, the worst first, each with its interval against its bar."""
+"""Requirements of each slice, the worst first, each with its interval against its bar."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from skipfill.cli.reports.findings import Finding, findings, worst_first
 from skipfill.cli.reports.svg import ROW, Scale, axis, box, interval, line, picture
 
 if TYPE_CHECKING:
-    from skipfill.store.checks.report import Report, Requirement
+    from skipfill.store.checks.report import Report
+    from skipfill.store.checks.requirement import Requirement
 
 LEGEND = (
     "Difference new \u2212 old; for a budget of flips, minus their share. The line goes from what it is surely above "

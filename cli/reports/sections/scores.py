@@ -1,4 +1,4 @@
-"""How scores lie before and after: of relevant rows above the line, of all others below it."""
+"""Histograms of scores before and after: of relevant rows above the line, of all others below it."""
 
 from __future__ import annotations
 

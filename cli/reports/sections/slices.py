@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING
 
 from skipfill.cli.reports.elements import badge, name, table, text
 from skipfill.cli.reports.elements import interval as shown
-from skipfill.cli.reports.sections.cells import cells_of
+from skipfill.cli.reports.sections.cells import MARKS, cells_of
 from skipfill.cli.reports.svg import ROW, Scale, axis, interval, picture
 
 if TYPE_CHECKING:
     from skipfill.store.checks.report import Interval, Report, Slice
-
-PAIRS = {"old/old": "old", "new/old": "new"}
 
 
 def slices(report: Report) -> str:
@@ -23,11 +21,18 @@ def slices(report: Report) -> str:
     rows = []
     for one in report.slices:
         change = shown(one.change[metric], sign=True) if metric in one.change else ""
-        values = [shown(found[one.name][pair]) if pair in found[one.name] else "" for pair in PAIRS]
+        values = [shown(found[one.name][pair]) if pair in found[one.name] else "" for pair in MARKS]
         rows.append(
             [badge(one.verdict), name(one.name), _count(one), _plot(one, found[one.name], scale), *values, change]
         )
-    columns = ["Verdict", "Slice", "Queries", "~Old (above) and new (below)", "#old/old", "#new/old", "#Change"]
+    columns = [
+        "Verdict",
+        "Slice",
+        "Queries",
+        "~Old (above) and new (below)",
+        *(f"#{pair}" for pair in MARKS),
+        "#Change",
+    ]
     foot = ["", "", "", axis(scale), "", "", ""] if ends else []
     folded = "".join(
         f"<details><summary>{badge(one.verdict)} {name(one.name)}: all cells</summary>{cells_of(one, report)}</details>"
@@ -38,12 +43,12 @@ def slices(report: Report) -> str:
 
 
 def _deciding(one: Slice, metric: str) -> dict[str, Interval]:
-    return {cell.pair: cell.value for cell in one.cells if cell.metric == metric and cell.pair in PAIRS}
+    return {cell.pair: cell.value for cell in one.cells if cell.metric == metric and cell.pair in MARKS}
 
 
 def _count(one: Slice) -> str:
-    units = "" if one.units == one.queries else f' <span class="dim">in {one.units:,} units</span>'
-    return f"{one.queries:,}\u00a0queries{units}"
+    clusters = "" if one.units == one.queries else f' <span class="dim">in {one.units:,} clusters</span>'
+    return f"{one.queries:,}\u00a0queries{clusters}"
 
 
 def _plot(one: Slice, found: dict[str, Interval], scale: Scale) -> str:
@@ -51,6 +56,6 @@ def _plot(one: Slice, found: dict[str, Interval], scale: Scale) -> str:
         return ""
     shapes = []
     for place, (pair, value) in enumerate(found.items()):
-        shapes += interval(scale, value.low, value.mean, value.high, PAIRS[pair], ROW * (1 + 2 * place) / 4)
+        shapes += interval(scale, value.low, value.mean, value.high, MARKS[pair], ROW * (1 + 2 * place) / 4)
     said = ", ".join(f"{pair} {value.mean:.3f} ({value.low:.3f} to {value.high:.3f})" for pair, value in found.items())
     return picture(f"{one.name}: {said}", ROW, shapes)

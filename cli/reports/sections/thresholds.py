@@ -20,10 +20,10 @@ def thresholds(report: Report) -> str:
     )
 
 
-def _row(found: Threshold) -> list[str]:
-    kept = {"far": "false accept rate", "match-rate": "match rate"}[found.rule]
-    ends = f'<span class="dim ends">{found.new.low:.4f} to {found.new.high:.4f}</span>'
-    rates = f"{found.new_rate.low:.2g} to {found.new_rate.high:.2g}"
-    tar = f"{found.tar['old']:.3f}, then {found.tar['new']:.3f}" if found.tar else ""
-    new = f'<span class="value">{found.new.mean:.4f}</span> {ends}'
-    return [kept, f"{found.old:g}", new, f"{found.old_rate:.3g}", rates, tar]
+def _row(threshold: Threshold) -> list[str]:
+    kept = {"far": "false accept rate", "match-rate": "match rate"}[threshold.rule]
+    ends = f'<span class="dim ends">{threshold.new.low:.4f} to {threshold.new.high:.4f}</span>'
+    rates = f"{threshold.new_rate.low:.2g} to {threshold.new_rate.high:.2g}"
+    tar = f"{threshold.tar['old']:.3f}, then {threshold.tar['new']:.3f}" if threshold.tar else ""
+    new = f'<span class="value">{threshold.new.mean:.4f}</span> {ends}'
+    return [kept, f"{threshold.old:g}", new, f"{threshold.old_rate:.3g}", rates, tar]

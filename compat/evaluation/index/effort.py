@@ -1,4 +1,4 @@
-"""How much of the exact answer an index returns to one set of queries, at any effort."""
+"""Share of the exact answer that an index returns to one set of queries, at any effort."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROUNDING = 2.0**-23
 
 
 class Answers:
-    """Every effort is run once.
+    """Answers of an index to Q queries, beside the exact ones; every effort is run once.
 
     Args:
         queries: (Q, D) float32, of norm 1 under the cosine.
@@ -28,7 +28,7 @@ class Answers:
         self._index = index
         self._queries = queries
         self._k = k
-        self._stages = progress
+        self._progress = progress
         lengths = np.sqrt(np.einsum("qd,qd->q", queries, queries, dtype=np.float64))[:, None] * radius
         exact = -np.sort(-index.scores(queries, index.exact(queries, near)), axis=1)
         # No index tells rows apart that differ by the rounding of their coordinates.
@@ -41,11 +41,11 @@ class Answers:
         progress.advance(len(queries))
 
     def found(self, effort: int) -> NDArray[np.int64]:
-        """(Q,) how many of the k rows returned are as near as the k-th exact one, at efSearch `effort`."""
+        """(Q,) count of those of the k rows returned that are as near as the k-th exact one, at efSearch `effort`."""
         if effort not in self._found:
             rows = self._index.search(self._queries, self._k, effort)
             self._found[effort] = (self._index.scores(self._queries, rows) >= self._bar).sum(axis=1)
-            self._stages.advance(len(self._queries))
+            self._progress.advance(len(self._queries))
         return self._found[effort]
 
     def recall(self, effort: int) -> NDArray[np.float64]:

@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from skipfill.compat.evaluation.index.rows import IndexedRows
 from skipfill.compat.evaluation.index.settings import IndexSettings
 from skipfill.compat.progress import Progress
-from skipfill.store.errors import Advice, BadInput
+from skipfill.store.errors import Advice, BadInput, Parameter
 from skipfill.store.parquet.vectors import Matrix
 
 
 class Hnsw:
-    """Built on one thread: with more, the links depend on which thread is first in most versions of faiss. The same
+    """An index of rows.
+
+    It is built on one thread: with more, the links depend on which thread is first in most versions of faiss. The same
     rows in the same order then give the same index; searching is deterministic with any number of threads.
 
     Raises:
@@ -66,12 +68,12 @@ class Hnsw:
 
 
 def faiss_module() -> Any:
-    """faiss, or `BadInput` that says how to install it."""
+    """Import faiss; `BadInput` says how to install it."""
     try:
         import faiss
     except ImportError as error:
         raise BadInput(
-            "index",
+            Parameter("index"),
             expected="faiss to build an HNSW index with",
             found="none installed",
             hint=Advice("install", extra="ann"),

@@ -1,4 +1,4 @@
-"""How many directions the rows around a query spread in: what makes a search by graph hard."""
+"""Number of directions in which the rows around a query spread: the more, the harder for a search by graph."""
 
 from __future__ import annotations
 

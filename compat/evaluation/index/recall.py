@@ -1,9 +1,9 @@
-"""What an HNSW index on the stored rows does to new queries: recall at the same effort, and the effort needed."""
+"""Recall of old and new queries from an HNSW index on the stored rows, and the effort that new ones need."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -53,32 +53,22 @@ def measure_index(
     faiss_module()  # before anything is read
     for side, vectors in zip(SIDES, (old, new), strict=True):
         _refuse_unusable(f"{side} query vectors", vectors, (len(old), rows.dim))
-    drawn = _drawn(len(old), rows.count, settings, query_ids)
-    without = None if query_ids is None else query_ids.take(pa.array(drawn))
-    indexed = read_indexed(rows, metric, settings, without, progress)
-    total = len(indexed.order)
-    radius = float(np.sqrt(np.einsum("nd,nd->n", indexed.vectors, indexed.vectors).max()))
-    index = Hnsw(indexed, settings, progress)
-    del indexed  # the index has a copy of its own
-    k = min(settings.k, total)
-    near = min(total, max(k + SPARE_NEIGHBOURS, min(MOST_NEIGHBOURS, total // 20)))
-    progress.start("exact neighbours of the queries", 2 * len(drawn))
-    before, after = (
-        Answers(index, normalised(side[drawn]) if metric == "cosine" else side[drawn], k, near, radius, progress)
-        for side in (old, new)
-    )
-    most = max(settings.ef_search, min(total, MOST_EFFORT))
-    efforts = [effort for effort in EFFORTS if k <= effort <= most]
-    progress.start("searching the index", 2 * len(drawn) * len({*efforts, settings.ef_search}))
+    chosen = _chosen_queries(len(old), rows.count, settings, query_ids)
+    without = None if query_ids is None else query_ids.take(pa.array(chosen))
+    searched = _searched(rows, metric, old[chosen], new[chosen], settings, progress, without)
+    before, after = searched.old, searched.new
+    most = max(settings.ef_search, min(searched.rows, MOST_EFFORT))
+    efforts = [effort for effort in EFFORTS if searched.k <= effort <= most]
+    progress.start("searching the index", 2 * len(chosen) * len({*efforts, settings.ef_search}))
     recall, change = _compared(before.recall(settings.ef_search), after.recall(settings.ef_search), settings)
     curve = [Effort(one, float(before.recall(one).mean()), float(after.recall(one).mean())) for one in efforts]
     progress.start("effort that the new queries need", 0)
-    found = IndexRecall(
-        rows=total,
+    report = IndexRecall(
+        rows=searched.rows,
         gallery_rows=rows.count,
-        queries=len(drawn),
+        queries=len(chosen),
         given_queries=len(old),
-        k=k,
+        k=searched.k,
         settings=asdict(settings),
         recall=recall,
         change=change,
@@ -86,11 +76,53 @@ def measure_index(
         effort_needed=after.least_effort(int(before.found(settings.ef_search).sum()), most),
         most_effort=most,
         dimension={"old": _median(before.dimension), "new": _median(after.dimension)},
-        dimension_neighbours=near,
+        dimension_neighbours=searched.near,
         dimension_ratio=_ratio(before.dimension, after.dimension, settings),
         warnings=[],
     )
-    return replace(found, warnings=index_warnings(found))
+    return replace(report, warnings=index_warnings(report))
+
+
+@dataclass(frozen=True)
+class _Searched:
+    """An index with the exact answers to both query sets.
+
+    Attributes:
+        rows: indexed.
+        k: rows asked for.
+        near: exact neighbours that were looked at.
+    """
+
+    rows: int
+    k: int
+    near: int
+    old: Answers
+    new: Answers
+
+
+def _searched(
+    rows: StoredRows,
+    metric: Similarity,
+    old: Matrix,
+    new: Matrix,
+    settings: IndexSettings,
+    progress: Progress,
+    without: pa.Array | None,
+) -> _Searched:
+    """Build the index on the rows, those of the ids `without` left out, and find the exact neighbours."""
+    indexed = read_indexed(rows, metric, settings, without, progress)
+    total = len(indexed.order)
+    radius = float(np.sqrt(np.einsum("nd,nd->n", indexed.vectors, indexed.vectors).max()))
+    index = Hnsw(indexed, settings, progress)
+    del indexed  # the index has a copy of its own
+    k = min(settings.k, total)
+    near = min(total, max(k + SPARE_NEIGHBOURS, min(MOST_NEIGHBOURS, total // 20)))
+    progress.start("exact neighbours of the queries", 2 * len(old))
+    answers = (
+        Answers(index, normalised(side) if metric == "cosine" else side, k, near, radius, progress)
+        for side in (old, new)
+    )
+    return _Searched(total, k, near, *answers)
 
 
 def _refuse_unusable(where: str, vectors: Matrix, shape: tuple[int, int]) -> None:
@@ -101,8 +133,8 @@ def _refuse_unusable(where: str, vectors: Matrix, shape: tuple[int, int]) -> Non
         raise BadInput(where, expected="finite vectors with a direction", found="NaN, infinity or a zero vector")
 
 
-def _drawn(queries: int, rows: int, settings: IndexSettings, query_ids: pa.Array | None) -> NDArray[np.int64]:
-    """Which queries are measured. Those that are rows leave the index, most of which must remain."""
+def _chosen_queries(queries: int, rows: int, settings: IndexSettings, query_ids: pa.Array | None) -> NDArray[np.int64]:
+    """Places of the queries that are measured. Those that are rows leave the index, most of which must remain."""
     most = queries if query_ids is None else max(1, rows // 4)
     count = min(settings.queries, queries, most)
     return np.sort(np.random.default_rng(settings.seed).choice(queries, count, replace=False))
@@ -134,26 +166,26 @@ def _ratio(old: Values, new: Values, settings: IndexSettings) -> Interval | None
     return Interval(math.exp(found.mean), math.exp(found.low), math.exp(found.high))
 
 
-def index_warnings(found: IndexRecall) -> list[str]:
-    """What an operator should know, in a sentence; nothing is concluded from fewer than 30 queries."""
-    if found.queries < LEAST_QUERIES:
-        return [f"{found.queries} queries are too few to tell what the index does to new ones"]
-    lower = found.change.high < -CLEARLY_LOWER
-    higher = found.dimension_ratio is not None and found.dimension_ratio.low > CLEARLY_HIGHER
+def index_warnings(report: IndexRecall) -> list[str]:
+    """A sentence for the operator where new queries are clearly served worse, or too few to tell."""
+    if report.queries < LEAST_QUERIES:
+        return [f"{report.queries} queries are too few to tell what the index does to new ones"]
+    lower = report.change.high < -CLEARLY_LOWER
+    higher = report.dimension_ratio is not None and report.dimension_ratio.low > CLEARLY_HIGHER
     if not lower and not higher:
         return []
-    before, after = found.recall["old"].mean, found.recall["new"].mean
-    effort = found.settings["ef_search"]
-    signs = f"recall@{found.k} {after:.3f} instead of {before:.3f} at efSearch {effort}"
-    if found.dimension_ratio is not None:
-        signs += f", local dimension {found.dimension_ratio.mean:.1f} times that of old ones"
-    return [f"new queries are out of the index's distribution: {signs}; {_advice(found, effort)}"]
+    before, after = report.recall["old"].mean, report.recall["new"].mean
+    effort = report.settings["ef_search"]
+    signs = f"recall@{report.k} {after:.3f} instead of {before:.3f} at efSearch {effort}"
+    if report.dimension_ratio is not None:
+        signs += f", local dimension {report.dimension_ratio.mean:.1f} times that of old ones"
+    return [f"new queries are out of the index's distribution: {signs}; {_advice(report, effort)}"]
 
 
-def _advice(found: IndexRecall, effort: int) -> str:
-    if found.effort_needed is None:
-        return f"no efSearch up to {found.most_effort} brings the old recall back"
-    if found.effort_needed <= effort:
+def _advice(report: IndexRecall, effort: int) -> str:
+    if report.effort_needed is None:
+        return f"no efSearch up to {report.most_effort} brings the old recall back"
+    if report.effort_needed <= effort:
         return f"efSearch {effort} still gives the old recall"
-    sample = f" (on a sample of {found.rows:,} rows; more on all)" if found.rows < found.gallery_rows // 2 else ""
-    return f"set efSearch to {found.effort_needed}{sample}"
+    sample = f" (on a sample of {report.rows:,} rows; more on all)" if report.rows < report.gallery_rows // 2 else ""
+    return f"set efSearch to {report.effort_needed}{sample}"

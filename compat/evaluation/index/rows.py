@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from skipfill.compat.evaluation.index.settings import IndexSettings, Order
 from skipfill.compat.progress import Progress
-from skipfill.store.errors import BadInput
+from skipfill.store.errors import Advice, BadInput
 from skipfill.store.parquet.ids import positions
 from skipfill.store.parquet.stored_rows import StoredRows
 from skipfill.store.parquet.vectors import Matrix, Similarity, normalised
@@ -19,9 +19,11 @@ from skipfill.store.parquet.vectors import Matrix, Similarity, normalised
 
 @dataclass(frozen=True)
 class IndexedRows:
-    """Attributes:
-    vectors: (N, D) float32 in file order; of norm 1 under the cosine.
-    order: (N,) the order of insertion.
+    """N rows to index.
+
+    Attributes:
+        vectors: (N, D) float32 in file order; of norm 1 under the cosine.
+        order: (N,) the order of insertion.
     """
 
     vectors: Matrix
@@ -31,7 +33,7 @@ class IndexedRows:
 def read_indexed(
     rows: StoredRows, metric: Similarity, settings: IndexSettings, without: pa.Array | None, progress: Progress
 ) -> IndexedRows:
-    """All rows or a uniform sample, streamed; at most `settings.rows` vectors are held.
+    """Read all rows or a uniform sample, streamed; at most `settings.rows` vectors are held.
 
     Args:
         without: ids of rows that are left out.
@@ -44,7 +46,7 @@ def read_indexed(
             "setting index.order",
             expected="a gallery with labels to insert rows by label",
             found="a gallery without a label column",
-            hint="Take the order stored or shuffled, or register the gallery with --label COLUMN.",
+            hint=Advice("other_order_or_register_label"),
         )
     random = np.random.default_rng(settings.seed)
     count = min(rows.count, settings.rows)

@@ -6,24 +6,26 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from skipfill.compat.settings import Range, checked, field_of
-from skipfill.store.errors import BadInput
+from skipfill.store.errors import BadInput, Parameter
 
 Order = Literal["stored", "shuffled", "by-label"]
 
 
 @dataclass(frozen=True)
 class IndexSettings:
-    """Attributes:
-    neighbours: HNSW's M; a row has twice as many links on the lowest level.
-    ef_construction: candidates kept while a row is linked.
-    ef_search: candidates kept while a query is answered, in production.
-    k: rows asked for.
-    order: in which rows are inserted. faiss shuffles the rows of one insertion, so that the order shows between
-        insertions only.
-    batch: rows of one insertion.
-    rows: at most so many rows are indexed, a uniform sample where the gallery has more.
-    queries: at most so many queries are drawn.
-    confidence: of the two-sided bootstrap intervals.
+    """Settings of an HNSW index and of how it is measured.
+
+    Attributes:
+        neighbours: HNSW's M; a row has twice as many links on the lowest level.
+        ef_construction: candidates kept while a row is linked.
+        ef_search: candidates kept while a query is answered, in production.
+        k: rows asked for.
+        order: in which rows are inserted. faiss shuffles the rows of one insertion, so that the order shows between
+            insertions only.
+        batch: rows of one insertion.
+        rows: at most so many rows are indexed, a uniform sample where the gallery has more.
+        queries: at most so many queries are drawn.
+        confidence: of the two-sided bootstrap intervals.
     """
 
     neighbours: Annotated[int, Range(2, 512)] = 32
@@ -40,14 +42,14 @@ class IndexSettings:
 
 
 def read_index(text: str) -> IndexSettings:
-    """`hnsw`, or `hnsw:ef_search=128,order=shuffled`.
+    """Read settings written as `hnsw` or `hnsw:ef_search=128,order=shuffled`.
 
     Raises:
         BadInput: another index, an unknown setting, or a value out of its range.
     """
     kind, colon, rest = text.partition(":")
     if kind != "hnsw" or (colon and not rest):
-        raise BadInput("--index", expected="hnsw, or hnsw:SETTING=VALUE,...", found=repr(text))
+        raise BadInput(Parameter("index"), expected="hnsw, or hnsw:SETTING=VALUE,...", found=repr(text))
     values = {}
     for part in rest.split(",") if rest else []:
         name, _, value = part.partition("=")

@@ -9,35 +9,41 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from skipfill.compat.evaluation.labels import required_labels
 from skipfill.compat.evaluation.per_query import rankings, values_of
 from skipfill.compat.evaluation.sequences.class_templates import write_templates
 from skipfill.compat.evaluation.sequences.summaries import average_compatibility, average_multimodel, backward, forward
-from skipfill.compat.inference.encode import encoded, write_encoded
-from skipfill.compat.inference.load import viewed
+from skipfill.compat.inference.encode import encode_all, write_encoded
+from skipfill.compat.inference.load import LoadedModel, viewed
 from skipfill.compat.inference.witness import verified_model
-from skipfill.compat.metrics.registry import ALWAYS, metric
+from skipfill.compat.metrics.ranking import Metric
+from skipfill.compat.metrics.registry import ALWAYS, named_metrics
 from skipfill.compat.progress import Progress
-from skipfill.store.errors import BadInput
+from skipfill.store.errors import Advice, BadInput
 from skipfill.store.models.cards import load_card, view_onto
 from skipfill.store.parquet.ids import positions
 from skipfill.store.parquet.items import Items
 from skipfill.store.parquet.stored_rows import Columns, StoredRows
+from skipfill.store.parquet.vectors import Matrix
 from skipfill.store.retrieval.ranks import Queries, relevant_ranks
 from skipfill.store.retrieval.relevance import SameLabel
 from skipfill.store.storage.object_store import ObjectStore
 
+NAME_LABEL = Advice("name_column", parameter="label")
+
 
 @dataclass(frozen=True)
 class SequenceReport:
-    """Attributes:
-    models: T names, the earliest first.
-    matrices: metric -> (T, T) M, NaN above the diagonal.
-    queries, gallery_rows: how many of each.
-    left_out: queries without a row to be found.
+    """Matrices of a sequence of models.
+
+    Attributes:
+        models: T names, the earliest first.
+        matrices: metric -> (T, T) M, NaN above the diagonal.
+        queries, gallery_rows: how many of each.
+        left_out: queries without a row to be found.
     """
 
     models: list[str]
@@ -97,36 +103,57 @@ def measure_sequence(
     if len(set(names)) < len(names):
         raise BadInput("models", expected="each model once", found=", ".join(names))
     views = [[view_onto(card, earlier) for earlier in names[: at + 1]] for at, card in enumerate(cards)]
-    usable = _answerable(queries, gallery)
+    answerable = _answerable(queries, gallery)
     if templates:
         _refuse_own_rows(queries, gallery)
-    asked = queries.restricted(usable)
-    metrics = {name: one for name in ALWAYS if (one := metric(name)) is not None}
+    kept = _KeptQueries(queries.restricted(answerable), named_metrics(ALWAYS), progress)
     matrices = {name: np.full((len(names), len(names)), np.nan) for name in ALWAYS}
     with tempfile.TemporaryDirectory() as scratch:
         galleries: list[StoredRows] = []
         for later, name in enumerate(names):
             model = verified_model(objects, name)
-            path = Path(scratch) / f"{later}.parquet"
-            progress.start(f"encoding gallery with {name}", len(gallery))
-            write_encoded(model, gallery, path, progress.advance)
-            rows = StoredRows.open([path], Columns(label="label"), model.card.dim)
-            galleries.append(_templates(rows, path.with_suffix(".templates")) if templates else rows)
-            own = encoded(model, asked, progress)
+            galleries.append(_encoded_gallery(model, gallery, Path(scratch) / f"{later}.parquet", progress, templates))
+            vectors = encode_all(model, kept.items, progress)
             for earlier, rows in enumerate(galleries):
-                progress.start(f"{name}/{names[earlier]}", 2 * len(asked) * rows.count)
-                vectors = viewed(own, views[later][earlier])
-                questions = Queries(asked.ids, SameLabel(_labels(asked)), vectors)
-                found = rankings(relevant_ranks(rows, questions, "cosine", progress.advance))
-                for measure, values in values_of(found, metrics).items():
-                    matrices[measure][later, earlier] = values.mean()
-    return SequenceReport(list(names), matrices, len(asked), galleries[0].count, int((~usable).sum()))
+                means = kept.means(f"{name}/{names[earlier]}", viewed(vectors, views[later][earlier]), rows)
+                for metric, mean in means.items():
+                    matrices[metric][later, earlier] = mean
+    return SequenceReport(list(names), matrices, len(kept.items), galleries[0].count, int((~answerable).sum()))
+
+
+@dataclass(frozen=True)
+class _KeptQueries:
+    """Queries that have something to find, to be encoded by every model of the sequence."""
+
+    items: Items
+    metrics: dict[str, Metric]
+    progress: Progress
+
+    def means(self, stage: str, vectors: Matrix, rows: StoredRows) -> dict[str, float]:
+        """The mean of each metric over the queries, ranked among `rows` by their (Q, d) vectors."""
+        self.progress.start(stage, 2 * len(vectors) * rows.count)
+        queries = Queries(self.items.ids, SameLabel(self.items.labels), vectors)
+        ranks = relevant_ranks(rows, queries, "cosine", self.progress.advance)
+        return {metric: float(values.mean()) for metric, values in values_of(rankings(ranks), self.metrics).items()}
+
+
+def _encoded_gallery(model: LoadedModel, items: Items, path: Path, progress: Progress, templates: bool) -> StoredRows:
+    """The items as rows by the model, in a file at `path`; or one row a class, the mean of its items."""
+    progress.start(f"encoding gallery with {model.card.name}", len(items))
+    write_encoded(model, items, path, progress.advance)
+    rows = StoredRows.open([path], Columns(label="label"), model.card.dim)
+    if not templates:
+        return rows
+    means = path.with_suffix(".templates")
+    write_templates(rows, means)
+    return StoredRows.open([means], rows.columns, rows.dim)
 
 
 def _answerable(queries: Items, gallery: Items) -> NDArray[np.bool_]:
-    """Which queries have a row of their label to be found, their own not counted."""
-    classes = pc.unique(_labels(gallery).drop_null())
-    wanted, codes = positions(_labels(queries), classes), positions(_labels(gallery), classes)
+    """(Q,) whether each query has a row of its label to be found, its own not counted."""
+    labels = required_labels(gallery, NAME_LABEL)
+    classes = pc.unique(labels.drop_null())
+    wanted, codes = positions(required_labels(queries, NAME_LABEL), classes), positions(labels, classes)
     counts = np.bincount(codes[codes >= 0], minlength=len(classes))
     itself = positions(queries.ids, gallery.ids)
     relevant = counts[wanted] - ((itself >= 0) & (codes[itself] == wanted))
@@ -136,14 +163,9 @@ def _answerable(queries: Items, gallery: Items) -> NDArray[np.bool_]:
             queries.where,
             expected="queries with a label that other gallery items have",
             found=f"none of {len(queries)}",
-            hint="Name the label column with --label COLUMN.",
+            hint=NAME_LABEL,
         )
     return usable
-
-
-def _templates(rows: StoredRows, path: Path) -> StoredRows:
-    write_templates(rows, path)
-    return StoredRows.open([path], rows.columns, rows.dim)
 
 
 def _refuse_own_rows(queries: Items, gallery: Items) -> None:
@@ -153,16 +175,5 @@ def _refuse_own_rows(queries: Items, gallery: Items) -> None:
             queries.where,
             expected="queries that are no gallery items: a template cannot leave its query out",
             found=f"{shared} of {len(queries)} that are",
-            hint="Name other items with --gallery-items.",
+            hint=Advice("other_gallery_items"),
         )
-
-
-def _labels(items: Items) -> pa.Array:
-    if items.labels is None:
-        raise BadInput(
-            items.where,
-            expected="labels, to know which rows are relevant",
-            found="none",
-            hint="Name the label column with --label COLUMN.",
-        )
-    return items.labels

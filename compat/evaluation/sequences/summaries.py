@@ -1,4 +1,4 @@
-"""What the matrix of a sequence of models says. Knows arrays only.
+"""Summaries of the matrix of a sequence of models. Knows arrays only.
 
 M is (T, T): M[i, j] is the mean of a metric, higher is better, of queries by model i on a gallery by model j. Only the
 lower triangle counts: no model is asked for a view onto a later space.

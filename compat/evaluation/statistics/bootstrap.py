@@ -1,4 +1,4 @@
-"""Paired bootstrap over units: all compared values of a query are drawn together, and all queries of a unit too."""
+"""Paired bootstrap over clusters: all values of a query are drawn together, and all queries of a cluster too."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ Values = NDArray[np.float64]
 CHUNK = 2**22
 
 
-def resampled_means(values: Values, resamples: int, seed: int, units: NDArray[np.int64] | None = None) -> Values:
-    """(R, M) means of M per-query values over R resamples of the units, drawn with replacement.
+def resampled_means(values: Values, resamples: int, seed: int, clusters: NDArray[np.int64] | None = None) -> Values:
+    """(R, M) means of M per-query values over R resamples of the clusters, drawn with replacement.
 
     Args:
         values: (Q, M); a row stays together.
-        units: (Q,) which queries stay together; each on its own when None.
+        clusters: (Q,) queries of the same number stay together; each on its own when None.
     """
     random = np.random.default_rng(seed)
     sums, sizes = values, np.ones(len(values))
-    if units is not None:
-        _, units = np.unique(units, return_inverse=True)
-        sizes = np.bincount(units).astype(float)
-        sums = np.stack([np.bincount(units, weights=column) for column in values.T], axis=1)
+    if clusters is not None:
+        _, places = np.unique(clusters, return_inverse=True)
+        sizes = np.bincount(places).astype(float)
+        sums = np.stack([np.bincount(places, weights=column) for column in values.T], axis=1)
     count = len(sums)
     parts = []
     step = max(1, CHUNK // count)
     for start in range(0, resamples, step):
         rows = min(step, resamples - start)
-        # How often each unit was drawn; a product with these counts is a sum over the drawn units.
+        # How often each cluster was drawn; a product with these counts is a sum over the drawn clusters.
         drawn = random.integers(0, count, (rows, count)) + np.arange(rows)[:, None] * count
         counts = np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count).astype(np.float64)
         parts.append(counts @ sums / (counts @ sizes)[:, None])

@@ -1,4 +1,4 @@
-"""A cut-off on old scores becomes one on new scores that accepts at the same rate. Arrays only."""
+"""Transfer of a cut-off on old scores to one on new scores that accepts at the same rate. Knows arrays only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from skipfill.compat.evaluation.statistics.score_histogram import (
     mean_accepted,
 )
 from skipfill.store.checks.report import Interval, Rule, Threshold
-from skipfill.store.errors import BadInput, unknown_name
+from skipfill.store.errors import BadInput, Parameter, unknown_name
 
 RULES: dict[Rule, Callable[[ScoreCounts], Counts]] = {
     "far": lambda counts: counts.others,
@@ -27,7 +27,7 @@ RULES: dict[Rule, Callable[[ScoreCounts], Counts]] = {
 """The pairs of query and row whose accepted share is kept: those that are not relevant, or all."""
 RESAMPLES = 2000
 ENOUGH = 10
-"""Effective units: with fewer, intervals of 95% held in 88% to 92% of resamples of Omniglot."""
+"""Effective clusters: with fewer, intervals of 95% held in 88% to 92% of resamples of Omniglot."""
 COARSE = 0.25
 """Of the rate: a bin that holds more scores than that is too coarse to place a cut-off in."""
 
@@ -41,7 +41,7 @@ def rule(name: str) -> Rule:
     for one in RULES:
         if one == name:
             return one
-    raise unknown_name("rule", name, RULES)
+    raise unknown_name("rule", name, RULES, where=Parameter("threshold_rule"))
 
 
 def transferred(
@@ -50,30 +50,61 @@ def transferred(
     cutoff: float,
     rule: Rule = "far",
     confidence: float = 0.95,
-    units: NDArray[np.generic] | None = None,
+    clusters: NDArray[np.generic] | None = None,
     seed: int = 0,
 ) -> Threshold:
     """The cut-off on new scores that accepts the same share of pairs, a mean over queries, as `cutoff` on old ones.
 
     The interval of the rate is one of prediction: with the given confidence the new cut-off accepts a share in it on
-    as many other queries (units) of the same kind and the same gallery.
+    as many other queries (clusters) of the same kind and the same gallery.
 
     Args:
         old, new: scores of the same Q queries by the two models.
         cutoff: accepted is a score at or above it; in [-1, 1].
         confidence: two-sided, in (0, 1).
-        units: (Q,) what queries share, such as their class: they are drawn together. None: each is its own.
+        clusters: (Q,) what queries share, such as their class: they are drawn together. None: each is its own.
+
+    Raises:
+        BadInput: a cut-off that is no number, accepts less than one pair or rejects less than one.
+    """
+    before, after = RULES[rule](old), RULES[rule](new)
+    answered = (before.sum(axis=1) > 0) & (after.sum(axis=1) > 0)
+    before, after = before[answered], after[answered]
+    old_shares, pairs, rate = _accepted_by_old(before, cutoff)
+    mean = mean_accepted(after)
+    new_cutoff = cutoff_for(mean, rate)
+    new_shares = accepted(after, new_cutoff)
+    new_rate = float(new_shares.mean())
+    drawn = _Drawn.of(old_shares, new_shares, None if clusters is None else clusters[answered], 0.5 / pairs, seed)
+    low, high = drawn.realised(new_rate, confidence)
+    least, most = _around(mean, new_cutoff)
+    ends = [cutoff_for(mean, one) for one in drawn.matching(rate, confidence)]
+    return Threshold(
+        rule=rule,
+        old=cutoff,
+        new=Interval(new_cutoff, min(ends), max(ends)),
+        old_rate=rate,
+        # Where in its bin a score lies is not known: equal ones may all be above the cut-off, or all below.
+        new_rate=Interval(new_rate, min(low, least), max(high, most)),
+        confidence=confidence,
+        pairs=pairs,
+        units=drawn.clusters,
+        effective_units=drawn.effective,
+        tar=_tar(old, new, cutoff, new_cutoff),
+        warnings=_warnings(drawn, rate, (least, most), _around(mean_accepted(before), cutoff)),
+    )
+
+
+def _accepted_by_old(counts: Counts, cutoff: float) -> tuple[Values, int, float]:
+    """The share accepted by query, how many pairs there are, and the mean share: a rate that can be kept.
 
     Raises:
         BadInput: a cut-off that is no number, accepts less than one pair or rejects less than one.
     """
     if not math.isfinite(cutoff):
         raise BadInput("cut-off", expected="a finite number", found=str(cutoff))
-    before, after = RULES[rule](old), RULES[rule](new)
-    asked = (before.sum(axis=1) > 0) & (after.sum(axis=1) > 0)
-    before, after = before[asked], after[asked]
-    a = accepted(before, cutoff)
-    pairs, rate = int(before.sum()), float(a.mean()) if len(a) else 0.0
+    shares = accepted(counts, cutoff)
+    pairs, rate = int(counts.sum()), float(shares.mean()) if len(shares) else 0.0
     if not 1 <= rate * pairs <= pairs - 1:
         raise BadInput(
             f"cut-off {cutoff:g}",
@@ -81,50 +112,30 @@ def transferred(
             found=f"{'less than one' if rate < 0.5 else 'all'} accepted: no rate to keep",
             hint="Choose a cut-off among the old scores, or check with more queries.",
         )
-    mean = mean_accepted(after)
-    found = cutoff_for(mean, rate)
-    b = accepted(after, found)
-    drawn = _Drawn.of(a, b, None if units is None else units[asked], 0.5 / pairs, seed)
-    low, high = drawn.realised(float(b.mean()), confidence)
-    least, most = _around(mean, found)
-    ends = [cutoff_for(mean, one) for one in drawn.matching(rate, confidence)]
-    return Threshold(
-        rule=rule,
-        old=cutoff,
-        new=Interval(found, min(ends), max(ends)),
-        old_rate=rate,
-        # Where in its bin a score lies is not known: equal ones may all be above the cut-off, or all below.
-        new_rate=Interval(float(b.mean()), min(low, least), max(high, most)),
-        confidence=confidence,
-        pairs=pairs,
-        units=drawn.units,
-        effective_units=drawn.effective,
-        tar=_tar(old, new, cutoff, found),
-        warnings=_warnings(drawn, rate, (least, most), _around(mean_accepted(before), cutoff)),
-    )
+    return shares, pairs, rate
 
 
 @dataclass(frozen=True)
 class _Drawn:
-    """The shares accepted by old and new cut-off in resamples of the units.
+    """The shares accepted by old and new cut-off in resamples of the clusters.
 
     Attributes:
         old, new, again: (R,) logits of the mean shares; old and new of the same draws, `again` new of others.
-        units: how many there are.
+        clusters: how many there are.
         effective: how many equal ones the rate rests on: a small one is often that of a few classes.
-        spread: (R,) by how much a resample differs more than it shows, units being few.
+        spread: (R,) by how much a resample differs more than it shows, clusters being few.
     """
 
     old: Values
     new: Values
     again: Values
-    units: int
+    clusters: int
     effective: float
     spread: Values
 
     @classmethod
-    def of(cls, old: Values, new: Values, units: NDArray[np.generic] | None, least: float, seed: int) -> _Drawn:
-        codes = np.arange(len(old)) if units is None else np.unique(units, return_inverse=True)[1]
+    def of(cls, old: Values, new: Values, clusters: NDArray[np.generic] | None, least: float, seed: int) -> _Drawn:
+        codes = np.arange(len(old)) if clusters is None else np.unique(clusters, return_inverse=True)[1]
         sums = np.stack([np.bincount(codes, weights=one) for one in (old, new, np.ones(len(old)))], axis=1)
         rare = sums[:, 1] if new.mean() <= 0.5 else sums[:, 2] - sums[:, 1]
         count, effective = len(sums), float(rare.sum() ** 2 / (rare**2).sum())
@@ -132,22 +143,22 @@ class _Drawn:
         heaviest = sums[[int((rare / sums[:, 2]).argmax())]]
         drawn = resampled_means(np.concatenate([sums, heaviest]), 2 * RESAMPLES, seed)
         logits = _logit(np.clip(drawn[:, :2] / drawn[:, 2:], least, 1 - least))
-        # Student's t for normal: a mixture, with as many degrees of freedom as there are units that count.
+        # Student's t for normal: a mixture, with as many degrees of freedom as there are clusters that count.
         freedom = max(min(effective, count - 1.0), 1.0)
         chi = np.random.default_rng(seed).chisquare(freedom, RESAMPLES)
         spread = np.sqrt(freedom / chi * (count + 1) / max(count - 1, 1))
         return cls(logits[:RESAMPLES, 0], logits[:RESAMPLES, 1], logits[RESAMPLES:, 1], count, effective, spread)
 
     def realised(self, rate: float, confidence: float) -> tuple[float, float]:
-        """What the new cut-off accepts on as many other units, when it accepts `rate` on these."""
+        """The ends of what the new cut-off accepts on as many other clusters, when it accepts `rate` on these."""
         return self._around(rate, (self.again - self.new) * self.spread, confidence)
 
     def matching(self, rate: float, confidence: float) -> tuple[float, float]:
-        """The shares on these units between which the cut-off lies that accepts as the old one, on all units."""
+        """The shares on these clusters between which the cut-off lies that accepts as the old one, on all clusters."""
         return self._around(rate, (self.old - self.new) * self.spread, confidence)
 
     def _around(self, rate: float, change: Values, confidence: float) -> tuple[float, float]:
-        if self.units < 2:
+        if self.clusters < 2:
             return 0.0, 1.0
         ends = _logit(np.array(rate)) + np.quantile(change, [(1 - confidence) / 2, (1 + confidence) / 2])
         low, high = 1 / (1 + np.exp(-ends))
@@ -180,7 +191,8 @@ def _warnings(drawn: _Drawn, rate: float, new: tuple[float, float], old: tuple[f
     found = []
     if drawn.effective < ENOUGH:
         found.append(
-            f"the rate rests on about {drawn.effective:.1f} of {drawn.units:,} units: its interval is likely too narrow"
+            f"the rate rests on about {drawn.effective:.1f} of {drawn.clusters:,} clusters of queries: its interval is "
+            "likely too narrow"
         )
     for which, (least, most) in (("old", old), ("new", new)):
         if most - least > rate * COARSE:

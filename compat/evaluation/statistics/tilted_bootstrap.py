@@ -1,12 +1,12 @@
-"""Is a mean above a bar? A test that is right as often as it says, also for few values and rare events. Arrays only.
+"""Test whether a mean is above a bar, exact also for few values and rare events. Knows arrays only.
 
 The tilted bootstrap: of all reweightings of the sample with the mean at the bar, the nearest one (in Kullback-Leibler
 divergence: weights proportional to exp(lambda x)) stands for the hypothesis; n draws from it give the distribution of
 the sum. That distribution is computed exactly on a grid, by the n-th power of a Fourier transform, not by drawing:
 the same sample always gets the same answer.
 
-A percentile interval of the plain bootstrap cannot show what no unit of the sample does. Here the sample is given half
-a unit more at either end of the range: with losses alone, the test is then nearly the binomial one.
+A percentile interval of the plain bootstrap cannot show what no cluster of the sample does. Here the sample is given
+half a cluster more at either end of the range: with losses alone, the test is then nearly the binomial one.
 
 Source: Efron 1981 (nonparametric tilting); Davison and Hinkley 1997, section 4.4; calibration:
 tests/benchmarks/calibration.py.
@@ -27,22 +27,22 @@ GRID = 2**19
 
 @dataclass(frozen=True)
 class Clusters:
-    """Values in [-1, 1], summed over U units that are drawn as a whole (a query, or all queries of an identity).
+    """Values in [-1, 1], summed over C clusters that are drawn as a whole (a query, or all queries of an identity).
 
     Attributes:
-        sums: (U,) of the values in each unit.
-        sizes: (U,) how many there are in each.
+        sums: (C,) of the values in each cluster.
+        sizes: (C,) how many there are in each.
     """
 
     sums: Values
     sizes: Values
 
     @classmethod
-    def of(cls, values: Values, units: NDArray[np.int64] | None = None) -> Clusters:
-        """(Q,) values, and (Q,) which unit each belongs to; each to its own when None."""
-        if units is None:
+    def of(cls, values: Values, clusters: NDArray[np.int64] | None = None) -> Clusters:
+        """Sum (Q,) values over the clusters that they belong to, (Q,) numbers; each is its own when None."""
+        if clusters is None:
             return cls(values, np.ones(len(values)))
-        _, places = np.unique(units, return_inverse=True)
+        _, places = np.unique(clusters, return_inverse=True)
         sizes: Values = np.bincount(places).astype(np.float64)
         sums: Values = np.bincount(places, weights=values).astype(np.float64)
         return cls(sums, sizes)
@@ -52,20 +52,23 @@ class Clusters:
         return float(self.sums.sum() / self.sizes.sum())
 
     def mirrored(self) -> Clusters:
+        """The values with the other sign."""
         return Clusters(-self.sums, self.sizes)
 
 
-def p_above(units: Clusters, bar: float, times: float = 1.0) -> float:
+def p_above(clusters: Clusters, bar: float, times: float = 1.0) -> float:
     """Probability of a mean at least as high as this one's, if the true mean were `bar`: small is evidence of more.
 
     Args:
         bar: in (-1, 1).
-        times: as if there were so many times as many units like these.
+        times: as if there were so many times as many clusters like these.
     """
-    excess = units.sums - bar * units.sizes
+    excess = clusters.sums - bar * clusters.sizes
     if excess.sum() <= 0:
         return 1.0
-    largest = float(units.sizes.max())  # what a single large unit did once, it could have done the other way round
+    largest = float(
+        clusters.sizes.max()
+    )  # what a single large cluster did once, it could have done the other way round
     low, high = (-1 - bar) * largest, (1 - bar) * largest
     count = round(times * len(excess))
     levels, mass = _on_a_grid(excess, low, high, count)
@@ -80,26 +83,26 @@ def p_above(units: Clusters, bar: float, times: float = 1.0) -> float:
     return float(np.clip(total[observed:].sum(), 0, 1))
 
 
-def p_below(units: Clusters, bar: float, times: float = 1.0) -> float:
+def p_below(clusters: Clusters, bar: float, times: float = 1.0) -> float:
     """The same of a mean at most as high: small is evidence of less."""
-    return p_above(units.mirrored(), -bar, times)
+    return p_above(clusters.mirrored(), -bar, times)
 
 
-def lower_bound(units: Clusters, error: float) -> float:
+def lower_bound(clusters: Clusters, error: float) -> float:
     """The highest bar that the mean is above with this error: a one-sided confidence bound."""
-    if units.mean <= -1:
+    if clusters.mean <= -1:
         return -1.0
-    found: float = brentq(lambda bar: p_above(units, bar) - error, -1 + 1e-9, units.mean, xtol=1e-6)
+    found: float = brentq(lambda bar: p_above(clusters, bar) - error, -1 + 1e-9, clusters.mean, xtol=1e-6)
     return found
 
 
-def upper_bound(units: Clusters, error: float) -> float:
+def upper_bound(clusters: Clusters, error: float) -> float:
     """The lowest bar that the mean is below with this error."""
-    return -lower_bound(units.mirrored(), error)
+    return -lower_bound(clusters.mirrored(), error)
 
 
 def _on_a_grid(values: Values, low: float, high: float, count: int) -> tuple[int, Values]:
-    """How much of the values lies at each of so many equidistant levels; what lies between two is split.
+    """Mass of the values at each of so many equidistant levels; what lies between two is split.
 
     Splitting keeps the mean. Values that change by whole hits (-1, 0, 1) fall on three levels exactly.
     """

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from skipfill.compat.evaluation.per_query import PerQuery
 from skipfill.compat.evaluation.statistics.bootstrap import interval, resampled_means
-from skipfill.compat.gate.evidence import Evidence, PerQuery, flipped, measure_slice
-from skipfill.compat.gate.verdict import Policy, adjusted, worst
+from skipfill.compat.gate.evidence import Evidence, flipped, measure_slice
+from skipfill.compat.gate.inputs import Policy
+from skipfill.compat.gate.verdict import adjusted, worst
 from skipfill.store.checks.report import Slice
 from skipfill.store.errors import SkipfillError
 
@@ -45,7 +47,7 @@ def evidence(stored: PerQuery, reencoded: PerQuery | None = None) -> Evidence:
 
 
 def everything(found: Evidence) -> np.ndarray:
-    return np.ones(len(found.units), bool)
+    return np.ones(len(found.clusters), bool)
 
 
 def differing(lost: int, same: int, won: int) -> Evidence:
@@ -132,7 +134,7 @@ def test_queries_of_one_identity_are_one_piece_of_evidence() -> None:
     """Forty wins by forty people are evidence; forty by one are not."""
     wins = differing(0, 960, 40)
     crowd = judged("all", wins)
-    one = judged("all", replace(wins, units=np.where(np.arange(1_000) < 960, np.arange(1_000), 960)))
+    one = judged("all", replace(wins, clusters=np.where(np.arange(1_000) < 960, np.arange(1_000), 960)))
     assert crowd.verdict == "pass"
     assert (one.queries, one.units, one.verdict) == (1_000, 961, "inconclusive")
 

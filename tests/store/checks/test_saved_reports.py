@@ -19,7 +19,7 @@ from skipfill.store.releases.swap import apply_plan, plan_swap, swap
 from skipfill.store.storage.address import Address
 from skipfill.store.storage.keys import CHECKS, per_query_key, report_key
 from skipfill.store.storage.object_store import ObjectStore
-from tests.store.releases.test_swap import store_with
+from tests.store.stores import store_with
 
 
 class Counted(ObjectStore):

@@ -94,7 +94,7 @@ def outside(far: float, resamples: int, units: np.ndarray, told: np.ndarray | No
     """How often the exact rate on the other half of the `units` is below, and above, the interval from one half.
 
     Args:
-        told: what `transferred` is told of the units.
+        told: what `transferred` is told of the clusters.
     """
     old, new = counted()
     exact, random = others(1), np.random.default_rng(seed)
@@ -104,7 +104,7 @@ def outside(far: float, resamples: int, units: np.ndarray, told: np.ndarray | No
         half = random.permutation(np.unique(units))[: len(np.unique(units)) // 2]
         first = np.isin(units, half)
         found = transferred(
-            of(old, first), of(new, first), cutoff, units=None if told is None else told[first], seed=draw
+            of(old, first), of(new, first), cutoff, clusters=None if told is None else told[first], seed=draw
         )
         realised = float((exact[~first] >= found.new.mean).mean())
         below += realised < found.new_rate.low
@@ -210,10 +210,10 @@ def test_a_rate_that_rests_on_few_classes_is_marked() -> None:
     label = scores()[2]
     few = label < 8
     cutoff = cutoff_for(mean_accepted(old.others[few]), 1e-3)
-    found = transferred(of(old, few), of(new, few), cutoff, units=label[few])
+    found = transferred(of(old, few), of(new, few), cutoff, clusters=label[few])
     assert found.effective_units < ENOUGH
     assert "its interval is likely too narrow" in found.warnings[0]
-    alone = transferred(of(old, label == 0), of(new, label == 0), 0.3, units=label[label == 0])
+    alone = transferred(of(old, label == 0), of(new, label == 0), 0.3, clusters=label[label == 0])
     assert (alone.new_rate.low, alone.new_rate.high) == (0, 1)
     assert alone.warnings
 

@@ -34,11 +34,11 @@ def test_the_distribution_is_that_of_draws_from_the_tilted_sample() -> None:
 
 def test_many_values_are_the_normal_theory() -> None:
     values = np.clip(np.random.default_rng(0).normal(0.01, 0.1, 4_000), -1, 1)
-    units = Clusters.of(values)
+    clusters = Clusters.of(values)
     reach = 1.645 * values.std() / np.sqrt(4_000)
-    assert lower_bound(units, 0.05) == pytest.approx(values.mean() - reach, abs=1e-4)
-    assert upper_bound(units, 0.05) == pytest.approx(values.mean() + reach, abs=1e-4)
-    assert p_below(units, 0.015) == pytest.approx(
+    assert lower_bound(clusters, 0.05) == pytest.approx(values.mean() - reach, abs=1e-4)
+    assert upper_bound(clusters, 0.05) == pytest.approx(values.mean() + reach, abs=1e-4)
+    assert p_below(clusters, 0.015) == pytest.approx(
         scipy.stats.norm.cdf((values.mean() - 0.015) / reach * 1.645), abs=2e-3
     )
 
@@ -50,7 +50,7 @@ def test_as_if_there_were_more() -> None:
     )
 
 
-def test_units_of_one_are_values_and_larger_ones_are_wider() -> None:
+def test_clusters_of_one_are_values_and_larger_ones_are_wider() -> None:
     values = np.random.default_rng(0).choice([-1.0, 0, 1], 400, p=[0.1, 0.7, 0.2])
     assert p_above(Clusters.of(values, np.arange(400)), 0.05) == p_above(Clusters.of(values), 0.05)
     together = Clusters.of(np.repeat(values, 5), np.repeat(np.arange(400), 5))
@@ -60,9 +60,9 @@ def test_units_of_one_are_values_and_larger_ones_are_wider() -> None:
 
 @pytest.mark.parametrize("value", [-1.0, 0.0, 1.0])
 def test_values_that_are_all_alike(value: float) -> None:
-    units = Clusters.of(np.full(50, value))
-    assert -1 <= lower_bound(units, 0.05) <= value <= upper_bound(units, 0.05) <= 1
-    assert lower_bound(units, 0.05) < upper_bound(units, 0.05)
+    clusters = Clusters.of(np.full(50, value))
+    assert -1 <= lower_bound(clusters, 0.05) <= value <= upper_bound(clusters, 0.05) <= 1
+    assert lower_bound(clusters, 0.05) < upper_bound(clusters, 0.05)
 
 
 @pytest.mark.parametrize("queries", [30, 200, 1_000])

@@ -1,0 +1,98 @@
+"""Ranks of the relevant rows under every query vector, on the stored rows and on rows that were encoded again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from skipfill.compat.evaluation.per_query import PerQuery, distribution, rankings, score_counts, values_of
+from skipfill.compat.evaluation.statistics.bootstrap import Values
+from skipfill.compat.evaluation.statistics.score_histogram import ScoreCounts
+from skipfill.compat.gate.queries import QuerySet
+from skipfill.compat.gate.reencoded import ReencodableRows
+from skipfill.compat.gate.run import CheckRun
+from skipfill.compat.gate.vectors import QueryVectors
+from skipfill.compat.inference.encode import encode_all
+from skipfill.compat.inference.load import LoadedModel
+from skipfill.compat.metrics.registry import ALWAYS, named_metrics
+from skipfill.store.checks.names import CEILING, NEW_NEW, NEW_OLD, OLD_OLD
+from skipfill.store.checks.report import ScoreDistribution
+from skipfill.store.parquet.stored_rows import StoredRows
+from skipfill.store.parquet.vectors import Matrix, Similarity
+from skipfill.store.retrieval.ranks import Queries, RelevantRanks, relevant_ranks
+
+
+@dataclass(frozen=True)
+class StoredRanks:
+    """Results of the queries among the stored rows.
+
+    Attributes:
+        values: pair -> metric -> (Q,) values.
+        scores: how the scores of each pair lie.
+        counts: pair -> the scores counted by query.
+    """
+
+    values: PerQuery
+    scores: list[ScoreDistribution]
+    counts: dict[str, ScoreCounts]
+
+
+def rank_stored_rows(run: CheckRun, queries: QuerySet, vectors: QueryVectors) -> StoredRanks:
+    """Rank the stored rows by the query vectors of every pair."""
+    ranker = _Ranker(run, queries)
+    stored = StoredRanks({}, [], {})
+    for pair, matrix in vectors.by_pair.items():
+        ranks = ranker.ranks(pair, matrix, run.gallery.rows, run.gallery.space.metric)
+        stored.values[pair] = ranker.values(ranks)
+        stored.scores.append(distribution(pair, ranks))
+        stored.counts[pair] = score_counts(ranks)
+    return stored
+
+
+def rank_reencoded_rows(
+    run: CheckRun, queries: QuerySet, vectors: QueryVectors, rows: ReencodableRows, stored: StoredRanks
+) -> PerQuery:
+    """old/old, new/old, new/new and the ceiling on the rows that can be encoded again; empty without such rows.
+
+    old/old and new/old are ranked among these rows again, so that the update gain compares like with like.
+    """
+    if rows.items is None:
+        run.warnings.append("new/new and update gain are not measured: no items of the gallery's rows were given")
+        return {}
+    ranker = _Ranker(run, queries)
+    if len(rows) == run.gallery.rows.count:
+        values = {pair: stored.values[pair] for pair in (OLD_OLD, NEW_OLD)}
+    else:
+        run.warnings.append(
+            f"new/new and update gain are measured on the {len(rows)} of {run.gallery.rows.count} gallery rows whose "
+            "items are given"
+        )
+        part = run.gallery.rows.restricted(rows.items.ids, len(rows))
+        values = {
+            pair: ranker.values(ranker.ranks(f"{pair}, sample", vectors.by_pair[pair], part, run.gallery.space.metric))
+            for pair in (OLD_OLD, NEW_OLD)
+        }
+    values[NEW_NEW] = ranker.reindexed(run.model, queries.vectors, rows)
+    if run.ceiling is not None:
+        values[CEILING] = ranker.reindexed(run.ceiling, encode_all(run.ceiling, queries.items, run.progress), rows)
+    return values
+
+
+@dataclass(frozen=True)
+class _Ranker:
+    """Turns query vectors into ranks, and ranks into per-query values of every metric."""
+
+    run: CheckRun
+    queries: QuerySet
+
+    def ranks(self, stage: str, vectors: Matrix, rows: StoredRows, similarity: Similarity) -> RelevantRanks:
+        self.run.progress.start(stage, 2 * len(vectors) * rows.count)
+        queries = Queries(self.queries.ids, self.queries.relevance, vectors)
+        return relevant_ranks(rows, queries, similarity, self.run.progress.advance)
+
+    def values(self, ranks: RelevantRanks) -> dict[str, Values]:
+        return values_of(rankings(ranks), named_metrics((self.run.policy.metric, *ALWAYS)))
+
+    def reindexed(self, model: LoadedModel, vectors: Matrix, rows: ReencodableRows) -> dict[str, Values]:
+        """The values when gallery and queries are both encoded by `model`; `vectors` are the queries'."""
+        stage = f"{model.card.name}/{model.card.name}"
+        return self.values(self.ranks(stage, vectors, rows.by(model), "cosine"))

@@ -1,0 +1,83 @@
+"""A check that is about to run: what was given, opened and verified once, and handed from step to step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import pyarrow as pa
+
+from skipfill.compat.gate.inputs import CheckInputs, Policy
+from skipfill.compat.inference.load import LoadedModel
+from skipfill.compat.inference.witness import verified_model
+from skipfill.compat.progress import Progress
+from skipfill.store.errors import BadInput, Parameter
+from skipfill.store.galleries.gallery import Gallery, open_gallery
+from skipfill.store.models.cards import view_onto
+from skipfill.store.models.files import trained_ids
+from skipfill.store.spaces import View
+from skipfill.store.storage.object_store import ObjectStore
+
+
+@dataclass(frozen=True)
+class CheckRun:
+    """Everything that the steps of a check share.
+
+    Attributes:
+        gallery: as it is now, perhaps with fewer rows: those that the check measures on.
+        model: the one that is checked, verified.
+        ceiling: an independent model, verified; None to relate the update gain to new/new.
+        training_ids: ids of the items that the model was trained on.
+        warnings: what the report will warn of; every step adds to it.
+    """
+
+    objects: ObjectStore
+    gallery: Gallery
+    model: LoadedModel
+    ceiling: LoadedModel | None
+    training_ids: pa.Array
+    inputs: CheckInputs
+    policy: Policy
+    progress: Progress
+    warnings: list[str] = field(default_factory=list)
+
+    @classmethod
+    def opened(
+        cls,
+        objects: ObjectStore,
+        gallery_name: str,
+        model_name: str,
+        inputs: CheckInputs,
+        policy: Policy,
+        progress: Progress,
+    ) -> CheckRun:
+        """Open the gallery and load the models.
+
+        Raises:
+            BadInput: an unknown gallery or model, a model that encodes in another way than when it was saved, one
+                without a view onto the gallery's space, or cut-offs for a gallery that is not searched by cosine.
+        """
+        gallery = open_gallery(objects, gallery_name)
+        warnings: list[str] = []
+        model = verified_model(objects, model_name, warnings)
+        ceiling = verified_model(objects, inputs.ceiling, warnings) if inputs.ceiling else None
+        view_onto(model.card, gallery.space.name)
+        if inputs.thresholds and gallery.space.metric != "cosine":
+            raise BadInput(
+                Parameter("threshold"), expected="a gallery searched by cosine", found=f"one by {gallery.space.metric}"
+            )
+        ids = trained_ids(objects, model.card)
+        return cls(objects, gallery, model, ceiling, ids, inputs, policy, progress, warnings)
+
+    @property
+    def view(self) -> View:
+        """The model's view onto the gallery's space."""
+        return view_onto(self.model.card, self.gallery.space.name)
+
+    def on_rows(self, ids: pa.Array) -> CheckRun:
+        """The same check on the gallery's rows of these ids only; warns where they are not all rows."""
+        rows = self.gallery.rows.restricted(ids, len(ids))
+        if rows.count < self.gallery.rows.count:
+            self.warnings.append(
+                f"measured on {rows.count:,} of {self.gallery.rows.count:,} stored rows: those whose items are given"
+            )
+        return replace(self, gallery=replace(self.gallery, rows=rows))

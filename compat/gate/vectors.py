@@ -1,0 +1,83 @@
+"""Vectors of a check's queries in the gallery's space, by the old, the new and the released model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from skipfill.compat.gate.queries import QuerySet
+from skipfill.compat.gate.run import CheckRun
+from skipfill.compat.inference.encode import encode_all
+from skipfill.compat.inference.gallery_agreement import look_at_gallery, refuse_another_gallery
+from skipfill.compat.inference.load import LoadedModel, load_model, viewed
+from skipfill.compat.inference.released import released_model
+from skipfill.compat.inference.witness import refuse_changed
+from skipfill.store.checks.names import NEW_OLD, OLD_OLD, RELEASED_OLD
+from skipfill.store.errors import BadInput, NotPermitted
+from skipfill.store.parquet.items import open_items
+from skipfill.store.parquet.vectors import Matrix
+
+
+@dataclass(frozen=True)
+class QueryVectors:
+    """Vectors of Q queries in the gallery's space.
+
+    Attributes:
+        by_pair: (Q, d) of old/old and new/old, and of released/old where the released model is a third one.
+        baseline: where those of the old model come from, in words.
+    """
+
+    by_pair: dict[str, Matrix]
+    baseline: str
+
+
+def query_vectors(run: CheckRun, queries: QuerySet) -> QueryVectors:
+    """Encode the queries with every model that they are compared by.
+
+    The old model's vectors are the stored ones of the queries' ids where the gallery has them all (each query's own
+    row is left out of its ranking); otherwise the old model encodes the queries.
+
+    Raises:
+        BadInput: the gallery lacks some of the ids, and the model that filled it is not in the store or encodes in
+            another way now; or the gallery holds the vectors of another model.
+    """
+    if queries.lookup.by_old.all():
+        look_at_gallery(run.objects, run.gallery, run.model, queries.items, run.warnings)
+        old, baseline = queries.lookup.vectors, "stored vectors of the queries' ids"
+    else:
+        old_model = _old_model(run, queries)
+        old, baseline = encode_all(old_model, queries.items, run.progress), f"encoded by {old_model.card.name}"
+    by_pair = {OLD_OLD: old, NEW_OLD: viewed(queries.vectors, run.view)}
+    release = run.gallery.version.release
+    if release is not None and release.fingerprint not in (run.gallery.space.fingerprint, run.model.card.fingerprint):
+        released = released_model(run.objects, run.gallery, run.warnings)
+        by_pair[RELEASED_OLD] = viewed(encode_all(released, queries.items, run.progress), release.view)
+    return QueryVectors(by_pair, baseline)
+
+
+def _old_model(run: CheckRun, queries: QuerySet) -> LoadedModel:
+    """The model that filled the gallery, compared with some stored vectors before it encodes queries."""
+    gallery, by_old = run.gallery, queries.lookup.by_old
+    try:
+        old = load_model(run.objects, gallery.space.name)
+    except NotPermitted:
+        raise
+    except BadInput as error:
+        raise BadInput(
+            queries.items.where,
+            expected=f"queries whose ids gallery {gallery.name} stores, since old model {gallery.space.name} is gone",
+            found=f"{int((~by_old).sum())} of {len(by_old)} ids that it does not have"
+            + (" or has by a later model" if len(gallery.rows_by) > 1 else ""),
+            hint="Choose held-out items that are rows of the gallery.",
+        ) from error
+    if old.card.fingerprint != gallery.space.fingerprint:
+        raise BadInput(
+            f"model {old.card.name}",
+            expected=f"the encoder that filled the gallery ({gallery.space.fingerprint[:12]})",
+            found=f"another ({old.card.fingerprint[:12]})",
+        )
+    refuse_changed(run.objects, old, run.warnings)
+    rows = queries.items.restricted(by_old) if by_old.any() else None
+    if rows is None and run.inputs.gallery_items:
+        rows = open_items(run.inputs.gallery_items, run.inputs.columns)
+    refuse_another_gallery(gallery, old, rows, run.warnings)
+    return old

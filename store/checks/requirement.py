@@ -1,0 +1,66 @@
+"""Requirements of a policy on one slice of a check, as claims with their evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Verdict = Literal["pass", "fail", "inconclusive"]
+Kind = Literal["better", "not-worse", "flip-budget"]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Something that a policy requires to be true of new/old, in parts; as text, a sentence.
+
+    Attributes:
+        kind: better than `base`; not worse than it by a margin; or fewer queries right before and wrong after.
+        base: pair that new/old is compared with; empty for a budget of flips.
+        metric: in which the two are compared; of a budget of flips, the one that says what is right.
+        bar: what the difference must be above: 0 for better, minus the margin, or minus the budget.
+    """
+
+    kind: Kind
+    base: str
+    metric: str
+    bar: float
+
+    def __str__(self) -> str:
+        if self.kind == "flip-budget":
+            return f"fewer than {-self.bar:.2%} of queries right before and wrong after"
+        if self.kind == "better":
+            return f"better than {self.base} in {self.metric}"
+        return f"not worse than {self.base} by {-self.bar:g} in {self.metric}"
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """One thing that the policy asks of one slice, and what the evidence says of it.
+
+    Attributes:
+        slice: its name.
+        kind, base, metric, bar: what must be true, in parts: see `Claim`.
+        claim: the same as a sentence.
+        found: the difference measured, new - old; for a budget of flips, minus their share.
+        low, high: it is above `low` and below `high`, each with the policy's confidence.
+        error_of_pass: probability of such evidence if the claim were just false; at most 1 - confidence to pass.
+        error_of_fail: probability of such evidence if the claim were just true, Holm-adjusted for all that is required;
+            at most 1 - confidence to fail.
+        verdict: of this alone.
+        more_queries: about how many more would decide it, if the difference is what it looks like; None when it is
+            decided, or when no number of this order would.
+    """
+
+    slice: str
+    kind: Kind
+    base: str
+    metric: str
+    claim: str
+    bar: float
+    found: float
+    low: float
+    high: float
+    error_of_pass: float
+    error_of_fail: float
+    verdict: Verdict
+    more_queries: int | None
