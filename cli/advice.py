@@ -34,6 +34,7 @@ SENTENCES = {
     "make_store_at": "Make one with: skipfill init --store {root}",
     "choose_store_folder": "Choose a folder you can write to with --store FOLDER.",
     "make_bucket": "Make the bucket first, or name another with --store.",
+    "show_traceback": "SKIPFILL_DEBUG=1 shows where.",
     "look_and_repeat": "It may or may not have arrived: look with skipfill status, then run the same command again.",
     "look_at_disk": "It is written, and may not be after a crash. Look at the disk, then: skipfill doctor",
     # compat/encoders, compat/methods, compat/training

@@ -19,7 +19,7 @@ from skipfill.compat.encoders.encoder import Encoder, ReadFile
 from skipfill.compat.encoders.images import ImageSpec, natural_size, pixels
 from skipfill.compat.encoders.prepared import as_float
 from skipfill.compat.trusted_code import permit, refuse_unpermitted
-from skipfill.store.errors import BadInput, Parameter, SkipfillError, reason
+from skipfill.store.errors import Advice, BadInput, Parameter, SkipfillError, reason
 from skipfill.store.parquet.inputs import InputKind
 from skipfill.store.parquet.items import ItemBlock
 
@@ -186,7 +186,7 @@ def _build(name: str, arguments: Mapping[str, Any]) -> nn.Module:
             f"encoder python:{name}",
             expected="a function that returns a torch module",
             found=f"{type(error).__name__}: {reason(error)}",
-            hint="SKIPFILL_DEBUG=1 shows where.",
+            hint=Advice("show_traceback"),
         ) from error
     if not isinstance(module, nn.Module):
         raise BadInput(f"encoder python:{name}", expected="a torch module", found=type(module).__name__)

@@ -45,7 +45,7 @@ class Method(nn.Module):
     """Base of every training method.
 
     Class attributes:
-        summary: one line for `skipfill methods`.
+        summary: one line for the list of methods.
         source: authors, year, arXiv id.
         needs_gallery, needs_teacher, needs_sample: what training must be given.
         takes_dim: whether the user may choose its dimension.

@@ -56,7 +56,9 @@ def _remote(text: str, error: Exception) -> tuple[str, Hint]:
     elif isinstance(error, (PermissionDeniedError, UnauthenticatedError)):
         found = "no permission"
     else:
-        found = _KINDS[kind[1]] if kind else "another answer, shown with SKIPFILL_DEBUG=1"
+        found = _KINDS[kind[1]] if kind else "an answer of another kind"
+        if not kind:
+            return found, Advice("show_traceback")
     hint = _HINTS.get(status[1] if status else kind[1] if kind else "", "")
     return found + (f" after {retries[1]} more attempts" if retries else ""), hint
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import string
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from skipfill.store.errors import Advice, BadInput, Parameter
 from tests.sources import ROOT, SOURCES
 
 LIBRARY = [path for path in SOURCES if path.relative_to(ROOT).parts[0] != "cli"]
+TRANSLATED = ROOT / "store" / "errors.py"  # says how parameters become flags
 
 
 def calls(name: str) -> list[tuple[Path, ast.Call]]:
@@ -48,6 +50,20 @@ def test_every_parameter_is_a_flag_of_some_command() -> None:
         if isinstance(call.args[0], ast.Constant):
             shown = message(BadInput(Parameter(call.args[0].value), expected="one", found="none")).split(":")[0]
             assert shown in flags, f"{path}: {shown}"
+
+
+COMMANDS = "|".join(["gallery", *(one.name or "" for one in app.registered_commands), "model"])
+WORDS = re.compile(rf"(?<![\w-])--[a-z]|\bskipfill ({COMMANDS})\b|\bSKIPFILL_[A-Z]")
+
+
+def test_the_library_knows_no_words_of_the_command_line() -> None:
+    """Flags, commands and variables of the environment, in strings and docstrings."""
+    for path in LIBRARY:
+        if path == TRANSLATED:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                assert not WORDS.search(node.value), f"{path.relative_to(ROOT)}, line {node.lineno}: {node.value!r}"
 
 
 def test_messages() -> None:
