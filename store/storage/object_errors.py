@@ -56,9 +56,7 @@ def _remote(text: str, error: Exception) -> tuple[str, Hint]:
     elif isinstance(error, (PermissionDeniedError, UnauthenticatedError)):
         found = "no permission"
     else:
-        found = _KINDS[kind[1]] if kind else "an answer of another kind"
-        if not kind:
-            return found, Advice("show_traceback")
+        found = _KINDS[kind[1]] if kind else f"another answer ({type(error).__name__})"
     hint = _HINTS.get(status[1] if status else kind[1] if kind else "", "")
     return found + (f" after {retries[1]} more attempts" if retries else ""), hint
 
