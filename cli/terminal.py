@@ -1,4 +1,4 @@
-"""What people and machines see: results on stdout, progress and advice on stderr."""
+"""Printing: results on stdout, as text or JSON; progress bars and the next command on stderr."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VERDICT_STYLE = {"pass": "bold green", "fail": "bold red", "inconclusive": "bold
 
 
 def printer(*, stderr: bool = False, quiet: bool = False) -> Console:
-    """Prints as it is told: nothing is cut, coloured by content or, being a user's own words, taken for markup."""
+    """A console that prints text as it is: not cut, not coloured by its content, and never read as markup."""
     return Console(stderr=stderr, quiet=quiet, highlight=False, markup=False, soft_wrap=True, width=NEVER_CUT)
 
 

@@ -1,1 +1,1 @@
-"""Compatible training and its measurement: encoders, methods, losses, metrics, and the check."""
+"""Compatible models: encoders, training methods and the loop, a model at work, and the gate that checks it."""

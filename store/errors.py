@@ -54,7 +54,7 @@ class SkipfillError(Exception):
 
 
 class BadInput(SkipfillError):
-    """Something given by the user is not what was expected. Nothing has been written.
+    """Something given by the user, or found in a file, is not what was expected.
 
     Attributes:
         where: the file, the part of the store, or the `Parameter` that it is about.

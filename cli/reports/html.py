@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from skipfill.cli.reports.elements import code, name, text
 from skipfill.cli.reports.findings import headline, next_command
-from skipfill.cli.reports.sections import SECTIONS
+from skipfill.cli.reports.sections.registry import SECTIONS
 from skipfill.cli.reports.svg import MARKS
 
 if TYPE_CHECKING:

@@ -1,1 +1,1 @@
-"""Training methods, one file each; `registry` names them."""
+"""Training methods, a file or folder each: `registry` names them, `method` is their base, `batch` is what they see."""

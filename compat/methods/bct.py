@@ -59,5 +59,5 @@ class Bct(PrefixMethod):
         prototypes, own = self.old.present_prototypes, self.old.places[labels]
         if not self.settings.cosine:
             return prototype_cross_entropy(embedding[:, : self.view_dim], prototypes, own)
-        compat = self.compat(embedding)
+        compat = self.old_view(embedding)
         return prototype_cross_entropy(compat, unit(prototypes), own, scale=self.settings.scale)

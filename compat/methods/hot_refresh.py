@@ -42,7 +42,7 @@ class HotRefresh(CosinePrefixMethod):
         embedding = self.head(batch.features)
         own = self.classification(embedding, batch.labels)
         near = refresh_contrast(
-            self.compat(embedding),
+            self.old_view(embedding),
             batch.old,
             batch.labels,
             batch.has_old,

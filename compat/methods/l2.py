@@ -34,5 +34,5 @@ class L2(CosinePrefixMethod):
         settings = self.settings
         embedding = self.head(batch.features)
         own = self.classification(embedding, batch.labels)
-        near = cosine_alignment(self.compat(embedding), batch.old, batch.has_old)
+        near = cosine_alignment(self.old_view(embedding), batch.old, batch.has_old)
         return {"class": own, "stored": settings.stored * near}

@@ -51,12 +51,14 @@ class Method(nn.Module):
         takes_dim: whether the user may choose its dimension.
         on_simplex: whether classes are vertices of a simplex that models share, at slots that later models keep; the
             settings then have `classes`, how many vertices, and `slots`, the end that new classes are put at.
-        needs_pairs: whether its losses take pairs, of training items too; others have `keeping`, of unlabelled ones.
+        needs_pairs: whether its losses take pairs: items with their stored vectors, training items among them. Of the
+            other methods, `keeping` keeps unlabelled items near their stored vectors.
         most_remembered: how many items its head remembers at most; 0 for a head without a memory.
         settings_type: frozen dataclass of hyperparameters with the published defaults.
 
     Instance attributes:
-        head: features (N, F) -> embedding (N, D), not normalised. The only part that the bundle keeps.
+        head: features (N, F) -> embedding (N, D), not normalised. The bundle keeps it, and an attribute `classifier`
+            where that is a `CosineClassifier`; nothing else of the method.
         dim: D.
         view_dim: the first `view_dim` coordinates of an embedding, renormalised, lie in the old space; 0 for no view.
         refit: epochs that it is trained on after the encoder, on its features; 0 for none.
@@ -139,7 +141,7 @@ class PrefixMethod(Method):
         self.dim = self.view_dim + settings.extra_dims
         self.head = nn.Linear(context.features, self.dim)
 
-    def compat(self, embedding: Tensor) -> Tensor:
+    def old_view(self, embedding: Tensor) -> Tensor:
         """(B, D) embeddings -> (B, d) L2-normalised, in the old space."""
         return unit(embedding[:, : self.view_dim])
 

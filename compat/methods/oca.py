@@ -59,7 +59,7 @@ class Oca(PrefixMethod):
     def losses(self, batch: Batch) -> Terms:
         weights = self.settings
         embedding = unit(self.head(batch.features))
-        compat = self.compat(embedding)
+        compat = self.old_view(embedding)
         logits = self.classifier(self.transform(embedding))
         own = cross_entropy(logits, batch.labels, label_smoothing=weights.smoothing)
         places = self.old.places[batch.labels]

@@ -21,7 +21,7 @@ from skipfill.compat.progress import Progress
 from skipfill.compat.training.data.gallery_join import GalleryJoin, join_gallery
 from skipfill.compat.training.data.training_data import TrainingData
 from skipfill.compat.training.data.unlabelled import read_unlabelled
-from skipfill.compat.training.data.validation_split import held_out
+from skipfill.compat.training.data.validation_split import split_validation
 from skipfill.compat.training.loop.checkpoint import Checkpoints
 from skipfill.compat.training.loop.distributed import Processes
 from skipfill.compat.training.loop.schedule import Schedule, Watcher
@@ -105,8 +105,8 @@ def set_up(run: Run, recipe: Recipe, choice: EncoderChoice, opened: OpenedSource
 def _checkpoints(run: Run, digest: str, *, restart: bool) -> tuple[Checkpoints, Checkpoints]:
     """Checkpoints of the training and of the refit; with `restart`, earlier ones are dropped."""
     first, second = (
-        Checkpoints(run.objects, checkpoint_key(run.name, file), digest, restart=restart and run.processes.first)
-        for file in ("checkpoint", "heads")
+        Checkpoints(run.objects, checkpoint_key(run.name, stage), digest, restart=restart and run.processes.first)
+        for stage in ("checkpoint", "refit")
     )
     run.processes.wait()
     return first, second
@@ -148,8 +148,8 @@ def _gallery_join(opened: OpenedSources, seed: int, progress: Progress) -> Galle
         opened.gallery,
         opened.items,
         opened.classes,
-        align=opened.align,
-        held_out=opened.held_out,
+        unlabelled=opened.unlabelled,
+        excluded_ids=opened.excluded_ids,
         seed=seed,
         progress=progress.advance,
     )
@@ -222,16 +222,20 @@ def _training_data(
     """
     class_of_items = pc.index_in(opened.labels, value_set=pa.array(opened.classes, pa.string()))
     labels = torch.from_numpy(class_of_items.to_numpy().astype(np.int64))
-    validation = held_out(labels, recipe.validation, recipe.seed, fewest=run.processes.count)
+    validation = split_validation(labels, recipe.validation, recipe.seed, fewest=run.processes.count)
     run.progress.start("reading items", len(opened.items))
     items = prepare_items(opened.items, encoder, run.scratch, run.progress.advance)
     data = TrainingData(items, labels, teacher=_teacher_embeddings(opened, run.progress), validation=validation)
     if join is None:
         return data
-    align = None
-    if opened.align is not None and join.align is not None:
-        align = read_unlabelled(opened.align, join.align, encoder, run.scratch, run.progress, seed=recipe.seed)
-    return replace(data, old=join.items.vectors, has_old=join.items.present, pool=join.space.pool, align=align)
+    unlabelled = None
+    if opened.unlabelled is not None and join.unlabelled is not None:
+        unlabelled = read_unlabelled(
+            opened.unlabelled, join.unlabelled, encoder, run.scratch, run.progress, seed=recipe.seed
+        )
+    return replace(
+        data, old=join.items.vectors, has_old=join.items.present, pool=join.space.pool, unlabelled=unlabelled
+    )
 
 
 def _teacher_embeddings(opened: OpenedSources, progress: Progress) -> Tensor | None:

@@ -41,8 +41,8 @@ class OpenedSources:
         classes: label of each class: those of the spaces `onto` in their order, then the new ones, sorted.
         slots: class -> vertex, for methods on a simplex; empty for others.
         onto: the spaces that the model is to search: the gallery's, and those of models on the same simplex.
-        align: unlabelled items of the gallery, without those held out.
-        held_out: ids that must not be used.
+        unlabelled: items of the gallery without labels, without those held out.
+        excluded_ids: ids that must not be used: those held out.
         teacher: the model to imitate.
         start: the model whose weights the training starts from.
     """
@@ -55,8 +55,8 @@ class OpenedSources:
     classes: list[str]
     slots: dict[str, int]
     onto: list[Space]
-    align: Items | None
-    held_out: pa.Array | None
+    unlabelled: Items | None
+    excluded_ids: pa.Array | None
     teacher: LoadedModel | None
     start: LoadedModel | None
 
@@ -74,10 +74,15 @@ class OpenedSources:
             self.teacher and self.teacher.card.fingerprint,
             self.slots,
             self.start and self.start.card.fingerprint,
-            [[items.input_column, _footers(items)] for items in (self.items, self.align) if items is not None],
+            [[items.input_column, _footers(items)] for items in (self.items, self.unlabelled) if items is not None],
         ]
         content = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
-        for column in (self.items.ids, self.labels, None if self.align is None else self.align.ids, self.held_out):
+        for column in (
+            self.items.ids,
+            self.labels,
+            None if self.unlabelled is None else self.unlabelled.ids,
+            self.excluded_ids,
+        ):
             content.update(b"-" if column is None else json.dumps(column.to_pylist()).encode())
         if encoder.frozen:  # the checkpoint has the weights of other encoders
             content.update(tensor_bytes(encoder.state_dict()))
@@ -86,8 +91,8 @@ class OpenedSources:
     def training_ids(self, objects: ObjectStore) -> pa.Array:
         """Ids that may not be queries of a check: items of this training, and of the models that it builds on."""
         parts = [self.items.ids]
-        if self.align is not None:
-            parts.append(self.align.ids)
+        if self.unlabelled is not None:
+            parts.append(self.unlabelled.ids)
         parts += [trained_ids(objects, model.card) for model in (self.teacher, self.start) if model is not None]
         return union(parts)
 
@@ -106,8 +111,8 @@ def open_sources(objects: ObjectStore, recipe: Recipe, sources: Sources) -> Open
     gallery = _gallery(objects, name, sources)
     _refuse_without_effect(recipe, sources)
     items = open_items(sources.items, sources.columns)
-    held_out = _held_out_ids(sources, items) if sources.hold_out else None
-    items = _without(items, held_out)
+    excluded_ids = _held_out_ids(sources, items) if sources.hold_out else None
+    items = _without(items, excluded_ids)
     labels = _labels(items)
     settings = method.settings_type(**checked(name, method.settings_type, recipe.given(name)))
     onto = _spaces_to_search(objects, gallery, sources)
@@ -122,8 +127,8 @@ def open_sources(objects: ObjectStore, recipe: Recipe, sources: Sources) -> Open
         classes=classes,
         slots=assigned_slots(classes, onto, settings.classes, settings.slots) if method.on_simplex else {},
         onto=onto,
-        align=_unlabelled_items(sources, items, held_out) if sources.align else None,
-        held_out=held_out,
+        unlabelled=_unlabelled_items(sources, items, excluded_ids) if sources.align else None,
+        excluded_ids=excluded_ids,
         teacher=_teacher(objects, name, sources),
         start=load_model(objects, sources.start_from) if sources.start_from else None,
     )
@@ -166,7 +171,7 @@ def _gallery(objects: ObjectStore, method: str, sources: Sources) -> Gallery | N
     return None
 
 
-def _unlabelled_items(sources: Sources, items: Items, held_out: pa.Array | None) -> Items:
+def _unlabelled_items(sources: Sources, items: Items, excluded_ids: pa.Array | None) -> Items:
     """The unlabelled items, read by the column that the labelled ones have their inputs in."""
     align = open_items(sources.align, replace(sources.columns, input=items.input_column))
     if align.kind != items.kind:
@@ -175,7 +180,7 @@ def _unlabelled_items(sources: Sources, items: Items, held_out: pa.Array | None)
             expected=f"inputs of the kind of the labelled items: {items.kind}",
             found=align.kind,
         )
-    return _without(align, held_out)
+    return _without(align, excluded_ids)
 
 
 def _held_out_ids(sources: Sources, items: Items) -> pa.Array:
@@ -196,11 +201,11 @@ def _footers(items: Items) -> list[str]:
     return [fingerprint(file, file.parent).footer for file in items.files]
 
 
-def _without(items: Items, held_out: pa.Array | None) -> Items:
+def _without(items: Items, excluded_ids: pa.Array | None) -> Items:
     """The items that are not held out."""
-    if held_out is None:
+    if excluded_ids is None:
         return items
-    kept = positions(items.ids, held_out) < 0
+    kept = positions(items.ids, excluded_ids) < 0
     if not kept.any():
         raise BadInput(items.where, expected="items that are not held out", found="none", hint=Advice("hold_out_fewer"))
     return items if kept.all() else items.restricted(kept)

@@ -87,8 +87,8 @@ def _train(run: Run, setup: TrainingSetup) -> TrainedModel:
 
 def _refit_task(run: Run, setup: TrainingSetup) -> Task:
     """The task of the refit: on features, with the unlabelled items that are remembered after it, and no others."""
-    data = setup.task.data
-    data = replace(data, align=None if data.align is None else data.align.first(setup.task.method.most_remembered))
+    data, most = setup.task.data, setup.task.method.most_remembered
+    data = replace(data, unlabelled=None if data.unlabelled is None else data.unlabelled.first(most))
     task = replace(setup.task, data=data, checkpoints=setup.refit_checkpoints)
     return task if setup.encoder.frozen else task.on_features(run.scratch, run.progress)
 
@@ -96,7 +96,9 @@ def _refit_task(run: Run, setup: TrainingSetup) -> Task:
 def _remember_gallery(task: Task, progress: Progress) -> None:
     """Encode training items and unlabelled items of the gallery, and put them into the method's head."""
     most = task.method.most_remembered
-    unlabelled = None if task.data.align is None else remembered(task.data.align, task.encoder, most, progress)
+    unlabelled = (
+        None if task.data.unlabelled is None else remembered(task.data.unlabelled, task.encoder, most, progress)
+    )
     features = some_trained(task.data, task.encoder, most, progress)
     progress.start("remembering the gallery", 1)
     task.method.remember(features, unlabelled)

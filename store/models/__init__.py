@@ -1,0 +1,12 @@
+"""Model bundles. A bundle is the folder `models/NAME/`; DIGEST is the beginning of the file's SHA-256:
+
+    card.json                     what the model is, and the SHA-256 of every other file; written last
+    weights-DIGEST.safetensors    weights of encoder and head
+    trained_ids-DIGEST.parquet    ids of the items it was trained on, which are no queries of a check
+    log-DIGEST.ndjson             a line an epoch; none for a blend
+    witness-DIGEST.parquet        vectors of a few items, made when it was saved
+    tokenizer-DIGEST.json, ...    files of the encoder, where it has some; `old-` before those of a blend's old encoder
+
+`cards` reads and writes the card, `files` the others, with their hashes verified. `archive` and `transfer` pack a
+bundle into one file and take it from one; `admissible` refuses whatever else such a file may hold.
+"""

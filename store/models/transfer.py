@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from skipfill.store.errors import BadInput, Parameter, reason
+from skipfill.store.models.admissible import refuse_content
 from skipfill.store.models.archive import Archive, packed
 from skipfill.store.models.cards import (
     TRAINED_IDS,
@@ -23,7 +24,6 @@ from skipfill.store.models.cards import (
     refuse_taken,
     space_of,
 )
-from skipfill.store.models.contents import refuse_content
 from skipfill.store.models.files import read_file
 from skipfill.store.spaces import (
     Space,

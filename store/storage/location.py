@@ -1,4 +1,4 @@
-"""Where the store is: given as a folder or URL, or the nearest `.skipfill/` upwards; made, found and opened here."""
+"""Finding, making and opening a store: a folder or URL that was given, or the nearest `.skipfill/` upwards."""
 
 from __future__ import annotations
 

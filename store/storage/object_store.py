@@ -80,7 +80,7 @@ class ObjectStore:
         raise self._failed(key, WRITE, refusal) from refusal
 
     def replace(self, key: str, data: bytes) -> None:
-        """Write `key` atomically, whether or not it exists. For unfinished and staged work, never for the log."""
+        """Write `key` atomically, whether or not it exists. Not for what decides anything, such as the log."""
         try:
             if isinstance(self.root, Path):
                 durable_files.replace(self.root / key, data)
@@ -88,7 +88,8 @@ class ObjectStore:
                 obstore.put(self._store, key, data)
         except (BaseError, OSError) as error:
             raise self._failed(key, WRITE, error) from error
-        self._sync(key)
+        # Its content is durable before it has its name. It may have been set aside since: see `quarantine`.
+        self._sync(key.rpartition("/")[0])
 
     def get(self, key: str) -> bytes:
         """The bytes of `key`.

@@ -52,12 +52,12 @@ def test_rows_of_a_class_that_no_item_has_are_of_no_training_class(registered: W
     classes, without = sorted(set(labels)), "class-02"
     some = items.restricted(np.array([label != without for label in labels]))
     align = open_items([registered.gallery_items])
-    joined = join_gallery(gallery, some, classes, align=align)
-    assert joined.align is not None
+    joined = join_gallery(gallery, some, classes, unlabelled=align)
+    assert joined.unlabelled is not None
     slot = classes.index(without)
     assert joined.space.counts[slot] == joined.space.counts.max()
     others = {*range(-1, len(classes))} - {slot}
-    assert set(joined.space.pool.labels.tolist()) == set(joined.align.labels.tolist()) == others
+    assert set(joined.space.pool.labels.tolist()) == set(joined.unlabelled.labels.tolist()) == others
 
 
 def test_what_was_aligned_is_no_query(skipfill: Skipfill, registered: World) -> None:

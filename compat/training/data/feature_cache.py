@@ -41,13 +41,15 @@ def as_features(
         scratch: folder for the features.
     """
     encoder.eval().to(device)
-    progress.start("encoding items once", len(data.items) + (0 if data.align is None else len(data.align.items)))
+    progress.start(
+        "encoding items once", len(data.items) + (0 if data.unlabelled is None else len(data.unlabelled.items))
+    )
     items = _cached(data.items, encoder, device, scratch, progress)
-    align = data.align
-    if align is not None:
-        align = replace(align, items=_cached(align.items, encoder, device, scratch, progress))
+    unlabelled = data.unlabelled
+    if unlabelled is not None:
+        unlabelled = replace(unlabelled, items=_cached(unlabelled.items, encoder, device, scratch, progress))
     encoder.cpu()
-    return replace(data, items=items, align=align)
+    return replace(data, items=items, unlabelled=unlabelled)
 
 
 def encoded(

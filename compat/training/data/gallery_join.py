@@ -46,12 +46,12 @@ class GalleryJoin:
     Attributes:
         space: prototypes of the classes, and a pool of at most 65,536 stored rows.
         items: the stored rows of the training items.
-        align: the stored rows of the unlabelled items; None without such items.
+        unlabelled: the stored rows of the unlabelled items; None without such items.
     """
 
     space: OldSpace
     items: StoredItems
-    align: StoredItems | None
+    unlabelled: StoredItems | None
 
 
 def join_gallery(
@@ -59,8 +59,8 @@ def join_gallery(
     items: Items,
     classes: list[str],
     *,
-    align: Items | None = None,
-    held_out: pa.Array | None = None,
+    unlabelled: Items | None = None,
+    excluded_ids: pa.Array | None = None,
     seed: int = 0,
     progress: Callable[[int], None] = lambda rows: None,
 ) -> GalleryJoin:
@@ -72,8 +72,8 @@ def join_gallery(
         items: the training items, labelled.
         classes: label of each class slot. Classes without an item have prototypes, but their rows count as rows of no
             training class: they only repel.
-        align: unlabelled items of the gallery.
-        held_out: ids whose stored rows must not be used. No item has one of them.
+        unlabelled: items of the gallery without labels.
+        excluded_ids: ids whose stored rows must not be used. No item has one of them.
         seed: of the pool.
         progress: called with the number of rows read since the last call.
 
@@ -83,7 +83,7 @@ def join_gallery(
     """
     assert items.labels is not None
     stored_items = _ItemRows(gallery, items)
-    stored_align = None if align is None else _ItemRows(gallery, align)
+    unlabelled_rows = None if unlabelled is None else _ItemRows(gallery, unlabelled)
     row_classes = _RowClasses(items.labels, classes)
     prototypes = _Prototypes(len(classes), gallery.space.dim)
     pool = Reservoir(gallery.space.dim, min(POOL_ROWS, gallery.rows.count), seed)
@@ -96,21 +96,21 @@ def join_gallery(
         codes = row_classes.of(block, places)
         training = row_classes.of_training(codes)
         stored_items.add(places, vectors, training)
-        if align is not None and stored_align is not None:
-            stored_align.add(positions(block.ids, align.ids), vectors, training)
-        usable = slice(None) if held_out is None else positions(block.ids, held_out) < 0
+        if unlabelled is not None and unlabelled_rows is not None:
+            unlabelled_rows.add(positions(block.ids, unlabelled.ids), vectors, training)
+        usable = slice(None) if excluded_ids is None else positions(block.ids, excluded_ids) < 0
         prototypes.add(vectors[usable], codes[usable])
         pool.add(vectors[usable], training[usable], places[usable])
     stored_items.refuse_no_overlap()
     agreement.refuse_mostly_different(items, gallery.name)
     _refuse_no_row(gallery, pool)
-    if stored_align is not None:
-        stored_align.refuse_no_overlap()
+    if unlabelled_rows is not None:
+        unlabelled_rows.refuse_no_overlap()
     pool.shuffle()
     return GalleryJoin(
         space=OldSpace(gallery.space.dim, prototypes.means(), torch.from_numpy(prototypes.counts), pool.sample()),
         items=stored_items.result(),
-        align=None if stored_align is None else stored_align.result(),
+        unlabelled=None if unlabelled_rows is None else unlabelled_rows.result(),
     )
 
 

@@ -57,8 +57,8 @@ def _drawn_pairs(data: TrainingData, count: int, of_trained: bool) -> tuple[Tens
     """
     none = torch.empty(0, dtype=torch.long)
     own, everything, strange = data.stored if of_trained else none, none, none
-    if data.align is not None:
-        everything, strange = torch.arange(len(data.align.items)), data.align.strange
+    if data.unlabelled is not None:
+        everything, strange = torch.arange(len(data.unlabelled.items)), data.unlabelled.strange
     unlabelled = count // 2 if len(own) else count
     unlabelled = unlabelled if len(everything) else 0
     few = unlabelled // 2 if len(strange) else 0
@@ -79,16 +79,16 @@ def _halves(rows: Tensor) -> Halves:
 def _items(data: TrainingData, rows: Tensor, own: Halves, unlabelled: Halves) -> PreparedItems:
     """The items of a batch, then those of its pairs that are augmented, then those that are not."""
     labelled = data.items.raw(torch.cat([rows, *own]))
-    if data.align is None or not sum(map(len, unlabelled)):
+    if data.unlabelled is None or not sum(map(len, unlabelled)):
         return labelled
-    others, half, middle = data.align.items.raw(torch.cat(unlabelled)), len(unlabelled[0]), len(rows) + len(own[0])
+    others, half, middle = data.unlabelled.items.raw(torch.cat(unlabelled)), len(unlabelled[0]), len(rows) + len(own[0])
     return np.concatenate([labelled[:middle], others[:half], labelled[middle:], others[half:]])
 
 
 def _pairs(data: TrainingData, own: Halves, unlabelled: Halves) -> Pairs | None:
     """The stored vectors of the pairs, in the order of `_items`; None without any."""
     sources = [] if data.old is None else [(data.old, own)]
-    sources += [] if data.align is None else [(data.align.old, unlabelled)]
+    sources += [] if data.unlabelled is None else [(data.unlabelled.old, unlabelled)]
     augmented, others = ([vectors[halves[half]] for vectors, halves in sources] for half in (0, 1))
     if not sum(map(len, augmented + others)):
         return None

@@ -44,7 +44,7 @@ class TrainingData:
         has_old: (N,) bool.
         pool: stored rows to draw samples from, in random order.
         teacher: (N, D') embeddings of the teacher.
-        align: unlabelled items of the gallery; None for none.
+        unlabelled: items of the gallery without labels; None for none.
         validation: positions of the items that are held out to choose the epoch; None for none.
     """
 
@@ -54,7 +54,7 @@ class TrainingData:
     has_old: Tensor | None = None
     pool: GallerySample | None = None
     teacher: Tensor | None = None
-    align: UnlabelledItems | None = None
+    unlabelled: UnlabelledItems | None = None
     validation: Tensor | None = None
 
     @cached_property

@@ -8,7 +8,7 @@ from torch import Tensor
 from skipfill.store.errors import BadInput, Parameter
 
 
-def held_out(labels: Tensor, share: float, seed: int, fewest: int = 1) -> Tensor | None:
+def split_validation(labels: Tensor, share: float, seed: int, fewest: int = 1) -> Tensor | None:
     """Hold out a share of the items, spread over the classes as the items are. Each class keeps one item at least.
 
     Args:

@@ -25,7 +25,7 @@ from skipfill.cli.advice import sentence
 from skipfill.cli.training_progress import log_file
 from skipfill.compat.training.data.class_rows import RowsOfClasses
 from skipfill.compat.training.data.sampling import parts
-from skipfill.compat.training.data.validation_split import held_out
+from skipfill.compat.training.data.validation_split import split_validation
 from skipfill.compat.training.loop.checkpoint import Checkpoints
 from skipfill.compat.training.loop.epoch_log import Epoch, best_epoch, patience_is_over
 from skipfill.compat.training.loop.guards import memory_explained
@@ -64,7 +64,7 @@ def test_a_batch_in_parts_gives_the_weights_of_the_whole(method: str, tmp_path: 
     for accumulate in (1, 5):
         folder = tmp_path / str(accumulate)
         folder.mkdir()
-        given = replace(data(60), align=None)
+        given = replace(data(60), unlabelled=None)
         how = schedule(accumulate=accumulate, epochs=4, sample=40)
         outcomes.append(trained(folder, how, given, method, noise=0.0))
     whole, parts = outcomes
@@ -77,7 +77,7 @@ def test_a_batch_in_parts_gives_the_weights_of_the_whole(method: str, tmp_path: 
 
 def test_memory_holds_one_part_at_a_time(tmp_path: Path) -> None:
     sizes: list[int] = []
-    given = replace(data(60), align=None)
+    given = replace(data(60), unlabelled=None)
     trained(tmp_path, schedule(accumulate=4, epochs=1), given, "oca", during=lambda batch: sizes.append(len(batch)))
     assert sizes == [5] * 12
 
@@ -238,21 +238,21 @@ def test_a_killed_training_loses_one_epoch_at_most(tmp_path: Path) -> None:
 def test_held_out_items_are_spread_over_the_classes(share: float) -> None:
     labels = torch.cat([torch.zeros(400), torch.ones(200), torch.full((100,), 2), torch.tensor([3])]).long()
     labels = labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))]
-    rows = held_out(labels, share, 0)
+    rows = split_validation(labels, share, 0)
     assert rows is not None
     assert len(rows) == len(rows.unique()) == round(share * len(labels))
     counts = labels[rows].bincount(minlength=4)
     assert counts[3] == 0
     torch.testing.assert_close(counts[:3].float(), share * torch.tensor([400.0, 200, 100]), atol=1.5, rtol=0)
-    assert torch.equal(rows, held_out(labels, share, 0))
-    assert not torch.equal(rows, held_out(labels, share, 1))
+    assert torch.equal(rows, split_validation(labels, share, 0))
+    assert not torch.equal(rows, split_validation(labels, share, 1))
 
 
 def test_a_share_that_holds_nothing_out_is_refused() -> None:
     labels = torch.arange(10)
-    assert held_out(labels, 0.0, 0) is None
+    assert split_validation(labels, 0.0, 0) is None
     with pytest.raises(BadInput, match="leaves one of each class"):
-        held_out(labels, 0.5, 0)
+        split_validation(labels, 0.5, 0)
 
 
 def test_validation_through_the_command(skipfill: Skipfill, registered: World) -> None:
@@ -282,7 +282,7 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(tmp_path: Path) -> None
 
 def test_losses_that_are_not_finite_are_said_so_with_advice(tmp_path: Path) -> None:
     with pytest.raises(SkipfillError, match=r"expected finite (losses|weights)") as caught:
-        trained(tmp_path, schedule(lr=3e30, epochs=20), replace(data(), align=None), "independent")
+        trained(tmp_path, schedule(lr=3e30, epochs=20), replace(data(), unlabelled=None), "independent")
     assert "--lr 1e+30" in sentence(caught.value.hint)
 
 
@@ -398,7 +398,7 @@ def test_a_sample_is_rows_of_the_pool_each_as_often(size: int) -> None:
 def test_pairs_are_items_with_their_own_stored_vectors(of_trained: bool) -> None:
     """Half of them unlabelled ones; all of them, for methods that need no others."""
     given = data()
-    assert given.align is not None
+    assert given.unlabelled is not None
     assert given.old is not None
     assert given.has_old is not None
     torch.manual_seed(0)
@@ -407,7 +407,7 @@ def test_pairs_are_items_with_their_own_stored_vectors(of_trained: bool) -> None
     assert len(inputs) == 3 + 10
     unlabelled_ones = [not of_trained or place in UNLABELLED_OF_10 for place in range(10)]
     for prepared, old, unlabelled in zip(inputs[3:], batch.pairs.old, unlabelled_ones, strict=True):
-        source, vectors = (given.align.items, given.align.old) if unlabelled else (given.items, given.old)
+        source, vectors = (given.unlabelled.items, given.unlabelled.old) if unlabelled else (given.items, given.old)
         places = (source.batch(torch.arange(len(source))) == prepared).all(dim=1).nonzero().flatten().tolist()
         assert any(torch.equal(vectors[place], old) for place in places)
         assert unlabelled or any(bool(given.has_old[place]) for place in places)
@@ -421,7 +421,7 @@ def test_every_item_is_augmented_but_half_of_the_pairs(
     if in_place:
         monkeypatch.setattr(Noisy, "augment", lambda self, batch: batch.add_(self.noise))
     moved: list[list[bool]] = []
-    given = data(60) if aligned else replace(data(60), align=None)
+    given = data(60) if aligned else replace(data(60), unlabelled=None)
 
     def note(batch: Tensor) -> None:
         moved.append((batch.abs().amax(dim=1) > 50).tolist())
@@ -456,8 +456,8 @@ def test_rows_of_a_class_are_all_or_as_many_as_are_asked_for_and_stand_for_all(m
 
 def test_strange_items_are_drawn_more_often() -> None:
     given = data()
-    assert given.align is not None
-    stored = {tuple(row): place for place, row in enumerate(given.align.old.tolist())}
+    assert given.unlabelled is not None
+    stored = {tuple(row): place for place, row in enumerate(given.unlabelled.old.tolist())}
     places = []
     for _ in range(200):
         _, batch = next(parts(given, torch.arange(3), 1, pairs=10))
@@ -465,7 +465,7 @@ def test_strange_items_are_drawn_more_often() -> None:
         places += [stored[tuple(row)] for row in batch.pairs.old[UNLABELLED_OF_10].tolist()]
     drawn = torch.tensor(places)
     assert set(places) == set(range(ALIGN))
-    strange = given.align.labels < 0
+    strange = given.unlabelled.labels < 0
     # Two of five are drawn from those that are strange, and three from all.
     expected = 0.4 + 0.6 * float(strange.double().mean())
     assert float(strange[drawn].double().mean()) == pytest.approx(expected, abs=0.035)

@@ -79,7 +79,7 @@ def data(items: int = ITEMS, validation: Tensor | None = None, noise: float = 1.
         old,
         torch.ones(items, dtype=torch.bool),
         pool,
-        align=UnlabelledItems(
+        unlabelled=UnlabelledItems(
             unit(torch.randn(ALIGN, OLD, generator=random)), torch.arange(ALIGN) % 3 - 1, Prepared(align.numpy())
         ),
         validation=validation,

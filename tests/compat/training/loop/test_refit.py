@@ -61,7 +61,7 @@ def test_killed_while_the_heads_are_trained_it_goes_on_and_ends_with_the_same_we
     command = ["--items", registered.items, "--gallery", "things", "--epochs", 2, "--set", "gallery.refit=200"]
     skipfill("train", "whole", *command)
     running = spawn("train", "killed", *command, cwd=tmp_path)
-    checkpoint = STORE / "training" / "killed" / "heads.safetensors"
+    checkpoint = STORE / "training" / "killed" / "refit.safetensors"
     deadline = time.monotonic() + 60
     while not checkpoint.exists() and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -83,7 +83,7 @@ def test_with_validation_the_best_epoch_of_both_trainings_is_kept(before: float,
     method = Gallery(MethodContext(INPUTS, CLASSES, 0, old), Settings())
     earlier = {name: value.clone() for name, value in method.state_dict().items()}
     log = [Epoch(1, 4, 0.1, {}, {"class": before}, 1.0, 1.0)]
-    checkpoints = Checkpoints(ObjectStore(tmp_path), "training/x/heads.safetensors", "recipe")
+    checkpoints = Checkpoints(ObjectStore(tmp_path), "training/x/refit.safetensors", "recipe")
     features = Features(Noisy(lambda batch: None, 0.0))
     more = refit(Task(features, method, given, schedule(), checkpoints), log, Progress(), Watcher())
     assert [one.epoch for one in more] == [*range(2, 2 + method.refit)]

@@ -1,0 +1,35 @@
+"""Sections of the HTML report in their order, by heading: functions from a report to HTML, which may be empty.
+
+To add one: its file here, and its line below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from skipfill.cli.reports.sections.cells import cells
+from skipfill.cli.reports.sections.flips import flips
+from skipfill.cli.reports.sections.index import index
+from skipfill.cli.reports.sections.measured import measured
+from skipfill.cli.reports.sections.notes import notes
+from skipfill.cli.reports.sections.requirements import requirements
+from skipfill.cli.reports.sections.scores import scores
+from skipfill.cli.reports.sections.slices import slices
+from skipfill.cli.reports.sections.thresholds import thresholds
+
+if TYPE_CHECKING:
+    from skipfill.store.checks.report import Report
+
+
+SECTIONS: dict[str, Callable[[Report], str]] = {
+    "What was required": requirements,
+    "Notes": notes,
+    "Four cells: all queries": cells,
+    "Slices": slices,
+    "Flips": flips,
+    "Scores": scores,
+    "Cut-offs": thresholds,
+    "What an index does": index,
+    "How it was measured": measured,
+}
