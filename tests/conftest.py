@@ -25,6 +25,12 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 CLASSES, PER_CLASS, FEATURES = 12, 48, 16
+LONGEST = ("test_demo.py", "test_faults.py", "test_real_encoders.py", "test_object_storage.py", "test_swap.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the files that take longest, so that with several workers none of them is left for the end."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 @dataclass(frozen=True)
