@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, fields
@@ -81,6 +82,16 @@ def spawn(*arguments: object, cwd: Path, under: Sequence[str] = ()) -> subproces
         # A shell's background job ignores it, and so would what the job starts.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
+
+
+def kill_after(running: subprocess.Popen[str], path: Path) -> None:
+    """Kill a process as soon as it has written the file `path`."""
+    deadline = time.monotonic() + 60
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    running.kill()
+    running.communicate()
+    assert path.exists()
 
 
 def write_vectors(
