@@ -33,8 +33,8 @@ from skipfill.cli.configuration import FILE, listen_to_environment, nearest_file
 from skipfill.cli.runner import run_command
 
 
-def _show_version(asked: bool) -> None:
-    if asked:
+def _show_version(requested: bool) -> None:
+    if requested:
         print(f"skipfill {version('skipfill')}")
         raise typer.Exit
 
@@ -77,8 +77,8 @@ def root(
     listen_to_environment(context.command)
     path = nearest_file(config)
     if path is not None:
-        found = read_configuration(path, context)
-        context.default_map, context.obj = found.options, found
+        configuration = read_configuration(path, context)
+        context.default_map, context.obj = configuration.options, configuration
 
 
 app.command("init")(init.init)

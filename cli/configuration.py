@@ -1,4 +1,4 @@
-"""Where options come from besides the command line: SKIPFILL_COMMAND_OPTION, then the nearest skipfill.toml."""
+"""Options that are not on the command line: variables SKIPFILL_COMMAND_OPTION, then the nearest skipfill.toml."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KINDS = {bool: "true or false", int: "a whole number", float: "a number"}
 
 @dataclass(frozen=True)
 class Configuration:
-    """What a file says.
+    """The content of a configuration file.
 
     Attributes:
         options: command -> parameter -> value, nested for commands of two words; click's `default_map`.
@@ -34,8 +34,8 @@ class Configuration:
 def nearest_file(given: Path | None) -> Path | None:
     """`given`, or else the nearest skipfill.toml in this folder or above; None where there is none."""
     here = Path.cwd()
-    around = (folder / FILE for folder in (here, *here.parents))
-    return given or next((path for path in around if path.is_file()), None)
+    candidates = (folder / FILE for folder in (here, *here.parents))
+    return given or next((path for path in candidates if path.is_file()), None)
 
 
 def read_configuration(path: Path, context: typer.Context) -> Configuration:
@@ -63,17 +63,17 @@ def listen_to_environment(root: Any) -> None:
     Raises:
         BadInput: such a variable; the nearest known ones are named.
     """
-    known: set[str] = set()
+    names: set[str] = set()
     for words, command in _leaves(root, ()):
         for name, option in _options(command).items():
             variable = "_".join(("SKIPFILL", *words, name)).upper().replace("-", "_")
-            known.add(variable)
+            names.add(variable)
             if option.envvar is None:
                 option.envvar, option.show_envvar = variable, False
     prefixes = tuple(f"SKIPFILL_{name.upper()}_" for name in root.commands)
     for variable in os.environ:
-        if variable.startswith(prefixes) and variable not in known:
-            raise unknown_name("variable", variable, known, where="environment")
+        if variable.startswith(prefixes) and variable not in names:
+            raise unknown_name("variable", variable, names, where="environment")
 
 
 def _group(where: object, name: str, command: Any, table: Mapping[str, Any], context: typer.Context) -> dict[str, Any]:
@@ -81,49 +81,55 @@ def _group(where: object, name: str, command: Any, table: Mapping[str, Any], con
     inner = getattr(command, "commands", None)
     if inner is None:
         return _values(f"{where}, [{name}]", command, table, context)
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for key, value in table.items():
         full = f"{name}.{key}" if name else key
         if key not in inner:
-            names = [f"{name}.{one}" if name else one for one in inner] + ([] if name else [SETTINGS])
+            names = [f"{name}.{word}" if name else word for word in inner] + ([] if name else [SETTINGS])
             raise unknown_name("table", full, names, where=where)
         if not isinstance(value, dict):
             raise BadInput(where, expected=f"a table [{full}]", found=f"{full} = {value!r}")
-        found[key] = _group(where, full, inner[key], value, context)
-    return found
+        values[key] = _group(where, full, inner[key], value, context)
+    return values
 
 
 def _values(where: str, command: Any, table: Mapping[str, Any], context: typer.Context) -> dict[str, Any]:
+    """The values of one command's table by their parameters."""
     options = _options(command)
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for key, value in table.items():
         if key not in options:
             raise unknown_name("key", key, options, where=where)
-        found[options[key].name] = _fitting(f"{where} {key}", options[key], value, context)
-    return found
+        values[options[key].name] = _fitting(f"{where} {key}", options[key], value, context)
+    return values
 
 
 def _fitting(where: str, option: Any, value: Any, context: typer.Context) -> Any:
-    """The value, if it is what the option takes: click would read a number from a text, and a text from anything."""
+    """The value, if it has the option's type.
+
+    click converts: it reads a number from a text, and a text from anything.
+    """
     if option.multiple and not isinstance(value, list):
         raise BadInput(where, expected="a list", found=repr(value))
     try:
         taken = option.process_value(context, value)
     except typer.TyperException as error:
         raise BadInput(where, expected=f"what {option.opts[0]} takes", found=error.format_message()) from error
-    for one, given in zip(taken, value, strict=True) if option.multiple else [(taken, value)]:
-        if not _same_kind(one, given):
-            raise BadInput(where, expected=KINDS.get(type(one), "a text"), found=repr(given))
+    for converted, given in zip(taken, value, strict=True) if option.multiple else [(taken, value)]:
+        if not _same_kind(converted, given):
+            raise BadInput(where, expected=KINDS.get(type(converted), "a text"), found=repr(given))
     return value
 
 
 def _same_kind(taken: Any, given: Any) -> bool:
+    """Whether conversion left the type as it was, but for whole numbers that are floats and texts that are paths."""
     if isinstance(taken, float):
         return type(given) in (int, float)
     return type(taken) is type(given) or (isinstance(taken, Path) and isinstance(given, str))
 
 
 def _leaves(group: Any, words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command below a group, and the words that call it."""
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
             yield from _leaves(command, (*words, name))
@@ -132,6 +138,6 @@ def _leaves(group: Any, words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...
 
 
 def _options(command: Any) -> dict[str, Any]:
-    """Its options by their long names."""
-    found = [param for param in command.params if param.param_type_name == "option" and param.name != "help"]
-    return {param.opts[0].removeprefix("--"): param for param in found}
+    """The options of a command by their long names."""
+    options = [param for param in command.params if param.param_type_name == "option" and param.name != "help"]
+    return {param.opts[0].removeprefix("--"): param for param in options}

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from skipfill.store.galleries.log import Version
+    from skipfill.store.maintenance.prune import Leftover
 
 SCHEMA_VERSION = 1
 NEVER_CUT = 10_000  # the terminal wraps what is longer than its lines; ids and scores are not to be lost
@@ -50,6 +54,17 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: 
 def short_time(at: str) -> str:
     """A stored time to the second, without its zone: `2026-01-31 12:00:00`."""
     return at[:19].replace("T", " ")
+
+
+def released(version: Version) -> str:
+    """The name of the model that queries use, or a dash."""
+    return "-" if version.release is None else version.release.model
+
+
+def leftover_table(leftovers: Iterable[Leftover]) -> Table:
+    """A table of the files that interrupted runs left in a store."""
+    rows = [(one.key, f"{one.bytes:,}", f"{one.age / 3600:,.1f}", one.why) for one in leftovers]
+    return table(["leftover", "bytes", "hours old", "what it is"], rows, numbers=["bytes", "hours old"])
 
 
 class Bar:

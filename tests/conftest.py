@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, fields
@@ -25,6 +26,12 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 CLASSES, PER_CLASS, FEATURES = 12, 48, 16
+LONGEST = ("test_demo.py", "test_faults.py", "test_real_encoders.py", "test_object_storage.py", "test_swap.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the files that take longest, so that with several workers none of them is left for the end."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 @dataclass(frozen=True)
@@ -75,6 +82,16 @@ def spawn(*arguments: object, cwd: Path, under: Sequence[str] = ()) -> subproces
         # A shell's background job ignores it, and so would what the job starts.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
+
+
+def kill_after(running: subprocess.Popen[str], path: Path) -> None:
+    """Kill a process as soon as it has written the file `path`."""
+    deadline = time.monotonic() + 60
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    running.kill()
+    running.communicate()
+    assert path.exists()
 
 
 def write_vectors(

@@ -1,4 +1,4 @@
-"""skipfill demo: the whole story on real images, told by the commands that a user would type."""
+"""skipfill demo: an upgrade on real images, by the commands that a user would type."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.text import Text
 
 from skipfill.cli.options import Json, Quiet
+from skipfill.cli.reports.comparison import comparison
 from skipfill.cli.runner import run_command
-from skipfill.cli.terminal import VERDICT_STYLE, emit, printer, table
+from skipfill.cli.terminal import emit, printer
 
 if TYPE_CHECKING:
     from skipfill.store.checks.report import Report
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 METHODS = ("oca", "bt2", "simplex", "blend", "gallery")  # the last that passes is swapped to: it encodes a query once
 GALLERY, SIMPLEX_GALLERY = "characters", "characters-simplex"
 STORE = Path(".skipfill")
+WITHOUT_QUIET = ("history", "rollback")  # commands that have no such option
 Document = dict[str, Any]
 
 
@@ -70,14 +71,14 @@ def demo(
 
 @contextmanager
 def _only_the_store_of(folder: Path) -> Iterator[None]:
-    """Work in the folder, as after a `cd`, and whatever store the environment names is not ours."""
-    named = os.environ.pop("SKIPFILL_STORE", None)
+    """Work in the folder, as after a `cd`, and not in the store that the environment names."""
+    users_store = os.environ.pop("SKIPFILL_STORE", None)
     try:
         with chdir(folder):
             yield
     finally:
-        if named is not None:
-            os.environ["SKIPFILL_STORE"] = named
+        if users_store is not None:
+            os.environ["SKIPFILL_STORE"] = users_store
 
 
 def _tell(story: _Story) -> Document:
@@ -95,12 +96,12 @@ def _tell(story: _Story) -> Document:
     story.do("blend v2-blend --new v2-gallery --old v1", unless=STORE / "models" / "v2-blend" / "card.json")
     story.say("Are they safe? Each is measured on the stored gallery, on drawings that no model has seen")
     checks = {method: story.check(method) for method in METHODS}
-    story.show(checks)
+    story.compare(checks)
     passed = [method for method in reversed(METHODS) if checks[method]["verdict"] == "pass"]
     ending = _swap_and_back(story, passed[0]) if passed else {"swapped": ""}
     if not passed:
         story.say("No model passed its check: nothing is swapped, queries still use v1")
-    return {"checks": {method: one["check"] for method, one in checks.items()}, **ending}
+    return {"checks": {method: document["check"] for method, document in checks.items()}, **ending}
 
 
 def _old_and_gallery(story: _Story, model: str, method: str, gallery: str, file: str) -> None:
@@ -140,15 +141,15 @@ class _Story:
         from skipfill.store.errors import BadInput
         from skipfill.store.strict_json import parsed
 
-        note, asked = Path("demo.json"), {"seed": self._seed, "epochs": self._epochs}
+        note, options = Path("demo.json"), {"seed": self._seed, "epochs": self._epochs}
         if not note.exists() and not any(Path().iterdir()):
-            note.write_text(json_format.dumps(asked))
-        found = parsed(note.read_bytes(), note) if note.exists() else "other files"
-        if found != asked:
+            note.write_text(json_format.dumps(options))
+        options_before = parsed(note.read_bytes(), note) if note.exists() else "other files"
+        if options_before != options:
             raise BadInput(
                 folder,
-                expected=f"an empty folder, or a demo of {asked}",
-                found=str(found),
+                expected=f"an empty folder, or a demo of {options}",
+                found=str(options_before),
                 hint="Choose another with --folder FOLDER.",
             )
 
@@ -183,10 +184,10 @@ class _Story:
         )
         self._out.print(f"$ skipfill {command}", style="dim")
         mine = Path(f"check-{method}.txt")  # a user's own check may have other queries and another policy
-        found = _check_that_holds(gallery, f"v2-{method}")
-        if found and mine.exists() and found.id == mine.read_text():
+        report = _check_that_holds(gallery, f"v2-{method}")
+        if report and mine.exists() and report.id == mine.read_text():
             self._out.print("done by an earlier run")
-            return {"check": asdict(found), "verdict": found.verdict}
+            return {"check": asdict(report), "verdict": report.verdict}
         with redirect_stdout(io.StringIO()) as printed:
             code = self._run(command + " --json")
         document: Document = json_format.loads(printed.getvalue())
@@ -203,30 +204,15 @@ class _Story:
         pq.write_table(pq.read_table("heldout.parquet").slice(0, 3), path)
         return path
 
-    def show(self, checks: dict[str, Document]) -> None:
-        """The table: every method on the classes it was trained on, and on those that nobody was trained on."""
-        for name in ("trained-on", "others", "all"):
-            meaning = {
-                "trained-on": "queries of characters the new model was trained on",
-                "others": "queries of characters that neither model was trained on",
-                "all": "all queries",
-            }[name]
-            for metric in ("CMC@1", "mAP"):
-                rows = []
-                for method, document in checks.items():
-                    one = next(part for part in document["check"]["slices"] if part["name"] == name)
-                    rows.append([method, *_row(one, metric)])
-                self._out.print(f"\n{metric}, {meaning} ({one['queries']:,})", style="bold")
-                columns = ["method", "old/old", "new/old", "new/new", "ceiling", "update gain"]
-                columns += ["verdict"] if metric == "CMC@1" else []  # the metric that decides
-                self._out.print(table(columns, rows, numbers=columns[1:5]))
+    def compare(self, checks: dict[str, Document]) -> None:
+        """Show every method on the characters that it was trained on, and on those that no model was trained on."""
+        for title, shown in comparison({method: document["check"] for method, document in checks.items()}):
+            self._out.print(f"\n{title}", style="bold")
+            self._out.print(shown)
 
     def _run(self, command: str) -> int:
-        quiet = [] if command.startswith(_NEVER_LOUD) else ["--quiet"]
+        quiet = [] if command.startswith(WITHOUT_QUIET) else ["--quiet"]
         return run_command(self._root, [*shlex.split(command), *quiet])
-
-
-_NEVER_LOUD = ("history", "rollback")
 
 
 def _check_that_holds(gallery: str, model: str) -> Report | None:
@@ -238,15 +224,3 @@ def _check_that_holds(gallery: str, model: str) -> Report | None:
 
     objects = open_store(STORE)
     return Checks(objects, gallery).newest(load_card(objects, model).fingerprint, latest(objects, gallery).state)
-
-
-def _row(one: Document, metric: str) -> list[object]:
-    cells = {cell["pair"]: cell["value"] for cell in one["cells"] if cell["metric"] == metric}
-    gain = one["gain"][metric]
-    shown = Text("undefined")
-    if gain is not None:
-        shown = Text.assemble(f"{gain['mean']:+.2f} ", (f"{gain['low']:+.2f} {gain['high']:+.2f}", "dim"))
-    verdict = one["verdict"]
-    means = [f"{cells[pair]['mean']:.3f}" for pair in ("old/old", "new/old", "new/new", "ceiling")]
-    row: list[object] = [*means, shown]
-    return [*row, Text(verdict, VERDICT_STYLE[verdict])] if metric == "CMC@1" else row

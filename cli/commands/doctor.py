@@ -9,9 +9,8 @@ import typer
 from rich.text import Text
 
 from skipfill.cli.advice import sentence
-from skipfill.cli.commands.prune import listed
 from skipfill.cli.options import Json, Store, opened
-from skipfill.cli.terminal import emit, table
+from skipfill.cli.terminal import emit, leftover_table, table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,46 +33,47 @@ def doctor(
     """
     from skipfill.store.maintenance.doctor import diagnose
 
-    found = diagnose(opened(store), deep=deep)
-    found = replace(found, findings=[replace(one, todo=sentence(one.todo)) for one in found.findings])
-    code = 0 if found.healthy else 1
+    diagnosis = diagnose(opened(store), deep=deep)
+    findings = [replace(finding, todo=sentence(finding.todo)) for finding in diagnosis.findings]
+    diagnosis = replace(diagnosis, findings=findings)
+    code = 0 if diagnosis.healthy else 1
     emit(
-        {"verdict": "pass" if found.healthy else "fail", **asdict(found)},
+        {"verdict": "pass" if diagnosis.healthy else "fail", **asdict(diagnosis)},
         as_json=json,
-        show=lambda out: _show(out, found),
+        show=lambda out: _show(out, diagnosis),
         exit_code=code,
     )
     return code
 
 
-def _show(out: Console, found: Diagnosis) -> None:
-    around = found.environment
-    extras = {extra: ", ".join(_named(packages)) for extra, packages in around.extras.items()}
+def _show(out: Console, diagnosis: Diagnosis) -> None:
+    environment = diagnosis.environment
+    extras = {extra: ", ".join(_named(packages)) for extra, packages in environment.extras.items()}
     rows = [
-        ("skipfill", f"{around.skipfill}, Python {around.python}, {around.system}"),
-        ("packages", ", ".join(_named(around.packages))),
+        ("skipfill", f"{environment.skipfill}, Python {environment.python}, {environment.system}"),
+        ("packages", ", ".join(_named(environment.packages))),
         *((f"extra {extra}", packages) for extra, packages in extras.items()),
-        ("store", f"{found.store}{_room(found)}"),
+        ("store", f"{diagnosis.store}{_room(diagnosis)}"),
     ]
     out.print(table(["", ""], rows))
-    for one in found.findings:
+    for finding in diagnosis.findings:
         out.print(
-            Text(one.kind, "bold red" if one.kind == "problem" else "bold"),
-            f"{one.where}: {one.what}",
-            sentence(one.todo),
+            Text(finding.kind, "bold red" if finding.kind == "problem" else "bold"),
+            f"{finding.where}: {finding.what}",
+            sentence(finding.todo),
         )
-    if found.leftovers:
-        out.print(listed(found.leftovers))
+    if diagnosis.leftovers:
+        out.print(leftover_table(diagnosis.leftovers))
         out.print("Left by killed runs, or being written. See: skipfill prune")
-    looked = "" if found.deep else ", at a quick look: --deep reads every file"
-    out.print(f"{'Nothing is' if found.healthy else 'Something is'} wrong{looked}")
+    depth = "" if diagnosis.deep else ", at a quick look: --deep reads every file"
+    out.print(f"{'Nothing is' if diagnosis.healthy else 'Something is'} wrong{depth}")
 
 
 def _named(packages: dict[str, str]) -> list[str]:
-    return [f"{name} {found or 'not installed'}" for name, found in packages.items()]
+    return [f"{name} {version or 'not installed'}" for name, version in packages.items()]
 
 
-def _room(found: Diagnosis) -> str:
-    if found.free_bytes is None:
+def _room(diagnosis: Diagnosis) -> str:
+    if diagnosis.free_bytes is None:
         return ""
-    return f", {'writable' if found.writable else 'read-only'}, {found.free_bytes:,} bytes free"
+    return f", {'writable' if diagnosis.writable else 'read-only'}, {diagnosis.free_bytes:,} bytes free"

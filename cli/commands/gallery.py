@@ -9,11 +9,11 @@ import typer
 from rich.text import Text
 
 from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Store, opened
-from skipfill.cli.terminal import advise, emit, progress, table
+from skipfill.cli.terminal import advise, emit, progress, released, table
 
 if TYPE_CHECKING:
     from skipfill.store.galleries.gallery import Gallery
-    from skipfill.store.galleries.log import Release, Version
+    from skipfill.store.galleries.log import Release
     from skipfill.store.spaces import Space
     from skipfill.store.storage.object_store import ObjectStore
 
@@ -52,11 +52,18 @@ def add(
     footers = [open_parquet(path) for path in paths]
     if not label and all("label" in footer.schema_arrow.names for footer in footers):
         label = "label"
-    known, release = _space(objects, space, metric)
+    space_of_rows, release = _space(objects, space, metric)
     with progress(quiet=quiet) as bar:
         bar.start("verifying rows", sum(footer.metadata.num_rows for footer in footers))
         made = add_gallery(
-            objects, name, paths, Columns(id_column, vector, label), known, release, bar.advance, dry_run=dry_run
+            objects,
+            name,
+            paths,
+            Columns(id_column, vector, label),
+            space_of_rows,
+            release,
+            bar.advance,
+            dry_run=dry_run,
         )
     _show(made, as_json=json, title="Would register" if dry_run else "Registered")
     advise(f"Next: skipfill train v2 --gallery {name} --items ITEMS.parquet --method gallery", quiet=quiet)
@@ -111,10 +118,10 @@ def list_galleries(store: Store = None, json: Json = False) -> None:
     from skipfill.store.galleries.log import gallery_names, latest
 
     objects = opened(store)
-    found = {name: latest(objects, name) for name in gallery_names(objects)}
-    rows = [(name, now.rows, now.space, released(now), now.number) for name, now in found.items()]
+    versions = {name: latest(objects, name) for name in gallery_names(objects)}
+    rows = [(name, now.rows, now.space, released(now), now.number) for name, now in versions.items()]
     emit(
-        {"galleries": [{"name": name, **asdict(now)} for name, now in found.items()]},
+        {"galleries": [{"name": name, **asdict(now)} for name, now in versions.items()]},
         as_json=json,
         show=lambda out: out.print(
             table(["gallery", "rows", "space", "released", "version"], rows, numbers=["rows", "version"])
@@ -149,9 +156,9 @@ def verify(
 
     with progress(quiet=quiet) as bar:
         bar.start("verifying rows", latest(objects, name).rows)
-        found = reread_gallery(objects, name, bar.advance)
-    models = models_of_gallery(objects, found)
-    _show(found, as_json=json, title="Verified row by row:", models=models)
+        gallery = reread_gallery(objects, name, bar.advance)
+    models = models_of_gallery(objects, gallery)
+    _show(gallery, as_json=json, title="Verified row by row:", models=models)
 
 
 @app.command()
@@ -179,11 +186,6 @@ def drop(
         as_json=json,
         show=lambda out: out.print(f"Dropped {name} (version {done.number}). See: skipfill history {name}"),
     )
-
-
-def released(version: Version) -> str:
-    """The name of the model that queries use, or a dash."""
-    return "-" if version.release is None else version.release.model
 
 
 def _space(objects: ObjectStore, name: str, metric: str) -> tuple[Space, Release | None]:

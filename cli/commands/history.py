@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
-from skipfill.cli.commands.gallery import released
 from skipfill.cli.options import GalleryName, Json, Store, opened
-from skipfill.cli.terminal import emit, short_time, table
-
-if TYPE_CHECKING:
-    pass
+from skipfill.cli.terminal import emit, released, short_time, table
 
 
 def history(gallery: GalleryName, store: Store = None, json: Json = False) -> None:
@@ -23,18 +18,18 @@ def history(gallery: GalleryName, store: Store = None, json: Json = False) -> No
     log = entries(opened(store), gallery)
     rows = [
         (
-            one.number,
-            one.action,
-            released(one),
-            one.release.check if one.release and one.release.check else "-",
-            short_time(one.at),
-            one.by,
-            one.reason,
+            version.number,
+            version.action,
+            released(version),
+            version.release.check if version.release and version.release.check else "-",
+            short_time(version.at),
+            version.by,
+            version.reason,
         )
-        for one in log
+        for version in log
     ]
     emit(
-        {"gallery": gallery, "versions": [asdict(one) for one in log]},
+        {"gallery": gallery, "versions": [asdict(version) for version in log]},
         as_json=json,
         show=lambda out: out.print(
             table(["version", "what", "queries use", "check", "when (UTC)", "who", "why"], rows, numbers=["version"])

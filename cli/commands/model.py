@@ -154,7 +154,7 @@ def add(
 
 
 def _notes(manifest: Manifest) -> list[str]:
-    """What a hash cannot say."""
+    """Notes on what a hash cannot verify."""
     unknown = [space.name for space in manifest.spaces if not space.fingerprint]
     card = manifest.card
     notes = []

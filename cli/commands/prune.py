@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from skipfill.cli.options import Json, Quiet, Store, opened
-from skipfill.cli.terminal import advise, emit, table
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rich.table import Table
-
-    from skipfill.store.maintenance.prune import Leftover
+from skipfill.cli.terminal import advise, emit, leftover_table
 
 
 def prune(
@@ -35,18 +28,13 @@ def prune(
     """
     from skipfill.store.maintenance import prune as leftovers
 
-    found = leftovers.prune(opened(store), all_ages=all_ages, dry_run=not yes)
-    size = sum(one.bytes for one in found)
-    summary = f"{'Removed' if yes else 'Would remove'} {len(found):,} leftovers ({size:,} bytes)"
+    pruned = leftovers.prune(opened(store), all_ages=all_ages, dry_run=not yes)
+    size = sum(leftover.bytes for leftover in pruned)
+    summary = f"{'Removed' if yes else 'Would remove'} {len(pruned):,} leftovers ({size:,} bytes)"
     emit(
-        {"leftovers": [asdict(one) for one in found], "bytes": size, "dry_run": not yes},
+        {"leftovers": [asdict(leftover) for leftover in pruned], "bytes": size, "dry_run": not yes},
         as_json=json,
-        show=lambda out: out.print(*([listed(found)] if found else []), summary, sep="\n"),
+        show=lambda out: out.print(*([leftover_table(pruned)] if pruned else []), summary, sep="\n"),
     )
-    if found and not yes:
+    if pruned and not yes:
         advise("Next: skipfill prune --yes" + (" --all-ages" if all_ages else ""), quiet=quiet)
-
-
-def listed(found: Sequence[Leftover]) -> Table:
-    rows = [(one.key, f"{one.bytes:,}", f"{one.age / 3600:,.1f}", one.why) for one in found]
-    return table(["leftover", "bytes", "hours old", "what it is"], rows, numbers=["bytes", "hours old"])

@@ -28,11 +28,11 @@ def report(
     """
     from skipfill.store.checks.saved_reports import load_report
 
-    found = load_report(opened(store), gallery, check)
-    write_reports(found, junit_file=junit, html_file=html, github=github, json=json)
+    saved = load_report(opened(store), gallery, check)
+    write_reports(saved, junit_file=junit, html_file=html, github=github, json=json)
     if json or not (junit or html or github):
         emit(
-            {"check": asdict(found), "verdict": found.verdict},
+            {"check": asdict(saved), "verdict": saved.verdict},
             as_json=json,
-            show=lambda out: show_report(out, found),
+            show=lambda out: show_report(out, saved),
         )

@@ -57,24 +57,24 @@ def search(
         stages = Progress(bar.start, bar.advance)
         if items:
             columns = item_columns(id_column, "label", input_column)
-            found = search_items(objects, gallery, items, columns, k, stages)
+            result = search_items(objects, gallery, items, columns, k, stages)
         else:
-            found = search_vectors(objects, gallery, vectors or [], id_column, vector, k, stages)
+            result = search_vectors(objects, gallery, vectors or [], id_column, vector, k, stages)
         if file is not None:
-            write_hits(found, file)
+            write_hits(result, file)
     emit(
-        {"gallery": gallery, "model": found.model, "k": found.k, "hits": [] if output else found.as_list()},
+        {"gallery": gallery, "model": result.model, "k": result.k, "hits": [] if output else result.as_list()},
         as_json=json,
-        show=lambda out: _show(out, found, output),
+        show=lambda out: _show(out, result, output),
     )
-    if output is None and not json and found.queries > SHOWN:
-        advise(f"{SHOWN} of {found.queries:,} queries shown; all with -o FILE.parquet or --json", quiet=quiet)
+    if output is None and not json and result.queries > SHOWN:
+        advise(f"{SHOWN} of {result.queries:,} queries shown; all with -o FILE.parquet or --json", quiet=quiet)
 
 
-def _show(out: Console, found: SearchResult, output: Path | None) -> None:
+def _show(out: Console, result: SearchResult, output: Path | None) -> None:
     if output is not None:
-        out.print(f"{found.queries:,} queries, {found.k} hits each in {output}")
+        out.print(f"{result.queries:,} queries, {result.k} hits each in {output}")
         return
-    hits = found.as_list(SHOWN * found.k)
+    hits = result.as_list(SHOWN * result.k)
     rows = [(hit["query"], hit["rank"], hit["id"], f"{hit['score']:.4f}") for hit in hits]
     out.print(table(["query", "rank", "id", "score"], rows, numbers=["rank", "score"]))

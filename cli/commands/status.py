@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from skipfill.cli.commands.gallery import released
 from skipfill.cli.options import Json, Store, opened
-from skipfill.cli.terminal import SCHEMA_VERSION, emit, short_time, table
+from skipfill.cli.terminal import SCHEMA_VERSION, emit, released, short_time, table
 
 if TYPE_CHECKING:
     from skipfill.store.galleries.log import Version
@@ -44,13 +43,13 @@ def status(
 def _show_all(objects: ObjectStore, *, as_json: bool) -> None:
     from skipfill.store.galleries.log import gallery_names, latest
 
-    found = {name: latest(objects, name) for name in gallery_names(objects)}
+    versions = {name: latest(objects, name) for name in gallery_names(objects)}
     rows = [
         (name, released(now), _view(now), now.number, short_time(now.since.at if now.since else now.at))
-        for name, now in found.items()
+        for name, now in versions.items()
     ]
     emit(
-        {"galleries": {name: asdict(now) for name, now in found.items()}},
+        {"galleries": {name: asdict(now) for name, now in versions.items()}},
         as_json=as_json,
         show=lambda out: out.print(
             table(["gallery", "queries use", "view", "version", "since (UTC)"], rows, numbers=["version"])

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from skipfill.cli.commands.gallery import released
 from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Store, opened
-from skipfill.cli.terminal import advise, emit
+from skipfill.cli.terminal import advise, emit, released
 
 if TYPE_CHECKING:
     from skipfill.store.releases.plan import Plan

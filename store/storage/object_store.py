@@ -88,8 +88,7 @@ class ObjectStore:
                 obstore.put(self._store, key, data)
         except (BaseError, OSError) as error:
             raise self._failed(key, WRITE, error) from error
-        # Its content is durable before it has its name. It may have been set aside since: see `quarantine`.
-        self._sync(key.rpartition("/")[0])
+        self._sync(key, may_be_aside=True)
 
     def get(self, key: str) -> bytes:
         """The bytes of `key`.
@@ -202,13 +201,15 @@ class ObjectStore:
         except (BaseError, OSError) as error:
             raise self._failed(key, WRITE, refusal) from error
 
-    def _sync(self, key: str) -> None:
+    def _sync(self, key: str, *, may_be_aside: bool = False) -> None:
         if not isinstance(self.root, Path):
             return  # what object storage acknowledged is durable
         path = self.root / key
         try:
             durable_files.sync(path, self.root)
         except OSError as error:
+            if may_be_aside and isinstance(error, FileNotFoundError):
+                return  # set aside by a prune, which puts it back; its content was durable before it had its name
             raise BadInput(
                 path,
                 expected="a disk that keeps what is written",

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
-import time
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from skipfill.compat.methods.registry import METHODS
-from tests.conftest import Skipfill, World, spawn, write_vectors, write_world
+from tests.conftest import Skipfill, World, kill_after, spawn, write_vectors, write_world
 
 STORE = Path(".skipfill")
 
@@ -202,12 +200,7 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_weights(
     skipfill("train", "whole", *command)
     running = spawn("train", "killed", *command, cwd=tmp_path)
     checkpoint = STORE / "training" / "killed" / "checkpoint.safetensors"
-    deadline = time.monotonic() + 60
-    while not checkpoint.exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    running.send_signal(signal.SIGKILL)
-    running.communicate()
-    assert checkpoint.exists()
+    kill_after(running, checkpoint)
     assert not (STORE / "models" / "killed" / "card.json").exists()
     assert "killed" not in skipfill("model", "list").out
     other = skipfill("train", "killed", *command[:-1], 3, expect=2)

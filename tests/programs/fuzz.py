@@ -1,7 +1,7 @@
-"""Fuzz every target with random seeds for a while: python -m tests.programs.fuzz --minutes 60
+"""Fuzz every target with random seeds for some minutes: python -m tests.programs.fuzz --minutes 60
 
-Prints what failed, with the seed and the smallest input; exit code 1 if anything did. The process may use 4 GB of
-memory, so that what would take more fails.
+Prints each failure with its seed and its smallest input. The exit code is 1 if anything failed. The process may use
+4 GB of memory: an input that takes more is a failure.
 """
 
 from __future__ import annotations

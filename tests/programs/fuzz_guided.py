@@ -2,9 +2,9 @@
 
     pip install atheris
 
-Atheris (libFuzzer) chooses the bytes of which hypothesis makes its inputs, and keeps what reaches new code. Each target
-has a process of its own, which stops at the first failure and leaves its input in the folder given with --kept. The
-process may use 4 GB of memory. Exit code 1 if anything failed.
+Atheris (libFuzzer) chooses the bytes from which hypothesis makes its inputs, and keeps those that reach new code. Each
+target has a process of its own, with at most 4 GB of memory. It stops at the first failure and leaves the input in the
+folder given with --kept. The exit code is 1 if anything failed.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Hostile input: every target takes bytes or words that hypothesis made up, and may refuse them only in the proper way.
+"""Hostile input: every target takes bytes or words that hypothesis makes up, and may only refuse them properly.
 
-tests/programs/test_hostile.py runs each for seconds, tests/programs/fuzz.py for as long as it is told.
+tests/programs/test_hostile.py runs each target for seconds, tests/programs/fuzz.py for as long as it is told.
 """
 
 from __future__ import annotations

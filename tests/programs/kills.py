@@ -1,8 +1,8 @@
-"""Run a function in a child and kill it at the n-th file-system call that it makes in a folder, over all its threads;
-or let the disk fail from that call on.
+"""Run a function in a child, and kill it at the n-th file-system call that its threads make in a folder.
 
-Linux on x86-64. A seccomp filter stops the child at the calls below only, and ptrace tells which file each is about;
-SIGKILL comes before the n-th one is made. The parent may have no other child meanwhile.
+Or let the disk fail from that call on. Linux on x86-64 only. A seccomp filter stops the child at the calls below, and
+ptrace tells which file each call is about. SIGKILL comes before the n-th call is made. The parent may have no other
+child meanwhile.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class SyscallInfo(ctypes.Structure):
 
 @dataclass(frozen=True)
 class Failure:
-    """What a disk does wrong.
+    """A way in which a disk fails.
 
     Attributes:
         number: the error's.
@@ -88,7 +88,7 @@ FAILURES = {
 
 @dataclass(frozen=True)
 class Ended:
-    """How the child ended.
+    """The end of the child.
 
     Attributes:
         code: its exit code; minus the signal that killed it.

@@ -1,4 +1,4 @@
-"""An S3-compatible server on loopback, and a proxy before it that does what networks do."""
+"""An S3-compatible server on loopback, and a proxy before it that fails as networks do."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def make_bucket(endpoint: str, name: str) -> None:
 
 @dataclass
 class Fault:
-    """What happens to the next `times` requests of this method whose path contains `key`.
+    """A fault of the next `times` requests of this method whose path contains `key`.
 
     Attributes:
         kind: `throttled`: 503 and not passed on; `dropped`: the connection, before it is passed on; `unanswered`:

@@ -1,4 +1,4 @@
-"""A sample of the points at which faults.py kills commands and lets disks fail; `--all` runs all of them."""
+"""Commands that are killed, and disks that fail, at a sample of the calls that faults.py knows."""
 
 from __future__ import annotations
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -26,7 +24,7 @@ from skipfill.store.models.files import read_file
 from skipfill.store.storage.location import open_store
 from skipfill.store.storage.object_store import ObjectStore
 from tests.compat.training.training_world import CLASSES, INPUTS, ITEMS, OLD, Noisy, data, schedule
-from tests.conftest import Skipfill, World, spawn
+from tests.conftest import Skipfill, World, kill_after, spawn
 
 STORE = Path(".skipfill")
 
@@ -62,12 +60,7 @@ def test_killed_while_the_heads_are_trained_it_goes_on_and_ends_with_the_same_we
     skipfill("train", "whole", *command)
     running = spawn("train", "killed", *command, cwd=tmp_path)
     checkpoint = STORE / "training" / "killed" / "refit.safetensors"
-    deadline = time.monotonic() + 60
-    while not checkpoint.exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    running.send_signal(signal.SIGKILL)
-    running.communicate()
-    assert checkpoint.exists()
+    kill_after(running, checkpoint)
     assert not (STORE / "models" / "killed" / "card.json").exists()
     skipfill("train", "killed", *command)
     whole, killed = weights("whole"), weights("killed")
