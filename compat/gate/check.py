@@ -1,31 +1,32 @@
 """Check of a model on a stored gallery: do its queries find what the old model's find?
 
-The path of a check, a file for each step: `inputs`, opened as a `run`; `queries`, with their `relevance`, their
+The path of a check, a file for each step: `inputs`, opened as a `context`; `queries`, with their `relevance`, their
 `query_lookup` and their `slices`; `vectors`; `ranks`; `evidence`; `verdict`; and the report with its `reasons` and its
-`per_query` table. No step calls an earlier one.
+`query_table`. No step calls an earlier one.
 """
 
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from skipfill.compat.evaluation.index.recall import measure_index
 from skipfill.compat.evaluation.statistics.threshold_transfer import rule, transferred
+from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.evidence import Evidence, flipped, measure_slice
 from skipfill.compat.gate.inputs import CheckInputs, Policy
-from skipfill.compat.gate.per_query import per_query_table
 from skipfill.compat.gate.queries import QuerySet, build_query_set
+from skipfill.compat.gate.query_table import per_query_table
 from skipfill.compat.gate.ranks import StoredRanks, rank_reencoded_rows, rank_stored_rows
 from skipfill.compat.gate.reasons import reasons
 from skipfill.compat.gate.reencoded import ReencodableRows
-from skipfill.compat.gate.run import CheckRun
 from skipfill.compat.gate.slices import Grouping, group_queries
 from skipfill.compat.gate.vectors import QueryVectors, query_vectors
-from skipfill.compat.gate.verdict import adjusted, worst
+from skipfill.compat.gate.verdict import judged, requirements_of, worst
 from skipfill.compat.progress import Progress
 from skipfill.store.checks.names import CEILING, NEW_NEW, NEW_OLD, OLD_OLD
-from skipfill.store.checks.report import IndexRecall, Report, Threshold
+from skipfill.store.checks.report import IndexRecall, Report, Slice, Threshold
 from skipfill.store.checks.saved_reports import save_report
 from skipfill.store.storage.object_store import ObjectStore
 
@@ -45,64 +46,74 @@ def check_model(
             known.
     """
     began = time.monotonic()
-    run = CheckRun.opened(objects, gallery_name, model_name, inputs, policy, progress)
-    with ReencodableRows.opened(run) as reencodable:
+    context = CheckContext.opened(objects, gallery_name, model_name, inputs, policy, progress)
+    with ReencodableRows.opened(context) as reencodable:
         if inputs.truth == "reindex" and reencodable.items is not None:
-            run = run.on_rows(reencodable.items.ids)
-        queries = build_query_set(run, reencodable)
-        grouping = group_queries(run, queries)  # before the long part: it finds whatever is wrong with an expression
-        vectors = query_vectors(run, queries)
-        stored = rank_stored_rows(run, queries, vectors)
-        reencoded = rank_reencoded_rows(run, queries, vectors, reencodable, stored)
-    index = _index_recall(run, queries, vectors)
-    thresholds = _transferred_thresholds(run, queries, grouping, stored)
-    evidence = Evidence(stored.values, reencoded, CEILING if run.ceiling else NEW_NEW, grouping.clusters)
-    slices = [measure_slice(name, evidence, chosen, policy) for name, chosen in grouping.slices.items()]
-    slices = adjusted(slices, policy)
+            context = context.on_rows(reencodable.items.ids)
+        queries = build_query_set(context, reencodable)
+        grouping = group_queries(
+            context, queries
+        )  # before the long part: it finds whatever is wrong with an expression
+        vectors = query_vectors(context, queries)
+        stored = rank_stored_rows(context, queries, vectors)
+        reencoded = rank_reencoded_rows(context, queries, vectors, reencodable, stored)
+    index = _index_recall(context, queries, vectors)
+    thresholds = _transferred_thresholds(context, queries, grouping, stored)
+    evidence = Evidence(stored.values, reencoded, CEILING if context.ceiling else NEW_NEW, grouping.clusters)
+    slices = _judged_slices(grouping, evidence, policy)
     report = Report(
         gallery=gallery_name,
-        version=run.gallery.version.number,
-        state=run.gallery.version.state,
+        version=context.gallery.version.number,
+        state=context.gallery.version.state,
         model=model_name,
-        fingerprint=run.model.card.fingerprint,
+        fingerprint=context.model.card.fingerprint,
         verdict=worst([one.verdict for one in slices]),
         why=reasons(slices, policy),
         slices=slices,
         policy=policy.described(),
         truth=inputs.truth,
-        gallery_rows=run.gallery.rows.count,
+        gallery_rows=context.gallery.rows.count,
         reencoded_rows=len(reencodable),
         ceiling=inputs.ceiling,
         baseline=vectors.baseline,
         flips=flipped([str(one) for one in queries.items.ids.to_pylist()], stored.values, policy.metric),
         scores=stored.scores,
-        warnings=run.warnings,
+        warnings=context.warnings,
         created=datetime.now(UTC).isoformat(timespec="milliseconds"),
         seconds=round(time.monotonic() - began, 2),
         index=index,
         thresholds=thresholds,
-        rows_by=run.gallery.rows_by,
+        rows_by=context.gallery.rows_by,
     )
     return save_report(objects, report, per_query_table(queries, grouping, evidence))
 
 
-def _index_recall(run: CheckRun, queries: QuerySet, vectors: QueryVectors) -> IndexRecall | None:
+def _judged_slices(grouping: Grouping, evidence: Evidence, policy: Policy) -> list[Slice]:
+    """Every slice measured, and its requirements tested and judged together with those of the others."""
+    slices = []
+    for name, chosen in grouping.slices.items():
+        measured = measure_slice(name, evidence, chosen, policy)
+        slices.append(replace(measured, requirements=requirements_of(name, evidence, chosen, policy)))
+    return judged(slices, policy)
+
+
+def _index_recall(context: CheckContext, queries: QuerySet, vectors: QueryVectors) -> IndexRecall | None:
     """The recall of an index on the stored rows for old and new queries; None when it was not asked for."""
-    if run.inputs.index is None:
+    if context.inputs.index is None:
         return None
-    rows, similarity = run.gallery.rows, run.gallery.space.metric
+    rows, similarity = context.gallery.rows, context.gallery.space.metric
     ids = queries.items.ids if queries.lookup.present.any() else None
     old, new = vectors.by_pair[OLD_OLD], vectors.by_pair[NEW_OLD]
-    return measure_index(rows, similarity, old, new, run.inputs.index, run.progress, ids)
+    return measure_index(rows, similarity, old, new, context.inputs.index, context.progress, ids)
 
 
 def _transferred_thresholds(
-    run: CheckRun, queries: QuerySet, grouping: Grouping, stored: StoredRanks
+    context: CheckContext, queries: QuerySet, grouping: Grouping, stored: StoredRanks
 ) -> list[Threshold]:
     """The cut-offs for new scores. Queries of one class are drawn together, unless an identity was named."""
     old, new = stored.counts[OLD_OLD], stored.counts[NEW_OLD]
     clusters = grouping.clusters if grouping.by_identity else None
     if clusters is None and queries.items.labels is not None:
         clusters = queries.items.labels.dictionary_encode().indices.to_numpy(zero_copy_only=False)
-    kept = rule(run.inputs.threshold_rule)
-    return [transferred(old, new, one, kept, run.policy.confidence, clusters) for one in run.inputs.thresholds]
+    kept = rule(context.inputs.threshold_rule)
+    return [transferred(old, new, one, kept, context.policy.confidence, clusters) for one in context.inputs.thresholds]

@@ -11,10 +11,8 @@ from skipfill.compat.evaluation.per_query import PerQuery
 from skipfill.compat.evaluation.statistics.bootstrap import Values, interval, resampled_means
 from skipfill.compat.evaluation.statistics.tilted_bootstrap import Clusters, lower_bound, upper_bound
 from skipfill.compat.gate.inputs import Policy
-from skipfill.compat.gate.verdict import requirements_of
 from skipfill.store.checks.names import NEW_OLD, OLD_OLD
 from skipfill.store.checks.report import Cell, Flips, Interval, Slice
-from skipfill.store.checks.requirement import Verdict
 from skipfill.store.errors import SkipfillError
 
 Columns = dict[tuple[str, str], Values]
@@ -42,7 +40,7 @@ class Evidence:
 
 
 def measure_slice(name: str, evidence: Evidence, chosen: NDArray[np.bool_], policy: Policy) -> Slice:
-    """Measure one group of queries, and test what the policy requires of it, not adjusted for other groups yet.
+    """Measure one group of queries. What the policy requires of it is not tested yet: see `verdict`.
 
     Args:
         chosen: (Q,) bool, the group.
@@ -51,9 +49,8 @@ def measure_slice(name: str, evidence: Evidence, chosen: NDArray[np.bool_], poli
         SkipfillError: a value is not finite: what is not a number must not be judged.
     """
     count = int(chosen.sum())
-    verdict: Verdict = "pass" if name in policy.accept_worse else "inconclusive"
     if count == 0:
-        return Slice(name, 0, 0, [], {}, {}, {"negative": 0, "positive": 0}, [], verdict)
+        return Slice(name, 0, 0, [], {}, {}, {"negative": 0, "positive": 0}, [], "inconclusive")
     clusters = np.unique(evidence.clusters[chosen], return_inverse=True)[1]
     stored = _chosen(evidence.stored, chosen)
     if not all(np.isfinite(values).all() for values in stored.values()):
@@ -65,9 +62,7 @@ def measure_slice(name: str, evidence: Evidence, chosen: NDArray[np.bool_], poli
     more, gain = _reindexed(evidence, chosen, clusters, metrics, policy)
     before, after = stored[OLD_OLD, "CMC@1"] > 0, stored[NEW_OLD, "CMC@1"] > 0
     flips = {"negative": int((before & ~after).sum()), "positive": int((~before & after).sum())}
-    deciding = {pair: stored[pair, policy.metric] for pair in evidence.stored}
-    required = requirements_of(name, deciding, before & ~after, clusters, policy)
-    return Slice(name, count, int(clusters.max()) + 1, cells + more, change, gain, flips, required, verdict)
+    return Slice(name, count, int(clusters.max()) + 1, cells + more, change, gain, flips, [], "inconclusive")
 
 
 def flipped(ids: list[str], stored: PerQuery, metric: str) -> Flips:

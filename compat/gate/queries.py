@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 
 from skipfill.compat.evaluation.labels import required_labels
+from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.query_lookup import QueryLookup, look_up_queries
 from skipfill.compat.gate.reencoded import ReencodableRows
 from skipfill.compat.gate.relevance import relevance_of
-from skipfill.compat.gate.run import CheckRun
 from skipfill.compat.inference.encode import encode_all
 from skipfill.store.errors import Advice, BadInput
 from skipfill.store.galleries.gallery import Gallery
@@ -40,7 +40,7 @@ class QuerySet:
     ids: pa.Array
 
 
-def build_query_set(run: CheckRun, reencodable: ReencodableRows) -> QuerySet:
+def build_query_set(context: CheckContext, reencodable: ReencodableRows) -> QuerySet:
     """Open, encode and look up the queries, and keep those with a relevant row in the gallery.
 
     The others find nothing with any model, and prove nothing: they are warned of.
@@ -48,12 +48,12 @@ def build_query_set(run: CheckRun, reencodable: ReencodableRows) -> QuerySet:
     Raises:
         BadInput: no ground truth, no item that may be a query, or no relevant row for any.
     """
-    items = _open_queries(run)
-    vectors = encode_all(run.model, items, run.progress)
-    relevance = relevance_of(run, items, vectors, reencodable)
-    lookup = look_up_queries(run, items, relevance)
+    items = _open_queries(context)
+    vectors = encode_all(context.model, items, context.progress)
+    relevance = relevance_of(context, items, vectors, reencodable)
+    lookup = look_up_queries(context, items, relevance)
     if lookup.labels.different:
-        run.warnings.append(
+        context.warnings.append(
             f"{lookup.labels.different} of {lookup.labels.compared} queries have another label than the gallery's row "
             "of the same id"
         )
@@ -61,32 +61,32 @@ def build_query_set(run: CheckRun, reencodable: ReencodableRows) -> QuerySet:
     if not answerable.any():
         raise BadInput(
             items.where,
-            expected=f"{run.inputs.truth} that gallery {run.gallery.name} has rows of",
+            expected=f"{context.inputs.truth} that gallery {context.gallery.name} has rows of",
             found="none" if items.labels is None else f"none (first label: {items.labels[0].as_py()!r})",
             hint=Advice("name_column", parameter="label"),
         )
     if not answerable.all():
-        run.warnings.append(f"{(~answerable).sum()} queries left out: the gallery has no row to be found for them")
+        context.warnings.append(f"{(~answerable).sum()} queries left out: the gallery has no row to be found for them")
     kept = items.restricted(answerable)
-    ids = kept.ids if run.inputs.queries_are_rows else pa.nulls(len(kept), kept.ids.type)
+    ids = kept.ids if context.inputs.queries_are_rows else pa.nulls(len(kept), kept.ids.type)
     return QuerySet(kept, relevance.restricted(answerable), lookup.restricted(answerable), vectors[answerable], ids)
 
 
-def _open_queries(run: CheckRun) -> Items:
+def _open_queries(context: CheckContext) -> Items:
     """The items that may be queries: not trained on, and labelled where that matters. Others are warned of."""
-    items = open_items(run.inputs.items, run.inputs.columns)
-    name = run.model.card.name
+    items = open_items(context.inputs.items, context.inputs.columns)
+    name = context.model.card.name
     usable = np.ones(len(items), bool)
-    by_labels = run.inputs.truth == "labels"
+    by_labels = context.inputs.truth == "labels"
     if by_labels:
         labels = required_labels(items, Advice("label_or_other_truth"))
-        _refuse_unlabelled(run.gallery)
+        _refuse_unlabelled(context.gallery)
         usable = labels.is_valid().to_numpy(zero_copy_only=False)
         if not usable.all():
-            run.warnings.append(f"{(~usable).sum()} queries left out: they have no label")
-    trained_on = positions(items.ids, run.training_ids) >= 0
-    if trained_on.any() and run.inputs.queries_are_rows:
-        run.warnings.append(f"{trained_on.sum()} queries left out: model {name} was trained on them")
+            context.warnings.append(f"{(~usable).sum()} queries left out: they have no label")
+    trained_on = positions(items.ids, context.training_ids) >= 0
+    if trained_on.any() and context.inputs.queries_are_rows:
+        context.warnings.append(f"{trained_on.sum()} queries left out: model {name} was trained on them")
         usable &= ~trained_on
     if not usable.any():
         raise BadInput(

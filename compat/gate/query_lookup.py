@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from skipfill.compat.gate.run import CheckRun
+from skipfill.compat.gate.context import CheckContext
 from skipfill.store.galleries.gallery import Gallery
 from skipfill.store.galleries.label_agreement import LabelsOfOneId
 from skipfill.store.parquet.ids import positions
@@ -58,21 +58,21 @@ class QueryLookup:
         )
 
 
-def look_up_queries(run: CheckRun, queries: Items, relevance: Relevance) -> QueryLookup:
+def look_up_queries(context: CheckContext, queries: Items, relevance: Relevance) -> QueryLookup:
     """Read the gallery once and match it with the queries.
 
     Raises:
         BadInput: rows and queries of one id differ in their label more often than not.
     """
-    gallery, trained_labels = run.gallery, run.model.card.trained_labels
+    gallery, trained_labels = context.gallery, context.model.card.trained_labels
     count = len(queries)
     vectors = np.zeros((count, gallery.space.dim), np.float32)
     present, by_old = np.zeros(count, bool), np.zeros(count, bool)
     relevant = np.zeros(count, np.int64)
     trained_rows = rows = 0
     labels = LabelsOfOneId()
-    row_ids = queries.ids if run.inputs.queries_are_rows else queries.ids.slice(0, 0)
-    run.progress.start("looking up the queries", gallery.rows.count)
+    row_ids = queries.ids if context.inputs.queries_are_rows else queries.ids.slice(0, 0)
+    context.progress.start("looking up the queries", gallery.rows.count)
     for made_by_old, block in _blocks_by_maker(gallery):
         of_block = relevance.of(block)
         relevant += of_block.counts
@@ -81,11 +81,11 @@ def look_up_queries(run: CheckRun, queries: Items, relevance: Relevance) -> Quer
         relevant[own.places] -= of_block.pairs(own.places, own.rows)
         if own.labels is not None and queries.labels is not None:
             labels.compare(own.labels, queries.labels.take(pa.array(own.places)))
-        trained_rows += _trained_rows(block, trained_labels, run.training_ids)
+        trained_rows += _trained_rows(block, trained_labels, context.training_ids)
         rows += len(block.ids)
-        run.progress.advance(len(block.ids))
+        context.progress.advance(len(block.ids))
     labels.refuse_mostly_different(queries, gallery.name)
-    of_trained = _of_trained(run, queries, relevance)
+    of_trained = _of_trained(context, queries, relevance)
     return QueryLookup(vectors, present, by_old, relevant, of_trained, trained_rows > 0, trained_rows < rows, labels)
 
 
@@ -103,14 +103,14 @@ def _trained_rows(block: Block, trained_labels: Sequence[str], training_ids: pa.
     return int(pc.sum(pc.is_in(block.labels, value_set=pa.array(trained_labels, pa.string()))).as_py())
 
 
-def _of_trained(run: CheckRun, queries: Items, relevance: Relevance) -> NDArray[np.bool_]:
+def _of_trained(context: CheckContext, queries: Items, relevance: Relevance) -> NDArray[np.bool_]:
     """(Q,) whether each query is of what the model was trained on."""
-    trained_labels = run.model.card.trained_labels
-    if queries.labels is not None and run.gallery.rows.columns.label and trained_labels:
+    trained_labels = context.model.card.trained_labels
+    if queries.labels is not None and context.gallery.rows.columns.label and trained_labels:
         among = pc.is_in(queries.labels, value_set=pa.array(trained_labels, pa.string()))
         by_label: NDArray[np.bool_] = among.to_numpy(zero_copy_only=False)
         return by_label
     assert isinstance(relevance, Judgements)
     by_rows = np.zeros(len(queries), bool)
-    by_rows[relevance.query[positions(relevance.row, run.training_ids) >= 0]] = True
+    by_rows[relevance.query[positions(relevance.row, context.training_ids) >= 0]] = True
     return by_rows

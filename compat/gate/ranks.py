@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from skipfill.compat.evaluation.per_query import PerQuery, distribution, rankings, score_counts, values_of
 from skipfill.compat.evaluation.statistics.bootstrap import Values
 from skipfill.compat.evaluation.statistics.score_histogram import ScoreCounts
+from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.queries import QuerySet
 from skipfill.compat.gate.reencoded import ReencodableRows
-from skipfill.compat.gate.run import CheckRun
 from skipfill.compat.gate.vectors import QueryVectors
 from skipfill.compat.inference.encode import encode_all
 from skipfill.compat.inference.load import LoadedModel
@@ -36,12 +36,12 @@ class StoredRanks:
     counts: dict[str, ScoreCounts]
 
 
-def rank_stored_rows(run: CheckRun, queries: QuerySet, vectors: QueryVectors) -> StoredRanks:
+def rank_stored_rows(context: CheckContext, queries: QuerySet, vectors: QueryVectors) -> StoredRanks:
     """Rank the stored rows by the query vectors of every pair."""
-    ranker = _Ranker(run, queries)
+    ranker = _Ranker(context, queries)
     stored = StoredRanks({}, [], {})
     for pair, matrix in vectors.by_pair.items():
-        ranks = ranker.ranks(pair, matrix, run.gallery.rows, run.gallery.space.metric)
+        ranks = ranker.ranks(pair, matrix, context.gallery.rows, context.gallery.space.metric)
         stored.values[pair] = ranker.values(ranks)
         stored.scores.append(distribution(pair, ranks))
         stored.counts[pair] = score_counts(ranks)
@@ -49,31 +49,35 @@ def rank_stored_rows(run: CheckRun, queries: QuerySet, vectors: QueryVectors) ->
 
 
 def rank_reencoded_rows(
-    run: CheckRun, queries: QuerySet, vectors: QueryVectors, rows: ReencodableRows, stored: StoredRanks
+    context: CheckContext, queries: QuerySet, vectors: QueryVectors, rows: ReencodableRows, stored: StoredRanks
 ) -> PerQuery:
     """old/old, new/old, new/new and the ceiling on the rows that can be encoded again; empty without such rows.
 
     old/old and new/old are ranked among these rows again, so that the update gain compares like with like.
     """
     if rows.items is None:
-        run.warnings.append("new/new and update gain are not measured: no items of the gallery's rows were given")
+        context.warnings.append("new/new and update gain are not measured: no items of the gallery's rows were given")
         return {}
-    ranker = _Ranker(run, queries)
-    if len(rows) == run.gallery.rows.count:
+    ranker = _Ranker(context, queries)
+    if len(rows) == context.gallery.rows.count:
         values = {pair: stored.values[pair] for pair in (OLD_OLD, NEW_OLD)}
     else:
-        run.warnings.append(
-            f"new/new and update gain are measured on the {len(rows)} of {run.gallery.rows.count} gallery rows whose "
-            "items are given"
+        context.warnings.append(
+            f"new/new and update gain are measured on the {len(rows)} of {context.gallery.rows.count} gallery rows "
+            "whose items are given"
         )
-        part = run.gallery.rows.restricted(rows.items.ids, len(rows))
+        part = context.gallery.rows.restricted(rows.items.ids, len(rows))
         values = {
-            pair: ranker.values(ranker.ranks(f"{pair}, sample", vectors.by_pair[pair], part, run.gallery.space.metric))
+            pair: ranker.values(
+                ranker.ranks(f"{pair}, sample", vectors.by_pair[pair], part, context.gallery.space.metric)
+            )
             for pair in (OLD_OLD, NEW_OLD)
         }
-    values[NEW_NEW] = ranker.reindexed(run.model, queries.vectors, rows)
-    if run.ceiling is not None:
-        values[CEILING] = ranker.reindexed(run.ceiling, encode_all(run.ceiling, queries.items, run.progress), rows)
+    values[NEW_NEW] = ranker.reindexed(context.model, queries.vectors, rows)
+    if context.ceiling is not None:
+        values[CEILING] = ranker.reindexed(
+            context.ceiling, encode_all(context.ceiling, queries.items, context.progress), rows
+        )
     return values
 
 
@@ -81,18 +85,18 @@ def rank_reencoded_rows(
 class _Ranker:
     """Turns query vectors into ranks, and ranks into per-query values of every metric."""
 
-    run: CheckRun
+    context: CheckContext
     queries: QuerySet
 
     def ranks(self, stage: str, vectors: Matrix, rows: StoredRows, similarity: Similarity) -> RelevantRanks:
-        self.run.progress.start(stage, 2 * len(vectors) * rows.count)
+        self.context.progress.start(stage, 2 * len(vectors) * rows.count)
         queries = Queries(self.queries.ids, self.queries.relevance, vectors)
-        return relevant_ranks(rows, queries, similarity, self.run.progress.advance)
+        return relevant_ranks(rows, queries, similarity, self.context.progress.advance)
 
     def values(self, ranks: RelevantRanks) -> dict[str, Values]:
-        return values_of(rankings(ranks), named_metrics((self.run.policy.metric, *ALWAYS)))
+        return values_of(rankings(ranks), named_metrics((self.context.policy.metric, *ALWAYS)))
 
     def reindexed(self, model: LoadedModel, vectors: Matrix, rows: ReencodableRows) -> dict[str, Values]:
         """The values when gallery and queries are both encoded by `model`; `vectors` are the queries'."""
         stage = f"{model.card.name}/{model.card.name}"
-        return self.values(self.ranks(stage, vectors, rows.by(model), "cosine"))
+        return self.values(self.ranks(stage, vectors, rows.encoded_by(model), "cosine"))

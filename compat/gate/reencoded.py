@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.inputs import CheckInputs
-from skipfill.compat.gate.run import CheckRun
 from skipfill.compat.inference.encode import write_encoded
 from skipfill.compat.inference.load import LoadedModel
 from skipfill.compat.progress import Progress
@@ -36,15 +36,15 @@ class ReencodableRows:
 
     @classmethod
     @contextmanager
-    def opened(cls, run: CheckRun) -> Iterator[ReencodableRows]:
+    def opened(cls, context: CheckContext) -> Iterator[ReencodableRows]:
         """Find them among the items given; the vectors are gone when the context ends."""
         with tempfile.TemporaryDirectory() as folder:
-            yield cls(_items_of_rows(run.gallery.rows, run.inputs), Path(folder), run.progress)
+            yield cls(_items_of_rows(context.gallery.rows, context.inputs), Path(folder), context.progress)
 
     def __len__(self) -> int:
         return 0 if self.items is None else len(self.items)
 
-    def by(self, model: LoadedModel) -> StoredRows:
+    def encoded_by(self, model: LoadedModel) -> StoredRows:
         """The rows in the model's own space."""
         assert self.items is not None
         path = self.folder / f"{model.card.name}.parquet"

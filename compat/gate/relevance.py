@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.reencoded import ReencodableRows
-from skipfill.compat.gate.run import CheckRun
 from skipfill.compat.inference.encode import encode_all
 from skipfill.store.errors import Advice, BadInput, Parameter
 from skipfill.store.parquet.items import Items
@@ -17,7 +17,7 @@ from skipfill.store.retrieval.relevance import Judgements, Relevance, SameLabel
 from skipfill.store.retrieval.search import search
 
 
-def relevance_of(run: CheckRun, items: Items, vectors: Matrix, reencodable: ReencodableRows) -> Relevance:
+def relevance_of(context: CheckContext, items: Items, vectors: Matrix, reencodable: ReencodableRows) -> Relevance:
     """The relevant rows of Q queries: those of their label, the judged ones, or the first of a reindex.
 
     Args:
@@ -26,14 +26,14 @@ def relevance_of(run: CheckRun, items: Items, vectors: Matrix, reencodable: Reen
     Raises:
         BadInput: unusable judgements, or a reindex without items of gallery rows.
     """
-    if run.inputs.truth == "labels":
+    if context.inputs.truth == "labels":
         return SameLabel(items.labels)
-    if run.inputs.judgements is not None and run.inputs.truth == "judgements":
-        return read_judgements(run.inputs.judgements, items.ids, run.gallery.rows.id_kind)
-    return _first_of_reindex(run, items, vectors, reencodable)
+    if context.inputs.judgements is not None and context.inputs.truth == "judgements":
+        return read_judgements(context.inputs.judgements, items.ids, context.gallery.rows.id_kind)
+    return _first_of_reindex(context, items, vectors, reencodable)
 
 
-def _first_of_reindex(run: CheckRun, items: Items, vectors: Matrix, reencodable: ReencodableRows) -> Judgements:
+def _first_of_reindex(context: CheckContext, items: Items, vectors: Matrix, reencodable: ReencodableRows) -> Judgements:
     """The first rows that a reindex with the ceiling, or with the new model, returns; the query's own left out."""
     if reencodable.items is None:
         raise BadInput(
@@ -42,14 +42,14 @@ def _first_of_reindex(run: CheckRun, items: Items, vectors: Matrix, reencodable:
             found="none",
             hint=Advice("give_them", parameter="gallery_items"),
         )
-    if run.ceiling is not None:
-        vectors = encode_all(run.ceiling, items, run.progress)
-    model = run.ceiling or run.model
-    rows = reencodable.by(model)
-    run.progress.start(f"what a reindex with {model.card.name} returns", rows.count)
+    if context.ceiling is not None:
+        vectors = encode_all(context.ceiling, items, context.progress)
+    model = context.ceiling or context.model
+    rows = reencodable.encoded_by(model)
+    context.progress.start(f"what a reindex with {model.card.name} returns", rows.count)
     # One more than is wanted: the query's own row may be among them.
-    depth = run.inputs.depth
-    hits = search(rows, vectors, depth + 1, progress=run.progress.advance)
+    depth = context.inputs.depth
+    hits = search(rows, vectors, depth + 1, progress=context.progress.advance)
     count = min(depth + 1, rows.count)
     query = np.repeat(np.arange(len(items)), count)
     other = np.ones(len(query), bool)

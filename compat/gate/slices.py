@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.inputs import Policy, SliceSpec
 from skipfill.compat.gate.queries import QuerySet
-from skipfill.compat.gate.run import CheckRun
 from skipfill.store.checks.names import ALL, EVERY_CHECK, OTHERS, TRAINED_ON
 from skipfill.store.errors import Advice, BadInput, Parameter, unknown_name
 from skipfill.store.parquet.query_sql import QueryColumns
@@ -45,7 +45,7 @@ class Grouping:
         return {name: chosen for name, chosen in self.slices.items() if name not in EVERY_CHECK}
 
 
-def group_queries(run: CheckRun, queries: QuerySet) -> Grouping:
+def group_queries(context: CheckContext, queries: QuerySet) -> Grouping:
     """Put every query into its slices and its cluster. Queries that are repeated are warned of.
 
     `trained-on` or `others` without a query says nothing where the gallery has no such row either, and is left out.
@@ -57,14 +57,14 @@ def group_queries(run: CheckRun, queries: QuerySet) -> Grouping:
     of_trained = queries.lookup.of_trained
     kind = np.where(of_trained, TRAINED_ON, OTHERS)
     computed = {"known": pa.array(kind), "relevant": pa.array(queries.lookup.relevant)}
-    columns = QueryColumns(queries.items, run.gallery.rows, computed)
+    columns = QueryColumns(queries.items, context.gallery.rows, computed)
     slices = {ALL: np.ones(len(of_trained), bool), TRAINED_ON: of_trained, OTHERS: ~of_trained}
-    slices |= _further_slices(run.inputs.slices, columns)
-    _refuse_unknown(run.policy, slices)
-    identity = columns.texts(run.inputs.identity) if run.inputs.identity else None
+    slices |= _further_slices(context.inputs.slices, columns)
+    _refuse_unknown(context.policy, slices)
+    identity = columns.texts(context.inputs.identity) if context.inputs.identity else None
     clusters = clusters_of(identity, queries.vectors)
     if identity is None and (repeated := len(clusters) - len(np.unique(clusters))):
-        run.warnings.append(f"{repeated} queries have the very vector of another: together they count as one")
+        context.warnings.append(f"{repeated} queries have the very vector of another: together they count as one")
     has_rows = {TRAINED_ON: queries.lookup.has_trained, OTHERS: queries.lookup.has_others}
     kept = {name: chosen for name, chosen in slices.items() if chosen.any() or has_rows.get(name, True)}
     return Grouping(kept, clusters, identity is not None, kind)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.queries import QuerySet
-from skipfill.compat.gate.run import CheckRun
 from skipfill.compat.inference.encode import encode_all
 from skipfill.compat.inference.gallery_agreement import look_at_gallery, refuse_another_gallery
 from skipfill.compat.inference.load import LoadedModel, load_model, viewed
@@ -30,7 +30,7 @@ class QueryVectors:
     baseline: str
 
 
-def query_vectors(run: CheckRun, queries: QuerySet) -> QueryVectors:
+def query_vectors(context: CheckContext, queries: QuerySet) -> QueryVectors:
     """Encode the queries with every model that they are compared by.
 
     The old model's vectors are the stored ones of the queries' ids where the gallery has them all (each query's own
@@ -41,24 +41,27 @@ def query_vectors(run: CheckRun, queries: QuerySet) -> QueryVectors:
             another way now; or the gallery holds the vectors of another model.
     """
     if queries.lookup.by_old.all():
-        look_at_gallery(run.objects, run.gallery, run.model, queries.items, run.warnings)
+        look_at_gallery(context.objects, context.gallery, context.model, queries.items, context.warnings)
         old, baseline = queries.lookup.vectors, "stored vectors of the queries' ids"
     else:
-        old_model = _old_model(run, queries)
-        old, baseline = encode_all(old_model, queries.items, run.progress), f"encoded by {old_model.card.name}"
-    by_pair = {OLD_OLD: old, NEW_OLD: viewed(queries.vectors, run.view)}
-    release = run.gallery.version.release
-    if release is not None and release.fingerprint not in (run.gallery.space.fingerprint, run.model.card.fingerprint):
-        released = released_model(run.objects, run.gallery, run.warnings)
-        by_pair[RELEASED_OLD] = viewed(encode_all(released, queries.items, run.progress), release.view)
+        old_model = _old_model(context, queries)
+        old, baseline = encode_all(old_model, queries.items, context.progress), f"encoded by {old_model.card.name}"
+    by_pair = {OLD_OLD: old, NEW_OLD: viewed(queries.vectors, context.view)}
+    release = context.gallery.version.release
+    if release is not None and release.fingerprint not in (
+        context.gallery.space.fingerprint,
+        context.model.card.fingerprint,
+    ):
+        released = released_model(context.objects, context.gallery, context.warnings)
+        by_pair[RELEASED_OLD] = viewed(encode_all(released, queries.items, context.progress), release.view)
     return QueryVectors(by_pair, baseline)
 
 
-def _old_model(run: CheckRun, queries: QuerySet) -> LoadedModel:
+def _old_model(context: CheckContext, queries: QuerySet) -> LoadedModel:
     """The model that filled the gallery, compared with some stored vectors before it encodes queries."""
-    gallery, by_old = run.gallery, queries.lookup.by_old
+    gallery, by_old = context.gallery, queries.lookup.by_old
     try:
-        old = load_model(run.objects, gallery.space.name)
+        old = load_model(context.objects, gallery.space.name)
     except NotPermitted:
         raise
     except BadInput as error:
@@ -75,9 +78,9 @@ def _old_model(run: CheckRun, queries: QuerySet) -> LoadedModel:
             expected=f"the encoder that filled the gallery ({gallery.space.fingerprint[:12]})",
             found=f"another ({old.card.fingerprint[:12]})",
         )
-    refuse_changed(run.objects, old, run.warnings)
+    refuse_changed(context.objects, old, context.warnings)
     rows = queries.items.restricted(by_old) if by_old.any() else None
-    if rows is None and run.inputs.gallery_items:
-        rows = open_items(run.inputs.gallery_items, run.inputs.columns)
-    refuse_another_gallery(gallery, old, rows, run.warnings)
+    if rows is None and context.inputs.gallery_items:
+        rows = open_items(context.inputs.gallery_items, context.inputs.columns)
+    refuse_another_gallery(gallery, old, rows, context.warnings)
     return old

@@ -2,60 +2,56 @@
 
 A claim passes when the test of "it is just false" is refused at the policy's error, and fails when that of "it is just
 true" is. A check passes only if all claims do, so that each is tested at the full error (an intersection-union test,
-Berger 1982); it fails if any does, so that those errors are adjusted together (Holm 1979). Knows arrays only.
+Berger 1982); it fails if any does, so that those errors are adjusted together (Holm 1979).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skipfill.compat.evaluation.statistics.bootstrap import Values
 from skipfill.compat.evaluation.statistics.tilted_bootstrap import Clusters, lower_bound, p_above, p_below, upper_bound
+from skipfill.compat.gate.evidence import Evidence
 from skipfill.compat.gate.inputs import Policy
-from skipfill.store.checks.names import ALL, NEW_OLD
+from skipfill.store.checks.names import ALL, NEW_OLD, OLD_OLD
 from skipfill.store.checks.report import Slice
 from skipfill.store.checks.requirement import Claim, Requirement, Verdict
 
 MOST_QUERIES = 100_000
 
 
-def requirements_of(
-    name: str,
-    values: Mapping[str, Values],
-    lost: NDArray[np.bool_],
-    clusters: NDArray[np.int64],
-    policy: Policy,
-) -> list[Requirement]:
-    """Test everything that the policy requires of slice `name`; nothing where it accepts the slice as it is.
+def requirements_of(name: str, evidence: Evidence, chosen: NDArray[np.bool_], policy: Policy) -> list[Requirement]:
+    """Everything that the policy requires of a slice, each tested for itself; nothing of one that it accepts as it is.
 
     All queries together must be better than each other pair, where the policy says so; every other slice must not be
-    worse by the margin.
+    worse by the margin. Of no queries nothing can be tested.
 
     Args:
-        values: pair -> (Q,) values of the deciding metric: new/old, and those that it is compared with.
-        lost: (Q,) whether the query was right before and is wrong after.
-        clusters: (Q,) queries of the same number stand or fall together.
+        chosen: (Q,) bool, the queries of the slice.
     """
-    if name in policy.accept_worse:
+    if name in policy.accept_worse or not chosen.any():
         return []
-    tests = []
-    for base in values:
+    clusters = evidence.clusters[chosen]
+    new, tests = evidence.stored[NEW_OLD], []
+    for base, old in evidence.stored.items():
         if base != NEW_OLD:
             better = name == ALL and policy.better
             claim = Claim("better" if better else "not-worse", base, policy.metric, 0.0 if better else -policy.margin)
-            tests.append((claim, Clusters.of(values[NEW_OLD] - values[base], clusters)))
+            tests.append((claim, Clusters.of((new[policy.metric] - old[policy.metric])[chosen], clusters)))
     if policy.flip_budget is not None:
+        lost = (evidence.stored[OLD_OLD]["CMC@1"] > 0) & ~(new["CMC@1"] > 0)
         claim = Claim("flip-budget", "", "CMC@1", -policy.flip_budget)
-        tests.append((claim, Clusters.of(lost.astype(float), clusters).mirrored()))
+        tests.append((claim, Clusters.of(lost[chosen].astype(float), clusters).mirrored()))
     return [_tested(name, claim, difference, policy) for claim, difference in tests]
 
 
-def adjusted(slices: list[Slice], policy: Policy) -> list[Slice]:
-    """The slices judged, with the errors of their fails adjusted for all requirements together (Holm 1979)."""
+def judged(slices: list[Slice], policy: Policy) -> list[Slice]:
+    """The slices with the verdict of each requirement, and their own: the worst of these.
+
+    Errors of fails are adjusted for all requirements together (Holm 1979).
+    """
     every = [requirement.error_of_fail for one in slices for requirement in one.requirements]
     order = sorted(range(len(every)), key=every.__getitem__)
     holm: dict[int, float] = {}
@@ -64,12 +60,13 @@ def adjusted(slices: list[Slice], policy: Policy) -> list[Slice]:
         largest = max(largest, min(1.0, (len(every) - rank) * every[at]))
         holm[at] = largest
     place = iter(range(len(every)))
-    judged = []
+    verdicts = []
     for one in slices:
         requirements = [_judged(replace(each, error_of_fail=holm[next(place)]), policy) for each in one.requirements]
-        verdict = worst([each.verdict for each in requirements]) if requirements else one.verdict
-        judged.append(replace(one, requirements=requirements, verdict=verdict))
-    return judged
+        accepted: Verdict = "pass" if one.name in policy.accept_worse else "inconclusive"
+        verdict = worst([each.verdict for each in requirements]) if requirements else accepted
+        verdicts.append(replace(one, requirements=requirements, verdict=verdict))
+    return verdicts
 
 
 def worst(verdicts: list[Verdict]) -> Verdict:

@@ -60,7 +60,7 @@ class Queries:
 def relevant_ranks(
     rows: StoredRows,
     queries: Queries,
-    metric: Similarity = "cosine",
+    similarity: Similarity = "cosine",
     progress: Callable[[int], None] = lambda rows: None,
 ) -> RelevantRanks:
     """Rank the relevant rows of each query among all rows; equal scores are ordered by the smaller id.
@@ -69,15 +69,15 @@ def relevant_ranks(
         progress: called with the number of query-row pairs scored since the last call, 2 * Q * N in all.
     """
     truth = _Truth(queries)
-    relevant_rows, longest = _scored(rows, queries, metric, truth, progress)
+    relevant_rows, longest = _scored(rows, queries, similarity, truth, progress)
     scores = [relevant.scores for relevant in relevant_rows]
     above = [np.zeros(len(of_query), np.int64) for of_query in scores]
-    edges = _edges(queries, metric, longest)
+    edges = _edges(queries, similarity, longest)
     # A cosine is rounded to a little beyond 1 at times; what was left out above is below every bound.
     bounds = np.concatenate([[LEAST], edges[1:-1], [-LEAST]]).astype(np.float32)
     others = np.zeros((len(queries.ids), BINS), np.int64)
     tied: dict[int, list[Scores]] = {}
-    for block, part, products in scored_blocks(rows, queries.vectors, metric):
+    for block, part, products in scored_blocks(rows, queries.vectors, similarity):
         relevant, itself = truth.masks(block, part)
         products[relevant | itself] = -np.inf
         products.sort(axis=1)
@@ -91,7 +91,7 @@ def relevant_ranks(
         progress(products.size)
     if tied:
         values = {query: np.unique(np.concatenate(parts)) for query, parts in tied.items()}
-        _break_ties(rows, queries, metric, truth, scores, above, values)
+        _break_ties(rows, queries, similarity, truth, scores, above, values)
     ranks = [counts + np.arange(1, len(counts) + 1) for counts in above]
     grades = [relevant.grades for relevant in relevant_rows] if queries.truth.graded else None
     return RelevantRanks(ranks, scores, grades, edges, others)
@@ -106,7 +106,7 @@ class _Relevant:
 
 
 def _scored(
-    rows: StoredRows, queries: Queries, metric: Similarity, truth: _Truth, progress: Callable[[int], None]
+    rows: StoredRows, queries: Queries, similarity: Similarity, truth: _Truth, progress: Callable[[int], None]
 ) -> tuple[list[_Relevant], float]:
     """Of each query, and the length of the longest stored vector."""
     longest, last = 0.0, None
@@ -114,7 +114,7 @@ def _scored(
     scores: list[list[Scores]] = [[] for _ in range(len(queries.ids))]
     grades: list[list[NDArray[np.float32]]] = [[] for _ in range(len(queries.ids))]
     names: list[list[NDArray[Any]]] = [[] for _ in range(len(queries.ids))]
-    for block, part, products in scored_blocks(rows, queries.vectors, metric):
+    for block, part, products in scored_blocks(rows, queries.vectors, similarity):
         if block is not last:
             last = block
             longest = max(longest, float(np.einsum("nd,nd->n", block.vectors, block.vectors).max()))
@@ -141,10 +141,10 @@ def _scored(
     return relevant_rows, float(np.sqrt(longest))
 
 
-def _edges(queries: Queries, metric: Similarity, longest: float) -> NDArray[np.float64]:
+def _edges(queries: Queries, similarity: Similarity, longest: float) -> NDArray[np.float64]:
     """Bounds of equal bins that hold every score."""
     bound = 1.0
-    if metric == "ip":
+    if similarity == "ip":
         bound = longest * float(np.linalg.norm(queries.vectors, axis=1).max()) or 1.0
     return np.linspace(-bound, bound, BINS + 1)
 
@@ -152,7 +152,7 @@ def _edges(queries: Queries, metric: Similarity, longest: float) -> NDArray[np.f
 def _break_ties(
     rows: StoredRows,
     queries: Queries,
-    metric: Similarity,
+    similarity: Similarity,
     truth: _Truth,
     scores: list[Scores],
     above: list[NDArray[np.int64]],
@@ -166,7 +166,7 @@ def _break_ties(
         tied: query -> its relevant scores that others have too, ascending.
     """
     ties: dict[int, list[tuple[Scores, NDArray[Any], Mask]]] = {query: [] for query in tied}
-    for block, part, products in scored_blocks(rows, queries.vectors, metric):
+    for block, part, products in scored_blocks(rows, queries.vectors, similarity):
         relevant, itself = truth.masks(block, part)
         names = to_numpy(block.ids)
         for query in range(part.start, part.stop):

@@ -35,7 +35,7 @@ def search(
     rows: StoredRows,
     queries: Matrix,
     k: int,
-    metric: Similarity = "cosine",
+    similarity: Similarity = "cosine",
     progress: Callable[[int], None] = lambda rows: None,
 ) -> Hits:
     """The `k` rows (all, if there are fewer) with the highest score for each query.
@@ -47,13 +47,13 @@ def search(
         queries: (Q, D) float32.
         progress: called with the number of rows read since the last call.
     """
-    if metric == "cosine":
+    if similarity == "cosine":
         queries = normalised(queries)
     k = min(k, rows.count)
     step = max(1, SCORES_AT_ONCE // 16_384)
     nearest = [_Nearest(queries[start : start + step], k) for start in range(0, len(queries), step)]
     for block in rows.blocks():
-        vectors = normalised(block.vectors) if metric == "cosine" else block.vectors
+        vectors = normalised(block.vectors) if similarity == "cosine" else block.vectors
         for part in nearest:
             part.add(block.ids, vectors)
         progress(len(block.ids))
@@ -131,16 +131,16 @@ def _ranked(ids: pa.Array) -> NDArray[np.uint64]:
 
 
 def scored_blocks(
-    rows: StoredRows, queries: Matrix, metric: Similarity
+    rows: StoredRows, queries: Matrix, similarity: Similarity
 ) -> Iterator[tuple[Block, slice, NDArray[np.float32]]]:
     """Every score of every query, block by block: (block, which queries, their scores (q, N)).
 
     The same arguments give the same bits in the same order each time.
     """
-    if metric == "cosine":
+    if similarity == "cosine":
         queries = normalised(queries)
     for block in rows.blocks():
-        vectors = normalised(block.vectors) if metric == "cosine" else block.vectors
+        vectors = normalised(block.vectors) if similarity == "cosine" else block.vectors
         step = max(1, SCORES_AT_ONCE // len(vectors))
         for start in range(0, len(queries), step):
             part = slice(start, min(start + step, len(queries)))

@@ -21,7 +21,7 @@ import numpy as np
 
 from skipfill.compat.evaluation.statistics.tilted_bootstrap import Clusters, p_above, p_below
 from skipfill.compat.gate.inputs import Policy
-from skipfill.compat.gate.verdict import adjusted, worst
+from skipfill.compat.gate.verdict import judged, worst
 from skipfill.store.checks.report import Slice
 from skipfill.store.checks.requirement import Requirement
 
@@ -83,7 +83,7 @@ def verdicts(case: Case, checks: int, random: np.random.Generator) -> Counter[st
         for name, one in zip(names, check, strict=True):
             asked = required(case.policy, name if name == "all" else "slice", *(int(count) for count in one))
             slices.append(Slice(name, each, each, [], {}, {}, {}, [asked], "inconclusive"))
-        found[worst([one.verdict for one in adjusted(slices, POLICIES[case.policy])])] += 1
+        found[worst([one.verdict for one in judged(slices, POLICIES[case.policy])])] += 1
     return found
 
 

@@ -32,7 +32,7 @@ SIDES = ("old", "new")
 
 def measure_index(
     rows: StoredRows,
-    metric: Similarity,
+    similarity: Similarity,
     old: Matrix,
     new: Matrix,
     settings: IndexSettings,
@@ -55,7 +55,7 @@ def measure_index(
         _refuse_unusable(f"{side} query vectors", vectors, (len(old), rows.dim))
     chosen = _chosen_queries(len(old), rows.count, settings, query_ids)
     without = None if query_ids is None else query_ids.take(pa.array(chosen))
-    searched = _searched(rows, metric, old[chosen], new[chosen], settings, progress, without)
+    searched = _searched(rows, similarity, old[chosen], new[chosen], settings, progress, without)
     before, after = searched.old, searched.new
     most = max(settings.ef_search, min(searched.rows, MOST_EFFORT))
     efforts = [effort for effort in EFFORTS if searched.k <= effort <= most]
@@ -102,7 +102,7 @@ class _Searched:
 
 def _searched(
     rows: StoredRows,
-    metric: Similarity,
+    similarity: Similarity,
     old: Matrix,
     new: Matrix,
     settings: IndexSettings,
@@ -110,7 +110,7 @@ def _searched(
     without: pa.Array | None,
 ) -> _Searched:
     """Build the index on the rows, those of the ids `without` left out, and find the exact neighbours."""
-    indexed = read_indexed(rows, metric, settings, without, progress)
+    indexed = read_indexed(rows, similarity, settings, without, progress)
     total = len(indexed.order)
     radius = float(np.sqrt(np.einsum("nd,nd->n", indexed.vectors, indexed.vectors).max()))
     index = Hnsw(indexed, settings, progress)
@@ -119,7 +119,7 @@ def _searched(
     near = min(total, max(k + SPARE_NEIGHBOURS, min(MOST_NEIGHBOURS, total // 20)))
     progress.start("exact neighbours of the queries", 2 * len(old))
     answers = (
-        Answers(index, normalised(side) if metric == "cosine" else side, k, near, radius, progress)
+        Answers(index, normalised(side) if similarity == "cosine" else side, k, near, radius, progress)
         for side in (old, new)
     )
     return _Searched(total, k, near, *answers)

@@ -31,7 +31,7 @@ class IndexedRows:
 
 
 def read_indexed(
-    rows: StoredRows, metric: Similarity, settings: IndexSettings, without: pa.Array | None, progress: Progress
+    rows: StoredRows, similarity: Similarity, settings: IndexSettings, without: pa.Array | None, progress: Progress
 ) -> IndexedRows:
     """Read all rows or a uniform sample, streamed; at most `settings.rows` vectors are held.
 
@@ -61,7 +61,7 @@ def read_indexed(
         if without is not None:
             chosen = chosen[positions(block.ids.take(pa.array(chosen)), without) < 0]
         part = block.vectors[chosen]
-        vectors[filled : filled + len(part)] = normalised(part) if metric == "cosine" else part
+        vectors[filled : filled + len(part)] = normalised(part) if similarity == "cosine" else part
         if block.labels is not None:
             labels.append(block.labels.take(pa.array(chosen)))
         filled += len(part)

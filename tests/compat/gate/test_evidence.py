@@ -12,7 +12,7 @@ from skipfill.compat.evaluation.per_query import PerQuery
 from skipfill.compat.evaluation.statistics.bootstrap import interval, resampled_means
 from skipfill.compat.gate.evidence import Evidence, flipped, measure_slice
 from skipfill.compat.gate.inputs import Policy
-from skipfill.compat.gate.verdict import adjusted, worst
+from skipfill.compat.gate.verdict import judged, requirements_of, worst
 from skipfill.store.checks.report import Slice
 from skipfill.store.errors import SkipfillError
 
@@ -57,8 +57,15 @@ def differing(lost: int, same: int, won: int) -> Evidence:
     return evidence({"old/old": dict.fromkeys(NAMES, old), "new/old": dict.fromkeys(NAMES, new)})
 
 
-def judged(name: str, found: Evidence, policy: Policy = POLICY) -> Slice:
-    return adjusted([measure_slice(name, found, everything(found), policy)], policy)[0]
+def with_requirements(name: str, found: Evidence, policy: Policy = POLICY) -> Slice:
+    """One slice of all queries, measured and its requirements tested, not judged yet."""
+    chosen = everything(found)
+    required = requirements_of(name, found, chosen, policy)
+    return replace(measure_slice(name, found, chosen, policy), requirements=required)
+
+
+def verdict_of(name: str, found: Evidence, policy: Policy = POLICY) -> Slice:
+    return judged([with_requirements(name, found, policy)], policy)[0]
 
 
 @pytest.mark.parametrize(
@@ -74,17 +81,17 @@ def judged(name: str, found: Evidence, policy: Policy = POLICY) -> Slice:
     ],
 )
 def test_the_verdict_of_a_slice(name: str, lost: int, same: int, won: int, verdict: str) -> None:
-    assert judged(name, differing(lost, same, won)).verdict == verdict
+    assert verdict_of(name, differing(lost, same, won)).verdict == verdict
 
 
 def test_all_queries_together_may_be_asked_only_not_to_be_worse() -> None:
-    assert judged("all", differing(5, 990, 5), replace(POLICY, better=False)).verdict == "pass"
+    assert verdict_of("all", differing(5, 990, 5), replace(POLICY, better=False)).verdict == "pass"
 
 
 def test_too_few_queries_never_pass() -> None:
-    assert judged("all", differing(0, 0, 29)).verdict == "inconclusive"
-    assert judged("all", differing(0, 0, 30)).verdict == "pass"
-    assert judged("all", differing(29, 0, 0)).verdict == "fail"
+    assert verdict_of("all", differing(0, 0, 29)).verdict == "inconclusive"
+    assert verdict_of("all", differing(0, 0, 30)).verdict == "pass"
+    assert verdict_of("all", differing(29, 0, 0)).verdict == "fail"
     nothing = measure_slice("others", differing(0, 9, 0), np.zeros(9, bool), POLICY)
     assert (nothing.queries, nothing.verdict) == (0, "inconclusive")
 
@@ -92,40 +99,38 @@ def test_too_few_queries_never_pass() -> None:
 @pytest.mark.parametrize(("queries", "verdict"), [(145, "inconclusive"), (165, "pass")])
 def test_queries_that_all_agree_do_not_make_an_interval_of_no_width(queries: int, verdict: str) -> None:
     """0 worse of n has the probability .98 ** n if the true loss is .02: below .05 from 149 queries on."""
-    found = judged("others", differing(0, queries, 0))
+    found = verdict_of("others", differing(0, queries, 0))
     assert 0.98**queries <= found.requirements[0].error_of_pass <= 1.25 * 0.98**queries
     assert found.change["CMC@1"].low == pytest.approx(0.025 ** (1 / queries) - 1, rel=0.1)
     assert found.verdict == verdict
 
 
 def test_more_queries_is_a_number_that_decides() -> None:
-    asked = judged("others", differing(8, 184, 8)).requirements[0]
+    asked = verdict_of("others", differing(8, 184, 8)).requirements[0]
     assert asked.verdict == "inconclusive"
     assert asked.more_queries is not None
     grown = 1.03 * (1 + asked.more_queries / 200)
-    assert judged("others", differing(round(8 * grown), round(184 * grown), round(8 * grown))).verdict == "pass"
+    assert verdict_of("others", differing(round(8 * grown), round(184 * grown), round(8 * grown))).verdict == "pass"
     grown = 0.8 * (1 + asked.more_queries / 200)
-    assert judged("others", differing(round(8 * grown), round(184 * grown), round(8 * grown))).verdict != "pass"
-    assert judged("all", differing(10, 480, 10)).requirements[0].more_queries is None
+    assert verdict_of("others", differing(round(8 * grown), round(184 * grown), round(8 * grown))).verdict != "pass"
+    assert verdict_of("all", differing(10, 480, 10)).requirements[0].more_queries is None
 
 
 def test_a_budget_of_flips() -> None:
     policy = replace(POLICY, flip_budget=0.05)
-    assert judged("all", differing(10, 800, 190), policy).verdict == "pass"
-    assert judged("all", differing(45, 700, 255), policy).verdict == "inconclusive"
-    assert judged("all", differing(90, 600, 310), policy).verdict == "fail"
+    assert verdict_of("all", differing(10, 800, 190), policy).verdict == "pass"
+    assert verdict_of("all", differing(45, 700, 255), policy).verdict == "inconclusive"
+    assert verdict_of("all", differing(90, 600, 310), policy).verdict == "fail"
 
 
 def test_fails_are_adjusted_for_all_slices_together() -> None:
     """Holm's procedure as statsmodels and R have it: m, m - 1, ... times the smallest errors, never decreasing."""
-    slices = [
-        measure_slice(f"s{n}", differing(20 + 3 * n, 700, 0), np.ones(720 + 3 * n, bool), POLICY) for n in range(4)
-    ]
+    slices = [with_requirements(f"s{n}", differing(20 + 3 * n, 700, 0)) for n in range(4)]
     raw = np.array([one.requirements[0].error_of_fail for one in slices])
     slow = np.empty(4)
     for rank, place in enumerate(np.argsort(raw)):
         slow[place] = min(1, max((4 - k) * raw[one] for k, one in enumerate(np.argsort(raw)) if k <= rank))
-    ours = [one.requirements[0].error_of_fail for one in adjusted(slices, POLICY)]
+    ours = [one.requirements[0].error_of_fail for one in judged(slices, POLICY)]
     np.testing.assert_allclose(ours, slow)
     assert (slow > raw).any()
 
@@ -133,8 +138,8 @@ def test_fails_are_adjusted_for_all_slices_together() -> None:
 def test_queries_of_one_identity_are_one_piece_of_evidence() -> None:
     """Forty wins by forty people are evidence; forty by one are not."""
     wins = differing(0, 960, 40)
-    crowd = judged("all", wins)
-    one = judged("all", replace(wins, clusters=np.where(np.arange(1_000) < 960, np.arange(1_000), 960)))
+    crowd = verdict_of("all", wins)
+    one = verdict_of("all", replace(wins, clusters=np.where(np.arange(1_000) < 960, np.arange(1_000), 960)))
     assert crowd.verdict == "pass"
     assert (one.queries, one.units, one.verdict) == (1_000, 961, "inconclusive")
 
@@ -142,8 +147,8 @@ def test_queries_of_one_identity_are_one_piece_of_evidence() -> None:
 def test_a_query_asked_again_is_no_further_evidence() -> None:
     few = differing(1, 45, 4)
     often = {pair: {name: np.tile(values, 50) for name, values in cell.items()} for pair, cell in few.stored.items()}
-    again = judged("all", Evidence(often, {}, "new/new", np.tile(np.arange(50), 50)))
-    once = judged("all", few)
+    again = verdict_of("all", Evidence(often, {}, "new/new", np.tile(np.arange(50), 50)))
+    once = verdict_of("all", few)
     assert again.requirements[0].error_of_pass == pytest.approx(once.requirements[0].error_of_pass, abs=0.02)
     assert again.verdict == once.verdict == "inconclusive"
 
@@ -157,8 +162,8 @@ def test_what_is_not_a_number_is_not_judged() -> None:
 
 def test_a_slice_is_accepted_by_name_only() -> None:
     policy = Policy(accept_worse=("others",))
-    assert judged("others", differing(500, 500, 0), policy).verdict == "pass"
-    assert judged("trained-on", differing(500, 500, 0), policy).verdict == "fail"
+    assert verdict_of("others", differing(500, 500, 0), policy).verdict == "pass"
+    assert verdict_of("trained-on", differing(500, 500, 0), policy).verdict == "fail"
 
 
 def test_the_worst_verdict_counts_and_nothing_is_inconclusive() -> None:
@@ -188,7 +193,7 @@ def cells(old: float, new: float, top: float, queries: int = 2_000) -> tuple[Per
 
 def test_update_gain_flips_and_change() -> None:
     stored, again = cells(0.6, 0.7, 0.8)
-    found = judged("all", evidence(stored, again))
+    found = verdict_of("all", evidence(stored, again))
     gain = found.gain["CMC@1"]
     assert gain is not None
     assert gain.mean == pytest.approx(0.5)
@@ -200,8 +205,8 @@ def test_update_gain_flips_and_change() -> None:
 
 def test_update_gain_is_undefined_without_room() -> None:
     stored, again = cells(0.6, 0.7, 0.6)
-    assert judged("all", evidence(stored, again)).gain["CMC@1"] is None
-    assert judged("all", evidence(stored)).gain["CMC@1"] is None
+    assert verdict_of("all", evidence(stored, again)).gain["CMC@1"] is None
+    assert verdict_of("all", evidence(stored)).gain["CMC@1"] is None
 
 
 def test_a_slice_counts_its_own_queries_only() -> None:
@@ -221,7 +226,7 @@ def test_queries_with_nothing_to_find_among_the_rows_at_hand_do_not_dilute_new_n
         pair: {metric: np.where(blind, np.nan, values) for metric, values in cell.items()}
         for pair, cell in again.items()
     }
-    found = judged("all", evidence(stored, thinned))
+    found = verdict_of("all", evidence(stored, thinned))
     assert {cell.pair: cell.value.mean for cell in found.cells} == pytest.approx(
         {"old/old": 0.6, "new/old": 0.7, "new/new": 0.8}
     )
@@ -229,4 +234,4 @@ def test_queries_with_nothing_to_find_among_the_rows_at_hand_do_not_dilute_new_n
     assert gain is not None
     assert gain.mean == pytest.approx(0.5)
     nothing = {pair: {metric: np.full(2_000, np.nan) for metric in cell} for pair, cell in again.items()}
-    assert judged("all", evidence(stored, nothing)).gain["CMC@1"] is None
+    assert verdict_of("all", evidence(stored, nothing)).gain["CMC@1"] is None

@@ -1,4 +1,4 @@
-"""A check that is about to run: what was given, opened and verified once, and handed from step to step."""
+"""A check that is about to context: what was given, opened and verified once, and handed from step to step."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from skipfill.store.storage.object_store import ObjectStore
 
 
 @dataclass(frozen=True)
-class CheckRun:
+class CheckContext:
     """Everything that the steps of a check share.
 
     Attributes:
@@ -49,7 +49,7 @@ class CheckRun:
         inputs: CheckInputs,
         policy: Policy,
         progress: Progress,
-    ) -> CheckRun:
+    ) -> CheckContext:
         """Open the gallery and load the models.
 
         Raises:
@@ -73,7 +73,7 @@ class CheckRun:
         """The model's view onto the gallery's space."""
         return view_onto(self.model.card, self.gallery.space.name)
 
-    def on_rows(self, ids: pa.Array) -> CheckRun:
+    def on_rows(self, ids: pa.Array) -> CheckContext:
         """The same check on the gallery's rows of these ids only; warns where they are not all rows."""
         rows = self.gallery.rows.restricted(ids, len(ids))
         if rows.count < self.gallery.rows.count:
