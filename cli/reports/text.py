@@ -11,6 +11,7 @@ from rich.text import Text
 from skipfill.cli.reports.characters import one_line
 from skipfill.cli.terminal import VERDICT_STYLE, table
 from skipfill.store.checks.names import CEILING, EVERY_CHECK, NEW_OLD, OLD_OLD
+from skipfill.store.storage.keys import per_query_key
 
 if TYPE_CHECKING:
     from skipfill.store.checks.report import IndexRecall, Interval, Report, Slice, Threshold
@@ -46,7 +47,7 @@ def show_report(out: Console, report: Report) -> None:
     out.print(Text.assemble("\n", _styled(report.verdict, report.verdict.upper())))
     for line in report.why:
         out.print(f"- {one_line(line)}")
-    out.print(f"old queries: {report.baseline}; per query: checks/{report.gallery}/{report.id}/queries.parquet")
+    out.print(f"old queries: {report.baseline}; per query: {per_query_key(report.gallery, report.id)}")
 
 
 def _slices(slices: list[Slice], metric: str) -> object:

@@ -1,4 +1,4 @@
-"""Exact nearest rows of a gallery, streamed in bounded memory; ties go to the smaller id."""
+"""Exact nearest rows of a gallery, streamed: memory holds a block of rows, and K hits a query. Ties: smaller id."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from skipfill.store.parquet.stored_rows import Block, StoredRows
+from skipfill.store.parquet.stored_rows import BLOCK_ROWS, Block, StoredRows
 from skipfill.store.parquet.vectors import Matrix, Similarity, normalised
 
 SCORES_AT_ONCE = 2**23
@@ -50,7 +50,7 @@ def search(
     if similarity == "cosine":
         queries = normalised(queries)
     k = min(k, rows.count)
-    step = max(1, SCORES_AT_ONCE // 16_384)
+    step = max(1, SCORES_AT_ONCE // BLOCK_ROWS)
     nearest = [_Nearest(queries[start : start + step], k) for start in range(0, len(queries), step)]
     for block in rows.blocks():
         vectors = normalised(block.vectors) if similarity == "cosine" else block.vectors

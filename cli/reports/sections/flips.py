@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from skipfill.cli.reports.elements import code, name, table, text
 from skipfill.cli.reports.svg import ROW, diverging, picture
+from skipfill.store.storage.keys import per_query_key
 
 if TYPE_CHECKING:
     from skipfill.store.checks.report import Report, Slice
@@ -22,7 +23,7 @@ def flips(report: Report) -> str:
         _ids("Right before, wrong after", report.flips.negative, "the largest loss first"),
         _ids("Wrong before, right after", report.flips.positive, "the largest gain first"),
     ]
-    where = f"checks/{report.gallery}/{report.id}/queries.parquet"
+    where = per_query_key(report.gallery, report.id)
     return table("Flips by CMC@1", columns, rows) + "".join(lists) + f"<p class=dim>All queries: {code(where)}</p>"
 
 
