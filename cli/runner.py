@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import typer
 
-from skipfill.cli.advice import message, sentence
+from skipfill.cli.error_messages import message, sentence
 from skipfill.store.errors import SkipfillError, reason
 
 

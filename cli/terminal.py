@@ -34,7 +34,7 @@ def emit(document: dict[str, Any], *, as_json: bool, show: Callable[[Console], N
         show(printer())
 
 
-def advise(text: str, *, quiet: bool) -> None:
+def show_next(text: str, *, quiet: bool) -> None:
     """The next command, on stderr."""
     if not quiet:
         printer(stderr=True).print(text, style="dim")

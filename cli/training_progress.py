@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skipfill.cli.terminal import Bar, advise, emit
+from skipfill.cli.terminal import Bar, emit, show_next
 
 if TYPE_CHECKING:
     from skipfill.compat.training.loop.epoch_log import Epoch
@@ -26,7 +26,7 @@ def show_trained(card: Card, seconds: float, *, log_on_stdout: bool, as_json: bo
     seconds = round(seconds, 1)
     summary = _summary(card, seconds)
     if log_on_stdout:
-        advise(summary, quiet=quiet)
+        show_next(summary, quiet=quiet)
     else:
         emit(
             {"model": asdict(card), "fingerprint": card.fingerprint, "seconds": seconds},
@@ -39,7 +39,7 @@ def show_trained(card: Card, seconds: float, *, log_on_stdout: bool, as_json: bo
         if gallery and gallery["space"] in card.views
         else f"encode {card.name} ITEMS.parquet -o GALLERY.parquet"
     )
-    advise(f"Next: skipfill {following}", quiet=quiet)
+    show_next(f"Next: skipfill {following}", quiet=quiet)
 
 
 def _summary(card: Card, seconds: float) -> str:

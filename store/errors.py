@@ -24,7 +24,7 @@ class Parameter:
 
 
 class Advice:
-    """The next step after an error, by key. `cli/advice.py` has the sentence of each key, with flags and commands.
+    """The next step after an error, by key. `cli/error_messages.py` has each key's sentence, with flags and commands.
 
     Attributes:
         values: what the sentence is completed with.
@@ -42,7 +42,7 @@ class SkipfillError(Exception):
     """An error that a user can act on.
 
     Attributes:
-        exit_code: what the process ends with (2 bad input, 4 stale or lost race).
+        exit_code: what the process ends with: 1 refused on the evidence, 2 bad input, 4 stale or lost race.
         hint: the next step: one sentence, or `Advice` where it takes words of the command line. Empty for none.
     """
 

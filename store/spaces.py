@@ -9,7 +9,7 @@ from typing import Any, Literal
 from skipfill.store.errors import Advice, BadInput, unknown_name
 from skipfill.store.parquet.vectors import Similarity
 from skipfill.store.storage import quarantine
-from skipfill.store.storage.keys import SPACES, space_key, space_of_key, valid_name
+from skipfill.store.storage.layout import SPACES, space_key, space_of_key, valid_name
 from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import LARGEST_STORED, Older, fitted, parsed, refuse_newer
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from skipfill.cli.options import Json, Quiet, Store, opened
-from skipfill.cli.terminal import advise, emit
+from skipfill.cli.terminal import emit, show_next
 
 
 def blend(
@@ -34,4 +34,4 @@ def blend(
         show=lambda out: out.print(f"Blended {name}: {new} where it is sure, {old} where it is not (dim {card.dim})"),
     )
     gallery = card.gallery.get("name", "GALLERY")
-    advise(f"Next: skipfill check {gallery} {name} --items HELDOUT.parquet", quiet=quiet)
+    show_next(f"Next: skipfill check {gallery} {name} --items HELDOUT.parquet", quiet=quiet)

@@ -25,7 +25,7 @@ from skipfill.cli.options import (
 )
 from skipfill.cli.reports import refuse_unwritable, write_reports
 from skipfill.cli.reports.text import show_report
-from skipfill.cli.terminal import advise, emit, progress
+from skipfill.cli.terminal import emit, progress, show_next
 
 EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
 
@@ -136,5 +136,5 @@ def check(
         exit_code=code,
     )
     if report.verdict == "pass":
-        advise(f"Next: skipfill swap {gallery} {name}", quiet=quiet)
+        show_next(f"Next: skipfill swap {gallery} {name}", quiet=quiet)
     raise typer.Exit(code)

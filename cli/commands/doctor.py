@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from skipfill.cli.advice import sentence
+from skipfill.cli.error_messages import sentence
 from skipfill.cli.options import Json, Store, opened
 from skipfill.cli.terminal import emit, leftover_table, table
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from skipfill.cli.options import IdColumn, InputColumn, Json, LabelColumn, ModelName, Quiet, Store, item_columns, opened
-from skipfill.cli.terminal import advise, emit, progress
+from skipfill.cli.terminal import emit, progress, show_next
 
 
 def encode(
@@ -46,7 +46,7 @@ def encode(
         as_json=json,
         show=lambda out: out.print(f"Encoded {rows:,} items with {name} (dim {dim}{where}) into {output}"),
     )
-    advise(f"Next: skipfill gallery {_next(name, onto, output)}", quiet=quiet)
+    show_next(f"Next: skipfill gallery {_next(name, onto, output)}", quiet=quiet)
 
 
 def _next(name: str, onto: str, output: Path) -> str:

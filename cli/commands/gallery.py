@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Store, opened
-from skipfill.cli.terminal import advise, emit, progress, released, table
+from skipfill.cli.terminal import emit, progress, released, show_next, table
 
 if TYPE_CHECKING:
     from skipfill.store.galleries.gallery import Gallery
@@ -66,7 +66,7 @@ def add(
             dry_run=dry_run,
         )
     _show(made, as_json=json, title="Would register" if dry_run else "Registered")
-    advise(f"Next: skipfill train v2 --gallery {name} --items ITEMS.parquet --method gallery", quiet=quiet)
+    show_next(f"Next: skipfill train v2 --gallery {name} --items ITEMS.parquet --method gallery", quiet=quiet)
 
 
 @app.command()
@@ -150,7 +150,7 @@ def verify(
     objects = opened(store)
     if not deep:
         _show(open_gallery(objects, name), as_json=json, title="Verified by sizes and footers:")
-        advise(f"Every row: skipfill gallery verify {name} --deep", quiet=quiet)
+        show_next(f"Every row: skipfill gallery verify {name} --deep", quiet=quiet)
         return
     from skipfill.compat.inference.gallery_agreement import models_of_gallery
 
@@ -194,7 +194,7 @@ def _space(objects: ObjectStore, name: str, metric: str) -> tuple[Space, Release
     from skipfill.store.galleries.log import Release
     from skipfill.store.models.cards import load_card, model_names
     from skipfill.store.spaces import Space, View, load_space, space_names
-    from skipfill.store.storage.keys import valid_name
+    from skipfill.store.storage.layout import valid_name
 
     if metric not in ("cosine", "ip"):
         raise unknown_name("metric", metric, ["cosine", "ip"])

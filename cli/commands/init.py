@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from skipfill.cli.options import Json, Quiet, Store
-from skipfill.cli.terminal import advise, emit
+from skipfill.cli.terminal import emit, show_next
 
 
 def init(store: Store = None, json: Json = False, quiet: Quiet = False) -> None:
@@ -22,6 +22,6 @@ def init(store: Store = None, json: Json = False, quiet: Quiet = False) -> None:
         as_json=json,
         show=lambda out: out.print(f"Store ready in {objects.root}"),
     )
-    advise(
+    show_next(
         "Next: skipfill train v1 --items ITEMS.parquet, or skipfill gallery add NAME FILES... --space NAME", quiet=quiet
     )

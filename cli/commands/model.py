@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 
 from skipfill.cli.options import DryRun, Json, ModelName, Quiet, Store, opened
-from skipfill.cli.terminal import advise, emit, table
+from skipfill.cli.terminal import emit, show_next, table
 
 if TYPE_CHECKING:
     from skipfill.store.models.transfer import Manifest
@@ -122,7 +122,7 @@ def export(
         as_json=json,
         show=lambda out: out.print(f"Exported {name} ({card.fingerprint[:16]}, {size / 1e6:,.1f} MB) to {output}"),
     )
-    advise(f"Next, at the other store: skipfill model add {output}", quiet=quiet)
+    show_next(f"Next, at the other store: skipfill model add {output}", quiet=quiet)
 
 
 @app.command()
@@ -149,8 +149,8 @@ def add(
         show=lambda out: out.print(f"{done} {card.name} ({card.fingerprint[:16]}), views onto {', '.join(card.views)}"),
     )
     for note in notes:
-        advise(f"Note: {note}", quiet=quiet)
-    advise(f"Next: skipfill check GALLERY {card.name} --items HELDOUT.parquet", quiet=quiet)
+        show_next(f"Note: {note}", quiet=quiet)
+    show_next(f"Next: skipfill check GALLERY {card.name} --items HELDOUT.parquet", quiet=quiet)
 
 
 def _notes(manifest: Manifest) -> list[str]:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from skipfill.cli.options import GalleryName, InputColumn, Json, ModelName, Quiet, Store, item_columns, opened
-from skipfill.cli.terminal import advise, emit, table
+from skipfill.cli.terminal import emit, show_next, table
 
 if TYPE_CHECKING:
     from skipfill.store.releases.backfill_cost import EncodeRate
@@ -50,7 +50,7 @@ def plan(
     from skipfill.store.galleries.gallery import open_gallery
     from skipfill.store.models.cards import load_card
     from skipfill.store.releases.swap import plan_swap
-    from skipfill.store.storage.atomic_file import new_file
+    from skipfill.store.storage.output_file import new_file
 
     objects = opened(store)
     card = load_card(objects, name)
@@ -66,7 +66,7 @@ def plan(
         print(made.as_json())
     else:
         emit({"plan": asdict(made)}, as_json=json, show=lambda out: show_plan(out, made), exit_code=code)
-    advise(_next(made, output), quiet=quiet)
+    show_next(_next(made, output), quiet=quiet)
     raise typer.Exit(code)
 
 

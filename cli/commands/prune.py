@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from skipfill.cli.options import Json, Quiet, Store, opened
-from skipfill.cli.terminal import advise, emit, leftover_table
+from skipfill.cli.terminal import emit, leftover_table, show_next
 
 
 def prune(
@@ -37,4 +37,4 @@ def prune(
         show=lambda out: out.print(*([leftover_table(pruned)] if pruned else []), summary, sep="\n"),
     )
     if pruned and not yes:
-        advise("Next: skipfill prune --yes" + (" --all-ages" if all_ages else ""), quiet=quiet)
+        show_next("Next: skipfill prune --yes" + (" --all-ages" if all_ages else ""), quiet=quiet)

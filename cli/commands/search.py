@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from skipfill.cli.options import GalleryName, IdColumn, InputColumn, Json, Quiet, Store, item_columns, opened
-from skipfill.cli.terminal import advise, emit, progress, table
+from skipfill.cli.terminal import emit, progress, show_next, table
 
 if TYPE_CHECKING:
     from skipfill.compat.inference.search import SearchResult
@@ -40,7 +40,7 @@ def search(
     from skipfill.compat.inference.search import search_items, search_vectors, write_hits
     from skipfill.compat.progress import Progress
     from skipfill.store.errors import BadInput
-    from skipfill.store.storage.atomic_file import new_file
+    from skipfill.store.storage.output_file import new_file
 
     if bool(items) == bool(vectors):
         raise BadInput(
@@ -68,7 +68,7 @@ def search(
         show=lambda out: _show(out, result, output),
     )
     if output is None and not json and result.queries > SHOWN:
-        advise(f"{SHOWN} of {result.queries:,} queries shown; all with -o FILE.parquet or --json", quiet=quiet)
+        show_next(f"{SHOWN} of {result.queries:,} queries shown; all with -o FILE.parquet or --json", quiet=quiet)
 
 
 def _show(out: Console, result: SearchResult, output: Path | None) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Store, opened
-from skipfill.cli.terminal import advise, emit, released
+from skipfill.cli.terminal import emit, released, show_next
 
 if TYPE_CHECKING:
     from skipfill.store.releases.plan import Plan
@@ -59,7 +59,9 @@ def swap(
             f"(version {done.number}, {evidence})"
         ),
     )
-    advise(f"Next: skipfill search {gallery} --items QUERIES.parquet. Undo: skipfill rollback {gallery}", quiet=quiet)
+    show_next(
+        f"Next: skipfill search {gallery} --items QUERIES.parquet. Undo: skipfill rollback {gallery}", quiet=quiet
+    )
 
 
 def _one_of(gallery: str, name: str, plan: Path | None, without_check: str) -> None:

@@ -1,0 +1,1 @@
+"""Drawings of the demo, and how they are split."""

@@ -11,7 +11,7 @@ from rich.text import Text
 from skipfill.cli.reports.characters import one_line
 from skipfill.cli.terminal import VERDICT_STYLE, table
 from skipfill.store.checks.names import CEILING, EVERY_CHECK, NEW_OLD, OLD_OLD
-from skipfill.store.storage.keys import per_query_key
+from skipfill.store.storage.layout import per_query_key
 
 if TYPE_CHECKING:
     from skipfill.store.checks.report import IndexRecall, Interval, Report, Slice, Threshold

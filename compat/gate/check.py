@@ -1,8 +1,9 @@
 """Check of a model on a stored gallery: do its queries find what the old model's find?
 
-The path of a check, a file for each step: `inputs`, opened as a `context`; `queries`, with their `relevance`, their
-`query_lookup` and their `slices`; `vectors`; `ranks`; `evidence`; `verdict`; and the report with its `reasons` and its
-`query_table`. No step calls an earlier one.
+The path of a check, a file for each step: `inputs`, opened as a `context`; `reencodable` rows, which are encoded where
+a later step asks for them; `queries`, with their `relevance`, their `query_lookup` and their `slices`; `vectors`;
+`ranks`; what an index does and the cut-offs (`compat/evaluation`); `evidence`; `verdict`; and the report with its
+`reasons` and its `query_table`. No step calls an earlier one.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from skipfill.compat.gate.queries import QuerySet, build_query_set
 from skipfill.compat.gate.query_table import per_query_table
 from skipfill.compat.gate.ranks import StoredRanks, rank_reencoded_rows, rank_stored_rows
 from skipfill.compat.gate.reasons import reasons
-from skipfill.compat.gate.reencoded import ReencodableRows
+from skipfill.compat.gate.reencodable import ReencodableRows
 from skipfill.compat.gate.slices import Grouping, group_queries
 from skipfill.compat.gate.vectors import QueryVectors, query_vectors
 from skipfill.compat.gate.verdict import judged, requirements_of, worst

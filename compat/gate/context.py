@@ -1,4 +1,4 @@
-"""A check that is about to context: what was given, opened and verified once, and handed from step to step."""
+"""What the steps of a check share: inputs and policy, and gallery and models, opened and verified once."""
 
 from __future__ import annotations
 

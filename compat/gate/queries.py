@@ -10,7 +10,7 @@ import pyarrow as pa
 from skipfill.compat.evaluation.labels import required_labels
 from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.query_lookup import QueryLookup, look_up_queries
-from skipfill.compat.gate.reencoded import ReencodableRows
+from skipfill.compat.gate.reencodable import ReencodableRows
 from skipfill.compat.gate.relevance import relevance_of
 from skipfill.compat.inference.encode import encode_all
 from skipfill.store.errors import Advice, BadInput

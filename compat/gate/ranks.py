@@ -9,7 +9,7 @@ from skipfill.compat.evaluation.statistics.bootstrap import Values
 from skipfill.compat.evaluation.statistics.score_histogram import ScoreCounts
 from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.queries import QuerySet
-from skipfill.compat.gate.reencoded import ReencodableRows
+from skipfill.compat.gate.reencodable import ReencodableRows
 from skipfill.compat.gate.vectors import QueryVectors
 from skipfill.compat.inference.encode import encode_all
 from skipfill.compat.inference.load import LoadedModel

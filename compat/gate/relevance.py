@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skipfill.compat.gate.context import CheckContext
-from skipfill.compat.gate.reencoded import ReencodableRows
+from skipfill.compat.gate.reencodable import ReencodableRows
 from skipfill.compat.inference.encode import encode_all
 from skipfill.store.errors import Advice, BadInput, Parameter
 from skipfill.store.parquet.items import Items

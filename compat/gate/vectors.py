@@ -1,4 +1,4 @@
-"""Vectors of a check's queries in the gallery's space, by the old, the new and the released model."""
+"""Query vectors in the gallery's space: the new model's, viewed there, the old one's and the released one's."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class QueryVectors:
 
 
 def query_vectors(context: CheckContext, queries: QuerySet) -> QueryVectors:
-    """Encode the queries with every model that they are compared by.
+    """The queries in the gallery's space: the new model's vectors viewed there, and the old and the released one's.
 
     The old model's vectors are the stored ones of the queries' ids where the gallery has them all (each query's own
     row is left out of its ranking); otherwise the old model encodes the queries.

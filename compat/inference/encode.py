@@ -16,7 +16,7 @@ from skipfill.compat.progress import Progress
 from skipfill.store.models.cards import view_onto
 from skipfill.store.parquet.items import Items
 from skipfill.store.parquet.vectors import Matrix
-from skipfill.store.storage.atomic_file import new_file
+from skipfill.store.storage.output_file import new_file
 
 ROW_GROUP = 16_384
 

@@ -116,7 +116,7 @@ class Batch:
             methods that take a sample of its rows.
         has_old: (B,) bool.
         sample: stored rows; None for methods that do not need them.
-        alike: stored rows of each item's class; None where `sample` is.
+        own_class_rows: stored rows of each item's class; None where `sample` is.
         teacher: (B, D') L2-normalised embeddings of the teacher on the clean items; None without one.
         pairs: items with their stored vectors; None without unlabelled ones, for methods that do not need them.
     """
@@ -126,7 +126,7 @@ class Batch:
     old: Tensor | None = None
     has_old: Tensor | None = None
     sample: GallerySample | None = None
-    alike: ClassRows | None = None
+    own_class_rows: ClassRows | None = None
     teacher: Tensor | None = None
     pairs: Pairs | None = None
 

@@ -47,7 +47,8 @@ class Method(nn.Module):
     Class attributes:
         summary: one line for the list of methods.
         source: authors, year, arXiv id.
-        needs_gallery, needs_teacher, needs_sample: what training must be given.
+        needs_gallery, needs_teacher: what training must be given.
+        needs_sample: whether a batch brings stored rows, `sample` and `own_class_rows`; it has no `old` then.
         takes_dim: whether the user may choose its dimension.
         on_simplex: whether classes are vertices of a simplex that models share, at slots that later models keep; the
             settings then have `classes`, how many vertices, and `slots`, the end that new classes are put at.
@@ -109,7 +110,11 @@ class Method(nn.Module):
         """Called before it is trained on the features of the trained encoder."""
 
     def losses(self, batch: Batch) -> Terms:
-        """The loss terms by name, each a scalar with its weight applied; training minimises their sum."""
+        """The loss terms by name, each a scalar with its weight applied; training minimises their sum.
+
+        Names are identifiers. Tensors that the method keeps of the gallery are attributes of its own, alone or in
+        dataclasses or tuples: these are moved to the device that it trains on.
+        """
         raise NotImplementedError
 
     def remember(self, trained: Tensor, items: UnlabelledFeatures | None) -> None:

@@ -1,0 +1,1 @@
+"""Pieces of networks and of linear algebra that know no method: normalisation, classifiers, principal axes."""

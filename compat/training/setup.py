@@ -30,7 +30,7 @@ from skipfill.compat.training.overrides import settled
 from skipfill.compat.training.recipe import Recipe
 from skipfill.compat.training.sources import OpenedSources
 from skipfill.store.errors import Advice, BadInput, Parameter
-from skipfill.store.storage.keys import checkpoint_key
+from skipfill.store.storage.layout import checkpoint_key
 from skipfill.store.storage.object_store import ObjectStore
 
 

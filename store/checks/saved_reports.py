@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from skipfill.store.checks.report import FORMAT, Flips, Report, Slice
 from skipfill.store.checks.requirement import Claim, Kind, Requirement
 from skipfill.store.errors import BadInput, unknown_name
-from skipfill.store.storage.keys import check_of_report, checks_folder, per_query_key, report_key
+from skipfill.store.storage.layout import check_of_report, checks_folder, per_query_key, report_key
 from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import LARGEST_STORED, Older, fitted, json_digest, parsed, refuse_newer
 

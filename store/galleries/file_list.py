@@ -11,7 +11,7 @@ from skipfill.store.galleries.log import RESTORE, Version, commit
 from skipfill.store.parquet.fingerprint import FileFingerprint
 from skipfill.store.spaces import Space, ensure_space
 from skipfill.store.storage import quarantine
-from skipfill.store.storage.keys import file_list_key
+from skipfill.store.storage.layout import file_list_key
 from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import LARGEST_STORED, fitted, parsed, refuse_newer
 

@@ -17,7 +17,7 @@ from uuid import uuid4
 from skipfill.store.checks.report import Threshold
 from skipfill.store.errors import Advice, BadInput, SkipfillError, Stale, unknown_name
 from skipfill.store.spaces import View
-from skipfill.store.storage.keys import (
+from skipfill.store.storage.layout import (
     GALLERIES,
     log_folder,
     release_copy_key,

@@ -16,7 +16,7 @@ from skipfill.store.parquet.fingerprint import fingerprint
 from skipfill.store.parquet.stored_rows import Columns, StoredRows
 from skipfill.store.spaces import Space, register_space
 from skipfill.store.storage.address import Address
-from skipfill.store.storage.keys import valid_name
+from skipfill.store.storage.layout import valid_name
 from skipfill.store.storage.object_store import ObjectStore
 
 

@@ -20,7 +20,7 @@ from skipfill.store.maintenance.prune import Leftover, leftovers
 from skipfill.store.models.cards import file_key, load_card, model_names
 from skipfill.store.models.files import read_file
 from skipfill.store.spaces import load_space
-from skipfill.store.storage.keys import (
+from skipfill.store.storage.layout import (
     CHECKS,
     GALLERIES,
     SPACES,

@@ -13,7 +13,7 @@ from skipfill.store.checks.saved_reports import check_ids
 from skipfill.store.galleries.log import newest_version, read_version
 from skipfill.store.models.cards import file_key, has_model, load_card
 from skipfill.store.spaces import load_space
-from skipfill.store.storage.keys import (
+from skipfill.store.storage.layout import (
     CHECKS,
     GALLERIES,
     MODELS,

@@ -9,7 +9,7 @@ from typing import Any
 
 from skipfill.store.errors import Advice, BadInput, unknown_name
 from skipfill.store.spaces import Space, View, load_space, slots_by_order
-from skipfill.store.storage.keys import MODELS, card_key, model_file_key, space_key, valid_name
+from skipfill.store.storage.layout import MODELS, card_key, model_file_key, space_key, valid_name
 from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import LARGEST_STORED, Older, fitted, json_digest, parsed, refuse_newer
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from skipfill.store.errors import BadInput, reason
 from skipfill.store.models.cards import TRAINED_IDS, WEIGHTS, Card, file_key, put_card, refuse_taken
 from skipfill.store.storage import quarantine
-from skipfill.store.storage.keys import model_folder
+from skipfill.store.storage.layout import model_folder
 from skipfill.store.storage.object_store import ObjectStore
 
 ROWS_PER_BYTE = 64  # unique ids take more room than this, however well they are packed

@@ -1,4 +1,4 @@
-"""A model as one file that travels: exported here, registered there, every hash verified before anything is written."""
+"""Exports: a bundle as one file, written here, read and added there, every hash verified before anything is written."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ from skipfill.store.spaces import (
     space_from,
     space_names,
 )
-from skipfill.store.storage.atomic_file import new_file
-from skipfill.store.storage.keys import valid_name
+from skipfill.store.storage.layout import valid_name
 from skipfill.store.storage.object_store import ObjectStore
+from skipfill.store.storage.output_file import new_file
 from skipfill.store.storage.quarantine import ensure
 from skipfill.store.strict_json import LARGEST_STORED, json_digest, parsed, refuse_newer
 
@@ -111,7 +111,7 @@ def add_bundle(objects: ObjectStore, path: Path, name: str = "", *, dry_run: boo
         BadInput: no bundle, one with something in it that is not what its hashes and its card say, another model or
             space of its name, or a view onto a space that is another one here. Nothing has been written.
     """
-    manifest = read_bundle(path)
+    manifest = verified_export(path)
     manifest = manifest.named(name or manifest.card.name)
     card = manifest.card
     for space in manifest.spaces:
@@ -135,8 +135,8 @@ def add_bundle(objects: ObjectStore, path: Path, name: str = "", *, dry_run: boo
     return Added(manifest, True)
 
 
-def read_bundle(path: Path) -> Manifest:
-    """Read and verify the whole of bundle `path`, one entry in memory at a time, and return its manifest.
+def verified_export(path: Path) -> Manifest:
+    """Read and verify the whole of an exported bundle, one entry in memory at a time, and return its manifest.
 
     Raises:
         BadInput: see `add_bundle`.

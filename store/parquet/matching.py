@@ -1,4 +1,4 @@
-"""Stored rows matched by id with items, queries or any other list of ids."""
+"""Stored rows matched with a list of ids, for lookups. (A training joins every row: see `gallery_join`.)"""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Changes of what queries use: plans, their preconditions, swap and rollback."""

@@ -10,7 +10,7 @@ from skipfill.store.checks.report import Threshold
 from skipfill.store.errors import Advice, BadInput
 from skipfill.store.releases.backfill_cost import BackfillCost
 from skipfill.store.spaces import View
-from skipfill.store.storage.keys import valid_name
+from skipfill.store.storage.layout import valid_name
 from skipfill.store.strict_json import fitted, json_digest, parsed, refuse_newer
 
 FORMAT = 1

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from skipfill.store.errors import Advice, BadInput, reason
 from skipfill.store.storage.address import Address, Url, address
-from skipfill.store.storage.keys import MARKER, probe_key
+from skipfill.store.storage.layout import MARKER, probe_key
 from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import stored
 

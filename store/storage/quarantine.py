@@ -11,7 +11,7 @@ from contextlib import suppress
 from datetime import datetime
 
 from skipfill.store.errors import SkipfillError
-from skipfill.store.storage.keys import aside_key
+from skipfill.store.storage.layout import aside_key
 from skipfill.store.storage.object_store import ObjectStore
 
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from skipfill.store.errors import BadInput
-from skipfill.store.storage.atomic_file import new_file
+from skipfill.store.storage.output_file import new_file
 from tests.conftest import Skipfill, World, tree, write_vectors
 
 GOOD = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)

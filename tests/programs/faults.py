@@ -36,7 +36,7 @@ from skipfill.store.galleries.log import history, newest_version
 from skipfill.store.maintenance.doctor import diagnose
 from skipfill.store.maintenance.prune import prune
 from skipfill.store.models.cards import load_card, model_names
-from skipfill.store.storage.keys import MARKER
+from skipfill.store.storage.layout import MARKER
 from skipfill.store.storage.location import open_store
 from skipfill.store.storage.object_store import ObjectStore
 from tests.conftest import tree, write_world

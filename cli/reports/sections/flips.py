@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from skipfill.cli.reports.elements import code, name, table, text
 from skipfill.cli.reports.svg import ROW, diverging, picture
-from skipfill.store.storage.keys import per_query_key
+from skipfill.store.storage.layout import per_query_key
 
 if TYPE_CHECKING:
     from skipfill.store.checks.report import Report, Slice

@@ -1,0 +1,1 @@
+"""Sequences of models: each model's queries among the rows of each earlier one."""

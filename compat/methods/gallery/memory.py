@@ -1,4 +1,4 @@
-"""What a bundle remembers of the gallery: stored rows, and some items with what is stored for them."""
+"""Two memories of `ImitatingHead`, which decides what goes into them: points known or strange, and items."""
 
 from __future__ import annotations
 

@@ -104,14 +104,14 @@ class Gallery(Method):
 
     def losses(self, batch: Batch) -> Terms:
         assert batch.sample is not None
-        assert batch.alike is not None
-        rows, alike, weights = batch.sample, batch.alike, self.settings
+        assert batch.own_class_rows is not None
+        rows, own_class, weights = batch.sample, batch.own_class_rows, self.settings
         outputs = self._imitating.outputs(batch.features)
         views = outputs.blended
         own_mean = self.old.places[batch.labels]
         same_class = batch.labels[:, None] == rows.labels
         means = prototype_cross_entropy(views, self.means, own_mean, scale=1 / self.tau_prototypes)
-        near = stored_neighbours(views, alike.vectors, alike.stand_for, rows.vectors, same_class, tau=self.tau)
+        near = stored_neighbours(views, own_class.vectors, own_class.stand_for, rows.vectors, same_class, tau=self.tau)
         terms = {
             "class": cross_entropy(outputs.logits, batch.labels, label_smoothing=weights.smoothing),
             "prototypes": weights.classes * means,

@@ -99,8 +99,8 @@ def _batch(data: TrainingData, rows: Tensor, sample: GallerySample | None, start
     """The batch of these rows, without features and pairs."""
     batch = Batch(NO_FEATURES, data.labels[rows], teacher=None if data.teacher is None else data.teacher[rows])
     if sample:
-        alike = data.by_class.of(batch.labels, rows, OF_A_CLASS, len(sample.vectors), start)
-        return replace(batch, sample=sample, alike=alike)
+        own_class_rows = data.by_class.of(batch.labels, rows, OF_A_CLASS, len(sample.vectors), start)
+        return replace(batch, sample=sample, own_class_rows=own_class_rows)
     if data.old is None or data.has_old is None:
         return batch
     return replace(batch, old=data.old[rows], has_old=data.has_old[rows])

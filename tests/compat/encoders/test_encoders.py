@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from skipfill.cli.advice import sentence
+from skipfill.cli.error_messages import sentence
 from skipfill.compat.encoders.choice import chosen_encoder
 from skipfill.compat.encoders.encoder import Encoder
 from skipfill.compat.encoders.prepared import Prepared, as_float

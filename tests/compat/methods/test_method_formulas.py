@@ -348,7 +348,7 @@ def made(name: str, options: dict[str, Any]) -> Case:
         old=random_unit(ITEMS, OLD) * has_old[:, None],
         has_old=has_old,
         sample=sample,
-        alike=RowsOfClasses(sample).of(labels, torch.arange(ITEMS), 24, 24, start=1),
+        own_class_rows=RowsOfClasses(sample).of(labels, torch.arange(ITEMS), 24, 24, start=1),
         teacher=random_unit(ITEMS, TEACHER),
         pairs=Pairs(random_unit(6, OLD), augmented=2),
     )

@@ -44,7 +44,7 @@ def batch(size: int, seed: int = 1, label: int | None = None) -> Batch:
         old=unit(torch.randn(size, OLD, generator=random)),
         has_old=torch.arange(size) % 2 == 0,
         sample=sample,
-        alike=RowsOfClasses(sample).of(labels, torch.arange(size), 4, 30, start=7),
+        own_class_rows=RowsOfClasses(sample).of(labels, torch.arange(size), 4, 30, start=7),
         teacher=unit(torch.randn(size, TEACHER, generator=random)),
         pairs=Pairs(sample.vectors[:4]),
     )
@@ -78,9 +78,9 @@ def test_gradient_reaches_the_new_model_and_nothing_stored(kind: type[Method]) -
     assert given.encoded.grad.abs().sum() > 0
     assert all(parameter.grad is not None for parameter in method.head.parameters())
     assert given.sample is not None
-    assert given.alike is not None
+    assert given.own_class_rows is not None
     assert given.pairs is not None
-    stored = [given.old, given.teacher, given.sample.vectors, given.alike.vectors, given.pairs.old]
+    stored = [given.old, given.teacher, given.sample.vectors, given.own_class_rows.vectors, given.pairs.old]
     assert all(one is None or (one.grad is None and not one.requires_grad) for one in stored)
 
 

@@ -17,7 +17,7 @@ from skipfill.store.galleries.log import latest
 from skipfill.store.models.cards import load_card
 from skipfill.store.releases.swap import apply_plan, plan_swap, swap
 from skipfill.store.storage.address import Address
-from skipfill.store.storage.keys import CHECKS, per_query_key, report_key
+from skipfill.store.storage.layout import CHECKS, per_query_key, report_key
 from skipfill.store.storage.object_store import ObjectStore
 from tests.store.stores import store_with
 

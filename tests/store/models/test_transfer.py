@@ -28,7 +28,7 @@ from skipfill.store.models.cards import LOG, TRAINED_IDS, WEIGHTS, WITNESS, Card
 from skipfill.store.models.files import read_file, save_model
 from skipfill.store.models.transfer import MANIFEST, add_bundle, export_bundle
 from skipfill.store.spaces import Space, View, load_space, register_space
-from skipfill.store.storage.keys import card_key
+from skipfill.store.storage.layout import card_key
 from skipfill.store.storage.location import init_store, open_store
 from skipfill.store.storage.object_store import ObjectStore
 from tests.compat.encoders.samples import bert

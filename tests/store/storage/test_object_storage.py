@@ -33,7 +33,7 @@ from skipfill.store.releases.swap import rollback, swap
 from skipfill.store.spaces import Space
 from skipfill.store.storage.address import Url, address
 from skipfill.store.storage.client import client
-from skipfill.store.storage.keys import aside_key
+from skipfill.store.storage.layout import aside_key
 from skipfill.store.storage.location import init_store, open_store
 from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.storage.quarantine import ensure, set_aside
@@ -165,7 +165,7 @@ WRITERS = """
 import os, random, sys, time
 from dataclasses import replace
 from skipfill.store.storage.address import Url, address
-from skipfill.store.storage.keys import aside_key
+from skipfill.store.storage.layout import aside_key
 from skipfill.store.storage.quarantine import ensure, set_aside
 from skipfill.store.storage.client import client
 from skipfill.store.maintenance.doctor import diagnose

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from skipfill.cli.advice import sentence
+from skipfill.cli.error_messages import sentence
 from skipfill.compat.evaluation.index.local_dimension import local_dimension
 from skipfill.compat.evaluation.index.recall import IndexRecall, index_warnings, measure_index
 from skipfill.compat.evaluation.index.rows import read_indexed

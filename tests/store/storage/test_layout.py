@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from skipfill.store.errors import BadInput
-from skipfill.store.storage import keys
+from skipfill.store.storage import layout as keys
 
 STORE = Path(__file__).parents[2] / "fixtures" / "store-0.1" / "store"
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from typer.main import get_command
 
-from skipfill.cli.advice import SENTENCES, message, sentence
 from skipfill.cli.app import app
+from skipfill.cli.error_messages import SENTENCES, message, sentence
 from skipfill.store.errors import Advice, BadInput, Parameter
 from tests.sources import ROOT, SOURCES
 

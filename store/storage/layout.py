@@ -12,9 +12,10 @@ checks/GALLERY/ID/report.json           its report; written last, so that it mea
 training/NAME/STAGE.safetensors         checkpoint of an unfinished training
 aside/KEY                               an object that a prune is about to delete
 probes/ID                               an object that shows whether object storage can refuse to overwrite
+.../NAME#DIGITS                         a file on a disk that is being written
 
-The log is the truth of a gallery: its entry with the highest number says what is in force. Objects are written whole or
-not at all, and whatever an object refers to before the object itself: a reader sees the old state or the new one.
+The log is the truth of a gallery: its entry with the highest number says what is in force. An object is written whole
+or not at all, and after every object that it refers to: a reader sees the old state or the new one.
 """
 
 from __future__ import annotations
