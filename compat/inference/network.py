@@ -58,23 +58,23 @@ class Network(nn.Module):
     @classmethod
     def blended(cls, new: Network, old: Network, old_dim: int) -> Network:
         """`new`, its first `old_dim` coordinates blended with those of `old`."""
-        head, classifier = new.class_view()
+        head, classifier = new.class_layers()
         network = cls(new.encoder, new.method, head, classifier, old)
         network.described_head = {"features": head.in_features, "dim": head.out_features}
         network.old_dim = old_dim
         return network
 
-    def class_view(self) -> tuple[nn.Linear, CosineClassifier]:
+    def class_layers(self) -> tuple[nn.Linear, CosineClassifier]:
         """The head that finds the rows of a known class, and the classifier that says how sure it is.
 
         Raises:
             BadInput: the method has none.
         """
-        view = METHODS[self.method].class_view(self.head, self.classifier)
+        view = METHODS[self.method].class_layers(self.head, self.classifier)
         if view is None:
             raise BadInput(
                 f"method {self.method}",
-                expected="a model with a cosine classifier (methods bct, l2, hot-refresh and gallery)",
+                expected="a model with a cosine classifier",
                 found="none",
                 hint=Advice("train_with_gallery"),
             )

@@ -48,7 +48,8 @@ class OldSpace:
         dim: d, of the stored vectors.
         prototypes: (C, d) mean stored vector of each class; zeros where the gallery has none.
         counts: (C,) stored rows of each class.
-        pool: a uniform sample of the stored rows, in random order, held-out ones left out.
+        pool: a uniform sample of the stored rows, in random order, without the rows of items that were held out for
+            checks.
     """
 
     dim: int

@@ -1,4 +1,4 @@
-"""What a training method is: a head that goes into the bundle, and named loss terms. One file each in `methods/`."""
+"""Base of every training method: a head, which goes into the bundle, and named loss terms."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Method(nn.Module):
         return nn.Linear(described["features"], described["dim"])
 
     @classmethod
-    def class_view(
+    def class_layers(
         cls, head: nn.Module, classifier: CosineClassifier | None
     ) -> tuple[nn.Linear, CosineClassifier] | None:
         """The layer that finds the rows of a known class, and the classifier that says how sure it is; None if none.

@@ -1,4 +1,7 @@
-"""Every training method by name. To add one: its file here, and its line below."""
+"""Every training method by name. To add one: its file here, and its line below.
+
+Tests want its formula (tests/compat/methods/test_method_formulas.py) and its name in README.md.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Model bundles: safetensors weights, the ids trained on, files of the parts, and a JSON card, written last."""
+"""The card of a model bundle: what the model is, and the hashes of its files (listed in this package's docstring)."""
 
 from __future__ import annotations
 

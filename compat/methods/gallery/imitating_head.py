@@ -140,12 +140,15 @@ class ImitatingHead(nn.Module):
         return known, (1 - known) * recalled
 
     def remember(self, rows: GallerySample, trained: Tensor, items: UnlabelledFeatures | None) -> None:
-        """Keep stored rows, where some are of no training class, and unlabelled items: at most 8,192 of each.
+        """Fill what is not trained: own space, M, the two memories, and the weights of their evidence.
 
-        Before, every item is of a known class, and the own space is n(h[d:]).
+        Stored rows are kept where some of them are of a training class and some of none; unlabelled items where there
+        are any; at most 8,192 of each. Before, every item is of a known class, and the own space is n(h[d:]).
 
         Args:
+            rows: of the pool, in random order.
             trained: (N, F) features of training items as they are.
+            items: unlabelled items of the gallery.
         """
         rows = GallerySample(rows.vectors[:MOST], rows.labels[:MOST], rows.items[:MOST])
         with torch.no_grad():

@@ -87,10 +87,12 @@ class Gallery(Method):
         return ImitatingHead(HeadShape(**described)) if "view" in described else super().build_head(described)
 
     @classmethod
-    def class_view(
+    def class_layers(
         cls, head: nn.Module, classifier: CosineClassifier | None
     ) -> tuple[nn.Linear, CosineClassifier] | None:
-        return (head.own, head.classifier) if isinstance(head, ImitatingHead) else super().class_view(head, classifier)
+        return (
+            (head.own, head.classifier) if isinstance(head, ImitatingHead) else super().class_layers(head, classifier)
+        )
 
     def describe_head(self) -> dict[str, Any]:
         return self._imitating.shape.described()

@@ -65,5 +65,5 @@ def spread(pool: GallerySample) -> float:
 
 
 def _shuffled(count: int) -> torch.Tensor:
-    """Places in a random order that is always the same: a small gallery's pool is in file order."""
+    """Places in a random order that is always the same."""
     return torch.randperm(count, generator=torch.Generator().manual_seed(0))
