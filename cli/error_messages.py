@@ -12,6 +12,10 @@ SENTENCES = {
     "see_models": "See: skipfill model list",
     "see_history": "See: skipfill history {gallery}",
     "show_gallery": "See it with: skipfill gallery show {gallery}",
+    "changed_while_read": "Run the same command again when nothing writes to it. To register the files of a gallery as "
+    "they are now: skipfill gallery refresh GALLERY",
+    "refresh_gallery": "Put the registered file back, or register the files as they are now: "
+    "skipfill gallery refresh {gallery}",
     "register_gallery": "Register it with: skipfill gallery add {gallery} FILES... --space NAME",
     "register_again": "See: skipfill history {gallery}. "
     "Register it again with: skipfill gallery add {gallery} FILES...",

@@ -45,6 +45,7 @@ def check_model(
     Raises:
         BadInput: no ground truth, no overlap, no view, no way to get the old query vectors, or a slice that is not
             known.
+        Stale: a file of the gallery is not what was registered, or changed while it was read.
     """
     began = time.monotonic()
     context = CheckContext.opened(objects, gallery_name, model_name, inputs, policy, progress)
@@ -62,6 +63,7 @@ def check_model(
     thresholds = _transferred_thresholds(context, queries, grouping, stored)
     evidence = Evidence(stored.values, reencoded, CEILING if context.ceiling else NEW_NEW, grouping.clusters)
     slices = _judged_slices(grouping, evidence, policy)
+    context.bound.confirm()
     report = Report(
         gallery=gallery_name,
         version=context.gallery.version.number,

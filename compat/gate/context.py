@@ -12,6 +12,7 @@ from skipfill.compat.inference.witness import verified_model
 from skipfill.compat.progress import Progress
 from skipfill.store.errors import BadInput, Parameter
 from skipfill.store.galleries.gallery import Gallery, open_gallery
+from skipfill.store.galleries.verify import BoundGallery
 from skipfill.store.models.cards import view_onto
 from skipfill.store.models.files import trained_ids
 from skipfill.store.spaces import View
@@ -23,7 +24,8 @@ class CheckContext:
     """Everything that the steps of a check share.
 
     Attributes:
-        gallery: as it is now, perhaps with fewer rows: those that the check measures on.
+        bound: the gallery as it is now, all that is read of it compared with what was registered.
+        gallery: the same, perhaps with fewer rows: those that the check measures on.
         model: the one that is checked, verified.
         ceiling: an independent model, verified; None to relate the update gain to new/new.
         training_ids: ids of the items that the model was trained on.
@@ -31,6 +33,7 @@ class CheckContext:
     """
 
     objects: ObjectStore
+    bound: BoundGallery
     gallery: Gallery
     model: LoadedModel
     ceiling: LoadedModel | None
@@ -56,7 +59,8 @@ class CheckContext:
             BadInput: an unknown gallery or model, a model that encodes in another way than when it was saved, one
                 without a view onto the gallery's space, or cut-offs for a gallery that is not searched by cosine.
         """
-        gallery = open_gallery(objects, gallery_name)
+        bound = BoundGallery.of(open_gallery(objects, gallery_name))
+        gallery = bound.gallery
         warnings: list[str] = []
         model = verified_model(objects, model_name, warnings)
         ceiling = verified_model(objects, inputs.ceiling, warnings) if inputs.ceiling else None
@@ -66,7 +70,7 @@ class CheckContext:
                 Parameter("threshold"), expected="a gallery searched by cosine", found=f"one by {gallery.space.metric}"
             )
         ids = trained_ids(objects, model.card)
-        return cls(objects, gallery, model, ceiling, ids, inputs, policy, progress, warnings)
+        return cls(objects, bound, gallery, model, ceiling, ids, inputs, policy, progress, warnings)
 
     @property
     def view(self) -> View:

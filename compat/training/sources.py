@@ -25,6 +25,7 @@ from skipfill.store.models.files import trained_ids
 from skipfill.store.parquet.fingerprint import fingerprint
 from skipfill.store.parquet.ids import positions, union
 from skipfill.store.parquet.items import Items, open_items
+from skipfill.store.parquet.pinned import PinnedFile
 from skipfill.store.spaces import Space
 from skipfill.store.storage.object_store import ObjectStore
 
@@ -198,7 +199,7 @@ def _held_out_ids(sources: Sources, items: Items) -> pa.Array:
 
 def _footers(items: Items) -> list[str]:
     """A fingerprint of each file, by its footer."""
-    return [fingerprint(file, file.parent).footer for file in items.files]
+    return [fingerprint(PinnedFile(file), file.parent).footer for file in items.files]
 
 
 def _without(items: Items, excluded_ids: pa.Array | None) -> Items:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from skipfill.store.errors import BadInput, Stale
-from skipfill.store.galleries.file_list import commit_files, list_digest
+from skipfill.store.errors import BadInput
+from skipfill.store.galleries.file_list import commit_files, following
 from skipfill.store.galleries.gallery import Gallery, open_gallery
-from skipfill.store.galleries.log import Version, latest
+from skipfill.store.galleries.log import latest
 from skipfill.store.galleries.origin import row_origin
-from skipfill.store.galleries.verify import Progress, verified_contents
+from skipfill.store.galleries.row_marks import write_marks
+from skipfill.store.galleries.verify import Progress, read_files_whole
 from skipfill.store.parquet.files import expand_addresses
-from skipfill.store.parquet.fingerprint import FileFingerprint, fingerprint
-from skipfill.store.parquet.stored_rows import StoredRows
+from skipfill.store.parquet.stored_rows import StoredRows, opened
 from skipfill.store.storage.address import Address, Url
 from skipfill.store.storage.object_store import ObjectStore
 
@@ -46,23 +46,26 @@ def append_rows(
     gallery = open_gallery(objects, name)
     files = expand_addresses(paths)
     _refuse_registered(gallery, files)
-    origins = {file: row_origin(objects, file, gallery.space) for file in files}
+    origins = {file: row_origin(objects, file, opened(gallery.pins, file), gallery.space) for file in files}
     rows = _opened(gallery, files)
-    contents = verified_contents(
+    read = read_files_whole(
         rows,
+        gallery.pins,
+        objects.base,
         progress,
         of_length_one=[file for file in files if gallery.space.fingerprint or origins[file].fingerprint],
         beside=tuple(gallery.rows.files),
     )
     new_files = [
-        replace(fingerprint(file, objects.base), content=contents[file], model=made.model, encoder=made.fingerprint)
-        for file, made in origins.items()
+        replace(read.fingerprints[file], model=made.model, encoder=made.fingerprint) for file, made in origins.items()
     ]
-    version = _appended(objects, gallery, new_files, rows.count, reason)
+    all_files = [*gallery.files, *new_files]
+    version = following(gallery.version, latest(objects, name), name, "appended", all_files, reason)
     if not dry_run:
-        version = commit_files(objects, name, version, [*gallery.files, *new_files], gallery.space)
-    everything = StoredRows.open([*gallery.rows.files, *files], rows.columns, rows.dim)
-    return Gallery(name, version, gallery.space, [*gallery.files, *new_files], everything)
+        write_marks(objects, name, zip(new_files, read.marks.values(), strict=True))
+        version = commit_files(objects, name, version, all_files, gallery.space)
+    everything = replace(rows, files=[*gallery.rows.files, *files], count=version.rows)
+    return Gallery(name, version, gallery.space, all_files, everything, gallery.pins)
 
 
 def _refuse_registered(gallery: Gallery, files: list[Address]) -> None:
@@ -73,7 +76,7 @@ def _refuse_registered(gallery: Gallery, files: list[Address]) -> None:
 
 
 def _opened(gallery: Gallery, files: list[Address]) -> StoredRows:
-    rows = StoredRows.open(files, gallery.rows.columns, gallery.space.dim)
+    rows = StoredRows.open(files, gallery.rows.columns, gallery.space.dim, gallery.pins)
     if rows.id_kind != gallery.rows.id_kind:
         raise BadInput(
             files[0],
@@ -85,29 +88,3 @@ def _opened(gallery: Gallery, files: list[Address]) -> StoredRows:
 
 def _resolved(file: Address) -> Address:
     return file if isinstance(file, Url) else file.resolve()
-
-
-def _appended(
-    objects: ObjectStore, gallery: Gallery, new_files: list[FileFingerprint], rows: int, reason: str
-) -> Version:
-    """Make the version to append. It follows the newest one: a swap while the rows were read is kept.
-
-    Raises:
-        Stale: other rows came meanwhile, so that the ids were not compared with theirs.
-    """
-    now = latest(objects, gallery.name)
-    if now.files != gallery.version.files:
-        raise Stale(
-            f"gallery {gallery.name}: version {now.number} was {now.action} by {now.by} at {now.at}, while the new "
-            "rows were read",
-            "Run the same command again.",
-        )
-    return replace(
-        now,
-        number=now.number + 1,
-        action="appended",
-        files=list_digest([*gallery.files, *new_files]),
-        rows=now.rows + rows,
-        reason=reason,
-        plan="",
-    )

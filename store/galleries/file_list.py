@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
-from skipfill.store.errors import BadInput
-from skipfill.store.galleries.log import RESTORE, Version, commit
+from skipfill.store.errors import BadInput, Stale
+from skipfill.store.galleries.log import RESTORE, Action, Version, commit
 from skipfill.store.parquet.fingerprint import FileFingerprint
 from skipfill.store.spaces import Space, ensure_space
 from skipfill.store.storage import quarantine
@@ -53,6 +53,29 @@ def read_files(objects: ObjectStore, gallery: str, version: Version) -> list[Fil
     raw = parsed(data, where, LARGEST_STORED)
     refuse_newer(raw, where, "file list", FORMAT)
     return fitted(FileList, {"files": raw} if isinstance(raw, list) else raw, where, {}).files
+
+
+def following(
+    read: Version, now: Version, gallery: str, action: Action, files: list[FileFingerprint], reason: str
+) -> Version:
+    """Make the version that follows `now` with other files. A swap while the rows were read is kept.
+
+    Args:
+        read: the version in force when reading of the rows began.
+
+    Raises:
+        Stale: other rows came meanwhile, so that the new ones were not compared with theirs.
+    """
+    if now.files != read.files:
+        raise Stale(
+            f"gallery {gallery}: version {now.number} was {now.action} by {now.by} at {now.at}, while the new "
+            "rows were read",
+            "Run the same command again.",
+        )
+    rows = sum(file.rows for file in files)
+    return replace(
+        now, number=now.number + 1, action=action, files=list_digest(files), rows=rows, reason=reason, plan=""
+    )
 
 
 def commit_files(

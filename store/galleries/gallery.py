@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-from skipfill.store.errors import BadInput, Stale
+from skipfill.store.errors import Advice, BadInput, Stale
 from skipfill.store.galleries.file_list import read_files
 from skipfill.store.galleries.log import RESTORE, Version, latest
-from skipfill.store.parquet.fingerprint import FileFingerprint, RowsBy, current_fingerprint, rows_by
+from skipfill.store.parquet.fingerprint import FileFingerprint, RowsBy, is_registered, rows_by
+from skipfill.store.parquet.pinned import AT_ONCE, PinnedFile, PinnedFiles
 from skipfill.store.parquet.stored_rows import Columns, StoredRows
 from skipfill.store.spaces import Space, load_space
 from skipfill.store.storage.address import Address, Url, is_url
@@ -25,6 +29,7 @@ class Gallery:
         space: the space of its vectors.
         files: fingerprints of its files as registered, in the order of `rows.files`.
         rows: its rows, to be streamed.
+        pins: keep each file in the state in which it was opened.
     """
 
     name: str
@@ -32,6 +37,7 @@ class Gallery:
     space: Space
     files: list[FileFingerprint]
     rows: StoredRows
+    pins: PinnedFiles
 
     @property
     def rows_by(self) -> list[RowsBy]:
@@ -71,18 +77,45 @@ def open_gallery(objects: ObjectStore, name: str) -> Gallery:
         raise BadInput(
             f"gallery {name}", expected=f"{version.rows:,} rows", found=f"{listed:,} in its files", hint=RESTORE
         )
-    paths = [_address(objects, file) for file in files]
-    for path, registered in zip(paths, files, strict=True):
-        current = current_fingerprint(registered, path, objects.base)
-        if current != registered.of_footer:
-            raise Stale(
-                f"{path}: expected the file that gallery {name} was registered with ({registered.rows} rows, "
-                f"{registered.bytes} bytes), found "
-                + ("no such file" if current is None else f"another one ({current.rows} rows, {current.bytes} bytes)"),
-                "Put the registered file back, or register the new one under another name.",
-            )
-    return Gallery(name, version, space, files, StoredRows.open(paths, columns, space.dim))
+    pins = PinnedFiles()
+    refuse_changed_files(objects, name, files, pins)
+    paths = [registered_address(objects, file) for file in files]
+    return Gallery(name, version, space, files, StoredRows.open(paths, columns, space.dim, pins), pins)
 
 
-def _address(objects: ObjectStore, file: FileFingerprint) -> Address:
+def refuse_changed_files(
+    objects: ObjectStore,
+    name: str,
+    files: Sequence[FileFingerprint],
+    open_file: Callable[[Address], PinnedFile] = PinnedFile,
+) -> None:
+    """Compare files with their fingerprints, by size and footer or etag: one request a file.
+
+    Raises:
+        Stale: one changed, moved or vanished since it was registered.
+    """
+    paths = [registered_address(objects, file) for file in files]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for file, path, found in zip(files, paths, pool.map(partial(_change, open_file), files, paths), strict=True):
+            if found:
+                raise Stale(
+                    f"{path}: expected the file that gallery {name} was registered with ({file.rows} rows, "
+                    f"{file.bytes} bytes), found {found}",
+                    Advice("refresh_gallery", gallery=name),
+                )
+
+
+def _change(open_file: Callable[[Address], PinnedFile], registered: FileFingerprint, path: Address) -> str:
+    """What is at the path of a registered file, in words; empty where it is that file."""
+    try:
+        file = open_file(path)
+    except FileNotFoundError:
+        return "no such file"
+    if is_registered(file, registered):
+        return ""
+    return f"another one ({file.metadata.num_rows} rows, {file.state.bytes} bytes)"
+
+
+def registered_address(objects: ObjectStore, file: FileFingerprint) -> Address:
+    """The path or URL of a registered file."""
     return Url(file.path) if is_url(file.path) else (objects.base or Path()) / file.path

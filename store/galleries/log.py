@@ -32,7 +32,7 @@ FORMAT = 1
 RESTORE = "Restore it from a copy."
 NEAR = 100
 """Entries before the end of a log from which on names are listed instead of looked for one by one."""
-Action = Literal["registered", "appended", "swapped", "rolled back", "dropped"]
+Action = Literal["registered", "appended", "refreshed", "swapped", "rolled back", "dropped"]
 RELEASES: tuple[Action, ...] = ("registered", "swapped", "rolled back", "dropped")
 """Actions that bring a release of their own; the others leave it as it is."""
 

@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from skipfill.store.errors import Advice, BadInput
 from skipfill.store.models.cards import has_model, load_card, view_onto
 from skipfill.store.parquet.files import encoded_by
+from skipfill.store.parquet.stored_rows import ParquetReader
 from skipfill.store.spaces import Space
 from skipfill.store.storage.address import Address
 from skipfill.store.storage.object_store import ObjectStore
 
 
-def made_by_another(file: Address, space: Space) -> bool:
+def made_by_another(file: ParquetReader, space: Space) -> bool:
     """Tell whether a file says that its vectors are by another model than that of `space`, or in another space."""
-    by = encoded_by(file)
+    by = encoded_by(file.schema_arrow)
     if not by.get("fingerprint"):
         return False
     if "space" not in by:
@@ -40,28 +41,31 @@ class RowOrigin:
     fingerprint: str = ""
 
 
-def row_origin(objects: ObjectStore, file: Address, space: Space) -> RowOrigin:
+def row_origin(objects: ObjectStore, path: Address, file: ParquetReader, space: Space) -> RowOrigin:
     """Find the model that made a file for a gallery of `space`, and verify it by its card.
+
+    Args:
+        file: the file at `path`, opened.
 
     Raises:
         BadInput: the vectors are in another space, or not by the model of that name in this store.
     """
     if not made_by_another(file, space):
         return RowOrigin()
-    by = encoded_by(file)
-    _refuse_other_space(file, by, space)
+    by = encoded_by(file.schema_arrow)
+    _refuse_other_space(path, by, space)
     model = by.get("model", "")
     if not has_model(objects, model):
-        raise _unverifiable(file, by, f"model {model} in this store, to verify them with", "none")
+        raise _unverifiable(path, by, f"model {model} in this store, to verify them with", "none")
     card = load_card(objects, model)
     view = view_onto(card, space.name)
     if card.fingerprint != by["fingerprint"]:
-        raise _unverifiable(file, by, f"vectors by model {model} ({card.fingerprint[:12]})", by["fingerprint"][:12])
+        raise _unverifiable(path, by, f"vectors by model {model} ({card.fingerprint[:12]})", by["fingerprint"][:12])
     if by.get("view") != str(view):
-        raise _unverifiable(file, by, f"vectors in the view {view} onto {space.name}", by.get("view", "none"))
+        raise _unverifiable(path, by, f"vectors in the view {view} onto {space.name}", by.get("view", "none"))
     if space.metric != "cosine":
         raise BadInput(
-            file,
+            path,
             expected="vectors by the encoder that filled the gallery: it is searched by inner product",
             found=f"vectors of length 1 by {model}",
             hint="Lengths of two encoders do not compare.",

@@ -10,9 +10,10 @@ from skipfill.store.galleries.file_list import commit_files, list_digest
 from skipfill.store.galleries.gallery import Gallery
 from skipfill.store.galleries.log import Release, Version, commit, latest, newest_version
 from skipfill.store.galleries.origin import made_by_another
-from skipfill.store.galleries.verify import Progress, verified_contents
+from skipfill.store.galleries.row_marks import write_marks
+from skipfill.store.galleries.verify import Progress, read_files_whole
 from skipfill.store.parquet.files import encoded_by, expand_addresses
-from skipfill.store.parquet.fingerprint import fingerprint
+from skipfill.store.parquet.pinned import PinnedFile, PinnedFiles
 from skipfill.store.parquet.stored_rows import Columns, StoredRows
 from skipfill.store.spaces import Space, register_space
 from skipfill.store.storage.address import Address
@@ -43,6 +44,7 @@ def add_gallery(
 
     Raises:
         BadInput: the name is taken, or the files cannot be searched; nothing has been written.
+        Stale: a file changed while it was read; nothing has been written.
     """
     before = newest_version(objects, valid_name("gallery", name))
     if before is not None and before.action != "dropped":
@@ -53,18 +55,20 @@ def add_gallery(
             hint=Advice("show_gallery", gallery=name),
         )
     files = expand_addresses(paths)
-    rows = StoredRows.open(files, columns, space.dim or None)
+    pins = PinnedFiles()
+    rows = StoredRows.open(files, columns, space.dim or None, pins)
     for file in files:
-        _refuse_another_encoder(file, space)
-    contents = verified_contents(rows, progress, of_length_one=files if space.fingerprint else ())
+        _refuse_another_encoder(file, pins(file), space)
+    read = read_files_whole(rows, pins, objects.base, progress, of_length_one=files if space.fingerprint else ())
     space = replace(space, dim=rows.dim)
-    registered = [replace(fingerprint(file, objects.base), content=contents[file]) for file in files]
+    registered = list(read.fingerprints.values())
     number = 1 if before is None else before.number + 1
     version = Version(number, "registered", list_digest(registered), rows.count, space.name, columns.as_dict(), release)
     if dry_run:
-        return Gallery(name, version, space, registered, rows)
+        return Gallery(name, version, space, registered, rows, pins)
     register_space(objects, space)
-    return Gallery(name, commit_files(objects, name, version, registered, space), space, registered, rows)
+    write_marks(objects, name, zip(registered, read.marks.values(), strict=True))
+    return Gallery(name, commit_files(objects, name, version, registered, space), space, registered, rows, pins)
 
 
 def drop_gallery(objects: ObjectStore, name: str, reason: str = "") -> Version:
@@ -78,13 +82,13 @@ def drop_gallery(objects: ObjectStore, name: str, reason: str = "") -> Version:
     return commit(objects, name, last)
 
 
-def _refuse_another_encoder(file: Address, space: Space) -> None:
+def _refuse_another_encoder(path: Address, file: PinnedFile, space: Space) -> None:
     """Raise `BadInput` for a file that says that its vectors are by another model than that of `space`."""
     if made_by_another(file, space):
-        by = encoded_by(file)
+        by = encoded_by(file.schema_arrow)
         onto = f" in space {by['space']}" if "space" in by else ""
         raise BadInput(
-            file,
+            path,
             expected=f"vectors by model {space.name} ({space.fingerprint[:12]})",
             found=f"vectors by {by.get('model')} ({by['fingerprint'][:12]}){onto}",
             hint=Advice("name_space_or_append"),

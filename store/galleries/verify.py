@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import tempfile
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from skipfill.store.errors import Advice, BadInput, Stale
 from skipfill.store.galleries.gallery import Gallery, open_gallery
+from skipfill.store.galleries.row_marks import RowMarks
 from skipfill.store.parquet import ids
+from skipfill.store.parquet.content import DigestedFiles
+from skipfill.store.parquet.fingerprint import FileFingerprint, fingerprint
+from skipfill.store.parquet.pinned import PinnedFiles
 from skipfill.store.parquet.stored_rows import Block, StoredRows
 from skipfill.store.storage.address import Address
 from skipfill.store.storage.object_store import ObjectStore
@@ -23,32 +27,113 @@ ROUNDED = 0.01
 """Largest difference of a length from 1. Rounding to float16 makes a smaller one."""
 
 
+@dataclass(frozen=True)
+class BoundGallery:
+    """A gallery whose every row is the one that was registered, or an error.
+
+    Attributes:
+        gallery: its rows are compared with what was registered in the first complete pass over each file.
+    """
+
+    gallery: Gallery
+    _digested: DigestedFiles
+
+    @classmethod
+    def of(cls, gallery: Gallery) -> BoundGallery:
+        """Bind an opened gallery to the content of its files."""
+
+        def refused(path: Address) -> Stale:
+            return Stale(
+                f"{path}: expected the ids, vectors and labels that gallery {gallery.name} was registered with, found "
+                "others",
+                Advice("refresh_gallery", gallery=gallery.name),
+            )
+
+        registered = {
+            path: file.content for path, file in zip(gallery.rows.files, gallery.files, strict=True) if file.content
+        }
+        digested = DigestedFiles(gallery.rows, registered, refused)
+        return cls(replace(gallery, rows=digested.rows), digested)
+
+    def confirm(self) -> None:
+        """See that all that was read is what was registered, and that the files are still in the state it was read in.
+
+        Raises:
+            Stale: they are not.
+        """
+        self._digested.confirm()
+        self.gallery.pins.confirm()
+
+
 def reread_gallery(objects: ObjectStore, name: str, progress: Progress = lambda rows: None) -> Gallery:
     """Open a gallery, read every row again, and compare the contents with those that were registered.
 
     Raises:
-        BadInput: see `verified_contents`.
+        BadInput: see `refuse_unsearchable`.
         Stale: the content of a file is not what was registered, though its size and footer may be.
     """
     gallery = open_gallery(objects, name)
-    contents = verified_contents(gallery.rows, progress, of_length_one=gallery.of_length_one)
-    for path, registered in zip(gallery.rows.files, gallery.files, strict=True):
-        if registered.content and contents[path] != registered.content:
-            raise Stale(
-                f"{path}: expected the ids, vectors and labels that gallery {name} was registered with, found others",
-                "Put the registered file back, or register the new one under another name.",
-            )
+    bound = BoundGallery.of(gallery)
+    for _ in verified_blocks(bound.gallery.rows, progress, of_length_one=gallery.of_length_one):
+        pass
+    bound.confirm()
     return gallery
 
 
-def verified_contents(
+@dataclass(frozen=True)
+class ReadFiles:
+    """Files that were verified whole.
+
+    Attributes:
+        fingerprints: of each file, its content included.
+        marks: of the rows of each file.
+    """
+
+    fingerprints: dict[Address, FileFingerprint]
+    marks: dict[Address, RowMarks]
+
+
+def read_files_whole(
+    rows: StoredRows,
+    pins: PinnedFiles,
+    base: Path | None,
+    progress: Progress,
+    *,
+    of_length_one: Collection[Address] = (),
+    beside: Sequence[Address] = (),
+    like: Mapping[Address, str] = {},
+) -> ReadFiles:
+    """Verify, digest and fingerprint the files of `rows`, all in the state in which `pins` opened them.
+
+    Args:
+        base: folder that paths are relative to: see `fingerprint`.
+        of_length_one, beside: see `verified_blocks`.
+        like: digests of the kind that is wanted, where it is not the newest.
+
+    Raises:
+        BadInput: see `verified_blocks`.
+        Stale: a file was replaced or changed meanwhile.
+    """
+    digested = DigestedFiles(rows, like)
+    marks: dict[Address, list[RowMarks]] = {path: [] for path in rows.files}
+    for path, block in verified_blocks(digested.rows, progress, of_length_one=of_length_one, beside=beside):
+        marks[path].append(RowMarks.of(block))
+    digested.confirm()
+    fingerprints = {
+        path: replace(fingerprint(pins(path), base), content=digested.contents[path]) for path in rows.files
+    }
+    pins.confirm()
+    return ReadFiles(fingerprints, {path: RowMarks.joined(parts) for path, parts in marks.items()})
+
+
+def verified_blocks(
     rows: StoredRows,
     progress: Progress,
     *,
     of_length_one: Collection[Address] = (),
     beside: Sequence[Address] = (),
-) -> dict[Address, str]:
-    """Read and verify every row; return the SHA-256 of the vectors, ids and labels of each file.
+) -> Iterator[tuple[Address, Block]]:
+    """Read every row of `rows` and refuse what cannot be searched.
 
     Args:
         of_length_one: files whose vectors must have length 1.
@@ -57,20 +142,18 @@ def verified_contents(
     Raises:
         BadInput: a NULL or duplicate id, or a vector of another dimension or length, with NaN, infinity or all zeros.
     """
+
+    def ids_of(path: Address) -> Iterator[pa.RecordBatch]:
+        return rows.open_file(path).iter_batches(ids.BLOCK_ROWS, [rows.columns.id])
+
     with tempfile.TemporaryDirectory() as scratch:
-        ids.refuse_bad_ids_in_files([*beside, *rows.files], rows.columns.id, rows.id_kind, Path(scratch))
-    digests = {}
+        ids.refuse_bad_ids_in_files([*beside, *rows.files], ids_of, rows.columns.id, rows.id_kind, Path(scratch))
     for path in rows.files:
-        digest = hashlib.sha256()
         for block in rows.file_blocks(path):
             if path in of_length_one:
                 _refuse_other_lengths(path, block)
-            digest.update(block.vectors.astype("<f4", copy=False).tobytes())
-            for column in (block.ids, block.labels):
-                digest.update(b"" if column is None else json.dumps(column.to_pylist()).encode())
             progress(len(block.ids))
-        digests[path] = digest.hexdigest()
-    return digests
+            yield path, block
 
 
 def _refuse_other_lengths(path: Address, block: Block) -> None:

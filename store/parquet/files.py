@@ -91,12 +91,12 @@ def refuse_other_count(path: Address, file: pq.ParquetFile, read: int) -> None:
         raise unreadable(path, ValueError(f"{claimed:,} rows by its footer, {read:,} in it"))
 
 
-def encoded_by(path: Address) -> dict[str, str]:
-    """Read which encoder wrote a file from its metadata: `model` and `fingerprint`; empty where it does not say.
+def encoded_by(schema: pa.Schema) -> dict[str, str]:
+    """Read which encoder wrote a file from the metadata of its schema: `model` and `fingerprint`.
 
-    Also `space` and `view`, where the vectors are in a view onto an earlier space.
+    Empty where it does not say. Also `space` and `view`, where the vectors are in a view onto an earlier space.
     """
-    metadata = open_parquet(path).schema_arrow.metadata or {}
+    metadata = schema.metadata or {}
     try:
         encoder = json.loads(metadata.get(b"skipfill", b"{}"))
     except ValueError:

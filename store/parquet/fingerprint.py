@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import Any
 
-from skipfill.store.parquet.files import open_parquet
-from skipfill.store.parquet.remote import RemoteFile
-from skipfill.store.storage.address import Address, Url
+from skipfill.store.parquet.pinned import PinnedFile
+from skipfill.store.storage.address import Url
 
 
 @dataclass(frozen=True)
@@ -23,8 +22,8 @@ class FileFingerprint:
         bytes: file size.
         rows: row count by its footer.
         footer: SHA-256 of the footer (row-group offsets, sizes and statistics).
-        content: SHA-256 of the ids, vectors and labels, read when the file was registered; empty where only the
-            footer was looked at.
+        content: digest of the ids, vectors and labels, read when the file was registered; empty where only the
+            footer was looked at. See `ContentDigest`.
         etag: on object storage, its name of this state of the file.
         model: name of the model that made the vectors, in its view onto the gallery's space; empty for the space's
             own model.
@@ -40,49 +39,35 @@ class FileFingerprint:
     model: str = ""
     encoder: str = ""
 
-    @property
-    def of_footer(self) -> FileFingerprint:
-        """The part that can be compared without reading rows or knowing who made them."""
-        return replace(self, content="", model="", encoder="")
 
-
-def fingerprint(path: Address, relative_to: Path | None) -> FileFingerprint:
-    """Take size, row count and footer hash of a Parquet file; reads the footer only.
+def fingerprint(file: PinnedFile, relative_to: Path | None) -> FileFingerprint:
+    """Take size, row count and footer hash of an opened Parquet file; reads the footer only.
 
     Args:
         relative_to: folder that the path is relative to when it lies below; None for an absolute one.
     """
-    rows = open_parquet(path).metadata.num_rows
+    path, rows, footer = file.path, file.metadata.num_rows, _footer_hash(file.source)
     if isinstance(path, Url):
-        remote = RemoteFile(path)
-        return FileFingerprint(str(path), remote.size, rows, _footer_hash(remote), etag=remote.etag)
-    with path.open("rb") as file:
-        footer = _footer_hash(file)
+        return FileFingerprint(str(path), file.state.bytes, rows, footer, etag=file.etag)
     absolute = path.resolve()
     base = relative_to and relative_to.resolve()
     shown = absolute.relative_to(base) if base and absolute.is_relative_to(base) else absolute
-    return FileFingerprint(str(shown), path.stat().st_size, rows, footer)
+    return FileFingerprint(str(shown), file.state.bytes, rows, footer)
 
 
-def current_fingerprint(registered: FileFingerprint, path: Address, relative_to: Path | None) -> FileFingerprint | None:
-    """Take the fingerprint of a registered file as it is now; None where it is gone.
+def is_registered(file: PinnedFile, registered: FileFingerprint) -> bool:
+    """Tell whether an opened file has size and footer of a registered one.
 
-    It equals `registered.of_footer` where the file is unchanged. On object storage an unchanged etag answers for the
-    footer: one request a file.
+    On object storage an unchanged etag answers for the footer: one request a file.
     """
-    if isinstance(path, Url):
-        try:
-            remote = RemoteFile(path)
-        except FileNotFoundError:
-            return None
-        if remote.etag and (remote.etag, remote.size) == (registered.etag, registered.bytes):
-            return registered.of_footer
-    elif not path.exists():
-        return None
-    return fingerprint(path, relative_to)
+    if file.state.bytes != registered.bytes:
+        return False
+    if file.etag and file.etag == registered.etag:
+        return True
+    return _footer_hash(file.source) == registered.footer
 
 
-def _footer_hash(file: IO[bytes] | RemoteFile) -> str:
+def _footer_hash(file: Any) -> str:
     file.seek(-8, 2)
     length = int.from_bytes(file.read(4) or b"", "little")
     file.seek(-8 - length, 2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import duckdb
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from skipfill.store.errors import Advice, BadInput, SkipfillError, reason
-from skipfill.store.parquet.files import open_parquet, unreadable
+from skipfill.store.parquet.files import unreadable
 from skipfill.store.storage.address import Address
 
 BLOCK_ROWS = 65_536
@@ -67,7 +67,13 @@ def refuse_bad_ids(ids: pa.Array | pa.ChunkedArray, where: object) -> None:
         raise BadInput(where, expected="unique ids", found=f"{twice['values']} {twice['counts']} times")
 
 
-def refuse_bad_ids_in_files(files: Sequence[Address], column: str, kind: pa.DataType, scratch: Path) -> None:
+def refuse_bad_ids_in_files(
+    files: Sequence[Address],
+    batches_of: Callable[[Address], Iterator[pa.RecordBatch]],
+    column: str,
+    kind: pa.DataType,
+    scratch: Path,
+) -> None:
     """Raise `BadInput` for NULL or duplicate ids in files of any size, by DuckDB, which spills to `scratch`."""
     refused: list[SkipfillError] = []
 
@@ -75,7 +81,7 @@ def refuse_bad_ids_in_files(files: Sequence[Address], column: str, kind: pa.Data
         try:
             for number, path in enumerate(files):
                 try:
-                    for batch in open_parquet(path).iter_batches(BLOCK_ROWS, columns=[column]):
+                    for batch in batches_of(path):
                         ids = plain(batch.column(0), kind, f"{path}, column {column}")
                         of = pa.array(np.full(len(ids), number, np.int32))
                         yield pa.record_batch([ids, of], names=["id", "file"])

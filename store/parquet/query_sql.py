@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
-from pyarrow.fs import LocalFileSystem
 
 from skipfill.store.errors import BadInput
 from skipfill.store.parquet.items import Items
-from skipfill.store.parquet.remote import RemoteFile
-from skipfill.store.parquet.stored_rows import StoredRows
-from skipfill.store.storage.address import Address, Url
+from skipfill.store.parquet.pinned import PinnedFile
+from skipfill.store.parquet.stored_rows import ParquetReader, StoredRows
 
 
 @dataclass(frozen=True)
@@ -76,17 +74,14 @@ class QueryColumns:
     def _register(self, sql: duckdb.DuckDBPyConnection) -> None:
         places = pa.array(range(len(self.queries)), pa.int64())
         sql.register("asked", pa.table({"_id": self.queries.ids, "_place": places, **self.computed}))
-        sql.register("query", _dataset(self.queries.files, ()))
-        sql.register("gallery", _dataset(self.rows.files, (self.rows.columns.vector,)))
+        sql.register("query", _dataset([PinnedFile(file) for file in self.queries.files], ()))
+        sql.register("gallery", _dataset(map(self.rows.open_file, self.rows.files), (self.rows.columns.vector,)))
 
 
-def _dataset(files: Sequence[Address], without: Sequence[str]) -> ds.Dataset:
+def _dataset(files: Iterable[ParquetReader], without: Sequence[str]) -> ds.Dataset:
     """Our own list of files, not DuckDB's: that one takes brackets in a path for a pattern."""
-    parquet, disk = ds.ParquetFileFormat(), LocalFileSystem()
-    fragments = [
-        parquet.make_fragment(RemoteFile(file)) if isinstance(file, Url) else parquet.make_fragment(str(file), disk)
-        for file in files
-    ]
+    parquet = ds.ParquetFileFormat()
+    fragments = [parquet.make_fragment(file.source) for file in files]
     dataset = ds.FileSystemDataset(fragments, fragments[0].physical_schema, parquet)
     kept = [field for field in dataset.schema if field.name not in without]
     return dataset.replace_schema(pa.schema(kept))

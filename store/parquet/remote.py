@@ -23,7 +23,8 @@ class RemoteFile(io.RawIOBase):
 
     Attributes:
         size: bytes.
-        etag: the storage's name of this state.
+        etag: the storage's name of this state; empty where it gives none.
+        modified: when it was written, ISO 8601.
 
     Raises:
         FileNotFoundError: no such object.
@@ -39,7 +40,15 @@ class RemoteFile(io.RawIOBase):
             raise unreachable(url, READABLE, error) from error
         self.size = meta["size"]
         self.etag = meta["e_tag"] or ""
+        self.modified = meta["last_modified"].isoformat()
         self._at = 0
+
+    def again(self) -> RemoteFile:
+        """The same state of the object once more, with a position of its own. Makes no request."""
+        other = RemoteFile.__new__(RemoteFile)
+        io.RawIOBase.__init__(other)
+        vars(other).update(vars(self), _at=0)
+        return other
 
     def readable(self) -> bool:
         return True

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from skipfill.store.errors import Advice, BadInput
 from skipfill.store.parquet import ids
-from skipfill.store.parquet.files import column_type, open_parquet, refuse_other_count, unreadable
+from skipfill.store.parquet.files import column_type, refuse_other_count, unreadable
+from skipfill.store.parquet.pinned import PinnedFile
 from skipfill.store.parquet.vectors import Matrix, is_vector_type, matrix, storage_type
 from skipfill.store.storage.address import Address
 
@@ -24,6 +27,11 @@ class Columns:
     id: str = "id"
     vector: str = "vector"
     label: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns that are read, in this order."""
+        return tuple(name for name in (self.id, self.vector, self.label) if name)
 
     def as_dict(self) -> dict[str, str]:
         return asdict(self)
@@ -44,6 +52,27 @@ class Block:
     labels: pa.Array | None
 
 
+class ParquetReader(Protocol):
+    """An opened Parquet file: see `PinnedFile`."""
+
+    @property
+    def metadata(self) -> pq.FileMetaData: ...
+
+    @property
+    def schema_arrow(self) -> pa.Schema: ...
+
+    @property
+    def source(self) -> Any: ...
+
+    def iter_batches(
+        self, batch_size: int, columns: Sequence[str], *, use_threads: bool = True
+    ) -> Iterator[pa.RecordBatch]: ...
+
+
+OpenFile = Callable[[Address], ParquetReader]
+"""Opens one of the files. `PinnedFile` opens it afresh for each pass; `PinnedFiles` keeps it open."""
+
+
 @dataclass(frozen=True)
 class StoredRows:
     """Parquet files of vectors, opened and with their columns checked; `blocks` streams them.
@@ -51,6 +80,7 @@ class StoredRows:
     Attributes:
         dim: D, from the first row (variable lists) or the type (fixed-size lists).
         keep: only rows with these ids; None for all.
+        open_file: opens a file for a pass.
     """
 
     files: Sequence[Address]
@@ -59,9 +89,12 @@ class StoredRows:
     count: int
     id_kind: pa.DataType
     keep: pa.Array | None = None
+    open_file: OpenFile = PinnedFile
 
     @classmethod
-    def open(cls, files: Sequence[Address], columns: Columns, dim: int | None) -> StoredRows:
+    def open(
+        cls, files: Sequence[Address], columns: Columns, dim: int | None, open_file: OpenFile = PinnedFile
+    ) -> StoredRows:
         """Check columns and types of every file by its footer.
 
         Raises:
@@ -70,7 +103,7 @@ class StoredRows:
         count = 0
         kinds: set[pa.DataType] = set()
         for path in files:
-            file = open_parquet(path)
+            file = opened(open_file, path)
             kinds.add(ids.id_type(column_type(path, file, columns.id, "id"), path))
             kind = column_type(path, file, columns.vector, "vector")
             if not is_vector_type(kind):
@@ -87,8 +120,8 @@ class StoredRows:
             raise BadInput(files[0], expected="at least one row", found="none")
         if len(kinds) > 1:
             raise BadInput(files[0], expected="ids of one type in all files", found="integers and strings")
-        rows = cls(files, columns, dim or 0, count, kinds.pop())
-        return rows if dim else cls(files, columns, rows._first_dim(), count, rows.id_kind)
+        rows = cls(files, columns, dim or 0, count, kinds.pop(), None, open_file)
+        return rows if dim else replace(rows, dim=rows._first_dim())
 
     def blocks(self) -> Iterator[Block]:
         """The rows, at most `BLOCK_ROWS` at a time.
@@ -101,16 +134,15 @@ class StoredRows:
 
     def restricted(self, keep: pa.Array, count: int) -> StoredRows:
         """The same files, only the `count` rows whose ids are in `keep`."""
-        return StoredRows(self.files, self.columns, self.dim, count, self.id_kind, keep)
+        return replace(self, count=count, keep=keep)
 
     def file_blocks(self, path: Address) -> Iterator[Block]:
         """The rows of one of the files."""
         row = 0
-        wanted = [name for name in (self.columns.id, self.columns.vector, self.columns.label) if name]
         try:
-            file = open_parquet(path)
-            for batch in file.iter_batches(BLOCK_ROWS, columns=wanted, use_threads=True):
-                block = self._block(batch, path, row)
+            file = opened(self.open_file, path)
+            for batch in file.iter_batches(BLOCK_ROWS, self.columns.names):
+                block = self.block(batch, path, row)
                 row += batch.num_rows
                 if len(block.ids):
                     yield block
@@ -118,7 +150,13 @@ class StoredRows:
             raise unreadable(path, error) from error
         refuse_other_count(path, file, row)
 
-    def _block(self, batch: pa.RecordBatch, path: Address, row: int) -> Block:
+    def block(self, batch: pa.RecordBatch, path: Address, row: int) -> Block:
+        """Read a batch of a file, of which `row` is its first row, as a block.
+
+        Raises:
+            BadInput: a row's vector is not what it should be.
+        """
+
         def plain(column: str, kind: pa.DataType) -> pa.Array:
             return ids.plain(batch.column(column), kind, f"{path}, column {column}, row {row} and after")
 
@@ -133,15 +171,27 @@ class StoredRows:
 
     def _first_dim(self) -> int:
         for path in self.files:
-            file = open_parquet(path)
+            file = opened(self.open_file, path)
             kind = storage_type(file.schema_arrow.field(self.columns.vector).type)
             if pa.types.is_fixed_size_list(kind):
                 return int(kind.list_size)
             try:
-                batch = next(file.iter_batches(1, columns=[self.columns.vector]), None)
+                batch = next(file.iter_batches(1, [self.columns.vector]), None)
             except (OSError, pa.ArrowException) as error:
                 raise unreadable(path, error) from error
             if batch is not None:
                 where = f"{path}, column {self.columns.vector}, row 0"
                 return int(matrix(batch.column(0), where).shape[1])
         raise AssertionError("files with rows have a first row")
+
+
+def opened(open_file: OpenFile, path: Address) -> ParquetReader:
+    """Open a file.
+
+    Raises:
+        BadInput: there is none, or it cannot be read.
+    """
+    try:
+        return open_file(path)
+    except FileNotFoundError as error:
+        raise unreadable(path, error) from error

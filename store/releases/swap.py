@@ -1,4 +1,4 @@
-"""Swap and rollback: one new version in the gallery's log. No Parquet file is opened, whatever the gallery's size."""
+"""Swap and rollback: one new version in the gallery's log. No rows are read: one look at each file, size and footer."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 
 from skipfill.store.checks.saved_reports import Checks
 from skipfill.store.errors import Advice, BadInput, NotAcceptable, Stale
+from skipfill.store.galleries.file_list import read_files
+from skipfill.store.galleries.gallery import refuse_changed_files
 from skipfill.store.galleries.log import Release, Version, commit, latest, read_version
 from skipfill.store.models.cards import Card, view_onto
 from skipfill.store.releases.backfill_cost import EncodeRate, backfill_cost
@@ -74,13 +76,14 @@ def planned_version(objects: ObjectStore, plan: Plan, checks: Checks | None = No
         checks: of the gallery; reports that it has read are not read again.
 
     Raises:
-        Stale: something required no longer holds.
+        Stale: something required no longer holds, or a file of the gallery is not the one that was registered.
         NotAcceptable: the plan was made without a passing check.
     """
     now = current_situation(objects, plan, checks or Checks(objects, plan.gallery))
     for precondition in preconditions(plan, now):
         if not precondition.holds:
             raise _refused(objects, plan, now.version, precondition)
+    refuse_changed_files(objects, plan.gallery, read_files(objects, plan.gallery, now.version))
     check, thresholds = ("", []) if now.check is None else (now.check.id, now.check.thresholds)
     return replace(
         now.version,

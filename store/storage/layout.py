@@ -6,6 +6,7 @@ models/NAME/STEM-DIGEST.SUFFIX          a file of its bundle, named by its conte
 spaces/NAME.json                        a space
 galleries/NAME/versions/0000000007.json an entry of the gallery's log
 galleries/NAME/files/DIGEST.json        a file list that entries refer to, named by its content
+galleries/NAME/rows/CONTENT.npy         hashes of the rows of a file in such a list, named by the content of the file
 galleries/NAME/release.json             copy of the newest entry
 checks/GALLERY/ID/queries.parquet       results of a check by query
 checks/GALLERY/ID/report.json           its report; written last, so that it means a complete check
@@ -105,6 +106,10 @@ def version_key(gallery: str, number: int) -> str:
 
 def file_list_key(gallery: str, digest: str) -> str:
     return f"{gallery_folder(gallery)}/files/{valid_name('file list', digest)}.json"
+
+
+def row_marks_key(gallery: str, content: str) -> str:
+    return f"{gallery_folder(gallery)}/rows/{valid_name('content', content)}.npy"
 
 
 def release_copy_key(gallery: str) -> str:

@@ -23,6 +23,7 @@ from skipfill.store.models.cards import TRAINED_IDS, WEIGHTS, load_card
 from skipfill.store.models.files import read_file, save_model
 from skipfill.store.parquet.fingerprint import fingerprint
 from skipfill.store.parquet.items import ItemBlock, open_items
+from skipfill.store.parquet.pinned import PinnedFile
 from skipfill.store.storage.location import open_store
 from tests.conftest import Skipfill, World, write_vectors
 
@@ -197,9 +198,9 @@ def test_verify_sees_what_the_footer_does_not(skipfill: Skipfill, tmp_path: Path
     skipfill("init")
     skipfill("gallery", "add", "g", path, "--space", "s")
     skipfill("gallery", "verify", "g", "--deep")
-    before = fingerprint(path, tmp_path)
+    before = fingerprint(PinnedFile(path), tmp_path)
     pq.write_table(table.set_column(1, "vector", pa.array(list(vectors[::-1]))), path, **plain)
-    assert fingerprint(path, tmp_path) == before
+    assert fingerprint(PinnedFile(path), tmp_path) == before
     skipfill("gallery", "verify", "g")
     assert "expected the ids, vectors and labels" in skipfill("gallery", "verify", "g", "--deep", expect=4).err
 

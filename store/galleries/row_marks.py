@@ -1,0 +1,135 @@
+"""Marks of a gallery's rows: 64 bits of the id and 64 of the content of each, to tell which rows came, went, changed.
+
+They are kept beside a gallery's file lists, one object a file, 16 bytes a row: a file that is rewritten in its place
+cannot be asked what it was. They decide nothing.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from skipfill.store.parquet.content import BY_COLUMN, utf8
+from skipfill.store.parquet.fingerprint import FileFingerprint
+from skipfill.store.parquet.stored_rows import Block
+from skipfill.store.storage import quarantine
+from skipfill.store.storage.keys import row_marks_key
+from skipfill.store.storage.object_store import ObjectStore
+
+Words = NDArray[np.uint64]
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+
+
+@dataclass(frozen=True)
+class RowMarks:
+    """Marks of N rows.
+
+    Attributes:
+        ids, contents: (N,) hashes of the id, and of vector and label.
+    """
+
+    ids: Words
+    contents: Words
+
+    @classmethod
+    def of(cls, block: Block) -> RowMarks:
+        """Mark the rows of a block."""
+        contents = _hashed_vectors(np.ascontiguousarray(block.vectors, "<f4").view("<u4"))
+        if block.labels is not None:
+            contents = _mixed(contents ^ _hashed(block.labels))
+        return cls(_hashed(block.ids), contents)
+
+    @classmethod
+    def joined(cls, parts: Sequence[RowMarks]) -> RowMarks:
+        """The marks of several parts, sorted by id."""
+        nothing = np.empty(0, np.uint64)
+        ids = np.concatenate([nothing, *(part.ids for part in parts)])
+        order = np.argsort(ids)
+        return cls(ids[order], np.concatenate([nothing, *(part.contents for part in parts)])[order])
+
+    def as_bytes(self) -> bytes:
+        """The marks as they are stored: a NumPy file of (2, N) little-endian words."""
+        file = io.BytesIO()
+        np.save(file, np.stack([self.ids, self.contents]).astype("<u8"), allow_pickle=False)
+        return file.getvalue()
+
+
+@dataclass(frozen=True)
+class RowChanges:
+    """Numbers of rows by what became of them.
+
+    Attributes:
+        came, went: rows with ids that are new, or gone.
+        changed: rows with another vector or label than before.
+    """
+
+    came: int
+    went: int
+    changed: int
+
+    @classmethod
+    def between(cls, before: RowMarks, after: RowMarks) -> RowChanges:
+        """Compare the rows of two states of a gallery."""
+        _, old, new = np.intersect1d(before.ids, after.ids, assume_unique=True, return_indices=True)
+        changed = int((before.contents[old] != after.contents[new]).sum())
+        return cls(len(after.ids) - len(new), len(before.ids) - len(old), changed)
+
+
+def write_marks(objects: ObjectStore, gallery: str, marks: Iterable[tuple[FileFingerprint, RowMarks]]) -> None:
+    """Keep the marks of files, which are named by their content, for the next time."""
+    for file, rows in marks:
+        key = row_marks_key(gallery, file.content.removeprefix(BY_COLUMN))
+        if not objects.exists(key):
+            objects.replace(key, rows.as_bytes())
+
+
+def read_marks(objects: ObjectStore, gallery: str, files: Sequence[FileFingerprint]) -> RowMarks | None:
+    """Read the marks of all rows of files; None where those of one are missing or damaged."""
+    parts = []
+    for file in files:
+        try:
+            data = quarantine.read(objects, row_marks_key(gallery, file.content.removeprefix(BY_COLUMN) or "none"))
+            words = np.load(io.BytesIO(data), allow_pickle=False)
+        except (FileNotFoundError, ValueError, EOFError):
+            return None
+        if words.dtype != np.dtype("<u8") or words.shape != (2, file.rows):
+            return None
+        parts.append(RowMarks(words[0], words[1]))
+    return RowMarks.joined(parts)
+
+
+def _hashed(column: pa.Array) -> Words:
+    """(N,) hashes of integers, or of strings: sums of their bytes, each times a factor of its place."""
+    if pa.types.is_integer(column.type):
+        return _mixed(column.to_numpy(zero_copy_only=False).astype(np.int64).view(np.uint64))
+    lengths = pc.fill_null(pc.binary_length(column), -1).to_numpy(zero_copy_only=False).astype(np.int64)
+    sizes = lengths.clip(min=0)
+    ends = np.cumsum(sizes)
+    places = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - sizes, sizes)
+    factors = _mixed(np.arange(int(sizes.max(initial=0)), dtype=np.uint64)) | np.uint64(1)
+    sums = np.concatenate(
+        [np.zeros(1, np.uint64), np.cumsum((utf8(column).astype(np.uint64) + np.uint64(1)) * factors[places])]
+    )
+    return _mixed((sums[ends] - sums[ends - sizes]) ^ _mixed(lengths.view(np.uint64)))
+
+
+def _hashed_vectors(words: NDArray[np.uint32]) -> Words:
+    """(N,) hashes of (N, D) words: each times a factor of its place, added."""
+    factors = _mixed(np.arange(words.shape[1], dtype=np.uint64)) | np.uint64(1)
+    sums: Words = words.astype(np.uint64) @ factors
+    return _mixed(sums)
+
+
+def _mixed(words: Words) -> Words:
+    """A bijection after which every bit depends on every bit (SplitMix64)."""
+    words = words + _STEP
+    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed: Words = words ^ (words >> np.uint64(31))
+    return mixed
