@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from skipfill.store.errors import Advice, BadInput
+from skipfill.store.galleries.commit import commit
 from skipfill.store.galleries.file_list import commit_files, list_digest
 from skipfill.store.galleries.gallery import Gallery
-from skipfill.store.galleries.log import Release, Version, commit, latest, newest_version
+from skipfill.store.galleries.log import Release, Version, latest, newest_version
 from skipfill.store.galleries.origin import made_by_another
 from skipfill.store.galleries.verify import Progress, verified_contents
 from skipfill.store.parquet.files import encoded_by, expand_addresses
@@ -60,7 +61,16 @@ def add_gallery(
     space = replace(space, dim=rows.dim)
     registered = [replace(fingerprint(file, objects.base), content=contents[file]) for file in files]
     number = 1 if before is None else before.number + 1
-    version = Version(number, "registered", list_digest(registered), rows.count, space.name, columns.as_dict(), release)
+    version = Version(
+        number,
+        "registered",
+        list_digest(registered),
+        rows.count,
+        space.name,
+        columns.as_dict(),
+        release,
+        policy=before.policy if before else None,  # dropping a gallery is no way around its policy
+    )
     if dry_run:
         return Gallery(name, version, space, registered, rows)
     register_space(objects, space)
