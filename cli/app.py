@@ -22,6 +22,7 @@ from skipfill.cli.commands import (
     methods,
     model,
     plan,
+    policy,
     prune,
     report,
     search,
@@ -91,6 +92,7 @@ app.command("encode")(encode.encode)
 app.command("check")(check.check)
 app.command("report")(report.report)
 app.command("matrix")(matrix.matrix)
+app.command("policy")(policy.policy)
 app.command("plan")(plan.plan)
 app.command("swap")(swap.swap)
 app.command("rollback")(swap.rollback)

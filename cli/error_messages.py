@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
+
 from skipfill.store.errors import BadInput, Hint, Parameter, SkipfillError
 
-FLAGS = {"start_from": "--init", "settings": "--set"}
+FLAGS = {"start_from": "--init", "settings": "--set", "slices": "--slice"}
 """Flags that are not the parameter's name with dashes."""
 
 SENTENCES = {
@@ -29,6 +32,13 @@ SENTENCES = {
     "skipfill encode {model} ITEMS.parquet -o FILE.parquet --onto {space}",
     "choose_model_name": "Choose another name: models are never overwritten. See: skipfill model list",
     "check_model": "Run: skipfill check {gallery} {model} --items HELDOUT.parquet",
+    "fail_stands": "It stands until these queries pass. If they were the wrong ones: "
+    "skipfill check {gallery} {model} --items FILES --instead-of {check} --reason TEXT",
+    "ask_more": "Ask these queries again, and more: skipfill check {gallery} {model} --items FILES --items MORE",
+    "check_by_policy": "Check it by the policy: skipfill check {gallery} {model} --items FILES. See: "
+    "skipfill policy {gallery}",
+    "fit_policy": "Check it by the policy: skipfill check {gallery} {model} --items FILES. Or, if less is enough for "
+    "this gallery: skipfill policy {gallery} {options}",
     "plan_again": "Plan again with: skipfill plan {gallery} {model}",
     "new_plan": "Make another one: skipfill plan GALLERY MODEL -o FILE",
     "name_column": "Name the {parameter} column with {parameter:flag} COLUMN.",
@@ -112,4 +122,18 @@ def sentence(hint: Hint) -> str:
     """The next step as one sentence; empty for none."""
     if isinstance(hint, str):
         return hint
-    return SENTENCES[hint.key].format_map({name: _Shown(value) for name, value in hint.values.items()})
+    values = {name: options(value) if isinstance(value, Mapping) else value for name, value in hint.values.items()}
+    return SENTENCES[hint.key].format_map({name: _Shown(value) for name, value in values.items()})
+
+
+def options(values: Mapping[str, object]) -> str:
+    """Parameters as they are given: `--margin 0.99 --not-worse`."""
+    words = []
+    for name, value in values.items():
+        if name == "better":
+            words.append("--better" if value else "--not-worse")
+        elif isinstance(value, tuple):
+            words += [f"{flag(name)} {shlex.quote(str(one))}" for one in value]
+        else:
+            words.append(f"{flag(name)} {shlex.quote(str(value))}")
+    return " ".join(words)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from skipfill.store.checks.policy import Policy
     from skipfill.store.parquet.items import ItemColumns
     from skipfill.store.storage.object_store import ObjectStore
 
@@ -30,6 +32,29 @@ InputColumn = Annotated[str, typer.Option("--input", help="Column to encode. Def
 JunitFile = Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML, for CI systems.")]
 HtmlFile = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write one self-contained page.")]
 GitHub = Annotated[bool, typer.Option("--github", help="Print GitHub annotations; append to the step's summary.")]
+
+Metric = Annotated[
+    str | None, typer.Option(help="Metric that decides: CMC@K, recall@K, nDCG@K, mAP, MRR, TAR@FAR=RATE.")
+]
+Margin = Annotated[float | None, typer.Option(min=0, max=0.99, help="How much worse a slice may be.")]
+Confidence = Annotated[float | None, typer.Option(min=0.5, max=0.999, help="That a pass, and a fail, is right.")]
+NotWorse = Annotated[
+    bool | None,
+    typer.Option("--not-worse/--better", help="All queries together need not be better, only not worse by the margin."),
+]
+FlipBudget = Annotated[
+    float | None, typer.Option(min=0.0001, max=0.99, help="Largest share of queries that may flip for the worse.")
+]
+AcceptWorse = Annotated[
+    list[str] | None, typer.Option(metavar="SLICE", help="A slice that may be worse. Recorded. Repeatable.")
+]
+LeastQueries = Annotated[int | None, typer.Option(min=2, help="Fewer in a slice never pass.")]
+
+
+def with_options(policy: Policy, **given: object) -> Policy:
+    """A policy with the options that were given; those that are None are left as they are."""
+    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    return replace(policy, **{name: value for name, value in values.items() if value is not None})
 
 
 def opened(store: str | None) -> ObjectStore:

@@ -10,8 +10,9 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
+from functools import cache
 from types import UnionType
-from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NoReturn, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from skipfill.store.errors import BadInput, reason
 
@@ -82,7 +83,8 @@ def refuse_newer(raw: Any, where: object, what: str, newest: int) -> None:
 
 
 def fitted(kind: type[T], raw: Any, where: object, older: Older | None = None) -> T:
-    """`raw`, a JSON value, as the dataclass `kind`; its fields may be dataclasses, lists, dicts, literals or None.
+    """`raw`, a JSON value, as the dataclass `kind`; its fields may be dataclasses, lists, tuples of one type, dicts,
+    literals or None.
 
     Args:
         older: what fields that are missing are read from, before their defaults; None: none may be missing.
@@ -92,7 +94,7 @@ def fitted(kind: type[T], raw: Any, where: object, older: Older | None = None) -
     """
     if not isinstance(raw, dict):
         raise BadInput(where, expected="a JSON object", found=_shown(raw))
-    hints = get_type_hints(kind)
+    hints = _hints(cast(Any, kind))
     declared = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
     derived = {} if older is None else {**_defaults(declared), **older.get(kind, {})}
     missing = [name for name in declared if name not in raw and name not in derived]
@@ -102,6 +104,12 @@ def fitted(kind: type[T], raw: Any, where: object, older: Older | None = None) -
         raise BadInput(where, expected=expected, found="none" if missing else _shown(unknown[0]))
     read = {name: _value(hints[name], raw[name], f"{where}, {name}", older) for name in declared if name in raw}
     return kind(**{**{name: derived[name](read) for name in declared if name not in raw}, **read})
+
+
+@cache
+def _hints(kind: Any) -> dict[str, Any]:
+    """The types of a dataclass's fields. Resolving them takes longer than reading a small file."""
+    return get_type_hints(kind)
 
 
 def _defaults(declared: dict[str, Field[Any]]) -> dict[str, Callable[[dict[str, Any]], Any]]:
@@ -133,11 +141,12 @@ def _value(kind: Any, raw: Any, where: str, older: Older | None) -> Any:
         if raw not in inner:
             raise BadInput(where, expected=" or ".join(map(repr, inner)), found=_shown(raw))
         return raw
-    if origin in (list, dict):
-        if not isinstance(raw, origin):
-            raise BadInput(where, expected="a list" if origin is list else "a JSON object", found=_shown(raw))
-        if origin is list:
-            return [_value(inner[0], value, f"{where} {place}", older) for place, value in enumerate(raw)]
+    if origin in (list, tuple, dict):
+        json_type: type[Any] = dict if origin is dict else list
+        if not isinstance(raw, json_type):
+            raise BadInput(where, expected="a JSON object" if origin is dict else "a list", found=_shown(raw))
+        if origin is not dict:
+            return origin(_value(inner[0], value, f"{where} {place}", older) for place, value in enumerate(raw))
         return {key: _value(inner[1], value, f"{where} {_shown(key)}", older) for key, value in raw.items()}
     record: type[Any] = kind
     return fitted(record, raw, where, older) if is_dataclass(record) else _plain(kind, raw, where)

@@ -9,6 +9,9 @@ from typing import Annotated
 import typer
 
 from skipfill.cli.options import (
+    AcceptWorse,
+    Confidence,
+    FlipBudget,
     GalleryName,
     GitHub,
     HtmlFile,
@@ -17,13 +20,19 @@ from skipfill.cli.options import (
     Json,
     JunitFile,
     LabelColumn,
+    LeastQueries,
+    Margin,
+    Metric,
     ModelName,
+    NotWorse,
     Quiet,
     Store,
     item_columns,
     opened,
+    with_options,
 )
 from skipfill.cli.reports import refuse_unwritable, write_reports
+from skipfill.cli.reports.findings import next_command
 from skipfill.cli.reports.text import show_report
 from skipfill.cli.terminal import emit, progress, show_next
 
@@ -45,17 +54,11 @@ def check(
         str, typer.Option(help="What is relevant: labels, judgements, or reindex (what a full one would return).")
     ] = "",
     depth: Annotated[int, typer.Option(min=1, help="How many first rows of a reindex are relevant.")] = 10,
-    metric: Annotated[
-        str, typer.Option(help="Metric that decides: CMC@K, recall@K, nDCG@K, mAP, MRR, TAR@FAR=RATE.")
-    ] = "CMC@1",
-    margin: Annotated[float, typer.Option(min=0, max=0.99, help="How much worse a slice may be.")] = 0.02,
-    confidence: Annotated[float, typer.Option(min=0.5, max=0.999, help="That a pass, and a fail, is right.")] = 0.95,
-    not_worse: Annotated[
-        bool, typer.Option("--not-worse", help="All queries together need not be better, only not worse by the margin.")
-    ] = False,
-    flip_budget: Annotated[
-        float | None, typer.Option(min=0.0001, max=0.99, help="Largest share of queries right before, wrong after.")
-    ] = None,
+    metric: Metric = None,
+    margin: Margin = None,
+    confidence: Confidence = None,
+    not_worse: NotWorse = None,
+    flip_budget: FlipBudget = None,
     slice: Annotated[
         list[str] | None, typer.Option(metavar="SQL", help="Queries to judge apart: lang = 'en'. Repeatable.")
     ] = None,
@@ -65,9 +68,7 @@ def check(
     identity: Annotated[
         str, typer.Option(metavar="SQL", help="Column whose values are drawn as a whole: person, product, ...")
     ] = "",
-    accept_worse: Annotated[
-        list[str] | None, typer.Option(metavar="SLICE", help="A slice that may be worse. Recorded. Repeatable.")
-    ] = None,
+    accept_worse: AcceptWorse = None,
     index: Annotated[
         str, typer.Option(metavar="hnsw[:NAME=VALUE,...]", help="Also measure what such an index does to new queries.")
     ] = "",
@@ -77,7 +78,12 @@ def check(
     threshold_rule: Annotated[
         str, typer.Option(help="What stays: far, the share accepted of rows not relevant; or match-rate, of all.")
     ] = "far",
-    least_queries: Annotated[int, typer.Option(min=2, help="Fewer in a slice never pass.")] = 30,
+    least_queries: LeastQueries = None,
+    instead_of: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CHECK", help="A check that did not pass, on queries that were wrong. Repeatable."),
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why these queries are better than those of --instead-of.")] = "",
     id_column: IdColumn = "id",
     label: LabelColumn = "label",
     input_column: InputColumn = "",
@@ -91,39 +97,45 @@ def check(
     """Measure a model on a stored gallery. Exit 0: pass, 1: fail, 3: not enough evidence.
 
     All queries together must be better than now; those of classes the model was trained on, those of all
-    other classes, and every slice asked for, must each not be worse by the margin.
+    other classes, and every slice asked for, must each not be worse by the margin. What is not given here is
+    as in the gallery's policy.
 
     Example: skipfill check products v2 --items heldout.parquet
     """
     from skipfill.compat.evaluation.index.settings import read_index
     from skipfill.compat.gate.check import check_model
-    from skipfill.compat.gate.inputs import CheckInputs, Policy, SliceSpec
+    from skipfill.compat.gate.inputs import CheckInputs, SliceSpec
     from skipfill.compat.progress import Progress
+    from skipfill.store.galleries.log import latest
 
-    policy = Policy(
+    objects = opened(store)
+    of_gallery = latest(objects, gallery).policy_in_force
+    policy = with_options(
+        of_gallery,
         metric=metric,
         confidence=confidence,
         margin=margin,
-        better=not not_worse,
+        better=None if not_worse is None else not not_worse,
         flip_budget=flip_budget,
-        accept_worse=tuple(accept_worse or []),
+        accept_worse=accept_worse,
         least_queries=least_queries,
     )
     inputs = CheckInputs(
         items=items,
         gallery_items=gallery_items or [],
         ceiling=ceiling,
-        truth=truth or ("judgements" if judgements else "labels"),
+        truth=truth or ("judgements" if judgements else of_gallery.truth or "labels"),
         judgements=judgements,
         depth=depth,
         identity=identity,
-        slices=SliceSpec(slice or [], slice_by or [], least_queries),
+        slices=SliceSpec(list(dict.fromkeys([*policy.slices, *(slice or [])])), slice_by or [], policy.least_queries),
         index=read_index(index) if index else None,
         thresholds=threshold or [],
         threshold_rule=threshold_rule,
         columns=item_columns(id_column, label, input_column),
+        instead_of=instead_of or [],
+        reason=reason,
     )
-    objects = opened(store)
     refuse_unwritable(junit, html, github=github)
     with progress(quiet=quiet) as bar:
         report = check_model(objects, gallery, name, inputs, policy, Progress(bar.start, bar.advance))
@@ -136,5 +148,5 @@ def check(
         exit_code=code,
     )
     if report.verdict == "pass":
-        show_next(f"Next: skipfill swap {gallery} {name}", quiet=quiet)
+        show_next(f"Next: {next_command(report)}", quiet=quiet)
     raise typer.Exit(code)

@@ -16,19 +16,23 @@ from skipfill.compat.evaluation.index.recall import measure_index
 from skipfill.compat.evaluation.statistics.threshold_transfer import rule, transferred
 from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.evidence import Evidence, flipped, measure_slice
-from skipfill.compat.gate.inputs import CheckInputs, Policy
+from skipfill.compat.gate.inputs import CheckInputs, refuse_unknown_metric
 from skipfill.compat.gate.queries import QuerySet, build_query_set
 from skipfill.compat.gate.query_table import per_query_table
 from skipfill.compat.gate.ranks import StoredRanks, rank_reencoded_rows, rank_stored_rows
-from skipfill.compat.gate.reasons import reasons
+from skipfill.compat.gate.reasons import compared_with, reasons
 from skipfill.compat.gate.reencodable import ReencodableRows
 from skipfill.compat.gate.slices import Grouping, group_queries
 from skipfill.compat.gate.vectors import QueryVectors, query_vectors
 from skipfill.compat.gate.verdict import judged, requirements_of, worst
 from skipfill.compat.progress import Progress
+from skipfill.store.checks.index import refuse_unknown_checks
 from skipfill.store.checks.names import CEILING, NEW_NEW, NEW_OLD, OLD_OLD
+from skipfill.store.checks.policy import Policy
+from skipfill.store.checks.queries import Queries
 from skipfill.store.checks.report import IndexRecall, Report, Slice, Threshold
 from skipfill.store.checks.saved_reports import save_report
+from skipfill.store.retrieval.query_digests import query_digests
 from skipfill.store.storage.object_store import ObjectStore
 
 
@@ -48,14 +52,16 @@ def check_model(
         Stale: a file of the gallery is not what was registered, or changed while it was read.
     """
     began = time.monotonic()
+    refuse_unknown_metric(policy)
     context = CheckContext.opened(objects, gallery_name, model_name, inputs, policy, progress)
+    version, fingerprint = context.gallery.version, context.model.card.fingerprint
+    refuse_unknown_checks(objects, gallery_name, version.state, fingerprint, inputs.instead_of)
     with ReencodableRows.opened(context) as reencodable:
         if inputs.truth == "reindex" and reencodable.items is not None:
             context = context.on_rows(reencodable.items.ids)
         queries = build_query_set(context, reencodable)
-        grouping = group_queries(
-            context, queries
-        )  # before the long part: it finds whatever is wrong with an expression
+        # Before the long part: it finds whatever is wrong with an expression.
+        grouping = group_queries(context, queries)
         vectors = query_vectors(context, queries)
         stored = rank_stored_rows(context, queries, vectors)
         reencoded = rank_reencoded_rows(context, queries, vectors, reencodable, stored)
@@ -66,10 +72,10 @@ def check_model(
     context.bound.confirm()
     report = Report(
         gallery=gallery_name,
-        version=context.gallery.version.number,
-        state=context.gallery.version.state,
+        version=version.number,
+        state=version.state,
         model=model_name,
-        fingerprint=context.model.card.fingerprint,
+        fingerprint=fingerprint,
         verdict=worst([one.verdict for one in slices]),
         why=reasons(slices, policy),
         slices=slices,
@@ -81,12 +87,15 @@ def check_model(
         baseline=vectors.baseline,
         flips=flipped([str(one) for one in queries.items.ids.to_pylist()], stored.values, policy.metric),
         scores=stored.scores,
-        warnings=context.warnings,
+        warnings=[*context.warnings, *compared_with(version.policy_in_force, policy, inputs.truth, slices)],
         created=datetime.now(UTC).isoformat(timespec="milliseconds"),
         seconds=round(time.monotonic() - began, 2),
         index=index,
         thresholds=thresholds,
         rows_by=context.gallery.rows_by,
+        queries=Queries.of(query_digests(queries.items, queries.relevance)),
+        instead_of=list(inputs.instead_of),
+        reason=inputs.reason,
     )
     return save_report(objects, report, per_query_table(queries, grouping, evidence))
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
-from skipfill.compat.gate.inputs import CheckInputs, Policy
+from skipfill.compat.gate.inputs import CheckInputs
 from skipfill.compat.inference.load import LoadedModel
 from skipfill.compat.inference.witness import verified_model
 from skipfill.compat.progress import Progress
+from skipfill.store.checks.policy import Policy
 from skipfill.store.errors import BadInput, Parameter
 from skipfill.store.galleries.gallery import Gallery, open_gallery
 from skipfill.store.galleries.verify import BoundGallery

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from skipfill.compat.evaluation.per_query import PerQuery
 from skipfill.compat.evaluation.statistics.bootstrap import Values, interval, resampled_means
 from skipfill.compat.evaluation.statistics.tilted_bootstrap import Clusters, lower_bound, upper_bound
-from skipfill.compat.gate.inputs import Policy
 from skipfill.store.checks.names import NEW_OLD, OLD_OLD
+from skipfill.store.checks.policy import Policy
 from skipfill.store.checks.report import Cell, Flips, Interval, Slice
 from skipfill.store.errors import SkipfillError
 

@@ -1,20 +1,17 @@
-"""Inputs of a check: the files and settings to measure with, and the policy to judge by."""
+"""Inputs of a check: the files and settings to measure with."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from skipfill.compat.evaluation.index.settings import IndexSettings
 from skipfill.compat.evaluation.statistics.threshold_transfer import rule
 from skipfill.compat.metrics.registry import FORMS, metric
+from skipfill.store.checks.policy import TRUTHS, Policy, refuse_outside
 from skipfill.store.errors import Advice, BadInput, Parameter, unknown_name
 from skipfill.store.parquet.items import ItemColumns
-
-TRUTHS = ("labels", "judgements", "reindex")
 
 
 @dataclass(frozen=True)
@@ -48,9 +45,11 @@ class CheckInputs:
         index: the index to measure with; None for none.
         thresholds: cut-offs on old scores, each in [-1, 1], to be transferred to new ones.
         threshold_rule: what stays the same: `far`, the share accepted of rows that are not relevant, or `match-rate`.
+        instead_of: ids of checks on other queries that did not pass, and that this one shall stand in for.
+        reason: why these queries are the better ones; recorded. Needed where `instead_of` names any.
 
     Raises:
-        BadInput: a value out of its range, an unknown word, or judgements that are missing.
+        BadInput: a value out of its range, an unknown word, or judgements or a reason that are missing.
     """
 
     items: Sequence[Path]
@@ -65,6 +64,8 @@ class CheckInputs:
     thresholds: Sequence[float] = ()
     threshold_rule: str = "far"
     columns: ItemColumns = field(default_factory=ItemColumns)
+    instead_of: Sequence[str] = ()
+    reason: str = ""
 
     def __post_init__(self) -> None:
         if not self.items:
@@ -78,9 +79,13 @@ class CheckInputs:
                 found="none",
                 hint=Advice("give_them", parameter="judgements"),
             )
-        _refuse_outside("depth", self.depth, 1)
+        if bool(self.instead_of) != bool(self.reason.strip()):
+            given, missing = ("instead_of", "reason") if self.instead_of else ("reason", "instead_of")
+            hint = Advice("give_them", parameter=missing)
+            raise BadInput(Parameter(given), expected=f"a {missing.replace('_', ' ')} too", found="none", hint=hint)
+        refuse_outside("depth", self.depth, 1)
         for cutoff in self.thresholds:
-            _refuse_outside("threshold", cutoff, -1, 1)
+            refuse_outside("threshold", cutoff, -1, 1)
         rule(self.threshold_rule)
 
     @property
@@ -89,55 +94,7 @@ class CheckInputs:
         return self.truth != "judgements"
 
 
-@dataclass(frozen=True)
-class Policy:
-    """The requirements that a model must meet to pass.
-
-    Attributes:
-        metric: the one that decides.
-        confidence: in [0.5, 0.999]: a wrong pass, and a wrong fail, have at most the probability 1 - confidence.
-        margin: how much worse a slice may be, in [0, 0.99] (0.02 = two points).
-        better: whether all queries together must be better than now, or not worse by the margin either.
-        flip_budget: largest share of queries that may be right before and wrong after (CMC@1), in [0.0001, 0.99];
-            None: any.
-        accept_worse: slices of which nothing is required, by name.
-        least_queries: fewer clusters of queries in a slice never pass; at least 2.
-        resamples, seed: of the bootstrap behind the intervals that are shown.
-
-    Raises:
-        BadInput: a value out of its range, or an unknown metric.
-    """
-
-    metric: str = "CMC@1"
-    confidence: float = 0.95
-    margin: float = 0.02
-    better: bool = True
-    flip_budget: float | None = None
-    accept_worse: tuple[str, ...] = ()
-    least_queries: int = 30
-    resamples: int = 2000
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if metric(self.metric) is None:
-            raise unknown_name("metric", self.metric, FORMS, where=Parameter("metric"))
-        _refuse_outside("confidence", self.confidence, 0.5, 0.999)
-        _refuse_outside("margin", self.margin, 0, 0.99)
-        if self.flip_budget is not None:
-            _refuse_outside("flip_budget", self.flip_budget, 0.0001, 0.99)
-        _refuse_outside("least_queries", self.least_queries, 2)
-
-    @property
-    def error(self) -> float:
-        """The largest probability of a wrong pass, and of a wrong fail."""
-        return 1 - self.confidence
-
-    def described(self) -> dict[str, Any]:
-        """As JSON values."""
-        return asdict(self)
-
-
-def _refuse_outside(name: str, value: float, low: float, high: float = math.inf) -> None:
-    if not low <= value <= high:  # NaN is in no range
-        expected = f"a number from {low:g} to {high:g}" if high < math.inf else f"a number of at least {low:g}"
-        raise BadInput(Parameter(name), expected=expected, found=f"{value:g}")
+def refuse_unknown_metric(policy: Policy) -> None:
+    """Raise `BadInput` where no metric has the name of the one that decides."""
+    if metric(policy.metric) is None:
+        raise unknown_name("metric", policy.metric, FORMS, where=Parameter("metric"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skipfill.compat.gate.inputs import Policy
+from skipfill.store.checks.policy import Policy
 from skipfill.store.checks.report import Slice
 from skipfill.store.checks.requirement import Requirement
 
@@ -13,6 +13,13 @@ def reasons(slices: list[Slice], policy: Policy) -> list[str]:
     held = sum(each.verdict == "pass" for each in requirements)
     first = f"{held} of {len(requirements)} requirements hold with {policy.confidence:.0%} confidence"
     return [first, *(line for one in slices for line in _of_slice(one, policy))]
+
+
+def compared_with(of_gallery: Policy, policy: Policy, truth: str, slices: list[Slice]) -> list[str]:
+    """A warning where this check asks less than the gallery's policy does."""
+    judged = tuple(one.name for one in slices if one.requirements)
+    less = "; ".join(map(str, of_gallery.differences(policy, truth, judged)))
+    return [f"this check asks less than the gallery's policy, so that a pass allows no swap: {less}"] if less else []
 
 
 def _of_slice(one: Slice, policy: Policy) -> list[str]:

@@ -10,9 +10,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from skipfill.compat.gate.context import CheckContext
-from skipfill.compat.gate.inputs import Policy, SliceSpec
+from skipfill.compat.gate.inputs import SliceSpec
 from skipfill.compat.gate.queries import QuerySet
 from skipfill.store.checks.names import ALL, EVERY_CHECK, OTHERS, TRAINED_ON
+from skipfill.store.checks.policy import Policy
 from skipfill.store.errors import Advice, BadInput, Parameter, unknown_name
 from skipfill.store.parquet.query_sql import QueryColumns
 from skipfill.store.parquet.vectors import Matrix

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from skipfill.compat.evaluation.statistics.tilted_bootstrap import Clusters, lower_bound, p_above, p_below, upper_bound
 from skipfill.compat.gate.evidence import Evidence
-from skipfill.compat.gate.inputs import Policy
 from skipfill.store.checks.names import ALL, NEW_OLD, OLD_OLD
+from skipfill.store.checks.policy import Policy
 from skipfill.store.checks.report import Slice
 from skipfill.store.checks.requirement import Claim, Requirement, Verdict
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from skipfill.store.checks.names import OTHERS, TRAINED_ON
+from skipfill.store.checks.queries import Queries
 from skipfill.store.checks.requirement import Requirement, Verdict
 from skipfill.store.errors import BadInput
 from skipfill.store.parquet.fingerprint import RowsBy
 
-FORMAT = 4
+FORMAT = 5
 Rule = Literal["far", "match-rate"]
 
 
@@ -201,6 +202,9 @@ class Report:
         index: what an index on the stored rows does to the new queries; None when not asked for.
         seconds: that it took.
         rows_by: how many of the gallery's rows which model made; more than one for a mixed gallery. Empty in old files.
+        queries: what was asked.
+        instead_of: ids of failed checks on other queries that this one stands in for.
+        reason: why these queries are the better ones.
     """
 
     gallery: str
@@ -226,6 +230,9 @@ class Report:
     id: str = ""
     thresholds: list[Threshold] = field(default_factory=list)
     rows_by: list[RowsBy] = field(default_factory=list)
+    queries: Queries = Queries()
+    instead_of: list[str] = field(default_factory=list)
+    reason: str = ""
     format: int = field(default=FORMAT)
 
     @property

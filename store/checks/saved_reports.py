@@ -1,4 +1,4 @@
-"""Check reports in the store: saved, loaded, and the newest one of a model on a state of a gallery."""
+"""Check reports in the store: saved and loaded, those of older formats too."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from skipfill.store.checks.index import add_entry
 from skipfill.store.checks.report import FORMAT, Flips, Report, Slice
 from skipfill.store.checks.requirement import Claim, Kind, Requirement
 from skipfill.store.errors import BadInput, unknown_name
@@ -19,6 +20,9 @@ from skipfill.store.storage.layout import check_of_report, checks_folder, per_qu
 from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import LARGEST_STORED, Older, fitted, json_digest, parsed, refuse_newer
 
+INDEXED = 5
+"""Format from which on reports are in the index."""
+OLD_ID, NEW_ID = 12, 16
 _OLD_CLAIM = re.compile(r"(better|not worse) than (\S+)(?: by \S+)? in (.+)|fewer than \S+ of queries .+")
 
 
@@ -51,12 +55,16 @@ OLDER: Older = {
 
 
 def save_report(objects: ObjectStore, report: Report, per_query: pa.Table) -> Report:
-    """Write the per-query table and then the report; its id is the digest of its content."""
+    """Write the per-query table, the report, and its entry in the index; its id is the digest of its content.
+
+    The check counts from the last of these on.
+    """
     complete = replace(report, id=_digest(asdict(report)))
     buffer = io.BytesIO()
     pq.write_table(per_query, buffer, compression="zstd")
     objects.put_new(per_query_key(report.gallery, complete.id), buffer.getvalue())
     objects.put_new(report_key(report.gallery, complete.id), json.dumps(asdict(complete), indent=1).encode())
+    add_entry(objects, complete)
     return complete
 
 
@@ -86,29 +94,32 @@ def check_ids(objects: ObjectStore, gallery: str) -> list[str]:
     return sorted(filter(None, checks))
 
 
-class Checks:
-    """The complete checks of a gallery. Reports are immutable: each is read and verified once, when it is needed."""
+def old_reports(objects: ObjectStore, gallery: str, fingerprint: str, state: str) -> list[Report]:
+    """The reports of a model on a state that are not in the index: releases before format 5 wrote them.
 
-    def __init__(self, objects: ObjectStore, gallery: str) -> None:
-        self._objects = objects
-        self._gallery = gallery
-        self._reports: dict[str, Report] = {}
+    Raises:
+        BadInput: one is damaged and may be of this model on this state. Others are left out.
+    """
+    reports = []
+    for check in objects.children(checks_folder(gallery)):
+        if len(check) == OLD_ID and _may_be_of(objects, report_key(gallery, check), fingerprint, state):
+            report = load_report(objects, gallery, check)
+            if (report.fingerprint, report.state) == (fingerprint, state):
+                reports.append(report)
+    return reports
 
-    def report(self, check: str) -> Report:
-        """The report of a check: see `load_report`."""
-        if check not in self._reports:
-            self._reports[check] = load_report(self._objects, self._gallery, check)
-        return self._reports[check]
 
-    def newest(self, fingerprint: str, state: str) -> Report | None:
-        """The newest check of this very model on this very state of the gallery, or None. Lists the checks anew.
-
-        It alone speaks for the model: an older pass does not outlive a newer fail.
-        """
-        reports = map(self.report, check_ids(self._objects, self._gallery))
-        of_model = [report for report in reports if (report.fingerprint, report.state) == (fingerprint, state)]
-        return max(of_model, key=lambda report: report.created, default=None)
+def _may_be_of(objects: ObjectStore, key: str, fingerprint: str, state: str) -> bool:
+    """Whether a report, perhaps a damaged one, does not say that it is of another model or state."""
+    try:
+        data = objects.get(key)
+    except FileNotFoundError:
+        return False
+    said = {name: re.search(rf'"{name}": ?"([^"]*)"'.encode(), data) for name in ("fingerprint", "state")}
+    wanted = {"fingerprint": fingerprint, "state": state}
+    return all(match is None or match[1].decode() == wanted[name] for name, match in said.items())
 
 
 def _digest(content: dict[str, Any]) -> str:
-    return json_digest(content, sort_keys=False)[:12]
+    """The id of a report. Ids of two lengths tell without reading which checks are in the index."""
+    return json_digest(content, sort_keys=False)[: NEW_ID if content.get("format", 0) >= INDEXED else OLD_ID]

@@ -7,7 +7,8 @@ import json
 from dataclasses import asdict, dataclass, replace
 
 from skipfill.store.errors import BadInput, Stale
-from skipfill.store.galleries.log import RESTORE, Action, Version, commit
+from skipfill.store.galleries.commit import commit
+from skipfill.store.galleries.log import RESTORE, Action, Version
 from skipfill.store.parquet.fingerprint import FileFingerprint
 from skipfill.store.spaces import Space, ensure_space
 from skipfill.store.storage import quarantine

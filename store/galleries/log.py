@@ -5,22 +5,17 @@ The object store creates a key only if it is absent, so that of two writers of o
 
 from __future__ import annotations
 
-import getpass
-import json
-import os
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
-from typing import Literal
-from uuid import uuid4
+from typing import Any, Literal
 
+from skipfill.store.checks.policy import Policy
 from skipfill.store.checks.report import Threshold
-from skipfill.store.errors import Advice, BadInput, SkipfillError, Stale, unknown_name
+from skipfill.store.errors import Advice, BadInput, Stale, unknown_name
 from skipfill.store.spaces import View
 from skipfill.store.storage.layout import (
     GALLERIES,
     log_folder,
-    release_copy_key,
     version_file,
     version_key,
     version_number,
@@ -28,11 +23,15 @@ from skipfill.store.storage.layout import (
 from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import json_digest, stored
 
-FORMAT = 1
+FORMAT = 2
+"""Written only for versions that need it, so that older releases read all others: 2 has a policy."""
+WITHOUT_POLICY = 1
 RESTORE = "Restore it from a copy."
+READERS, FEW = 16, 8
+"""Threads that read many logs; fewer logs than that are read one after the other."""
 NEAR = 100
 """Entries before the end of a log from which on names are listed instead of looked for one by one."""
-Action = Literal["registered", "appended", "refreshed", "swapped", "rolled back", "dropped"]
+Action = Literal["registered", "appended", "refreshed", "swapped", "rolled back", "dropped", "policy changed"]
 RELEASES: tuple[Action, ...] = ("registered", "swapped", "rolled back", "dropped")
 """Actions that bring a release of their own; the others leave it as it is."""
 
@@ -85,6 +84,7 @@ class Version:
         commit: unique for each attempt to write, so that a writer can recognise its own.
         plan: id of the plan that a swap applied; empty for other actions, and in old files.
         since: the version that brought the release; None before it is committed.
+        policy: the requirements that a model must meet to be released, carried on like the release; None: the defaults.
     """
 
     number: int
@@ -101,7 +101,20 @@ class Version:
     commit: str = ""
     plan: str = ""
     since: Since | None = None
-    format: int = field(default=FORMAT)
+    format: int = field(default=WITHOUT_POLICY)
+    policy: Policy | None = None
+
+    @property
+    def policy_in_force(self) -> Policy:
+        """Its policy, or the defaults."""
+        return self.policy or Policy()
+
+    def as_document(self) -> dict[str, Any]:
+        """The version as JSON values, with the fields of its format."""
+        content = asdict(self)
+        if self.format < FORMAT:
+            del content["policy"]
+        return content
 
     @property
     def state(self) -> str:
@@ -190,56 +203,18 @@ def _last_entry(objects: ObjectStore, gallery: str, since: int = 0) -> Version:
     return version
 
 
+def galleries_in_force(objects: ObjectStore) -> dict[str, Version]:
+    """The galleries whose log has an entry and does not end with a drop, by name, each with its newest version."""
+    names = objects.children(GALLERIES)
+    if len(names) <= FEW:
+        versions = [newest_version(objects, name) for name in names]
+    else:
+        with ThreadPoolExecutor(READERS) as pool:
+            versions = list(pool.map(lambda name: newest_version(objects, name), names))
+    newest = zip(names, versions, strict=True)
+    return {name: version for name, version in newest if version is not None and version.action != "dropped"}
+
+
 def gallery_names(objects: ObjectStore) -> list[str]:
-    """Names of the galleries in force: those whose log has an entry and does not end with a drop."""
-    newest = {name: newest_version(objects, name) for name in objects.children(GALLERIES)}
-    return [name for name, version in newest.items() if version is not None and version.action != "dropped"]
-
-
-def commit(objects: ObjectStore, gallery: str, version: Version) -> Version:
-    """Sign `version`, append it to the log, and then replace the copy in `release.json`.
-
-    The first is the one write that decides anything.
-
-    Raises:
-        Stale: another writer appended this number first. Nothing was changed.
-    """
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    signed = replace(version, at=now, by=_user(), commit=uuid4().hex)
-    if version.action in RELEASES:
-        signed = replace(signed, since=Since(signed.number, signed.at, signed.by))
-    data = json.dumps(asdict(signed), indent=1).encode()
-    if not objects.put_new(version_key(gallery, version.number), data):
-        other = read_version(objects, gallery, version.number)
-        raise Stale(
-            f"gallery {gallery}: another change was first: version {other.number} was {other.action} by {other.by} "
-            f"at {other.at}",
-            Advice("see_history", gallery=gallery),
-        )
-    _replace_copy(objects, gallery, signed)
-    return signed
-
-
-def _replace_copy(objects: ObjectStore, gallery: str, version: Version) -> None:
-    """Replace the copy of the newest version, which serves whoever reads one file.
-
-    The log is the truth. After a kill between the two writes the copy is out of date until the next commit. A failure
-    here is not one of the commit, which has landed.
-    """
-    with suppress(SkipfillError, OSError):
-        while True:
-            document = {"format": FORMAT, "gallery": gallery, "version": asdict(version)}
-            objects.replace(release_copy_key(gallery), json.dumps(document, indent=1).encode())
-            written = version.number
-            while has_version(objects, gallery, version.number + 1):  # of others, whose copies may have been first
-                version = read_version(objects, gallery, version.number + 1)
-            if version.number == written:
-                return
-
-
-def _user() -> str:
-    """Name of the user, or the number: containers often run under one that has no name."""
-    try:
-        return os.environ.get("USER") or getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
+    """Names of the galleries in force."""
+    return list(galleries_in_force(objects))

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from skipfill.store.errors import Advice, BadInput
+from skipfill.store.galleries.commit import commit
 from skipfill.store.galleries.file_list import commit_files, list_digest
 from skipfill.store.galleries.gallery import Gallery
-from skipfill.store.galleries.log import Release, Version, commit, latest, newest_version
+from skipfill.store.galleries.log import Release, Version, latest, newest_version
 from skipfill.store.galleries.origin import made_by_another
 from skipfill.store.galleries.row_marks import write_marks
 from skipfill.store.galleries.verify import Progress, read_files_whole
@@ -63,7 +64,16 @@ def add_gallery(
     space = replace(space, dim=rows.dim)
     registered = list(read.fingerprints.values())
     number = 1 if before is None else before.number + 1
-    version = Version(number, "registered", list_digest(registered), rows.count, space.name, columns.as_dict(), release)
+    version = Version(
+        number,
+        "registered",
+        list_digest(registered),
+        rows.count,
+        space.name,
+        columns.as_dict(),
+        release,
+        policy=before.policy if before else None,  # dropping a gallery is no way around its policy
+    )
     if dry_run:
         return Gallery(name, version, space, registered, rows, pins)
     register_space(objects, space)

@@ -19,7 +19,7 @@ from skipfill.store.parquet.content import BY_COLUMN, utf8
 from skipfill.store.parquet.fingerprint import FileFingerprint
 from skipfill.store.parquet.stored_rows import Block
 from skipfill.store.storage import quarantine
-from skipfill.store.storage.keys import row_marks_key
+from skipfill.store.storage.layout import row_marks_key
 from skipfill.store.storage.object_store import ObjectStore
 
 Words = NDArray[np.uint64]

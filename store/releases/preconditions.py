@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from skipfill.store.checks.report import Report
-from skipfill.store.checks.saved_reports import Checks
+from skipfill.store.checks.saved_reports import load_report
 from skipfill.store.errors import BadInput
 from skipfill.store.galleries.log import Version, latest
 from skipfill.store.models.cards import Card, load_card
+from skipfill.store.releases.evidence import Evidence, evidence_of, told
 from skipfill.store.releases.plan import Plan, Precondition
 from skipfill.store.storage.object_store import ObjectStore
 
@@ -22,24 +23,23 @@ class Situation:
     Attributes:
         version: the gallery's version in force.
         card: of the plan's model; None where it is gone.
-        check: the check that the plan names; None where it names none, or it is gone.
-        newest: the newest check of the plan's model on the plan's state; None where there is none, or none is needed.
+        check: the report that the plan names; None where it names none, or it is gone.
+        evidence: what the checks of the plan's model on this version allow; None where none is needed.
+        told: the same in words.
     """
 
     version: Version
     card: Card | None
     check: Report | None
-    newest: Report | None
+    evidence: Evidence | None
+    told: str
 
 
-def current_situation(objects: ObjectStore, plan: Plan, checks: Checks) -> Situation:
+def current_situation(objects: ObjectStore, plan: Plan) -> Situation:
     """Read what `plan` depends on.
 
-    Args:
-        checks: of the plan's gallery; a report that it has read is not read again.
-
     Raises:
-        BadInput: the gallery is gone, or a report is damaged.
+        BadInput: the gallery is gone, or an entry of a check is damaged.
         Stale: the gallery was dropped.
     """
     version = latest(objects, plan.gallery)
@@ -48,11 +48,13 @@ def current_situation(objects: ObjectStore, plan: Plan, checks: Checks) -> Situa
     except BadInput:
         card = None
     try:
-        check = checks.report(plan.check) if plan.check else None
+        check = load_report(objects, plan.gallery, plan.check) if plan.check else None
     except BadInput:
         check = None
-    newest = None if plan.without_check or check is None else checks.newest(plan.fingerprint, plan.state)
-    return Situation(version, card, check, newest)
+    if plan.without_check:
+        return Situation(version, card, check, None, "none asked for")
+    evidence = evidence_of(objects, plan.gallery, version, plan.fingerprint)
+    return Situation(version, card, check, evidence, told(objects, plan.gallery, version, evidence))
 
 
 def preconditions(plan: Plan, now: Situation) -> list[Precondition]:
@@ -78,14 +80,20 @@ def _of_model(plan: Plan, now: Situation) -> list[Precondition]:
 
 
 def _of_check(plan: Plan, now: Situation) -> Precondition:
-    if plan.without_check:
-        return Precondition("check", "none asked for", "none asked for", True)
+    """The check that the plan names must be the one that allows a swap now."""
+    if now.evidence is None:
+        return Precondition("check", now.told, now.told, True)
     expected = f"{plan.check} pass" if plan.verdict == "pass" else "pass"
-    check = now.check
-    if check is None:
-        return Precondition("check", expected, "none", False)
-    if (check.fingerprint, check.state) != (plan.fingerprint, plan.state):
-        return Precondition("check", expected, f"{check.id} {check.verdict}, of another model or state", False)
-    newest = now.newest or check
-    shown = f"{newest.id} {newest.verdict}" + ("" if newest.id == check.id else ", which is newer")
-    return Precondition("check", expected, shown, newest.id == check.id and check.verdict == "pass")
+    allowing, report = now.evidence.standing.allowing, now.check
+    if allowing is None or report is None:
+        gone = allowing is not None and plan.check
+        return Precondition("check", expected, f"no report of {plan.check}" if gone else _changed(plan, now), False)
+    measured = (report.id, report.verdict, report.fingerprint, report.state)
+    holds = measured == (allowing.check, "pass", plan.fingerprint, plan.state)
+    return Precondition("check", expected, _changed(plan, now), holds)
+
+
+def _changed(plan: Plan, now: Situation) -> str:
+    deciding = now.evidence.deciding if now.evidence else None
+    newer = deciding is not None and plan.check and deciding.check != plan.check
+    return now.told + (", which is newer" if newer else "")

@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from skipfill.store.checks.saved_reports import Checks
+from skipfill.store.checks.saved_reports import load_report
 from skipfill.store.errors import Advice, BadInput, NotAcceptable, Stale
+from skipfill.store.galleries.commit import commit
 from skipfill.store.galleries.file_list import read_files
 from skipfill.store.galleries.gallery import refuse_changed_files
-from skipfill.store.galleries.log import Release, Version, commit, latest, read_version
+from skipfill.store.galleries.log import Release, Version, latest, read_version
 from skipfill.store.models.cards import Card, view_onto
 from skipfill.store.releases.backfill_cost import EncodeRate, backfill_cost
+from skipfill.store.releases.evidence import advice, evidence_of
 from skipfill.store.releases.plan import Change, Plan, Precondition
-from skipfill.store.releases.preconditions import current_situation, preconditions
+from skipfill.store.releases.preconditions import Situation, current_situation, preconditions
 from skipfill.store.storage.object_store import ObjectStore
 
 
@@ -24,17 +26,16 @@ def plan_swap(
     without_check: str = "",
     rate: EncodeRate | None = None,
     price_per_million: float | None = None,
-    checks: Checks | None = None,
 ) -> Plan:
     """Plan a swap to `card`: what it changes, requires and saves. Writes nothing.
 
     Args:
         without_check: a reason for swapping without a passing check; it is recorded.
         rate, price_per_million: how fast the model encodes and what that costs: see `backfill_cost`.
-        checks: of the gallery, so that who applies the plan at once reads no report again.
 
     Raises:
-        BadInput: the model has no view onto the gallery's space, or it is released already.
+        BadInput: the model has no view onto the gallery's space, it is released already, or the report of the check
+            that allows the swap is damaged.
     """
     now = latest(objects, gallery)
     view = view_onto(card, now.space)
@@ -44,8 +45,10 @@ def plan_swap(
             expected=f"a release other than {card.name}",
             found=f"{card.name} released already (version {now.number})",
         )
-    checks = checks or Checks(objects, gallery)
-    report = None if without_check else checks.newest(card.fingerprint, now.state)
+    evidence = None if without_check else evidence_of(objects, gallery, now, card.fingerprint)
+    check = evidence.deciding if evidence else None
+    allowing = evidence.standing.allowing if evidence else None
+    thresholds = load_report(objects, gallery, allowing.check).thresholds if allowing else []
     plan = Plan(
         gallery=gallery,
         version=now.number,
@@ -54,35 +57,30 @@ def plan_swap(
         model=card.name,
         fingerprint=card.fingerprint,
         view=view,
-        check=report.id if report else "",
-        verdict=report.verdict if report else "",
+        check=check.check if check else "",
+        verdict=check.verdict if check else "",
         without_check=without_check,
-        changes=Change(
-            "-" if now.release is None else now.release.model, card.name, report.thresholds if report else []
-        ),
+        changes=Change("-" if now.release is None else now.release.model, card.name, thresholds),
         requires=[],
         avoids=backfill_cost(now.rows, card.dim, rate, price_per_million),
         created=datetime.now(UTC).isoformat(timespec="milliseconds"),
     )
-    return replace(plan, requires=preconditions(plan, current_situation(objects, plan, checks))).identified()
+    return replace(plan, requires=preconditions(plan, current_situation(objects, plan))).identified()
 
 
-def planned_version(objects: ObjectStore, plan: Plan, checks: Checks | None = None) -> Version:
+def planned_version(objects: ObjectStore, plan: Plan) -> Version:
     """Make the version that applies `plan`, of the very state of the store that its preconditions hold for.
 
     Writes nothing. The version follows the one that was planned for, so that committing it fails after any other.
-
-    Args:
-        checks: of the gallery; reports that it has read are not read again.
 
     Raises:
         Stale: something required no longer holds, or a file of the gallery is not the one that was registered.
         NotAcceptable: the plan was made without a passing check.
     """
-    now = current_situation(objects, plan, checks or Checks(objects, plan.gallery))
+    now = current_situation(objects, plan)
     for precondition in preconditions(plan, now):
         if not precondition.holds:
-            raise _refused(objects, plan, now.version, precondition)
+            raise _refused(objects, plan, now, precondition)
     refuse_changed_files(objects, plan.gallery, read_files(objects, plan.gallery, now.version))
     check, thresholds = ("", []) if now.check is None else (now.check.id, now.check.thresholds)
     return replace(
@@ -96,30 +94,31 @@ def planned_version(objects: ObjectStore, plan: Plan, checks: Checks | None = No
     )
 
 
-def apply_plan(objects: ObjectStore, plan: Plan, checks: Checks | None = None) -> Version:
+def apply_plan(objects: ObjectStore, plan: Plan) -> Version:
     """Make the plan's model the one that queries use: see `planned_version`.
 
     Raises:
         Stale: something required no longer holds, or another change was first.
     """
-    return commit(objects, plan.gallery, planned_version(objects, plan, checks))
+    return commit(objects, plan.gallery, planned_version(objects, plan))
 
 
 def swap(objects: ObjectStore, gallery: str, card: Card, without_check: str = "") -> Version:
     """Plan a swap to `card` and apply the plan at once."""
-    checks = Checks(objects, gallery)
-    return apply_plan(objects, plan_swap(objects, gallery, card, without_check, checks=checks), checks)
+    return apply_plan(objects, plan_swap(objects, gallery, card, without_check))
 
 
-def _refused(objects: ObjectStore, plan: Plan, now: Version, broken: Precondition) -> Stale | NotAcceptable:
-    if broken.name == "check" and plan.verdict != "pass":
+def _refused(objects: ObjectStore, plan: Plan, now: Situation, broken: Precondition) -> Stale | NotAcceptable:
+    planned_so = plan.verdict != "pass" or any(each.name == "check" and not each.holds for each in plan.requires)
+    if broken.name == "check" and planned_so and now.evidence is not None:
         return NotAcceptable(
             f"gallery {plan.gallery} version {plan.version}: expected a passing check of {plan.model}, "
             f"found {broken.found}",
-            Advice("check_model", gallery=plan.gallery, model=plan.model),
+            advice(plan.gallery, plan.model, now.evidence),
         )
+    version = now.version
     since = ""
-    if now.number > plan.version:
+    if version.number > plan.version:
         after = read_version(objects, plan.gallery, plan.version + 1)
         if after.plan == plan.id:
             return Stale(

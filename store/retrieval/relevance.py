@@ -46,6 +46,10 @@ class Relevance(Protocol):
 
     def of(self, block: Block) -> BlockRelevance: ...
 
+    def contents(self) -> list[str]:
+        """(Q,) what is relevant to each query, as text: equal texts mean the same."""
+        ...
+
     def restricted(self, chosen: Mask) -> Relevance:
         """The same of some of the queries, (Q,) bool."""
         ...
@@ -64,6 +68,9 @@ class SameLabel:
     @property
     def graded(self) -> bool:
         return False
+
+    def contents(self) -> list[str]:
+        return [str(label) for label in self.labels.to_pylist()]
 
     @cached_property
     def _classes(self) -> tuple[pa.Array, Places]:
@@ -111,6 +118,12 @@ class Judgements:
     @property
     def graded(self) -> bool:
         return bool((self.grade != 1).any())
+
+    def contents(self) -> list[str]:
+        judged: list[list[str]] = [[] for _ in range(self.queries)]
+        for query, row, grade in zip(self.query.tolist(), self.row.to_pylist(), self.grade.tolist(), strict=True):
+            judged[query].append(f"{row!r} {grade:g}")
+        return ["\n".join(sorted(pairs)) for pairs in judged]
 
     def of(self, block: Block) -> BlockRelevance:
         column = positions(self.row, block.ids)

@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from skipfill.compat.evaluation.statistics.tilted_bootstrap import Clusters, p_above, p_below
-from skipfill.compat.gate.inputs import Policy
 from skipfill.compat.gate.verdict import judged, worst
+from skipfill.store.checks.policy import Policy
 from skipfill.store.checks.report import Slice
 from skipfill.store.checks.requirement import Requirement
 

@@ -22,7 +22,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from skipfill.cli.app import run
-from skipfill.store.galleries.log import Version, commit
+from skipfill.store.galleries.commit import commit
+from skipfill.store.galleries.log import Version
 from skipfill.store.models.cards import Card
 from skipfill.store.models.files import save_model
 from skipfill.store.parquet.fingerprint import FileFingerprint

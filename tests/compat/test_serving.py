@@ -17,7 +17,8 @@ import pytest
 
 from skipfill.compat.serving import released
 from skipfill.store.errors import BadInput
-from skipfill.store.galleries.log import Version, commit, history, latest
+from skipfill.store.galleries.commit import commit
+from skipfill.store.galleries.log import Version, history, latest
 from skipfill.store.models.cards import WEIGHTS, Card, file_key, load_card
 from skipfill.store.releases.swap import rollback, swap
 from skipfill.store.storage.address import address

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from skipfill.store.checks.queries import Queries
+from skipfill.store.checks.report import Flips, Report
+from skipfill.store.checks.saved_reports import save_report
+from skipfill.store.galleries.log import latest
 from skipfill.store.galleries.register import add_gallery
-from skipfill.store.models.cards import Card
+from skipfill.store.models.cards import Card, load_card
 from skipfill.store.models.files import save_model
 from skipfill.store.parquet.stored_rows import Columns
 from skipfill.store.spaces import Space, View
@@ -44,3 +50,34 @@ def store_at(place: str, folder: Path, rows: int = 100, files: int = 1) -> Objec
 def trained_ids() -> pa.Array:
     """The one item that the models are said to be trained on."""
     return pa.array(["a"])
+
+
+ASKED = Queries.of(["a", "b", "c"])
+"""What a saved check asked, if nothing else is said."""
+
+
+def saved_check(objects: ObjectStore, model: str = "v2", created: str = "2026-01-01", **changed: Any) -> Report:
+    """Save a passing check of a model on gallery `g` as it is now."""
+    report = Report(
+        gallery="g",
+        version=1,
+        state=latest(objects, "g").state,
+        model=model,
+        fingerprint=load_card(objects, model).fingerprint,
+        verdict="pass",
+        why=[],
+        slices=[],
+        policy={},
+        truth="labels",
+        gallery_rows=100,
+        reencoded_rows=0,
+        ceiling="",
+        baseline="",
+        flips=Flips([], []),
+        scores=[],
+        warnings=[],
+        created=created,
+        seconds=0.0,
+        queries=ASKED,
+    )
+    return save_report(objects, replace(report, **changed), pa.table({"id": ["a"]}))

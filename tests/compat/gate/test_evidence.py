@@ -11,8 +11,8 @@ import scipy.stats
 from skipfill.compat.evaluation.per_query import PerQuery
 from skipfill.compat.evaluation.statistics.bootstrap import interval, resampled_means
 from skipfill.compat.gate.evidence import Evidence, flipped, measure_slice
-from skipfill.compat.gate.inputs import Policy
 from skipfill.compat.gate.verdict import judged, requirements_of, worst
+from skipfill.store.checks.policy import Policy
 from skipfill.store.checks.report import Slice
 from skipfill.store.errors import SkipfillError
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from skipfill.compat.gate.inputs import CheckInputs, Policy
+from skipfill.compat.gate.inputs import CheckInputs, refuse_unknown_metric
+from skipfill.store.checks.policy import Policy
 from skipfill.store.errors import BadInput, Parameter
 
 ITEMS = [Path("items.parquet")]
@@ -45,11 +46,13 @@ def test_inputs_that_mean_nothing(name: str, values: dict[str, object]) -> None:
         ("flip_budget", 0.0),
         ("flip_budget", 1.0),
         ("least_queries", 1),
+        ("most_left_out", 1.1),
+        ("truth", "foo"),
     ],
 )
 def test_policies_that_mean_nothing(name: str, value: object) -> None:
     with pytest.raises(BadInput) as caught:
-        Policy(**{name: value})  # type: ignore[arg-type]
+        refuse_unknown_metric(Policy(**{name: value}))  # type: ignore[arg-type]
     assert caught.value.where == Parameter(name)
 
 

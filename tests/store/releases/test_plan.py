@@ -35,8 +35,9 @@ STORE = Path(".skipfill")
 
 @pytest.fixture
 def ready(skipfill: Skipfill, with_v2: World) -> World:
-    """A store with gallery `things`, model v2 and a passing check of it."""
-    skipfill("check", "things", "v2", "--items", with_v2.known, "--metric", "mAP", "--accept-worse", "others")
+    """A store with gallery `things`, whose version 2 has a policy, model v2 and a passing check of it."""
+    skipfill("policy", "things", "--metric", "mAP", "--accept-worse", "others")
+    skipfill("check", "things", "v2", "--items", with_v2.known)
     return with_v2
 
 
@@ -46,7 +47,7 @@ def test_the_story(skipfill: Skipfill, ready: World, tmp_path: Path) -> None:
     shown = skipfill("plan", "things", "v2", *timed)
     assert tree(tmp_path) == before
     assert max(len(line) for line in shown.out.splitlines()) <= 80
-    for text in ("v1 -> v2 (prefix 8)", "1 -> 2", "gallery version", "gallery files", "384 rows x 20 / 1,000,000"):
+    for text in ("v1 -> v2 (prefix 8)", "2 -> 3", "gallery version", "gallery files", "384 rows x 20 / 1,000,000"):
         assert text in shown.out
     assert "NO" not in shown.out
     assert "skipfill swap things --plan plan.json" in shown.err
@@ -66,13 +67,13 @@ def test_the_story(skipfill: Skipfill, ready: World, tmp_path: Path) -> None:
     skipfill("swap", "things", "--plan", "plan.json", "--dry-run")
     assert tree(tmp_path) == before
     swapped = skipfill("swap", "things", "--plan", "plan.json", "--json").document["version"]
-    assert set(tree(tmp_path)) - set(before) == {".skipfill/galleries/things/versions/0000000002.json"}
+    assert set(tree(tmp_path)) - set(before) == {".skipfill/galleries/things/versions/0000000003.json"}
     assert (swapped["release"]["model"], swapped["plan"]) == ("v2", plan["id"])
     assert swapped["release"]["check"] == plan["check"] != ""
     skipfill("rollback", "things")
     again = skipfill("swap", "things", "--plan", "plan.json", expect=4)
-    assert f"plan {plan['id']}: version 2 of gallery things already applied this plan" in again.err
-    assert latest(ObjectStore(STORE), "things").number == 3
+    assert f"plan {plan['id']}: version 3 of gallery things already applied this plan" in again.err
+    assert latest(ObjectStore(STORE), "things").number == 4
 
 
 def test_a_plan_from_stdin(skipfill: Skipfill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,7 +141,7 @@ def edited_check(field: str, value: str) -> Callable[[ObjectStore], None]:
 
 def edited_version(objects: ObjectStore) -> None:
     """The same name and number in another store."""
-    path = objects.root / "galleries" / "things" / "versions" / "0000000001.json"
+    path = objects.root / "galleries" / "things" / "versions" / "0000000002.json"
     path.write_text(path.read_text().replace(latest(objects, "things").files, "0" * 64))
 
 
@@ -153,16 +154,16 @@ def narrower_view(objects: ObjectStore) -> None:
 
 
 STALE: dict[str, tuple[Callable[[ObjectStore], None], str]] = {
-    "another version": (another_version, ": gallery version: expected 1 ("),
-    "there and back": (there_and_back, ": gallery version: expected 1 ("),
-    "other rows": (edited_version, ": gallery version: expected 1 ("),
+    "another version": (another_version, ": gallery version: expected 2 ("),
+    "there and back": (there_and_back, ": gallery version: expected 2 ("),
+    "other rows": (edited_version, ": gallery version: expected 2 ("),
     "another model": (another_model, ": model: expected "),
     "no model": (no_model, ", found none"),
     "another view": (narrower_view, ": view: expected prefix 8, found prefix 4"),
     "no check": (no_check, " pass, found none"),
-    "a check that failed": (edited_check("verdict", "fail"), "pass, found none"),
-    "a check of another state": (edited_check("state", "f" * 16), "pass, found none"),
-    "a check of another model": (edited_check("fingerprint", "f" * 64), "pass, found none"),
+    "a check that failed": (edited_check("verdict", "fail"), "pass, found no report of"),
+    "a check of another state": (edited_check("state", "f" * 16), "pass, found no report of"),
+    "a check of another model": (edited_check("fingerprint", "f" * 64), "pass, found no report of"),
 }
 
 

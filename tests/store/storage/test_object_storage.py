@@ -22,7 +22,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from skipfill.store.errors import BadInput, SkipfillError, Stale
-from skipfill.store.galleries.log import Version, commit, history, latest
+from skipfill.store.galleries.commit import commit
+from skipfill.store.galleries.log import Version, history, latest
 from skipfill.store.galleries.register import add_gallery
 from skipfill.store.maintenance.doctor import diagnose
 from skipfill.store.maintenance.prune import leftovers, prune

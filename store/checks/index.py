@@ -1,0 +1,123 @@
+"""The index of checks: of each model on each state of a gallery, its checks in the order in which they were saved.
+
+Entries are numbered by put-if-absent: their order is that of the numbers, whatever the clocks of the writers say. They
+are small, and whoever wants the checks of one model on one state reads only these.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+
+from skipfill.store.checks.policy import Policy, policy_of
+from skipfill.store.checks.queries import Queries
+from skipfill.store.checks.report import Report
+from skipfill.store.checks.requirement import Verdict
+from skipfill.store.errors import BadInput, unknown_name
+from skipfill.store.storage.layout import by_state_folder, index_folder, index_key, states_of, version_number
+from skipfill.store.storage.object_store import ObjectStore
+from skipfill.store.strict_json import stored
+
+FORMAT = 1
+READERS = 16
+FEW = 8
+
+
+@dataclass(frozen=True)
+class CheckEntry:
+    """A check in short: everything that a swap asks of it.
+
+    Attributes:
+        check: its id.
+        version: number of the gallery's version that it measured.
+        policy: under which it was judged.
+        truth: what made rows relevant.
+        judged: names of the slices of which something was required.
+        queries: digest of what was asked.
+        instead_of: ids of failed checks on other queries that this one stands in for, because of `reason`.
+        created: by the clock of its writer; for people, not for the order.
+    """
+
+    check: str
+    version: int
+    verdict: Verdict
+    policy: Policy
+    truth: str
+    judged: tuple[str, ...]
+    queries: Queries
+    instead_of: tuple[str, ...]
+    reason: str
+    created: str
+    format: int = field(default=FORMAT)
+
+
+def entry_of(report: Report) -> CheckEntry:
+    """The entry of a report."""
+    judged = tuple(part.name for part in report.slices if part.requirements)
+    return CheckEntry(
+        check=report.id,
+        version=report.version,
+        verdict=report.verdict,
+        policy=policy_of(report.policy, f"check {report.id}"),
+        truth=report.truth,
+        judged=judged,
+        queries=report.queries,
+        instead_of=tuple(report.instead_of),
+        reason=report.reason,
+        created=report.created,
+    )
+
+
+def add_entry(objects: ObjectStore, report: Report) -> None:
+    """Write the entry of a saved report, with the next number that is free."""
+    data = json.dumps(asdict(entry_of(report)), indent=1).encode()
+    folder = index_folder(report.gallery, report.state, report.fingerprint)
+    number = max([0, *map(version_number, objects.after(folder, ""))]) + 1
+    while not objects.put_new(index_key(report.gallery, report.state, report.fingerprint, number), data):
+        number += 1
+
+
+def entries_of(objects: ObjectStore, gallery: str, state: str, fingerprint: str) -> list[CheckEntry]:
+    """The checks of a model on a state, in the order in which they were saved.
+
+    Raises:
+        BadInput: an entry is damaged, or of a newer format.
+    """
+    folder = index_folder(gallery, state, fingerprint)
+    numbers = sorted(filter(None, map(version_number, objects.after(folder, ""))))
+    keys = [index_key(gallery, state, fingerprint, number) for number in numbers]
+    if len(keys) <= FEW:
+        return [_read(objects, key) for key in keys]
+    with ThreadPoolExecutor(READERS) as pool:
+        return list(pool.map(lambda key: _read(objects, key), keys))
+
+
+def newest_elsewhere(objects: ObjectStore, gallery: str, fingerprint: str) -> CheckEntry | None:
+    """The newest check of a model on the latest version that it was measured on, whatever the state."""
+    newest: CheckEntry | None = None
+    for state in states_of(objects.children(by_state_folder(gallery)), fingerprint):
+        last = max(map(version_number, objects.after(index_folder(gallery, state, fingerprint), "")), default=0)
+        if last:
+            entry = _read(objects, index_key(gallery, state, fingerprint, last))
+            newest = entry if newest is None or entry.version > newest.version else newest
+    return newest
+
+
+def refuse_unknown_checks(
+    objects: ObjectStore, gallery: str, state: str, fingerprint: str, checks: Sequence[str]
+) -> None:
+    """Raise `BadInput` where one of these is no check of the model on the state."""
+    known = [entry.check for entry in entries_of(objects, gallery, state, fingerprint)] if checks else []
+    for check in checks:
+        if check not in known:
+            raise unknown_name("check of this model on the gallery as it is now", check, known)
+
+
+def _read(objects: ObjectStore, key: str) -> CheckEntry:
+    where = objects.root / key
+    try:
+        return stored(CheckEntry, objects.get(key), where, what="check entry", newest=FORMAT)
+    except FileNotFoundError:
+        raise BadInput(where, expected="an entry of a check", found="no such file") from None

@@ -1,0 +1,42 @@
+"""The queries of a check by digest, so that two checks can be compared without reading what they asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from skipfill.store.strict_json import json_digest
+
+LEAST = 32
+"""Of so many queries a check keeps the digests: a set that has half of another's seems to have all once in 2 ** 32."""
+
+
+@dataclass(frozen=True)
+class Queries:
+    """What a check asked, so that two checks can be compared.
+
+    Attributes:
+        count: how many queries.
+        digest: of the ids and inputs of all, and of what is relevant to each. Empty in old files.
+        least: the digests of some queries, the first in their order: see `holds`.
+    """
+
+    count: int = 0
+    digest: str = ""
+    least: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, digests: Sequence[str]) -> Queries:
+        """The queries with these digests, in any order."""
+        ordered = sorted(digests)
+        return cls(len(ordered), json_digest(ordered)[:16], tuple(ordered[:LEAST]))
+
+    def holds(self, other: Queries) -> bool:
+        """Whether these are the other ones and perhaps more; sure of a no, and of a yes but for chance.
+
+        The first digests of a larger set have those of each part of it that come before the last of them.
+        """
+        if not (self.digest and other.digest) or self.count < other.count:
+            return False
+        last = max(self.least, default="")
+        return self.digest == other.digest or {one for one in other.least if one <= last} <= set(self.least)

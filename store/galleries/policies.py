@@ -1,0 +1,42 @@
+"""Changing the policy of a gallery: one entry of its log."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from skipfill.store.checks.policy import Policy, refuse_unjudged_exceptions
+from skipfill.store.errors import Advice, BadInput
+from skipfill.store.galleries.commit import commit
+from skipfill.store.galleries.log import FORMAT, Version, latest
+from skipfill.store.storage.object_store import ObjectStore
+
+
+def planned_policy(objects: ObjectStore, gallery: str, policy: Policy, reason: str = "") -> Version:
+    """Make the version that puts `policy` in force. Writes nothing.
+
+    The state of the gallery stays, and with it what its checks measured; whether they asked enough is decided anew.
+
+    Raises:
+        BadInput: it is in force already, or it accepts a slice that it does not demand.
+    """
+    refuse_unjudged_exceptions(policy)
+    now = latest(objects, gallery)
+    if policy == now.policy:
+        raise BadInput(
+            f"gallery {gallery}",
+            expected="another policy than the one in force",
+            found=f"the same (version {now.number})",
+            hint=Advice("see_history", gallery=gallery),
+        )
+    return replace(
+        now, number=now.number + 1, action="policy changed", reason=reason, plan="", policy=policy, format=FORMAT
+    )
+
+
+def change_policy(objects: ObjectStore, gallery: str, policy: Policy, reason: str = "") -> Version:
+    """Put `policy` in force: see `planned_policy`.
+
+    Raises:
+        Stale: another change was first.
+    """
+    return commit(objects, gallery, planned_policy(objects, gallery, policy, reason))

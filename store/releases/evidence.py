@@ -1,0 +1,100 @@
+"""The evidence for a swap: what the checks of a model on a gallery as it is now allow, and what is missing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from skipfill.store.checks.index import CheckEntry, entries_of, entry_of, newest_elsewhere
+from skipfill.store.checks.saved_reports import old_reports
+from skipfill.store.checks.standing import Standing, standing, standing_of_old
+from skipfill.store.errors import Advice
+from skipfill.store.galleries.log import Version, read_version
+from skipfill.store.storage.object_store import ObjectStore
+
+MOST_CHANGES = 3
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the checks of a model on a version's state say.
+
+    Attributes:
+        elsewhere: the newest check of the model on another state, where there is none on this one.
+    """
+
+    standing: Standing
+    elsewhere: CheckEntry | None = None
+
+    @property
+    def deciding(self) -> CheckEntry | None:
+        """The check that allows a swap, or the one that it is refused for; None where there is none."""
+        of_state = self.standing
+        return of_state.allowing or (of_state.against[-1] if of_state.against else of_state.lax)
+
+
+def evidence_of(objects: ObjectStore, gallery: str, version: Version, fingerprint: str) -> Evidence:
+    """Read the checks of a model on the state of a version, from the index; old reports only where it has none.
+
+    Raises:
+        BadInput: an entry is damaged, or an old report that may be of this model.
+    """
+    entries = entries_of(objects, gallery, version.state, fingerprint)
+    if entries:
+        return Evidence(standing(entries, version.policy_in_force))
+    old = [entry_of(report) for report in old_reports(objects, gallery, fingerprint, version.state)]
+    if old:
+        return Evidence(standing_of_old(old, version.policy))
+    return Evidence(Standing(), newest_elsewhere(objects, gallery, fingerprint))
+
+
+def told(objects: ObjectStore, gallery: str, version: Version, evidence: Evidence) -> str:
+    """The evidence in words, short; `none` where there is none."""
+    of_state, check = evidence.standing, evidence.deciding
+    old = ", a check of an older release, of which the newest decides" if of_state.old else ""
+    if check is None:
+        if evidence.elsewhere is None:
+            return "none"
+        return f"none of this version: {_since(objects, gallery, version, evidence.elsewhere)}"
+    text = f"{check.check} {check.verdict}{old}"
+    if of_state.against:
+        more = len(of_state.against) - 1
+        return f"{text} (and {more} more that do not pass)" if more else text
+    if of_state.allowing is None:
+        return f"{text}, which asked less: {'; '.join(map(str, of_state.differences))}"
+    return f"{text} ({check.reason})" if check.reason else text
+
+
+def advice(gallery: str, model: str, evidence: Evidence) -> Advice:
+    """The next step where the evidence does not allow a swap."""
+    of_state, check = evidence.standing, evidence.deciding
+    if check is None:
+        return Advice("check_model", gallery=gallery, model=model)
+    if check.verdict == "fail":
+        return Advice("fail_stands", gallery=gallery, model=model, check=check.check)
+    if check.verdict == "inconclusive":
+        return Advice("ask_more", gallery=gallery, model=model)
+    fitting = {difference.parameter: difference.fitting for difference in of_state.differences}
+    if None in fitting.values() or () in fitting.values():  # what no option takes away
+        return Advice("check_by_policy", gallery=gallery, model=model)
+    return Advice("fit_policy", gallery=gallery, model=model, options=fitting)
+
+
+def _since(objects: ObjectStore, gallery: str, version: Version, check: CheckEntry) -> str:
+    """`check 1a2b was for version 1; version 2 appended 40 rows`."""
+    changes = []
+    before = read_version(objects, gallery, check.version)
+    for number in range(check.version + 1, version.number + 1):
+        after = version if number == version.number else read_version(objects, gallery, number)
+        if after.state != before.state:
+            changes.append(_change(before, after))
+        before = after
+    shown = changes[:MOST_CHANGES] + (["..."] if len(changes) > MOST_CHANGES else [])
+    return "; ".join([f"check {check.check} was for version {check.version}", *shown])
+
+
+def _change(before: Version, after: Version) -> str:
+    if after.action == "appended":
+        return f"version {after.number} appended {after.rows - before.rows:,} rows"
+    if after.action == "swapped" and after.release is not None:
+        return f"version {after.number} swapped to {after.release.model}"
+    return f"version {after.number} was {after.action}"
