@@ -1,8 +1,8 @@
 """Check of a model on a stored gallery: do its queries find what the old model's find?
 
-The path of a check, a file for each step: `inputs`, opened as a `context`; `queries`, with their `relevance`, their
-`query_lookup` and their `slices`; `vectors`; `ranks`; `evidence`; `verdict`; and the report with its `reasons` and its
-`query_table`. No step calls an earlier one.
+The path of a check, a file for each step: `inputs`, opened as a `context`; `queries`, by the rules of `admission`, with
+their `query_lookup` and their `slices`; `vectors`; `ranks`; `evidence`; `verdict`; and the report with its `reasons`
+and its `query_table`. No step calls an earlier one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from skipfill.compat.gate.reasons import reasons
 from skipfill.compat.gate.reencoded import ReencodableRows
 from skipfill.compat.gate.slices import Grouping, group_queries
 from skipfill.compat.gate.vectors import QueryVectors, query_vectors
-from skipfill.compat.gate.verdict import judged, requirements_of, worst
+from skipfill.compat.gate.verdict import judged, requirements_of, with_findings, worst
 from skipfill.compat.progress import Progress
 from skipfill.store.checks.names import CEILING, NEW_NEW, NEW_OLD, OLD_OLD
 from skipfill.store.checks.report import IndexRecall, Report, Slice, Threshold
@@ -47,6 +47,7 @@ def check_model(
     """
     began = time.monotonic()
     context = CheckContext.opened(objects, gallery_name, model_name, inputs, policy, progress)
+    policy = context.policy
     with ReencodableRows.opened(context) as reencodable:
         if inputs.truth == "reindex" and reencodable.items is not None:
             context = context.on_rows(reencodable.items.ids)
@@ -60,7 +61,7 @@ def check_model(
     index = _index_recall(context, queries, vectors)
     thresholds = _transferred_thresholds(context, queries, grouping, stored)
     evidence = Evidence(stored.values, reencoded, CEILING if context.ceiling else NEW_NEW, grouping.clusters)
-    slices = _judged_slices(grouping, evidence, policy)
+    slices = with_findings(_judged_slices(grouping, evidence, policy), context.findings)
     report = Report(
         gallery=gallery_name,
         version=context.gallery.version.number,

@@ -1,4 +1,4 @@
-"""A check that is about to context: what was given, opened and verified once, and handed from step to step."""
+"""Context of a check: what was given, opened and verified once, and handed from step to step."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
+from skipfill.compat.gate.admission.ruling import Finding
 from skipfill.compat.gate.inputs import CheckInputs, Policy
 from skipfill.compat.inference.load import LoadedModel
 from skipfill.compat.inference.witness import verified_model
 from skipfill.compat.progress import Progress
+from skipfill.store.checks.names import todays
 from skipfill.store.errors import BadInput, Parameter
 from skipfill.store.galleries.gallery import Gallery, open_gallery
 from skipfill.store.models.cards import view_onto
-from skipfill.store.models.files import trained_ids
+from skipfill.store.models.files import TrainedContent, trained_content, trained_ids
 from skipfill.store.spaces import View
 from skipfill.store.storage.object_store import ObjectStore
 
@@ -27,7 +29,9 @@ class CheckContext:
         model: the one that is checked, verified.
         ceiling: an independent model, verified; None to relate the update gain to new/new.
         training_ids: ids of the items that the model was trained on.
+        training_content: digests of the same items.
         warnings: what the report will warn of; every step adds to it.
+        findings: reasons why the check is at best inconclusive; every step adds to it.
     """
 
     objects: ObjectStore
@@ -35,10 +39,12 @@ class CheckContext:
     model: LoadedModel
     ceiling: LoadedModel | None
     training_ids: pa.Array
+    training_content: TrainedContent
     inputs: CheckInputs
     policy: Policy
     progress: Progress
     warnings: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
 
     @classmethod
     def opened(
@@ -65,8 +71,18 @@ class CheckContext:
             raise BadInput(
                 Parameter("threshold"), expected="a gallery searched by cosine", found=f"one by {gallery.space.metric}"
             )
-        ids = trained_ids(objects, model.card)
-        return cls(objects, gallery, model, ceiling, ids, inputs, policy, progress, warnings)
+        return cls(
+            objects=objects,
+            gallery=gallery,
+            model=model,
+            ceiling=ceiling,
+            training_ids=trained_ids(objects, model.card),
+            training_content=trained_content(objects, model.card),
+            inputs=inputs,
+            policy=replace(policy, accept_worse=todays(policy.accept_worse)),
+            progress=progress,
+            warnings=warnings,
+        )
 
     @property
     def view(self) -> View:

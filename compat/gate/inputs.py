@@ -101,6 +101,8 @@ class Policy:
         flip_budget: largest share of queries that may be right before and wrong after (CMC@1), in [0.0001, 0.99];
             None: any.
         accept_worse: slices of which nothing is required, by name.
+        most_left_out: largest share of the queries, those trained on not counted, that may be left out because they
+            have no label or no relevant row; in [0, 1].
         least_queries: fewer clusters of queries in a slice never pass; at least 2.
         resamples, seed: of the bootstrap behind the intervals that are shown.
 
@@ -114,6 +116,7 @@ class Policy:
     better: bool = True
     flip_budget: float | None = None
     accept_worse: tuple[str, ...] = ()
+    most_left_out: float = 0.05
     least_queries: int = 30
     resamples: int = 2000
     seed: int = 0
@@ -125,6 +128,7 @@ class Policy:
         _refuse_outside("margin", self.margin, 0, 0.99)
         if self.flip_budget is not None:
             _refuse_outside("flip_budget", self.flip_budget, 0.0001, 0.99)
+        _refuse_outside("most_left_out", self.most_left_out, 0, 1)
         _refuse_outside("least_queries", self.least_queries, 2)
 
     @property

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from skipfill.store.checks.names import OTHERS, TRAINED_ON
+from skipfill.store.checks.names import is_of_every_check
 from skipfill.store.checks.requirement import Requirement, Verdict
 from skipfill.store.errors import BadInput
 from skipfill.store.parquet.fingerprint import RowsBy
 
-FORMAT = 4
+FORMAT = 5
 Rule = Literal["far", "match-rate"]
 
 
@@ -69,7 +69,7 @@ class Slice:
     """The measurements and the verdict of one group of queries.
 
     Attributes:
-        name: `all`, `trained-on` (classes the new model was trained on), `others`, or the predicate asked for.
+        name: `all`, `seen` (classes the new model was trained on), `unseen`, or the predicate asked for.
         queries: how many.
         units: how many clusters of queries that stand or fall together: identities, or queries of one vector.
         cells: old/old, new/old, and, on the re-encoded rows, new/new and the ceiling.
@@ -100,9 +100,7 @@ class Slice:
             return "accepted as it is, by the policy"
         if self.queries:
             return ""
-        return "no query of this kind" + (
-            ", though the gallery has rows of it" if self.name in (TRAINED_ON, OTHERS) else ""
-        )
+        return "no query of this kind" + (", though the gallery has rows of it" if is_of_every_check(self.name) else "")
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ STORE = Path(".skipfill")
 @pytest.fixture
 def ready(skipfill: Skipfill, with_v2: World) -> World:
     """A store with gallery `things`, model v2 and a passing check of it."""
-    skipfill("check", "things", "v2", "--items", with_v2.known, "--metric", "mAP", "--accept-worse", "others")
+    skipfill("check", "things", "v2", "--items", with_v2.known, "--metric", "mAP", "--accept-worse", "unseen")
     return with_v2
 
 
