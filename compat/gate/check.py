@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 from skipfill.compat.evaluation.index.recall import measure_index
 from skipfill.compat.evaluation.statistics.threshold_transfer import rule, transferred
+from skipfill.compat.gate.admission.registry import OF_CHECK, OF_RANKS
 from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.evidence import Evidence, flipped, measure_slice
 from skipfill.compat.gate.inputs import CheckInputs, Policy
@@ -48,6 +49,7 @@ def check_model(
     began = time.monotonic()
     context = CheckContext.opened(objects, gallery_name, model_name, inputs, policy, progress)
     policy = context.policy
+    context.record(rule(context) for rule in OF_CHECK.values())
     with ReencodableRows.opened(context) as reencodable:
         if inputs.truth == "reindex" and reencodable.items is not None:
             context = context.on_rows(reencodable.items.ids)
@@ -58,6 +60,8 @@ def check_model(
         vectors = query_vectors(context, queries)
         stored = rank_stored_rows(context, queries, vectors)
         reencoded = rank_reencoded_rows(context, queries, vectors, reencodable, stored)
+    baseline = stored.values[OLD_OLD][policy.metric]
+    context.record(rule(context, queries.lookup, stored.grades, baseline) for rule in OF_RANKS.values())
     index = _index_recall(context, queries, vectors)
     thresholds = _transferred_thresholds(context, queries, grouping, stored)
     evidence = Evidence(stored.values, reencoded, CEILING if context.ceiling else NEW_NEW, grouping.clusters)

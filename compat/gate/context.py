@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
-from skipfill.compat.gate.admission.ruling import Finding
+from skipfill.compat.gate.admission.ruling import Finding, Ruling
 from skipfill.compat.gate.inputs import CheckInputs, Policy
 from skipfill.compat.inference.load import LoadedModel
 from skipfill.compat.inference.witness import verified_model
@@ -88,6 +89,12 @@ class CheckContext:
     def view(self) -> View:
         """The model's view onto the gallery's space."""
         return view_onto(self.model.card, self.gallery.space.name)
+
+    def record(self, rulings: Iterable[Ruling]) -> None:
+        """Keep notes and findings of admission for the report."""
+        for ruling in rulings:
+            self.warnings.extend(ruling.notes)
+            self.findings.extend(ruling.findings)
 
     def on_rows(self, ids: pa.Array) -> CheckContext:
         """The same check on the gallery's rows of these ids only; warns where they are not all rows."""

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from skipfill.compat.gate.admission.admit import record
-from skipfill.compat.gate.admission.registry import OF_SLICES
+from skipfill.compat.gate.admission.near_copies import joined
+from skipfill.compat.gate.admission.registry import OF_SLICES, OF_UNITS
 from skipfill.compat.gate.admission.ruling import Mask
 from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.inputs import Policy, SliceSpec
@@ -18,7 +18,6 @@ from skipfill.compat.gate.queries import QuerySet
 from skipfill.store.checks.names import ALL, EVERY_CHECK, SEEN, UNSEEN
 from skipfill.store.errors import Advice, BadInput, Parameter, unknown_name
 from skipfill.store.parquet.query_sql import QueryColumns
-from skipfill.store.parquet.vectors import Matrix
 
 MOST_SLICES = 200
 
@@ -33,7 +32,7 @@ class Grouping:
     Attributes:
         slices: name -> (Q,) bool, whether the query belongs to it: those of every check first.
         clusters: (Q,) queries of the same number stand or fall together.
-        by_identity: whether the clusters were asked for; otherwise only queries of one vector share a cluster.
+        by_identity: whether an identity was named; otherwise only queries of nearly one vector share a cluster.
         kind: (Q,) `seen` or `unseen`.
     """
 
@@ -63,13 +62,15 @@ def group_queries(context: CheckContext, queries: QuerySet) -> Grouping:
     columns = QueryColumns(queries.items, context.gallery.rows, computed)
     slices = {ALL: np.ones(len(of_trained), bool), SEEN: of_trained, UNSEEN: ~of_trained}
     further = _further_slices(context.inputs.slices, columns)
-    record(context, [rule([name for name, _ in further]) for rule in OF_SLICES.values()])
+    context.record(rule([name for name, _ in further]) for rule in OF_SLICES.values())
     slices |= dict(further)
     _refuse_unknown(context.policy, slices)
     identity = columns.texts(context.inputs.identity) if context.inputs.identity else None
-    clusters = clusters_of(identity, queries.vectors)
+    clusters = joined([group(identity, queries.vectors) for group in OF_UNITS.values()])
     if identity is None and (repeated := len(clusters) - len(np.unique(clusters))):
-        context.warnings.append(f"{repeated} queries have the very vector of another: together they count as one")
+        context.warnings.append(
+            f"{repeated} queries have the very vector of another, or nearly so: together they count as one"
+        )
     has_rows = {SEEN: queries.lookup.has_trained, UNSEEN: queries.lookup.has_others}
     kept = {name: chosen for name, chosen in slices.items() if chosen.any() or has_rows.get(name, True)}
     return Grouping(kept, clusters, identity is not None, kind)
@@ -85,22 +86,6 @@ def _further_slices(spec: SliceSpec, columns: QueryColumns) -> list[tuple[str, M
     for expression in spec.by:
         slices += _by_value(expression, columns.texts(expression), spec.least).items()
     return slices
-
-
-def clusters_of(identity: pa.Array | None, vectors: Matrix) -> NDArray[np.int64]:
-    """(Q,) which queries stand or fall together: those of one identity, or the very same query asked twice.
-
-    Args:
-        identity: (Q,) strings; None where every query is its own. NULL is nobody in particular.
-        vectors: (Q, D) the queries' vectors by the new model.
-    """
-    _, same = np.unique(vectors, axis=0, return_inverse=True)
-    same = np.asarray(same, np.int64).reshape(-1)
-    if identity is None:
-        return same
-    codes = identity.dictionary_encode().indices
-    named = pc.fill_null(codes, -1).to_numpy(zero_copy_only=False).astype(np.int64)
-    return np.where(named >= 0, named, len(identity) + same)
 
 
 def _by_value(expression: str, values: pa.Array, least: int) -> Slices:

@@ -1,8 +1,7 @@
-"""Applies the rules of admission: leaves queries out, and writes notes and findings into the check's context."""
+"""Applies the rules of admission that leave queries out, and counts those."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -39,11 +38,11 @@ class Admission:
         """(N,) bool, those that have something to find."""
         kept = self._kept(len(items), [rule(self.context, items, lookup) for rule in OF_LOOKUP.values()])
         counts = LeftOut(self.left_out, self.given - self.trained_on, self.reasons)
-        record(self.context, [rule(self.context, counts) for rule in OF_COUNTS.values()])
+        self.context.record(rule(self.context, counts) for rule in OF_COUNTS.values())
         return kept
 
     def _kept(self, count: int, rulings: list[Ruling]) -> Mask:
-        record(self.context, rulings)
+        self.context.record(rulings)
         free, counted = np.zeros(count, bool), np.zeros(count, bool)
         for ruling in rulings:
             if ruling.left_out is not None and ruling.counts:
@@ -54,10 +53,3 @@ class Admission:
         self.trained_on += int(free.sum())
         self.left_out += int((counted & ~free).sum())
         return ~(free | counted)
-
-
-def record(context: CheckContext, rulings: Iterable[Ruling]) -> None:
-    """Keep notes and findings for the report."""
-    for ruling in rulings:
-        context.warnings.extend(ruling.notes)
-        context.findings.extend(ruling.findings)

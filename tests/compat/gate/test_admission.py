@@ -245,7 +245,8 @@ def test_each_slice_has_a_name_of_its_own(skipfill: Skipfill, with_v2: World) ->
     twice = check(skipfill, with_v2.heldout, "--slice", "relevant > 3", "--slice", "relevant > 3")
     assert twice.code == 2
     assert "expected each slice once, found 2 of this name" in twice.err
-    assert check(skipfill, with_v2.heldout, "--slice-by", "label", "--slice-by", "label", "--least-queries", 2).code == 2
+    twice = check(skipfill, with_v2.heldout, *["--slice-by", "label"] * 2, "--least-queries", 2)
+    assert twice.code == 2
 
 
 def test_earlier_names_are_understood(skipfill: Skipfill, with_v2: World) -> None:
@@ -253,3 +254,95 @@ def test_earlier_names_are_understood(skipfill: Skipfill, with_v2: World) -> Non
     result = skipfill(*command, "--accept-worse", "others", "--json")
     assert [one["name"] for one in result.document["check"]["slices"]] == ["all", "seen", "unseen"]
     assert result.document["check"]["policy"]["accept_worse"] == ["unseen"]
+
+
+# --- vectors of any length
+
+
+def elsewhere(skipfill: Skipfill, world: World) -> pa.Table:
+    """A gallery `plain` in a space that no model of the store made, and v3 trained against it; its rows."""
+    rows = pq.read_table("gallery.parquet").replace_schema_metadata(None)
+    write(rows, "plain.parquet")
+    skipfill("gallery", "add", "plain", "plain.parquet", "--space", "ada")
+    sources = ("--items", world.items, "--gallery", "plain", "--align", world.unlabelled, "--epochs", 60)
+    skipfill("train", "v3", *sources)
+    return rows
+
+
+def without_time(result: Result) -> list[Any]:
+    return [result.document["check"]["slices"], result.document["check"]["flips"]]
+
+
+def test_stored_vectors_may_have_any_length(skipfill: Skipfill, with_v2: World) -> None:
+    """Their sums of squares overflow or vanish in float32, and every cosine is what it was."""
+    rows = elsewhere(skipfill, with_v2)
+    vectors = np.stack(rows["vector"].to_pylist()).astype(np.float32)
+    results = []
+    for name, scale in (("plain", 1.0), ("big", 2.0**66), ("small", 2.0**-74)):
+        if name != "plain":
+            path = write_vectors(
+                Path(f"{name}.parquet"), vectors * scale, rows["id"].to_pylist(), rows["label"].to_pylist()
+            )
+            skipfill("gallery", "add", name, path, "--space", "ada")
+        command = ("check", name, "v3", "--items", with_v2.gallery_items, *LENIENT, "--json")
+        results.append(without_time(skipfill(*command, expect=None)))
+    assert results[0][0][0]["cells"][0]["value"]["mean"] > 0.3
+    assert results[1] == results[0]
+    assert results[2] == results[0]
+
+
+# --- near copies
+
+
+def copies(path: Path, times: int, apart: float) -> pa.Table:
+    """Twenty items, each several times, with other ids and a little apart."""
+    few = pq.read_table(path).take(list(range(0, 192, 10)))
+    vectors = np.tile(np.stack(few["vector"].to_pylist()), (times, 1))
+    vectors *= 1 + apart * np.random.default_rng(0).normal(size=vectors.shape)
+    name = Path("copies.parquet")
+    write_vectors(name, vectors, [f"c{i}" for i in range(len(vectors))], few["label"].to_pylist() * times)
+    return with_column(pq.read_table(name), "person", [f"p{i}" for i in range(len(vectors))])
+
+
+@pytest.mark.parametrize("apart", [0, 1e-7, 1e-6, 1e-5])
+@pytest.mark.parametrize("identity", [(), ("--identity", "person")], ids=["alone", "identity"])
+def test_near_copies_are_one_piece_of_evidence(
+    skipfill: Skipfill, with_v2: World, identity: tuple[str, ...], apart: float
+) -> None:
+    """Also where each is said to be another's."""
+    result = check(skipfill, write(copies(with_v2.heldout, 5, apart), "queries.parquet"), *identity)
+    first = result.document["check"]["slices"][0]
+    assert (first["queries"], first["units"]) == (100, 20)
+    assert result.code == 3
+
+
+def test_identities_join_what_copies_do_not(skipfill: Skipfill, with_v2: World) -> None:
+    """Copies of one query with two customers make these one."""
+    table = copies(with_v2.heldout, 2, 1e-6)
+    people = [i % 20 // 2 for i in range(20)] + [i % 20 // 2 for i in range(1, 21)]
+    result = check(skipfill, write(with_column(table, "person", people), "queries.parquet"), "--identity", "person")
+    assert result.document["check"]["slices"][0]["units"] == 1
+
+
+# --- room of a metric
+
+
+@pytest.mark.parametrize("metric", ["CMC@385", "recall@99999999999999999999999", "nDCG@1000"])
+def test_a_metric_of_more_rows_than_there_are_is_refused(skipfill: Skipfill, with_v2: World, metric: str) -> None:
+    refused = check(skipfill, with_v2.heldout, "--metric", metric)
+    assert refused.code == 2
+    assert "expected at most the 384 rows of gallery things" in refused.err
+
+
+@pytest.mark.parametrize("metric", ["CMC@384", "CMC@200", "recall@384", "recall@383"])
+def test_a_metric_that_any_order_fares_well_in_is_no_evidence(skipfill: Skipfill, with_v2: World, metric: str) -> None:
+    result = check(skipfill, with_v2.heldout, "--metric", metric, "--margin", 0.02, "--not-worse")
+    assert result.code == 3
+    assert "better than random" in findings(result)
+
+
+def test_a_baseline_of_noise_is_no_evidence(skipfill: Skipfill, with_v2: World) -> None:
+    """A margin as wide as all that the old model can do."""
+    result = check(skipfill, with_v2.heldout, "--metric", "CMC@1", "--margin", 0.9, "--not-worse")
+    assert result.code == 3
+    assert "a random order 0.09" in findings(result)["better than random"]
