@@ -81,6 +81,7 @@ SENTENCES = {
     "train_compatible": "Train a compatible one with: skipfill train NAME --gallery GALLERY --items FILES "
     "--method gallery",
     "give_them": "Give them with {parameter:flag}.",
+    "slice_expression": "If a column has this name, say what it must be: --slice '{name} = true'.",
     "slice_by_predicates": "Slice by something coarser, or by predicates with --slice.",
     "label_or_other_truth": "Name the label column with --label COLUMN, or give --judgements FILE, or --truth reindex.",
     "register_label_or_other_truth": "Register the files again: skipfill gallery add NAME FILES... --space {space} "

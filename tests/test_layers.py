@@ -24,7 +24,7 @@ STORE = {
     "retrieval": {"errors", "parquet"},
     "spaces": {"errors", "strict_json", "storage", "parquet"},
     "checks": {"errors", "strict_json", "storage", "parquet"},
-    "models": {"errors", "strict_json", "storage", "spaces"},
+    "models": {"errors", "strict_json", "storage", "parquet", "spaces"},
     "galleries": {"errors", "strict_json", "storage", "parquet", "spaces", "checks", "models"},
     "releases": {"errors", "strict_json", "storage", "spaces", "checks", "models", "galleries"},
     "maintenance": {"errors", "storage", "spaces", "checks", "models", "galleries"},

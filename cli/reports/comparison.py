@@ -14,8 +14,8 @@ PAIRS = ("old/old", "new/old", "new/new", "ceiling")
 DECIDING = "CMC@1"
 """The metric of the verdicts."""
 SLICES = {
-    "trained-on": "queries of characters the new model was trained on",
-    "others": "queries of characters that neither model was trained on",
+    "seen": "queries of characters the new model was trained on",
+    "unseen": "queries of characters that neither model was trained on",
     "all": "all queries",
 }
 

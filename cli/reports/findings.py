@@ -84,13 +84,17 @@ def signed(value: float) -> str:
 
 def _of_slice(one: Slice, report: Report) -> list[Finding]:
     if one.requirements:
-        return [
-            Finding(one.name, each.claim, each.verdict, _text(one, each, report), each) for each in one.requirements
-        ]
+        return [_of_requirement(one, each, report) for each in one.requirements]
     accepted = one.name in report.policy.get("accept_worse", [])
     # Reports of format 1 have no requirements, but reasons.
     text = one.nothing_required(accepted=accepted) or "; ".join(report.why) or "nothing was required"
     return [Finding(one.name, "measured", "accepted" if accepted and one.verdict == "pass" else one.verdict, text)]
+
+
+def _of_requirement(one: Slice, asked: Requirement, report: Report) -> Finding:
+    if asked.kind == "admission":  # it has no difference to be shown
+        return Finding(one.name, asked.claim, asked.verdict, asked.said)
+    return Finding(one.name, asked.claim, asked.verdict, _text(one, asked, report), asked)
 
 
 def _text(one: Slice, asked: Requirement, report: Report) -> str:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from skipfill.cli.reports.characters import one_line
 from skipfill.cli.terminal import VERDICT_STYLE, table
-from skipfill.store.checks.names import CEILING, EVERY_CHECK, NEW_OLD, OLD_OLD
+from skipfill.store.checks.names import CEILING, NEW_OLD, OLD_OLD, is_of_every_check
 from skipfill.store.storage.layout import per_query_key
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def show_report(out: Console, report: Report) -> None:
     out.print(f"Check {report.id}: {report.model} on gallery {report.gallery}, version {report.version}", style="bold")
     if report.mixed:
         out.print(report.mixed)
-    groups = [one for one in report.slices if one.name in EVERY_CHECK]
+    groups = [one for one in report.slices if is_of_every_check(one.name)]
     for one in groups:
         out.print(Text.assemble((f"\n{one_line(one.name)}", "bold"), f", {_count(one)}: ", _styled(one.verdict)))
         if one.queries:

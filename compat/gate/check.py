@@ -1,9 +1,9 @@
 """Check of a model on a stored gallery: do its queries find what the old model's find?
 
 The path of a check, a file for each step: `inputs`, opened as a `context`; `reencodable` rows, which are encoded where
-a later step asks for them; `queries`, with their `relevance`, their `query_lookup` and their `slices`; `vectors`;
-`ranks`; what an index does and the cut-offs (`compat/evaluation`); `evidence`; `verdict`; and the report with its
-`reasons` and its `query_table`. No step calls an earlier one.
+a later step asks for them; `queries`, by the rules of `admission`, with their `query_lookup` and their `slices`;
+`vectors`; `ranks`; what an index does and the cut-offs (`compat/evaluation`); `evidence`; `verdict`; and the report
+with its `reasons` and its `query_table`. No step calls an earlier one.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 
 from skipfill.compat.evaluation.index.recall import measure_index
 from skipfill.compat.evaluation.statistics.threshold_transfer import rule, transferred
+from skipfill.compat.gate.admission.registry import OF_CHECK, OF_RANKS
 from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.evidence import Evidence, flipped, measure_slice
 from skipfill.compat.gate.inputs import CheckInputs, refuse_unknown_metric
@@ -24,7 +25,7 @@ from skipfill.compat.gate.reasons import compared_with, reasons
 from skipfill.compat.gate.reencodable import ReencodableRows
 from skipfill.compat.gate.slices import Grouping, group_queries
 from skipfill.compat.gate.vectors import QueryVectors, query_vectors
-from skipfill.compat.gate.verdict import judged, requirements_of, worst
+from skipfill.compat.gate.verdict import judged, requirements_of, with_findings, worst
 from skipfill.compat.progress import Progress
 from skipfill.store.checks.index import refuse_unknown_checks
 from skipfill.store.checks.names import CEILING, NEW_NEW, NEW_OLD, OLD_OLD
@@ -54,6 +55,8 @@ def check_model(
     began = time.monotonic()
     refuse_unknown_metric(policy)
     context = CheckContext.opened(objects, gallery_name, model_name, inputs, policy, progress)
+    policy = context.policy
+    context.record(rule(context) for rule in OF_CHECK.values())
     version, fingerprint = context.gallery.version, context.model.card.fingerprint
     refuse_unknown_checks(objects, gallery_name, version.state, fingerprint, inputs.instead_of)
     with ReencodableRows.opened(context) as reencodable:
@@ -65,10 +68,12 @@ def check_model(
         vectors = query_vectors(context, queries)
         stored = rank_stored_rows(context, queries, vectors)
         reencoded = rank_reencoded_rows(context, queries, vectors, reencodable, stored)
+    baseline = stored.values[OLD_OLD][policy.metric]
+    context.record(rule(context, queries.lookup, stored.grades, baseline) for rule in OF_RANKS.values())
     index = _index_recall(context, queries, vectors)
     thresholds = _transferred_thresholds(context, queries, grouping, stored)
     evidence = Evidence(stored.values, reencoded, CEILING if context.ceiling else NEW_NEW, grouping.clusters)
-    slices = _judged_slices(grouping, evidence, policy)
+    slices = with_findings(_judged_slices(grouping, evidence, policy), context.findings)
     context.bound.confirm()
     report = Report(
         gallery=gallery_name,

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
+from skipfill.compat.gate.admission.ruling import Finding, Ruling
 from skipfill.compat.gate.inputs import CheckInputs
 from skipfill.compat.inference.load import LoadedModel
 from skipfill.compat.inference.witness import verified_model
 from skipfill.compat.progress import Progress
+from skipfill.store.checks.names import todays
 from skipfill.store.checks.policy import Policy
 from skipfill.store.errors import BadInput, Parameter
 from skipfill.store.galleries.gallery import Gallery, open_gallery
 from skipfill.store.galleries.verify import BoundGallery
 from skipfill.store.models.cards import view_onto
-from skipfill.store.models.files import trained_ids
+from skipfill.store.models.files import TrainedContent, trained_content, trained_ids
 from skipfill.store.spaces import View
 from skipfill.store.storage.object_store import ObjectStore
 
@@ -30,7 +33,9 @@ class CheckContext:
         model: the one that is checked, verified.
         ceiling: an independent model, verified; None to relate the update gain to new/new.
         training_ids: ids of the items that the model was trained on.
+        training_content: digests of the same items.
         warnings: what the report will warn of; every step adds to it.
+        findings: reasons why the check is at best inconclusive; every step adds to it.
     """
 
     objects: ObjectStore
@@ -39,10 +44,12 @@ class CheckContext:
     model: LoadedModel
     ceiling: LoadedModel | None
     training_ids: pa.Array
+    training_content: TrainedContent
     inputs: CheckInputs
     policy: Policy
     progress: Progress
     warnings: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
 
     @classmethod
     def opened(
@@ -70,13 +77,30 @@ class CheckContext:
             raise BadInput(
                 Parameter("threshold"), expected="a gallery searched by cosine", found=f"one by {gallery.space.metric}"
             )
-        ids = trained_ids(objects, model.card)
-        return cls(objects, bound, gallery, model, ceiling, ids, inputs, policy, progress, warnings)
+        return cls(
+            objects=objects,
+            bound=bound,
+            gallery=gallery,
+            model=model,
+            ceiling=ceiling,
+            training_ids=trained_ids(objects, model.card),
+            training_content=trained_content(objects, model.card),
+            inputs=inputs,
+            policy=replace(policy, accept_worse=todays(policy.accept_worse)),
+            progress=progress,
+            warnings=warnings,
+        )
 
     @property
     def view(self) -> View:
         """The model's view onto the gallery's space."""
         return view_onto(self.model.card, self.gallery.space.name)
+
+    def record(self, rulings: Iterable[Ruling]) -> None:
+        """Keep notes and findings of admission for the report."""
+        for ruling in rulings:
+            self.warnings.extend(ruling.notes)
+            self.findings.extend(ruling.findings)
 
     def on_rows(self, ids: pa.Array) -> CheckContext:
         """The same check on the gallery's rows of these ids only; warns where they are not all rows."""

@@ -1,4 +1,4 @@
-"""Queries of a check: the given items that may be queries and have something to find."""
+"""Queries of a check: the given items that may be queries and have something to find, and the rows relevant to them."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from skipfill.compat.evaluation.labels import required_labels
+from skipfill.compat.gate.admission.admit import Admission
 from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.query_lookup import QueryLookup, look_up_queries
 from skipfill.compat.gate.reencodable import ReencodableRows
-from skipfill.compat.gate.relevance import relevance_of
 from skipfill.compat.inference.encode import encode_all
-from skipfill.store.errors import Advice, BadInput
-from skipfill.store.galleries.gallery import Gallery
-from skipfill.store.parquet.ids import positions
+from skipfill.store.errors import Advice, BadInput, Parameter
 from skipfill.store.parquet.items import Items, open_items
 from skipfill.store.parquet.vectors import Matrix
-from skipfill.store.retrieval.relevance import Relevance
+from skipfill.store.retrieval.judgements import read_judgements
+from skipfill.store.retrieval.relevance import Judgements, Relevance, SameLabel
+from skipfill.store.retrieval.search import search
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,14 @@ class QuerySet:
 
 
 def build_query_set(context: CheckContext, reencodable: ReencodableRows) -> QuerySet:
-    """Open, encode and look up the queries, and keep those with a relevant row in the gallery.
-
-    The others find nothing with any model, and prove nothing: they are warned of.
+    """Open the items, encode and look up those that are admitted, and keep those with a relevant row in the gallery.
 
     Raises:
-        BadInput: no ground truth, no item that may be a query, or no relevant row for any.
+        BadInput: no ground truth, no item that may be a query, or no relevant row for any; see `gate/admission`.
     """
-    items = _open_queries(context)
+    items = open_items(context.inputs.items, context.inputs.columns)
+    admission = Admission(context, len(items))
+    items = _admitted(context, items, admission)
     vectors = encode_all(context.model, items, context.progress)
     relevance = relevance_of(context, items, vectors, reencodable)
     lookup = look_up_queries(context, items, relevance)
@@ -57,52 +57,70 @@ def build_query_set(context: CheckContext, reencodable: ReencodableRows) -> Quer
             f"{lookup.labels.different} of {lookup.labels.compared} queries have another label than the gallery's row "
             "of the same id"
         )
-    answerable = lookup.relevant > 0
-    if not answerable.any():
+    kept = admission.of_lookup(items, lookup)
+    if not kept.any():
         raise BadInput(
             items.where,
             expected=f"{context.inputs.truth} that gallery {context.gallery.name} has rows of",
             found="none" if items.labels is None else f"none (first label: {items.labels[0].as_py()!r})",
             hint=Advice("name_column", parameter="label"),
         )
-    if not answerable.all():
-        context.warnings.append(f"{(~answerable).sum()} queries left out: the gallery has no row to be found for them")
-    kept = items.restricted(answerable)
-    ids = kept.ids if context.inputs.queries_are_rows else pa.nulls(len(kept), kept.ids.type)
-    return QuerySet(kept, relevance.restricted(answerable), lookup.restricted(answerable), vectors[answerable], ids)
+    queries = items.restricted(kept)
+    ids = queries.ids if context.inputs.queries_are_rows else pa.nulls(len(queries), queries.ids.type)
+    return QuerySet(queries, relevance.restricted(kept), lookup.restricted(kept), vectors[kept], ids)
 
 
-def _open_queries(context: CheckContext) -> Items:
-    """The items that may be queries: not trained on, and labelled where that matters. Others are warned of."""
-    items = open_items(context.inputs.items, context.inputs.columns)
-    name = context.model.card.name
-    usable = np.ones(len(items), bool)
-    by_labels = context.inputs.truth == "labels"
-    if by_labels:
-        labels = required_labels(items, Advice("label_or_other_truth"))
-        _refuse_unlabelled(context.gallery)
-        usable = labels.is_valid().to_numpy(zero_copy_only=False)
-        if not usable.all():
-            context.warnings.append(f"{(~usable).sum()} queries left out: they have no label")
-    trained_on = positions(items.ids, context.training_ids) >= 0
-    if trained_on.any() and context.inputs.queries_are_rows:
-        context.warnings.append(f"{trained_on.sum()} queries left out: model {name} was trained on them")
-        usable &= ~trained_on
-    if not usable.any():
+def _admitted(context: CheckContext, items: Items, admission: Admission) -> Items:
+    """The items that may be queries."""
+    kept = admission.of_items(items)
+    if not kept.any():
+        labelled = ", labelled" if context.inputs.truth == "labels" else ""
         raise BadInput(
             items.where,
-            expected=f"items that model {name} was not trained on" + (", labelled" if by_labels else ""),
+            expected=f"items that model {context.model.card.name} was not trained on{labelled}",
             found="none",
             hint=Advice("keep_items_out"),
         )
-    return items.restricted(usable)
+    return items.restricted(kept)
 
 
-def _refuse_unlabelled(gallery: Gallery) -> None:
-    if not gallery.rows.columns.label:
+def relevance_of(context: CheckContext, items: Items, vectors: Matrix, reencodable: ReencodableRows) -> Relevance:
+    """The relevant rows of Q queries: those of their label, the judged ones, or the first of a reindex.
+
+    Args:
+        vectors: (Q, D) the queries' vectors by the new model.
+
+    Raises:
+        BadInput: unusable judgements, or a reindex without items of gallery rows.
+    """
+    if context.inputs.truth == "labels":
+        return SameLabel(items.labels)
+    if context.inputs.judgements is not None and context.inputs.truth == "judgements":
+        return read_judgements(context.inputs.judgements, items.ids, context.gallery.rows.id_kind)
+    return _first_of_reindex(context, items, vectors, reencodable)
+
+
+def _first_of_reindex(context: CheckContext, items: Items, vectors: Matrix, reencodable: ReencodableRows) -> Judgements:
+    """The first rows that a reindex with the ceiling, or with the new model, returns; the query's own left out."""
+    if reencodable.items is None:
         raise BadInput(
-            f"gallery {gallery.name}",
-            expected="a label column, to know which rows are relevant",
-            found="none registered",
-            hint=Advice("register_label_or_other_truth", space=gallery.space.name),
+            Parameter("truth", "reindex"),
+            expected="items of gallery rows, to encode again",
+            found="none",
+            hint=Advice("give_them", parameter="gallery_items"),
         )
+    if context.ceiling is not None:
+        vectors = encode_all(context.ceiling, items, context.progress)
+    model = context.ceiling or context.model
+    rows = reencodable.encoded_by(model)
+    context.progress.start(f"what a reindex with {model.card.name} returns", rows.count)
+    # One more than is wanted: the query's own row may be among them.
+    depth = context.inputs.depth
+    hits = search(rows, vectors, depth + 1, progress=context.progress.advance)
+    count = min(depth + 1, rows.count)
+    query = np.repeat(np.arange(len(items)), count)
+    other = np.ones(len(query), bool)
+    if hits.ids.type == items.ids.type:
+        other = pc.not_equal(hits.ids, items.ids.take(pa.array(query))).to_numpy(zero_copy_only=False)
+    first = other & (np.add.accumulate(other.reshape(-1, count), axis=1).reshape(-1) <= depth)
+    return Judgements(len(items), query[first], hits.ids.filter(pa.array(first)), np.ones(int(first.sum()), np.float32))

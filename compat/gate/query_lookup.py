@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from skipfill.compat.gate.context import CheckContext
 from skipfill.store.galleries.gallery import Gallery
-from skipfill.store.galleries.label_agreement import LabelsOfOneId
+from skipfill.store.galleries.label_agreement import LabelForms, LabelsOfOneId
 from skipfill.store.parquet.ids import positions
 from skipfill.store.parquet.items import Items
 from skipfill.store.parquet.matching import Match
@@ -35,6 +35,7 @@ class QueryLookup:
             are no labels, by whether a row relevant to it was.
         has_trained, has_others: whether the gallery has rows of what the model was trained on, and others.
         labels: how well the labels of queries that are rows agree with those of their rows.
+        other_forms: label of queries -> label of rows that differs from it in spaces, case or Unicode form alone.
     """
 
     vectors: Matrix
@@ -45,6 +46,7 @@ class QueryLookup:
     has_trained: bool
     has_others: bool
     labels: LabelsOfOneId
+    other_forms: dict[str, str]
 
     def restricted(self, chosen: NDArray[np.bool_]) -> QueryLookup:
         """The same of some of the queries, (Q,) bool."""
@@ -70,7 +72,7 @@ def look_up_queries(context: CheckContext, queries: Items, relevance: Relevance)
     present, by_old = np.zeros(count, bool), np.zeros(count, bool)
     relevant = np.zeros(count, np.int64)
     trained_rows = rows = 0
-    labels = LabelsOfOneId()
+    labels, forms = LabelsOfOneId(), LabelForms.of(queries.labels)
     row_ids = queries.ids if context.inputs.queries_are_rows else queries.ids.slice(0, 0)
     context.progress.start("looking up the queries", gallery.rows.count)
     for made_by_old, block in _blocks_by_maker(gallery):
@@ -82,11 +84,14 @@ def look_up_queries(context: CheckContext, queries: Items, relevance: Relevance)
         if own.labels is not None and queries.labels is not None:
             labels.compare(own.labels, queries.labels.take(pa.array(own.places)))
         trained_rows += _trained_rows(block, trained_labels, context.training_ids)
+        forms.look_at(block.labels)
         rows += len(block.ids)
         context.progress.advance(len(block.ids))
     labels.refuse_mostly_different(queries, gallery.name)
     of_trained = _of_trained(context, queries, relevance)
-    return QueryLookup(vectors, present, by_old, relevant, of_trained, trained_rows > 0, trained_rows < rows, labels)
+    return QueryLookup(
+        vectors, present, by_old, relevant, of_trained, trained_rows > 0, trained_rows < rows, labels, forms.others
+    )
 
 
 def _blocks_by_maker(gallery: Gallery) -> Iterator[tuple[bool, Block]]:

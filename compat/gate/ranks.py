@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
 
 from skipfill.compat.evaluation.per_query import PerQuery, distribution, rankings, score_counts, values_of
 from skipfill.compat.evaluation.statistics.bootstrap import Values
@@ -29,11 +32,13 @@ class StoredRanks:
         values: pair -> metric -> (Q,) values.
         scores: how the scores of each pair lie.
         counts: pair -> the scores counted by query.
+        grades: (R,) of the relevant rows of each of Q queries, in no order.
     """
 
     values: PerQuery
     scores: list[ScoreDistribution]
     counts: dict[str, ScoreCounts]
+    grades: list[NDArray[np.float32]] = field(default_factory=list)
 
 
 def rank_stored_rows(context: CheckContext, queries: QuerySet, vectors: QueryVectors) -> StoredRanks:
@@ -45,6 +50,7 @@ def rank_stored_rows(context: CheckContext, queries: QuerySet, vectors: QueryVec
         stored.values[pair] = ranker.values(ranks)
         stored.scores.append(distribution(pair, ranks))
         stored.counts[pair] = score_counts(ranks)
+        stored.grades[:] = ranks.grades or [np.ones(len(one), np.float32) for one in ranks.ranks]
     return stored
 
 

@@ -9,7 +9,7 @@ from skipfill.store.checks.requirement import Requirement
 
 def reasons(slices: list[Slice], policy: Policy) -> list[str]:
     """A sentence on how many requirements hold; then one for each that does not, and one for each slice without any."""
-    requirements = [each for one in slices for each in one.requirements]
+    requirements = [each for one in slices for each in one.requirements if each.kind != "admission"]
     held = sum(each.verdict == "pass" for each in requirements)
     first = f"{held} of {len(requirements)} requirements hold with {policy.confidence:.0%} confidence"
     return [first, *(line for one in slices for line in _of_slice(one, policy))]
@@ -28,6 +28,9 @@ def _of_slice(one: Slice, policy: Policy) -> list[str]:
     lines = []
     for each in one.requirements:
         if each.verdict == "pass":
+            continue
+        if each.kind == "admission":
+            lines.append(f"{one.name}: no evidence: {each.claim}: {each.said}")
             continue
         word = "does not hold" if each.verdict == "fail" else "undecided"
         line = f"{one.name}: {word}: {each.claim} ({_measured(each)})"

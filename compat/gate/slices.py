@@ -9,18 +9,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from skipfill.compat.gate.admission.near_copies import joined
+from skipfill.compat.gate.admission.registry import OF_SLICES, OF_UNITS
+from skipfill.compat.gate.admission.ruling import Mask
 from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.inputs import SliceSpec
 from skipfill.compat.gate.queries import QuerySet
-from skipfill.store.checks.names import ALL, EVERY_CHECK, OTHERS, TRAINED_ON
+from skipfill.store.checks.names import ALL, EVERY_CHECK, SEEN, UNSEEN
 from skipfill.store.checks.policy import Policy
 from skipfill.store.errors import Advice, BadInput, Parameter, unknown_name
 from skipfill.store.parquet.query_sql import QueryColumns
-from skipfill.store.parquet.vectors import Matrix
 
 MOST_SLICES = 200
 
-Slices = dict[str, NDArray[np.bool_]]
+Slices = dict[str, Mask]
 """name -> (Q,) bool."""
 
 
@@ -31,8 +33,8 @@ class Grouping:
     Attributes:
         slices: name -> (Q,) bool, whether the query belongs to it: those of every check first.
         clusters: (Q,) queries of the same number stand or fall together.
-        by_identity: whether the clusters were asked for; otherwise only queries of one vector share a cluster.
-        kind: (Q,) `trained-on` or `others`.
+        by_identity: whether an identity was named; otherwise only queries of nearly one vector share a cluster.
+        kind: (Q,) `seen` or `unseen`.
     """
 
     slices: Slices
@@ -49,54 +51,42 @@ class Grouping:
 def group_queries(context: CheckContext, queries: QuerySet) -> Grouping:
     """Put every query into its slices and its cluster. Queries that are repeated are warned of.
 
-    `trained-on` or `others` without a query says nothing where the gallery has no such row either, and is left out.
+    `seen` or `unseen` without a query says nothing where the gallery has no such row either, and is left out.
 
     Raises:
         BadInput: an expression that is no SQL over the queries, one with too many values, or a policy that accepts a
             slice that there is not.
     """
     of_trained = queries.lookup.of_trained
-    kind = np.where(of_trained, TRAINED_ON, OTHERS)
+    kind = np.where(of_trained, SEEN, UNSEEN)
     computed = {"known": pa.array(kind), "relevant": pa.array(queries.lookup.relevant)}
     columns = QueryColumns(queries.items, context.gallery.rows, computed)
-    slices = {ALL: np.ones(len(of_trained), bool), TRAINED_ON: of_trained, OTHERS: ~of_trained}
-    slices |= _further_slices(context.inputs.slices, columns)
+    slices = {ALL: np.ones(len(of_trained), bool), SEEN: of_trained, UNSEEN: ~of_trained}
+    further = _further_slices(context.inputs.slices, columns)
+    context.record(rule([name for name, _ in further]) for rule in OF_SLICES.values())
+    slices |= dict(further)
     _refuse_unknown(context.policy, slices)
     identity = columns.texts(context.inputs.identity) if context.inputs.identity else None
-    clusters = clusters_of(identity, queries.vectors)
+    clusters = joined([group(identity, queries.vectors) for group in OF_UNITS.values()])
     if identity is None and (repeated := len(clusters) - len(np.unique(clusters))):
-        context.warnings.append(f"{repeated} queries have the very vector of another: together they count as one")
-    has_rows = {TRAINED_ON: queries.lookup.has_trained, OTHERS: queries.lookup.has_others}
+        context.warnings.append(
+            f"{repeated} queries have the very vector of another, or nearly so: together they count as one"
+        )
+    has_rows = {SEEN: queries.lookup.has_trained, UNSEEN: queries.lookup.has_others}
     kept = {name: chosen for name, chosen in slices.items() if chosen.any() or has_rows.get(name, True)}
     return Grouping(kept, clusters, identity is not None, kind)
 
 
-def _further_slices(spec: SliceSpec, columns: QueryColumns) -> Slices:
-    """The slices that were asked for.
+def _further_slices(spec: SliceSpec, columns: QueryColumns) -> list[tuple[str, Mask]]:
+    """The slices that were asked for, by name; a name may be there twice.
 
     Raises:
         BadInput: an expression that is no SQL over the columns, or one with too many values.
     """
-    slices = {one: columns.holds(one).to_numpy(zero_copy_only=False) for one in spec.predicates}
+    slices = [(one, columns.holds(one).to_numpy(zero_copy_only=False)) for one in spec.predicates]
     for expression in spec.by:
-        slices |= _by_value(expression, columns.texts(expression), spec.least)
+        slices += _by_value(expression, columns.texts(expression), spec.least).items()
     return slices
-
-
-def clusters_of(identity: pa.Array | None, vectors: Matrix) -> NDArray[np.int64]:
-    """(Q,) which queries stand or fall together: those of one identity, or the very same query asked twice.
-
-    Args:
-        identity: (Q,) strings; None where every query is its own. NULL is nobody in particular.
-        vectors: (Q, D) the queries' vectors by the new model.
-    """
-    _, same = np.unique(vectors, axis=0, return_inverse=True)
-    same = np.asarray(same, np.int64).reshape(-1)
-    if identity is None:
-        return same
-    codes = identity.dictionary_encode().indices
-    named = pc.fill_null(codes, -1).to_numpy(zero_copy_only=False).astype(np.int64)
-    return np.where(named >= 0, named, len(identity) + same)
 
 
 def _by_value(expression: str, values: pa.Array, least: int) -> Slices:

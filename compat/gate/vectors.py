@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from skipfill.compat.gate.admission.registry import OF_VECTORS
 from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.queries import QuerySet
 from skipfill.compat.inference.encode import encode_all
@@ -54,6 +55,7 @@ def query_vectors(context: CheckContext, queries: QuerySet) -> QueryVectors:
     ):
         released = released_model(context.objects, context.gallery, context.warnings)
         by_pair[RELEASED_OLD] = viewed(encode_all(released, queries.items, context.progress), release.view)
+    context.record(rule(context, by_pair) for rule in OF_VECTORS.values())
     return QueryVectors(by_pair, baseline)
 
 

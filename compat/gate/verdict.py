@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skipfill.compat.evaluation.statistics.tilted_bootstrap import Clusters, lower_bound, p_above, p_below, upper_bound
+from skipfill.compat.gate.admission.ruling import Finding
 from skipfill.compat.gate.evidence import Evidence
 from skipfill.store.checks.names import ALL, NEW_OLD, OLD_OLD
 from skipfill.store.checks.policy import Policy
@@ -67,6 +68,19 @@ def judged(slices: list[Slice], policy: Policy) -> list[Slice]:
         verdict = worst([each.verdict for each in requirements]) if requirements else accepted
         verdicts.append(replace(one, requirements=requirements, verdict=verdict))
     return verdicts
+
+
+def with_findings(slices: list[Slice], findings: list[Finding]) -> list[Slice]:
+    """The judged slices, those of all queries with the findings of admission: with one, no pass."""
+    if not findings:
+        return slices
+    found = [finding.requirement for finding in findings]
+    return [
+        replace(one, requirements=[*one.requirements, *found], verdict=worst([one.verdict, "inconclusive"]))
+        if one.name == ALL
+        else one
+        for one in slices
+    ]
 
 
 def worst(verdicts: list[Verdict]) -> Verdict:

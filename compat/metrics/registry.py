@@ -18,7 +18,7 @@ from skipfill.compat.metrics.recall import recall
 from skipfill.compat.metrics.reciprocal_rank import reciprocal_rank
 from skipfill.compat.metrics.true_accept_rate import true_accept_rate
 
-__all__ = ["ALWAYS", "FORMS", "metric", "named_metrics"]
+__all__ = ["ALWAYS", "FORMS", "depth_of", "metric", "named_metrics"]
 
 PLAIN: dict[str, Metric] = {"mAP": average_precision, "MRR": reciprocal_rank}
 AT_K: dict[str, Callable[..., float]] = {"CMC": cmc, "recall": recall, "nDCG": ndcg}
@@ -40,6 +40,12 @@ def metric(name: str) -> Metric | None:
             return None
         return partial(AT_RATE[family], far=far) if 0 < far < 1 else None
     return None
+
+
+def depth_of(name: str) -> int | None:
+    """K of a metric of the first K rows; None for others."""
+    family, _, at = name.partition("@")
+    return int(at) if family in AT_K and metric(name) is not None else None
 
 
 def named_metrics(names: Iterable[str]) -> dict[str, Metric]:

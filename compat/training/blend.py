@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from skipfill.compat.inference.load import LoadedModel
 from skipfill.compat.inference.network import Network
 from skipfill.compat.inference.witness import read_witness, verified_model, witness_file
+from skipfill.compat.training.trained_on import TrainedOn
 from skipfill.store.errors import BadInput
 from skipfill.store.models.cards import Card, refuse_taken
-from skipfill.store.models.files import save_model, trained_ids
-from skipfill.store.parquet.ids import union
+from skipfill.store.models.files import save_model
 from skipfill.store.storage.object_store import ObjectStore
 
 
@@ -52,8 +52,9 @@ def blend_models(objects: ObjectStore, name: str, new_name: str, old_name: str) 
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         files={},
     )
-    training_ids = union([trained_ids(objects, model.card) for model in (new, old)])
+    trained_on = TrainedOn.by_models(objects, new, old)
     weights = network.weights()
     witness = read_witness(objects, new.card) or read_witness(objects, old.card)
     files = {} if witness is None else witness_file(LoadedModel(card, network.eval()), witness.items, weights)
-    return save_model(objects, card, weights, training_ids, {**network.files(), **files})
+    files = {**network.files(), **files, **trained_on.content.files()}
+    return save_model(objects, card, weights, trained_on.ids, files)

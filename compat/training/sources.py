@@ -21,9 +21,8 @@ from skipfill.compat.training.recipe import Recipe, Sources
 from skipfill.store.errors import Advice, BadInput, Parameter, unknown_name
 from skipfill.store.galleries.gallery import Gallery, open_gallery
 from skipfill.store.models.cards import space_of
-from skipfill.store.models.files import trained_ids
 from skipfill.store.parquet.fingerprint import fingerprint
-from skipfill.store.parquet.ids import positions, union
+from skipfill.store.parquet.ids import positions
 from skipfill.store.parquet.items import Items, open_items
 from skipfill.store.parquet.pinned import PinnedFile
 from skipfill.store.spaces import Space
@@ -88,14 +87,6 @@ class OpenedSources:
         if encoder.frozen:  # the checkpoint has the weights of other encoders
             content.update(tensor_bytes(encoder.state_dict()))
         return content.hexdigest()
-
-    def training_ids(self, objects: ObjectStore) -> pa.Array:
-        """Ids that may not be queries of a check: items of this training, and of the models that it builds on."""
-        parts = [self.items.ids]
-        if self.unlabelled is not None:
-            parts.append(self.unlabelled.ids)
-        parts += [trained_ids(objects, model.card) for model in (self.teacher, self.start) if model is not None]
-        return union(parts)
 
 
 def open_sources(objects: ObjectStore, recipe: Recipe, sources: Sources) -> OpenedSources:

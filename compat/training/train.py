@@ -27,6 +27,7 @@ from skipfill.compat.training.overrides import checked_settings, refuse_unused
 from skipfill.compat.training.recipe import Recipe, Sources
 from skipfill.compat.training.setup import Run, TrainingSetup, set_up
 from skipfill.compat.training.sources import open_sources
+from skipfill.compat.training.trained_on import TrainedOn
 from skipfill.store.models.cards import LOG, Card, refuse_taken
 from skipfill.store.models.files import save_model
 from skipfill.store.spaces import ensure_space, register_space
@@ -114,8 +115,9 @@ def _save(run: Run, setup: TrainingSetup, trained: TrainedModel, card: Card) -> 
     weights = network.weights()
     witness = witness_file(LoadedModel(card, network.eval()), witness_items(next(opened.items.blocks())), weights)
     log = "".join(f"{epoch.line}\n" for epoch in trained.log)
-    files = {**network.files(), LOG: log.encode(), **witness}
-    complete = save_model(objects, card, weights, opened.training_ids(objects), files)
+    trained_on = TrainedOn.by(objects, opened)
+    files = {**network.files(), LOG: log.encode(), **witness, **trained_on.content.files()}
+    complete = save_model(objects, card, weights, trained_on.ids, files)
     for space in opened.onto:
         ensure_space(objects, space)
     setup.refit_checkpoints.clear()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 OLD_OLD = "old/old"
 """Queries by the old model among the stored rows: the search before the swap."""
 NEW_OLD = "new/old"
@@ -13,7 +15,19 @@ NEW_NEW = "new/new"
 CEILING = "ceiling"
 """The same by an independent model that had to be compatible with nothing."""
 
-ALL, TRAINED_ON, OTHERS = "all", "trained-on", "others"
-"""All queries, those of what the new model was trained on, and the rest."""
-EVERY_CHECK = (ALL, TRAINED_ON, OTHERS)
+ALL, SEEN, UNSEEN = "all", "seen", "unseen"
+"""All queries, those of classes that the new model was trained on, and the rest."""
+EVERY_CHECK = (ALL, SEEN, UNSEEN)
 """The slices that every check has."""
+EARLIER_NAMES = {"trained-on": SEEN, "others": UNSEEN}
+"""Names of such slices in reports before format 5 -> those of today."""
+
+
+def is_of_every_check(name: str) -> bool:
+    """Whether a slice of this name, today's or an earlier one, is in every check."""
+    return EARLIER_NAMES.get(name, name) in EVERY_CHECK
+
+
+def todays(names: Iterable[str]) -> tuple[str, ...]:
+    """The same names of slices, earlier ones by those of today."""
+    return tuple(dict.fromkeys(EARLIER_NAMES.get(name, name) for name in names))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from skipfill.store.checks.names import OTHERS, TRAINED_ON
+from skipfill.store.checks.names import is_of_every_check
 from skipfill.store.checks.queries import Queries
 from skipfill.store.checks.requirement import Requirement, Verdict
 from skipfill.store.errors import BadInput
@@ -70,7 +70,7 @@ class Slice:
     """The measurements and the verdict of one group of queries.
 
     Attributes:
-        name: `all`, `trained-on` (classes the new model was trained on), `others`, or the predicate asked for.
+        name: `all`, `seen` (classes the new model was trained on), `unseen`, or the predicate asked for.
         queries: how many.
         units: how many clusters of queries that stand or fall together: identities, or queries of one vector.
         cells: old/old, new/old, and, on the re-encoded rows, new/new and the ceiling.
@@ -101,9 +101,7 @@ class Slice:
             return "accepted as it is, by the policy"
         if self.queries:
             return ""
-        return "no query of this kind" + (
-            ", though the gallery has rows of it" if self.name in (TRAINED_ON, OTHERS) else ""
-        )
+        return "no query of this kind" + (", though the gallery has rows of it" if is_of_every_check(self.name) else "")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Verdict = Literal["pass", "fail", "inconclusive"]
-Kind = Literal["better", "not-worse", "flip-budget"]
+Kind = Literal["better", "not-worse", "flip-budget", "admission"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,8 @@ class Requirement:
         error_of_fail: probability of such evidence if the claim were just true, Holm-adjusted for all that is required;
             at most 1 - confidence to fail.
         verdict: of this alone.
+        said: of an admission rule, which has no difference: the rule is in `base`, and this is what it found. Empty
+            for others.
         more_queries: about how many more would decide it, if the difference is what it looks like; None when it is
             decided, or when no number of this order would.
     """
@@ -64,3 +66,4 @@ class Requirement:
     error_of_fail: float
     verdict: Verdict
     more_queries: int | None
+    said: str = ""

@@ -1,6 +1,8 @@
-"""Agreement of items with the gallery rows of the same ids, by their labels."""
+"""Agreement of the labels of items with those of gallery rows: of the same ids, and in spelling."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -33,3 +35,39 @@ class LabelsOfOneId:
                 found=f"another label for {self.different} of {self.compared}",
                 hint="Items and gallery are joined by id: give both the same ids and the same kind of label.",
             )
+
+
+@dataclass(frozen=True)
+class LabelForms:
+    """Labels of items, to be compared with those of rows that only look the same.
+
+    Attributes:
+        own: the items' labels.
+        plain: each label without the differences in spaces, case and Unicode form -> one of the items.
+        others: label of items -> the label of rows that differs from it in these alone.
+    """
+
+    own: pa.Array
+    plain: dict[str, str]
+    others: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, labels: pa.Array | None) -> LabelForms:
+        """Those of N items; None for items without labels."""
+        own = pc.unique(labels).drop_null() if labels is not None else pa.array([], pa.string())
+        return cls(own, dict(zip(_plain(own).to_pylist(), own.to_pylist(), strict=True)))
+
+    def look_at(self, labels: pa.Array | None) -> None:
+        """Add the labels of some rows."""
+        if labels is None or not len(self.own):
+            return
+        of_rows = pc.unique(labels).drop_null()
+        of_rows = of_rows.filter(pc.invert(pc.is_in(of_rows, value_set=self.own)))
+        for plain, label in zip(_plain(of_rows).to_pylist(), of_rows.to_pylist(), strict=True):
+            if plain in self.plain:
+                self.others.setdefault(self.plain[plain], label)
+
+
+def _plain(labels: pa.Array) -> pa.Array:
+    single_spaces = pc.replace_substring_regex(pc.utf8_normalize(labels, "NFKC"), r"\s+", " ")
+    return pc.utf8_lower(pc.utf8_trim_whitespace(single_spaces))

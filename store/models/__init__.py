@@ -2,6 +2,7 @@
 
     card.json                     what the model is, and the SHA-256 of every other file; written last
     weights-DIGEST.safetensors    weights of encoder and head
+    trained_content-DIGEST.parquet  digests of their content: the same item may come under another id
     trained_ids-DIGEST.parquet    ids of the items it was trained on, which are no queries of a check
     log-DIGEST.ndjson             a line an epoch; none for a blend
     witness-DIGEST.parquet        vectors of a few items, made when it was saved

@@ -16,6 +16,7 @@ from skipfill.store.strict_json import LARGEST_STORED, Older, fitted, json_diges
 FORMAT = 1
 WEIGHTS = "weights.safetensors"
 TRAINED_IDS = "trained_ids.parquet"
+TRAINED_CONTENT = "trained_content.parquet"
 LOG = "log.ndjson"
 WITNESS = "witness.parquet"
 SHA256 = re.compile("[0-9a-f]{64}")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from skipfill.store.errors import BadInput, reason
-from skipfill.store.models.cards import TRAINED_IDS, WEIGHTS, Card, file_key, put_card, refuse_taken
+from skipfill.store.models.cards import TRAINED_CONTENT, TRAINED_IDS, WEIGHTS, Card, file_key, put_card, refuse_taken
+from skipfill.store.parquet.item_digests import Digests
 from skipfill.store.storage import quarantine
 from skipfill.store.storage.layout import model_folder
 from skipfill.store.storage.object_store import ObjectStore
@@ -72,6 +74,44 @@ def read_file(objects: ObjectStore, card: Card, file: str) -> bytes:
 def trained_ids(objects: ObjectStore, card: Card) -> pa.Array:
     """Ids of the items the model was trained on."""
     return read_columns(objects, card, TRAINED_IDS, ["id"]).column("id").combine_chunks()
+
+
+@dataclass(frozen=True)
+class TrainedContent:
+    """Digests of the items that a model was trained on: see `content_digests`.
+
+    Attributes:
+        digests: each once, ascending.
+        complete: whether these are all; a model of an older release has none, and one that builds on it not all.
+    """
+
+    digests: Digests
+    complete: bool
+
+    @classmethod
+    def joined(cls, parts: Sequence[TrainedContent]) -> TrainedContent:
+        """The content of all parts together."""
+        digests = np.unique(np.concatenate([np.zeros(0, np.uint64), *(part.digests for part in parts)]))
+        return cls(digests, all(part.complete for part in parts))
+
+    def files(self) -> dict[str, bytes]:
+        """The file of the bundle. A NULL stands for items that are not known."""
+        column = pa.array(self.digests)
+        if not self.complete:
+            column = pa.concat_arrays([column, pa.nulls(1, pa.uint64())])
+        buffer = io.BytesIO()
+        pq.write_table(pa.table({"content": column}), buffer, compression="zstd")
+        return {TRAINED_CONTENT: buffer.getvalue()}
+
+
+def trained_content(objects: ObjectStore, card: Card) -> TrainedContent:
+    """Digests of the items that the model was trained on; none, and incomplete, for a model of an older release."""
+    if TRAINED_CONTENT not in card.files:
+        return TrainedContent(np.zeros(0, np.uint64), complete=False)
+    column = read_columns(objects, card, TRAINED_CONTENT, ["content"]).column("content").combine_chunks()
+    if column.type != pa.uint64():
+        raise BadInput(objects.root / file_key(card, TRAINED_CONTENT), expected="uint64", found=str(column.type))
+    return TrainedContent(np.unique(column.drop_null().to_numpy()), complete=column.null_count == 0)
 
 
 def refuse_claimed_rows(data: bytes, where: object) -> None:

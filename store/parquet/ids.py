@@ -48,6 +48,19 @@ def plain(column: pa.Array | pa.ChunkedArray, kind: pa.DataType, where: object) 
         raise BadInput(where, expected=f"values that fit {kind}", found=f"{column.type}: {reason(error)}") from error
 
 
+def labels(column: pa.Array | pa.ChunkedArray, where: object) -> pa.Array:
+    """(N,) strings with NULLs: a column of labels. NaN is no label.
+
+    Raises:
+        BadInput: a value that is no string or number.
+    """
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if pa.types.is_floating(kind):
+        numbers = plain(column, kind, where)
+        column = pc.if_else(pc.is_nan(numbers), pa.scalar(None, kind), numbers)
+    return plain(column, pa.string(), where)
+
+
 def positions(ids: pa.Array, among: pa.Array) -> NDArray[np.int64]:
     """Return the (N,) positions of N `ids` in `among`; -1 for an id that is not there, or of another type."""
     if ids.type != among.type:

@@ -151,7 +151,7 @@ def open_items(paths: Sequence[Path], columns: ItemColumns = ItemColumns()) -> I
             raise unreadable(path, error) from error
         all_ids.append(ids.plain(table.column(columns.id), id_kind, f"{path}, column {columns.id}"))
         if has_labels:
-            all_labels.append(ids.plain(table.column(columns.label), pa.string(), f"{path}, column {columns.label}"))
+            all_labels.append(ids.labels(table.column(columns.label), f"{path}, column {columns.label}"))
     if len({array.type for array in all_ids}) > 1:
         raise BadInput(files[0], expected="ids of one type in all files", found="integers and strings")
     joined = pa.concat_arrays(all_ids)

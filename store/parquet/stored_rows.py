@@ -163,10 +163,12 @@ class StoredRows:
         if self.keep is not None:
             batch = batch.filter(pc.is_in(plain(self.columns.id, self.id_kind), value_set=self.keep))
         where = f"{path}, column {self.columns.vector}, row {row}"
+        label = self.columns.label
+        labels = ids.labels(batch.column(label), f"{path}, column {label}, row {row} and after") if label else None
         return Block(
             ids=plain(self.columns.id, self.id_kind),
             vectors=matrix(batch.column(self.columns.vector), where, dim=self.dim),
-            labels=plain(self.columns.label, pa.string()) if self.columns.label else None,
+            labels=labels,
         )
 
     def _first_dim(self) -> int:

@@ -70,8 +70,8 @@ def matrix(column: pa.Array, where: str, *, dim: int | None = None, allow_zero: 
 
 
 def _refuse_bad_rows(values: Matrix, where: str, *, allow_zero: bool) -> None:
-    norms = np.einsum("nd,nd->n", values, values)
-    bad = ~np.isfinite(norms)
+    squares = np.einsum("nd,nd->n", values, values)
+    bad = ~np.isfinite(squares)
     if bad.any():
         # The sum of squares may overflow where every coordinate is finite: look before judging.
         bad &= ~np.isfinite(values).all(axis=1)
@@ -79,15 +79,42 @@ def _refuse_bad_rows(values: Matrix, where: str, *, allow_zero: bool) -> None:
         row = int(np.flatnonzero(bad)[0])
         coordinate = values[row][~np.isfinite(values[row])][0]
         raise BadInput(f"{where} + {row}", expected="finite coordinates", found=f"{coordinate}")
-    if not allow_zero and (norms == 0).any():
-        row = int(np.flatnonzero(norms == 0)[0])
+    if allow_zero or (squares > 0).all():
+        return
+    zero = squares == 0
+    zero[zero] = ~values[zero].any(axis=1)  # the sum of squares may vanish where a coordinate does not
+    if zero.any():
+        row = int(np.flatnonzero(zero)[0])
         raise BadInput(f"{where} + {row}", expected="a vector with a direction", found="a zero vector")
 
 
+SAFE = (1e-15, 1e15)
+"""Lengths whose sums of squares float32 holds: they neither overflow nor lose more than their rounding."""
+
+
 def normalised(values: Matrix) -> Matrix:
-    """Each row divided by its L2 norm. Rows must not be zero."""
-    norms: Matrix = np.sqrt(np.einsum("nd,nd->n", values, values))[:, None]
-    return values / norms
+    """(N, D) each row divided by its L2 norm, of whatever size that is. Rows must not be zero."""
+    lengths, unsafe = _lengths(values)
+    lengths[unsafe] = 1
+    result: Matrix = values / lengths[:, None]
+    if unsafe.any():
+        exact = values[unsafe].astype(np.float64)
+        result[unsafe] = exact / np.linalg.norm(exact, axis=1, keepdims=True)
+    return result
+
+
+def longest(values: Matrix) -> float:
+    """The largest L2 norm of N rows, of whatever size it is; 0 for none."""
+    lengths, unsafe = _lengths(values)
+    if not unsafe.any():
+        return float(lengths.max(initial=0))
+    return float(np.linalg.norm(values.astype(np.float64), axis=1).max())
+
+
+def _lengths(values: Matrix) -> tuple[Matrix, NDArray[np.bool_]]:
+    """(N,) L2 norms, and where float32 cannot hold their squares."""
+    lengths: Matrix = np.sqrt(np.einsum("nd,nd->n", values, values))
+    return lengths, ~((lengths > SAFE[0]) & (lengths < SAFE[1]))
 
 
 Similarity = Literal["cosine", "ip"]

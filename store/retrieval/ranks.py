@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from skipfill.store.parquet.ids import positions, to_numpy
 from skipfill.store.parquet.stored_rows import Block, StoredRows
-from skipfill.store.parquet.vectors import Matrix, Similarity
+from skipfill.store.parquet.vectors import Matrix, Similarity, longest
 from skipfill.store.retrieval.relevance import BlockRelevance, Mask, Relevance
 from skipfill.store.retrieval.search import scored_blocks
 
@@ -69,10 +69,10 @@ def relevant_ranks(
         progress: called with the number of query-row pairs scored since the last call, 2 * Q * N in all.
     """
     truth = _Truth(queries)
-    relevant_rows, longest = _scored(rows, queries, similarity, truth, progress)
+    relevant_rows, length = _scored(rows, queries, similarity, truth, progress)
     scores = [relevant.scores for relevant in relevant_rows]
     above = [np.zeros(len(of_query), np.int64) for of_query in scores]
-    edges = _edges(queries, similarity, longest)
+    edges = _edges(queries, similarity, length)
     # A cosine is rounded to a little beyond 1 at times; what was left out above is below every bound.
     bounds = np.concatenate([[LEAST], edges[1:-1], [-LEAST]]).astype(np.float32)
     others = np.zeros((len(queries.ids), BINS), np.int64)
@@ -109,7 +109,7 @@ def _scored(
     rows: StoredRows, queries: Queries, similarity: Similarity, truth: _Truth, progress: Callable[[int], None]
 ) -> tuple[list[_Relevant], float]:
     """Of each query, and the length of the longest stored vector."""
-    longest, last = 0.0, None
+    length, last = 0.0, None
     graded = queries.truth.graded
     scores: list[list[Scores]] = [[] for _ in range(len(queries.ids))]
     grades: list[list[NDArray[np.float32]]] = [[] for _ in range(len(queries.ids))]
@@ -117,7 +117,7 @@ def _scored(
     for block, part, products in scored_blocks(rows, queries.vectors, similarity):
         if block is not last:
             last = block
-            longest = max(longest, float(np.einsum("nd,nd->n", block.vectors, block.vectors).max()))
+            length = max(length, longest(block.vectors))
         relevant, _ = truth.masks(block, part)
         for row in np.flatnonzero(relevant.any(axis=1)).tolist():
             query = part.start + row
@@ -129,7 +129,7 @@ def _scored(
     nothing = np.empty(0, np.float32)
     if not graded:  # which of equally relevant rows with one score comes first makes no difference
         ordered = (np.sort(np.concatenate(parts))[::-1] if parts else nothing for parts in scores)
-        return [_Relevant(of_query, nothing) for of_query in ordered], float(np.sqrt(longest))
+        return [_Relevant(of_query, nothing) for of_query in ordered], length
     relevant_rows = []
     for query, parts in enumerate(scores):
         if not parts:
@@ -138,14 +138,14 @@ def _scored(
         own, ids = np.concatenate(parts), np.concatenate(names[query])
         order = np.lexsort((np.unique(ids, return_inverse=True)[1], -own))
         relevant_rows.append(_Relevant(own[order], np.concatenate(grades[query])[order]))
-    return relevant_rows, float(np.sqrt(longest))
+    return relevant_rows, length
 
 
-def _edges(queries: Queries, similarity: Similarity, longest: float) -> NDArray[np.float64]:
+def _edges(queries: Queries, similarity: Similarity, length: float) -> NDArray[np.float64]:
     """Bounds of equal bins that hold every score."""
     bound = 1.0
     if similarity == "ip":
-        bound = longest * float(np.linalg.norm(queries.vectors, axis=1).max()) or 1.0
+        bound = length * longest(queries.vectors) or 1.0
     return np.linspace(-bound, bound, BINS + 1)
 
 

@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from skipfill.store.errors import BadInput
 from skipfill.store.parquet.stored_rows import BLOCK_ROWS, Block, StoredRows
-from skipfill.store.parquet.vectors import Matrix, Similarity, normalised
+from skipfill.store.parquet.vectors import Matrix, Similarity, longest, normalised
 
 SCORES_AT_ONCE = 2**23
 # How far two float32 products of the same vectors can lie apart, as a share of the norms' product.
@@ -66,16 +67,15 @@ class _Nearest:
     def __init__(self, queries: Matrix, k: int) -> None:
         self._queries = queries
         self._k = k
-        self._scale = float(np.sqrt(np.einsum("qd,qd->q", queries, queries).max()))
+        self._scale = longest(queries)
         self._worst = np.full(len(queries), -np.inf, np.float32)
         self._of = np.empty(0, np.int64)
         self._scores = np.empty(0, np.float32)
         self._ids: pa.Array | None = None
 
     def add(self, ids: pa.Array, vectors: Matrix) -> None:
-        products = self._queries @ vectors.T
-        norm = float(np.sqrt(np.einsum("nd,nd->n", vectors, vectors).max()))
-        slack = np.float32(ROUNDING * self._scale * norm)
+        products = _products(self._queries, vectors)
+        slack = np.float32(ROUNDING * self._scale * longest(vectors))
         hot = np.flatnonzero(products.max(axis=1) >= self._worst - slack)
         if len(hot) == 0:
             return
@@ -144,4 +144,17 @@ def scored_blocks(
         step = max(1, SCORES_AT_ONCE // len(vectors))
         for start in range(0, len(queries), step):
             part = slice(start, min(start + step, len(queries)))
-            yield block, part, queries[part] @ vectors.T
+            yield block, part, _products(queries[part], vectors)
+
+
+def _products(queries: Matrix, vectors: Matrix) -> NDArray[np.float32]:
+    """(Q, N) inner products.
+
+    Raises:
+        BadInput: one is too large for float32; no order would be right.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        products: NDArray[np.float32] = queries @ vectors.T
+    if not np.isfinite(products).all():
+        raise BadInput("inner products", expected="numbers that float32 can hold", found="larger ones")
+    return products

@@ -57,7 +57,7 @@ def test_the_demo_runs_to_its_end(skipfill: Skipfill, tmp_path: Path, monkeypatc
     assert queries == 3600 / 5
     for check in document["checks"].values():
         by_name = {one["name"]: one["queries"] for one in check["slices"]}
-        assert by_name["all"] == queries == by_name["trained-on"] + by_name["others"]
+        assert by_name["all"] == queries == by_name["seen"] + by_name["unseen"]
 
 
 def test_the_split_keeps_what_it_promises(tmp_path: Path) -> None:

@@ -27,11 +27,11 @@ def test_an_upgrade_from_end_to_end(skipfill: Skipfill, with_v2: World) -> None:
     assert "expected a passing check of v2, found none" in refused.err
     checked = skipfill(
         *("check", "things", "v2", "--items", world.known, "--gallery-items", world.gallery_items),
-        *("--ceiling", "ceiling", "--metric", "mAP", "--accept-worse", "others", "--json"),
+        *("--ceiling", "ceiling", "--metric", "mAP", "--accept-worse", "unseen", "--json"),
     ).document
     assert checked["verdict"] == "pass"
     assert checked["schema_version"] == 1
-    known = next(one for one in checked["check"]["slices"] if one["name"] == "trained-on")
+    known = next(one for one in checked["check"]["slices"] if one["name"] == "seen")
     cells = {(cell["pair"], cell["metric"]): cell["value"]["mean"] for cell in known["cells"]}
     assert cells["new/old", "mAP"] > cells["old/old", "mAP"]
     assert {pair for pair, _ in cells} == {"old/old", "new/old", "new/new", "ceiling"}
@@ -117,7 +117,7 @@ def test_the_old_model_can_be_deleted(skipfill: Skipfill, registered: World) -> 
     outside = skipfill("check", "things", "v2", "--items", world.heldout, expect=2)
     assert "since old model v1 is gone" in outside.err
     checked = skipfill(
-        "check", "things", "v2", "--items", "stored.parquet", "--metric", "mAP", "--accept-worse", "others", "--json"
+        "check", "things", "v2", "--items", "stored.parquet", "--metric", "mAP", "--accept-worse", "unseen", "--json"
     )
     report = checked.document["check"]
     assert report["baseline"] == "stored vectors of the queries' ids"
@@ -149,7 +149,7 @@ def test_a_gallery_known_only_by_its_vectors(skipfill: Skipfill, world: World) -
     assert skipfill("status", "--json").document["galleries"]["g"]["release"] is None
     assert "expected a released model" in skipfill("search", "g", "--items", world.heldout, expect=2).err
     train(skipfill, "v2", world, "--gallery", "g", epochs=60)
-    check = ["check", "g", "v2", "--items", world.gallery_items, "--accept-worse", "others", "--json"]
+    check = ["check", "g", "v2", "--items", world.gallery_items, "--accept-worse", "unseen", "--json"]
     checked = skipfill(*check, expect=3).document["check"]  # all of them together are undecided
     assert any("left out: model v2 was trained on them" in warning for warning in checked["warnings"])
     skipfill("swap", "g", "v2", "--without-check", "the provider shut down")
@@ -213,7 +213,7 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_weights(
 def test_a_check_of_an_older_state_does_not_allow_a_swap(skipfill: Skipfill, with_v2: World) -> None:
     train(skipfill, "v3", with_v2, "--gallery", "things", epochs=20)
     for name in ("v2", "v3"):
-        skipfill("check", "things", name, "--items", with_v2.known, "--metric", "mAP", "--accept-worse", "others")
+        skipfill("check", "things", name, "--items", with_v2.known, "--metric", "mAP", "--accept-worse", "unseen")
     skipfill("swap", "things", "v2")
     refused = skipfill("swap", "things", "v3", expect=1)
     assert "gallery things version 2: expected a passing check of v3, found none" in refused.err

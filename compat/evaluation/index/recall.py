@@ -19,7 +19,7 @@ from skipfill.compat.settings import checked
 from skipfill.store.checks.report import Effort, IndexRecall, Interval
 from skipfill.store.errors import BadInput
 from skipfill.store.parquet.stored_rows import StoredRows
-from skipfill.store.parquet.vectors import Matrix, Similarity, normalised
+from skipfill.store.parquet.vectors import Matrix, Similarity, longest, normalised
 
 EFFORTS = (16, 32, 64, 128, 256, 512)
 MOST_EFFORT = 4_096
@@ -112,7 +112,7 @@ def _searched(
     """Build the index on the rows, those of the ids `without` left out, and find the exact neighbours."""
     indexed = read_indexed(rows, similarity, settings, without, progress)
     total = len(indexed.order)
-    radius = float(np.sqrt(np.einsum("nd,nd->n", indexed.vectors, indexed.vectors).max()))
+    radius = longest(indexed.vectors)
     index = Hnsw(indexed, settings, progress)
     del indexed  # the index has a copy of its own
     k = min(settings.k, total)

@@ -74,10 +74,10 @@ def verdict_of(name: str, found: Evidence, policy: Policy = POLICY) -> Slice:
         ("all", 0, 960, 40, "pass"),
         ("all", 20, 960, 20, "inconclusive"),
         ("all", 60, 930, 10, "fail"),
-        ("others", 0, 1000, 0, "pass"),
-        ("others", 20, 960, 20, "pass"),
-        ("others", 30, 960, 10, "inconclusive"),
-        ("others", 80, 910, 10, "fail"),
+        ("unseen", 0, 1000, 0, "pass"),
+        ("unseen", 20, 960, 20, "pass"),
+        ("unseen", 30, 960, 10, "inconclusive"),
+        ("unseen", 80, 910, 10, "fail"),
     ],
 )
 def test_the_verdict_of_a_slice(name: str, lost: int, same: int, won: int, verdict: str) -> None:
@@ -92,27 +92,27 @@ def test_too_few_queries_never_pass() -> None:
     assert verdict_of("all", differing(0, 0, 29)).verdict == "inconclusive"
     assert verdict_of("all", differing(0, 0, 30)).verdict == "pass"
     assert verdict_of("all", differing(29, 0, 0)).verdict == "fail"
-    nothing = measure_slice("others", differing(0, 9, 0), np.zeros(9, bool), POLICY)
+    nothing = measure_slice("unseen", differing(0, 9, 0), np.zeros(9, bool), POLICY)
     assert (nothing.queries, nothing.verdict) == (0, "inconclusive")
 
 
 @pytest.mark.parametrize(("queries", "verdict"), [(145, "inconclusive"), (165, "pass")])
 def test_queries_that_all_agree_do_not_make_an_interval_of_no_width(queries: int, verdict: str) -> None:
     """0 worse of n has the probability .98 ** n if the true loss is .02: below .05 from 149 queries on."""
-    found = verdict_of("others", differing(0, queries, 0))
+    found = verdict_of("unseen", differing(0, queries, 0))
     assert 0.98**queries <= found.requirements[0].error_of_pass <= 1.25 * 0.98**queries
     assert found.change["CMC@1"].low == pytest.approx(0.025 ** (1 / queries) - 1, rel=0.1)
     assert found.verdict == verdict
 
 
 def test_more_queries_is_a_number_that_decides() -> None:
-    asked = verdict_of("others", differing(8, 184, 8)).requirements[0]
+    asked = verdict_of("unseen", differing(8, 184, 8)).requirements[0]
     assert asked.verdict == "inconclusive"
     assert asked.more_queries is not None
     grown = 1.03 * (1 + asked.more_queries / 200)
-    assert verdict_of("others", differing(round(8 * grown), round(184 * grown), round(8 * grown))).verdict == "pass"
+    assert verdict_of("unseen", differing(round(8 * grown), round(184 * grown), round(8 * grown))).verdict == "pass"
     grown = 0.8 * (1 + asked.more_queries / 200)
-    assert verdict_of("others", differing(round(8 * grown), round(184 * grown), round(8 * grown))).verdict != "pass"
+    assert verdict_of("unseen", differing(round(8 * grown), round(184 * grown), round(8 * grown))).verdict != "pass"
     assert verdict_of("all", differing(10, 480, 10)).requirements[0].more_queries is None
 
 
@@ -161,9 +161,9 @@ def test_what_is_not_a_number_is_not_judged() -> None:
 
 
 def test_a_slice_is_accepted_by_name_only() -> None:
-    policy = Policy(accept_worse=("others",))
-    assert verdict_of("others", differing(500, 500, 0), policy).verdict == "pass"
-    assert verdict_of("trained-on", differing(500, 500, 0), policy).verdict == "fail"
+    policy = Policy(accept_worse=("unseen",))
+    assert verdict_of("unseen", differing(500, 500, 0), policy).verdict == "pass"
+    assert verdict_of("seen", differing(500, 500, 0), policy).verdict == "fail"
 
 
 def test_the_worst_verdict_counts_and_nothing_is_inconclusive() -> None:
@@ -212,7 +212,7 @@ def test_update_gain_is_undefined_without_room() -> None:
 def test_a_slice_counts_its_own_queries_only() -> None:
     stored, again = cells(0.5, 0.7, 0.9)
     chosen = np.arange(2_000) >= 1_000
-    found = measure_slice("others", evidence(stored, again), chosen, POLICY)
+    found = measure_slice("unseen", evidence(stored, again), chosen, POLICY)
     assert found.queries == 1_000
     assert {cell.pair: cell.value.mean for cell in found.cells if cell.metric == "mAP"} == pytest.approx(
         {"old/old": 0.0, "new/old": 0.4, "new/new": 0.8}

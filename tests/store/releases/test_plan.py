@@ -36,7 +36,7 @@ STORE = Path(".skipfill")
 @pytest.fixture
 def ready(skipfill: Skipfill, with_v2: World) -> World:
     """A store with gallery `things`, whose version 2 has a policy, model v2 and a passing check of it."""
-    skipfill("policy", "things", "--metric", "mAP", "--accept-worse", "others")
+    skipfill("policy", "things", "--metric", "mAP", "--accept-worse", "unseen")
     skipfill("check", "things", "v2", "--items", with_v2.known)
     return with_v2
 

@@ -1,0 +1,30 @@
+"""Vectors of queries have a direction: without one, a cosine is not a number."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from skipfill.compat.gate.admission.ruling import Ruling
+from skipfill.compat.gate.context import CheckContext
+from skipfill.store.errors import BadInput
+from skipfill.store.parquet.vectors import Matrix
+
+
+def with_a_direction(context: CheckContext, by_pair: dict[str, Matrix]) -> Ruling:
+    """Refuse query vectors that are zero or not finite: whoever made them would have a rank by chance.
+
+    Args:
+        by_pair: query model / gallery space -> (Q, d).
+
+    Raises:
+        BadInput: there are some.
+    """
+    for pair, vectors in by_pair.items():
+        good = np.isfinite(vectors).all(axis=1) & vectors.any(axis=1)
+        if bad := int((~good).sum()):
+            raise BadInput(
+                f"query vectors of {pair}",
+                expected="a direction for every query",
+                found=f"a zero vector, or one that is not finite, for {bad} of {len(vectors)}",
+            )
+    return Ruling()

@@ -1,0 +1,81 @@
+"""Queries without a label or a row to be found are left out, and only so many of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from skipfill.compat.evaluation.labels import required_labels
+from skipfill.compat.gate.admission.ruling import Finding, Ruling
+from skipfill.compat.gate.context import CheckContext
+from skipfill.compat.gate.query_lookup import QueryLookup
+from skipfill.store.errors import Advice, BadInput
+from skipfill.store.galleries.gallery import Gallery
+from skipfill.store.parquet.items import Items
+
+SHOWN = 4
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Queries that were left out, of those that the model was not trained on.
+
+    Attributes:
+        count: how many.
+        among: of how many.
+        reasons: a sentence for each rule that left some out.
+    """
+
+    count: int
+    among: int
+    reasons: list[str]
+
+
+def without_label(context: CheckContext, items: Items) -> Ruling:
+    """Leave out queries without a label, where labels are the truth.
+
+    Raises:
+        BadInput: neither items nor gallery have labels.
+    """
+    if context.inputs.truth != "labels":
+        return Ruling()
+    labels = required_labels(items, Advice("label_or_other_truth"))
+    _refuse_unlabelled(context.gallery)
+    left_out = ~labels.is_valid().to_numpy(zero_copy_only=False)
+    notes = [f"{left_out.sum()} queries left out: they have no label"] if left_out.any() else []
+    return Ruling(left_out, counts=True, notes=notes)
+
+
+def without_relevant_row(context: CheckContext, items: Items, lookup: QueryLookup) -> Ruling:
+    """Leave out queries without a relevant row in the gallery: they find nothing with any model, and prove nothing."""
+    left_out = lookup.relevant == 0
+    if not left_out.any():
+        return Ruling()
+    note = f"{left_out.sum()} queries left out: the gallery has no row to be found for them"
+    if context.inputs.truth == "labels" and items.labels is not None:
+        missing = [label for label in dict.fromkeys(items.labels.to_pylist()) if label in lookup.other_forms]
+        shown = [f"{label!r} ({lookup.other_forms[label]!r} in the gallery)" for label in missing[:SHOWN]]
+        if shown:
+            more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
+            note += f"; labels that differ only in spaces, case or Unicode form: {', '.join(shown)}{more}"
+    return Ruling(left_out, counts=True, notes=[note])
+
+
+def few_left_out(context: CheckContext, left_out: LeftOut) -> Ruling:
+    """Find more left out than the policy allows: those that are left may be the ones that got better."""
+    most = context.policy.most_left_out
+    if left_out.count <= most * left_out.among:
+        return Ruling()
+    share = left_out.count / left_out.among
+    found = f"{left_out.count:,} of {left_out.among:,} are ({share:.1%}): {'; '.join(left_out.reasons)}"
+    claim = f"at most {most:.1%} of the queries left out".replace(".0%", "%")
+    return Ruling(findings=[Finding("few left out", left_out.count, claim, found)])
+
+
+def _refuse_unlabelled(gallery: Gallery) -> None:
+    if not gallery.rows.columns.label:
+        raise BadInput(
+            f"gallery {gallery.name}",
+            expected="a label column, to know which rows are relevant",
+            found="none registered",
+            hint=Advice("register_label_or_other_truth", space=gallery.space.name),
+        )

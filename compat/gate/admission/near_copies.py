@@ -1,0 +1,64 @@
+"""Queries that are nearly the same are one piece of evidence, whatever else is said to belong together."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+
+from skipfill.store.parquet.vectors import Matrix
+
+NEAREST = 1e-6
+"""Two vectors with a smaller cosine distance are copies of each other."""
+CELL = 1e-4
+LOOKED_AT = 32  # dimensions of the projection in which candidates are looked for
+
+Groups = NDArray[np.int64]
+"""(Q,) queries of the same number stand or fall together."""
+
+
+def same_identity(identity: pa.Array | None, vectors: Matrix) -> Groups:
+    """(Q,) groups of one identity, which are strings; NULL is nobody in particular, and so is None for all."""
+    alone = np.arange(len(vectors))
+    if identity is None:
+        return alone
+    codes = pc.fill_null(identity.dictionary_encode().indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return np.where(codes >= 0, codes, len(vectors) + alone)
+
+
+def near_copies(identity: pa.Array | None, vectors: Matrix) -> Groups:
+    """(Q,) groups of queries whose vectors, L2-normalised, have a cosine distance below 1e-6.
+
+    Candidates are near in a projection onto a few orthogonal axes, where no distance is larger than it is.
+    """
+    _, first, group = np.unique(
+        np.round(vectors / CELL).astype(np.int32), axis=0, return_index=True, return_inverse=True
+    )
+    group = np.asarray(group, np.int64).reshape(-1)
+    of_groups = vectors[first].astype(np.float64)
+    axes = np.random.default_rng(0).normal(size=(vectors.shape[1], min(LOOKED_AT, vectors.shape[1])))
+    radius = np.sqrt(2 * NEAREST)
+    pairs = cKDTree(of_groups @ np.linalg.qr(axes)[0]).query_pairs(radius, output_type="ndarray")
+    apart = np.zeros(len(pairs))
+    for start in range(0, len(pairs), 65_536):
+        part = slice(start, start + 65_536)
+        difference = of_groups[pairs[part, 0]] - of_groups[pairs[part, 1]]
+        apart[part] = np.einsum("nd,nd->n", difference, difference)
+    return joined([np.arange(len(of_groups))], pairs[apart < radius**2])[group]
+
+
+def joined(groupings: list[Groups], pairs: NDArray[np.int64] | None = None) -> Groups:
+    """(Q,) the connected components: what is in one group of any grouping, or in one of (P, 2) pairs, is together."""
+    count = len(groupings[0])
+    edges = [] if pairs is None else [pairs]
+    for groups in groupings:
+        _, first, of = np.unique(groups, return_index=True, return_inverse=True)
+        edges.append(np.stack([np.arange(count), first[np.asarray(of).reshape(-1)]], axis=1))
+    one, other = np.concatenate(edges).T
+    graph = coo_matrix((np.ones(len(one), bool), (one, other)), shape=(count, count))
+    components: Groups = connected_components(graph, directed=False)[1].astype(np.int64)
+    return components

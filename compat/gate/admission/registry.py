@@ -1,0 +1,65 @@
+"""Rules of admission by name, in the order of the steps of a check that apply them.
+
+A rule is a function of what is known by then. It returns a `Ruling`, and raises `BadInput` for what cannot be evidence
+at all. To add one: its function in a file here, and its line below. `tests/programs/gate_mutations.py` takes each line
+away in turn, and some test of admission must notice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from skipfill.compat.evaluation.statistics.bootstrap import Values
+from skipfill.compat.gate.admission.directions import with_a_direction
+from skipfill.compat.gate.admission.left_out import LeftOut, few_left_out, without_label, without_relevant_row
+from skipfill.compat.gate.admission.near_copies import Groups, near_copies, same_identity
+from skipfill.compat.gate.admission.room import better_than_random, depth_within_rows
+from skipfill.compat.gate.admission.ruling import Ruling
+from skipfill.compat.gate.admission.slice_names import distinct_names, no_reserved_name
+from skipfill.compat.gate.admission.trained_items import ids_of_the_gallerys_type, trained_content, trained_ids
+from skipfill.compat.gate.context import CheckContext
+from skipfill.compat.gate.query_lookup import QueryLookup
+from skipfill.store.parquet.items import Items
+from skipfill.store.parquet.vectors import Matrix
+
+OF_CHECK: dict[str, Callable[[CheckContext], Ruling]] = {
+    "depth within rows": depth_within_rows,
+}
+"""Before anything is read."""
+OF_ITEMS: dict[str, Callable[[CheckContext, Items], Ruling]] = {
+    "ids of the gallery's type": ids_of_the_gallerys_type,
+    "without label": without_label,
+    "trained ids": trained_ids,
+    "trained content": trained_content,
+}
+"""Before the items are encoded."""
+OF_LOOKUP: dict[str, Callable[[CheckContext, Items, QueryLookup], Ruling]] = {
+    "without relevant row": without_relevant_row,
+}
+"""When they are looked up in the gallery."""
+OF_COUNTS: dict[str, Callable[[CheckContext, LeftOut], Ruling]] = {
+    "few left out": few_left_out,
+}
+"""When the queries are known that are left."""
+OF_SLICES: dict[str, Callable[[Sequence[str]], Ruling]] = {
+    "no reserved name": no_reserved_name,
+    "distinct names": distinct_names,
+}
+"""Of the names of the slices that were asked for."""
+OF_UNITS: dict[str, Callable[[pa.Array | None, Matrix], Groups]] = {
+    "same identity": same_identity,
+    "near copies": near_copies,
+}
+"""Groups of the queries that are one piece of evidence: what is together in any of them is."""
+OF_VECTORS: dict[str, Callable[[CheckContext, dict[str, Matrix]], Ruling]] = {
+    "with a direction": with_a_direction,
+}
+"""Of the queries' vectors in the gallery's space."""
+OF_RANKS: dict[str, Callable[[CheckContext, QueryLookup, Sequence[NDArray[np.float32]], Values], Ruling]] = {
+    "better than random": better_than_random,
+}
+"""Of the baseline's ranks."""

@@ -1,0 +1,61 @@
+"""Items that the model was trained on are no queries: by id where queries are rows, by content always."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from skipfill.compat.gate.admission.ruling import Mask, Ruling
+from skipfill.compat.gate.context import CheckContext
+from skipfill.store.errors import Advice, BadInput
+from skipfill.store.parquet.ids import positions
+from skipfill.store.parquet.item_digests import content_digests
+from skipfill.store.parquet.items import Items
+
+
+def ids_of_the_gallerys_type(context: CheckContext, items: Items) -> Ruling:
+    """Refuse ids that no row of the gallery can have, where a row of a query's id is the query itself.
+
+    1000 is not "1000": neither the query's own row nor its training would be seen.
+
+    Raises:
+        BadInput: ids of another type.
+    """
+    kind = context.gallery.rows.id_kind
+    if context.inputs.queries_are_rows and items.ids.type != kind:
+        raise BadInput(
+            f"{items.where}, column {items.id_column}",
+            expected=f"ids of the type of gallery {context.gallery.name}: {kind}",
+            found=str(items.ids.type),
+            hint=Advice("name_column", parameter="id"),
+        )
+    return Ruling()
+
+
+def trained_ids(context: CheckContext, items: Items) -> Ruling:
+    """Leave out queries with the id of an item that the model was trained on. Judged queries have ids of their own."""
+    left_out = _of_trained_ids(context, items)
+    return Ruling(left_out, notes=_note(context, left_out, "was trained on them"))
+
+
+def trained_content(context: CheckContext, items: Items) -> Ruling:
+    """Leave out queries with the content of an item that the model was trained on, whatever their ids."""
+    content = context.training_content
+    left_out = np.isin(content_digests(items), content.digests)
+    notes = _note(context, left_out & ~_of_trained_ids(context, items), "was trained on their content under other ids")
+    if not content.complete:
+        notes.append(
+            f"items that model {context.model.card.name} was trained on are known by id only: an older release made "
+            "it, or a model that it builds on"
+        )
+    return Ruling(left_out, notes=notes)
+
+
+def _of_trained_ids(context: CheckContext, items: Items) -> Mask:
+    if not context.inputs.queries_are_rows:
+        return np.zeros(len(items), bool)
+    of_trained: Mask = positions(items.ids, context.training_ids) >= 0
+    return of_trained
+
+
+def _note(context: CheckContext, left_out: Mask, reason: str) -> list[str]:
+    return [f"{left_out.sum()} queries left out: model {context.model.card.name} {reason}"] if left_out.any() else []

@@ -1,0 +1,54 @@
+"""What a training used, which may be no query of a check: by id and by content, with what its models were trained on.
+
+Items held out to choose the epoch by are among it: the epoch is chosen so that they fare well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from skipfill.compat.inference.load import LoadedModel
+from skipfill.compat.training.sources import OpenedSources
+from skipfill.store.models.cards import Card
+from skipfill.store.models.files import TrainedContent, trained_content, trained_ids
+from skipfill.store.parquet.ids import union
+from skipfill.store.parquet.item_digests import content_digests
+from skipfill.store.storage.object_store import ObjectStore
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """The items of a training and of the models that it builds on.
+
+    Attributes:
+        ids: each once.
+    """
+
+    ids: pa.Array
+    content: TrainedContent
+
+    @classmethod
+    def by(cls, objects: ObjectStore, opened: OpenedSources) -> TrainedOn:
+        """Those of a training; its items are read once more."""
+        own = [items for items in (opened.items, opened.unlabelled) if items is not None]
+        read = [TrainedContent(content_digests(items), complete=True) for items in own]
+        return cls._joined(objects, _cards(opened.teacher, opened.start), [items.ids for items in own], read)
+
+    @classmethod
+    def by_models(cls, objects: ObjectStore, *models: LoadedModel) -> TrainedOn:
+        """Those of models that another is made of without a training."""
+        return cls._joined(objects, _cards(*models), [], [])
+
+    @classmethod
+    def _joined(
+        cls, objects: ObjectStore, cards: list[Card], ids: list[pa.Array], contents: list[TrainedContent]
+    ) -> TrainedOn:
+        earlier_ids = [trained_ids(objects, card) for card in cards]
+        earlier_contents = [trained_content(objects, card) for card in cards]
+        return cls(union([*ids, *earlier_ids]), TrainedContent.joined([*contents, *earlier_contents]))
+
+
+def _cards(*models: LoadedModel | None) -> list[Card]:
+    return [model.card for model in models if model is not None]

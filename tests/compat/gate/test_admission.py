@@ -1,0 +1,348 @@
+"""Admission of queries: what is no evidence is refused, or makes a check inconclusive at best."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from tests.conftest import Result, Skipfill, World, write_vectors
+
+LENIENT = ("--metric", "mAP", "--margin", 0.3, "--accept-worse", "unseen")
+
+
+def check(skipfill: Skipfill, items: object, *more: object, gallery: str = "things") -> Result:
+    """A check of v2 by a policy that is easily met."""
+    return skipfill("check", gallery, "v2", "--items", items, *LENIENT, *more, "--json", expect=None)
+
+
+def findings(result: Result) -> dict[str, str]:
+    """What the rules of admission found: rule -> sentence."""
+    requirements = result.document["check"]["slices"][0]["requirements"]
+    return {each["base"]: each["said"] for each in requirements if each["kind"] == "admission"}
+
+
+def notes(result: Result) -> str:
+    return "\n".join(result.document["check"]["warnings"])
+
+
+def write(table: pa.Table, name: str) -> Path:
+    pq.write_table(table, name)
+    return Path(name)
+
+
+def with_column(table: pa.Table, name: str, values: Any) -> pa.Table:
+    """The table with one column replaced, or added."""
+    column = pa.array(values) if not isinstance(values, pa.ChunkedArray | pa.Array) else values
+    at = table.schema.get_field_index(name)
+    return table.append_column(name, column) if at < 0 else table.set_column(at, name, column)
+
+
+def judgements(queries: pa.Table, rows: pa.Table, name: str = "judged.tsv") -> Path:
+    """Judgements that say what labels say."""
+    by_label: dict[str, list[object]] = {}
+    for row, label in zip(rows["id"].to_pylist(), rows["label"].to_pylist(), strict=True):
+        by_label.setdefault(label, []).append(row)
+    lines = ["query-id\tcorpus-id\tscore"]
+    for query, label in zip(queries["id"].to_pylist(), queries["label"].to_pylist(), strict=True):
+        lines += [f"{query}\t{row}\t1" for row in by_label.get(label, [])]
+    Path(name).write_text("\n".join(lines) + "\n")
+    return Path(name)
+
+
+def test_an_honest_check_has_no_findings(skipfill: Skipfill, with_v2: World) -> None:
+    result = check(skipfill, with_v2.heldout)
+    assert result.code == 0, result.out
+    assert findings(result) == {}
+
+
+# --- what the model was trained on
+
+
+def test_trained_items_are_no_queries_by_judgements_either(skipfill: Skipfill, with_v2: World) -> None:
+    trained = pq.read_table(with_v2.items)
+    queries = with_column(trained, "id", [f"q{i}" for i in range(len(trained))])
+    judged = judgements(queries, pq.read_table("gallery.parquet"))
+    refused = check(skipfill, write(queries, "queries.parquet"), "--judgements", judged)
+    assert refused.code == 2
+    assert "expected items that model v2 was not trained on, found none" in refused.err
+    fresh = with_column(pq.read_table(with_v2.heldout), "id", [f"h{i}" for i in range(192)])
+    both = pa.concat_tables([queries, fresh])
+    judged = judgements(both, pq.read_table("gallery.parquet"))
+    mixed = check(skipfill, write(both, "both.parquet"), "--judgements", judged)
+    assert mixed.document["check"]["slices"][0]["queries"] == 192
+    assert "216 queries left out: model v2 was trained on their content under other ids" in notes(mixed)
+
+
+def test_trained_content_under_other_ids_is_seen_through(skipfill: Skipfill, with_v2: World) -> None:
+    """Also unlabelled items that were aligned, and vectors of another precision."""
+    for path, name in ((with_v2.items, "labels"), (with_v2.unlabelled, "aligned")):
+        table = pq.read_table(path)
+        if name == "aligned":
+            labels = pq.read_table(with_v2.gallery_items)
+            table = with_column(table, "label", labels["label"].filter(pc.is_in(labels["id"], table["id"])))
+        doubles = table["vector"].cast(pa.list_(pa.float64()))
+        copies = with_column(with_column(table, "id", [f"c{i}" for i in range(len(table))]), "vector", doubles)
+        assert check(skipfill, write(copies, f"{name}.parquet")).code == 2, name
+
+
+def test_trained_items_are_no_queries_by_id(skipfill: Skipfill, with_v2: World) -> None:
+    """Content that was written again in another way is seen by the id."""
+    trained = pq.read_table(with_v2.items)
+    vectors = np.stack(trained["vector"].to_pylist()) * np.float32(1.01)
+    path = write_vectors(Path("again.parquet"), vectors, trained["id"].to_pylist(), trained["label"].to_pylist())
+    assert check(skipfill, path).code == 2
+
+
+def test_a_bundle_of_an_older_release_knows_its_items_by_id_only(skipfill: Skipfill, with_v2: World) -> None:
+    (card,) = Path(".skipfill/models/v2").glob("card*.json")
+    raw = json.loads(card.read_text())
+    del raw["files"]["trained_content.parquet"]
+    card.write_text(json.dumps({**raw, "digest": ""}))
+    result = check(skipfill, with_v2.heldout)
+    assert result.code == 0
+    assert "known by id only" in notes(result)
+
+
+def test_models_made_of_others_are_trained_on_what_those_were(skipfill: Skipfill, with_v2: World) -> None:
+    skipfill("blend", "both", "--new", "v2", "--old", "v1")
+    table = pq.read_table(with_v2.old_items)
+    queries = write(with_column(table, "id", [f"o{i}" for i in range(len(table))]), "old.parquet")
+    assert skipfill("check", "things", "both", "--items", queries, expect=2).code == 2
+    items = pq.read_table(with_v2.items)
+    later = write(items.filter(pc.greater(items["label"], "class-04")), "later.parquet")
+    skipfill("train", "v3", "--items", later, "--gallery", "things", "--init", "v1", "--epochs", 1)
+    assert skipfill("check", "things", "v3", "--items", queries, expect=2).code == 2
+
+
+def test_items_held_out_to_choose_the_epoch_are_trained_on(skipfill: Skipfill, with_v2: World) -> None:
+    """By id and by content, all of them."""
+    sources = ("--items", with_v2.items, "--gallery", "things", "--validation", 0.4, "--epochs", 2)
+    skipfill("train", "v3", *sources)
+    table = pq.read_table(with_v2.items)
+    other = write(with_column(table, "id", [f"o{i}" for i in range(len(table))]), "other.parquet")
+    for queries in (with_v2.items, other):
+        refused = skipfill("check", "things", "v3", "--items", queries, expect=2)
+        assert "expected items that model v3 was not trained on" in refused.err
+
+
+def numbered(skipfill: Skipfill, world: World) -> tuple[pa.Table, pa.Table]:
+    """A gallery whose ids are integers, and its items."""
+    rows, items = pq.read_table("gallery.parquet"), pq.read_table(world.gallery_items)
+    numbers = [int(one[1:]) for one in rows["id"].to_pylist()]
+    write(with_column(rows, "id", numbers).replace_schema_metadata(None), "numbers.parquet")
+    skipfill("gallery", "add", "numbers", "numbers.parquet", "--space", "v1")
+    return rows, with_column(items, "id", numbers)
+
+
+def test_ids_of_another_type_than_the_gallerys_are_refused(skipfill: Skipfill, with_v2: World) -> None:
+    _, items = numbered(skipfill, with_v2)
+    texts = with_column(items, "id", [str(one) for one in items["id"].to_pylist()])
+    refused = check(skipfill, write(texts, "texts.parquet"), gallery="numbers")
+    assert refused.code == 2
+    assert "expected ids of the type of gallery numbers: int64, found string" in refused.err
+
+
+# --- what is left out
+
+
+WORSE = [f"class-{number:02d}" for number in range(4, 12)]
+
+
+def relabelled(path: Path, name: str, change: Callable[[str], object], labels: Sequence[str] = WORSE) -> Path:
+    table = pq.read_table(path)
+    given = table["label"].to_pylist()
+    return write(with_column(table, "label", [change(one) if one in labels else one for one in given]), name)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda label: label + " ", "'class-04 ' ('class-04' in the gallery)"),
+        (str.upper, "'CLASS-04' ('class-04' in the gallery)"),
+        (lambda label: label.replace("-", "\uff0d"), "('class-04' in the gallery)"),
+        (lambda label: f"other {label}", ""),
+        (lambda label: None, "128 queries left out: they have no label"),
+    ],
+    ids=["space", "case", "form", "other", "none"],
+)
+def test_no_more_than_a_few_queries_are_left_out(
+    skipfill: Skipfill, with_v2: World, change: Callable[[str], object], named: str
+) -> None:
+    queries = relabelled(with_v2.heldout, "changed.parquet", change)
+    result = check(skipfill, queries)
+    assert result.code == 3, result.out
+    found = findings(result)["few left out"]
+    assert "128 of 192 are (66.7%)" in found
+    assert named in found
+    assert any("at most 5% of the queries left out" in line for line in result.document["check"]["why"])
+
+
+def test_a_few_queries_may_be_left_out(skipfill: Skipfill, with_v2: World) -> None:
+    table = pq.read_table(with_v2.heldout)
+    labels = table["label"].to_pylist()
+    result = check(skipfill, write(with_column(table, "label", [None, *labels[1:-8], *["new"] * 8]), "some.parquet"))
+    assert result.code == 0, result.out
+    assert "1 queries left out: they have no label" in notes(result)
+    assert "8 queries left out" in notes(result)
+    result = check(skipfill, write(with_column(table, "label", [None, *labels[1:-9], *["new"] * 9]), "more.parquet"))
+    assert result.code == 3
+
+
+def test_what_was_trained_on_does_not_dilute_what_is_left_out(skipfill: Skipfill, with_v2: World) -> None:
+    changed = pq.read_table(relabelled(with_v2.heldout, "changed.parquet", lambda label: label + " ", WORSE[:1]))
+    diluted = write(pa.concat_tables([changed, pq.read_table(with_v2.items)]), "diluted.parquet")
+    assert "16 of 192 are" in findings(check(skipfill, diluted))["few left out"]
+
+
+def test_a_finding_is_a_requirement_in_every_form_of_the_report(skipfill: Skipfill, with_v2: World) -> None:
+    queries = relabelled(with_v2.heldout, "changed.parquet", lambda label: label + " ")
+    files = ("--junit", "junit.xml", "--html", "report.html")
+    skipfill("check", "things", "v2", "--items", queries, *LENIENT, *files, expect=3)
+    shown = skipfill("check", "things", "v2", "--items", queries, *LENIENT, "--github", expect=3)
+    for form in (Path("junit.xml").read_text(), Path("report.html").read_text(), shown.out):
+        text = " ".join(form.split())
+        assert "at most 5% of the queries left out" in text
+        assert "128 of 192 are (66.7%)" in text
+    refused = skipfill("swap", "things", "v2", expect=1)
+    assert "expected a passing check" in refused.err
+
+
+def test_not_a_number_is_no_label(skipfill: Skipfill, with_v2: World) -> None:
+    """In the gallery, and among the queries."""
+
+    def numbers(table: pa.Table) -> pa.Table:
+        labels = [float(one[6:]) for one in table["label"].to_pylist()]
+        return with_column(table, "label", [np.nan if one >= 7 else one for one in labels])
+
+    write(numbers(pq.read_table("gallery.parquet")).replace_schema_metadata(None), "numbers.parquet")
+    skipfill("gallery", "add", "numbers", "numbers.parquet", "--space", "v1")
+    result = check(skipfill, write(numbers(pq.read_table(with_v2.heldout)), "queries.parquet"), gallery="numbers")
+    assert result.code == 3
+    assert "80 queries left out: they have no label" in findings(result)["few left out"]
+
+
+# --- names of slices
+
+
+@pytest.mark.parametrize("name", ["others", "seen", "unseen", " UnSeen "])
+def test_names_of_every_check_are_reserved(skipfill: Skipfill, with_v2: World, name: str) -> None:
+    table = pq.read_table(with_v2.heldout)
+    queries = write(with_column(table, name.strip(), [True] * len(table)), "queries.parquet")
+    result = check(skipfill, queries, "--slice", name)
+    assert result.code == 2
+    assert "another name than those of every check" in result.err
+
+
+def test_each_slice_has_a_name_of_its_own(skipfill: Skipfill, with_v2: World) -> None:
+    twice = check(skipfill, with_v2.heldout, "--slice", "relevant > 3", "--slice", "relevant > 3")
+    assert twice.code == 2
+    assert "expected each slice once, found 2 of this name" in twice.err
+    twice = check(skipfill, with_v2.heldout, *["--slice-by", "label"] * 2, "--least-queries", 2)
+    assert twice.code == 2
+
+
+def test_earlier_names_are_understood(skipfill: Skipfill, with_v2: World) -> None:
+    command = ("check", "things", "v2", "--items", with_v2.heldout, "--metric", "mAP", "--margin", 0.3)
+    result = skipfill(*command, "--accept-worse", "others", "--json")
+    assert [one["name"] for one in result.document["check"]["slices"]] == ["all", "seen", "unseen"]
+    assert result.document["check"]["policy"]["accept_worse"] == ["unseen"]
+
+
+# --- vectors of any length
+
+
+def elsewhere(skipfill: Skipfill, world: World) -> pa.Table:
+    """A gallery `plain` in a space that no model of the store made, and v3 trained against it; its rows."""
+    rows = pq.read_table("gallery.parquet").replace_schema_metadata(None)
+    write(rows, "plain.parquet")
+    skipfill("gallery", "add", "plain", "plain.parquet", "--space", "ada")
+    sources = ("--items", world.items, "--gallery", "plain", "--align", world.unlabelled, "--epochs", 60)
+    skipfill("train", "v3", *sources)
+    return rows
+
+
+def without_time(result: Result) -> list[Any]:
+    return [result.document["check"]["slices"], result.document["check"]["flips"]]
+
+
+def test_stored_vectors_may_have_any_length(skipfill: Skipfill, with_v2: World) -> None:
+    """Their sums of squares overflow or vanish in float32, and every cosine is what it was."""
+    rows = elsewhere(skipfill, with_v2)
+    vectors = np.stack(rows["vector"].to_pylist()).astype(np.float32)
+    results = []
+    for name, scale in (("plain", 1.0), ("big", 2.0**66), ("small", 2.0**-74)):
+        if name != "plain":
+            path = write_vectors(
+                Path(f"{name}.parquet"), vectors * scale, rows["id"].to_pylist(), rows["label"].to_pylist()
+            )
+            skipfill("gallery", "add", name, path, "--space", "ada")
+        command = ("check", name, "v3", "--items", with_v2.gallery_items, *LENIENT, "--json")
+        results.append(without_time(skipfill(*command, expect=None)))
+    assert results[0][0][0]["cells"][0]["value"]["mean"] > 0.3
+    assert results[1] == results[0]
+    assert results[2] == results[0]
+
+
+# --- near copies
+
+
+def copies(path: Path, times: int, apart: float) -> pa.Table:
+    """Twenty items, each several times, with other ids and a little apart."""
+    few = pq.read_table(path).take(list(range(0, 192, 10)))
+    vectors = np.tile(np.stack(few["vector"].to_pylist()), (times, 1))
+    vectors *= 1 + apart * np.random.default_rng(0).normal(size=vectors.shape)
+    name = Path("copies.parquet")
+    write_vectors(name, vectors, [f"c{i}" for i in range(len(vectors))], few["label"].to_pylist() * times)
+    return with_column(pq.read_table(name), "person", [f"p{i}" for i in range(len(vectors))])
+
+
+@pytest.mark.parametrize("apart", [0, 1e-7, 1e-6, 1e-5])
+@pytest.mark.parametrize("identity", [(), ("--identity", "person")], ids=["alone", "identity"])
+def test_near_copies_are_one_piece_of_evidence(
+    skipfill: Skipfill, with_v2: World, identity: tuple[str, ...], apart: float
+) -> None:
+    """Also where each is said to be another's."""
+    result = check(skipfill, write(copies(with_v2.heldout, 5, apart), "queries.parquet"), *identity)
+    first = result.document["check"]["slices"][0]
+    assert (first["queries"], first["units"]) == (100, 20)
+    assert result.code == 3
+
+
+def test_identities_join_what_copies_do_not(skipfill: Skipfill, with_v2: World) -> None:
+    """Copies of one query with two customers make these one."""
+    table = copies(with_v2.heldout, 2, 1e-6)
+    people = [i % 20 // 2 for i in range(20)] + [i % 20 // 2 for i in range(1, 21)]
+    result = check(skipfill, write(with_column(table, "person", people), "queries.parquet"), "--identity", "person")
+    assert result.document["check"]["slices"][0]["units"] == 1
+
+
+# --- room of a metric
+
+
+@pytest.mark.parametrize("metric", ["CMC@385", "recall@99999999999999999999999", "nDCG@1000"])
+def test_a_metric_of_more_rows_than_there_are_is_refused(skipfill: Skipfill, with_v2: World, metric: str) -> None:
+    refused = check(skipfill, with_v2.heldout, "--metric", metric)
+    assert refused.code == 2
+    assert "expected at most the 384 rows of gallery things" in refused.err
+
+
+@pytest.mark.parametrize("metric", ["CMC@384", "CMC@200", "recall@384", "recall@383"])
+def test_a_metric_that_any_order_fares_well_in_is_no_evidence(skipfill: Skipfill, with_v2: World, metric: str) -> None:
+    result = check(skipfill, with_v2.heldout, "--metric", metric, "--margin", 0.02, "--not-worse")
+    assert result.code == 3
+    assert "better than random" in findings(result)
+
+
+def test_a_baseline_of_noise_is_no_evidence(skipfill: Skipfill, with_v2: World) -> None:
+    """A margin as wide as all that the old model can do."""
+    result = check(skipfill, with_v2.heldout, "--metric", "CMC@1", "--margin", 0.9, "--not-worse")
+    assert result.code == 3
+    assert "a random order 0.09" in findings(result)["better than random"]
