@@ -120,6 +120,7 @@ def check(
         accept_worse=accept_worse,
         least_queries=least_queries,
     )
+    predicates = [*policy.slices, *(one for one in slice or [] if one not in policy.slices)]
     inputs = CheckInputs(
         items=items,
         gallery_items=gallery_items or [],
@@ -128,7 +129,7 @@ def check(
         judgements=judgements,
         depth=depth,
         identity=identity,
-        slices=SliceSpec(list(dict.fromkeys([*policy.slices, *(slice or [])])), slice_by or [], policy.least_queries),
+        slices=SliceSpec(predicates, slice_by or [], policy.least_queries),
         index=read_index(index) if index else None,
         thresholds=threshold or [],
         threshold_rule=threshold_rule,

@@ -9,7 +9,7 @@ with its `reasons` and its `query_table`. No step calls an earlier one.
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from skipfill.compat.evaluation.index.recall import measure_index
@@ -37,6 +37,24 @@ from skipfill.store.retrieval.query_digests import query_digests
 from skipfill.store.storage.object_store import ObjectStore
 
 
+@dataclass(frozen=True)
+class Measurements:
+    """All that a check measures.
+
+    Attributes:
+        context: of the rows that were measured on, with every finding and warning so far.
+        reencoded_rows: how many rows a model could encode again.
+    """
+
+    context: CheckContext
+    queries: QuerySet
+    grouping: Grouping
+    vectors: QueryVectors
+    stored: StoredRanks
+    evidence: Evidence
+    reencoded_rows: int
+
+
 def check_model(
     objects: ObjectStore,
     gallery_name: str,
@@ -55,25 +73,14 @@ def check_model(
     began = time.monotonic()
     refuse_unknown_metric(policy)
     context = CheckContext.opened(objects, gallery_name, model_name, inputs, policy, progress)
-    policy = context.policy
+    policy, version, fingerprint = context.policy, context.gallery.version, context.model.card.fingerprint
     context.record(rule(context) for rule in OF_CHECK.values())
-    version, fingerprint = context.gallery.version, context.model.card.fingerprint
     refuse_unknown_checks(objects, gallery_name, version.state, fingerprint, inputs.instead_of)
-    with ReencodableRows.opened(context) as reencodable:
-        if inputs.truth == "reindex" and reencodable.items is not None:
-            context = context.on_rows(reencodable.items.ids)
-        queries = build_query_set(context, reencodable)
-        # Before the long part: it finds whatever is wrong with an expression.
-        grouping = group_queries(context, queries)
-        vectors = query_vectors(context, queries)
-        stored = rank_stored_rows(context, queries, vectors)
-        reencoded = rank_reencoded_rows(context, queries, vectors, reencodable, stored)
-    baseline = stored.values[OLD_OLD][policy.metric]
-    context.record(rule(context, queries.lookup, stored.grades, baseline) for rule in OF_RANKS.values())
-    index = _index_recall(context, queries, vectors)
-    thresholds = _transferred_thresholds(context, queries, grouping, stored)
-    evidence = Evidence(stored.values, reencoded, CEILING if context.ceiling else NEW_NEW, grouping.clusters)
-    slices = with_findings(_judged_slices(grouping, evidence, policy), context.findings)
+    measured = _measure(context)
+    context, queries, stored = measured.context, measured.queries, measured.stored
+    index = _index_recall(context, queries, measured.vectors)
+    thresholds = _transferred_thresholds(context, queries, measured.grouping, stored)
+    slices = with_findings(_judged_slices(measured.grouping, measured.evidence, policy), context.findings)
     context.bound.confirm()
     report = Report(
         gallery=gallery_name,
@@ -87,9 +94,9 @@ def check_model(
         policy=policy.described(),
         truth=inputs.truth,
         gallery_rows=context.gallery.rows.count,
-        reencoded_rows=len(reencodable),
+        reencoded_rows=measured.reencoded_rows,
         ceiling=inputs.ceiling,
-        baseline=vectors.baseline,
+        baseline=measured.vectors.baseline,
         flips=flipped([str(one) for one in queries.items.ids.to_pylist()], stored.values, policy.metric),
         scores=stored.scores,
         warnings=[*context.warnings, *compared_with(version.policy_in_force, policy, inputs.truth, slices)],
@@ -102,7 +109,24 @@ def check_model(
         instead_of=list(inputs.instead_of),
         reason=inputs.reason,
     )
-    return save_report(objects, report, per_query_table(queries, grouping, evidence))
+    return save_report(objects, report, per_query_table(queries, measured.grouping, measured.evidence))
+
+
+def _measure(context: CheckContext) -> Measurements:
+    """Admit the queries, and rank what is relevant to them by every model."""
+    with ReencodableRows.opened(context) as reencodable:
+        if context.inputs.truth == "reindex" and reencodable.items is not None:
+            context = context.on_rows(reencodable.items.ids)
+        queries = build_query_set(context, reencodable)
+        # Before the long part: it finds whatever is wrong with an expression.
+        grouping = group_queries(context, queries)
+        vectors = query_vectors(context, queries)
+        stored = rank_stored_rows(context, queries, vectors)
+        reencoded = rank_reencoded_rows(context, queries, vectors, reencodable, stored)
+    baseline = stored.values[OLD_OLD][context.policy.metric]
+    context.record(rule(context, queries.lookup, stored.grades, baseline) for rule in OF_RANKS.values())
+    evidence = Evidence(stored.values, reencoded, CEILING if context.ceiling else NEW_NEW, grouping.clusters)
+    return Measurements(context, queries, grouping, vectors, stored, evidence, len(reencodable))
 
 
 def _judged_slices(grouping: Grouping, evidence: Evidence, policy: Policy) -> list[Slice]:
