@@ -23,6 +23,7 @@ from skipfill.cli.commands import (
     model,
     plan,
     prune,
+    refresh,
     report,
     search,
     status,
@@ -82,6 +83,7 @@ def root(
 
 
 app.command("init")(init.init)
+gallery.app.command("refresh")(refresh.refresh)
 app.add_typer(gallery.app, name="gallery")
 app.add_typer(model.app, name="model")
 app.command("methods")(methods.methods)
