@@ -82,11 +82,12 @@ class RowChanges:
 
 
 def write_marks(objects: ObjectStore, gallery: str, marks: Iterable[tuple[FileFingerprint, RowMarks]]) -> None:
-    """Keep the marks of files, which are named by their content, for the next time."""
+    """Keep the marks of files, which are named by their content, for the next time.
+
+    Existing ones are written again, so that no prune takes them for leftovers of a killed run.
+    """
     for file, rows in marks:
-        key = file_marks_key(gallery, file)
-        if not objects.exists(key):
-            objects.replace(key, rows.as_bytes())
+        objects.replace(file_marks_key(gallery, file), rows.as_bytes())
 
 
 def read_marks(objects: ObjectStore, gallery: str, file: FileFingerprint) -> RowMarks | None:
