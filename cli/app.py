@@ -24,6 +24,7 @@ from skipfill.cli.commands import (
     plan,
     policy,
     prune,
+    refresh,
     report,
     search,
     status,
@@ -83,6 +84,7 @@ def root(
 
 
 app.command("init")(init.init)
+gallery.app.command("refresh")(refresh.refresh)
 app.add_typer(gallery.app, name="gallery")
 app.add_typer(model.app, name="model")
 app.command("methods")(methods.methods)

@@ -1,7 +1,8 @@
-"""skipfill gallery add | append | show | list | verify | drop"""
+"""skipfill gallery add | append | show | list | verify | drop; for refresh see `refresh.py`"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -65,7 +66,7 @@ def add(
             bar.advance,
             dry_run=dry_run,
         )
-    _show(made, as_json=json, title="Would register" if dry_run else "Registered")
+    show_gallery(made, as_json=json, title="Would register" if dry_run else "Registered")
     show_next(f"Next: skipfill train v2 --gallery {name} --items ITEMS.parquet --method gallery", quiet=quiet)
 
 
@@ -95,7 +96,7 @@ def append(
     with progress(quiet=quiet) as bar:
         bar.start("verifying rows", sum(open_parquet(path).metadata.num_rows for path in paths))
         made = append_rows(objects, name, paths, reason, bar.advance, dry_run=dry_run)
-    _show(made, as_json=json, title="Would append to" if dry_run else "Appended to")
+    show_gallery(made, as_json=json, title="Would append to" if dry_run else "Appended to")
 
 
 @app.command()
@@ -106,7 +107,7 @@ def show(name: GalleryName, store: Store = None, json: Json = False) -> None:
     """
     from skipfill.store.galleries.gallery import open_gallery
 
-    _show(open_gallery(opened(store), name), as_json=json, title="Gallery")
+    show_gallery(open_gallery(opened(store), name), as_json=json, title="Gallery")
 
 
 @app.command("list")
@@ -149,7 +150,7 @@ def verify(
 
     objects = opened(store)
     if not deep:
-        _show(open_gallery(objects, name), as_json=json, title="Verified by sizes and footers:")
+        show_gallery(open_gallery(objects, name), as_json=json, title="Verified by sizes and footers:")
         show_next(f"Every row: skipfill gallery verify {name} --deep", quiet=quiet)
         return
     from skipfill.compat.inference.gallery_agreement import models_of_gallery
@@ -158,7 +159,8 @@ def verify(
         bar.start("verifying rows", latest(objects, name).rows)
         gallery = reread_gallery(objects, name, bar.advance)
     models = models_of_gallery(objects, gallery)
-    _show(gallery, as_json=json, title="Verified row by row:", models=models)
+    told = [(f"model {model}", state) for model, state in models.items()]
+    show_gallery(gallery, as_json=json, title="Verified row by row:", more={"models": models}, rows=told)
 
 
 @app.command()
@@ -206,7 +208,20 @@ def _space(objects: ObjectStore, name: str, metric: str) -> tuple[Space, Release
     return Space(name, 0, "ip" if metric == "ip" else "cosine"), None
 
 
-def _show(gallery: Gallery, *, as_json: bool, title: str, models: dict[str, str] | None = None) -> None:
+def show_gallery(
+    gallery: Gallery,
+    *,
+    as_json: bool,
+    title: str,
+    more: dict[str, Any] | None = None,
+    rows: Sequence[tuple[str, str]] = (),
+) -> None:
+    """Print a gallery.
+
+    Args:
+        more: further fields of the document.
+        rows: further lines for people.
+    """
     now, makers = gallery.version, gallery.rows_by
     mixed = [(f"rows by {one.model}", f"{one.rows:,}") for one in makers] if len(makers) > 1 else []
     document: dict[str, Any] = {
@@ -215,9 +230,9 @@ def _show(gallery: Gallery, *, as_json: bool, title: str, models: dict[str, str]
         "space": asdict(gallery.space),
         "files": [asdict(one) for one in gallery.files],
         "rows_by": [asdict(one) for one in makers],
-        **({} if models is None else {"models": models}),
+        **(more or {}),
     }
-    rows = [
+    lines = [
         ("rows", f"{now.rows:,}" + (", mixed" if mixed else "")),
         *mixed,
         ("files", f"{len(gallery.files)} ({sum(one.bytes for one in gallery.files) / 1e6:,.1f} MB)"),
@@ -225,10 +240,10 @@ def _show(gallery: Gallery, *, as_json: bool, title: str, models: dict[str, str]
         ("columns", ", ".join(f"{role}: {column}" for role, column in now.columns.items() if column)),
         ("version", now.number),
         ("queries use", released(now)),
-        *((f"model {name}", told) for name, told in (models or {}).items()),
+        *rows,
     ]
     emit(
         document,
         as_json=as_json,
-        show=lambda out: out.print(Text(f"{title} {gallery.name}", "bold"), table(["", ""], rows), sep="\n"),
+        show=lambda out: out.print(Text(f"{title} {gallery.name}", "bold"), table(["", ""], lines), sep="\n"),
     )

@@ -71,7 +71,7 @@ def open_gallery(objects: ObjectStore, name: str) -> Gallery:
     version = latest(objects, name)
     files = read_files(objects, name, version)
     space = load_space(objects, version.space)
-    columns = fitted(Columns, version.columns, f"gallery {name} version {version.number}, columns", {})
+    columns = registered_columns(name, version)
     listed = sum(file.rows for file in files)
     if version.rows != listed:
         raise BadInput(
@@ -114,6 +114,11 @@ def _change(open_file: Callable[[Address], PinnedFile], registered: FileFingerpr
     if is_registered(file, registered):
         return ""
     return f"another one ({file.metadata.num_rows} rows, {file.state.bytes} bytes)"
+
+
+def registered_columns(name: str, version: Version) -> Columns:
+    """The columns of a gallery's files by their role."""
+    return fitted(Columns, version.columns, f"gallery {name} version {version.number}, columns", {})
 
 
 def registered_address(objects: ObjectStore, file: FileFingerprint) -> Address:

@@ -82,26 +82,31 @@ class RowChanges:
 
 
 def write_marks(objects: ObjectStore, gallery: str, marks: Iterable[tuple[FileFingerprint, RowMarks]]) -> None:
-    """Keep the marks of files, which are named by their content, for the next time."""
+    """Keep the marks of files, which are named by their content, for the next time.
+
+    Existing ones are written again, so that no prune takes them for leftovers of a killed run.
+    """
     for file, rows in marks:
-        key = row_marks_key(gallery, file.content.removeprefix(BY_COLUMN))
-        if not objects.exists(key):
-            objects.replace(key, rows.as_bytes())
+        objects.replace(file_marks_key(gallery, file), rows.as_bytes())
 
 
-def read_marks(objects: ObjectStore, gallery: str, files: Sequence[FileFingerprint]) -> RowMarks | None:
-    """Read the marks of all rows of files; None where those of one are missing or damaged."""
-    parts = []
-    for file in files:
-        try:
-            data = quarantine.read(objects, row_marks_key(gallery, file.content.removeprefix(BY_COLUMN) or "none"))
-            words = np.load(io.BytesIO(data), allow_pickle=False)
-        except (FileNotFoundError, ValueError, EOFError):
-            return None
-        if words.dtype != np.dtype("<u8") or words.shape != (2, file.rows):
-            return None
-        parts.append(RowMarks(words[0], words[1]))
-    return RowMarks.joined(parts)
+def read_marks(objects: ObjectStore, gallery: str, file: FileFingerprint) -> RowMarks | None:
+    """Read the marks of the rows of a file; None where there are none, or they are damaged."""
+    if not file.content:
+        return None
+    try:
+        data = quarantine.read(objects, file_marks_key(gallery, file))
+        words = np.load(io.BytesIO(data), allow_pickle=False)
+    except (FileNotFoundError, ValueError, EOFError):
+        return None
+    if words.dtype != np.dtype("<u8") or words.shape != (2, file.rows):
+        return None
+    return RowMarks(words[0], words[1])
+
+
+def file_marks_key(gallery: str, file: FileFingerprint) -> str:
+    """Key of the marks of a file whose content was read."""
+    return row_marks_key(gallery, file.content.removeprefix(BY_COLUMN))
 
 
 def _hashed(column: pa.Array) -> Words:

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from skipfill.store.checks.saved_reports import check_ids
-from skipfill.store.galleries.log import newest_version, read_version
+from skipfill.store.galleries.file_list import read_files
+from skipfill.store.galleries.log import Version, newest_version, read_version
+from skipfill.store.galleries.row_marks import file_marks_key
 from skipfill.store.models.cards import file_key, has_model, load_card
 from skipfill.store.spaces import load_space
 from skipfill.store.storage.layout import (
@@ -27,6 +29,7 @@ from skipfill.store.storage.layout import (
     is_name,
     model_folder,
     original_key,
+    row_marks_folder,
     space_key,
     space_of_key,
     training_folder,
@@ -42,6 +45,7 @@ KINDS = {
     f"{MODELS}/*/*": "a file of no card",
     f"{CHECKS}/*/*/*": "a check without its report",
     f"{GALLERIES}/*/files/*": "a file list of no version",
+    f"{GALLERIES}/*/rows/*": "hashes of rows of no file list",
     f"{SPACES}/*": "a space of no gallery and no model",
     f"{TRAINING}/*/*": "a checkpoint of a model that is complete",
 }
@@ -170,14 +174,22 @@ def _by_card(objects: ObjectStore, model: str, keys: list[str]) -> Iterator[str]
 
 
 def _by_log(objects: ObjectStore, gallery: str, keys: list[str]) -> Iterator[str]:
+    lists: dict[str, Version] = {}
     try:
         newest = newest_version(objects, gallery)
         for number in range(1, newest.number + 1 if newest else 1):
             version = read_version(objects, gallery, number)
             yield file_list_key(gallery, version.files)
             yield space_key(version.space)
+            lists[version.files] = version
     except Exception:  # whatever is wrong with it
         yield from (*_under(keys, gallery_folder(gallery)), *_under(keys, SPACES))
+    for version in lists.values():
+        try:
+            files = read_files(objects, gallery, version)
+            yield from (file_marks_key(gallery, file) for file in files if file.content)
+        except Exception:  # whatever is wrong with it
+            yield from _under(keys, row_marks_folder(gallery))
 
 
 def _earlier(objects: ObjectStore, kept: list[str]) -> Iterator[str]:

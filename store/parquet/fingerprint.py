@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from skipfill.store.parquet.pinned import PinnedFile
 from skipfill.store.storage.address import Url
@@ -46,7 +44,7 @@ def fingerprint(file: PinnedFile, relative_to: Path | None) -> FileFingerprint:
     Args:
         relative_to: folder that the path is relative to when it lies below; None for an absolute one.
     """
-    path, rows, footer = file.path, file.metadata.num_rows, _footer_hash(file.source)
+    path, rows, footer = file.path, file.metadata.num_rows, file.footer_hash()
     if isinstance(path, Url):
         return FileFingerprint(str(path), file.state.bytes, rows, footer, etag=file.etag)
     absolute = path.resolve()
@@ -64,14 +62,7 @@ def is_registered(file: PinnedFile, registered: FileFingerprint) -> bool:
         return False
     if file.etag and file.etag == registered.etag:
         return True
-    return _footer_hash(file.source) == registered.footer
-
-
-def _footer_hash(file: Any) -> str:
-    file.seek(-8, 2)
-    length = int.from_bytes(file.read(4) or b"", "little")
-    file.seek(-8 - length, 2)
-    return hashlib.sha256(file.read(length) or b"").hexdigest()
+    return file.footer_hash() == registered.footer
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,20 +121,40 @@ class PinnedFile:
             Stale: they cannot be read because the file changed in its place.
         """
         reader = self._reader(self.metadata)
-        try:
+        with self._reading():
             yield from reader.iter_batches(batch_size, columns=list(columns), use_threads=use_threads)
-        except (OSError, pa.ArrowException, BadInput):
-            self.confirm()
-            raise
+
+    def footer_hash(self) -> str:
+        """SHA-256 of the footer, which is not parsed.
+
+        Raises:
+            Stale: it cannot be read because the file changed.
+        """
+        with self._reading():
+            file = self.source
+            file.seek(-8, 2)
+            length = int.from_bytes(file.read(4), "little")
+            file.seek(-8 - length, 2)
+            return hashlib.sha256(file.read(length)).hexdigest()
 
     @property
     def _parquet(self) -> pq.ParquetFile:
         if self._opened is None:
             try:
-                self._opened = self._reader(None)
+                with self._reading():
+                    self._opened = self._reader(None)
             except (OSError, pa.ArrowException) as error:
                 raise unreadable(self.path, error) from error
         return self._opened
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Raise `Stale` in place of an error of reading where the file changed."""
+        try:
+            yield
+        except (OSError, pa.ArrowException, BadInput):
+            self.confirm()
+            raise
 
     def _reader(self, metadata: pq.FileMetaData | None) -> pq.ParquetFile:
         # Without `pre_buffer` and a size, Arrow reads whole column chunks ahead: 1.2 GB for a gallery of 1 GB.

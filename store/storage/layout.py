@@ -111,8 +111,12 @@ def file_list_key(gallery: str, digest: str) -> str:
     return f"{gallery_folder(gallery)}/files/{valid_name('file list', digest)}.json"
 
 
+def row_marks_folder(gallery: str) -> str:
+    return f"{gallery_folder(gallery)}/rows"
+
+
 def row_marks_key(gallery: str, content: str) -> str:
-    return f"{gallery_folder(gallery)}/rows/{valid_name('content', content)}.npy"
+    return f"{row_marks_folder(gallery)}/{valid_name('content', content)}.npy"
 
 
 def release_copy_key(gallery: str) -> str:

@@ -58,6 +58,7 @@ STORY: dict[str, tuple[str, ...]] = {
     "swap": ("swap", "things", "v2", "--without-check", "test"),
     "encode onto the old space": ("encode", "v2", "known.parquet", "-o", "new.parquet", "--onto", "v1"),
     "gallery append": ("gallery", "append", "things", "new.parquet"),
+    "gallery refresh": ("gallery", "refresh", "things", "gallery.parquet"),
     "rollback": ("rollback", "things"),
     "plan": ("plan", "things", "v2", "-o", "plan.json"),
     "search": ("search", "things", "--items", "known.parquet", "-k", "3", "-o", "hits.parquet"),
@@ -208,7 +209,7 @@ def _quietly(folder: Path, command: Sequence[str], said: Path = Path(os.devnull)
     """Run a command; what it prints on stderr goes to the file `said`."""
     os.chdir(folder)
     with said.open("w") as errors, contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()):
-        quiet = ["--quiet"] if command[0] in QUIET or command[1] in ("add", "append") else []
+        quiet = ["--quiet"] if command[0] in QUIET or command[1] in ("add", "append", "refresh") else []
         return run([*command, *quiet])
 
 

@@ -1,0 +1,106 @@
+"""The files of a gallery registered as they are now: a new version, after which earlier checks count no more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from skipfill.store.galleries.file_list import commit_files, following, read_files
+from skipfill.store.galleries.gallery import Gallery, registered_address, registered_columns
+from skipfill.store.galleries.log import latest
+from skipfill.store.galleries.origin import row_origin
+from skipfill.store.galleries.row_marks import RowChanges, RowMarks, read_marks, write_marks
+from skipfill.store.galleries.verify import Progress, read_files_whole
+from skipfill.store.parquet.files import expand_addresses
+from skipfill.store.parquet.fingerprint import FileFingerprint
+from skipfill.store.parquet.pinned import PinnedFiles
+from skipfill.store.parquet.stored_rows import StoredRows, opened
+from skipfill.store.spaces import load_space
+from skipfill.store.storage.address import Address
+from skipfill.store.storage.object_store import ObjectStore
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """A refreshed gallery.
+
+    Attributes:
+        gallery: as it is now, or would be.
+        changed: whether anything differs from what was registered. If not, nothing was written.
+        rows: what became of its rows; None where that of a file was not kept, as by earlier releases.
+    """
+
+    gallery: Gallery
+    changed: bool
+    rows: RowChanges | None
+
+
+def refresh_gallery(
+    objects: ObjectStore,
+    name: str,
+    paths: Sequence[Address] = (),
+    reason: str = "",
+    progress: Progress = lambda rows: None,
+    *,
+    dry_run: bool = False,
+) -> Refreshed:
+    """Register the files of gallery `name` as they are now. They are read whole once and never changed.
+
+    Release, space and columns stay. A file says by its metadata which model made it, as in `append_rows`.
+
+    Args:
+        paths: files to register instead of those that are registered; empty for the same ones.
+        reason: recorded in the history.
+        progress: called with the number of rows verified since the last call.
+        dry_run: verify everything and write nothing.
+
+    Raises:
+        BadInput: unusable files or vectors of another space; nothing has been written.
+        Stale: a file changed while it was read, or another change was first; nothing has been written.
+    """
+    version = latest(objects, name)
+    registered = read_files(objects, name, version)
+    space, pins = load_space(objects, version.space), PinnedFiles()
+    addresses = [registered_address(objects, file) for file in registered]
+    files = expand_addresses(paths or addresses)
+    origins = {file: row_origin(objects, file, opened(pins, file), space) for file in files}
+    rows = StoredRows.open(files, registered_columns(name, version), space.dim, pins)
+    read = read_files_whole(
+        rows,
+        pins,
+        objects.base,
+        progress,
+        of_length_one=[file for file in files if space.fingerprint or origins[file].fingerprint],
+        like={address: file.content for address, file in zip(addresses, registered, strict=True) if file.content},
+    )
+    new_files = [
+        replace(read.fingerprints[file], model=made.model, encoder=made.fingerprint) for file, made in origins.items()
+    ]
+    following_version = following(version, latest(objects, name), name, "refreshed", new_files, reason)
+    changes = _changes(objects, name, registered, new_files, list(read.marks.values()))
+    if new_files == registered:
+        return Refreshed(Gallery(name, version, space, registered, rows, pins), False, changes)
+    if not dry_run:
+        write_marks(objects, name, zip(new_files, read.marks.values(), strict=True))
+        following_version = commit_files(objects, name, following_version, new_files, space)
+    return Refreshed(Gallery(name, following_version, space, new_files, rows, pins), True, changes)
+
+
+def _changes(
+    objects: ObjectStore,
+    name: str,
+    before: Sequence[FileFingerprint],
+    after: Sequence[FileFingerprint],
+    marks: Sequence[RowMarks],
+) -> RowChanges | None:
+    """What became of the rows of `before`; None where the marks of one of its files were not kept.
+
+    Args:
+        marks: of the files `after`, which also serve files of the same content before.
+    """
+    by_content = {file.content: rows for file, rows in zip(after, marks, strict=True)}
+    parts = [by_content.get(file.content) or read_marks(objects, name, file) for file in before]
+    known = [part for part in parts if part is not None]
+    if len(known) < len(parts):
+        return None
+    return RowChanges.between(RowMarks.joined(known), RowMarks.joined(marks))
