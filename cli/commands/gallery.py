@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Store, opened
-from skipfill.cli.terminal import advise, emit, progress, released, table
+from skipfill.cli.terminal import advise, emit, policy_line, progress, released, table
 
 if TYPE_CHECKING:
     from skipfill.store.galleries.gallery import Gallery
@@ -115,10 +115,9 @@ def list_galleries(store: Store = None, json: Json = False) -> None:
 
     Example: skipfill gallery list
     """
-    from skipfill.store.galleries.log import gallery_names, latest
+    from skipfill.store.galleries.log import galleries_in_force
 
-    objects = opened(store)
-    versions = {name: latest(objects, name) for name in gallery_names(objects)}
+    versions = galleries_in_force(opened(store))
     rows = [(name, now.rows, now.space, released(now), now.number) for name, now in versions.items()]
     emit(
         {"galleries": [{"name": name, **asdict(now)} for name, now in versions.items()]},
@@ -225,6 +224,7 @@ def _show(gallery: Gallery, *, as_json: bool, title: str, models: dict[str, str]
         ("columns", ", ".join(f"{role}: {column}" for role, column in now.columns.items() if column)),
         ("version", now.number),
         ("queries use", released(now)),
+        ("policy", policy_line(now)),
         *((f"model {name}", told) for name, told in (models or {}).items()),
     ]
     emit(
