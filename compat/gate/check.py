@@ -8,24 +8,22 @@ The path of a check, a file for each step: `inputs`, opened as a `context`; `que
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from skipfill.compat.evaluation.index.recall import measure_index
 from skipfill.compat.evaluation.statistics.threshold_transfer import rule, transferred
 from skipfill.compat.gate.context import CheckContext
-from skipfill.compat.gate.evidence import Evidence, flipped, measure_slice
+from skipfill.compat.gate.evidence import Evidence, flipped, measure_slice, with_requirements
 from skipfill.compat.gate.inputs import CheckInputs, refuse_unknown_metric
 from skipfill.compat.gate.queries import QuerySet, build_query_set
 from skipfill.compat.gate.query_table import per_query_table
 from skipfill.compat.gate.ranks import StoredRanks, rank_reencoded_rows, rank_stored_rows
-from skipfill.compat.gate.reasons import compared_with, reasons
+from skipfill.compat.gate.reasons import asked_less, reasons
 from skipfill.compat.gate.reencoded import ReencodableRows
 from skipfill.compat.gate.slices import Grouping, group_queries
 from skipfill.compat.gate.vectors import QueryVectors, query_vectors
 from skipfill.compat.gate.verdict import judged, requirements_of, worst
 from skipfill.compat.progress import Progress
-from skipfill.store.checks.index import refuse_unknown_checks
 from skipfill.store.checks.names import CEILING, NEW_NEW, NEW_OLD, OLD_OLD
 from skipfill.store.checks.policy import Policy
 from skipfill.store.checks.queries import Queries
@@ -52,8 +50,7 @@ def check_model(
     began = time.monotonic()
     refuse_unknown_metric(policy)
     context = CheckContext.opened(objects, gallery_name, model_name, inputs, policy, progress)
-    version, fingerprint = context.gallery.version, context.model.card.fingerprint
-    refuse_unknown_checks(objects, gallery_name, version.state, fingerprint, inputs.instead_of)
+    version = context.gallery.version
     with ReencodableRows.opened(context) as reencodable:
         if inputs.truth == "reindex" and reencodable.items is not None:
             context = context.on_rows(reencodable.items.ids)
@@ -63,8 +60,6 @@ def check_model(
         vectors = query_vectors(context, queries)
         stored = rank_stored_rows(context, queries, vectors)
         reencoded = rank_reencoded_rows(context, queries, vectors, reencodable, stored)
-    index = _index_recall(context, queries, vectors)
-    thresholds = _transferred_thresholds(context, queries, grouping, stored)
     evidence = Evidence(stored.values, reencoded, CEILING if context.ceiling else NEW_NEW, grouping.clusters)
     slices = _judged_slices(grouping, evidence, policy)
     report = Report(
@@ -72,7 +67,7 @@ def check_model(
         version=version.number,
         state=version.state,
         model=model_name,
-        fingerprint=fingerprint,
+        fingerprint=context.model.card.fingerprint,
         verdict=worst([one.verdict for one in slices]),
         why=reasons(slices, policy),
         slices=slices,
@@ -84,15 +79,16 @@ def check_model(
         baseline=vectors.baseline,
         flips=flipped([str(one) for one in queries.items.ids.to_pylist()], stored.values, policy.metric),
         scores=stored.scores,
-        warnings=[*context.warnings, *compared_with(version.policy_in_force, policy, inputs.truth, slices)],
+        warnings=context.warnings,
         created=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        seconds=round(time.monotonic() - began, 2),
-        index=index,
-        thresholds=thresholds,
+        index=_index_recall(context, queries, vectors),
+        thresholds=_transferred_thresholds(context, queries, grouping, stored),
         rows_by=context.gallery.rows_by,
         queries=Queries.of(query_digests(queries.items, queries.relevance)),
         instead_of=list(inputs.instead_of),
         reason=inputs.reason,
+        asked_less=asked_less(version.policy_in_force, policy, inputs.truth, slices),
+        seconds=round(time.monotonic() - began, 2),
     )
     return save_report(objects, report, per_query_table(queries, grouping, evidence))
 
@@ -102,7 +98,7 @@ def _judged_slices(grouping: Grouping, evidence: Evidence, policy: Policy) -> li
     slices = []
     for name, chosen in grouping.slices.items():
         measured = measure_slice(name, evidence, chosen, policy)
-        slices.append(replace(measured, requirements=requirements_of(name, evidence, chosen, policy)))
+        slices.append(with_requirements(measured, requirements_of(name, evidence, chosen, policy), policy.metric))
     return judged(slices, policy)
 
 

@@ -10,6 +10,7 @@ from skipfill.compat.gate.inputs import CheckInputs
 from skipfill.compat.inference.load import LoadedModel
 from skipfill.compat.inference.witness import verified_model
 from skipfill.compat.progress import Progress
+from skipfill.store.checks.index import refuse_unknown_checks
 from skipfill.store.checks.policy import Policy
 from skipfill.store.errors import BadInput, Parameter
 from skipfill.store.galleries.gallery import Gallery, open_gallery
@@ -66,6 +67,8 @@ class CheckContext:
             raise BadInput(
                 Parameter("threshold"), expected="a gallery searched by cosine", found=f"one by {gallery.space.metric}"
             )
+        state = gallery.version.state
+        refuse_unknown_checks(objects, gallery_name, state, model.card.fingerprint, inputs.instead_of)
         ids = trained_ids(objects, model.card)
         return cls(objects, gallery, model, ceiling, ids, inputs, policy, progress, warnings)
 
