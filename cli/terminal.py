@@ -61,6 +61,11 @@ def released(version: Version) -> str:
     return "-" if version.release is None else version.release.model
 
 
+def policy_line(version: Version) -> str:
+    """The policy that a swap enforces, on one line."""
+    return version.policy_in_force.short + ("" if version.policy else " (the defaults)")
+
+
 def leftover_table(leftovers: Iterable[Leftover]) -> Table:
     """A table of the files that interrupted runs left in a store."""
     rows = [(one.key, f"{one.bytes:,}", f"{one.age / 3600:,.1f}", one.why) for one in leftovers]

@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 
 from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Store, opened
-from skipfill.cli.terminal import emit, progress, released, show_next, table
+from skipfill.cli.terminal import emit, policy_line, progress, released, show_next, table
 
 if TYPE_CHECKING:
     from skipfill.store.galleries.gallery import Gallery
@@ -116,10 +116,9 @@ def list_galleries(store: Store = None, json: Json = False) -> None:
 
     Example: skipfill gallery list
     """
-    from skipfill.store.galleries.log import gallery_names, latest
+    from skipfill.store.galleries.log import galleries_in_force
 
-    objects = opened(store)
-    versions = {name: latest(objects, name) for name in gallery_names(objects)}
+    versions = galleries_in_force(opened(store))
     rows = [(name, now.rows, now.space, released(now), now.number) for name, now in versions.items()]
     emit(
         {"galleries": [{"name": name, **asdict(now)} for name, now in versions.items()]},
@@ -240,6 +239,7 @@ def show_gallery(
         ("columns", ", ".join(f"{role}: {column}" for role, column in now.columns.items() if column)),
         ("version", now.number),
         ("queries use", released(now)),
+        ("policy", policy_line(now)),
         *rows,
     ]
     emit(

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from skipfill.cli.options import GalleryName, Json, Store, opened
 from skipfill.cli.terminal import emit, released, short_time, table
+
+if TYPE_CHECKING:
+    from skipfill.store.checks.index import CheckEntry
+    from skipfill.store.galleries.log import Version
 
 
 def history(gallery: GalleryName, store: Store = None, json: Json = False) -> None:
@@ -14,24 +19,55 @@ def history(gallery: GalleryName, store: Store = None, json: Json = False) -> No
     Example: skipfill history products
     """
     from skipfill.store.galleries.log import history as entries
+    from skipfill.store.releases.evidence import checks_before_swaps
 
-    log = entries(opened(store), gallery)
+    objects = opened(store)
+    log = entries(objects, gallery)
+    checks = checks_before_swaps(objects, gallery, log)
     rows = [
         (
             version.number,
             version.action,
             released(version),
-            version.release.check if version.release and version.release.check else "-",
+            _evidence(version, checks.get(version.number, [])),
             short_time(version.at),
             version.by,
-            version.reason,
+            _why(version, checks.get(version.number, [])),
         )
         for version in log
     ]
     emit(
-        {"gallery": gallery, "versions": [asdict(version) for version in log]},
+        {
+            "gallery": gallery,
+            "versions": [asdict(version) for version in log],
+            "checks": {number: [asdict(check) for check in of_swap] for number, of_swap in checks.items()},
+        },
         as_json=json,
         show=lambda out: out.print(
             table(["version", "what", "queries use", "check", "when (UTC)", "who", "why"], rows, numbers=["version"])
         ),
     )
+
+
+def _evidence(version: Version, checks: list[CheckEntry]) -> str:
+    """The check that allowed a release; for a swap without one, those that there were."""
+    if version.release is None or version.action != "swapped":
+        return version.release.check if version.release and version.release.check else "-"
+    return version.release.check or ", ".join(f"{check.check} {check.verdict}" for check in checks) or "-"
+
+
+def _why(version: Version, checks: list[CheckEntry]) -> str:
+    """The reason that was given, what a change of the policy made of it, and on what queries a check stands in."""
+    from skipfill.store.checks.standing import differences
+
+    reasons = [version.reason]
+    if version.action == "policy changed":
+        reasons.append(version.policy_in_force.short)
+    if version.action == "swapped" and version.release is not None:
+        for check in checks:
+            if check.check == version.release.check and check.instead_of:
+                reasons.append(f"instead of {', '.join(check.instead_of)}: {check.reason}")
+            elif not version.release.check:
+                less = "; ".join(map(str, differences(version.policy_in_force, check)))
+                reasons.append(f"{check.check} asked less: {less}" if less else "")
+    return "; ".join(filter(None, reasons))

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from skipfill.cli.options import GalleryName, InputColumn, Json, ModelName, Quiet, Store, item_columns, opened
-from skipfill.cli.terminal import emit, show_next, table
+from skipfill.cli.terminal import emit, policy_line, show_next, table
 
 if TYPE_CHECKING:
     from skipfill.store.releases.backfill_cost import EncodeRate
@@ -54,7 +54,7 @@ def plan(
 
     objects = opened(store)
     card = load_card(objects, name)
-    open_gallery(objects, gallery)  # its files are there, and are those that were registered
+    now = open_gallery(objects, gallery).version  # its files are there, and are those that were registered
     rate = _rate(objects, name, items, id_column, input_column) if items else None
     made = plan_swap(objects, gallery, card, without_check, rate, price_per_million)
     to_stdout = str(output) == "-"
@@ -65,12 +65,17 @@ def plan(
     if to_stdout:
         print(made.as_json())
     else:
-        emit({"plan": asdict(made)}, as_json=json, show=lambda out: show_plan(out, made), exit_code=code)
+        emit(
+            {"plan": asdict(made), "policy": now.policy_in_force.described()},
+            as_json=json,
+            show=lambda out: show_plan(out, made, policy_line(now)),
+            exit_code=code,
+        )
     show_next(_next(made, output), quiet=quiet)
     raise typer.Exit(code)
 
 
-def show_plan(out: Console, plan: Plan) -> None:
+def show_plan(out: Console, plan: Plan, policy: str) -> None:
     """The plan as people read it: what changes, what it requires, what it saves."""
     out.print(f"Plan {plan.id}: swap {plan.gallery} to {plan.model}", style="bold")
     out.print(Text("\nchanges", "bold"))
@@ -95,6 +100,7 @@ def show_plan(out: Console, plan: Plan) -> None:
             ],
         )
     )
+    out.print(f"policy: {policy}")
     if plan.without_check:
         out.print(f"without a check: {plan.without_check}")
     out.print(Text("\navoids encoding the gallery again", "bold"))

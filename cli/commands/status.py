@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from skipfill.cli.options import Json, Store, opened
-from skipfill.cli.terminal import SCHEMA_VERSION, emit, released, short_time, table
+from skipfill.cli.terminal import SCHEMA_VERSION, emit, policy_line, released, short_time, table
 
 if TYPE_CHECKING:
     from skipfill.store.galleries.log import Version
@@ -41,9 +41,9 @@ def status(
 
 
 def _show_all(objects: ObjectStore, *, as_json: bool) -> None:
-    from skipfill.store.galleries.log import gallery_names, latest
+    from skipfill.store.galleries.log import galleries_in_force
 
-    versions = {name: latest(objects, name) for name in gallery_names(objects)}
+    versions = galleries_in_force(objects)
     rows = [
         (name, released(now), _view(now), now.number, short_time(now.since.at if now.since else now.at))
         for name, now in versions.items()
@@ -70,6 +70,7 @@ def _show_one(objects: ObjectStore, gallery: str, now: Version, *, as_json: bool
         ("since", f"{short_time(since.at)} UTC, version {since.number}, by {since.by}" if since else "-"),
         ("version", f"{now.number}, {now.action} {short_time(now.at)} UTC by {now.by}"),
         ("rows", f"{now.rows:,}"),
+        ("policy", policy_line(now)),
     ]
     emit(
         _document(objects, gallery, now),

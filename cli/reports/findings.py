@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Literal
 
+from skipfill.store.checks.names import ALL, EVERY_CHECK
+from skipfill.store.checks.requirement import one_or_nothing
+
 if TYPE_CHECKING:
     from skipfill.store.checks.report import Report, Slice
     from skipfill.store.checks.requirement import Requirement, Verdict
@@ -64,6 +67,8 @@ def headline(report: Report) -> str:
 
 def next_command(report: Report) -> str:
     """The next command."""
+    if report.verdict == "pass" and report.asked_less:
+        return f"skipfill policy {report.gallery}"
     commands: dict[Verdict, str] = {
         "pass": f"skipfill swap {report.gallery} {report.model}",
         "fail": f"skipfill train NAME --gallery {report.gallery} --items ITEMS.parquet",
@@ -72,10 +77,29 @@ def next_command(report: Report) -> str:
     return commands[report.verdict]
 
 
+def lax(report: Report) -> list[str]:
+    """A note where the check asked less than the gallery's policy."""
+    less = "; ".join(report.asked_less)
+    return [f"this check asked less than the gallery's policy, so that a pass allows no swap: {less}"] if less else []
+
+
 def notes(report: Report) -> list[str]:
     """The warnings of the check, and which models made the rows of a mixed gallery."""
     mixed = [report.mixed] if report.mixed else []
-    return [*mixed, *report.warnings, *(report.index.warnings if report.index else [])]
+    return [*mixed, *lax(report), *report.warnings, *(report.index.warnings if report.index else [])]
+
+
+def flip_words(report: Report) -> tuple[str, str]:
+    """What became of the queries that flipped for the worse, and for the better."""
+    if one_or_nothing(report.flip_metric):
+        return "right before, wrong after", "wrong before, right after"
+    return f"lower {report.flip_metric} than before", f"higher {report.flip_metric} than before"
+
+
+def same_as_all(one: Slice, report: Report) -> bool:
+    """Whether a group of every check is that of all queries by another name, which need not be shown twice."""
+    every = next((other for other in report.slices if other.name == ALL), None)
+    return one.name in EVERY_CHECK and one.name != ALL and every is not None and one.queries == every.queries > 0
 
 
 def signed(value: float) -> str:

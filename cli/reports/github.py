@@ -6,7 +6,18 @@ import re
 from typing import TYPE_CHECKING
 
 from skipfill.cli.reports.characters import legible, one_line
-from skipfill.cli.reports.findings import Finding, Outcome, findings, headline, next_command, notes, signed, worst_first
+from skipfill.cli.reports.findings import (
+    Finding,
+    Outcome,
+    findings,
+    flip_words,
+    headline,
+    next_command,
+    notes,
+    same_as_all,
+    signed,
+    worst_first,
+)
 
 if TYPE_CHECKING:
     from skipfill.store.checks.report import Interval, Report, Slice
@@ -107,8 +118,10 @@ def _cells(report: Report) -> str:
     rows = [
         [_text(one.name), f"{one.queries:,}", *_values(one, metric, pairs), f"{one.flips['negative']:,}"]
         for one in report.slices[:MOST_ROWS]
+        if not same_as_all(one, report)
     ]
-    return _table([f"slice ({_text(metric)})", "queries", *(_text(pair) for pair in pairs), "right, now wrong"], rows)
+    worse, _ = flip_words(report)
+    return _table([f"slice ({_text(metric)})", "queries", *(_text(pair) for pair in pairs), _text(worse)], rows)
 
 
 def _values(one: Slice, metric: str, pairs: list[str]) -> list[str]:

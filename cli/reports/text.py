@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from skipfill.cli.reports.characters import one_line
+from skipfill.cli.reports.findings import flip_words, lax, same_as_all
 from skipfill.cli.terminal import VERDICT_STYLE, table
 from skipfill.store.checks.names import CEILING, NEW_OLD, OLD_OLD, is_of_every_check
 from skipfill.store.storage.layout import per_query_key
@@ -26,28 +27,43 @@ def show_report(out: Console, report: Report) -> None:
     if report.mixed:
         out.print(report.mixed)
     groups = [one for one in report.slices if is_of_every_check(one.name)]
+    worse, _ = flip_words(report)
     for one in groups:
+        if same_as_all(one, report):
+            out.print(Text.assemble((one_line(one.name), "bold"), ", the same queries: ", _styled(one.verdict)))
+            continue
         out.print(Text.assemble((f"\n{one_line(one.name)}", "bold"), f", {_count(one)}: ", _styled(one.verdict)))
         if one.queries:
             out.print(_cells(one, report))
             flips = one.flips
-            out.print(f"worse for {flips['negative']:,} queries, better for {flips['positive']:,} (CMC@1)")
+            out.print(
+                f"worse for {flips['negative']:,} queries, better for {flips['positive']:,} ({report.flip_metric})"
+            )
     if len(groups) < len(report.slices):
         out.print()
         out.print(_slices([one for one in report.slices if one not in groups], report.policy["metric"]))
     if report.flips.negative:
         first = one_line(", ".join(report.flips.negative[:FLIPS_SHOWN]))
-        out.print(f"\nright before, wrong after: {first}{', ...' if len(report.flips.negative) > FLIPS_SHOWN else ''}")
+        out.print(f"\n{worse}: {first}{', ...' if len(report.flips.negative) > FLIPS_SHOWN else ''}")
     for cutoff in report.thresholds:
         _show_threshold(out, cutoff)
     if report.index is not None:
         _show_index(out, report.index)
-    for warning in report.warnings:
+    for warning in [*lax(report), *report.warnings]:
         out.print(Text.assemble(("\nnote: ", "yellow"), warning))
     out.print(Text.assemble("\n", _styled(report.verdict, report.verdict.upper())))
     for line in report.why:
         out.print(f"- {one_line(line)}")
+    out.print(_legend(report))
     out.print(f"old queries: {report.baseline}; per query: {per_query_key(report.gallery, report.id)}")
+
+
+def _legend(report: Report) -> str:
+    """What the ends of the intervals mean, and what was asked."""
+    sure = f"{report.policy.get('confidence', 0.95):.0%}"
+    ends = f"each end of a change holds with {sure} confidence; means and gains lie between theirs with {sure}"
+    asked = f", queries {report.queries.digest}" if report.queries.digest else ""
+    return f"{ends}; truth: {report.truth}{asked}"
 
 
 def _slices(slices: list[Slice], metric: str) -> object:

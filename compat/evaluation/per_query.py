@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from skipfill.compat.evaluation.statistics.bootstrap import Values
 from skipfill.compat.evaluation.statistics.score_histogram import ScoreCounts, bin_numbers
 from skipfill.compat.metrics.ranking import Metric, Ranking
-from skipfill.store.checks.report import ScoreDistribution
+from skipfill.store.checks.scores import ScoreDistribution
 from skipfill.store.retrieval.ranks import RelevantRanks
 
 PerQuery = dict[str, dict[str, Values]]

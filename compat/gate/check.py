@@ -9,25 +9,24 @@ with its `reasons` and its `query_table`. No step calls an earlier one.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from skipfill.compat.evaluation.index.recall import measure_index
 from skipfill.compat.evaluation.statistics.threshold_transfer import rule, transferred
 from skipfill.compat.gate.admission.registry import OF_CHECK, OF_RANKS
 from skipfill.compat.gate.context import CheckContext
-from skipfill.compat.gate.evidence import Evidence, flipped, measure_slice
+from skipfill.compat.gate.evidence import Evidence, flipped, measure_slice, with_requirements
 from skipfill.compat.gate.inputs import CheckInputs, refuse_unknown_metric
 from skipfill.compat.gate.queries import QuerySet, build_query_set
 from skipfill.compat.gate.query_table import per_query_table
 from skipfill.compat.gate.ranks import StoredRanks, rank_reencoded_rows, rank_stored_rows
-from skipfill.compat.gate.reasons import compared_with, reasons
+from skipfill.compat.gate.reasons import asked_less, reasons
 from skipfill.compat.gate.reencodable import ReencodableRows
 from skipfill.compat.gate.slices import Grouping, group_queries
 from skipfill.compat.gate.vectors import QueryVectors, query_vectors
 from skipfill.compat.gate.verdict import judged, requirements_of, with_findings, worst
 from skipfill.compat.progress import Progress
-from skipfill.store.checks.index import refuse_unknown_checks
 from skipfill.store.checks.names import CEILING, NEW_NEW, NEW_OLD, OLD_OLD
 from skipfill.store.checks.policy import Policy
 from skipfill.store.checks.queries import Queries
@@ -73,13 +72,10 @@ def check_model(
     began = time.monotonic()
     refuse_unknown_metric(policy)
     context = CheckContext.opened(objects, gallery_name, model_name, inputs, policy, progress)
-    policy, version, fingerprint = context.policy, context.gallery.version, context.model.card.fingerprint
+    policy, version = context.policy, context.gallery.version
     context.record(rule(context) for rule in OF_CHECK.values())
-    refuse_unknown_checks(objects, gallery_name, version.state, fingerprint, inputs.instead_of)
     measured = _measure(context)
     context, queries, stored = measured.context, measured.queries, measured.stored
-    index = _index_recall(context, queries, measured.vectors)
-    thresholds = _transferred_thresholds(context, queries, measured.grouping, stored)
     slices = with_findings(_judged_slices(measured.grouping, measured.evidence, policy), context.findings)
     context.bound.confirm()
     report = Report(
@@ -87,7 +83,7 @@ def check_model(
         version=version.number,
         state=version.state,
         model=model_name,
-        fingerprint=fingerprint,
+        fingerprint=context.model.card.fingerprint,
         verdict=worst([one.verdict for one in slices]),
         why=reasons(slices, policy),
         slices=slices,
@@ -99,15 +95,16 @@ def check_model(
         baseline=measured.vectors.baseline,
         flips=flipped([str(one) for one in queries.items.ids.to_pylist()], stored.values, policy.metric),
         scores=stored.scores,
-        warnings=[*context.warnings, *compared_with(version.policy_in_force, policy, inputs.truth, slices)],
+        warnings=context.warnings,
         created=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        seconds=round(time.monotonic() - began, 2),
-        index=index,
-        thresholds=thresholds,
+        index=_index_recall(context, queries, measured.vectors),
+        thresholds=_transferred_thresholds(context, queries, measured.grouping, stored),
         rows_by=context.gallery.rows_by,
         queries=Queries.of(query_digests(queries.items, queries.relevance)),
         instead_of=list(inputs.instead_of),
         reason=inputs.reason,
+        asked_less=asked_less(version.policy_in_force, policy, inputs.truth, slices),
+        seconds=round(time.monotonic() - began, 2),
     )
     return save_report(objects, report, per_query_table(queries, measured.grouping, measured.evidence))
 
@@ -134,7 +131,7 @@ def _judged_slices(grouping: Grouping, evidence: Evidence, policy: Policy) -> li
     slices = []
     for name, chosen in grouping.slices.items():
         measured = measure_slice(name, evidence, chosen, policy)
-        slices.append(replace(measured, requirements=requirements_of(name, evidence, chosen, policy)))
+        slices.append(with_requirements(measured, requirements_of(name, evidence, chosen, policy), policy.metric))
     return judged(slices, policy)
 
 

@@ -12,6 +12,7 @@ from skipfill.compat.gate.inputs import CheckInputs
 from skipfill.compat.inference.load import LoadedModel
 from skipfill.compat.inference.witness import verified_model
 from skipfill.compat.progress import Progress
+from skipfill.store.checks.index import refuse_unknown_checks
 from skipfill.store.checks.names import todays
 from skipfill.store.checks.policy import Policy
 from skipfill.store.errors import BadInput, Parameter
@@ -77,6 +78,8 @@ class CheckContext:
             raise BadInput(
                 Parameter("threshold"), expected="a gallery searched by cosine", found=f"one by {gallery.space.metric}"
             )
+        state = gallery.version.state
+        refuse_unknown_checks(objects, gallery_name, state, model.card.fingerprint, inputs.instead_of)
         return cls(
             objects=objects,
             bound=bound,

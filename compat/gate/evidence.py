@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from skipfill.compat.evaluation.statistics.tilted_bootstrap import Clusters, low
 from skipfill.store.checks.names import NEW_OLD, OLD_OLD
 from skipfill.store.checks.policy import Policy
 from skipfill.store.checks.report import Cell, Flips, Interval, Slice
+from skipfill.store.checks.requirement import Requirement
 from skipfill.store.errors import SkipfillError
 
 Columns = dict[tuple[str, str], Values]
@@ -60,18 +61,26 @@ def measure_slice(name: str, evidence: Evidence, chosen: NDArray[np.bool_], poli
     cells = [Cell(pair, metric, drawn.mean((pair, metric))) for metric in metrics for pair in evidence.stored]
     change = {metric: drawn.difference((NEW_OLD, metric), (OLD_OLD, metric)) for metric in metrics}
     more, gain = _reindexed(evidence, chosen, clusters, metrics, policy)
-    before, after = stored[OLD_OLD, "CMC@1"] > 0, stored[NEW_OLD, "CMC@1"] > 0
-    flips = {"negative": int((before & ~after).sum()), "positive": int((~before & after).sum())}
+    flip = stored[NEW_OLD, policy.metric] - stored[OLD_OLD, policy.metric]
+    flips = {"negative": int((flip < 0).sum()), "positive": int((flip > 0).sum())}
     return Slice(name, count, int(clusters.max()) + 1, cells + more, change, gain, flips, [], "inconclusive")
 
 
+def with_requirements(measured: Slice, requirements: list[Requirement], metric: str) -> Slice:
+    """A measured slice with its requirements. A change of `metric` that one of them bounds is the one that is shown."""
+    change = dict(measured.change)
+    for one in requirements:
+        if one.base == OLD_OLD:
+            change[metric] = Interval(one.found, one.low, one.high)
+    return replace(measured, requirements=requirements, change=change)
+
+
 def flipped(ids: list[str], stored: PerQuery, metric: str) -> Flips:
-    """The queries that CMC@1 was lost and won for, the largest change of `metric` first."""
+    """The queries whose value in `metric` fell and rose, the largest change first."""
     change = stored[NEW_OLD][metric] - stored[OLD_OLD][metric]
-    flip = stored[NEW_OLD]["CMC@1"] - stored[OLD_OLD]["CMC@1"]
 
     def first_ids(sign: int) -> list[str]:
-        places = np.flatnonzero(flip == sign)
+        places = np.flatnonzero(sign * change > 0)
         return [ids[place] for place in places[np.argsort(-sign * change[places], kind="stable")][:SHOWN_FLIPS]]
 
     return Flips(first_ids(-1), first_ids(1))
@@ -115,13 +124,13 @@ class _Drawn:
 
     def difference(self, key: tuple[str, str], base: tuple[str, str]) -> Interval:
         one, two = self._at[key], self._at[base]
-        percentile = interval(
-            self._means[one] - self._means[two], self._drawn[:, one] - self._drawn[:, two], self._confidence
-        )
+        # Each end for itself has the confidence, as the bounds of what is required have.
+        error = 1 - self._confidence
+        drawn = self._drawn[:, one] - self._drawn[:, two]
+        percentile = interval(self._means[one] - self._means[two], drawn, 1 - 2 * error)
         if percentile.low < percentile.high:
             return percentile
         # All queries alike: a resample cannot show what none of them does.
-        error = (1 - self._confidence) / 2
         differences = Clusters.of(self._columns[key] - self._columns[base], self._clusters)
         return Interval(percentile.mean, lower_bound(differences, error), upper_bound(differences, error))
 

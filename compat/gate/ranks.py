@@ -18,7 +18,7 @@ from skipfill.compat.inference.encode import encode_all
 from skipfill.compat.inference.load import LoadedModel
 from skipfill.compat.metrics.registry import ALWAYS, named_metrics
 from skipfill.store.checks.names import CEILING, NEW_NEW, NEW_OLD, OLD_OLD
-from skipfill.store.checks.report import ScoreDistribution
+from skipfill.store.checks.scores import ScoreDistribution
 from skipfill.store.parquet.stored_rows import StoredRows
 from skipfill.store.parquet.vectors import Matrix, Similarity
 from skipfill.store.retrieval.ranks import Queries, RelevantRanks, relevant_ranks

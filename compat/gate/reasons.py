@@ -1,4 +1,4 @@
-"""Reasons of a verdict: a sentence for everything that was required and does not hold for sure."""
+"""Reasons of a verdict: a sentence for everything that was required, or what of it does not hold for sure."""
 
 from __future__ import annotations
 
@@ -6,33 +6,38 @@ from skipfill.store.checks.policy import Policy
 from skipfill.store.checks.report import Slice
 from skipfill.store.checks.requirement import Requirement
 
+WORDS = {"pass": "holds", "fail": "does not hold", "inconclusive": "undecided"}
+
 
 def reasons(slices: list[Slice], policy: Policy) -> list[str]:
-    """A sentence on how many requirements hold; then one for each that does not, and one for each slice without any."""
+    """A sentence on how many requirements hold; then one for each slice without any, and one for each requirement.
+
+    Where some do not hold, those that do are left out.
+    """
     requirements = [each for one in slices for each in one.requirements if each.kind != "admission"]
     held = sum(each.verdict == "pass" for each in requirements)
     first = f"{held} of {len(requirements)} requirements hold with {policy.confidence:.0%} confidence"
-    return [first, *(line for one in slices for line in _of_slice(one, policy))]
+    everything = held == len(requirements)
+    return [first, *(line for one in slices for line in _of_slice(one, policy, everything=everything))]
 
 
-def compared_with(of_gallery: Policy, policy: Policy, truth: str, slices: list[Slice]) -> list[str]:
-    """A warning where this check asks less than the gallery's policy does."""
+def asked_less(of_gallery: Policy, policy: Policy, truth: str, slices: list[Slice]) -> list[str]:
+    """Everything in which a check asks less than the gallery's policy does."""
     judged = tuple(one.name for one in slices if one.requirements)
-    less = "; ".join(map(str, of_gallery.differences(policy, truth, judged)))
-    return [f"this check asks less than the gallery's policy, so that a pass allows no swap: {less}"] if less else []
+    return [str(difference) for difference in of_gallery.differences(policy, truth, judged)]
 
 
-def _of_slice(one: Slice, policy: Policy) -> list[str]:
+def _of_slice(one: Slice, policy: Policy, *, everything: bool) -> list[str]:
     if reason := one.nothing_required(accepted=one.name in policy.accept_worse):
         return [f"{one.name}: {reason}"]
     lines = []
     for each in one.requirements:
-        if each.verdict == "pass":
+        if each.verdict == "pass" and not everything:
             continue
         if each.kind == "admission":
             lines.append(f"{one.name}: no evidence: {each.claim}: {each.said}")
             continue
-        word = "does not hold" if each.verdict == "fail" else "undecided"
+        word = WORDS[each.verdict]
         line = f"{one.name}: {word}: {each.claim} ({_measured(each)})"
         if each.verdict == "inconclusive" and one.units < policy.least_queries:
             line += f"; {one.units} queries are fewer than {policy.least_queries}"

@@ -42,8 +42,8 @@ def requirements_of(name: str, evidence: Evidence, chosen: NDArray[np.bool_], po
             claim = Claim("better" if better else "not-worse", base, policy.metric, 0.0 if better else -policy.margin)
             tests.append((claim, Clusters.of((new[policy.metric] - old[policy.metric])[chosen], clusters)))
     if policy.flip_budget is not None:
-        lost = (evidence.stored[OLD_OLD]["CMC@1"] > 0) & ~(new["CMC@1"] > 0)
-        claim = Claim("flip-budget", "", "CMC@1", -policy.flip_budget)
+        lost = new[policy.metric] < evidence.stored[OLD_OLD][policy.metric]
+        claim = Claim("flip-budget", "", policy.metric, -policy.flip_budget)
         tests.append((claim, Clusters.of(lost[chosen].astype(float), clusters).mirrored()))
     return [_tested(name, claim, difference, policy) for claim, difference in tests]
 

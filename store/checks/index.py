@@ -87,11 +87,7 @@ def entries_of(objects: ObjectStore, gallery: str, state: str, fingerprint: str)
     """
     folder = index_folder(gallery, state, fingerprint)
     numbers = sorted(filter(None, map(version_number, objects.after(folder, ""))))
-    keys = [index_key(gallery, state, fingerprint, number) for number in numbers]
-    if len(keys) <= FEW:
-        return [_read(objects, key) for key in keys]
-    with ThreadPoolExecutor(READERS) as pool:
-        return list(pool.map(lambda key: _read(objects, key), keys))
+    return read_entries(objects, [index_key(gallery, state, fingerprint, number) for number in numbers])
 
 
 def newest_elsewhere(objects: ObjectStore, gallery: str, fingerprint: str) -> CheckEntry | None:
@@ -100,9 +96,26 @@ def newest_elsewhere(objects: ObjectStore, gallery: str, fingerprint: str) -> Ch
     for state in states_of(objects.children(by_state_folder(gallery)), fingerprint):
         last = max(map(version_number, objects.after(index_folder(gallery, state, fingerprint), "")), default=0)
         if last:
-            entry = _read(objects, index_key(gallery, state, fingerprint, last))
+            entry = read_entry(objects, index_key(gallery, state, fingerprint, last))
             newest = entry if newest is None or entry.version > newest.version else newest
     return newest
+
+
+def index_keys(objects: ObjectStore, gallery: str) -> list[str]:
+    """Keys of all entries of a gallery's index, by one listing."""
+    return [entry.key for entry in objects.entries(by_state_folder(gallery)) if not entry.unfinished]
+
+
+def read_entries(objects: ObjectStore, keys: Sequence[str]) -> list[CheckEntry]:
+    """The entries with these keys.
+
+    Raises:
+        BadInput: one is damaged, or of a newer format.
+    """
+    if len(keys) <= FEW:
+        return [read_entry(objects, key) for key in keys]
+    with ThreadPoolExecutor(READERS) as pool:
+        return list(pool.map(lambda key: read_entry(objects, key), keys))
 
 
 def refuse_unknown_checks(
@@ -115,7 +128,8 @@ def refuse_unknown_checks(
             raise unknown_name("check of this model on the gallery as it is now", check, known)
 
 
-def _read(objects: ObjectStore, key: str) -> CheckEntry:
+def read_entry(objects: ObjectStore, key: str) -> CheckEntry:
+    """The entry with this key: see `read_entries`."""
     where = objects.root / key
     try:
         return stored(CheckEntry, objects.get(key), where, what="check entry", newest=FORMAT)

@@ -32,9 +32,10 @@ class Queries:
         return cls(len(ordered), json_digest(ordered)[:16], tuple(ordered[:LEAST]))
 
     def holds(self, other: Queries) -> bool:
-        """Whether these are the other ones and perhaps more; sure of a no, and of a yes but for chance.
+        """Whether these seem to be the other ones and perhaps more. A no is sure.
 
-        The first digests of a larger set have those of each part of it that come before the last of them.
+        The first digests of a larger set have those of each part of it that come before the last of them. Of a set of
+        some hundred times as many queries there is nothing to compare, and the answer is yes: it is the better test.
         """
         if not (self.digest and other.digest) or self.count < other.count:
             return False

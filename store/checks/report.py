@@ -8,10 +8,12 @@ from typing import Any, Literal
 from skipfill.store.checks.names import is_of_every_check
 from skipfill.store.checks.queries import Queries
 from skipfill.store.checks.requirement import Requirement, Verdict
-from skipfill.store.errors import BadInput
+from skipfill.store.checks.scores import ScoreDistribution
 from skipfill.store.parquet.fingerprint import RowsBy
 
 FORMAT = 5
+DECIDING_FLIPS = 5
+"""Format from which on flips are told by the deciding metric."""
 Rule = Literal["far", "match-rate"]
 
 
@@ -74,9 +76,10 @@ class Slice:
         queries: how many.
         units: how many clusters of queries that stand or fall together: identities, or queries of one vector.
         cells: old/old, new/old, and, on the re-encoded rows, new/new and the ceiling.
-        change: paired difference new/old - old/old by metric.
+        change: paired difference new/old - old/old by metric. It is above `low`, and below `high`, each with the
+            policy's confidence; in files of format 4 and older, between them with that confidence.
         gain: update gain by metric; None where the ceiling is not above the baseline, or unknown.
-        flips: queries right before and wrong after (`negative`), and the reverse (`positive`), by CMC@1.
+        flips: queries whose value in the deciding metric fell (`negative`) and rose (`positive`): see `flip_metric`.
         requirements: what the policy asks of it.
         verdict: the worst of these.
     """
@@ -109,34 +112,12 @@ class Flips:
     """Queries by id, at most 100 of each; all are in the per-query file.
 
     Attributes:
-        negative: right before, wrong after (CMC@1), the largest loss in the deciding metric first.
+        negative: of those whose value fell, the largest loss first: see `flip_metric`.
         positive: the reverse, the largest gain first.
     """
 
     negative: list[str]
     positive: list[str]
-
-
-@dataclass(frozen=True)
-class ScoreDistribution:
-    """Histograms of the scores of one pair.
-
-    Attributes:
-        pair: query model / gallery space.
-        edges: (B + 1,) ascending bounds of the bins.
-        relevant: (B,) share of the pairs of a query and a row relevant to it in each bin.
-        others: (B,) the same of all other pairs.
-    """
-
-    pair: str
-    edges: list[float]
-    relevant: list[float]
-    others: list[float]
-
-    def __post_init__(self) -> None:
-        sizes = len(self.edges) - 1, len(self.relevant), len(self.others)
-        if len(set(sizes)) > 1:
-            raise BadInput("scores", expected="a share for each bin", found="{} bins, {} and {} shares".format(*sizes))
 
 
 @dataclass(frozen=True)
@@ -203,6 +184,7 @@ class Report:
         queries: what was asked.
         instead_of: ids of failed checks on other queries that this one stands in for.
         reason: why these queries are the better ones.
+        asked_less: in what the check asked less than the gallery's policy, so that a pass allows no swap.
     """
 
     gallery: str
@@ -231,7 +213,13 @@ class Report:
     queries: Queries = Queries()
     instead_of: list[str] = field(default_factory=list)
     reason: str = ""
+    asked_less: list[str] = field(default_factory=list)
     format: int = field(default=FORMAT)
+
+    @property
+    def flip_metric(self) -> str:
+        """The metric whose values tell what flipped."""
+        return "CMC@1" if self.format < DECIDING_FLIPS else str(self.policy.get("metric", "CMC@1"))
 
     @property
     def mixed(self) -> str:

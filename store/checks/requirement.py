@@ -9,14 +9,19 @@ Verdict = Literal["pass", "fail", "inconclusive"]
 Kind = Literal["better", "not-worse", "flip-budget", "admission"]
 
 
+def one_or_nothing(metric: str) -> bool:
+    """Whether a query's value in a metric is 1 or 0: it is right or wrong."""
+    return metric.startswith("CMC@")
+
+
 @dataclass(frozen=True)
 class Claim:
     """Something that a policy requires to be true of new/old, in parts; as text, a sentence.
 
     Attributes:
-        kind: better than `base`; not worse than it by a margin; or fewer queries right before and wrong after.
+        kind: better than `base`; not worse than it by a margin; or fewer queries that flip for the worse.
         base: pair that new/old is compared with; empty for a budget of flips.
-        metric: in which the two are compared; of a budget of flips, the one that says what is right.
+        metric: in which the two are compared; of a budget of flips, the one whose value fell.
         bar: what the difference must be above: 0 for better, minus the margin, or minus the budget.
     """
 
@@ -27,7 +32,10 @@ class Claim:
 
     def __str__(self) -> str:
         if self.kind == "flip-budget":
-            return f"fewer than {-self.bar:.2%} of queries right before and wrong after"
+            share = f"fewer than {-self.bar:.2%} of queries"
+            if not one_or_nothing(self.metric):
+                return f"{share} with a lower {self.metric} than before"
+            return f"{share} right before and wrong after" + (f" in {self.metric}" if self.metric != "CMC@1" else "")
         if self.kind == "better":
             return f"better than {self.base} in {self.metric}"
         return f"not worse than {self.base} by {-self.bar:g} in {self.metric}"

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from skipfill.store.checks.index import add_entry
+from skipfill.store.checks.index import add_entry, index_keys, read_entries
 from skipfill.store.checks.report import FORMAT, Flips, Report, Slice
 from skipfill.store.checks.requirement import Claim, Kind, Requirement
 from skipfill.store.errors import BadInput, unknown_name
@@ -94,6 +94,17 @@ def check_ids(objects: ObjectStore, gallery: str) -> list[str]:
     return sorted(filter(None, checks))
 
 
+def counted_checks(objects: ObjectStore, gallery: str) -> list[str]:
+    """Ids of the checks that count: those in the index, and those of releases that had none.
+
+    Raises:
+        BadInput: an entry of the index is damaged.
+    """
+    indexed = read_entries(objects, index_keys(objects, gallery))
+    old = [check for check in check_ids(objects, gallery) if len(check) != NEW_ID]
+    return sorted({*old, *(entry.check for entry in indexed)})
+
+
 def old_reports(objects: ObjectStore, gallery: str, fingerprint: str, state: str) -> list[Report]:
     """The reports of a model on a state that are not in the index: releases before format 5 wrote them.
 
@@ -102,7 +113,7 @@ def old_reports(objects: ObjectStore, gallery: str, fingerprint: str, state: str
     """
     reports = []
     for check in objects.children(checks_folder(gallery)):
-        if len(check) == OLD_ID and _may_be_of(objects, report_key(gallery, check), fingerprint, state):
+        if len(check) != NEW_ID and _may_be_of(objects, report_key(gallery, check), fingerprint, state):
             report = load_report(objects, gallery, check)
             if (report.fingerprint, report.state) == (fingerprint, state):
                 reports.append(report)

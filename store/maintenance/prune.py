@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from skipfill.store.checks.saved_reports import check_ids
+from skipfill.store.checks.saved_reports import counted_checks
 from skipfill.store.galleries.file_list import read_files
 from skipfill.store.galleries.log import Version, newest_version, read_version
 from skipfill.store.galleries.row_marks import file_marks_key
@@ -24,6 +24,7 @@ from skipfill.store.storage.layout import (
     aside_key,
     card_key,
     check_folder,
+    checks_folder,
     file_list_key,
     gallery_folder,
     is_name,
@@ -43,7 +44,7 @@ ASIDE = "set aside by a prune that was cut off"
 # What may be left in each folder. Anything else in the store is none of ours to remove.
 KINDS = {
     f"{MODELS}/*/*": "a file of no card",
-    f"{CHECKS}/*/*/*": "a check without its report",
+    f"{CHECKS}/*/*/*": "a check that was cut off",
     f"{GALLERIES}/*/files/*": "a file list of no version",
     f"{GALLERIES}/*/rows/*": "hashes of rows of no file list",
     f"{SPACES}/*": "a space of no gallery and no model",
@@ -157,8 +158,16 @@ def _referred(objects: ObjectStore, keys: list[str]) -> Iterator[str]:
         if not has_model(objects, model):
             yield from _under(keys, training_folder(model))
     for gallery in _children(keys, CHECKS):
-        for check in check_ids(objects, gallery):
+        yield from _by_index(objects, gallery, keys)
+
+
+def _by_index(objects: ObjectStore, gallery: str, keys: list[str]) -> Iterator[str]:
+    """The checks that count. One that was cut off before its entry was written never does."""
+    try:
+        for check in counted_checks(objects, gallery):
             yield from _under(keys, check_folder(gallery, check))
+    except Exception:  # whatever is wrong with an entry
+        yield from _under(keys, checks_folder(gallery))
 
 
 def _by_card(objects: ObjectStore, model: str, keys: list[str]) -> Iterator[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from skipfill.store.checks.index import CheckEntry, entries_of, entry_of, newest_elsewhere
 from skipfill.store.checks.saved_reports import old_reports
@@ -45,6 +47,19 @@ def evidence_of(objects: ObjectStore, gallery: str, version: Version, fingerprin
     if old:
         return Evidence(standing_of_old(old, version.policy))
     return Evidence(Standing(), newest_elsewhere(objects, gallery, fingerprint))
+
+
+def checks_before_swaps(objects: ObjectStore, gallery: str, log: Sequence[Version]) -> dict[int, list[CheckEntry]]:
+    """The checks of each model that was swapped to, on the state that it came after, by the swap's number.
+
+    Args:
+        log: every version, from the first.
+    """
+    checks = {}
+    for before, swap in pairwise(log):
+        if swap.action == "swapped" and swap.release is not None:
+            checks[swap.number] = entries_of(objects, gallery, before.state, swap.release.fingerprint)
+    return checks
 
 
 def told(objects: ObjectStore, gallery: str, version: Version, evidence: Evidence) -> str:

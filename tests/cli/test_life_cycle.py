@@ -25,9 +25,10 @@ def test_an_upgrade_from_end_to_end(skipfill: Skipfill, with_v2: World) -> None:
     train(skipfill, "ceiling", world, "--gallery", "things", "--method", "independent", epochs=60)
     refused = skipfill("swap", "things", "v2", expect=1)
     assert "expected a passing check of v2, found none" in refused.err
+    skipfill("policy", "things", "--metric", "mAP", "--accept-worse", "unseen")
     checked = skipfill(
         *("check", "things", "v2", "--items", world.known, "--gallery-items", world.gallery_items),
-        *("--ceiling", "ceiling", "--metric", "mAP", "--accept-worse", "unseen", "--json"),
+        *("--ceiling", "ceiling", "--json"),
     ).document
     assert checked["verdict"] == "pass"
     assert checked["schema_version"] == 1
@@ -39,17 +40,17 @@ def test_an_upgrade_from_end_to_end(skipfill: Skipfill, with_v2: World) -> None:
     assert per_query.column("new/old mAP").to_numpy().mean() == pytest.approx(cells["new/old", "mAP"])
 
     swapped = skipfill("swap", "things", "v2", "--json").document["version"]
-    assert (swapped["number"], swapped["release"]["model"]) == (2, "v2")
+    assert (swapped["number"], swapped["release"]["model"]) == (3, "v2")
     assert swapped["release"]["check"] == checked["check"]["id"]
     hits = skipfill("search", "things", "--items", world.heldout, "-k", 3, "--json").document
     assert hits["model"] == "v2"
     assert len(hits["hits"]) == 3 * pq.read_metadata(world.heldout).num_rows
     back = skipfill("rollback", "things", "--reason", "just to see", "--json").document["version"]
-    assert (back["number"], back["release"]["model"], back["reason"]) == (3, "v1", "just to see")
+    assert (back["number"], back["release"]["model"], back["reason"]) == (4, "v1", "just to see")
     assert skipfill("search", "things", "--items", world.heldout, "--json").document["model"] == "v1"
     skipfill("swap", "things", "v2")  # the rows and the release are those that the check measured
     log = skipfill("history", "things", "--json").document["versions"]
-    assert [one["action"] for one in log] == ["registered", "swapped", "rolled back", "swapped"]
+    assert [one["action"] for one in log] == ["registered", "policy changed", "swapped", "rolled back", "swapped"]
     assert skipfill("status", "--json").document["galleries"]["things"]["release"]["model"] == "v2"
     for command in (["history", "things"], ["status"], ["gallery", "show", "things"], ["gallery", "list"]):
         assert "v2" in skipfill(*command).out
@@ -116,9 +117,8 @@ def test_the_old_model_can_be_deleted(skipfill: Skipfill, registered: World) -> 
     train(skipfill, "v2", world, "--gallery", "things", "--hold-out", "stored.parquet", epochs=60)
     outside = skipfill("check", "things", "v2", "--items", world.heldout, expect=2)
     assert "since old model v1 is gone" in outside.err
-    checked = skipfill(
-        "check", "things", "v2", "--items", "stored.parquet", "--metric", "mAP", "--accept-worse", "unseen", "--json"
-    )
+    skipfill("policy", "things", "--metric", "mAP", "--accept-worse", "unseen")
+    checked = skipfill("check", "things", "v2", "--items", "stored.parquet", "--json")
     report = checked.document["check"]
     assert report["baseline"] == "stored vectors of the queries' ids"
     assert report["reencoded_rows"] == len(rest)
@@ -212,11 +212,17 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_weights(
 
 def test_a_check_of_an_older_state_does_not_allow_a_swap(skipfill: Skipfill, with_v2: World) -> None:
     train(skipfill, "v3", with_v2, "--gallery", "things", epochs=20)
-    for name in ("v2", "v3"):
-        skipfill("check", "things", name, "--items", with_v2.known, "--metric", "mAP", "--accept-worse", "unseen")
+    skipfill("policy", "things", "--metric", "mAP", "--accept-worse", "unseen")
+    checks = [
+        skipfill("check", "things", name, "--items", with_v2.known, "--json").document["check"]["id"]
+        for name in ("v2", "v3")
+    ]
     skipfill("swap", "things", "v2")
     refused = skipfill("swap", "things", "v3", expect=1)
-    assert "gallery things version 2: expected a passing check of v3, found none" in refused.err
+    assert (
+        "gallery things version 3: expected a passing check of v3, found none of this version: "
+        f"check {checks[1]} was for version 2; version 3 swapped to v2"
+    ) in refused.err
     report = skipfill("check", "things", "v3", "--items", with_v2.heldout, "--json", expect=None).document["check"]
     assert "released/old" in {cell["pair"] for cell in report["slices"][0]["cells"]}
 

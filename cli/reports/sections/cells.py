@@ -21,10 +21,12 @@ def cells(report: Report) -> str:
     if not report.slices or not report.slices[0].cells:
         return ""
     again = f"{report.reencoded_rows:,} of {report.gallery_rows:,} rows" if report.reencoded_rows else "none here"
+    confidence = f"{report.policy.get('confidence', 0.95):.0%}"
     legend = (
         f"Query model / gallery: <b>{OLD_OLD}</b> is now, <b>{NEW_OLD}</b> is after the swap, with no vector "
         f"rewritten; <b>{NEW_NEW}</b> would be after a full reindex (rows encoded again: {again}). Update gain: 0 is "
-        "now, 1 is the ceiling."
+        f"now, 1 is the ceiling. Means and gains lie between their ends with {confidence} confidence; a change is "
+        f"above its first end, and below its second, each with {confidence} confidence."
     )
     return cells_of(report.slices[0], report) + f"<p class=dim>{legend}</p>"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from skipfill.cli.reports.elements import code, name, table, text
+from skipfill.cli.reports.findings import flip_words, same_as_all
 from skipfill.cli.reports.svg import ROW, diverging, picture
 from skipfill.store.storage.layout import per_query_key
 
@@ -17,19 +18,21 @@ def flips(report: Report) -> str:
     if not measured:
         return ""
     most = max(count / one.queries for one in measured for count in one.flips.values())
-    rows = [_row(one, most) for one in measured]
-    columns = ["Slice", "#Right, now wrong", "~Share of the slice's queries", "#Wrong, now right"]
+    rows = [_row(one, most, flip_words(report)) for one in measured if not same_as_all(one, report)]
+    worse, better = (words[0].upper() + words[1:] for words in flip_words(report))
+    columns = ["Slice", f"#{text(worse)}", "~Share of the slice's queries", f"#{text(better)}"]
     lists = [
-        _ids("Right before, wrong after", report.flips.negative, "the largest loss first"),
-        _ids("Wrong before, right after", report.flips.positive, "the largest gain first"),
+        _ids(worse, report.flips.negative, "the largest loss first"),
+        _ids(better, report.flips.positive, "the largest gain first"),
     ]
     where = per_query_key(report.gallery, report.id)
-    return table("Flips by CMC@1", columns, rows) + "".join(lists) + f"<p class=dim>All queries: {code(where)}</p>"
+    title = f"Flips by {text(report.flip_metric)}"
+    return table(title, columns, rows) + "".join(lists) + f"<p class=dim>All queries: {code(where)}</p>"
 
 
-def _row(one: Slice, most: float) -> list[str]:
+def _row(one: Slice, most: float, words: tuple[str, str]) -> list[str]:
     shares = [one.flips[side] / one.queries for side in ("negative", "positive")]
-    title = f"{one.name}: {shares[0]:.1%} right before and wrong after, {shares[1]:.1%} the reverse"
+    title = f"{one.name}: {shares[0]:.1%} {words[0]}; {shares[1]:.1%} {words[1]}"
     counts = [
         f'<span class="value">{one.flips[side]:,}</span> <span class="dim ends">{share:.1%}</span>'
         for side, share in zip(("negative", "positive"), shares, strict=True)

@@ -8,7 +8,8 @@ from skipfill.cli.reports.elements import text
 from skipfill.cli.reports.svg import Scale, axis, mirrored, picture
 
 if TYPE_CHECKING:
-    from skipfill.store.checks.report import Report, ScoreDistribution
+    from skipfill.store.checks.report import Report
+    from skipfill.store.checks.scores import ScoreDistribution
 
 HEIGHT = 120
 LEGEND = (

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from skipfill.cli.reports.elements import badge, name, table, text
 from skipfill.cli.reports.elements import interval as shown
+from skipfill.cli.reports.findings import same_as_all
 from skipfill.cli.reports.sections.cells import MARKS, cells_of
 from skipfill.cli.reports.svg import ROW, Scale, axis, interval, picture
 
@@ -20,6 +21,9 @@ def slices(report: Report) -> str:
     scale = Scale.over(ends)
     rows = []
     for one in report.slices:
+        if same_as_all(one, report):
+            rows.append([badge(one.verdict), name(one.name), "the same queries as all", *[""] * 4])
+            continue
         change = shown(one.change[metric], sign=True) if metric in one.change else ""
         values = [shown(found[one.name][pair]) if pair in found[one.name] else "" for pair in MARKS]
         rows.append(
@@ -37,7 +41,7 @@ def slices(report: Report) -> str:
     folded = "".join(
         f"<details><summary>{badge(one.verdict)} {name(one.name)}: all cells</summary>{cells_of(one, report)}</details>"
         for one in report.slices[1:]
-        if one.cells
+        if one.cells and not same_as_all(one, report)
     )
     return table(f"Slices, {text(metric)}", columns, rows, foot) + folded
 

@@ -92,6 +92,8 @@ def lower_bound(clusters: Clusters, error: float) -> float:
     """The highest bar that the mean is above with this error: a one-sided confidence bound."""
     if clusters.mean <= -1:
         return -1.0
+    if p_above(clusters, clusters.mean) <= error:  # an error of a half is in the middle of the distribution
+        return clusters.mean
     found: float = brentq(lambda bar: p_above(clusters, bar) - error, -1 + 1e-9, clusters.mean, xtol=1e-6)
     return found
 

@@ -49,7 +49,8 @@ def upgraded(skipfill: Skipfill, old: list[object], new: list[object]) -> None:
     skipfill("gallery", "add", "g", "gallery.parquet", "--space", "v1")
     skipfill("train", "v2", "--items", "new.parquet", "--gallery", "g", *new)
     lenient = ("--metric", "mAP", "--not-worse", "--margin", 0.05)  # what the encoders are able to is not the question
-    checked = skipfill("check", "g", "v2", "--items", "queries.parquet", *lenient, "--json").document
+    skipfill("policy", "g", *lenient)
+    checked = skipfill("check", "g", "v2", "--items", "queries.parquet", "--json").document
     assert checked["verdict"] == "pass"
     skipfill("swap", "g", "v2")
 

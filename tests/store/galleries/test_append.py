@@ -55,7 +55,9 @@ def test_appended_rows_are_found_and_a_check_made_before_no_longer_counts(skipfi
     assert all(one["content"] for one in done["files"])
     hits = skipfill("search", "things", "--vectors", "more.parquet", "-k", 1, "--json").document["hits"]
     assert [hit["id"] for hit in hits] == pq.read_table("more.parquet").column("id").to_pylist()
-    assert "expected a passing check of v2, found none" in skipfill("swap", "things", "v2", expect=1).err
+    refused = skipfill("swap", "things", "v2", expect=1).err
+    assert "expected a passing check of v2, found none of this version" in refused
+    assert f"was for version 1; version 2 appended {pq.read_metadata('more.parquet').num_rows} rows" in refused
     assert "appended" in skipfill("history", "things").out
     skipfill("gallery", "verify", "things")
 

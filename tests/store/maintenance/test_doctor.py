@@ -34,7 +34,7 @@ LEFT = {
     "aside/galleries/g/files/def.json#6": "a write that was cut off",
     "models/v9/weights-0123.safetensors": "a file of no card",
     "models/v2/weights-0123.safetensors": "a file of no card",
-    "checks/g/abc/queries.parquet": "a check without its report",
+    "checks/g/abc/queries.parquet": "a check that was cut off",
     "galleries/g/files/abc.json": "a file list of no version",
     "galleries/half/files/abc.json": "a file list of no version",
     "spaces/nobody.json": "a space of no gallery and no model",

@@ -26,7 +26,7 @@ SYNCED = re.compile(r"(?:fsync|fdatasync)\(\d+<([^>]+)>\) += 0")
     [
         (["gallery", "add", "more", "gallery.parquet", "--space", "ada"], "versions/0000000001.json"),
         (["train", "v2", "--gallery", "things", "--items", "items.parquet", "--epochs", "1"], "models/v2/card.json"),
-        (["check", "things", "v1", "--items", "heldout.parquet"], "report.json"),
+        (["check", "things", "v1", "--items", "heldout.parquet"], "0000000001.json"),
     ],
     ids=lambda value: value if isinstance(value, str) else value[0],
 )

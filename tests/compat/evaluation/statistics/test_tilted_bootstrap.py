@@ -77,3 +77,11 @@ def test_a_model_just_worse_by_the_margin_passes_one_time_in_twenty(queries: int
         known.setdefault(key, p_above(Clusters.of(np.repeat([-1.0, 0, 1], one)), -0.02))
     wrong = np.mean([known[tuple(one.tolist())] <= 0.05 for one in counts])
     assert wrong <= 0.05 + 2.5 * np.sqrt(0.05 * 0.95 / 1_500)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_bounds_of_an_error_of_a_half_are_near_the_mean(seed: int) -> None:
+    values = np.random.default_rng(seed).integers(-1, 2, 192).astype(float)
+    found = Clusters.of(values)
+    assert found.mean - 0.02 <= lower_bound(found, 0.5) <= found.mean + 1e-9
+    assert found.mean - 1e-9 <= upper_bound(found, 0.5) <= found.mean + 0.02

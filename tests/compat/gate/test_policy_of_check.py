@@ -1,0 +1,144 @@
+"""A check by the gallery's policy: its defaults, what a laxer one says and allows, and numbers that are said once."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from skipfill.compat.gate.evidence import Evidence, measure_slice, with_requirements
+from skipfill.compat.gate.verdict import requirements_of
+from skipfill.store.checks.policy import Policy
+from tests.conftest import Skipfill, World
+
+LENIENT = ("--metric", "mAP", "--margin", 0.5, "--accept-worse", "others")
+
+
+def checked(skipfill: Skipfill, items: object, *more: object) -> dict[str, Any]:
+    report: dict[str, Any] = skipfill(
+        *("check", "things", "v2", "--items", items, *more, "--json"), expect=None
+    ).document["check"]
+    return report
+
+
+def mislabelled(items: Path) -> Path:
+    """The same queries with the labels of others: no model finds what they ask for."""
+    table = pq.read_table(items)
+    labels = table.column("label").to_pylist()
+    rolled = pa.array(labels[len(labels) // 2 :] + labels[: len(labels) // 2])
+    pq.write_table(table.set_column(table.schema.get_field_index("label"), "label", rolled), "mislabelled.parquet")
+    return Path("mislabelled.parquet")
+
+
+def test_a_fail_then_a_laxer_pass_allows_no_swap(skipfill: Skipfill, with_v2: World) -> None:
+    failed = checked(skipfill, with_v2.heldout, "--flip-budget", 0.0001)
+    assert failed["verdict"] == "fail", failed["why"]
+    lax = checked(skipfill, with_v2.heldout, "--margin", 0.99, "--confidence", 0.5, "--not-worse")
+    assert lax["verdict"] == "pass"
+    assert [one.split()[0] for one in lax["asked_less"]] == ["margin", "confidence", "better"]
+    refused = skipfill("swap", "things", "v2", expect=1).err
+    assert f"found {failed['id']} fail" in refused
+    assert "--instead-of" in refused
+    shown = skipfill("report", "things", lax["id"]).out
+    assert "asked less than the gallery's policy, so that a pass allows no swap: margin 0.99" in shown
+    skipfill("swap", "things", "v2", "--without-check", "in a hurry")
+    assert f"{failed['id']} fail, {lax['id']} pass" in skipfill("history", "things").out
+
+
+def test_a_check_takes_the_gallerys_policy_and_options_change_it(skipfill: Skipfill, with_v2: World) -> None:
+    skipfill("policy", "things", *LENIENT, "--slice", "known = 'others'")
+    asked = checked(skipfill, with_v2.heldout)
+    assert (asked["policy"]["metric"], asked["policy"]["margin"], asked["asked_less"]) == ("mAP", 0.5, [])
+    assert "known = 'others'" in [one["name"] for one in asked["slices"]]
+    strict = checked(skipfill, with_v2.heldout, "--margin", 0.01, "--better")
+    assert (strict["policy"]["margin"], strict["asked_less"]) == (0.01, [])
+    other = checked(skipfill, with_v2.heldout, "--metric", "CMC@5")
+    assert other["asked_less"] == ["metric CMC@5 (the policy: mAP)"]
+
+
+def test_another_metric_allows_nothing(skipfill: Skipfill, with_v2: World) -> None:
+    assert checked(skipfill, with_v2.heldout, *LENIENT)["verdict"] == "pass"
+    refused = skipfill("swap", "things", "v2", expect=1).err
+    assert "asked less: metric mAP (the policy: CMC@1)" in refused
+    assert "skipfill policy things --metric mAP --margin 0.5 --accept-worse others" in refused
+
+
+def test_the_same_queries_have_one_digest_in_any_file(skipfill: Skipfill, with_v2: World) -> None:
+    """The order of the rows and the form of the file are not what was asked; ids, inputs and labels are."""
+    digests = [checked(skipfill, with_v2.heldout)["queries"]["digest"]]
+    table = pq.read_table(with_v2.heldout)
+    pq.write_table(table.take(list(range(len(table)))[::-1]), "again.parquet", compression="gzip", row_group_size=50)
+    assert checked(skipfill, "again.parquet")["queries"]["digest"] == digests[0]
+    vectors = np.stack(table.column("vector").to_pylist())
+    changed = pa.FixedSizeListArray.from_arrays(pa.array((vectors * 1.01).reshape(-1)), vectors.shape[1])
+    pq.write_table(table.set_column(table.schema.get_field_index("vector"), "vector", changed), "scaled.parquet")
+    pq.write_table(table.slice(1), "fewer.parquet")
+    for path in ("scaled.parquet", "fewer.parquet", mislabelled(with_v2.heldout)):
+        digests.append(checked(skipfill, path)["queries"]["digest"])
+    assert len(set(digests)) == 4
+
+
+def test_a_reason_for_other_queries(skipfill: Skipfill, with_v2: World) -> None:
+    skipfill("policy", "things", *LENIENT)
+    failed = checked(skipfill, mislabelled(with_v2.heldout), "--margin", 0, "--confidence", 0.5)
+    assert failed["verdict"] != "pass", failed["why"]
+    checked(skipfill, with_v2.heldout)
+    assert f"found {failed['id']}" in skipfill("swap", "things", "v2", expect=1).err
+    command = ("check", "things", "v2", "--items", with_v2.heldout, "--instead-of")
+    assert "--instead-of: expected a reason too" in skipfill(*command, failed["id"], expect=2).err
+    assert "expected a known check of this model" in skipfill(*command, "abc", "--reason", "x", expect=2).err
+    answer = checked(skipfill, with_v2.heldout, "--instead-of", failed["id"], "--reason", "the labels were others'")
+    assert (answer["instead_of"], answer["reason"]) == ([failed["id"]], "the labels were others'")
+    skipfill("swap", "things", "v2")
+    assert f"instead of {failed['id']}: the labels were others'" in skipfill("history", "things").out
+
+
+@pytest.mark.parametrize("metric", ["mAP", "CMC@1"])
+def test_a_number_has_one_interval(skipfill: Skipfill, with_v2: World, metric: str) -> None:
+    report = checked(skipfill, with_v2.heldout, "--metric", metric)
+    for part in report["slices"]:
+        (asked,) = [one for one in part["requirements"] if one["base"] == "old/old"]
+        assert part["change"][metric] == {"mean": asked["found"], "low": asked["low"], "high": asked["high"]}
+    shown = skipfill("report", "things", report["id"]).out
+    for line in report["why"][1:]:
+        found, low, high = re.findall(r"[+-]\d\.\d{3}", line)
+        assert f"{found} {low} {high}" in shown
+
+
+def test_a_pass_lists_its_requirements_and_a_group_of_all_is_shown_once(skipfill: Skipfill, with_v2: World) -> None:
+    report = checked(skipfill, with_v2.known, "--metric", "mAP", "--accept-worse", "others")
+    assert report["verdict"] == "pass"
+    held = [line for line in report["why"] if ": holds: " in line]
+    assert [line.split(":")[0] for line in held] == ["all", "trained-on"]
+    shown = skipfill("report", "things", report["id"]).out
+    assert "trained-on, the same queries: pass" in shown
+    assert shown.count("old/old  ") == 1
+    assert all(line in shown for line in held)
+
+
+@pytest.mark.parametrize(
+    ("metric", "flips", "claim"),
+    [
+        ("CMC@1", (0, 100), "fewer than 5.00% of queries right before and wrong after"),
+        ("nDCG@10", (30, 10), "fewer than 5.00% of queries with a lower nDCG@10 than before"),
+    ],
+)
+def test_flips_are_those_of_the_deciding_metric(metric: str, flips: tuple[int, int], claim: str) -> None:
+    old = {"CMC@1": np.zeros(200), "nDCG@10": np.full(200, 0.5)}
+    new = {name: values.copy() for name, values in old.items()}
+    new["CMC@1"][:100] = 1
+    new["nDCG@10"][:30] -= 0.1
+    new["nDCG@10"][30:40] += 0.1
+    evidence = Evidence({"old/old": old, "new/old": new}, {}, "new/new", np.arange(200))
+    policy, everything = replace(Policy(), metric=metric, flip_budget=0.05), np.ones(200, bool)
+    required = requirements_of("all", evidence, everything, policy)
+    measured = with_requirements(measure_slice("all", evidence, everything, policy), required, metric)
+    assert (measured.flips["negative"], measured.flips["positive"]) == flips
+    assert measured.requirements[-1].claim == claim
+    assert -measured.requirements[-1].found == flips[0] / 200
