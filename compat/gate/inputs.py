@@ -39,7 +39,8 @@ class CheckInputs:
     Attributes:
         items: held-out queries that the new model was not trained on, labelled where labels are the truth.
         gallery_items: items of gallery rows, to measure new/new and the ceiling; empty: those among `items`.
-        ceiling: name of an independent model; empty to relate the update gain to new/new.
+        ceiling: name of an independent model, which also says what is relevant where the truth is a reindex; empty to
+            relate the update gain to new/new.
         truth: one of TRUTHS: rows of the query's label are relevant, judged ones, or the first of a reindex.
         judgements: file of them; needed where they are the truth.
         depth: how many of the first rows of a reindex are relevant; at least 1.
@@ -103,6 +104,7 @@ class Policy:
         accept_worse: slices of which nothing is required, by name.
         most_left_out: largest share of the queries, those trained on not counted, that may be left out because they
             have no label or no relevant row; in [0, 1].
+        truth: the only truth that counts, one of TRUTHS; empty for any but a reindex.
         least_queries: fewer clusters of queries in a slice never pass; at least 2.
         resamples, seed: of the bootstrap behind the intervals that are shown.
 
@@ -117,6 +119,7 @@ class Policy:
     flip_budget: float | None = None
     accept_worse: tuple[str, ...] = ()
     most_left_out: float = 0.05
+    truth: str = ""
     least_queries: int = 30
     resamples: int = 2000
     seed: int = 0

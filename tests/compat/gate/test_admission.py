@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from skipfill.compat.gate.check import check_model
+from skipfill.compat.gate.inputs import CheckInputs, Policy
+from skipfill.compat.inference.load import load_model
+from skipfill.store.models.files import save_model
+from skipfill.store.storage.location import open_store
 from tests.conftest import Result, Skipfill, World, write_vectors
 
 LENIENT = ("--metric", "mAP", "--margin", 0.3, "--accept-worse", "unseen")
@@ -346,3 +352,62 @@ def test_a_baseline_of_noise_is_no_evidence(skipfill: Skipfill, with_v2: World) 
     result = check(skipfill, with_v2.heldout, "--metric", "CMC@1", "--margin", 0.9, "--not-worse")
     assert result.code == 3
     assert "a random order 0.09" in findings(result)["better than random"]
+
+
+# --- a reindex as the truth
+
+
+REINDEX = ("--truth", "reindex", "--metric", "recall@10")
+
+
+@pytest.fixture
+def with_other(skipfill: Skipfill, with_v2: World) -> World:
+    """And an independent model."""
+    skipfill("train", "other", "--items", with_v2.items, "--method", "independent", "--epochs", 20, "--seed", 1)
+    return with_v2
+
+
+def test_a_model_does_not_say_itself_what_is_relevant(skipfill: Skipfill, with_other: World) -> None:
+    rows = ("--gallery-items", with_other.gallery_items)
+    alone = check(skipfill, with_other.heldout, *REINDEX, *rows)
+    assert alone.code == 2
+    assert "expected another model than v2 that says what is relevant, found none" in alone.err
+    skipfill("blend", "both", "--new", "v2", "--old", "v1")
+    more = ("--items", with_other.items, "--epochs", 1)
+    skipfill("train", "later", *more, "--gallery", "things", "--init", "v2")
+    for kin in ("v2", "both", "later"):
+        refused = check(skipfill, with_other.heldout, *REINDEX, *rows, "--ceiling", kin)
+        assert refused.code == 2, kin
+        assert "expected a model that shares nothing with v2" in refused.err
+    command = ("check", "things", "both", "--items", with_other.heldout, *REINDEX, *rows, "--ceiling", "v1")
+    assert "shares nothing with both" in skipfill(*command, expect=2).err
+
+
+def test_models_of_one_frozen_encoder_share_it(skipfill: Skipfill, with_other: World) -> None:
+    """Trained apart, from the same weights that no training changes."""
+    objects = open_store(Path(".skipfill"))
+    v2, other = load_model(objects, "v2"), load_model(objects, "other")
+    other.network.encoder.load_state_dict(v2.network.encoder.state_dict())
+    weights = other.network.weights()
+    views = {("twin" if space == "other" else space): view for space, view in other.card.views.items()}
+    save_model(objects, replace(other.card, name="twin", views=views), weights, pa.array(["none"]))
+    rows = ("--gallery-items", with_other.gallery_items)
+    refused = check(skipfill, with_other.heldout, *REINDEX, *rows, "--ceiling", "twin")
+    assert "found one with the same encoder" in refused.err
+
+
+def test_a_reindex_is_at_best_inconclusive(skipfill: Skipfill, with_other: World) -> None:
+    """Unless the gallery's policy names it as the truth."""
+    inputs = ("--gallery-items", with_other.gallery_items, "--ceiling", "other", "--margin", 0.1, "--not-worse")
+    result = check(skipfill, with_other.heldout, *REINDEX, *inputs)
+    assert result.code == 3
+    assert "a reindex with other returns first" in findings(result)["truth of the policy"]
+    policy = Policy(metric="recall@10", margin=0.1, better=False, accept_worse=("unseen",), truth="reindex")
+    sources = CheckInputs([with_other.heldout], [with_other.gallery_items], "other", "reindex")
+    report = check_model(open_store(Path(".skipfill")), "things", "v2", sources, policy)
+    assert [each.kind for each in report.slices[0].requirements] == ["not-worse"]
+
+
+def test_documents_as_queries_are_warned_of(skipfill: Skipfill, with_other: World) -> None:
+    result = check(skipfill, with_other.gallery_items, *REINDEX, "--ceiling", "other")
+    assert "queries are rows of the gallery" in notes(result)
