@@ -47,6 +47,8 @@ class CheckInputs:
         identity: SQL over the queries; those of one value stand or fall together. Empty: each query for itself.
         slices: further groups of queries.
         index: the index to measure with; None for none.
+        old_vector: column of the items with the old model's vectors of the queries; empty: stored or encoded ones.
+        old_input: column of the items that the old model encodes; empty: the one that the new model does.
         thresholds: cut-offs on old scores, each in [-1, 1], to be transferred to new ones.
         threshold_rule: what stays the same: `far`, the share accepted of rows that are not relevant, or `match-rate`.
 
@@ -63,6 +65,8 @@ class CheckInputs:
     identity: str = ""
     slices: SliceSpec = SliceSpec()
     index: IndexSettings | None = None
+    old_vector: str = ""
+    old_input: str = ""
     thresholds: Sequence[float] = ()
     threshold_rule: str = "far"
     columns: ItemColumns = field(default_factory=ItemColumns)
@@ -78,6 +82,12 @@ class CheckInputs:
                 expected="a judgements file",
                 found="none",
                 hint=Advice("give_them", parameter="judgements"),
+            )
+        if self.old_vector and self.old_input:
+            raise BadInput(
+                Parameter("old_input", self.old_input),
+                expected="something that the old model encodes",
+                found=f"its vectors already, in column {self.old_vector}",
             )
         _refuse_outside("depth", self.depth, 1)
         for cutoff in self.thresholds:

@@ -21,7 +21,7 @@ from skipfill.store.models.files import save_model
 from skipfill.store.storage.location import open_store
 from tests.conftest import Result, Skipfill, World, write_vectors
 
-LENIENT = ("--metric", "mAP", "--margin", 0.3, "--accept-worse", "unseen")
+LENIENT = ("--metric", "mAP", "--margin", 0.25, "--accept-worse", "unseen")
 
 
 def check(skipfill: Skipfill, items: object, *more: object, gallery: str = "things") -> Result:
@@ -411,3 +411,95 @@ def test_a_reindex_is_at_best_inconclusive(skipfill: Skipfill, with_other: World
 def test_documents_as_queries_are_warned_of(skipfill: Skipfill, with_other: World) -> None:
     result = check(skipfill, with_other.gallery_items, *REINDEX, "--ceiling", "other")
     assert "queries are rows of the gallery" in notes(result)
+
+
+# --- old queries' vectors
+
+
+def with_old_vectors(skipfill: Skipfill, world: World) -> tuple[pa.Table, pa.Table]:
+    """Held-out items, and items of gallery rows, each with v1's vectors in a column `old`; v1 is not asked again."""
+    tables = []
+    for path in (world.heldout, world.gallery_items):
+        skipfill("encode", "v1", path, "-o", f"old-{path.name}")
+        tables.append(with_column(pq.read_table(path), "old", pq.read_table(f"old-{path.name}")["vector"]))
+    elsewhere(skipfill, world)
+    skipfill("gallery", "drop", "things", "--confirm", "things")
+    return tables[0], tables[1]
+
+
+def v3(skipfill: Skipfill, items: Path, *more: object) -> Result:
+    return skipfill("check", "plain", "v3", "--items", items, *LENIENT, *more, "--json", expect=None)
+
+
+def old_values(result: Result) -> dict[str, float]:
+    path = Path(".skipfill/checks") / result.document["check"]["gallery"] / result.document["check"]["id"]
+    table = pq.read_table(path / "queries.parquet")
+    return dict(zip(table["id"].to_pylist(), table["old/old mAP"].to_pylist(), strict=True))
+
+
+def test_old_vectors_may_be_brought(skipfill: Skipfill, with_v2: World) -> None:
+    wanted = old_values(check(skipfill, with_v2.heldout))
+    queries, rows = with_old_vectors(skipfill, with_v2)
+    refused = v3(skipfill, write(queries, "queries.parquet"))
+    assert refused.code == 2
+    assert "--old-vector COLUMN" in refused.err
+    result = v3(skipfill, write(pa.concat_tables([queries, rows]), "both.parquet"), "--old-vector", "old")
+    assert findings(result) == {}
+    assert result.code == 0, result.out
+    assert result.document["check"]["baseline"] == "brought in column old"
+    brought = old_values(result)
+    assert {name: brought[name] for name in wanted} == pytest.approx(wanted)
+    result = v3(
+        skipfill, Path("queries.parquet"), "--old-vector", "old", "--gallery-items", write(rows, "rows.parquet")
+    )
+    assert findings(result) == {}
+
+
+def noise(table: pa.Table) -> pa.Table:
+    values = np.random.default_rng(0).normal(size=(len(table), 8)).astype(np.float32)
+    return with_column(table, "old", pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), 8))
+
+
+def test_brought_vectors_must_be_those_of_the_gallerys_model(skipfill: Skipfill, with_v2: World) -> None:
+    queries, rows = with_old_vectors(skipfill, with_v2)
+    few = pa.concat_tables([queries, rows.slice(0, 31)])
+    for name, table in (("none", queries), ("few", few), ("noise", pa.concat_tables([queries, noise(rows)]))):
+        result = v3(skipfill, write(table, f"{name}.parquet"), "--old-vector", "old", "--not-worse")
+        assert result.code == 3, name
+        assert "of these agree" in findings(result)["vectors of the gallery's model"]
+    assert v3(skipfill, Path("few.parquet"), "--old-vector", "label").code == 2
+
+
+def test_judged_queries_may_bring_old_vectors(skipfill: Skipfill, with_v2: World) -> None:
+    """The rows beside them are no queries, and do not count as left out."""
+    queries, rows = with_old_vectors(skipfill, with_v2)
+    judged = ("--judgements", judgements(queries, pq.read_table("plain.parquet")))
+    refused = v3(skipfill, write(queries, "queries.parquet"), *judged)
+    assert refused.code == 2
+    assert "--old-vector COLUMN" in refused.err
+    both = write(pa.concat_tables([queries, rows]), "both.parquet")
+    result = v3(skipfill, both, *judged, "--old-vector", "old")
+    assert result.code == 0, result.out
+    assert result.document["check"]["slices"][0]["queries"] == 192
+    assert findings(v3(skipfill, Path("queries.parquet"), *judged, "--old-vector", "old")) != {}
+
+
+def test_zero_vectors_are_no_baseline(skipfill: Skipfill, with_v2: World) -> None:
+    queries, rows = with_old_vectors(skipfill, with_v2)
+    zeros = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(8 * len(queries), np.float32)), 8)
+    both = pa.concat_tables([with_column(queries, "old", zeros), rows])
+    refused = v3(skipfill, write(both, "both.parquet"), "--old-vector", "old")
+    assert refused.code == 2
+    assert "expected a direction for every query" in refused.err
+
+
+def test_old_and_new_model_may_read_different_columns(skipfill: Skipfill, with_v2: World) -> None:
+    table = pq.read_table(with_v2.heldout)
+    plain = check(skipfill, with_v2.heldout)
+    two = table.rename_columns(["id", "new", "label"]).append_column("former", table["vector"])
+    columns = ("--input", "new", "--old-input", "former")
+    assert without_time(check(skipfill, write(two, "two.parquet"), *columns)) == without_time(plain)
+    shuffled = with_column(two, "former", table["vector"].take(pa.array(np.random.default_rng(0).permutation(192))))
+    assert old_values(check(skipfill, write(shuffled, "shuffled.parquet"), *columns)) != old_values(plain)
+    both = (*columns, "--old-vector", "former")
+    assert check(skipfill, Path("two.parquet"), *both).code == 2
