@@ -81,9 +81,13 @@ def _old_model(context: CheckContext, queries: QuerySet, items: Items) -> Loaded
     except BadInput as error:
         raise BadInput(
             queries.items.where,
-            expected=f"old model {gallery.space.name}, which is gone, or its vectors of the queries",
-            found=f"{int((~by_old).sum())} of {len(by_old)} queries without"
-            + (" a stored one of it" if len(gallery.rows_by) > 1 else " a stored one"),
+            expected=f"queries whose ids gallery {gallery.name} stores, since old model {gallery.space.name} is gone"
+            if context.inputs.queries_are_rows
+            else f"old vectors of judged queries, since old model {gallery.space.name} is gone",
+            found=f"{int((~by_old).sum())} of {len(by_old)} ids that it does not have"
+            + (" or has by a later model" if len(gallery.rows_by) > 1 else "")
+            if context.inputs.queries_are_rows
+            else "none",
             hint=Advice("bring_old_vectors"),
         ) from error
     if old.card.fingerprint != gallery.space.fingerprint:

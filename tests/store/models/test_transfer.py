@@ -91,7 +91,7 @@ def test_the_file_is_a_plain_tar_with_the_card_first(bundle: Path) -> None:
         names = archive.getnames()
         first = json.loads(archive.extractfile(MANIFEST).read())  # type: ignore[union-attr]
     assert names == [MANIFEST, *sorted(first["card"]["files"])]
-    assert set(names) == {MANIFEST, WEIGHTS, TRAINED_CONTENT, TRAINED_IDS, LOG, WITNESS}
+    assert set(names) == {MANIFEST, WEIGHTS, TRAINED_IDS, LOG, WITNESS}
     assert [one["name"] for one in first["spaces"]] == ["old"]
 
 
