@@ -42,7 +42,7 @@ COMPAT = {
     "training": {"inference", "encoders", "methods", "nn", "progress", "settings"},
     "evaluation": {"metrics", "progress", "settings"},
     "evaluation.sequences": {"evaluation", "inference", "metrics", "progress"},
-    "gate": {"evaluation", "inference", "metrics", "progress"},
+    "gate": {"encoders", "evaluation", "inference", "metrics", "progress"},
     "serving": {"inference", "trusted_code"},
 }
 """Which rooms of the same package each room may import; a room may always import itself."""

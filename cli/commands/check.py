@@ -46,12 +46,12 @@ def check(
     gallery_items: Annotated[
         list[Path] | None, typer.Option(help="Items of gallery rows, to measure new/new. Default: --items.")
     ] = None,
-    ceiling: Annotated[str, typer.Option(help="Independent model: the update gain's ceiling.")] = "",
+    ceiling: Annotated[str, typer.Option(help="Independent model: the update gain's ceiling, and the reindex.")] = "",
     judgements: Annotated[
         Path | None, typer.Option(help="What is relevant to which query: TREC or BEIR text, or Parquet.")
     ] = None,
     truth: Annotated[
-        str, typer.Option(help="What is relevant: labels, judgements, or reindex (what a full one would return).")
+        str, typer.Option(help="What is relevant: labels, judgements, or reindex (what one with --ceiling returns).")
     ] = "",
     depth: Annotated[int, typer.Option(min=1, help="How many first rows of a reindex are relevant.")] = 10,
     metric: Metric = None,
@@ -69,6 +69,12 @@ def check(
         str, typer.Option(metavar="SQL", help="Column whose values are drawn as a whole: person, product, ...")
     ] = "",
     accept_worse: AcceptWorse = None,
+    old_vector: Annotated[
+        str, typer.Option(metavar="COLUMN", help="The old model's vectors of the queries, and of 32 rows or more.")
+    ] = "",
+    old_input: Annotated[
+        str, typer.Option(metavar="COLUMN", help="Column that the old model encodes. Default: as the new one.")
+    ] = "",
     index: Annotated[
         str, typer.Option(metavar="hnsw[:NAME=VALUE,...]", help="Also measure what such an index does to new queries.")
     ] = "",
@@ -129,6 +135,8 @@ def check(
         judgements=judgements,
         depth=depth,
         identity=identity,
+        old_vector=old_vector,
+        old_input=old_input,
         slices=SliceSpec(predicates, slice_by or [], policy.least_queries),
         index=read_index(index) if index else None,
         thresholds=threshold or [],

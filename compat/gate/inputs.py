@@ -36,13 +36,16 @@ class CheckInputs:
     Attributes:
         items: held-out queries that the new model was not trained on, labelled where labels are the truth.
         gallery_items: items of gallery rows, to measure new/new and the ceiling; empty: those among `items`.
-        ceiling: name of an independent model; empty to relate the update gain to new/new.
+        ceiling: name of an independent model, which also says what is relevant where the truth is a reindex; empty to
+            relate the update gain to new/new.
         truth: one of TRUTHS: rows of the query's label are relevant, judged ones, or the first of a reindex.
         judgements: file of them; needed where they are the truth.
         depth: how many of the first rows of a reindex are relevant; at least 1.
         identity: SQL over the queries; those of one value stand or fall together. Empty: each query for itself.
         slices: further groups of queries.
         index: the index to measure with; None for none.
+        old_vector: column of the items with the old model's vectors of the queries; empty: stored or encoded ones.
+        old_input: column of the items that the old model encodes; empty: the one that the new model does.
         thresholds: cut-offs on old scores, each in [-1, 1], to be transferred to new ones.
         threshold_rule: what stays the same: `far`, the share accepted of rows that are not relevant, or `match-rate`.
         instead_of: ids of checks on other queries that did not pass, and that this one shall stand in for.
@@ -61,6 +64,8 @@ class CheckInputs:
     identity: str = ""
     slices: SliceSpec = SliceSpec()
     index: IndexSettings | None = None
+    old_vector: str = ""
+    old_input: str = ""
     thresholds: Sequence[float] = ()
     threshold_rule: str = "far"
     columns: ItemColumns = field(default_factory=ItemColumns)
@@ -83,6 +88,12 @@ class CheckInputs:
             given, missing = ("instead_of", "reason") if self.instead_of else ("reason", "instead_of")
             hint = Advice("give_them", parameter=missing)
             raise BadInput(Parameter(given), expected=f"a {missing.replace('_', ' ')} too", found="none", hint=hint)
+        if self.old_vector and self.old_input:
+            raise BadInput(
+                Parameter("old_input", self.old_input),
+                expected="something that the old model encodes",
+                found=f"its vectors already, in column {self.old_vector}",
+            )
         refuse_outside("depth", self.depth, 1)
         for cutoff in self.thresholds:
             refuse_outside("threshold", cutoff, -1, 1)

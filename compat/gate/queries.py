@@ -109,9 +109,9 @@ def _first_of_reindex(context: CheckContext, items: Items, vectors: Matrix, reen
             found="none",
             hint=Advice("give_them", parameter="gallery_items"),
         )
+    model = context.ceiling or context.model
     if context.ceiling is not None:
         vectors = encode_all(context.ceiling, items, context.progress)
-    model = context.ceiling or context.model
     rows = reencodable.encoded_by(model)
     context.progress.start(f"what a reindex with {model.card.name} returns", rows.count)
     # One more than is wanted: the query's own row may be among them.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from skipfill.compat.gate.admission.brought_vectors import brought_vectors
 from skipfill.compat.gate.admission.registry import OF_VECTORS
 from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.queries import QuerySet
@@ -13,8 +14,8 @@ from skipfill.compat.inference.load import LoadedModel, load_model, viewed
 from skipfill.compat.inference.released import released_model
 from skipfill.compat.inference.witness import refuse_changed
 from skipfill.store.checks.names import NEW_OLD, OLD_OLD, RELEASED_OLD
-from skipfill.store.errors import BadInput, NotPermitted
-from skipfill.store.parquet.items import open_items
+from skipfill.store.errors import Advice, BadInput, NotPermitted
+from skipfill.store.parquet.items import Items, open_items
 from skipfill.store.parquet.vectors import Matrix
 
 
@@ -34,19 +35,14 @@ class QueryVectors:
 def query_vectors(context: CheckContext, queries: QuerySet) -> QueryVectors:
     """The queries in the gallery's space: the new model's vectors viewed there, and the old and the released one's.
 
-    The old model's vectors are the stored ones of the queries' ids where the gallery has them all (each query's own
-    row is left out of its ranking); otherwise the old model encodes the queries.
+    The old model's vectors are those that the user brought; or the stored ones of the queries' ids where the gallery
+    has them all (each query's own row is left out of its ranking); otherwise the old model encodes the queries.
 
     Raises:
         BadInput: the gallery lacks some of the ids, and the model that filled it is not in the store or encodes in
             another way now; or the gallery holds the vectors of another model.
     """
-    if queries.lookup.by_old.all():
-        look_at_gallery(context.objects, context.gallery, context.model, queries.items, context.warnings)
-        old, baseline = queries.lookup.vectors, "stored vectors of the queries' ids"
-    else:
-        old_model = _old_model(context, queries)
-        old, baseline = encode_all(old_model, queries.items, context.progress), f"encoded by {old_model.card.name}"
+    old, baseline = _old_vectors(context, queries)
     by_pair = {OLD_OLD: old, NEW_OLD: viewed(queries.vectors, context.view)}
     release = context.gallery.version.release
     if release is not None and release.fingerprint not in (
@@ -59,7 +55,23 @@ def query_vectors(context: CheckContext, queries: QuerySet) -> QueryVectors:
     return QueryVectors(by_pair, baseline)
 
 
-def _old_model(context: CheckContext, queries: QuerySet) -> LoadedModel:
+def _old_vectors(context: CheckContext, queries: QuerySet) -> tuple[Matrix, str]:
+    """(Q, d) the old model's vectors, and where they come from."""
+    inputs, gallery = context.inputs, context.gallery
+    if inputs.old_vector:
+        brought = brought_vectors(queries.items, inputs.old_vector, gallery.space.dim)
+        return brought, f"brought in column {inputs.old_vector}"
+    if queries.lookup.by_old.all():
+        look_at_gallery(
+            context.objects, gallery, context.model, queries.items, context.warnings, old_input=inputs.old_input
+        )
+        return queries.lookup.vectors, "stored vectors of the queries' ids"
+    items = queries.items.reading(inputs.old_input) if inputs.old_input else queries.items
+    old_model = _old_model(context, queries, items)
+    return encode_all(old_model, items, context.progress), f"encoded by {old_model.card.name}"
+
+
+def _old_model(context: CheckContext, queries: QuerySet, items: Items) -> LoadedModel:
     """The model that filled the gallery, compared with some stored vectors before it encodes queries."""
     gallery, by_old = context.gallery, queries.lookup.by_old
     try:
@@ -69,10 +81,14 @@ def _old_model(context: CheckContext, queries: QuerySet) -> LoadedModel:
     except BadInput as error:
         raise BadInput(
             queries.items.where,
-            expected=f"queries whose ids gallery {gallery.name} stores, since old model {gallery.space.name} is gone",
+            expected=f"queries whose ids gallery {gallery.name} stores, since old model {gallery.space.name} is gone"
+            if context.inputs.queries_are_rows
+            else f"old vectors of judged queries, since old model {gallery.space.name} is gone",
             found=f"{int((~by_old).sum())} of {len(by_old)} ids that it does not have"
-            + (" or has by a later model" if len(gallery.rows_by) > 1 else ""),
-            hint="Choose held-out items that are rows of the gallery.",
+            + (" or has by a later model" if len(gallery.rows_by) > 1 else "")
+            if context.inputs.queries_are_rows
+            else "none",
+            hint=Advice("bring_old_vectors"),
         ) from error
     if old.card.fingerprint != gallery.space.fingerprint:
         raise BadInput(
@@ -81,8 +97,9 @@ def _old_model(context: CheckContext, queries: QuerySet) -> LoadedModel:
             found=f"another ({old.card.fingerprint[:12]})",
         )
     refuse_changed(context.objects, old, context.warnings)
-    rows = queries.items.restricted(by_old) if by_old.any() else None
+    rows = items.restricted(by_old) if by_old.any() else None
     if rows is None and context.inputs.gallery_items:
         rows = open_items(context.inputs.gallery_items, context.inputs.columns)
+        rows = rows.reading(items.input_column) if context.inputs.old_input else rows
     refuse_another_gallery(gallery, old, rows, context.warnings)
     return old

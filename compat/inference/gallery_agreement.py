@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,11 +96,14 @@ def refuse_another_gallery(gallery: Gallery, old: LoadedModel, items: Items | No
 
 
 def look_at_gallery(
-    objects: ObjectStore, gallery: Gallery, new: LoadedModel, items: Items, warnings: list[str]
+    objects: ObjectStore, gallery: Gallery, new: LoadedModel, items: Items, warnings: list[str], *, old_input: str = ""
 ) -> None:
     """The same when the old model has nothing to encode: it may be gone, or made for another form of the items.
 
     Stored queries are then a baseline whoever made them: vectors that are not the old model's are only warned of.
+
+    Args:
+        old_input: column that the old model reads; empty for that of the items.
 
     Raises:
         BadInput: the gallery holds the vectors of the new model.
@@ -115,7 +118,8 @@ def look_at_gallery(
         old = verified_model(objects, name)
         if some is None or old.card.fingerprint != gallery.space.fingerprint:
             return
-        cosines = some.agreement(old)
+        read_by_old = replace(some, items=some.items.reading(old_input)) if old_input else some
+        cosines = read_by_old.agreement(old)
     except BadInput as error:
         warnings.append(f"whether gallery {gallery.name} holds vectors of {name} is not known: {error}")
         return

@@ -10,7 +10,7 @@ from skipfill.compat.inference.network import Network
 from skipfill.compat.inference.witness import read_witness, verified_model, witness_file
 from skipfill.compat.training.trained_on import TrainedOn
 from skipfill.store.errors import BadInput
-from skipfill.store.models.cards import Card, refuse_taken
+from skipfill.store.models.cards import Card, lineage, refuse_taken
 from skipfill.store.models.files import save_model
 from skipfill.store.storage.object_store import ObjectStore
 
@@ -50,6 +50,7 @@ def blend_models(objects: ObjectStore, name: str, new_name: str, old_name: str) 
         views={(name if space == new_name else space): view for space, view in new.card.views.items()},
         recipe={"new": new_name, "old": old_name, "weight": "sqrt(p)"},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
+        training={**new.card.training, "built_on": sorted(lineage(new.card) | lineage(old.card))},
         files={},
     )
     trained_on = TrainedOn.by_models(objects, new, old)

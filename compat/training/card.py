@@ -12,7 +12,7 @@ from skipfill.compat.methods.method import Method
 from skipfill.compat.training.loop.epoch_log import Epoch, best_epoch
 from skipfill.compat.training.setup import TrainingSetup
 from skipfill.store.galleries.gallery import Gallery
-from skipfill.store.models.cards import Card
+from skipfill.store.models.cards import Card, lineage
 from skipfill.store.spaces import Space, View
 
 
@@ -51,6 +51,7 @@ def model_card(name: str, setup: TrainingSetup, trained: TrainedModel) -> Card:
             "best_epoch": best.epoch,
             "held_out": 0 if data.validation is None else len(data.validation),
             "processes": setup.task.processes.count,
+            "built_on": sorted(set().union(*(lineage(model.card) for model in opened.builds_on))),
         },
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )

@@ -60,6 +60,11 @@ class OpenedSources:
     teacher: LoadedModel | None
     start: LoadedModel | None
 
+    @property
+    def builds_on(self) -> list[LoadedModel]:
+        """The models that this training imitates or starts from."""
+        return [model for model in (self.teacher, self.start) if model is not None]
+
     def digest(self, recipe: Recipe, encoder: Encoder) -> str:
         """SHA-256 of everything that decides the weights. A checkpoint can be used with the same digest only.
 

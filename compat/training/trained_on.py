@@ -34,12 +34,12 @@ class TrainedOn:
         """Those of a training; its items are read once more."""
         own = [items for items in (opened.items, opened.unlabelled) if items is not None]
         read = [TrainedContent(content_digests(items), complete=True) for items in own]
-        return cls._joined(objects, _cards(opened.teacher, opened.start), [items.ids for items in own], read)
+        return cls._joined(objects, [model.card for model in opened.builds_on], [items.ids for items in own], read)
 
     @classmethod
     def by_models(cls, objects: ObjectStore, *models: LoadedModel) -> TrainedOn:
         """Those of models that another is made of without a training."""
-        return cls._joined(objects, _cards(*models), [], [])
+        return cls._joined(objects, [model.card for model in models], [], [])
 
     @classmethod
     def _joined(
@@ -48,7 +48,3 @@ class TrainedOn:
         earlier_ids = [trained_ids(objects, card) for card in cards]
         earlier_contents = [trained_content(objects, card) for card in cards]
         return cls(union([*ids, *earlier_ids]), TrainedContent.joined([*contents, *earlier_contents]))
-
-
-def _cards(*models: LoadedModel | None) -> list[Card]:
-    return [model.card for model in models if model is not None]

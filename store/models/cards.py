@@ -38,7 +38,8 @@ class Card:
         gallery: name and version it was trained against, when it was.
         recipe: every resolved setting of the training.
         losses: mean of each loss term in the last epoch.
-        training: how it went: epochs, the one that was kept, items held out to choose it, processes.
+        training: how it went: epochs, the one that was kept, items held out to choose it, processes; and `built_on`,
+            fingerprints of the models that it started from, imitated or was blended from, and of theirs.
         files: SHA-256 of each file of the bundle; the digest is part of the file's name.
         digest: SHA-256 of the rest of the card; empty in old ones.
     """
@@ -88,6 +89,12 @@ class Card:
         """The model's own space."""
         earlier = {space: view for space, view in self.views.items() if space != self.name}
         return Space(self.name, self.dim, "cosine", self.fingerprint, self.classes, self.slots, earlier)
+
+
+def lineage(card: Card) -> set[str]:
+    """Fingerprints of the model and of those that it builds on, as far as its release wrote them down."""
+    built_on = card.training.get("built_on")
+    return {card.fingerprint, *(built_on if isinstance(built_on, list) else [])}
 
 
 def model_names(objects: ObjectStore) -> list[str]:

@@ -92,6 +92,21 @@ class Items:
         """The same items with other labels, (N,) string."""
         return replace(self, labels=labels)
 
+    def has(self, column: str) -> bool:
+        """Whether every file has a column of this name."""
+        return all(column in open_parquet(path).schema_arrow.names for path in self.files)
+
+    def reading(self, column: str) -> Items:
+        """The same items with their inputs from another column.
+
+        Raises:
+            BadInput: a file lacks it, or it cannot be encoded.
+        """
+        kind, _ = _input(self.files[0], column)
+        for path in self.files:
+            column_type(path, open_parquet(path), column, "input")
+        return replace(self, kind=kind, input_column=column)
+
     def blocks(self) -> Iterator[ItemBlock]:
         """The items in order, at most 2,048 at a time.
 

@@ -85,23 +85,23 @@ def test_what_is_held_out_is_neither_item_nor_aligned(skipfill: Skipfill, regist
 def test_a_slice_that_was_not_looked_at_does_not_pass(skipfill: Skipfill, registered: World) -> None:
     """The gallery has rows of untrained classes; queries of trained ones alone say nothing about them."""
     trained(skipfill, registered, "--epochs", 60)
-    lenient = ["check", "things", "v2", "--items", registered.known, "--metric", "mAP", "--margin", 0.9, "--json"]
+    lenient = ["check", "things", "v2", "--items", registered.known, "--metric", "mAP", "--margin", 0.3, "--json"]
     blind = skipfill(*lenient, expect=3).document["check"]
-    assert blind["why"][-1] == "others: no query of this kind, though the gallery has rows of it"
+    assert blind["why"][-1] == "unseen: no query of this kind, though the gallery has rows of it"
     assert skipfill(*lenient, "--accept-worse", "unseen").document["verdict"] == "pass"
 
 
 def test_queries_with_nothing_to_find_are_no_evidence(skipfill: Skipfill, registered: World) -> None:
     trained(skipfill, registered)
     table = pq.read_table(registered.heldout)
-    strange = table.slice(0, 50)
-    strange = strange.set_column(0, "id", [[f"strange-{i}" for i in range(50)]])
-    strange = strange.set_column(2, "label", [["never stored"] * 50])
+    strange = table.slice(0, 10)
+    strange = strange.set_column(0, "id", [[f"strange-{i}" for i in range(10)]])
+    strange = strange.set_column(2, "label", [["never stored"] * 10])
     pq.write_table(pa.concat_tables([table, strange]), "more.parquet")
     plain = skipfill("check", "things", "v2", "--items", registered.heldout, "--json", expect=None).document["check"]
     mixed = skipfill("check", "things", "v2", "--items", "more.parquet", "--json", expect=None).document["check"]
     assert mixed["slices"] == plain["slices"]
-    assert any(warning.startswith("50 queries left out") for warning in mixed["warnings"])
+    assert any(warning.startswith("10 queries left out") for warning in mixed["warnings"])
     pq.write_table(strange, "strange.parquet")
     refused = skipfill("check", "things", "v2", "--items", "strange.parquet", expect=2)
     assert "expected labels that gallery things has" in refused.err
@@ -300,11 +300,11 @@ def test_odd_input_ends_in_one_line(
     assert len(found.err.splitlines()) == 1
 
 
-def test_queries_with_ids_of_another_type_are_new_to_the_gallery(skipfill: Skipfill, registered: World) -> None:
+def test_queries_with_ids_of_another_type_are_refused(skipfill: Skipfill, registered: World) -> None:
     table = pq.read_table(registered.heldout)
     pq.write_table(table.set_column(0, "id", pa.array(range(len(table)))), "numbers.parquet")
     nothing = ["train", "v2", "--items", registered.items, "--gallery", "things", "--hold-out", "numbers.parquet"]
     assert "expected ids of the type of the items': string, found int64" in skipfill(*nothing, expect=2).err
     trained(skipfill, registered)
-    found = skipfill("check", "things", "v2", "--items", "numbers.parquet", "--json", expect=None).document["check"]
-    assert found["baseline"] == "encoded by v1"
+    refused = skipfill("check", "things", "v2", "--items", "numbers.parquet", expect=2)
+    assert "expected ids of the type of gallery things: string, found int64" in refused.err

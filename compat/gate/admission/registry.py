@@ -14,9 +14,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from skipfill.compat.evaluation.statistics.bootstrap import Values
+from skipfill.compat.gate.admission.brought_vectors import rows_beside_judged_queries, vectors_of_the_gallerys_model
 from skipfill.compat.gate.admission.directions import with_a_direction
 from skipfill.compat.gate.admission.left_out import LeftOut, few_left_out, without_label, without_relevant_row
 from skipfill.compat.gate.admission.near_copies import Groups, near_copies, same_identity
+from skipfill.compat.gate.admission.reindex import (
+    documents_as_queries,
+    truth_of_another_model,
+    truth_of_the_policy,
+)
 from skipfill.compat.gate.admission.room import better_than_random, depth_within_rows
 from skipfill.compat.gate.admission.ruling import Ruling
 from skipfill.compat.gate.admission.slice_names import distinct_names, no_reserved_name
@@ -28,6 +34,9 @@ from skipfill.store.parquet.vectors import Matrix
 
 OF_CHECK: dict[str, Callable[[CheckContext], Ruling]] = {
     "depth within rows": depth_within_rows,
+    "truth of another model": truth_of_another_model,
+    "truth of the policy": truth_of_the_policy,
+    "vectors of the gallery's model": vectors_of_the_gallerys_model,
 }
 """Before anything is read."""
 OF_ITEMS: dict[str, Callable[[CheckContext, Items], Ruling]] = {
@@ -39,6 +48,8 @@ OF_ITEMS: dict[str, Callable[[CheckContext, Items], Ruling]] = {
 """Before the items are encoded."""
 OF_LOOKUP: dict[str, Callable[[CheckContext, Items, QueryLookup], Ruling]] = {
     "without relevant row": without_relevant_row,
+    "documents as queries": documents_as_queries,
+    "rows beside judged queries": rows_beside_judged_queries,
 }
 """When they are looked up in the gallery."""
 OF_COUNTS: dict[str, Callable[[CheckContext, LeftOut], Ruling]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from skipfill.compat.gate.check import check_model
+from skipfill.compat.gate.inputs import CheckInputs, Policy
+from skipfill.compat.inference.load import load_model
+from skipfill.store.models.files import save_model
+from skipfill.store.storage.location import open_store
 from tests.conftest import Result, Skipfill, World, write_vectors
 
-LENIENT = ("--metric", "mAP", "--margin", 0.3, "--accept-worse", "unseen")
+LENIENT = ("--metric", "mAP", "--margin", 0.25, "--accept-worse", "unseen")
 
 
 def check(skipfill: Skipfill, items: object, *more: object, gallery: str = "things") -> Result:
@@ -346,3 +352,154 @@ def test_a_baseline_of_noise_is_no_evidence(skipfill: Skipfill, with_v2: World) 
     result = check(skipfill, with_v2.heldout, "--metric", "CMC@1", "--margin", 0.9, "--not-worse")
     assert result.code == 3
     assert "a random order 0.09" in findings(result)["better than random"]
+
+
+# --- a reindex as the truth
+
+
+REINDEX = ("--truth", "reindex", "--metric", "recall@10")
+
+
+@pytest.fixture
+def with_other(skipfill: Skipfill, with_v2: World) -> World:
+    """And an independent model."""
+    skipfill("train", "other", "--items", with_v2.items, "--method", "independent", "--epochs", 20, "--seed", 1)
+    return with_v2
+
+
+def test_a_model_does_not_say_itself_what_is_relevant(skipfill: Skipfill, with_other: World) -> None:
+    rows = ("--gallery-items", with_other.gallery_items)
+    alone = check(skipfill, with_other.heldout, *REINDEX, *rows)
+    assert alone.code == 2
+    assert "expected another model than v2 that says what is relevant, found none" in alone.err
+    skipfill("blend", "both", "--new", "v2", "--old", "v1")
+    more = ("--items", with_other.items, "--epochs", 1)
+    skipfill("train", "later", *more, "--gallery", "things", "--init", "v2")
+    for kin in ("v2", "both", "later"):
+        refused = check(skipfill, with_other.heldout, *REINDEX, *rows, "--ceiling", kin)
+        assert refused.code == 2, kin
+        assert "expected a model that shares nothing with v2" in refused.err
+    command = ("check", "things", "both", "--items", with_other.heldout, *REINDEX, *rows, "--ceiling", "v1")
+    assert "shares nothing with both" in skipfill(*command, expect=2).err
+
+
+def test_models_of_one_frozen_encoder_share_it(skipfill: Skipfill, with_other: World) -> None:
+    """Trained apart, from the same weights that no training changes."""
+    objects = open_store(Path(".skipfill"))
+    v2, other = load_model(objects, "v2"), load_model(objects, "other")
+    other.network.encoder.load_state_dict(v2.network.encoder.state_dict())
+    weights = other.network.weights()
+    views = {("twin" if space == "other" else space): view for space, view in other.card.views.items()}
+    save_model(objects, replace(other.card, name="twin", views=views), weights, pa.array(["none"]))
+    rows = ("--gallery-items", with_other.gallery_items)
+    refused = check(skipfill, with_other.heldout, *REINDEX, *rows, "--ceiling", "twin")
+    assert "found one with the same encoder" in refused.err
+
+
+def test_a_reindex_is_at_best_inconclusive(skipfill: Skipfill, with_other: World) -> None:
+    """Unless the gallery's policy names it as the truth."""
+    inputs = ("--gallery-items", with_other.gallery_items, "--ceiling", "other", "--margin", 0.1, "--not-worse")
+    result = check(skipfill, with_other.heldout, *REINDEX, *inputs)
+    assert result.code == 3
+    assert "a reindex with other returns first" in findings(result)["truth of the policy"]
+    policy = Policy(metric="recall@10", margin=0.1, better=False, accept_worse=("unseen",), truth="reindex")
+    sources = CheckInputs([with_other.heldout], [with_other.gallery_items], "other", "reindex")
+    report = check_model(open_store(Path(".skipfill")), "things", "v2", sources, policy)
+    assert [each.kind for each in report.slices[0].requirements] == ["not-worse"]
+
+
+def test_documents_as_queries_are_warned_of(skipfill: Skipfill, with_other: World) -> None:
+    result = check(skipfill, with_other.gallery_items, *REINDEX, "--ceiling", "other")
+    assert "queries are rows of the gallery" in notes(result)
+
+
+# --- old queries' vectors
+
+
+def with_old_vectors(skipfill: Skipfill, world: World) -> tuple[pa.Table, pa.Table]:
+    """Held-out items, and items of gallery rows, each with v1's vectors in a column `old`; v1 is not asked again."""
+    tables = []
+    for path in (world.heldout, world.gallery_items):
+        skipfill("encode", "v1", path, "-o", f"old-{path.name}")
+        tables.append(with_column(pq.read_table(path), "old", pq.read_table(f"old-{path.name}")["vector"]))
+    elsewhere(skipfill, world)
+    skipfill("gallery", "drop", "things", "--confirm", "things")
+    return tables[0], tables[1]
+
+
+def v3(skipfill: Skipfill, items: Path, *more: object) -> Result:
+    return skipfill("check", "plain", "v3", "--items", items, *LENIENT, *more, "--json", expect=None)
+
+
+def old_values(result: Result) -> dict[str, float]:
+    path = Path(".skipfill/checks") / result.document["check"]["gallery"] / result.document["check"]["id"]
+    table = pq.read_table(path / "queries.parquet")
+    return dict(zip(table["id"].to_pylist(), table["old/old mAP"].to_pylist(), strict=True))
+
+
+def test_old_vectors_may_be_brought(skipfill: Skipfill, with_v2: World) -> None:
+    wanted = old_values(check(skipfill, with_v2.heldout))
+    queries, rows = with_old_vectors(skipfill, with_v2)
+    refused = v3(skipfill, write(queries, "queries.parquet"))
+    assert refused.code == 2
+    assert "--old-vector COLUMN" in refused.err
+    result = v3(skipfill, write(pa.concat_tables([queries, rows]), "both.parquet"), "--old-vector", "old")
+    assert findings(result) == {}
+    assert result.code == 0, result.out
+    assert result.document["check"]["baseline"] == "brought in column old"
+    brought = old_values(result)
+    assert {name: brought[name] for name in wanted} == pytest.approx(wanted)
+    result = v3(
+        skipfill, Path("queries.parquet"), "--old-vector", "old", "--gallery-items", write(rows, "rows.parquet")
+    )
+    assert findings(result) == {}
+
+
+def noise(table: pa.Table) -> pa.Table:
+    values = np.random.default_rng(0).normal(size=(len(table), 8)).astype(np.float32)
+    return with_column(table, "old", pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), 8))
+
+
+def test_brought_vectors_must_be_those_of_the_gallerys_model(skipfill: Skipfill, with_v2: World) -> None:
+    queries, rows = with_old_vectors(skipfill, with_v2)
+    few = pa.concat_tables([queries, rows.slice(0, 31)])
+    for name, table in (("none", queries), ("few", few), ("noise", pa.concat_tables([queries, noise(rows)]))):
+        result = v3(skipfill, write(table, f"{name}.parquet"), "--old-vector", "old", "--not-worse")
+        assert result.code == 3, name
+        assert "of these agree" in findings(result)["vectors of the gallery's model"]
+    assert v3(skipfill, Path("few.parquet"), "--old-vector", "label").code == 2
+
+
+def test_judged_queries_may_bring_old_vectors(skipfill: Skipfill, with_v2: World) -> None:
+    """The rows beside them are no queries, and do not count as left out."""
+    queries, rows = with_old_vectors(skipfill, with_v2)
+    judged = ("--judgements", judgements(queries, pq.read_table("plain.parquet")))
+    refused = v3(skipfill, write(queries, "queries.parquet"), *judged)
+    assert refused.code == 2
+    assert "--old-vector COLUMN" in refused.err
+    both = write(pa.concat_tables([queries, rows]), "both.parquet")
+    result = v3(skipfill, both, *judged, "--old-vector", "old")
+    assert result.code == 0, result.out
+    assert result.document["check"]["slices"][0]["queries"] == 192
+    assert findings(v3(skipfill, Path("queries.parquet"), *judged, "--old-vector", "old")) != {}
+
+
+def test_zero_vectors_are_no_baseline(skipfill: Skipfill, with_v2: World) -> None:
+    queries, rows = with_old_vectors(skipfill, with_v2)
+    zeros = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(8 * len(queries), np.float32)), 8)
+    both = pa.concat_tables([with_column(queries, "old", zeros), rows])
+    refused = v3(skipfill, write(both, "both.parquet"), "--old-vector", "old")
+    assert refused.code == 2
+    assert "expected a direction for every query" in refused.err
+
+
+def test_old_and_new_model_may_read_different_columns(skipfill: Skipfill, with_v2: World) -> None:
+    table = pq.read_table(with_v2.heldout)
+    plain = check(skipfill, with_v2.heldout)
+    two = table.rename_columns(["id", "new", "label"]).append_column("former", table["vector"])
+    columns = ("--input", "new", "--old-input", "former")
+    assert without_time(check(skipfill, write(two, "two.parquet"), *columns)) == without_time(plain)
+    shuffled = with_column(two, "former", table["vector"].take(pa.array(np.random.default_rng(0).permutation(192))))
+    assert old_values(check(skipfill, write(shuffled, "shuffled.parquet"), *columns)) != old_values(plain)
+    both = (*columns, "--old-vector", "former")
+    assert check(skipfill, Path("two.parquet"), *both).code == 2

@@ -64,7 +64,7 @@ def exchange_classes(path: Path = GALLERY) -> None:
 
 
 def check(world: World) -> tuple[object, ...]:
-    return ("check", "things", "v2", "--items", world.known, "--metric", "mAP", "--accept-worse", "others")
+    return ("check", "things", "v2", "--items", world.known, "--metric", "mAP", "--accept-worse", "unseen")
 
 
 def test_vectors_exchanged_in_place_are_no_evidence(skipfill: Skipfill, plain: World) -> None:
@@ -155,7 +155,7 @@ def test_a_file_replaced_during_the_check_and_put_back(
 ) -> None:
     objects = open_store(Path(".skipfill"))
     before = tree(Path(".skipfill"))
-    inputs, policy = CheckInputs([plain.known]), Policy("mAP", accept_worse=("others",))
+    inputs, policy = CheckInputs([plain.known]), Policy("mAP", accept_worse=("unseen",))
     with pytest.raises(Stale, match=r"gallery\.parquet: expected"):
         check_model(objects, "things", "v2", inputs, policy, Meanwhile(first, then))
     assert tree(Path(".skipfill")) == before

@@ -24,7 +24,7 @@ from safetensors.numpy import save
 from skipfill.compat.inference.load import load_model
 from skipfill.store.errors import BadInput
 from skipfill.store.models.archive import packed
-from skipfill.store.models.cards import LOG, TRAINED_IDS, WEIGHTS, WITNESS, Card, file_key, load_card
+from skipfill.store.models.cards import LOG, TRAINED_CONTENT, TRAINED_IDS, WEIGHTS, WITNESS, Card, file_key, load_card
 from skipfill.store.models.files import read_file, save_model
 from skipfill.store.models.transfer import MANIFEST, add_bundle, export_bundle
 from skipfill.store.spaces import Space, View, load_space, register_space
@@ -453,13 +453,14 @@ def test_one_byte_of_any_file_of_a_bundle(skipfill: Skipfill, tmp_path: Path) ->
                 found = [skipfill("model", "export", name, "-o", "x.skipfill", expect=2)]
                 if file == LOG:
                     found.append(skipfill("model", "plot", name, "-o", "x.svg", expect=2))
-                elif file == TRAINED_IDS:
+                elif file in (TRAINED_CONTENT, TRAINED_IDS):
                     found.append(skipfill("check", "g", name, "--items", "items.parquet", expect=2))
                 else:
                     found.append(skipfill("encode", name, "items.parquet", "-o", "x.parquet", expect=2))
                 assert all(f"{path.name}: expected SHA-256" in one.err for one in found)
             path.write_bytes(data)
-    assert seen == {WEIGHTS, TRAINED_IDS, LOG, WITNESS, "tokenizer.json", "old-tokenizer.json"}
+    encoders = {"tokenizer.json", "old-tokenizer.json"}
+    assert seen == {WEIGHTS, TRAINED_CONTENT, TRAINED_IDS, LOG, WITNESS, *encoders}
     assert not Path("x.skipfill").exists()
     skipfill("model", "export", "v3", "-o", "v3.skipfill")
     skipfill("init", "--store", OTHER)

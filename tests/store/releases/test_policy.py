@@ -32,7 +32,7 @@ LAXER: dict[str, dict[str, Any]] = {
     "margin": {"margin": 0.99},
     "confidence": {"confidence": 0.5},
     "better": {"better": False},
-    "accept worse": {"accept_worse": ["others"]},
+    "accept worse": {"accept_worse": ["unseen"]},
     "least queries": {"least_queries": 2},
     "most left out": {"most_left_out": 0.9},
     "metric": {"metric": "CMC@5"},

@@ -1,0 +1,77 @@
+"""Old queries' vectors that the user brings: of the model that filled the gallery, as some of its rows show."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from skipfill.compat.gate.admission.ruling import Finding, Ruling
+from skipfill.compat.gate.context import CheckContext
+from skipfill.compat.gate.query_lookup import QueryLookup
+from skipfill.compat.inference.gallery_agreement import ALIKE, LOOKED_AT, stored_items
+from skipfill.store.errors import BadInput, Parameter
+from skipfill.store.parquet.items import Items, open_items
+from skipfill.store.parquet.matching import matched
+from skipfill.store.parquet.vectors import Matrix, normalised
+
+FEWEST_ALIKE = 0.95
+
+
+def brought_vectors(items: Items, column: str, dim: int) -> Matrix:
+    """(Q, d) vectors in a column of the items.
+
+    Raises:
+        BadInput: no such column, or vectors of another dimension than the gallery's.
+    """
+    read = items.reading(column)
+    where = Parameter("old_vector", column)
+    if read.kind != "vector":
+        raise BadInput(where, expected="a column of vectors", found=f"{read.kind}s")
+    vectors = np.concatenate([np.asarray(block.inputs, np.float32) for block in read.blocks()])
+    if vectors.shape[1] != dim:
+        raise BadInput(where, expected=f"vectors of dimension {dim}, as the gallery's", found=f"{vectors.shape[1]}")
+    return vectors
+
+
+def vectors_of_the_gallerys_model(context: CheckContext) -> Ruling:
+    """Find that too few stored rows, or too many others, came with the brought vectors: a baseline of noise loses."""
+    column = context.inputs.old_vector
+    if not column:
+        return Ruling()
+    cosines = np.concatenate([np.zeros(0), *(_cosines(context, files) for files in _files(context))])
+    alike = int((cosines >= ALIKE).sum())
+    if alike >= LOOKED_AT and alike >= FEWEST_ALIKE * len(cosines):
+        return Ruling()
+    claim = f"old vectors that agree with the gallery's, for at least {LOOKED_AT} of its rows among the items"
+    found = f"{len(cosines)} of the rows looked at have vectors in column {column}, and {alike} of these agree"
+    return Ruling(findings=[Finding("vectors of the gallery's model", alike, claim, found)])
+
+
+def rows_beside_judged_queries(context: CheckContext, items: Items, lookup: QueryLookup) -> Ruling:
+    """Leave out rows of the gallery that came with judged queries to show whose vectors these have."""
+    if not context.inputs.old_vector or context.inputs.queries_are_rows:
+        return Ruling()
+    are_rows = np.zeros(len(items), bool)
+    for match in matched(context.gallery.rows, items.ids):
+        are_rows[match.places] = True
+    return Ruling(are_rows & (lookup.relevant == 0))
+
+
+def _files(context: CheckContext) -> list[Items]:
+    """The items, and those of gallery rows where they have the column too."""
+    inputs = context.inputs
+    opened = [open_items(inputs.items, inputs.columns)]
+    if inputs.gallery_items:
+        opened.append(open_items(inputs.gallery_items, inputs.columns))
+    return [items for items in opened if items is opened[0] or items.has(inputs.old_vector)]
+
+
+def _cosines(context: CheckContext, items: Items) -> Matrix:
+    """(N,) cosines of some rows' brought vectors with the stored ones; NaN for those without a direction."""
+    rows = context.gallery.own_part.rows
+    some = stored_items(rows, items)
+    if some is None:
+        return np.zeros(0, np.float32)
+    brought = brought_vectors(some.items, context.inputs.old_vector, rows.dim)
+    with np.errstate(invalid="ignore"):
+        cosines: Matrix = (normalised(brought) * some.vectors).sum(axis=1)
+    return cosines

@@ -1,0 +1,71 @@
+"""The first rows of a reindex as the truth: a model that says itself what is relevant agrees with itself."""
+
+from __future__ import annotations
+
+import torch
+
+from skipfill.compat.encoders.encoder import Encoder
+from skipfill.compat.gate.admission.ruling import Finding, Ruling
+from skipfill.compat.gate.context import CheckContext
+from skipfill.compat.gate.query_lookup import QueryLookup
+from skipfill.compat.inference.load import LoadedModel
+from skipfill.compat.inference.network import Network
+from skipfill.store.errors import Advice, BadInput, Parameter
+from skipfill.store.models.cards import lineage
+from skipfill.store.parquet.items import Items
+
+
+def truth_of_another_model(context: CheckContext) -> Ruling:
+    """Refuse a reindex with the model that is checked, or with one that it was made of or together with.
+
+    Raises:
+        BadInput: no ceiling is named, or it shares an encoder or its training with the model.
+    """
+    if context.inputs.truth != "reindex":
+        return Ruling()
+    name = context.model.card.name
+    hint = Advice("independent_ceiling")
+    if context.ceiling is None:
+        where = Parameter("truth", "reindex")
+        raise BadInput(where, expected=f"another model than {name} that says what is relevant", found="none", hint=hint)
+    if shared := _shared(context.model, context.ceiling):
+        where = Parameter("ceiling", context.inputs.ceiling)
+        raise BadInput(where, expected=f"a model that shares nothing with {name}", found=shared, hint=hint)
+    return Ruling()
+
+
+def truth_of_the_policy(context: CheckContext) -> Ruling:
+    """Find a reindex as the truth where the gallery's policy does not name it: models judge models."""
+    if context.inputs.truth != "reindex" or context.policy.truth == "reindex":
+        return Ruling()
+    claim = "rows that people, or labels, call relevant; or a policy of the gallery with reindex as its truth"
+    found = f"relevant is what a reindex with {context.inputs.ceiling} returns first"
+    return Ruling(findings=[Finding("truth of the policy", 1, claim, found)])
+
+
+def documents_as_queries(context: CheckContext, items: Items, lookup: QueryLookup) -> Ruling:
+    """Warn of queries that are rows where the truth is a reindex: real queries may be nothing like documents."""
+    documents = int(lookup.present.sum())
+    if context.inputs.truth != "reindex" or not documents:
+        return Ruling()
+    note = f"{documents} of {len(items)} queries are rows of the gallery: what holds for documents need not for queries"
+    return Ruling(notes=[note])
+
+
+def _shared(model: LoadedModel, ceiling: LoadedModel) -> str:
+    """The thing that both have, in words; empty for nothing."""
+    if lineage(model.card) & lineage(ceiling.card):
+        return "one that it was made from, or that was made from the same"
+    mine, others = _encoders(model.network), _encoders(ceiling.network)
+    return "one with the same encoder" if any(_alike(one, other) for one in mine for other in others) else ""
+
+
+def _encoders(network: Network) -> list[Encoder]:
+    return [network.encoder, *([] if network.old is None else _encoders(network.old))]
+
+
+def _alike(one: Encoder, other: Encoder) -> bool:
+    if type(one) is not type(other) or one.described() != other.described():
+        return False
+    mine, others = one.state_dict(), other.state_dict()
+    return mine.keys() == others.keys() and all(torch.equal(value, others[name]) for name, value in mine.items())
