@@ -32,7 +32,8 @@ def swap(
 ) -> None:
     """Make a model the one that queries use: one small file, readers see the old release or the new one.
 
-    Refused without a passing check of this model on the gallery as it is now: exit 1. Exit 4: the plan is stale.
+    Refused without a passing check of this model on the gallery as it is now: exit 1. Exit 4: the plan is stale, or a
+    file of the gallery is not the one that was registered.
 
     Example: skipfill swap products v2
     """

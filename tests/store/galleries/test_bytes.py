@@ -33,7 +33,8 @@ from skipfill.store.storage.address import Url
 from skipfill.store.storage.client import client
 from skipfill.store.storage.location import open_store
 from skipfill.store.storage.object_store import ObjectStore
-from tests.conftest import Skipfill, World, tree, write_vectors
+from tests.conftest import Skipfill, World, spawn, tree, write_vectors
+from tests.programs.object_storage import network_to
 from tests.store.stores import store_at, store_with
 
 GALLERY, PART = Path("gallery.parquet"), "part-0000.parquet"
@@ -316,6 +317,25 @@ def test_an_object_replaced_during_the_check(url: str, tmp_path: Path) -> None:
             None,
             lambda rows: obstore.put(files, "rows/b.parquet", tmp_path / "other.parquet") and None,
         )
+
+
+def test_a_swap_makes_one_request_a_file(
+    skipfill: Skipfill, server: str, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = Url(url.removesuffix("/team/store"))
+    objects, files = store_at(url, tmp_path), client(bucket)
+    for index in range(3):
+        path = write_vectors(tmp_path / "a.parquet", np.ones((2, 4)), [2 * index, 2 * index + 1])
+        obstore.put(files, f"rows/{index}.parquet", path)
+    add_gallery(objects, "h", [bucket / "rows"], Columns(), Space("old", 0), None)
+    with network_to(server) as network:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", network.url)
+        in_another_process = spawn("swap", "h", "v2", "--without-check", "test", "--store", url, cwd=tmp_path)
+        in_another_process.communicate(timeout=60)
+        assert in_another_process.returncode == 0
+        of_files = sorted(request for request in network.requests if "/rows/" in request)
+    assert [request.split()[0] for request in of_files] == ["HEAD"] * 3
+    assert len(set(of_files)) == 3
 
 
 def test_an_object_replaced_after_the_check_refuses_the_swap(skipfill: Skipfill, url: str, tmp_path: Path) -> None:
