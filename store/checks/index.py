@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 
 from skipfill.store.checks.policy import Policy, policy_of
@@ -22,8 +21,6 @@ from skipfill.store.strict_json import stored
 
 FORMAT = 1
 ROUND = 100
-READERS = 16
-FEW = 8
 
 
 @dataclass(frozen=True)
@@ -142,10 +139,7 @@ def read_entries(objects: ObjectStore, keys: Sequence[str]) -> list[CheckEntry]:
     Raises:
         BadInput: one is damaged, or of a newer format.
     """
-    if len(keys) <= FEW:
-        return [read_entry(objects, key) for key in keys]
-    with ThreadPoolExecutor(READERS) as pool:
-        return list(pool.map(lambda key: read_entry(objects, key), keys))
+    return objects.read_all(lambda key: read_entry(objects, key), keys)
 
 
 def refuse_unknown_checks(
