@@ -217,12 +217,13 @@ class _Story:
 
 def _check_that_holds(gallery: str, model: str) -> Report | None:
     """The newest check of the model on the gallery as it is now."""
-    from skipfill.store.checks.index import entries_of
+    from skipfill.store.checks.index import CheckIndex
     from skipfill.store.checks.saved_reports import load_report
     from skipfill.store.galleries.log import latest
     from skipfill.store.models.cards import load_card
     from skipfill.store.storage.location import open_store
 
     objects = open_store(STORE)
-    checks = entries_of(objects, gallery, latest(objects, gallery).state, load_card(objects, model).fingerprint)
+    state, fingerprint = latest(objects, gallery).state, load_card(objects, model).fingerprint
+    checks = CheckIndex(objects, gallery).entries(state, fingerprint)
     return load_report(objects, gallery, checks[-1].check) if checks else None

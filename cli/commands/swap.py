@@ -37,17 +37,19 @@ def swap(
 
     Example: skipfill swap products v2
     """
+    from skipfill.store.checks.index import CheckIndex
     from skipfill.store.models.cards import load_card
     from skipfill.store.releases import swap as swaps
 
     _one_of(gallery, name, plan, without_check)
     objects = opened(store)
+    index = CheckIndex(objects, gallery)
     planned = (
-        swaps.plan_swap(objects, gallery, load_card(objects, name), without_check)
+        swaps.plan_swap(objects, gallery, load_card(objects, name), without_check, index=index)
         if plan is None
         else _saved(plan, gallery)
     )
-    done = (swaps.planned_version if dry_run else swaps.apply_plan)(objects, planned)
+    done = (swaps.planned_version if dry_run else swaps.apply_plan)(objects, planned, index)
     without_check = planned.without_check
     evidence = f"check {done.release.check}" if done.release and done.release.check else f"no check: {without_check}"
     emit(

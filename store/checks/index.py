@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from skipfill.store.checks.policy import Policy, policy_of
 from skipfill.store.checks.queries import Queries
@@ -21,8 +20,7 @@ from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import stored
 
 FORMAT = 1
-READERS = 16
-FEW = 8
+ROUND = 100
 
 
 @dataclass(frozen=True)
@@ -38,6 +36,8 @@ class CheckEntry:
         queries: digest of what was asked.
         instead_of: ids of failed checks on other queries that this one stands in for, because of `reason`.
         created: by the clock of its writer; for people, not for the order.
+        earlier: in every hundredth entry all before it, in their order, so that few are read. Of checks that differ
+            in nothing but their time only the last one: it allows, and speaks against, what the others do.
     """
 
     check: str
@@ -50,6 +50,7 @@ class CheckEntry:
     instead_of: tuple[str, ...]
     reason: str
     created: str
+    earlier: tuple[CheckEntry, ...] = ()
     format: int = field(default=FORMAT)
 
 
@@ -72,22 +73,48 @@ def entry_of(report: Report) -> CheckEntry:
 
 def add_entry(objects: ObjectStore, report: Report) -> None:
     """Write the entry of a saved report, with the next number that is free."""
-    data = json.dumps(asdict(entry_of(report)), indent=1).encode()
+    entry, index = entry_of(report), CheckIndex(objects, report.gallery)
     folder = index_folder(report.gallery, report.state, report.fingerprint)
     number = max([0, *map(version_number, objects.after(folder, ""))]) + 1
-    while not objects.put_new(index_key(report.gallery, report.state, report.fingerprint, number), data):
-        number += 1
+    while True:
+        if number % ROUND == 0:
+            entry = replace(
+                entry, earlier=_last_of_equals(index.entries(report.state, report.fingerprint)[: number - 1])
+            )
+        data = json.dumps(asdict(entry), indent=1).encode()
+        if objects.put_new(index_key(report.gallery, report.state, report.fingerprint, number), data):
+            return
+        number, entry = number + 1, replace(entry, earlier=())
 
 
-def entries_of(objects: ObjectStore, gallery: str, state: str, fingerprint: str) -> list[CheckEntry]:
-    """The checks of a model on a state, in the order in which they were saved.
+def _last_of_equals(entries: Sequence[CheckEntry]) -> tuple[CheckEntry, ...]:
+    last = {replace(entry, check="", version=0, created="", earlier=()): entry for entry in entries}
+    kept = {entry.check for entry in last.values()}
+    return tuple(entry for entry in entries if entry.check in kept)
 
-    Raises:
-        BadInput: an entry is damaged, or of a newer format.
-    """
-    folder = index_folder(gallery, state, fingerprint)
-    numbers = sorted(filter(None, map(version_number, objects.after(folder, ""))))
-    return read_entries(objects, [index_key(gallery, state, fingerprint, number) for number in numbers])
+
+class CheckIndex:
+    """The index of a gallery's checks. Entries are immutable: each is read once, when it is needed."""
+
+    def __init__(self, objects: ObjectStore, gallery: str) -> None:
+        self._objects = objects
+        self._gallery = gallery
+        self._read: dict[str, CheckEntry] = {}
+
+    def entries(self, state: str, fingerprint: str) -> list[CheckEntry]:
+        """The checks of a model on a state, in the order in which they were saved. Lists them anew.
+
+        Raises:
+            BadInput: an entry is damaged, or of a newer format.
+        """
+        folder = index_folder(self._gallery, state, fingerprint)
+        numbers = sorted(filter(None, map(version_number, self._objects.after(folder, ""))))
+        first = max((number for number in numbers if number % ROUND == 0), default=0)
+        keys = [index_key(self._gallery, state, fingerprint, number) for number in numbers if number >= first]
+        missing = [key for key in keys if key not in self._read]
+        self._read |= zip(missing, read_entries(self._objects, missing), strict=True)
+        entries = [self._read[key] for key in keys]
+        return [*(entries[0].earlier if entries else ()), *(replace(entry, earlier=()) for entry in entries)]
 
 
 def newest_elsewhere(objects: ObjectStore, gallery: str, fingerprint: str) -> CheckEntry | None:
@@ -112,17 +139,14 @@ def read_entries(objects: ObjectStore, keys: Sequence[str]) -> list[CheckEntry]:
     Raises:
         BadInput: one is damaged, or of a newer format.
     """
-    if len(keys) <= FEW:
-        return [read_entry(objects, key) for key in keys]
-    with ThreadPoolExecutor(READERS) as pool:
-        return list(pool.map(lambda key: read_entry(objects, key), keys))
+    return objects.read_all(lambda key: read_entry(objects, key), keys)
 
 
 def refuse_unknown_checks(
     objects: ObjectStore, gallery: str, state: str, fingerprint: str, checks: Sequence[str]
 ) -> None:
     """Raise `BadInput` where one of these is no check of the model on the state."""
-    known = [entry.check for entry in entries_of(objects, gallery, state, fingerprint)] if checks else []
+    known = [entry.check for entry in CheckIndex(objects, gallery).entries(state, fingerprint)] if checks else []
     for check in checks:
         if check not in known:
             raise unknown_name("check of this model on the gallery as it is now", check, known)

@@ -18,18 +18,18 @@ class Queries:
     Attributes:
         count: how many queries.
         digest: of the ids and inputs of all, and of what is relevant to each. Empty in old files.
-        least: the digests of some queries, the first in their order: see `holds`.
+        least: the digests of some queries, the first in their order, with spaces between them: see `holds`.
     """
 
     count: int = 0
     digest: str = ""
-    least: tuple[str, ...] = ()
+    least: str = ""
 
     @classmethod
     def of(cls, digests: Sequence[str]) -> Queries:
         """The queries with these digests, in any order."""
         ordered = sorted(digests)
-        return cls(len(ordered), json_digest(ordered)[:16], tuple(ordered[:LEAST]))
+        return cls(len(ordered), json_digest(ordered)[:16], " ".join(ordered[:LEAST]))
 
     def holds(self, other: Queries) -> bool:
         """Whether these seem to be the other ones and perhaps more. A no is sure.
@@ -39,5 +39,5 @@ class Queries:
         """
         if not (self.digest and other.digest) or self.count < other.count:
             return False
-        last = max(self.least, default="")
-        return self.digest == other.digest or {one for one in other.least if one <= last} <= set(self.least)
+        least = self.least.split()
+        return self.digest == other.digest or {one for one in other.least.split() if one <= least[-1]} <= set(least)

@@ -5,7 +5,6 @@ The object store creates a key only if it is absent, so that of two writers of o
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -27,8 +26,6 @@ FORMAT = 2
 """Written only for versions that need it, so that older releases read all others: 2 has a policy."""
 WITHOUT_POLICY = 1
 RESTORE = "Restore it from a copy."
-READERS, FEW = 16, 8
-"""Threads that read many logs; fewer logs than that are read one after the other."""
 NEAR = 100
 """Entries before the end of a log from which on names are listed instead of looked for one by one."""
 Action = Literal["registered", "appended", "refreshed", "swapped", "rolled back", "dropped", "policy changed"]
@@ -206,12 +203,7 @@ def _last_entry(objects: ObjectStore, gallery: str, since: int = 0) -> Version:
 def galleries_in_force(objects: ObjectStore) -> dict[str, Version]:
     """The galleries whose log has an entry and does not end with a drop, by name, each with its newest version."""
     names = objects.children(GALLERIES)
-    if len(names) <= FEW:
-        versions = [newest_version(objects, name) for name in names]
-    else:
-        with ThreadPoolExecutor(READERS) as pool:
-            versions = list(pool.map(lambda name: newest_version(objects, name), names))
-    newest = zip(names, versions, strict=True)
+    newest = zip(names, objects.read_all(lambda name: newest_version(objects, name), names), strict=True)
     return {name: version for name, version in newest if version is not None and version.action != "dropped"}
 
 

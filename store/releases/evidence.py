@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from skipfill.store.checks.index import CheckEntry, entries_of, entry_of, newest_elsewhere
+from skipfill.store.checks.index import CheckEntry, CheckIndex, entry_of, newest_elsewhere
 from skipfill.store.checks.saved_reports import old_reports
 from skipfill.store.checks.standing import Standing, standing, standing_of_old
 from skipfill.store.errors import Advice
@@ -34,13 +34,18 @@ class Evidence:
         return of_state.allowing or (of_state.against[-1] if of_state.against else of_state.lax)
 
 
-def evidence_of(objects: ObjectStore, gallery: str, version: Version, fingerprint: str) -> Evidence:
+def evidence_of(
+    objects: ObjectStore, gallery: str, version: Version, fingerprint: str, index: CheckIndex | None = None
+) -> Evidence:
     """Read the checks of a model on the state of a version, from the index; old reports only where it has none.
+
+    Args:
+        index: of the gallery; entries that it has read are not read again.
 
     Raises:
         BadInput: an entry is damaged, or an old report that may be of this model.
     """
-    entries = entries_of(objects, gallery, version.state, fingerprint)
+    entries = (index or CheckIndex(objects, gallery)).entries(version.state, fingerprint)
     if entries:
         return Evidence(standing(entries, version.policy_in_force))
     old = [entry_of(report) for report in old_reports(objects, gallery, fingerprint, version.state)]
@@ -55,10 +60,10 @@ def checks_before_swaps(objects: ObjectStore, gallery: str, log: Sequence[Versio
     Args:
         log: every version, from the first.
     """
-    checks = {}
+    index, checks = CheckIndex(objects, gallery), {}
     for before, swap in pairwise(log):
         if swap.action == "swapped" and swap.release is not None:
-            checks[swap.number] = entries_of(objects, gallery, before.state, swap.release.fingerprint)
+            checks[swap.number] = index.entries(before.state, swap.release.fingerprint)
     return checks
 
 

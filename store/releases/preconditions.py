@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from skipfill.store.checks.index import CheckIndex
 from skipfill.store.checks.report import Report
 from skipfill.store.checks.saved_reports import load_report
 from skipfill.store.errors import BadInput
@@ -35,8 +36,11 @@ class Situation:
     told: str
 
 
-def current_situation(objects: ObjectStore, plan: Plan) -> Situation:
+def current_situation(objects: ObjectStore, plan: Plan, index: CheckIndex) -> Situation:
     """Read what `plan` depends on.
+
+    Args:
+        index: of the plan's gallery; entries that it has read are not read again.
 
     Raises:
         BadInput: the gallery is gone, or an entry of a check is damaged.
@@ -53,7 +57,7 @@ def current_situation(objects: ObjectStore, plan: Plan) -> Situation:
         check = None
     if plan.without_check:
         return Situation(version, card, check, None, "none asked for")
-    evidence = evidence_of(objects, plan.gallery, version, plan.fingerprint)
+    evidence = evidence_of(objects, plan.gallery, version, plan.fingerprint, index)
     return Situation(version, card, check, evidence, told(objects, plan.gallery, version, evidence))
 
 

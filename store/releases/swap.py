@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from skipfill.store.checks.index import CheckIndex
 from skipfill.store.checks.saved_reports import load_report
 from skipfill.store.errors import Advice, BadInput, NotAcceptable, Stale
 from skipfill.store.galleries.commit import commit
@@ -26,12 +27,14 @@ def plan_swap(
     without_check: str = "",
     rate: EncodeRate | None = None,
     price_per_million: float | None = None,
+    index: CheckIndex | None = None,
 ) -> Plan:
     """Plan a swap to `card`: what it changes, requires and saves. Writes nothing.
 
     Args:
         without_check: a reason for swapping without a passing check; it is recorded.
         rate, price_per_million: how fast the model encodes and what that costs: see `backfill_cost`.
+        index: of the gallery's checks, so that who applies the plan at once reads none again.
 
     Raises:
         BadInput: the model has no view onto the gallery's space, it is released already, or the report of the check
@@ -45,7 +48,8 @@ def plan_swap(
             expected=f"a release other than {card.name}",
             found=f"{card.name} released already (version {now.number})",
         )
-    evidence = None if without_check else evidence_of(objects, gallery, now, card.fingerprint)
+    index = index or CheckIndex(objects, gallery)
+    evidence = None if without_check else evidence_of(objects, gallery, now, card.fingerprint, index)
     check = evidence.deciding if evidence else None
     allowing = evidence.standing.allowing if evidence else None
     thresholds = load_report(objects, gallery, allowing.check).thresholds if allowing else []
@@ -65,19 +69,22 @@ def plan_swap(
         avoids=backfill_cost(now.rows, card.dim, rate, price_per_million),
         created=datetime.now(UTC).isoformat(timespec="milliseconds"),
     )
-    return replace(plan, requires=preconditions(plan, current_situation(objects, plan))).identified()
+    return replace(plan, requires=preconditions(plan, current_situation(objects, plan, index))).identified()
 
 
-def planned_version(objects: ObjectStore, plan: Plan) -> Version:
+def planned_version(objects: ObjectStore, plan: Plan, index: CheckIndex | None = None) -> Version:
     """Make the version that applies `plan`, of the very state of the store that its preconditions hold for.
 
     Writes nothing. The version follows the one that was planned for, so that committing it fails after any other.
+
+    Args:
+        index: of the gallery's checks; entries that it has read are not read again.
 
     Raises:
         Stale: something required no longer holds, or a file of the gallery is not the one that was registered.
         NotAcceptable: the plan was made without a passing check.
     """
-    now = current_situation(objects, plan)
+    now = current_situation(objects, plan, index or CheckIndex(objects, plan.gallery))
     for precondition in preconditions(plan, now):
         if not precondition.holds:
             raise _refused(objects, plan, now, precondition)
@@ -94,18 +101,19 @@ def planned_version(objects: ObjectStore, plan: Plan) -> Version:
     )
 
 
-def apply_plan(objects: ObjectStore, plan: Plan) -> Version:
+def apply_plan(objects: ObjectStore, plan: Plan, index: CheckIndex | None = None) -> Version:
     """Make the plan's model the one that queries use: see `planned_version`.
 
     Raises:
         Stale: something required no longer holds, or another change was first.
     """
-    return commit(objects, plan.gallery, planned_version(objects, plan))
+    return commit(objects, plan.gallery, planned_version(objects, plan, index))
 
 
 def swap(objects: ObjectStore, gallery: str, card: Card, without_check: str = "") -> Version:
     """Plan a swap to `card` and apply the plan at once."""
-    return apply_plan(objects, plan_swap(objects, gallery, card, without_check))
+    index = CheckIndex(objects, gallery)
+    return apply_plan(objects, plan_swap(objects, gallery, card, without_check, index=index), index)
 
 
 def _refused(objects: ObjectStore, plan: Plan, now: Situation, broken: Precondition) -> Stale | NotAcceptable:

@@ -32,6 +32,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from skipfill.cli.app import run
+from skipfill.store.checks.saved_reports import counted_checks
 from skipfill.store.galleries.log import history, newest_version
 from skipfill.store.maintenance.doctor import diagnose
 from skipfill.store.maintenance.prune import prune
@@ -54,6 +55,7 @@ STORY: dict[str, tuple[str, ...]] = {
     "gallery add, space unknown": ("gallery", "add", "others", "gallery.parquet", "--space", "ada"),
     "train against a gallery": ("train", "v2", *TRAIN, "--method", "bct"),
     "blend": ("blend", "both", "--new", "v2", "--old", "v1"),
+    "policy": ("policy", "things", "--metric", "mAP", "--reason", "we rank"),
     "check": ("check", "things", "v2", "--items", "known.parquet"),
     "swap": ("swap", "things", "v2", "--without-check", "test"),
     "encode onto the old space": ("encode", "v2", "known.parquet", "-o", "new.parquet", "--onto", "v1"),
@@ -154,7 +156,7 @@ def facts(folder: Path) -> Facts:
 
 
 def _complete(objects: ObjectStore, check: str) -> bool:
-    return objects.exists(f"checks/things/{check}/report.json")
+    return check in counted_checks(objects, "things")
 
 
 def wrong_after(folder: Path, case: Case, *, prune_first: bool) -> tuple[bool, list[str]]:

@@ -132,6 +132,30 @@ def test_a_verdict_that_was_edited_allows_nothing(here: Skipfill, frozen: Path) 
     assert "one that was edited" in here("swap", "things", "v2", expect=2).err
 
 
+def test_an_old_check_is_said_to_be_old_and_keeps_to_a_policy_that_is_set(here: Skipfill, frozen: Path) -> None:
+    assert "pass, a check of an older release, of which the newest decides" in here("plan", "things", "v2").out
+    here("swap", "things", "v2", "--dry-run")
+    here("policy", "things", "--metric", "nDCG@10")
+    assert "a check of an older release" in here("swap", "things", "v2", expect=1).err
+    assert "asked less: metric" in here("plan", "things", "v2", expect=1).out
+
+
+def test_a_new_check_speaks_instead_of_the_old_ones(here: Skipfill, frozen: Path) -> None:
+    here("check", "things", "v2", "--items", "heldout.parquet", "--flip-budget", 0.0001, "--margin", 0, expect=None)
+    assert "older release" not in here("plan", "things", "v2", expect=1).out
+
+
+@pytest.mark.parametrize("kept", [400, 100, 0])
+def test_a_truncated_old_check_of_another_model_is_left_out(here: Skipfill, frozen: Path, kept: int) -> None:
+    """Where it does not say any more whose it is, it may be a fail of this very model, and nothing is allowed."""
+    report = next((frozen / "store").glob("checks/things/*/report.json"))
+    other = report.parents[1] / ("0" * 12) / report.name
+    other.parent.mkdir()
+    raw = {**json.loads(report.read_text()), "fingerprint": "f" * 64}
+    other.write_text(json.dumps(raw, indent=1)[:kept])
+    here("swap", "things", "v2", "--dry-run", expect=0 if kept == 400 else 2)
+
+
 def test_plain_file_lists_are_read(frozen: Path) -> None:
     """What was written before file lists had a format, under the digest of itself."""
     objects = open_store(frozen / "store")
