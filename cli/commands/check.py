@@ -84,6 +84,9 @@ def check(
         str, typer.Option(help="What stays: far, the share accepted of rows not relevant; or match-rate, of all.")
     ] = "far",
     least_queries: Annotated[int, typer.Option(min=2, help="Fewer in a slice never pass.")] = 30,
+    most_left_out: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the queries that may lack a label or a row to be found.")
+    ] = 0.05,
     id_column: IdColumn = "id",
     label: LabelColumn = "label",
     input_column: InputColumn = "",
@@ -114,6 +117,7 @@ def check(
         flip_budget=flip_budget,
         accept_worse=tuple(accept_worse or []),
         least_queries=least_queries,
+        most_left_out=most_left_out,
     )
     inputs = CheckInputs(
         items=items,

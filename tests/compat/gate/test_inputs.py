@@ -45,6 +45,7 @@ def test_inputs_that_mean_nothing(name: str, values: dict[str, object]) -> None:
         ("flip_budget", 0.0),
         ("flip_budget", 1.0),
         ("least_queries", 1),
+        ("most_left_out", 1.1),
     ],
 )
 def test_policies_that_mean_nothing(name: str, value: object) -> None:
