@@ -49,6 +49,10 @@ AcceptWorse = Annotated[
     list[str] | None, typer.Option(metavar="SLICE", help="A slice that may be worse. Recorded. Repeatable.")
 ]
 LeastQueries = Annotated[int | None, typer.Option(min=2, help="Fewer in a slice never pass.")]
+MostLeftOut = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="Share of the queries that may lack a label or a row to be found."),
+]
 
 
 def with_options(policy: Policy, **given: object) -> Policy:

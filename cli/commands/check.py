@@ -24,6 +24,7 @@ from skipfill.cli.options import (
     Margin,
     Metric,
     ModelName,
+    MostLeftOut,
     NotWorse,
     Quiet,
     Store,
@@ -85,6 +86,7 @@ def check(
         str, typer.Option(help="What stays: far, the share accepted of rows not relevant; or match-rate, of all.")
     ] = "far",
     least_queries: LeastQueries = None,
+    most_left_out: MostLeftOut = None,
     instead_of: Annotated[
         list[str] | None,
         typer.Option(metavar="CHECK", help="A check that did not pass, on queries that were wrong. Repeatable."),
@@ -125,6 +127,7 @@ def check(
         flip_budget=flip_budget,
         accept_worse=accept_worse,
         least_queries=least_queries,
+        most_left_out=most_left_out,
     )
     predicates = [*policy.slices, *(one for one in slice or [] if one not in policy.slices)]
     inputs = CheckInputs(

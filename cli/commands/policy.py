@@ -16,6 +16,7 @@ from skipfill.cli.options import (
     LeastQueries,
     Margin,
     Metric,
+    MostLeftOut,
     NotWorse,
     Store,
     opened,
@@ -40,9 +41,7 @@ def policy(
     slice: Annotated[
         list[str] | None, typer.Option(metavar="SQL", help="Queries that every check judges apart. Repeatable.")
     ] = None,
-    most_left_out: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Largest share of queries without anything to find.")
-    ] = None,
+    most_left_out: MostLeftOut = None,
     queries: Annotated[
         list[str] | None,
         typer.Option(metavar="DIGEST", help="Queries on which a pass counts whatever failed on others. Repeatable."),

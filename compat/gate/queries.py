@@ -59,15 +59,24 @@ def build_query_set(context: CheckContext, reencodable: ReencodableRows) -> Quer
         )
     kept = admission.of_lookup(items, lookup)
     if not kept.any():
-        raise BadInput(
-            items.where,
-            expected=f"{context.inputs.truth} that gallery {context.gallery.name} has rows of",
-            found="none" if items.labels is None else f"none (first label: {items.labels[0].as_py()!r})",
-            hint=Advice("name_column", parameter="label"),
-        )
+        raise _nothing_to_find(context, items, lookup)
     queries = items.restricted(kept)
     ids = queries.ids if context.inputs.queries_are_rows else pa.nulls(len(queries), queries.ids.type)
     return QuerySet(queries, relevance.restricted(kept), lookup.restricted(kept), vectors[kept], ids)
+
+
+def _nothing_to_find(context: CheckContext, items: Items, lookup: QueryLookup) -> BadInput:
+    found = "none"
+    if lookup.other_forms:
+        found += " for {!r}, where the gallery has {!r}".format(*next(iter(lookup.other_forms.items())))
+    elif items.labels is not None:
+        found += f" (first label: {items.labels[0].as_py()!r})"
+    return BadInput(
+        items.where,
+        expected=f"{context.inputs.truth} that gallery {context.gallery.name} has rows of",
+        found=found,
+        hint=Advice("name_column", parameter="label"),
+    )
 
 
 def _admitted(context: CheckContext, items: Items, admission: Admission) -> Items:

@@ -79,15 +79,15 @@ def _old_model(context: CheckContext, queries: QuerySet, items: Items) -> Loaded
     except NotPermitted:
         raise
     except BadInput as error:
+        are_rows = context.inputs.queries_are_rows
+        queries_wanted = (
+            f"queries whose ids gallery {gallery.name} stores" if are_rows else "old vectors of the queries"
+        )
+        by_later = " or has by a later model" if len(gallery.rows_by) > 1 else ""
         raise BadInput(
             queries.items.where,
-            expected=f"queries whose ids gallery {gallery.name} stores, since old model {gallery.space.name} is gone"
-            if context.inputs.queries_are_rows
-            else f"old vectors of judged queries, since old model {gallery.space.name} is gone",
-            found=f"{int((~by_old).sum())} of {len(by_old)} ids that it does not have"
-            + (" or has by a later model" if len(gallery.rows_by) > 1 else "")
-            if context.inputs.queries_are_rows
-            else "none",
+            expected=f"{queries_wanted}, since old model {gallery.space.name} is gone",
+            found=f"{(~by_old).sum()} of {len(by_old)} ids that it does not have{by_later}" if are_rows else "none",
             hint=Advice("bring_old_vectors"),
         ) from error
     if old.card.fingerprint != gallery.space.fingerprint:

@@ -47,7 +47,8 @@ class Requirement:
 
     Attributes:
         slice: its name.
-        kind, base, metric, bar: what must be true, in parts: see `Claim`.
+        kind, base, metric, bar: what must be true, in parts: see `Claim`. Of an `admission` rule `base` is its name,
+            `found` the count of what it found, and the other numbers say nothing.
         claim: the same as a sentence.
         found: the difference measured, new - old; for a budget of flips, minus their share.
         low, high: it is above `low` and below `high`, each with the policy's confidence.
@@ -55,10 +56,9 @@ class Requirement:
         error_of_fail: probability of such evidence if the claim were just true, Holm-adjusted for all that is required;
             at most 1 - confidence to fail.
         verdict: of this alone.
-        said: of an admission rule, which has no difference: the rule is in `base`, and this is what it found. Empty
-            for others.
         more_queries: about how many more would decide it, if the difference is what it looks like; None when it is
             decided, or when no number of this order would.
+        said: sentence of what an admission rule found; empty for others.
     """
 
     slice: str

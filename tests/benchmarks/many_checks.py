@@ -24,7 +24,7 @@ from skipfill.store.checks.index import add_entry
 from skipfill.store.checks.queries import Queries
 from skipfill.store.checks.report import Report
 from skipfill.store.checks.saved_reports import load_report, save_report
-from skipfill.store.storage.keys import check_folder, per_query_key, report_key, version_key
+from skipfill.store.storage.layout import check_folder, per_query_key, report_key, version_key
 from skipfill.store.storage.object_store import ObjectStore
 from tests.store.stores import saved_check, store_with
 

@@ -1,6 +1,7 @@
 """Takes each rule of admission away in turn, and says which tests of admission notice.
 
-Run it with: python -m tests.programs.gate_mutations [RULE ...]. It ends with exit code 1 where nothing notices.
+Run it with: python -m tests.programs.gate_mutations [--first] [RULE ...]. With --first, the first test that notices is
+enough. It ends with exit code 1 where nothing notices.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +31,10 @@ def pytest_configure() -> None:
         del rules()[name][name]
 
 
-def noticed_by(name: str, tests: str = TESTS) -> list[str]:
-    """The tests that fail without the rule."""
+def noticed_by(name: str, *options: str) -> list[str]:
+    """The tests that fail without the rule; `options` are for pytest."""
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", PLUGIN, "-p", "no:cacheprovider", "-rfE", "--tb=no", tests],
+        [sys.executable, "-m", "pytest", "-p", PLUGIN, "-p", "no:cacheprovider", "-rfE", "--tb=no", *options, TESTS],
         capture_output=True,
         text=True,
         env={**os.environ, REMOVED: name},
@@ -45,10 +45,10 @@ def noticed_by(name: str, tests: str = TESTS) -> list[str]:
     return [line.split("::")[1].split(" - ")[0] for line in done.stdout.splitlines() if line.startswith("FAILED")]
 
 
-def main(names: Iterable[str]) -> int:
-    unnoticed = []
-    for name in names or rules():
-        failed = noticed_by(name)
+def main(arguments: list[str]) -> int:
+    unnoticed, options = [], ["-x"] if "--first" in arguments else []
+    for name in [one for one in arguments if one != "--first"] or rules():
+        failed = noticed_by(name, *options)
         print(f"{name}: {', '.join(failed) or 'NOTHING'}", flush=True)
         unnoticed += [] if failed else [name]
     print(f"{len(unnoticed)} rules that no test needs" if unnoticed else "each rule is needed by a test")

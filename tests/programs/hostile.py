@@ -382,7 +382,6 @@ TARGETS: dict[str, Target] = {
     "weights": _bundle("weights.safetensors"),
     "witnesses": _bundle("witness.parquet"),
     "trained ids": _bundle("trained_ids.parquet"),
-    "trained content": _bundle("trained_content.parquet"),
     "Parquet files": _parquet,
     "registered files": _registered,
     "judgements": _judgements,

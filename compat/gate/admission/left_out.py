@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pyarrow as pa
+
 from skipfill.compat.evaluation.labels import required_labels
 from skipfill.compat.gate.admission.ruling import Finding, Ruling
 from skipfill.compat.gate.context import CheckContext
@@ -52,7 +54,8 @@ def without_relevant_row(context: CheckContext, items: Items, lookup: QueryLooku
         return Ruling()
     note = f"{left_out.sum()} queries left out: the gallery has no row to be found for them"
     if context.inputs.truth == "labels" and items.labels is not None:
-        missing = [label for label in dict.fromkeys(items.labels.to_pylist()) if label in lookup.other_forms]
+        labels = items.labels.filter(pa.array(left_out)).unique().to_pylist()
+        missing = [label for label in labels if label in lookup.other_forms]
         shown = [f"{label!r} ({lookup.other_forms[label]!r} in the gallery)" for label in missing[:SHOWN]]
         if shown:
             more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""

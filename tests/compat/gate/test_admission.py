@@ -200,6 +200,7 @@ def test_a_few_queries_may_be_left_out(skipfill: Skipfill, with_v2: World) -> No
     assert "8 queries left out" in notes(result)
     result = check(skipfill, write(with_column(table, "label", [None, *labels[1:-9], *["new"] * 9]), "more.parquet"))
     assert result.code == 3
+    assert check(skipfill, Path("more.parquet"), "--most-left-out", 0.06).code == 0
 
 
 def test_what_was_trained_on_does_not_dilute_what_is_left_out(skipfill: Skipfill, with_v2: World) -> None:
