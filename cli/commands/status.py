@@ -103,7 +103,8 @@ def _document(objects: ObjectStore, gallery: str, now: Version) -> dict[str, Any
 
     space = load_space(objects, now.space)
     identity = {"name": space.name, "dim": space.dim, "metric": space.metric, "fingerprint": space.fingerprint}
-    return {"gallery": gallery, "version": asdict(now), "space": identity}
+    policy = now.policy_in_force.described()
+    return {"gallery": gallery, "version": now.as_document(), "space": identity, "policy": policy}
 
 
 def _view(now: Version) -> str:
