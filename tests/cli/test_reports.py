@@ -474,7 +474,7 @@ def test_looking_leaves_what_is_there(tmp_path: Path) -> None:
 
 def test_headlines_name_what_decided() -> None:
     assert headline(REPORTS["pass"]).startswith("3 requirements met, each with 95% confidence")
-    assert "others: \u201cclaim 0\u201d: found -0.120" in headline(REPORTS["fail"])
+    assert "unseen: \u201cclaim 0\u201d: found -0.120" in headline(REPORTS["fail"])
     assert "140 more queries" in headline(REPORTS["inconclusive"])
     assert "no query of this kind" in headline(REPORTS["empty slice"])
     assert "tolerated" in headline(REPORTS["accepted"])

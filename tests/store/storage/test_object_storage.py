@@ -172,7 +172,8 @@ from skipfill.store.storage.client import client
 from skipfill.store.maintenance.doctor import diagnose
 from skipfill.store.errors import Stale
 from skipfill.store.storage.location import open_store
-from skipfill.store.galleries.log import commit, latest
+from skipfill.store.galleries.commit import commit
+from skipfill.store.galleries.log import latest
 
 def write(writer):
     objects = open_store(address(sys.argv[1]))
