@@ -86,7 +86,7 @@ def policy(
 
         wanted = with_options(base, **given)
         refuse_unknown_metric(wanted)
-        now = (planned_policy if dry_run else change_policy)(objects, gallery, wanted, reason)
+        now = (planned_policy if dry_run else change_policy)(objects, gallery, wanted, reason, now)
     title = f"Policy of {gallery}"
     if changes:
         title = f"{'Would change' if dry_run else 'Changed'} the policy of {gallery} (version {now.number})"

@@ -29,10 +29,8 @@ from skipfill.compat.gate.verdict import judged, requirements_of, with_findings,
 from skipfill.compat.progress import Progress
 from skipfill.store.checks.names import CEILING, NEW_NEW, NEW_OLD, OLD_OLD
 from skipfill.store.checks.policy import Policy
-from skipfill.store.checks.queries import Queries
 from skipfill.store.checks.report import IndexRecall, Report, Slice, Threshold
 from skipfill.store.checks.saved_reports import save_report
-from skipfill.store.retrieval.query_digests import query_digests
 from skipfill.store.storage.object_store import ObjectStore
 
 
@@ -77,7 +75,6 @@ def check_model(
     measured = _measure(context)
     context, queries, stored = measured.context, measured.queries, measured.stored
     slices = with_findings(_judged_slices(measured.grouping, measured.evidence, policy), context.findings)
-    context.bound.confirm()
     report = Report(
         gallery=gallery_name,
         version=version.number,
@@ -100,12 +97,13 @@ def check_model(
         index=_index_recall(context, queries, measured.vectors),
         thresholds=_transferred_thresholds(context, queries, measured.grouping, stored),
         rows_by=context.gallery.rows_by,
-        queries=Queries.of(query_digests(queries.items, queries.relevance)),
+        queries=queries.asked,
         instead_of=list(inputs.instead_of),
         reason=inputs.reason,
         asked_less=asked_less(version.policy_in_force, policy, inputs.truth, slices),
         seconds=round(time.monotonic() - began, 2),
     )
+    context.bound.confirm()
     return save_report(objects, report, per_query_table(queries, measured.grouping, measured.evidence))
 
 

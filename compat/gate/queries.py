@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from skipfill.compat.gate.admission.admit import Admission
 from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.query_lookup import QueryLookup, look_up_queries
 from skipfill.compat.gate.reencodable import ReencodableRows
 from skipfill.compat.inference.encode import encode_all
+from skipfill.store.checks.queries import Queries
 from skipfill.store.errors import Advice, BadInput, Parameter
 from skipfill.store.parquet.items import Items, open_items
 from skipfill.store.parquet.vectors import Matrix
 from skipfill.store.retrieval.judgements import read_judgements
+from skipfill.store.retrieval.query_digests import query_digests
 from skipfill.store.retrieval.relevance import Judgements, Relevance, SameLabel
 from skipfill.store.retrieval.search import search
 
@@ -31,6 +35,7 @@ class QuerySet:
         lookup: what the gallery holds of them.
         vectors: (Q, D) their L2-normalised vectors by the new model, in its own space.
         ids: rows of these ids are the queries themselves; NULL where queries are no rows.
+        asked: digests of all that was given, of items that were left out too.
     """
 
     items: Items
@@ -38,6 +43,7 @@ class QuerySet:
     lookup: QueryLookup
     vectors: Matrix
     ids: pa.Array
+    asked: Queries
 
 
 def build_query_set(context: CheckContext, reencodable: ReencodableRows) -> QuerySet:
@@ -46,9 +52,10 @@ def build_query_set(context: CheckContext, reencodable: ReencodableRows) -> Quer
     Raises:
         BadInput: no ground truth, no item that may be a query, or no relevant row for any; see `gate/admission`.
     """
-    items = open_items(context.inputs.items, context.inputs.columns)
-    admission = Admission(context, len(items))
-    items = _admitted(context, items, admission)
+    given = open_items(context.inputs.items, context.inputs.columns)
+    admission = Admission(context, len(given))
+    admitted = _admitted(context, given, admission)
+    items = given.restricted(admitted)
     vectors = encode_all(context.model, items, context.progress)
     relevance = relevance_of(context, items, vectors, reencodable)
     lookup = look_up_queries(context, items, relevance)
@@ -62,7 +69,18 @@ def build_query_set(context: CheckContext, reencodable: ReencodableRows) -> Quer
         raise _nothing_to_find(context, items, lookup)
     queries = items.restricted(kept)
     ids = queries.ids if context.inputs.queries_are_rows else pa.nulls(len(queries), queries.ids.type)
-    return QuerySet(queries, relevance.restricted(kept), lookup.restricted(kept), vectors[kept], ids)
+    asked = _asked(context, given, admitted, relevance)
+    return QuerySet(queries, relevance.restricted(kept), lookup.restricted(kept), vectors[kept], ids, asked)
+
+
+def _asked(context: CheckContext, given: Items, admitted: NDArray[np.bool_], relevance: Relevance) -> Queries:
+    """What was asked: everything that was given. Leaving out what had nothing to find makes other queries of them."""
+    digests = query_digests(given.restricted(admitted), relevance.contents())
+    if not admitted.all():
+        digests += query_digests(given.restricted(~admitted), repeat(""))
+    inputs = context.inputs
+    basis = {"identity": inputs.identity, "old_input": inputs.old_input, "old_vector": inputs.old_vector}
+    return Queries.of(digests, " ".join(f"{name}={value!r}" for name, value in basis.items() if value))
 
 
 def _nothing_to_find(context: CheckContext, items: Items, lookup: QueryLookup) -> BadInput:
@@ -79,8 +97,8 @@ def _nothing_to_find(context: CheckContext, items: Items, lookup: QueryLookup) -
     )
 
 
-def _admitted(context: CheckContext, items: Items, admission: Admission) -> Items:
-    """The items that may be queries."""
+def _admitted(context: CheckContext, items: Items, admission: Admission) -> NDArray[np.bool_]:
+    """(N,) which of the items may be queries."""
     kept = admission.of_items(items)
     if not kept.any():
         labelled = ", labelled" if context.inputs.truth == "labels" else ""
@@ -90,7 +108,7 @@ def _admitted(context: CheckContext, items: Items, admission: Admission) -> Item
             found="none",
             hint=Advice("keep_items_out"),
         )
-    return items.restricted(kept)
+    return kept
 
 
 def relevance_of(context: CheckContext, items: Items, vectors: Matrix, reencodable: ReencodableRows) -> Relevance:

@@ -57,6 +57,8 @@ def stored_items(rows: StoredRows, items: Items) -> StoredItems | None:
 
     Reads no more of a file than it takes to find its share.
     """
+    if not rows.files:
+        return None
     chosen = np.full(len(items), False)
     vectors = np.zeros((len(items), rows.dim), np.float32)
     files = rows.files[:: math.ceil(len(rows.files) / LOOKED_AT)]

@@ -20,7 +20,10 @@ from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import stored
 
 FORMAT = 1
+RESTORE = "Restore it from a copy."
 ROUND = 100
+LIMITED = 5
+"""Format of reports from which on a policy limits how many queries are left out."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ def entry_of(report: Report) -> CheckEntry:
         check=report.id,
         version=report.version,
         verdict=report.verdict,
-        policy=policy_of(report.policy, f"check {report.id}"),
+        policy=policy_of(report.policy, f"check {report.id}", limited=report.format >= LIMITED),
         truth=report.truth,
         judged=judged,
         queries=report.queries,
@@ -78,9 +81,7 @@ def add_entry(objects: ObjectStore, report: Report) -> None:
     number = max([0, *map(version_number, objects.after(folder, ""))]) + 1
     while True:
         if number % ROUND == 0:
-            entry = replace(
-                entry, earlier=_last_of_equals(index.entries(report.state, report.fingerprint)[: number - 1])
-            )
+            entry = replace(entry, earlier=_last_of_equals(index.entries(report.state, report.fingerprint)))
         data = json.dumps(asdict(entry), indent=1).encode()
         if objects.put_new(index_key(report.gallery, report.state, report.fingerprint, number), data):
             return
@@ -105,11 +106,18 @@ class CheckIndex:
         """The checks of a model on a state, in the order in which they were saved. Lists them anew.
 
         Raises:
-            BadInput: an entry is damaged, or of a newer format.
+            BadInput: an entry is damaged, missing, or of a newer format.
         """
         folder = index_folder(self._gallery, state, fingerprint)
         numbers = sorted(filter(None, map(version_number, self._objects.after(folder, ""))))
         first = max((number for number in numbers if number % ROUND == 0), default=0)
+        if numbers and numbers[numbers.index(first) if first else 0 :] != [*range(first or 1, numbers[-1] + 1)]:
+            raise BadInput(
+                self._objects.root / folder,
+                expected="an entry of every check",
+                found="one missing: its verdict is not known",
+                hint=RESTORE,
+            )
         keys = [index_key(self._gallery, state, fingerprint, number) for number in numbers if number >= first]
         missing = [key for key in keys if key not in self._read]
         self._read |= zip(missing, read_entries(self._objects, missing), strict=True)

@@ -156,13 +156,22 @@ class Difference:
         return f"{self.parameter.replace('_', ' ')} {self.found} (the policy: {self.allowed})"
 
 
-def policy_of(raw: dict[str, Any], where: object) -> Policy:
+def policy_of(raw: dict[str, Any], where: object, *, limited: bool = True) -> Policy:
     """The policy that a report of any format has as JSON values.
+
+    Args:
+        limited: whether what it does not say is what a policy says today. In reports before format 5 it is not: any
+            share of queries could be left out, and flips were those of CMC@1.
 
     Raises:
         BadInput: none that this release knows; the error names `where`.
     """
-    return fitted(Policy, json.loads(json.dumps(raw)), where, {})
+    plain = json.loads(json.dumps(raw))
+    if not limited:
+        plain["most_left_out"] = 1.0
+        if plain.get("metric") != "CMC@1":
+            plain["flip_budget"] = None
+    return fitted(Policy, plain, where, {})
 
 
 def refuse_unjudged_exceptions(policy: Policy) -> None:

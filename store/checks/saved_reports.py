@@ -16,7 +16,7 @@ from skipfill.store.checks.index import add_entry, index_keys, read_entries
 from skipfill.store.checks.report import FORMAT, Flips, Report, Slice
 from skipfill.store.checks.requirement import Claim, Kind, Requirement
 from skipfill.store.errors import BadInput, unknown_name
-from skipfill.store.storage.layout import check_of_report, checks_folder, per_query_key, report_key
+from skipfill.store.storage.layout import check_of_report, checks_folder, is_name, per_query_key, report_key
 from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import LARGEST_STORED, Older, fitted, json_digest, parsed, refuse_newer
 
@@ -113,7 +113,9 @@ def old_reports(objects: ObjectStore, gallery: str, fingerprint: str, state: str
     """
     reports = []
     for check in objects.children(checks_folder(gallery)):
-        if len(check) != NEW_ID and _may_be_of(objects, report_key(gallery, check), fingerprint, state):
+        if not is_name(check) or len(check) == NEW_ID:
+            continue
+        if _may_be_of(objects, report_key(gallery, check), fingerprint, state):
             report = load_report(objects, gallery, check)
             if (report.fingerprint, report.state) == (fingerprint, state):
                 reports.append(report)
@@ -128,7 +130,7 @@ def _may_be_of(objects: ObjectStore, key: str, fingerprint: str, state: str) -> 
         return False
     said = {name: re.search(rf'"{name}": ?"([^"]*)"'.encode(), data) for name in ("fingerprint", "state")}
     wanted = {"fingerprint": fingerprint, "state": state}
-    return all(match is None or match[1].decode() == wanted[name] for name, match in said.items())
+    return all(match is None or match[1] == wanted[name].encode() for name, match in said.items())
 
 
 def _digest(content: dict[str, Any]) -> str:

@@ -50,12 +50,19 @@ def standing(entries: Sequence[CheckEntry], policy: Policy) -> Standing:
         entry
         for place, entry in enumerate(entries)
         if entry.verdict != "pass"
+        and not _of_no_truth(entry, policy)
         and not any(_cancels(later, entry, policy) for number, later in enough if number > place)
     )
     if enough:
         return Standing(None if against else enough[-1][1], against)
     lax = passes[-1][1] if passes else None
     return Standing(None, against, lax, tuple(differences(policy, lax)) if lax else ())
+
+
+def _of_no_truth(entry: CheckEntry, policy: Policy) -> bool:
+    """Whether a check that decided nothing was measured by a truth that could have allowed nothing either."""
+    by_truth = any(difference.parameter == "truth" for difference in differences(policy, entry))
+    return entry.verdict == "inconclusive" and by_truth
 
 
 def _cancels(later: CheckEntry, earlier: CheckEntry, policy: Policy) -> bool:

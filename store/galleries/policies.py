@@ -11,16 +11,21 @@ from skipfill.store.galleries.log import FORMAT, Version, latest
 from skipfill.store.storage.object_store import ObjectStore
 
 
-def planned_policy(objects: ObjectStore, gallery: str, policy: Policy, reason: str = "") -> Version:
+def planned_policy(
+    objects: ObjectStore, gallery: str, policy: Policy, reason: str = "", after: Version | None = None
+) -> Version:
     """Make the version that puts `policy` in force. Writes nothing.
 
     The state of the gallery stays, and with it what its checks measured; whether they asked enough is decided anew.
+
+    Args:
+        after: the version that the policy was made from, so that a change meanwhile is not undone; None for the newest.
 
     Raises:
         BadInput: it is in force already, or it accepts a slice that it does not demand.
     """
     refuse_unjudged_exceptions(policy)
-    now = latest(objects, gallery)
+    now = after or latest(objects, gallery)
     if policy == now.policy:
         raise BadInput(
             f"gallery {gallery}",
@@ -33,10 +38,12 @@ def planned_policy(objects: ObjectStore, gallery: str, policy: Policy, reason: s
     )
 
 
-def change_policy(objects: ObjectStore, gallery: str, policy: Policy, reason: str = "") -> Version:
+def change_policy(
+    objects: ObjectStore, gallery: str, policy: Policy, reason: str = "", after: Version | None = None
+) -> Version:
     """Put `policy` in force: see `planned_policy`.
 
     Raises:
         Stale: another change was first.
     """
-    return commit(objects, gallery, planned_policy(objects, gallery, policy, reason))
+    return commit(objects, gallery, planned_policy(objects, gallery, policy, reason, after))

@@ -132,8 +132,12 @@ class PinnedFile:
         """
         with self._reading():
             file = self.source
+            if self.state.bytes < 8:
+                return ""
             file.seek(-8, 2)
             length = int.from_bytes(file.read(4), "little")
+            if 8 + length > self.state.bytes:
+                return ""  # other bytes than a Parquet file's
             file.seek(-8 - length, 2)
             return hashlib.sha256(file.read(length)).hexdigest()
 

@@ -84,11 +84,11 @@ def planned_version(objects: ObjectStore, plan: Plan, index: CheckIndex | None =
         Stale: something required no longer holds, or a file of the gallery is not the one that was registered.
         NotAcceptable: the plan was made without a passing check.
     """
-    now = current_situation(objects, plan, index or CheckIndex(objects, plan.gallery))
-    for precondition in preconditions(plan, now):
-        if not precondition.holds:
-            raise _refused(objects, plan, now, precondition)
+    index = index or CheckIndex(objects, plan.gallery)
+    now = _fitting_situation(objects, plan, index)
     refuse_changed_files(objects, plan.gallery, read_files(objects, plan.gallery, now.version))
+    # Looking at many files takes a while: a check may have failed meanwhile.
+    now = _fitting_situation(objects, plan, index)
     check, thresholds = ("", []) if now.check is None else (now.check.id, now.check.thresholds)
     return replace(
         now.version,
@@ -99,6 +99,15 @@ def planned_version(objects: ObjectStore, plan: Plan, index: CheckIndex | None =
         reason=plan.without_check,
         plan=plan.id,
     )
+
+
+def _fitting_situation(objects: ObjectStore, plan: Plan, index: CheckIndex) -> Situation:
+    """The situation now, if every precondition of the plan holds in it."""
+    now = current_situation(objects, plan, index)
+    for precondition in preconditions(plan, now):
+        if not precondition.holds:
+            raise _refused(objects, plan, now, precondition)
+    return now
 
 
 def apply_plan(objects: ObjectStore, plan: Plan, index: CheckIndex | None = None) -> Version:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 
 from skipfill.store.parquet.items import Items
-from skipfill.store.retrieval.relevance import Relevance
 
 
-def query_digests(items: Items, relevance: Relevance) -> list[str]:
+def query_digests(items: Items, relevant: Iterable[str]) -> list[str]:
     """(Q,) digest of each query: its id, its input, and what is relevant to it.
 
     Reads the inputs once more.
+
+    Args:
+        relevant: what is relevant to each, as `Relevance.contents` says it; at least Q.
     """
     digests = []
-    contents = iter(relevance.contents())
+    contents = iter(relevant)
     for block in items.blocks():
         for identifier, value in zip(block.ids.to_pylist(), block.inputs, strict=True):
             data = value.encode() if isinstance(value, str) else bytes(value)

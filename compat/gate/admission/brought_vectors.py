@@ -47,12 +47,18 @@ def vectors_of_the_gallerys_model(context: CheckContext) -> Ruling:
 
 
 def rows_beside_judged_queries(context: CheckContext, items: Items, lookup: QueryLookup) -> Ruling:
-    """Leave out rows of the gallery that came with judged queries to show whose vectors these have."""
+    """Leave out rows of the gallery that came with judged queries to show whose vectors these have.
+
+    A row is told by its vector: a query may have the id of a row.
+    """
     if not context.inputs.old_vector or context.inputs.queries_are_rows:
         return Ruling()
     are_rows = np.zeros(len(items), bool)
+    brought = brought_vectors(items, context.inputs.old_vector, context.gallery.space.dim)
     for match in matched(context.gallery.rows, items.ids):
-        are_rows[match.places] = True
+        with np.errstate(invalid="ignore"):
+            cosines = (normalised(brought[match.places]) * normalised(match.vectors)).sum(axis=1)
+        are_rows[match.places[cosines >= ALIKE]] = True
     return Ruling(are_rows & (lookup.relevant == 0))
 
 

