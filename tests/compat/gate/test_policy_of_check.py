@@ -144,3 +144,19 @@ def test_flips_are_those_of_the_deciding_metric(metric: str, flips: tuple[int, i
     assert (measured.flips["negative"], measured.flips["positive"]) == flips
     assert measured.requirements[-1].claim == claim
     assert -measured.requirements[-1].found == flips[0] / 200
+
+
+def test_queries_without_what_had_nothing_to_find_are_other_queries(skipfill: Skipfill, with_v2: World) -> None:
+    """Otherwise one could pick those that a check may look at, and answer with them the check of all."""
+    skipfill("policy", "things", *LENIENT)
+    table = pq.read_table(with_v2.known)
+    nowhere = np.arange(len(table)) % 3 == 0
+    labels = np.where(nowhere, "nowhere", table.column("label").to_pylist())
+    table = table.set_column(table.schema.get_field_index("label"), "label", pa.array(labels))
+    pq.write_table(table, "all.parquet")
+    pq.write_table(table.filter(pa.array(~nowhere)), "picked.parquet")
+    everything = checked(skipfill, Path("all.parquet"))
+    picked = checked(skipfill, Path("picked.parquet"))
+    assert (everything["verdict"], picked["verdict"]) == ("inconclusive", "pass")
+    assert everything["queries"]["digest"] != picked["queries"]["digest"]
+    assert f"found {everything['id']} inconclusive" in skipfill("swap", "things", "v2", expect=1).err

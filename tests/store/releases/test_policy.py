@@ -275,3 +275,51 @@ def test_an_entry_that_is_damaged_blocks_its_own_model_only(objects: ObjectStore
     with pytest.raises(BadInput, match=r"0000000001\.json"):
         swap(objects, "g", load_card(objects, "v2"))
     swap(objects, "g", load_card(objects, "v3"))
+
+
+def entry_keys(objects: ObjectStore) -> list[str]:
+    """Keys of the index entries of v2, in their order."""
+    mine = load_card(objects, "v2").fingerprint[:32]
+    return sorted(one.key for one in objects.entries("checks/g/by-state") if mine in one.key)
+
+
+def test_a_lost_entry_is_no_pass(objects: ObjectStore) -> None:
+    """A copy of the store that was cut off may lack the entry of a fail."""
+    saved_check(objects)
+    saved_check(objects, verdict="fail", created="2026-01-02")
+    saved_check(objects, verdict="inconclusive", created="2026-01-03", queries=OTHER)
+    objects.delete(entry_keys(objects)[1])
+    with pytest.raises(BadInput, match="one missing"):
+        swap(objects, "g", load_card(objects, "v2"))
+
+
+def test_an_entry_that_says_more_than_its_report_allows_nothing(objects: ObjectStore) -> None:
+    saved_check(objects, policy={"margin": 0.2})
+    (key,) = entry_keys(objects)
+    assert "margin" in refusal(objects)
+    objects.replace(key, objects.get(key).replace(b'"margin": 0.2,', b'"margin": 0.02,'))
+    with pytest.raises((NotAcceptable, Stale)):
+        swap(objects, "g", load_card(objects, "v2"))
+
+
+def test_a_policy_does_not_undo_a_change_that_came_between(objects: ObjectStore) -> None:
+    base = latest(objects, "g")
+    change_policy(objects, "g", Policy(margin=0.01))
+    with pytest.raises(Stale, match="another change was first"):
+        change_policy(objects, "g", Policy(flip_budget=0.1), after=base)
+    assert latest(objects, "g").policy == Policy(margin=0.01)
+
+
+def test_another_baseline_or_unit_is_no_answer(objects: ObjectStore) -> None:
+    asked = ["a", "b", "c"]
+    saved_check(objects, verdict="fail", queries=Queries.of(asked))
+    saved_check(objects, created="2026-01-02", queries=Queries.of(asked, "old_input='short'"))
+    assert "fail" in refusal(objects)
+    saved_check(objects, created="2026-01-03", queries=Queries.of(asked))
+    assert swapped(objects)
+
+
+def test_what_another_truth_did_not_decide_is_not_held_against_a_model(objects: ObjectStore) -> None:
+    saved_check(objects)
+    saved_check(objects, verdict="inconclusive", truth="reindex", created="2026-01-02", queries=OTHER)
+    assert swapped(objects)
