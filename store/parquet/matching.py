@@ -52,33 +52,3 @@ def matched(rows: StoredRows, ids: pa.Array) -> Iterator[Match]:
     Every block comes, with an empty match as well, so that a caller can count rows or look at the others.
     """
     return (Match.of(block, ids) for block in rows.blocks())
-
-
-@dataclass(frozen=True)
-class StoredById:
-    """Vectors and labels of the rows with N given ids.
-
-    Attributes:
-        vectors: (N, D) float32 as stored; zeros where `present` is False.
-        present: (N,) bool, whether there is a row of the id.
-        labels: (N,) string, NULL where there is no row or it has no label; None where there is no label column.
-    """
-
-    vectors: Matrix
-    present: NDArray[np.bool_]
-    labels: pa.Array | None
-
-
-def stored_by_id(rows: StoredRows, ids: pa.Array) -> StoredById:
-    """Read the rows once and return what they hold for each of N unique `ids`.
-
-    It keeps N vectors in memory. Use `matched` where labels alone are needed, or something else per row.
-    """
-    vectors = np.zeros((len(ids), rows.dim), np.float32)
-    present = np.zeros(len(ids), bool)
-    labels = np.full(len(ids), None, object)
-    for match in matched(rows, ids):
-        vectors[match.places], present[match.places] = match.vectors, True
-        if match.labels is not None:
-            labels[match.places] = match.labels.to_pylist()
-    return StoredById(vectors, present, pa.array(labels, pa.string()) if rows.columns.label else None)

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from skipfill.store.parquet.matching import matched, stored_by_id
+from skipfill.store.parquet.matching import matched
 from skipfill.store.parquet.stored_rows import BLOCK_ROWS, Columns, StoredRows
 from tests.conftest import write_vectors
 
@@ -38,34 +38,24 @@ def wanted_ids(kind: str) -> pa.Array:
 
 
 @pytest.mark.parametrize("kind", ["strings", "integers"])
-def test_stored_by_id(tmp_path: Path, kind: str) -> None:
+def test_matched_gives_every_block_and_both_positions(tmp_path: Path, kind: str) -> None:
     rows, ids, vectors, labels = gallery(tmp_path, kind)
     row_of = {identity: row for row, identity in enumerate(ids)}
-    wanted = wanted_ids(kind)
-    places = [row_of.get(identity) for identity in wanted.to_pylist()]
-    made = stored_by_id(rows, wanted)
-    assert 0 < made.present.sum() < len(wanted)
-    assert made.present.tolist() == [row is not None for row in places]
-    expected = [np.zeros(DIM) if row is None else vectors[row] for row in places]
-    np.testing.assert_array_equal(made.vectors, np.array(expected, np.float32))
-    assert made.labels.to_pylist() == [None if row is None else labels[row] for row in places]
-
-
-@pytest.mark.parametrize("kind", ["strings", "integers"])
-def test_matched_gives_every_block_and_both_positions(tmp_path: Path, kind: str) -> None:
-    rows, ids, _, _ = gallery(tmp_path, kind)
     wanted = wanted_ids(kind)
     matches = list(matched(rows, wanted))
     assert sum(len(match.block.ids) for match in matches) == STORED
     stored = [match.block.ids[row].as_py() for match in matches for row in match.rows.tolist()]
     assert stored == [wanted[place].as_py() for match in matches for place in match.places.tolist()]
     assert stored == [identity for identity in ids if identity in set(wanted.to_pylist())]
+    places = [row_of[identity] for identity in stored]
+    np.testing.assert_array_equal(np.concatenate([match.vectors for match in matches]), vectors[places])
+    assert [label for match in matches for label in match.labels.to_pylist()] == [labels[row] for row in places]
 
 
 def test_without_labels_and_with_ids_of_another_type(tmp_path: Path) -> None:
     file = write_vectors(tmp_path / "g.parquet", np.ones((4, DIM)), ["a", "b", "c", "d"])
     rows = StoredRows.open([file], Columns(), None)
-    assert stored_by_id(rows, pa.array(["d", "z"])).labels is None
-    assert stored_by_id(rows, pa.array(["d", "z"])).present.tolist() == [True, False]
-    assert not stored_by_id(rows, pa.array([1, 2])).present.any()
+    (match,) = matched(rows, pa.array(["d", "z"]))
+    assert (match.labels, match.places.tolist(), match.rows.tolist()) == (None, [0], [3])
+    assert [len(match.rows) for match in matched(rows, pa.array([1, 2]))] == [0]
     assert [len(match.rows) for match in matched(rows, pa.array([], pa.string()))] == [0]
