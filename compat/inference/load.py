@@ -82,7 +82,7 @@ class LoadedModel:
 
 
 def load_model(objects: ObjectStore, name: str) -> LoadedModel:
-    """Load a model; its files are verified by their hashes and shapes, not by what it encodes: see `verified_model`.
+    """Load a model; its files are verified by their hashes and shapes, not by what it encodes: see `witness`.
 
     Raises:
         BadInput: no such model, a damaged bundle, an encoder or method that this release does not know, or an
