@@ -116,7 +116,7 @@ def flag(parameter: str) -> str:
 
 
 def message(error: SkipfillError) -> str:
-    """What is wrong; a parameter that it is about by its flag."""
+    """The message of an error; a parameter in it is shown by its flag."""
     where = error.where if isinstance(error, BadInput) else None
     if not isinstance(where, Parameter):
         return str(error)

@@ -116,7 +116,7 @@ def progress(*, quiet: bool) -> Iterator[Bar]:
 
 
 class _Note(ProgressColumn):
-    """What goes on, cut where the line ends."""
+    """A note on the current stage, cut where the line ends."""
 
     def render(self, task: Task) -> Text:
         return Text(task.fields["note"], style="dim", no_wrap=True, overflow="ellipsis")

@@ -1,4 +1,4 @@
-"""Where long work reports how far it is, for a progress bar."""
+"""Reports of how far long work is, for a progress bar."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How omniglot.parquet was packed: 600 characters of 30 alphabets, 28x28, 1 bit.
+"""Packs omniglot.parquet: 600 characters of 30 alphabets, 28x28, 1 bit.
 
 python pack.py omniglot/background.parquet omniglot.parquet
 """

@@ -90,7 +90,7 @@ def notes(report: Report) -> list[str]:
 
 
 def flip_words(report: Report) -> tuple[str, str]:
-    """What became of the queries that flipped for the worse, and for the better."""
+    """The words for queries that flipped for the worse, and for the better."""
     if one_or_nothing(report.flip_metric):
         return "right before, wrong after", "wrong before, right after"
     return f"lower {report.flip_metric} than before", f"higher {report.flip_metric} than before"

@@ -59,7 +59,7 @@ def show_report(out: Console, report: Report) -> None:
 
 
 def _legend(report: Report) -> str:
-    """What the ends of the intervals mean, and what was asked."""
+    """A line on the meaning of the intervals, the truth and the queries."""
     sure = f"{report.policy.get('confidence', 0.95):.0%}"
     ends = f"each end of a change holds with {sure} confidence; means and gains lie between theirs with {sure}"
     asked = f", queries {report.queries.digest}" if report.queries.digest else ""

@@ -119,7 +119,7 @@ class Python(Encoder):
         return features
 
     def _checked(self, prepared: Any, block: ItemBlock) -> NDArray[Any]:
-        """What the user's `prepare` returned, as an array.
+        """The result of the user's `prepare`, as an array.
 
         Raises:
             BadInput: it has another type, or not a row for each item.

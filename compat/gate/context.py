@@ -1,4 +1,4 @@
-"""What the steps of a check share: inputs and policy, and gallery and models, opened and verified once."""
+"""Context of a check, which its steps share: inputs and policy; gallery and models, opened and verified once."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def build_query_set(context: CheckContext, reencodable: ReencodableRows) -> Quer
 
 
 def _asked(context: CheckContext, given: Items, admitted: NDArray[np.bool_], relevance: Relevance) -> Queries:
-    """What was asked: everything that was given. Leaving out what had nothing to find makes other queries of them."""
+    """Digests of everything that was given: to leave out what has nothing to find is to ask other queries."""
     digests = query_digests(given.restricted(admitted), relevance.contents())
     if not admitted.all():
         digests += query_digests(given.restricted(~admitted), repeat(""))

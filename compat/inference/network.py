@@ -1,4 +1,4 @@
-"""What a bundle holds: an encoder and a head, perhaps with a classifier, and perhaps with a whole older network."""
+"""The network of a bundle: an encoder and a head, perhaps with a classifier, and perhaps with a whole older network."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Network(nn.Module):
 
     @classmethod
     def trained(cls, encoder: Encoder, name: str, method: Method) -> Network:
-        """What remains of a method after training."""
+        """The network that remains of a method after training."""
         classifier = getattr(method, "classifier", None)
         kept = classifier if isinstance(classifier, CosineClassifier) else None
         network = cls(encoder, name, method.head, kept, None)
@@ -133,7 +133,7 @@ class Network(nn.Module):
         return [self.encoder.prepare(block), *([] if self.old is None else self.old.prepare(block))]
 
     def forward(self, items: list[Tensor]) -> Tensor:
-        """What `prepare` gave, as tensors -> (N, D)."""
+        """(N, D) embeddings of what `prepare` returned, given as tensors."""
         embedding = unit(self.head(self.encoder(items[0])))
         if self.old is None or self.classifier is None:
             return embedding

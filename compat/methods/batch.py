@@ -1,4 +1,4 @@
-"""What a step of training sees of items, and what training sees of the gallery."""
+"""Inputs of a training step: a batch of items, and the gallery as training sees it."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class Batch:
 
     @property
     def as_they_are(self) -> int:
-        """How many items, the last of all, are not augmented."""
+        """The number of items that are not augmented; they are the last ones."""
         return 0 if self.pairs is None else len(self.pairs.old) - self.pairs.augmented
 
     @property

@@ -19,7 +19,7 @@ KEEPING = 5.0  # weight of the cosine to the stored vector, as measured for unla
 
 @dataclass(frozen=True)
 class MethodContext:
-    """What a method is built for.
+    """The surroundings that a method is built for.
 
     Attributes:
         features: F, width of the encoder's output.
@@ -126,7 +126,7 @@ class Method(nn.Module):
         """
 
     def keeping(self, batch: Batch, pairs: Pairs) -> Terms:
-        """What keeps unlabelled items of the gallery where they are stored, for methods that do not see to it."""
+        """A loss that keeps unlabelled items near their stored vectors, for methods without one of their own."""
         view = self.head(batch.features_of_pairs)[:, : self.view_dim]
         return {"unlabelled": KEEPING * cosine_alignment(view, pairs.old)}
 

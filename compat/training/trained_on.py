@@ -1,4 +1,4 @@
-"""What a training used, which may be no query of a check: by id and by content, with what its models were trained on.
+"""Items that a training used, which may be no queries of a check: by id and content, with those of its models.
 
 Items held out to choose the epoch by are among it: the epoch is chosen so that they fare well.
 """

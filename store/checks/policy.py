@@ -12,7 +12,7 @@ from skipfill.store.errors import BadInput, Parameter, unknown_name
 from skipfill.store.strict_json import fitted
 
 TRUTHS = ("labels", "judgements", "reindex")
-"""What can make rows relevant to a query."""
+"""Kinds of truth: sources of what is relevant to a query."""
 TRUSTED = ("labels", "judgements")
 """Those that a policy allows without naming one: a reindex asks the model itself."""
 

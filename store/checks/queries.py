@@ -13,7 +13,7 @@ LEAST = 32
 
 @dataclass(frozen=True)
 class Queries:
-    """What a check asked, so that two checks can be compared.
+    """Digests of the queries of a check, so that two checks can be compared.
 
     Attributes:
         count: how many queries.

@@ -51,7 +51,7 @@ OLDER: Older = {
     Slice: {"units": lambda read: read["queries"], "requirements": lambda read: []},
     Requirement: {name: _part(name) for name in ("kind", "base", "metric")},
 }
-"""What reports of older formats did not say."""
+"""Values for fields that reports of older formats lack."""
 
 
 def save_report(objects: ObjectStore, report: Report, per_query: pa.Table) -> Report:

@@ -1,4 +1,4 @@
-"""What the checks of a model on a state of a gallery allow, under the gallery's policy. Knows index entries only."""
+"""Decides whether the checks of a model on a state of a gallery allow a swap. Knows index entries only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from skipfill.store.checks.policy import Difference, Policy
 
 @dataclass(frozen=True)
 class Standing:
-    """What the checks of a model on a state say together.
+    """The joint result of the checks of a model on a state.
 
     Attributes:
         allowing: the newest pass that asked enough; None where nothing allows a swap.

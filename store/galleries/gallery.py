@@ -106,7 +106,7 @@ def refuse_changed_files(
 
 
 def _change(open_file: Callable[[Address], PinnedFile], registered: FileFingerprint, path: Address) -> str:
-    """What is at the path of a registered file, in words; empty where it is that file."""
+    """Describe what is at the path of a registered file; empty where it is that file."""
     try:
         file = open_file(path)
     except FileNotFoundError:

@@ -93,7 +93,7 @@ def _changes(
     after: Sequence[FileFingerprint],
     marks: Sequence[RowMarks],
 ) -> RowChanges | None:
-    """What became of the rows of `before`; None where the marks of one of its files were not kept.
+    """Count the rows that came, went and changed since `before`; None where the marks of a file of it were not kept.
 
     Args:
         marks: of the files `after`, which also serve files of the same content before.

@@ -45,7 +45,7 @@ class ItemBlock:
 
     @property
     def kind(self) -> InputKind:
-        """What its inputs are; it has at least one."""
+        """The kind of its inputs; it has at least one."""
         if not isinstance(self.inputs, list):
             return "vector"
         return "text" if isinstance(self.inputs[0], str) else "image"

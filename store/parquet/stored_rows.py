@@ -22,7 +22,7 @@ BLOCK_ROWS = 16_384
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns hold what. `label` may be empty: no labels."""
+    """Names of the columns of ids, vectors and labels. `label` may be empty: no labels."""
 
     id: str = "id"
     vector: str = "vector"

@@ -18,7 +18,7 @@ MOST_CHANGES = 3
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the checks of a model on a version's state say.
+    """The evidence of the checks of a model on a version's state.
 
     Attributes:
         elsewhere: the newest check of the model on another state, where there is none on this one.

@@ -1,1 +1,1 @@
-"""Where a store lies and how it is written: its `layout`, put-if-absent on a disk or object storage."""
+"""Place and layout of a store, and its writes: put-if-absent on a disk or object storage."""

@@ -52,7 +52,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Ruling:
-    """What one rule says of Q queries.
+    """The outcome of one rule for Q queries.
 
     Attributes:
         left_out: (Q,) bool, those that may not be queries; None for none.

@@ -22,7 +22,7 @@ FEWEST_OF_A_KIND = 20  # items, known and strange, that the weights of evidence 
 
 @dataclass(frozen=True)
 class HeadShape:
-    """What the head is built from.
+    """Sizes and settings that the head is built from.
 
     Attributes:
         features: F, of the encoder.

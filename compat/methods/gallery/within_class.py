@@ -1,4 +1,4 @@
-"""Which directions of the old space say little about an item's class, as the stored rows of known classes tell."""
+"""A map that weakens directions of the old space in which stored rows of one class differ."""
 
 from __future__ import annotations
 
