@@ -31,7 +31,7 @@ from skipfill.cli.commands import (
     swap,
     train,
 )
-from skipfill.cli.configuration import FILE, listen_to_environment, nearest_file, read_configuration
+from skipfill.cli.configuration import FILE, ConfiguredCommand, listen_to_environment
 from skipfill.cli.runner import run_command
 
 
@@ -65,11 +65,11 @@ def root(
             help="Code of yours that a model may run as its encoder: only what you name here does. Repeatable.",
         ),
     ] = None,
-    config: Annotated[
+    config: Annotated[  # read by each command
         Path | None,
         typer.Option(
             envvar="SKIPFILL_CONFIG",
-            help=f"File with a table of options for each command. Default: the nearest {FILE} upwards.",
+            help=f"File with harmless options of commands. Default: {FILE} in this folder, or else beside the store.",
         ),
     ] = None,
 ) -> None:
@@ -77,10 +77,6 @@ def root(
 
     permit_only(code or [])
     listen_to_environment(context.command)
-    path = nearest_file(config)
-    if path is not None:
-        configuration = read_configuration(path, context)
-        context.default_map, context.obj = configuration.options, configuration
 
 
 app.command("init")(init.init)
@@ -104,6 +100,9 @@ app.command("search")(search.search)
 app.command("doctor")(doctor.doctor)
 app.command("prune")(prune.prune)
 app.command("demo")(demo.demo)
+for part in (app, gallery.app, model.app):
+    for command in part.registered_commands:
+        command.cls = ConfiguredCommand
 
 
 def main() -> None:

@@ -1,21 +1,35 @@
-"""Options that are not on the command line: variables SKIPFILL_COMMAND_OPTION, then the nearest skipfill.toml."""
+"""Options that are not on the command line: variables SKIPFILL_COMMAND_OPTION, then the harmless ones of a file."""
 
 from __future__ import annotations
 
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import typer
+from typer.core import TyperCommand
 
+from skipfill.cli.terminal import printer
 from skipfill.store.errors import BadInput, reason, unknown_name
 
 FILE = "skipfill.toml"
+LARGEST = 65_536
 SETTINGS = "set"  # tables [set.METHOD] and [set.ENCODER] belong to no option
 KINDS = {bool: "true or false", int: "a whole number", float: "a number"}
+HARMLESS = frozenset(
+    (
+        *("epochs", "batch", "lr", "weight-decay", "method", "seed", "device", "precision"),
+        *("validation", "patience", "accumulate", "id", "label", "input", "vector", "quiet"),
+    )
+)
+"""Options that a file may set. Files come with folders that others made, so no other option may stand here: none that
+runs code, confirms, writes to a path, chooses a store or the evidence, or makes a check accept more."""
+CODE = "python"
+"""The encoder whose settings are arguments of the user's own code: no file may set them."""
 
 
 @dataclass(frozen=True)
@@ -23,38 +37,115 @@ class Configuration:
     """The content of a configuration file.
 
     Attributes:
-        options: command -> parameter -> value, nested for commands of two words; click's `default_map`.
+        path: of the file; None for no file.
+        not_read: a file beside the store that is not read, because there is one in this folder.
+        options: command -> parameter -> value, nested for commands of two words.
         settings: method or encoder -> field -> value. Which ones exist is known to the command that uses them.
     """
 
-    options: dict[str, Any]
-    settings: dict[str, dict[str, Any]]
+    path: Path | None = None
+    not_read: Path | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return str(self.path or "no file") + (f"; not read because of it: {self.not_read}" if self.not_read else "")
 
 
-def nearest_file(given: Path | None) -> Path | None:
-    """`given`, or else the nearest skipfill.toml in this folder or above; None where there is none."""
-    here = Path.cwd()
-    candidates = (folder / FILE for folder in (here, *here.parents))
-    return given or next((path for path in candidates if path.is_file()), None)
+class ConfiguredCommand(TyperCommand):
+    """A command whose options may come from a file. Its context has the `Configuration` as `obj`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not ctx.resilient_parsing:  # as for completion
+            ctx.obj = _configuration(ctx, self._store(ctx, args))
+            ctx.default_map = _options_of(ctx.obj, ctx)
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        has_effect = ctx.default_map or ctx.obj.not_read or (SETTINGS in _options(self) and ctx.obj.settings)
+        if has_effect and not ctx.params.get("json"):
+            out = printer(stderr=True, quiet=bool(ctx.params.get("quiet")))
+            out.print(f"Options from {ctx.obj}", style="dim")
+        return super().invoke(ctx)
+
+    def _store(self, context: Any, args: list[str]) -> str | None:
+        """The store that the flags or the environment name; None for neither, and for commands without a store."""
+        option = _options(self).get("store")
+        if option is None:
+            return None
+        given, _, _ = self.make_parser(context).parse_args(args=list(args))
+        store: str | None = option.consume_value(context, given)[0]
+        return store
 
 
-def read_configuration(path: Path, context: typer.Context) -> Configuration:
-    """Read a file, its keys checked against the commands of `context` and their options.
+def _configuration(context: Any, store: str | None) -> Configuration:
+    """The file that the user named, or else the one in this folder, or else the one beside the store.
 
     Raises:
-        BadInput: no TOML, an unknown table or key (the nearest known ones are named), or a value of another type.
+        BadInput: see `read_configuration`.
+    """
+    root = context.find_root()
+    given: Path | None = root.params["config"]
+    folders = dict.fromkeys(os.path.realpath(folder) for folder in (Path.cwd(), *_folder_of(store)))
+    # Unlike `Path.is_file`, this is false in a folder that may not be looked into.
+    files = [Path(folder, FILE) for folder in folders if os.path.isfile(Path(folder, FILE))]  # noqa: PTH113
+    if given:
+        files = [given]
+    return read_configuration(files[0], root, *files[1:]) if files else Configuration()
+
+
+def _folder_of(store: str | None) -> Iterator[Path]:
+    """The folder that holds the store's folder; none for a store elsewhere, or where there is no store."""
+    from skipfill.store.storage.location import find_root
+
+    with suppress(BadInput):  # a command that needs a store says so
+        root = find_root(store)
+        if isinstance(root, Path):
+            yield Path(os.path.realpath(root)).parent
+
+
+def read_configuration(path: Path, context: Any, not_read: Path | None = None) -> Configuration:
+    """Read a file, its keys checked against the commands of the root's `context` and their options.
+
+    Raises:
+        BadInput: no TOML, an unknown table or key (the nearest known ones are named), an option that no file may set,
+            or a value of another type.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            data = file.read(LARGEST + 1)
+        if len(data) > LARGEST:
+            raise BadInput(path, expected=f"a file of options, of at most {LARGEST} bytes", found="a larger one")
+        content = tomllib.loads(data.decode())
     except OSError as error:
         raise BadInput(path, expected="a file that can be read", found=reason(error)) from error
-    except ValueError as error:
-        raise BadInput(path, expected="TOML", found=str(error)) from error
+    except (ValueError, RecursionError) as error:
+        raise BadInput(path, expected="TOML", found=reason(error)) from error
     settings = content.pop(SETTINGS, {})
     tables = settings.values() if isinstance(settings, dict) else [settings]
     if not all(isinstance(table, dict) for table in tables):
         raise BadInput(path, expected=f"tables such as [{SETTINGS}.oca]", found=f"{SETTINGS} = {settings!r}")
-    return Configuration(_group(path, "", context.command, content, context), settings)
+    if CODE in settings:
+        raise BadInput(
+            f"{path}, [{SETTINGS}.{CODE}]",
+            expected="no arguments of your own code in a file",
+            found=", ".join(settings[CODE]),
+            hint=f"Give them by --set {CODE}.NAME=VALUE, or SKIPFILL_TRAIN_SET.",
+        )
+    return Configuration(path, not_read, _group(path, "", context.command, content, context), settings)
+
+
+def _options_of(configuration: Configuration, context: Any) -> dict[str, Any]:
+    """The values of the context's command, by parameter."""
+    values = configuration.options
+    for word in _words(context):
+        values = values.get(word, {})
+    return values
+
+
+def _words(context: Any) -> tuple[str, ...]:
+    """The words that call the context's command, after `skipfill`."""
+    return () if context.parent is None else (*_words(context.parent), context.info_name)
 
 
 def listen_to_environment(root: Any) -> None:
@@ -84,6 +175,8 @@ def _group(where: object, name: str, command: Any, table: Mapping[str, Any], con
     values: dict[str, Any] = {}
     for key, value in table.items():
         full = f"{name}.{key}" if name else key
+        if key in _options(command):
+            raise _refused(str(where), command, key)
         if key not in inner:
             names = [f"{name}.{word}" if name else word for word in inner] + ([] if name else [SETTINGS])
             raise unknown_name("table", full, names, where=where)
@@ -99,9 +192,25 @@ def _values(where: str, command: Any, table: Mapping[str, Any], context: typer.C
     values: dict[str, Any] = {}
     for key, value in table.items():
         if key not in options:
-            raise unknown_name("key", key, options, where=where)
+            raise unknown_name("key", key, HARMLESS & options.keys(), where=where)
+        if key not in HARMLESS:
+            raise _refused(where, command, key)
         values[options[key].name] = _fitting(f"{where} {key}", options[key], value, context)
     return values
+
+
+def _refused(where: str, command: Any, key: str) -> BadInput:
+    """The error for an option that no file may set."""
+    options = _options(command)
+    harmless = ", ".join(sorted(HARMLESS & options.keys())) or "none here"
+    places = [place for place in (options[key].opts[0], options[key].envvar) if place]
+    kept = " What every check of a gallery requires: skipfill policy GALLERY" if command.name == "check" else ""
+    return BadInput(
+        where,
+        expected=f"options that a file may set ({harmless})",
+        found=key,
+        hint=f"Give it by {' or '.join(places)}.{kept}",
+    )
 
 
 def _fitting(where: str, option: Any, value: Any, context: typer.Context) -> Any:
@@ -109,23 +218,15 @@ def _fitting(where: str, option: Any, value: Any, context: typer.Context) -> Any
 
     click converts: it reads a number from a text, and a text from anything.
     """
-    if option.multiple and not isinstance(value, list):
-        raise BadInput(where, expected="a list", found=repr(value))
     try:
         taken = option.process_value(context, value)
     except typer.TyperException as error:
         raise BadInput(where, expected=f"what {option.opts[0]} takes", found=error.format_message()) from error
-    for converted, given in zip(taken, value, strict=True) if option.multiple else [(taken, value)]:
-        if not _same_kind(converted, given):
-            raise BadInput(where, expected=KINDS.get(type(converted), "a text"), found=repr(given))
+    # A whole number is a number, and true is neither.
+    same = type(taken) is type(value) or (type(taken) is float and type(value) is int)
+    if not same:
+        raise BadInput(where, expected=KINDS.get(type(taken), "a text"), found=repr(value))
     return value
-
-
-def _same_kind(taken: Any, given: Any) -> bool:
-    """Whether conversion left the type as it was, but for whole numbers that are floats and texts that are paths."""
-    if isinstance(taken, float):
-        return type(given) in (int, float)
-    return type(taken) is type(given) or (isinstance(taken, Path) and isinstance(given, str))
 
 
 def _leaves(group: Any, words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -15,10 +15,12 @@ from skipfill.cli.terminal import emit, leftover_table, table
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from skipfill.cli.configuration import Configuration
     from skipfill.store.maintenance.doctor import Diagnosis
 
 
 def doctor(
+    context: typer.Context,
     deep: Annotated[
         bool, typer.Option("--deep", help="Read every model and gallery whole, and compare the hashes.")
     ] = False,
@@ -38,15 +40,19 @@ def doctor(
     diagnosis = replace(diagnosis, findings=findings)
     code = 0 if diagnosis.healthy else 1
     emit(
-        {"verdict": "pass" if diagnosis.healthy else "fail", **asdict(diagnosis)},
+        {
+            "verdict": "pass" if diagnosis.healthy else "fail",
+            "configuration": None if context.obj.path is None else str(context.obj.path),
+            **asdict(diagnosis),
+        },
         as_json=json,
-        show=lambda out: _show(out, diagnosis),
+        show=lambda out: _show(out, diagnosis, context.obj),
         exit_code=code,
     )
     return code
 
 
-def _show(out: Console, diagnosis: Diagnosis) -> None:
+def _show(out: Console, diagnosis: Diagnosis, configuration: Configuration) -> None:
     environment = diagnosis.environment
     extras = {extra: ", ".join(_named(packages)) for extra, packages in environment.extras.items()}
     rows = [
@@ -54,6 +60,7 @@ def _show(out: Console, diagnosis: Diagnosis) -> None:
         ("packages", ", ".join(_named(environment.packages))),
         *((f"extra {extra}", packages) for extra, packages in extras.items()),
         ("store", f"{diagnosis.store}{_room(diagnosis)}"),
+        ("options from", str(configuration)),
     ]
     out.print(table(["", ""], rows))
     for finding in diagnosis.findings:

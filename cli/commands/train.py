@@ -120,7 +120,7 @@ def train(
         validation=validation,
         patience=patience,
         settings=read_settings(settings or []),
-        presets=context.obj.settings if context.obj is not None else {},
+        presets=context.obj.settings,
     )
     sources = Sources(
         items=items,

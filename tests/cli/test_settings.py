@@ -1,4 +1,4 @@
-"""Settings of methods and encoders: --set, SKIPFILL_* and skipfill.toml, typed, recorded, and refused when wrong."""
+"""Settings of methods and encoders by --set: typed, recorded, and refused when wrong."""
 
 from __future__ import annotations
 
@@ -151,77 +151,3 @@ def test_methods_lists_what_set_takes(skipfill: Skipfill) -> None:
         assert all(f"{name}.{one['name']} " in shown for one in settings)
     texts = [f"{name}.{one['name']}={json.dumps(one['default'])}" for name in METHODS for one in parts[name]]
     assert read_settings([text.replace('"', "") for text in texts])
-
-
-def test_flag_environment_file_default(
-    skipfill: Skipfill, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    skipfill("init")
-    Path("skipfill.toml").write_text(
-        'train = { epochs = 3, batch = 32, lr = 1, seed = 5, items = ["items.parquet"] }\n'
-        "[set.mlp]\nhidden = 6\ndropout = 0\n[set.oca]\nextra_dims = 3\n"
-    )
-    monkeypatch.setenv("SKIPFILL_TRAIN_EPOCHS", "2")
-    monkeypatch.setenv("SKIPFILL_TRAIN_BATCH", "48")
-    monkeypatch.setenv("SKIPFILL_TRAIN_LR", "0.001")
-    inner = tmp_path / "inner"
-    inner.mkdir()
-    monkeypatch.chdir(inner)
-    skipfill("train", "v1", "--epochs", 1, "--items", world.old_items, "--set", "mlp.hidden=7", "--quiet")
-    monkeypatch.chdir(tmp_path)
-    found = recipe(skipfill, "v1")
-    assert (found["epochs"], found["batch"], found["lr"]) == (1, 48, 0.001)  # flag, environment, environment
-    assert (found["seed"], found["weight_decay"]) == (5, 1e-4)  # file, default
-    assert found["settings"]["mlp"] == {"hidden": 7, "dropout": 0.0}  # flag, file
-    assert set(found["settings"]) == {"independent", "mlp"}  # the file's other method does nothing
-    assert "presets" not in found
-
-
-def test_another_file(skipfill: Skipfill, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    skipfill("init")
-    Path("skipfill.toml").write_text("[train]\nepoch = 1\n")
-    Path("mine.toml").write_text("[train]\nepochs = 1\nid = 'id'\n[gallery.add]\nspace = 'v1'\n")
-    skipfill("--config", "mine.toml", "train", "v1", "--items", world.items, "--quiet")
-    assert recipe(skipfill, "v1", "--config", "mine.toml")["epochs"] == 1
-    skipfill("--config", "mine.toml", "encode", "v1", world.items, "-o", "g.parquet")
-    skipfill("--config", "mine.toml", "gallery", "add", "things", "g.parquet")
-    monkeypatch.setenv("SKIPFILL_CONFIG", "nowhere.toml")
-    assert "expected a file that can be read" in skipfill("status", "things", expect=2).err
-
-
-BROKEN = {
-    "[trian]\nepochs = 1": r"skipfill.toml: expected a known table (nearest: train",
-    "[gallery.ad]\nspace = 'v1'": "expected a known table (nearest: gallery.add",
-    "epochs = 1": "expected a known table",
-    "train = 1": "expected a table [train], found train = 1",
-    "[train]\nepoch = 1": "skipfill.toml, [train]: expected a known key (nearest: epochs",
-    "[train]\nid_column = 'x'": "expected a known key",
-    "[train]\nepochs = '1'": "[train] epochs: expected a whole number, found '1'",
-    "[train]\nepochs = 1.5": "[train] epochs: expected",
-    "[train]\nepochs = -1": "[train] epochs: expected what --epochs takes",
-    "[train]\nmethod = 3": "[train] method: expected a text, found 3",
-    "[train]\nquiet = 'yes'": "[train] quiet: expected true or false, found 'yes'",
-    "[train]\nitems = 'x'": "[train] items: expected a list, found 'x'",
-    "[train]\nitems = [1]": "[train] items: expected",
-    "[set]\noca = 1": "expected tables such as [set.oca], found",
-    "[set.ocar]\nx = 1": "expected a known method or encoder (nearest: oca",
-    "[set.oca]\nextra_dim = 1": "expected a known setting of oca (nearest: extra_dims",
-    "[set.oca]\nextra_dims = '64'": 'setting oca.extra_dims: expected a whole number of at least 0, found "64"',
-    "train": "expected TOML, found",
-}
-
-
-@pytest.mark.parametrize("text", BROKEN)
-def test_a_wrong_file_is_refused(skipfill: Skipfill, world: World, text: str) -> None:
-    skipfill("init")
-    Path("skipfill.toml").write_text(text + "\n")
-    found = skipfill("train", "v1", "--items", world.items, *SHORT, expect=2)
-    assert BROKEN[text] in found.err
-    assert found.err.count("\n") == 1
-    assert not (Path(".skipfill") / "models").exists()
-
-
-def test_an_unknown_variable_is_refused(skipfill: Skipfill, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SKIPFILL_TRAIN_EPOCH", "1")
-    found = skipfill("methods", expect=2)
-    assert "expected a known variable (nearest: SKIPFILL_TRAIN_EPOCHS" in found.err
