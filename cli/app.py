@@ -62,7 +62,8 @@ def root(
         typer.Option(
             envvar="SKIPFILL_CODE",
             metavar="python:MODULE:FACTORY",
-            help="Code of yours that a model may run as its encoder: only what you name here does. Repeatable.",
+            help="Code of yours that a model may run as its encoder: only this, with no arguments but those you give "
+            "here, as in MODULE:FACTORY(depth=3). Repeatable.",
         ),
     ] = None,
     config: Annotated[  # read by each command

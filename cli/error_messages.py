@@ -75,7 +75,7 @@ SENTENCES = {
     "other_input": "Name another column with --input COLUMN, or another encoder.",
     "other_features": "The model was trained on another feature column: name it with --input COLUMN.",
     "choose_pooling": "Choose a pooling yourself to leave out the rest: --set hf.pooling=mean",
-    "permit_code": "If you trust it: skipfill --code python:{name} COMMAND ..., or SKIPFILL_CODE=python:{name}",
+    "permit_code": "If you trust it: skipfill --code {call:quoted} COMMAND ..., or SKIPFILL_CODE={call:quoted}",
     "install": "Install it: pip install 'skipfill[{extra}]'",
     # compat/inference, compat/evaluation, compat/gate
     "train_compatible": "Train a compatible one with: skipfill train NAME --gallery GALLERY --items FILES "
@@ -100,14 +100,15 @@ SENTENCES = {
     "register_with_space": "Register the files with --space MODEL, the one that made them. Or the items are others: "
     "see --id COLUMN and --input COLUMN.",
 }
-"""Key of an `Advice` -> its sentence. `{name}` is completed with a value; `{name:flag}` shows it as a flag."""
+"""Key of an `Advice` -> its sentence. `{name}` is completed with a value; `{name:flag}` shows it as a flag, and
+`{name:quoted}` as one word of a shell."""
 
 
 class _Shown(str):
-    """A value in a sentence; with `:flag`, the flag of the parameter that it names."""
+    """A value in a sentence; with `:flag`, the flag of the parameter that it names; with `:quoted`, for a shell."""
 
     def __format__(self, how: str) -> str:
-        return flag(str(self)) if how == "flag" else str(self)
+        return {"flag": flag, "quoted": shlex.quote}.get(how, str)(str(self))
 
 
 def flag(parameter: str) -> str:

@@ -88,7 +88,8 @@ def released(store: ObjectStore | Path | str, gallery: str, *, code: Sequence[st
 
     Args:
         store: folder of the store, such as `.skipfill`, or its URL; or an opened one.
-        code: `module:factory` of encoders that are code of your own: a bundle never decides what runs.
+        code: calls of encoders that are code of your own, `module:factory` or `module:factory(depth=3)`: a bundle
+            never decides what runs.
 
     Raises:
         BadInput: no such store or gallery; no model is released; its bundle is gone, damaged, or another one than was
@@ -101,8 +102,8 @@ def released(store: ObjectStore | Path | str, gallery: str, *, code: Sequence[st
         >>> if served.changed():  # now and then  # doctest: +SKIP
         ...     served = released(".skipfill", "products")
     """
-    for name in code:
-        permit(name)
+    for call in code:
+        permit(call)
     objects = store if isinstance(store, ObjectStore) else open_store(find_root(str(store)))
     version = latest(objects, gallery)
     space, warnings = load_space(objects, version.space), list[str]()

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from skipfill.compat.encoders.encoder import Encoder, ReadFile
 from skipfill.compat.encoders.images import ImageSpec, natural_size, pixels
 from skipfill.compat.encoders.prepared import as_float
-from skipfill.compat.trusted_code import permit, refuse_unpermitted
-from skipfill.store.errors import Advice, BadInput, Parameter, SkipfillError, reason
+from skipfill.compat.trusted_code import call_text, permit, refuse_unpermitted
+from skipfill.store.errors import Advice, BadInput, SkipfillError, reason
 from skipfill.store.parquet.inputs import InputKind
 from skipfill.store.parquet.items import ItemBlock
 
@@ -76,7 +76,7 @@ class Python(Encoder):
 
     @classmethod
     def for_items(cls, source: str, first: ItemBlock, given: Mapping[str, Any]) -> Self:
-        permit(source)  # the user named it for this training
+        permit(call_text(source, given))  # the user gave it for this training
         module = _build(source, given)
         takes: InputKind = getattr(module, "takes", first.kind)
         if takes not in cls.inputs:
@@ -93,7 +93,7 @@ class Python(Encoder):
     @classmethod
     def rebuilt(cls, described: Mapping[str, Any], read: ReadFile) -> Self:
         settings = Settings(**described)
-        refuse_unpermitted(settings.factory)
+        refuse_unpermitted(call_text(settings.factory, settings.arguments))
         return cls(settings, _build(settings.factory, settings.arguments))
 
     def versions(self) -> dict[str, str]:
@@ -165,17 +165,17 @@ def _digests(module: nn.Module, factory: str) -> dict[str, str]:
 
 
 def _build(name: str, arguments: Mapping[str, Any]) -> nn.Module:
-    """Import `module:function`, from the current folder too, and call the function.
+    """Import `module:function`, and call the function.
+
+    The module may be in the current folder, but nothing there is taken for an installed library of the same name.
 
     Raises:
         BadInput: the module or function is missing or fails, or it returns no torch module.
     """
     module_name, _, function = name.partition(":")
-    if not function:
-        raise BadInput(Parameter("encoder"), expected="python:MODULE:FACTORY", found=f"python:{name}")
     folder = str(Path.cwd())
     if folder not in sys.path:
-        sys.path.insert(0, folder)
+        sys.path.append(folder)
     try:
         factory = getattr(importlib.import_module(module_name), function)
         module = factory(**arguments)
