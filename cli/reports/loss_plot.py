@@ -28,11 +28,13 @@ def draw_losses(name: str, epochs: Sequence[dict[str, Any]], best: int, output: 
     if output.suffix.lower() not in FORMATS:
         raise BadInput(output, expected=f"a name that ends in {', '.join(FORMATS)}", found=output.suffix or "no ending")
     try:
+        import matplotlib
         from matplotlib.figure import Figure
         from matplotlib.ticker import MaxNLocator
     except ImportError as error:
         hint = "pip install 'skipfill[report]'"
         raise BadInput("model plot", expected="matplotlib", found="none installed", hint=hint) from error
+    matplotlib.rcdefaults()  # not those of a matplotlibrc in this folder, which may make it run LaTeX
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
     numbers = [one["epoch"] for one in epochs]

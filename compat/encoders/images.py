@@ -18,6 +18,9 @@ from torch.nn.functional import affine_grid, grid_sample
 from skipfill.store.errors import BadInput
 from skipfill.store.parquet.items import ItemBlock
 
+FORMATS = ("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+"""Pillow reads more; for EPS, it would run Ghostscript, and so the program that a file contains."""
+
 
 @dataclass(frozen=True)
 class ImageSpec:
@@ -39,7 +42,7 @@ class ImageSpec:
 
 def natural_size(block: ItemBlock) -> tuple[int, int]:
     """Longer side and channels (1 or 3) of the first image."""
-    with decoding(block, 0), Image.open(io.BytesIO(bytes(block.inputs[0]))) as image:
+    with decoding(block, 0), _opened(block.inputs[0]) as image:
         channels = 1 if image.mode in ("1", "L") or image.mode.startswith("I") else 3
         return max(image.size), channels
 
@@ -52,11 +55,15 @@ def pixels(block: ItemBlock, spec: ImageSpec) -> NDArray[np.uint8]:
     """
     images = np.empty((len(block.inputs), spec.channels, spec.height, spec.width), np.uint8)
     for row, data in enumerate(block.inputs):
-        with decoding(block, row), Image.open(io.BytesIO(bytes(data))) as opened:
+        with decoding(block, row), _opened(data) as opened:
             image = _fitted(_plain(opened, spec.channels), spec)
             values = np.asarray(image, np.uint8)
             images[row] = values[None] if spec.channels == 1 else values.transpose(2, 0, 1)
     return images
+
+
+def _opened(data: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(bytes(data)), formats=FORMATS)
 
 
 def _plain(opened: Image.Image, channels: int) -> Image.Image:
@@ -93,7 +100,7 @@ def decoding(block: ItemBlock, row: int) -> Iterator[None]:
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise BadInput(
             f"{block.path}, row {block.rows[row]}",
-            expected="an image (PNG, JPEG, ...)",
+            expected=f"an image ({', '.join(FORMATS)})",
             found=f"{len(block.inputs[row])} bytes that are none",
         ) from error
 

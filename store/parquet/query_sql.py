@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import duckdb
@@ -54,7 +56,9 @@ class QueryColumns:
             tables = source.format(q=_quoted(self.queries.id_column), g=_quoted(self.rows.columns.id))
             select = f"SELECT {form.format(expression)} AS value FROM {tables} ORDER BY asked._place"
             try:
-                with duckdb.connect(config={"enable_external_access": "false", "memory_limit": "1GB"}) as sql:
+                with _closed_database() as sql:
+                    if len(sql.extract_statements(select)) != 1:
+                        raise duckdb.ParserException("several statements")
                     self._register(sql)
                     table: pa.Table = sql.sql(select).to_arrow_table()
             except duckdb.Error as error:
@@ -76,6 +80,25 @@ class QueryColumns:
         sql.register("asked", pa.table({"_id": self.queries.ids, "_place": places, **self.computed}))
         sql.register("query", _dataset([PinnedFile(file) for file in self.queries.files], ()))
         sql.register("gallery", _dataset(map(self.rows.open_file, self.rows.files), (self.rows.columns.vector,)))
+
+
+@contextmanager
+def _closed_database() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database in memory for expressions that others may have written, such as those of a store's policy.
+
+    They reach no file, network, extension or variable of this program, and change none of these settings.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "enable_external_access": "false",
+            "python_enable_replacements": "false",
+            "memory_limit": "1GB",
+            "temp_directory": scratch,  # otherwise .tmp in the current folder
+            "max_temp_directory_size": "16GB",
+            "lock_configuration": "true",
+        }
+        with duckdb.connect(config=config) as sql:
+            yield sql
 
 
 def _dataset(files: Iterable[ParquetReader], without: Sequence[str]) -> ds.Dataset:

@@ -49,7 +49,7 @@ from tests.compat.training.training_world import (
     schedule,
     trained,
 )
-from tests.conftest import Skipfill, World
+from tests.conftest import Skipfill, World, spawn
 
 STORE = Path(".skipfill")
 CLOSE = 1e-5
@@ -338,6 +338,18 @@ def test_the_loss_plot(validation: float, skipfill: Skipfill, registered: World)
     assert ("<!-- class, held out -->" in Path("loss.svg").read_text()) == bool(validation)
     assert ".svg, .png, .pdf" in skipfill("model", "plot", "v2", "-o", "loss.txt", expect=2).err
     assert "can be written to" in skipfill("model", "plot", "v2", "-o", "nowhere/loss.svg", expect=2).err
+
+
+def test_the_loss_plot_heeds_no_file_in_this_folder(skipfill: Skipfill, world: World, tmp_path: Path) -> None:
+    """matplotlib reads a `matplotlibrc` there, which may choose LaTeX, and with it commands of LaTeX."""
+    pytest.importorskip("matplotlib")
+    skipfill("init")
+    skipfill("train", "v1", "--items", world.items, "--epochs", 1)
+    Path("matplotlibrc").write_text("text.usetex: True\ntext.latex.preamble: \\badness\nlines.linewidth: 77\n")
+    plotting = spawn("model", "plot", "v1", "-o", "loss.svg", cwd=tmp_path)
+    assert plotting.communicate(timeout=60)[1].count("error") == 0
+    assert plotting.returncode == 0
+    assert "stroke-width: 77" not in Path("loss.svg").read_text()
 
 
 def test_bf16_is_what_the_encoder_computes_in(skipfill: Skipfill, registered: World) -> None:
