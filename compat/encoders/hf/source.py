@@ -21,6 +21,7 @@ _LEFT_OUT = (
     *("id2label", "label2id", "problem_type"),
 )
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack")
+_ADAPTER = "adapter_config.json"
 _POOLINGS = {"pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean"}
 
 
@@ -135,13 +136,21 @@ def open_transformers(name: str) -> TransformersSource:
     """Read the config of a model in a folder, or on the hub or in its cache.
 
     Raises:
-        BadInput: transformers is not installed, there is no such model, or its weights are pickled.
+        BadInput: transformers is not installed, there is no such model, it is an adapter of another one, or its
+            weights are pickled.
     """
     library = transformers()
     folder = Path(name).expanduser()
     local = folder.is_dir()
     if not local and (name.startswith((".", "/", "~")) or name.count("/") > 1):
         raise BadInput(Parameter("encoder", f"hf:{name}"), expected="a folder with config.json", found="no such folder")
+    if (folder / _ADAPTER).exists():
+        raise BadInput(
+            folder / _ADAPTER,
+            expected="a model that is whole",
+            found="an adapter, which names another model to load",
+            hint="Merge them first with peft: model.merge_and_unload().save_pretrained(FOLDER)",
+        )
     with _reading(name, "a model of transformers (config.json)"):
         config = library.AutoConfig.from_pretrained(
             str(folder) if local else name, local_files_only=local, trust_remote_code=False

@@ -135,6 +135,14 @@ def test_pickled_weights_are_refused(skipfill: Skipfill, tmp_path: Path) -> None
     assert "pytorch_model.bin: expected weights in safetensors" in found
 
 
+def test_adapters_are_refused(tmp_path: Path) -> None:
+    """Where peft is installed, transformers would load the model that the adapter names; elsewhere, ignore it."""
+    folder = Path(bert(tmp_path))
+    (folder / "adapter_config.json").write_text('{"peft_type": "LORA", "base_model_name_or_path": "someone/else"}')
+    with pytest.raises(BadInput, match=r"adapter_config\.json: expected a model that is whole, found an adapter"):
+        ENCODERS["hf"].for_items(str(folder), block(["a"]), {})
+
+
 def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
