@@ -85,7 +85,7 @@ def _configuration(context: Any, store: str | None) -> Configuration:
         BadInput: see `read_configuration`.
     """
     root = context.find_root()
-    given: Path | None = root.params["config"]
+    given: Path | None = root.params.get("config")
     folders = dict.fromkeys(os.path.realpath(folder) for folder in (Path.cwd(), *_folder_of(store)))
     # Unlike `Path.is_file`, this is false in a folder that may not be looked into.
     files = [Path(folder, FILE) for folder in folders if os.path.isfile(Path(folder, FILE))]  # noqa: PTH113
