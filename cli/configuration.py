@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import typer
 from typer.core import TyperCommand
 
 from skipfill.cli.terminal import printer
-from skipfill.store.errors import BadInput, reason, unknown_name
+from skipfill.store.errors import BadInput, SkipfillError, reason, unknown_name
 
 FILE = "skipfill.toml"
 LARGEST = 65_536
@@ -57,7 +56,7 @@ class ConfiguredCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if not ctx.resilient_parsing:  # as for completion
-            ctx.obj = _configuration(ctx, self._store(ctx, args))
+            ctx.obj = _configuration(ctx, self._beside_store(ctx, args))
             ctx.default_map = _options_of(ctx.obj, ctx)
         return super().parse_args(ctx, args)
 
@@ -68,17 +67,22 @@ class ConfiguredCommand(TyperCommand):
             out.print(f"Options from {ctx.obj}", style="dim")
         return super().invoke(ctx)
 
-    def _store(self, context: Any, args: list[str]) -> str | None:
-        """The store that the flags or the environment name; None for neither, and for commands without a store."""
+    def _beside_store(self, context: Any, args: list[str]) -> Path | None:
+        """The folder that holds the store's folder; None for a store elsewhere, and where there is no store."""
         option = _options(self).get("store")
         if option is None:
             return None
+        from skipfill.store.storage.location import find_root
+
         given, _, _ = self.make_parser(context).parse_args(args=list(args))
-        store: str | None = option.consume_value(context, given)[0]
-        return store
+        try:
+            root = find_root(option.consume_value(context, given)[0])
+        except SkipfillError:  # a command that needs a store says so
+            return None
+        return Path(os.path.realpath(root)).parent if isinstance(root, Path) else None
 
 
-def _configuration(context: Any, store: str | None) -> Configuration:
+def _configuration(context: Any, beside_store: Path | None) -> Configuration:
     """The file that the user named, or else the one in this folder, or else the one beside the store.
 
     Raises:
@@ -86,22 +90,12 @@ def _configuration(context: Any, store: str | None) -> Configuration:
     """
     root = context.find_root()
     given: Path | None = root.params.get("config")
-    folders = dict.fromkeys(os.path.realpath(folder) for folder in (Path.cwd(), *_folder_of(store)))
+    folders = dict.fromkeys(folder for folder in (Path.cwd().resolve(), beside_store) if folder)
     # Unlike `Path.is_file`, this is false in a folder that may not be looked into.
     files = [Path(folder, FILE) for folder in folders if os.path.isfile(Path(folder, FILE))]  # noqa: PTH113
     if given:
         files = [given]
     return read_configuration(files[0], root, *files[1:]) if files else Configuration()
-
-
-def _folder_of(store: str | None) -> Iterator[Path]:
-    """The folder that holds the store's folder; none for a store elsewhere, or where there is no store."""
-    from skipfill.store.storage.location import find_root
-
-    with suppress(BadInput):  # a command that needs a store says so
-        root = find_root(store)
-        if isinstance(root, Path):
-            yield Path(os.path.realpath(root)).parent
 
 
 def read_configuration(path: Path, context: Any, not_read: Path | None = None) -> Configuration:
@@ -129,7 +123,7 @@ def read_configuration(path: Path, context: Any, not_read: Path | None = None) -
         raise BadInput(
             f"{path}, [{SETTINGS}.{CODE}]",
             expected="no arguments of your own code in a file",
-            found=", ".join(settings[CODE]),
+            found=", ".join(settings[CODE]) or "a table of them",
             hint=f"Give them by --set {CODE}.NAME=VALUE, or SKIPFILL_TRAIN_SET.",
         )
     return Configuration(path, not_read, _group(path, "", context.command, content, context), settings)

@@ -149,6 +149,18 @@ def test_the_file_beside_the_store(
     assert skipfill("doctor", "--json").document["configuration"] == str(here)
 
 
+def test_a_command_without_a_store_reads_none_beside_it(
+    skipfill: Skipfill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    skipfill("init")
+    Path("skipfill.toml").write_text("[swap]\nwithout-check = 'because'\n")
+    skipfill("methods", expect=2)
+    (tmp_path / "inner").mkdir()
+    monkeypatch.chdir(tmp_path / "inner")
+    skipfill("methods")
+    skipfill("status", expect=2)
+
+
 def test_the_file_is_said_unless_quiet_or_json(skipfill: Skipfill, world: World) -> None:
     skipfill("init")
     Path("skipfill.toml").write_text("[train]\nepochs = 1\n[set.mlp]\nhidden = 6\n")
