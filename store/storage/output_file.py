@@ -10,6 +10,8 @@ from typing import BinaryIO
 from uuid import uuid4
 
 from skipfill.store.errors import Advice, BadInput, reason
+from skipfill.store.storage.new_name import name_new, tried_in
+from skipfill.store.storage.unfinished import temporary
 
 
 @contextmanager
@@ -17,7 +19,8 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
     """Open a new file that appears at `path` when the block ends, and not at all when it fails.
 
     It has no name until then where the system can do so (Linux, most disks): a kill leaves nothing. Elsewhere a kill
-    leaves a file `.NAME.part` with a random middle.
+    leaves a file `.NAME.part` with a random middle. Whether it can be given its name is tried before, with an empty
+    file.
 
     Raises:
         BadInput: a file is there, at the start or by another writer meanwhile, or it cannot be written.
@@ -27,6 +30,7 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
             raise FileExistsError
         with _unnamed(path) as file:
             yield file
+        _flush_folder(path.parent)
     except OSError as error:
         if not _about(error, path):
             raise
@@ -53,23 +57,33 @@ def _about(error: OSError, path: Path) -> bool:
 
 @contextmanager
 def _unnamed(path: Path) -> Iterator[BinaryIO]:
-    try:
-        part, handle = None, os.open(path.parent, os.O_TMPFILE | os.O_RDWR, 0o666)
-    except (AttributeError, OSError):
-        part = path.with_name(f".{path.name}.{uuid4().hex[:8]}.part")
-        handle = os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(handle)
-            # A folder's handle, though the path is absolute, makes Python follow the link.
-            os.link(part or f"/proc/self/fd/{handle}", path, src_dir_fd=handle)
-        folder = os.open(path.parent, os.O_RDONLY)
+    if tried_in(path.parent) == "link":
         try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            handle = os.open(path.parent, os.O_TMPFILE | os.O_RDWR, 0o666)
+        except (AttributeError, OSError):
+            pass
+        else:
+            with os.fdopen(handle, "wb") as file:
+                yield file
+                _flush(file)
+                # A folder's handle, though the path is absolute, makes Python follow the link.
+                os.link(f"/proc/self/fd/{handle}", path, src_dir_fd=handle)
+            return
+    with temporary(path.with_name(f".{path.name}.{uuid4().hex[:8]}.part")) as part:
+        with part.open("xb") as file:
+            yield file
+            _flush(file)
+        name_new(part, path)
+
+
+def _flush(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
     finally:
-        if part is not None:
-            part.unlink(missing_ok=True)
+        os.close(handle)
