@@ -54,12 +54,14 @@ def tried_in(folder: Path) -> Literal["link", "rename"]:
         NoNewNames: the file system has no way.
         OSError: no file can be made there.
     """
-    with (
-        temporary(folder / f".probe#{secrets.randbits(60)}") as first,
-        temporary(folder / f".probe#{secrets.randbits(60)}") as second,
-    ):
+    with temporary(probe_in(folder)) as first, temporary(probe_in(folder)) as second:
         first.touch(exist_ok=False)
         return name_new(first, second)
+
+
+def probe_in(folder: Path) -> Path:
+    """A name for a file that is there for a moment, which the object store's listings pass over."""
+    return folder / f".probe#{secrets.randbits(60)}"
 
 
 def _rename_new(source: Path, path: Path) -> None:

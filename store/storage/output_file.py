@@ -10,7 +10,7 @@ from typing import BinaryIO
 from uuid import uuid4
 
 from skipfill.store.errors import Advice, BadInput, reason
-from skipfill.store.storage.new_name import name_new, tried_in
+from skipfill.store.storage.new_name import name_new, probe_in, tried_in
 from skipfill.store.storage.unfinished import temporary
 
 
@@ -57,23 +57,37 @@ def _about(error: OSError, path: Path) -> bool:
 
 @contextmanager
 def _unnamed(path: Path) -> Iterator[BinaryIO]:
-    if tried_in(path.parent) == "link":
-        try:
-            handle = os.open(path.parent, os.O_TMPFILE | os.O_RDWR, 0o666)
-        except (AttributeError, OSError):
-            pass
-        else:
-            with os.fdopen(handle, "wb") as file:
-                yield file
-                _flush(file)
-                # A folder's handle, though the path is absolute, makes Python follow the link.
-                os.link(f"/proc/self/fd/{handle}", path, src_dir_fd=handle)
-            return
+    if _unnamed_can_be_named(path.parent):
+        with _without_name(path.parent) as file:
+            yield file
+            _flush(file)
+            _name(file, path)
+        return
+    tried_in(path.parent)
     with temporary(path.with_name(f".{path.name}.{uuid4().hex[:8]}.part")) as part:
         with part.open("xb") as file:
             yield file
             _flush(file)
         name_new(part, path)
+
+
+def _unnamed_can_be_named(folder: Path) -> bool:
+    """Whether the system has files without a name, and gives them one afterwards: tried with an empty one."""
+    try:
+        with temporary(probe_in(folder)) as probe, _without_name(folder) as file:
+            _name(file, probe)
+    except (AttributeError, OSError):
+        return False
+    return True
+
+
+def _without_name(folder: Path) -> BinaryIO:
+    return os.fdopen(os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o666), "wb")
+
+
+def _name(file: BinaryIO, path: Path) -> None:
+    # A folder's handle, though the path is absolute, makes Python follow the link.
+    os.link(f"/proc/self/fd/{file.fileno()}", path, src_dir_fd=file.fileno())
 
 
 def _flush(file: BinaryIO) -> None:
