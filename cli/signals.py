@@ -7,6 +7,7 @@ main thread is inside a long call of a library, which Python's handler has to wa
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import select
@@ -55,6 +56,7 @@ def end_on_signals() -> None:
     threading.Thread(target=_watch, args=(reader,), daemon=True).start()
     for number in _Ending.codes:
         signal.signal(number, lambda number, _frame: _end(number))
+    atexit.register(_ignore)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_forget)
 
@@ -132,6 +134,12 @@ def _say(message: str, code: int) -> None:
         with suppress(OSError, ValueError):
             if select.select([], [handle], [], 0.1)[1]:
                 os.write(handle, text.encode())
+
+
+def _ignore() -> None:
+    """Let nothing change the exit code any more: Python calls this last, and then takes itself down."""
+    for number in _Ending.codes:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _forget() -> None:
