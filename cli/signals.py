@@ -8,6 +8,7 @@ main thread is inside a long call of a library, which Python's handler has to wa
 from __future__ import annotations
 
 import atexit
+import faulthandler
 import json
 import os
 import select
@@ -58,7 +59,8 @@ def end_on_signals() -> None:
         signal.signal(number, lambda number, _frame: _end(number))
     atexit.register(_ignore)
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_forget)
+        # A signal to the child must find its own handlers: ours would tell the parent.
+        os.register_at_fork(before=_hold, after_in_parent=_release, after_in_child=_forget)
 
 
 def finished(code: int) -> None:
@@ -103,6 +105,8 @@ def _end(number: int) -> None:
         threading.Event().wait()  # the other thread ends us both
     _end_children("self")
     remove_temporaries()
+    if os.environ.get("SKIPFILL_DEBUG"):
+        faulthandler.dump_traceback(2)
     if not _Ending.silent and _Ending.finished is None:
         _say(MESSAGES[signal.Signals(number).name], _code(number))
     os._exit(_code(number))
@@ -142,10 +146,19 @@ def _ignore() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
+def _hold() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, _Ending.codes)
+
+
+def _release() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _Ending.codes)
+
+
 def _forget() -> None:
     """In a forked child: listen to nothing, and leave the parent's pipe alone."""
     signal.set_wakeup_fd(-1)
     for number in _Ending.codes:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    _release()
     _Ending.codes = {}
     _Ending.begun = threading.Lock()

@@ -47,5 +47,5 @@ def _remove(path: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-# A child has none of its parent's.
-os.register_at_fork(after_in_child=_paths.clear)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_paths.clear)  # a child has none of its parent's

@@ -96,6 +96,12 @@ LONG = {
         print('began', flush=True)
         open('pipe').read()
     """,
+    "a file that does not come": """
+        import pyarrow as pa
+        os.mkfifo('pipe')
+        print('began', flush=True)
+        pa.OSFile('pipe')
+    """,
     "a data loader with workers": """
         import torch
         class Items(torch.utils.data.Dataset):
@@ -110,6 +116,14 @@ LONG = {
 @pytest.mark.parametrize("kind", LONG)
 def test_any_long_work_is_interrupted(tmp_path: Path, kind: str) -> None:
     assert ended_by(running(LONG[kind], tmp_path), signal.SIGINT) == (130, "", INTERRUPTED)
+
+
+def test_where_it_was_is_told_on_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SKIPFILL_DEBUG", "1")
+    code, _, err = ended_by(running(LONG["a lock that nobody gives back"], tmp_path), signal.SIGINT)
+    assert code == 130
+    assert 'File "<string>", line 5 in <module>' in err
+    assert err.endswith(INTERRUPTED)
 
 
 @pytest.mark.parametrize(("number", "word"), [(signal.SIGTERM, "SIGTERM"), (signal.SIGHUP, "SIGHUP")])

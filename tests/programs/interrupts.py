@@ -145,7 +145,7 @@ class Interrupts:
     def _started(self, command: str) -> int:
         with self.said.open("w") as said:
             environment = {**os.environ, "TMPDIR": str(self.temporary)}
-            arguments = [sys.executable, "-m", "skipfill.cli", *COMMANDS[command]]
+            arguments = [sys.executable, "-c", "from skipfill.cli.__main__ import main; main()", *COMMANDS[command]]
             return subprocess.Popen(
                 arguments,
                 cwd=self.work,
