@@ -1,5 +1,21 @@
-"""`python -m skipfill.cli` is `skipfill`, for launchers of modules: torchrun -m skipfill.cli train ..."""
+"""The `skipfill` program; and `python -m skipfill.cli`, for launchers of modules: torchrun -m skipfill.cli train ..."""
 
-from skipfill.cli.app import main
+from __future__ import annotations
 
-main()
+import signal
+
+
+def main() -> None:
+    """Run the command line and end the process with its exit code."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback, while there is nothing yet to clean up
+    from skipfill.cli.signals import end_on_signals
+
+    end_on_signals()  # before the rest is imported, which takes a while
+    from skipfill.cli import app
+
+    app.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -33,6 +33,7 @@ from skipfill.cli.commands import (
 )
 from skipfill.cli.configuration import FILE, ConfiguredCommand, listen_to_environment
 from skipfill.cli.runner import run_command
+from skipfill.cli.signals import end_on_signals, finished
 
 
 def _show_version(requested: bool) -> None:
@@ -108,7 +109,10 @@ for part in (app, gallery.app, model.app):
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
-    sys.exit(run(sys.argv[1:]))
+    end_on_signals()
+    code = run(sys.argv[1:])
+    finished(code)
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:

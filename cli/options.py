@@ -61,11 +61,18 @@ def with_options(policy: Policy, **given: object) -> Policy:
     return replace(policy, **{name: value for name, value in values.items() if value is not None})
 
 
-def opened(store: str | None) -> ObjectStore:
-    """The store that the options name."""
-    from skipfill.store.storage.location import find_root, open_store
+def opened(store: str | None, *, to_write: bool = False) -> ObjectStore:
+    """The store that the options name.
 
-    return open_store(find_root(store))
+    Args:
+        to_write: long work ends with a new object there: refuse now if none can be created.
+    """
+    from skipfill.store.storage.location import find_root, open_store, way_of_naming
+
+    objects = open_store(find_root(store))
+    if to_write:
+        way_of_naming(objects.root)
+    return objects
 
 
 def item_columns(id_column: str, label: str, input_column: str) -> ItemColumns:

@@ -71,7 +71,7 @@ def skipfill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capt
 
 def spawn(*arguments: object, cwd: Path, under: Sequence[str] = ()) -> subprocess.Popen[str]:
     """The same in a process of its own, to be killed, raced or followed by the program `under`."""
-    command = [sys.executable, "-c", "from skipfill.cli.app import main; main()", *(str(one) for one in arguments)]
+    command = [sys.executable, "-c", "from skipfill.cli.__main__ import main; main()", *(str(one) for one in arguments)]
     return subprocess.Popen(
         [*under, *command],
         cwd=cwd,

@@ -48,7 +48,7 @@ def add(
     from skipfill.store.parquet.stored_rows import Columns
     from skipfill.store.storage.address import address
 
-    objects = opened(store)
+    objects = opened(store, to_write=True)
     paths = expand_addresses([address(file, "FILES") for file in files])
     footers = [open_parquet(path) for path in paths]
     if not label and all("label" in footer.schema_arrow.names for footer in footers):
@@ -91,7 +91,7 @@ def append(
     from skipfill.store.parquet.files import expand_addresses, open_parquet
     from skipfill.store.storage.address import address
 
-    objects = opened(store)
+    objects = opened(store, to_write=not dry_run)
     paths = expand_addresses([address(file, "FILES") for file in files])
     with progress(quiet=quiet) as bar:
         bar.start("verifying rows", sum(open_parquet(path).metadata.num_rows for path in paths))

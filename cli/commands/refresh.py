@@ -38,7 +38,7 @@ def refresh(
     from skipfill.store.galleries.refresh import refresh_gallery
     from skipfill.store.storage.address import address
 
-    objects = opened(store)
+    objects = opened(store, to_write=not dry_run)
     with progress(quiet=quiet) as bar:
         bar.start("verifying rows", latest(objects, name).rows)
         done = refresh_gallery(

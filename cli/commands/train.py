@@ -104,7 +104,7 @@ def train(
     if log == "-" and json:
         raise BadInput(Parameter("log"), expected="a file: stdout has the document of --json", found="-")
     first = launched().first
-    objects = opened(store)
+    objects = opened(store, to_write=True)
     recipe = Recipe(
         method=method or ("gallery" if gallery else "independent"),
         encoder=encoder,

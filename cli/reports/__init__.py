@@ -6,7 +6,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -15,6 +15,7 @@ from skipfill.cli.reports.github import step_summary, workflow_commands
 from skipfill.cli.reports.html import html
 from skipfill.cli.reports.junit import junit
 from skipfill.store.errors import BadInput, reason
+from skipfill.store.storage.unfinished import temporary
 
 if TYPE_CHECKING:
     from skipfill.store.checks.report import Report
@@ -33,8 +34,8 @@ def refuse_unwritable(*paths: Path | None, github: bool = False) -> None:
             with _telling(path):
                 if path.is_dir():
                     raise IsADirectoryError(errno.EISDIR, "")
-                _beside(path).open("x").close()
-                _beside(path).unlink()
+                with temporary(_beside(path)) as part:
+                    part.open("x").close()
     if github and os.environ.get(SUMMARY):
         _append(Path(os.environ[SUMMARY]), "")
 
@@ -58,14 +59,9 @@ def write_reports(report: Report, *, junit_file: Path | None, html_file: Path | 
 
 
 def _replace(path: Path, text: str) -> None:
-    with _telling(path):
-        try:
-            _beside(path).write_text(text, encoding="utf-8", newline="\n")
-            _beside(path).replace(path.resolve())
-        except BaseException:
-            with suppress(OSError):
-                _beside(path).unlink(missing_ok=True)
-            raise
+    with _telling(path), temporary(_beside(path)) as part:
+        part.write_text(text, encoding="utf-8", newline="\n")
+        part.replace(path.resolve())
 
 
 def _append(path: Path, text: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from skipfill.compat.progress import Progress
 from skipfill.store.parquet.items import Items, open_items
 from skipfill.store.parquet.matching import matched
 from skipfill.store.parquet.stored_rows import Columns, StoredRows
+from skipfill.store.storage.unfinished import scratch_folder
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class ReencodableRows:
     @contextmanager
     def opened(cls, context: CheckContext) -> Iterator[ReencodableRows]:
         """Find them among the items given; the vectors are gone when the context ends."""
-        with tempfile.TemporaryDirectory() as folder:
-            yield cls(_items_of_rows(context.gallery.rows, context.inputs), Path(folder), context.progress)
+        with scratch_folder() as folder:
+            yield cls(_items_of_rows(context.gallery.rows, context.inputs), folder, context.progress)
 
     def __len__(self) -> int:
         return 0 if self.items is None else len(self.items)

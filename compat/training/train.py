@@ -6,9 +6,7 @@ The steps, in order: open the sources (`sources.py`), set up encoder, method and
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 
 from skipfill.compat.encoders.choice import chosen_encoder
 from skipfill.compat.inference.load import LoadedModel
@@ -32,6 +30,7 @@ from skipfill.store.models.cards import LOG, Card, refuse_taken
 from skipfill.store.models.files import save_model
 from skipfill.store.spaces import ensure_space, register_space
 from skipfill.store.storage.object_store import ObjectStore
+from skipfill.store.storage.unfinished import scratch_folder
 
 
 def train_model(
@@ -64,8 +63,8 @@ def train_model(
     choice = chosen_encoder(recipe.encoder, opened.items)
     refuse_unused(recipe.settings, [recipe.method, choice.name])
     recipe = recipe.resolved(opened.items.kind, choice)
-    with connected(recipe.device) as processes, tempfile.TemporaryDirectory() as scratch:
-        run = Run(objects, name, Path(scratch), processes, progress, watcher)
+    with connected(recipe.device) as processes, scratch_folder() as scratch:
+        run = Run(objects, name, scratch, processes, progress, watcher)
         setup = set_up(run, recipe, choice, opened, restart=restart)
         trained = _train(run, setup)
         card = model_card(name, setup, trained)

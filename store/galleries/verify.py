@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from skipfill.store.parquet.pinned import PinnedFiles
 from skipfill.store.parquet.stored_rows import Block, StoredRows
 from skipfill.store.storage.address import Address
 from skipfill.store.storage.object_store import ObjectStore
+from skipfill.store.storage.unfinished import scratch_folder
 
 Progress = Callable[[int], None]
 """Called with the number of rows read since the last call."""
@@ -146,8 +146,8 @@ def verified_blocks(
     def ids_of(path: Address) -> Iterator[pa.RecordBatch]:
         return rows.open_file(path).iter_batches(ids.BLOCK_ROWS, [rows.columns.id])
 
-    with tempfile.TemporaryDirectory() as scratch:
-        ids.refuse_bad_ids_in_files([*beside, *rows.files], ids_of, rows.columns.id, rows.id_kind, Path(scratch))
+    with scratch_folder() as scratch:
+        ids.refuse_bad_ids_in_files([*beside, *rows.files], ids_of, rows.columns.id, rows.id_kind, scratch)
     for path in rows.files:
         for block in rows.file_blocks(path):
             if path in of_length_one:

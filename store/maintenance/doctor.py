@@ -32,6 +32,7 @@ from skipfill.store.storage.layout import (
     space_of_key,
     version_file,
 )
+from skipfill.store.storage.location import way_of_naming
 from skipfill.store.storage.object_store import ObjectStore
 
 T = TypeVar("T")
@@ -122,6 +123,12 @@ def _of_folders(root: Path, *, writable: bool, free: int) -> Iterator[Finding]:
         yield Finding("note", str(root), "this user cannot write to it: reading commands work")
     elif free < LITTLE_SPACE:
         yield Finding("problem", str(root), f"{free:,} bytes left on its disk", "Make space.")
+    else:
+        way, broken = _tried(str(root), way_of_naming, root)
+        yield from broken
+        if way == "rename":
+            what = "no hard links on its disk: new versions get their names by renaming without replacement"
+            yield Finding("note", str(root), what)
     for path in root.rglob("*"):
         need = os.R_OK | (os.X_OK | (os.W_OK if writable else 0) if path.is_dir() else 0)
         if not os.access(path, need) and os.path.lexists(path):  # not one whose writer has come to an end

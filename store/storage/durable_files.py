@@ -7,7 +7,12 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from skipfill.store.storage.new_name import name_new
+from skipfill.store.storage.unfinished import temporary
 
 
 def create(path: Path, data: bytes) -> None:
@@ -16,21 +21,24 @@ def create(path: Path, data: bytes) -> None:
     Raises:
         FileExistsError: there is one, which is left as it is.
     """
-    staged = _staged(path, data)
-    try:
-        os.link(staged, path)
-    finally:
-        staged.unlink()
+    with _staged(path, data) as staged:
+        name_new(staged, path)
 
 
 def replace(path: Path, data: bytes) -> None:
     """Write a file, new or not."""
-    staged = _staged(path, data)
-    try:
+    with _staged(path, data) as staged:
         staged.replace(path)
-    except OSError:
-        staged.unlink()
-        raise
+
+
+def name_again(path: Path, to: Path) -> None:
+    """Give a file another name that nobody has; it may keep its first one as well.
+
+    Raises:
+        FileExistsError: somebody has it; nothing is changed.
+    """
+    to.parent.mkdir(parents=True, exist_ok=True)
+    name_new(path, to)
 
 
 def sync(path: Path, root: Path) -> None:
@@ -46,15 +54,13 @@ def sync(path: Path, root: Path) -> None:
         path = path.parent
 
 
-def _staged(path: Path, data: bytes) -> Path:
+@contextmanager
+def _staged(path: Path, data: bytes) -> Iterator[Path]:
+    """Write `data` durably beside `path`, where the file is until it has its name."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_name(f"{path.name}#{secrets.randbits(60)}")
-    try:
+    with temporary(path.with_name(f"{path.name}#{secrets.randbits(60)}")) as staged:
         with staged.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-    except OSError:
-        staged.unlink(missing_ok=True)
-        raise
-    return staged
+        yield staged

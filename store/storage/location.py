@@ -6,11 +6,14 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 from uuid import uuid4
 
 from skipfill.store.errors import Advice, BadInput, reason
 from skipfill.store.storage.address import Address, Url, address
 from skipfill.store.storage.layout import MARKER, probe_key
+from skipfill.store.storage.new_name import tried_in
+from skipfill.store.storage.object_errors import WRITE, unreachable
 from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import stored
 
@@ -94,6 +97,23 @@ def open_store(root: Address) -> ObjectStore:
         raise _no_store(root, reason(error) if isinstance(root, Path) else f"no {MARKER}") from error
     stored(Marker, marker, root / MARKER, what="store", newest=FORMAT)
     return objects
+
+
+def way_of_naming(root: Address) -> Literal["link", "rename"] | None:
+    """Find out before long work whether a new object can be named after it, and how: tried with an empty file.
+
+    Returns:
+        None on object storage, where only writing tells.
+
+    Raises:
+        BadInput: the store cannot be written to.
+    """
+    if isinstance(root, Url):
+        return None
+    try:
+        return tried_in(root)
+    except OSError as error:
+        raise unreachable(root, WRITE, error) from error
 
 
 def _no_store(root: Address, found: str) -> BadInput:

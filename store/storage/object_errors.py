@@ -9,6 +9,7 @@ from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
 
 from skipfill.store.errors import Advice, BadInput, Hint, reason
 from skipfill.store.storage.address import Address, Url
+from skipfill.store.storage.new_name import NoNewNames
 
 _STATUS = re.compile(r"status code: (\d{3}) ([A-Z][A-Za-z ]*)")
 _CODE = re.compile(r"<Code>([A-Za-z]{1,64})</Code>")  # the storage's own word, such as SlowDown
@@ -46,6 +47,8 @@ def unreachable(where: Address, expected: str, error: Exception) -> BadInput:
         return BadInput(where, expected=expected, found=found, hint=hint or (_LOOK if expected == WRITE else _AGAIN))
     full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
     hint = "Make room" if full else "Check the folder's permissions and free space"
+    if isinstance(error, NoNewNames):
+        hint = "Keep it on another disk"
     return BadInput(where, expected=expected, found=_local(error), hint=f"{hint}; nothing was changed.")
 
 

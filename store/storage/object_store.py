@@ -176,16 +176,20 @@ class ObjectStore:
         Two steps: a kill between them leaves both names.
         """
         if not self.exists(to):
-            # Object storage may have it overwritten by its like; a folder never.
-            over = not isinstance(self.root, Path)
             try:
-                self._ask(key, WRITE, lambda: obstore.copy(self._store, key, to, overwrite=over))
+                self._ask(key, WRITE, lambda: self._name_again(key, to))
                 self._sync(to)
             except FileNotFoundError:
                 return
-            except (FileExistsError, AlreadyExistsError):
+            except FileExistsError:
                 pass  # written again this very moment
         self.delete(key)
+
+    def _name_again(self, key: str, to: str) -> None:
+        if isinstance(self.root, Path):
+            durable_files.name_again(self.root / key, self.root / to)
+        else:  # it may be overwritten there by its like
+            obstore.copy(self._store, key, to, overwrite=True)
 
     def _create(self, key: str, data: bytes) -> None:
         if isinstance(self.root, Path):

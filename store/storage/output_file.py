@@ -10,6 +10,8 @@ from typing import BinaryIO
 from uuid import uuid4
 
 from skipfill.store.errors import Advice, BadInput, reason
+from skipfill.store.storage.new_name import name_new, probe_in, tried_in
+from skipfill.store.storage.unfinished import temporary
 
 
 @contextmanager
@@ -17,7 +19,8 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
     """Open a new file that appears at `path` when the block ends, and not at all when it fails.
 
     It has no name until then where the system can do so (Linux, most disks): a kill leaves nothing. Elsewhere a kill
-    leaves a file `.NAME.part` with a random middle.
+    leaves a file `.NAME.part` with a random middle. Whether it can be given its name is tried before, with an empty
+    file.
 
     Raises:
         BadInput: a file is there, at the start or by another writer meanwhile, or it cannot be written.
@@ -27,6 +30,7 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
             raise FileExistsError
         with _unnamed(path) as file:
             yield file
+        _flush_folder(path.parent)
     except OSError as error:
         if not _about(error, path):
             raise
@@ -53,23 +57,47 @@ def _about(error: OSError, path: Path) -> bool:
 
 @contextmanager
 def _unnamed(path: Path) -> Iterator[BinaryIO]:
-    try:
-        part, handle = None, os.open(path.parent, os.O_TMPFILE | os.O_RDWR, 0o666)
-    except (AttributeError, OSError):
-        part = path.with_name(f".{path.name}.{uuid4().hex[:8]}.part")
-        handle = os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
-    try:
-        with os.fdopen(handle, "wb") as file:
+    if _unnamed_can_be_named(path.parent):
+        with _without_name(path.parent) as file:
             yield file
-            file.flush()
-            os.fsync(handle)
-            # A folder's handle, though the path is absolute, makes Python follow the link.
-            os.link(part or f"/proc/self/fd/{handle}", path, src_dir_fd=handle)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            _flush(file)
+            _name(file, path)
+        return
+    tried_in(path.parent)
+    with temporary(path.with_name(f".{path.name}.{uuid4().hex[:8]}.part")) as part:
+        with part.open("xb") as file:
+            yield file
+            _flush(file)
+        name_new(part, path)
+
+
+def _unnamed_can_be_named(folder: Path) -> bool:
+    """Whether the system has files without a name, and gives them one afterwards: tried with an empty one."""
+    try:
+        with temporary(probe_in(folder)) as probe, _without_name(folder) as file:
+            _name(file, probe)
+    except (AttributeError, OSError):
+        return False
+    return True
+
+
+def _without_name(folder: Path) -> BinaryIO:
+    return os.fdopen(os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o666), "wb")
+
+
+def _name(file: BinaryIO, path: Path) -> None:
+    # A folder's handle, though the path is absolute, makes Python follow the link.
+    os.link(f"/proc/self/fd/{file.fileno()}", path, src_dir_fd=file.fileno())
+
+
+def _flush(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
     finally:
-        if part is not None:
-            part.unlink(missing_ok=True)
+        os.close(handle)

@@ -2,6 +2,8 @@
 
 Then let the disk fail from each of these calls on: be full, lose its permissions, fail, turn read-only.
 
+A file system without hard links: --links EPERM (or ENOTSUP, ENOSYS).
+
 Every call of a command takes some minutes: python -m tests.programs.faults --all
 A sample of the calls: python -m tests.programs.faults --sample 2 --seed 0
 
@@ -41,7 +43,7 @@ from skipfill.store.storage.layout import MARKER
 from skipfill.store.storage.location import open_store
 from skipfill.store.storage.object_store import ObjectStore
 from tests.conftest import tree, write_world
-from tests.programs.kills import FAILURES, run_interrupted
+from tests.programs.kills import FAILURES, LACKING, LINKS, Ended, Failure, run_interrupted
 
 STORE = ".skipfill"
 QUICK = ("--epochs", "2", "--batch", "32")
@@ -108,7 +110,11 @@ class Facts:
 
 @dataclass(frozen=True)
 class Case:
-    """A command, the folder it starts from, and what it does when nothing disturbs it."""
+    """A command, the folder it starts from, and what it does when nothing disturbs it.
+
+    Attributes:
+        parts: whether a kill may leave a file `.NAME.part`: the file system has no files without a name.
+    """
 
     command: str
     state: Path
@@ -116,6 +122,7 @@ class Case:
     after: Facts
     calls: list[tuple[str, str]]
     seconds: float
+    parts: bool
 
 
 @dataclass(frozen=True)
@@ -173,7 +180,7 @@ def wrong_after(folder: Path, case: Case, *, prune_first: bool) -> tuple[bool, l
     must(landed or now.comparable() == before.comparable(), f"neither old nor new: {now.comparable()}")
     must(_nothing_lost(before, now), "a version, a model or a check of before is gone or changed")
     if prune_first:
-        found += _clean(folder)
+        found += _clean(folder, parts=case.parts)
         must(facts(folder) == now, "prune changed more than leftovers")
     code = _quietly(folder, STORY[command])
     allowed = (*ENDS_WITH.get(command, (0,)), *(DONE_ALREADY if landed else ()))
@@ -182,7 +189,7 @@ def wrong_after(folder: Path, case: Case, *, prune_first: bool) -> tuple[bool, l
     repeats = command in ENDS_WITH and landed  # another check of the same is one more
     must(repeats or again.comparable() == after.comparable(), f"repeated, and not done: {again.comparable()}")
     must(_nothing_lost(now, again), "repeated, and something of before is gone or changed")
-    found += _clean(folder)
+    found += _clean(folder, parts=case.parts)
     must(facts(folder) == again, "prune changed more than leftovers")
     return landed, found
 
@@ -192,9 +199,9 @@ def _nothing_lost(before: Facts, now: Facts) -> bool:
     return logs and before.models.items() <= now.models.items() and set(before.checks) <= set(now.checks)
 
 
-def _clean(folder: Path) -> list[str]:
+def _clean(folder: Path, *, parts: bool) -> list[str]:
     """Doctor finds nothing but leftovers, prune removes exactly these, and then doctor finds nothing."""
-    strange = [path.name for path in folder.glob(".*.part")]
+    strange = [] if parts else [path.name for path in folder.glob(".*.part")]
     if not (folder / STORE / MARKER).exists():
         return strange
     objects = open_store(folder / STORE)
@@ -237,8 +244,9 @@ def in_child(act: Callable[[], Any]) -> Any:
 class Harness:
     """The story's states, made once; each point starts from a copy."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, links: str = "") -> None:
         self.folder = folder
+        self.lacking = [Failure(LACKING[links], LINKS)] if links else []
         self.work = folder / "work"
         self.said = folder / "said"
         self.work.mkdir()
@@ -252,7 +260,7 @@ class Harness:
             state = self.folder / f"{index:02d}"
             shutil.copytree(self.work, state)
             yield command, state
-            code = in_child(lambda command=command: _quietly(self.work, STORY[command]))  # type: ignore[misc]
+            code = self.run(command, None).code
             assert code in ENDS_WITH.get(command, (0,)), f"{command}: {code}"
 
     def _leave_leftovers(self) -> None:
@@ -271,10 +279,15 @@ class Harness:
     def act(self, command: str) -> Callable[[], int]:
         return lambda: _quietly(self.work, STORY[command], self.said)
 
+    def run(self, command: str, at: int | None, failure: Failure | None = None) -> Ended:
+        """Run a command in a child, on a file system such as it is here; see `run_interrupted`."""
+        return run_interrupted(self.act(command), self.inside(command), at, failure, self.lacking)
+
     def inside(self, command: str) -> Callable[[str], bool]:
         """In the store; and the file that `encode` writes, which has no name at first."""
-        written = [self.work / "#", self.work / WRITTEN[command]] if command in WRITTEN else []
-        watched = tuple(str(path) for path in (self.work / STORE, *written))
+        file = WRITTEN.get(command, "")
+        written = ["#", file, f".{file}.", ".probe#"] if file else []
+        watched = tuple(str(self.work / name) for name in (STORE, *written))
         return lambda path: path.startswith(watched)
 
     def restore(self, state: Path) -> None:
@@ -286,8 +299,9 @@ class Harness:
         before = self.facts(state)
         self.restore(state)
         began = time.monotonic()
-        whole = run_interrupted(self.act(command), self.inside(command), None)
-        return Case(command, state, before, self.facts(self.work), whole.calls, time.monotonic() - began)
+        whole = self.run(command, None)
+        seconds = time.monotonic() - began
+        return Case(command, state, before, self.facts(self.work), whole.calls, seconds, bool(self.lacking))
 
     def facts(self, folder: Path) -> Facts:
         return Facts(**in_child(lambda: asdict(facts(folder))))
@@ -297,7 +311,7 @@ class Harness:
         seen, count = Examined(self, case), 0
         for at in points:
             self.restore(case.state)
-            ended = run_interrupted(self.act(case.command), self.inside(case.command), at)
+            ended = self.run(case.command, at)
             if ended.code == -signal.SIGKILL:  # or it made fewer calls this time
                 count += 1
                 seen.look(f"killed at call {at} ({' '.join(ended.calls[-1])})")
@@ -308,7 +322,7 @@ class Harness:
         seen, count = Examined(self, case), 0
         for at in points:
             self.restore(case.state)
-            ended = run_interrupted(self.act(case.command), self.inside(case.command), at, FAILURES[kind])
+            ended = self.run(case.command, at, FAILURES[kind])
             count += 1
             said, how = self.said.read_text(), f"{kind} from call {at} on ({' '.join(case.calls[at - 1])})"
             if ended.code in ENDS_WITH.get(case.command, (0,)):
@@ -386,13 +400,14 @@ def main() -> None:
     asked.add_argument("--seed", type=int, default=0)
     asked.add_argument("--only", choices=list(STORY), action="append", help="this command only; repeatable")
     asked.add_argument("--kind", choices=KINDS, action="append", help="this fault only; repeatable")
+    asked.add_argument("--links", choices=list(LACKING), help="the error with which every hard link fails")
     given = asked.parse_args()
     chance = random.Random(given.seed)
     preload()
 
     outcomes: list[Outcome] = []
     with tempfile.TemporaryDirectory() as folder:
-        harness = Harness(Path(folder))
+        harness = Harness(Path(folder), given.links or "")
         for command, state in harness.states():
             if command not in (given.only or STORY):
                 continue

@@ -11,9 +11,13 @@ import ctypes
 import errno
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+# Calls that a file system may lack, and the errors that say so.
+LINKS = frozenset({"link", "linkat"})
+LACKING = {"EPERM": errno.EPERM, "ENOTSUP": errno.ENOTSUP, "ENOSYS": errno.ENOSYS}
 
 # Number, and which arguments are paths (p), file handles (f) or a folder's handle with a path after it (d).
 CALLS = {
@@ -100,12 +104,17 @@ class Ended:
 
 
 def run_interrupted(
-    act: Callable[[], int], inside: Callable[[str], bool], at: int | None, failure: Failure | None = None
+    act: Callable[[], int],
+    inside: Callable[[str], bool],
+    at: int | None,
+    failure: Failure | None = None,
+    lacking: Sequence[Failure] = (),
 ) -> Ended:
     """Run `act` in a child; kill it at call number `at`, from 1, of those whose path is `inside`; None: let it end.
 
     Args:
         failure: do not kill it; let such calls fail from number `at` on.
+        lacking: calls that always fail, whatever else happens.
     """
     child = os.fork()
     if child == 0:
@@ -131,6 +140,8 @@ def run_interrupted(
                     continue
                 if failure is not None and at is not None and len(seen) >= at and name in failure.calls and creates:
                     _fail(thread, failure.number)
+                elif creates and (lack := next((one for one in lacking if name in one.calls), None)):
+                    _fail(thread, lack.number)
         if passed_on in (signal.SIGTRAP, signal.SIGSTOP):  # ptrace's own, and the first one of a thread
             passed_on = 0
         _ptrace(CONTINUE, thread, passed_on)

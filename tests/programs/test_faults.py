@@ -47,6 +47,13 @@ def test_a_disk_that_fails_anywhere_is_an_error_and_nothing_is_lost() -> None:
     assert [one["points"] for one in outcomes] == [1] * 4
 
 
+@pytest.mark.parametrize(("links", "kills"), [("EPERM", "1"), ("ENOTSUP", "0"), ("ENOSYS", "0")])
+def test_without_hard_links_the_whole_life_cycle_works(links: str, kills: str) -> None:
+    outcomes = faults("--links", links, "--sample", kills, "--kind", "killed")
+    assert len(outcomes) > 15
+    assert not [wrong for one in outcomes for wrong in one["wrong"]]
+
+
 def test_the_kill_comes_before_the_call_and_the_failure_in_its_place(tmp_path: Path) -> None:
     """Of two files written one after the other, a kill between them leaves the first: the harness can find faults."""
     code = f"""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +30,7 @@ from skipfill.store.parquet.vectors import Matrix
 from skipfill.store.retrieval.ranks import Queries, relevant_ranks
 from skipfill.store.retrieval.relevance import SameLabel
 from skipfill.store.storage.object_store import ObjectStore
+from skipfill.store.storage.unfinished import scratch_folder
 
 NAME_LABEL = Advice("name_column", parameter="label")
 
@@ -108,11 +108,11 @@ def measure_sequence(
         _refuse_own_rows(queries, gallery)
     kept = _KeptQueries(queries.restricted(answerable), named_metrics(ALWAYS), progress)
     matrices = {name: np.full((len(names), len(names)), np.nan) for name in ALWAYS}
-    with tempfile.TemporaryDirectory() as scratch:
+    with scratch_folder() as scratch:
         galleries: list[StoredRows] = []
         for later, name in enumerate(names):
             model = verified_model(objects, name)
-            galleries.append(_encoded_gallery(model, gallery, Path(scratch) / f"{later}.parquet", progress, templates))
+            galleries.append(_encoded_gallery(model, gallery, scratch / f"{later}.parquet", progress, templates))
             vectors = encode_all(model, kept.items, progress)
             for earlier, rows in enumerate(galleries):
                 means = kept.means(f"{name}/{names[earlier]}", viewed(vectors, views[later][earlier]), rows)
