@@ -26,6 +26,7 @@ from skipfill.cli.commands import (
     prune,
     refresh,
     report,
+    rollback,
     search,
     status,
     swap,
@@ -97,7 +98,7 @@ app.command("matrix")(matrix.matrix)
 app.command("policy")(policy.policy)
 app.command("plan")(plan.plan)
 app.command("swap")(swap.swap)
-app.command("rollback")(swap.rollback)
+app.command("rollback")(rollback.rollback)
 app.command("history")(history.history)
 app.command("status")(status.status)
 app.command("search")(search.search)

@@ -14,6 +14,9 @@ SENTENCES = {
     # store/
     "see_models": "See: skipfill model list",
     "see_history": "See: skipfill history {gallery}",
+    "look_and_run_again": "Look at it with: skipfill status {gallery}; then run the same command again.",
+    "roll_back_to": "Versions with other releases: {versions}. Bring one back with: "
+    "skipfill rollback {gallery} --to VERSION",
     "show_gallery": "See it with: skipfill gallery show {gallery}",
     "changed_while_read": "Run the same command again when nothing writes to it. To register the files of a gallery as "
     "they are now: skipfill gallery refresh GALLERY",
