@@ -14,6 +14,7 @@ from skipfill.cli.commands import (
     check,
     demo,
     doctor,
+    drop,
     encode,
     gallery,
     history,
@@ -86,6 +87,7 @@ def root(
 
 app.command("init")(init.init)
 gallery.app.command("refresh")(refresh.refresh)
+gallery.app.command("drop")(drop.drop)
 app.add_typer(gallery.app, name="gallery")
 app.add_typer(model.app, name="model")
 app.command("methods")(methods.methods)

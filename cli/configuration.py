@@ -45,7 +45,7 @@ def read_configuration(path: Path, context: typer.Context) -> Configuration:
         BadInput: no TOML, an unknown table or key (the nearest known ones are named), or a value of another type.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise BadInput(path, expected="a file that can be read", found=reason(error)) from error
     except ValueError as error:

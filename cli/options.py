@@ -18,7 +18,8 @@ Store = Annotated[
     typer.Option(
         "--store",
         envvar="SKIPFILL_STORE",
-        help="The store: a folder or s3://bucket/prefix. Default: the nearest .skipfill/ upwards.",
+        help="The store: a folder, or the one with the .skipfill/ in it, or s3://bucket/prefix. "
+        "Default: the nearest .skipfill/ upwards.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]

@@ -13,10 +13,9 @@ def init(store: Store = None, json: Json = False, quiet: Quiet = False) -> None:
 
     Example: skipfill init
     """
-    from skipfill.store.storage.address import address
-    from skipfill.store.storage.location import FOLDER, init_store
+    from skipfill.store.storage.location import FOLDER, init_store, named_root
 
-    objects = init_store(address(store) if store else Path.cwd() / FOLDER)
+    objects = init_store(Path.cwd() / FOLDER if store is None else named_root(store))
     emit(
         {"store": str(objects.root)},
         as_json=json,

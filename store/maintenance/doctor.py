@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -31,6 +31,8 @@ from skipfill.store.storage.layout import (
     space_key,
     space_of_key,
     version_file,
+    version_key,
+    version_number,
 )
 from skipfill.store.storage.object_store import ObjectStore
 
@@ -143,7 +145,7 @@ def _of_gallery(objects: ObjectStore, name: str, *, deep: bool) -> list[Finding]
 def _of_gallery_now(objects: ObjectStore, name: str, *, deep: bool) -> Iterator[Finding]:
     where = f"gallery {name}"
     newest, broken = _tried(where, newest_version, objects, name)
-    yield from broken
+    yield from (replace(finding, todo=_without_newest(objects, name) or finding.todo) for finding in broken)
     if newest is None:
         return  # no log: what is there is among the leftovers
     folder = log_folder(name)
@@ -166,6 +168,17 @@ def _of_gallery_now(objects: ObjectStore, name: str, *, deep: bool) -> Iterator[
     if newest.action != "dropped":
         yield from _tried(where, reread_gallery if deep else open_gallery, objects, name)[1]
         yield from _of_release(objects, where, newest)
+
+
+def _without_newest(objects: ObjectStore, gallery: str) -> str:
+    """The remedy where the newest version of a log cannot be read; empty where it is the only one."""
+    last = max(map(version_number, objects.children(log_folder(gallery))), default=0)
+    if last < 2:
+        return ""
+    return (
+        f"Restore it from a copy. Without one, remove {objects.root / version_key(gallery, last)}: version {last - 1} "
+        "is in force then, and what was changed after it is lost."
+    )
 
 
 def _seconds(since: Version | datetime, until: Version) -> float:
