@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skipfill.cli.terminal import Bar, emit, show_next
+from skipfill.cli.terminal import Bar, Lines, emit, show_next
 
 if TYPE_CHECKING:
     from skipfill.compat.training.loop.epoch_log import Epoch
@@ -54,6 +54,15 @@ def _summary(card: Card, seconds: float) -> str:
     )
 
 
+def resumption_teller(name: str, *, quiet: bool) -> Callable[[int, int], None]:
+    """A function that says that an unfinished training goes on: with the epochs done, and all epochs."""
+
+    def tell(done: int, total: int) -> None:
+        show_next(f"Resuming the unfinished training of {name}: {done} of {total} epochs are done", quiet=quiet)
+
+    return tell
+
+
 @contextmanager
 def log_file(name: str) -> Iterator[Callable[[Epoch], None]]:
     """A function that appends an epoch's line to a file at once. `-` is stdout; an empty name writes nothing."""
@@ -82,7 +91,7 @@ def log_file(name: str) -> Iterator[Callable[[Epoch], None]]:
         yield write
 
 
-def step_shower(name: str, bar: Bar) -> Callable[[Step], None]:
+def step_shower(name: str, bar: Bar | Lines) -> Callable[[Step], None]:
     """A function that moves the bar after each step of a training, and shows new losses beside it."""
     shown: dict[str, float] = {}
 

@@ -65,6 +65,9 @@ def _show(out: Console, diagnosis: Diagnosis) -> None:
     if diagnosis.leftovers:
         out.print(leftover_table(diagnosis.leftovers))
         out.print("Left by killed runs, or being written. See: skipfill prune")
+    if diagnosis.trainings:
+        out.print(leftover_table(diagnosis.trainings))
+        out.print("The same train command goes on from there. To drop those of a day ago: skipfill prune --trainings")
     depth = "" if diagnosis.deep else ", at a quick look: --deep reads every file"
     out.print(f"{'Nothing is' if diagnosis.healthy else 'Something is'} wrong{depth}")
 

@@ -11,7 +11,7 @@ import typer
 
 from skipfill.cli.options import IdColumn, InputColumn, Json, LabelColumn, Quiet, Store, item_columns, opened
 from skipfill.cli.terminal import progress
-from skipfill.cli.training_progress import log_file, show_trained, step_shower
+from skipfill.cli.training_progress import log_file, resumption_teller, show_trained, step_shower
 
 if TYPE_CHECKING:
     from skipfill.compat.training.loop.device import Device, Precision
@@ -134,7 +134,7 @@ def train(
     )
     began = time.monotonic()
     with progress(quiet=quiet or not first) as bar, log_file(log if first else "") as write_epoch:
-        watcher = Watcher(step_shower(name, bar), write_epoch)
+        watcher = Watcher(step_shower(name, bar), write_epoch, resumption_teller(name, quiet=quiet or not first))
         stages = Progress(bar.start, bar.advance)
         card = train_model(objects, name, recipe, sources, stages, watcher, restart=restart)
     if not first:

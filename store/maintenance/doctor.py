@@ -17,7 +17,7 @@ from skipfill.store.galleries.gallery import open_gallery
 from skipfill.store.galleries.log import Version, newest_version, read_version
 from skipfill.store.galleries.verify import reread_gallery
 from skipfill.store.maintenance.environment import Environment, environment
-from skipfill.store.maintenance.prune import Leftover, leftovers
+from skipfill.store.maintenance.prune import Leftover, leftovers, unfinished_trainings
 from skipfill.store.models.cards import file_key, load_card, model_names
 from skipfill.store.models.files import read_file
 from skipfill.store.spaces import load_space
@@ -67,6 +67,7 @@ class Diagnosis:
         free_bytes: on the store's disk, for this user; None on object storage.
         deep: whether every file of every bundle and gallery was read.
         leftovers: objects of runs that were killed or still go on: no problem, and prune removes them.
+        trainings: checkpoints of trainings that were interrupted, or still go on.
     """
 
     environment: Environment
@@ -76,6 +77,7 @@ class Diagnosis:
     deep: bool
     findings: list[Finding]
     leftovers: list[Leftover]
+    trainings: list[Leftover]
 
     @property
     def healthy(self) -> bool:
@@ -93,6 +95,7 @@ def diagnose(objects: ObjectStore, *, deep: bool = False) -> Diagnosis:
     free = shutil.disk_usage(folder).free if folder else None
     writable = os.access(folder, os.W_OK | os.X_OK) if folder else None
     left, unlisted = _tried("leftovers", leftovers, objects)
+    trainings, unlisted_trainings = _tried("trainings", unfinished_trainings, objects)
     findings = [
         *_of_environment(around),
         *(_of_folders(folder, writable=bool(writable), free=free or 0) if folder else ()),
@@ -101,8 +104,9 @@ def diagnose(objects: ObjectStore, *, deep: bool = False) -> Diagnosis:
         *_of_all("checks", lambda: objects.children(CHECKS), lambda gallery: _of_checks(objects, gallery)),
         *_of_all("spaces", lambda: objects.children(SPACES), lambda file: _of_space(objects, file)),
         *unlisted,
+        *unlisted_trainings,
     ]
-    return Diagnosis(around, str(objects.root), writable, free, deep, findings, left or [])
+    return Diagnosis(around, str(objects.root), writable, free, deep, findings, left or [], trainings or [])
 
 
 def _of_all(where: str, names: Callable[[], list[str]], look: Callable[[str], Iterable[Finding]]) -> Iterator[Finding]:
