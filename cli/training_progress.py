@@ -97,11 +97,11 @@ def step_shower(name: str, bar: Bar | Lines) -> Callable[[Step], None]:
 
     def show(step: Step) -> None:
         nonlocal shown
-        bar.advance(step.items)
         if step.losses is not shown:  # losses are read every few steps
             shown = step.losses
             # Five letters a term, so that all of them fit beside the bar in 80 columns.
             losses = " ".join(f"{term[:5]} {value:.2f}" for term, value in shown.items())
             bar.note(f"{name} epoch {step.epoch}", losses)
+        bar.advance(step.items)
 
     return show
