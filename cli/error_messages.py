@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 
+from skipfill.cli.next_command import with_store
 from skipfill.store.errors import BadInput, Hint, Parameter, SkipfillError
 
 FLAGS = {"start_from": "--init", "settings": "--set", "slices": "--slice"}
@@ -35,6 +36,7 @@ SENTENCES = {
     "skipfill encode {model} ITEMS.parquet -o FILE.parquet --onto {space}",
     "choose_model_name": "Choose another name: models are never overwritten. See: skipfill model list",
     "check_model": "Run: skipfill check {gallery} {model} --items HELDOUT.parquet",
+    "check_gallery": "Run: skipfill check {gallery} MODEL --items HELDOUT.parquet",
     "fail_stands": "It stands until these queries pass. If they were the wrong ones: "
     "skipfill check {gallery} {model} --items FILES --instead-of {check} --reason TEXT",
     "ask_more": "Ask these queries again, and more: skipfill check {gallery} {model} --items FILES --items MORE",
@@ -48,7 +50,7 @@ SENTENCES = {
     "name_another_output": "Choose another name with -o FILE.",
     "choose_output_folder": "Choose another place with -o FILE; nothing was written.",
     "make_store": "Make one with: skipfill init",
-    "make_store_at": "Make one with: skipfill init --store {root}",
+    "make_store_at": "Make one with: skipfill init --store {root:word}",
     "choose_store_folder": "Choose a folder you can write to with --store FOLDER.",
     "make_bucket": "Make the bucket first, or name another with --store.",
     "show_traceback": "SKIPFILL_DEBUG=1 shows where.",
@@ -107,10 +109,10 @@ SENTENCES = {
 
 
 class _Shown(str):
-    """A value in a sentence; with `:flag`, the flag of the parameter that it names."""
+    """A value in a sentence; with `:flag`, the flag of the parameter that it names; with `:word`, for a shell."""
 
     def __format__(self, how: str) -> str:
-        return flag(str(self)) if how == "flag" else str(self)
+        return {"flag": flag, "word": shlex.quote}.get(how, str)(str(self))
 
 
 def flag(parameter: str) -> str:
@@ -129,9 +131,9 @@ def message(error: SkipfillError) -> str:
 def sentence(hint: Hint) -> str:
     """The next step as one sentence; empty for none."""
     if isinstance(hint, str):
-        return hint
+        return with_store(hint)
     values = {name: options(value) if isinstance(value, Mapping) else value for name, value in hint.values.items()}
-    return SENTENCES[hint.key].format_map({name: _Shown(value) for name, value in values.items()})
+    return with_store(SENTENCES[hint.key].format_map({name: _Shown(value) for name, value in values.items()}))
 
 
 def options(values: Mapping[str, object]) -> str:

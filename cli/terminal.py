@@ -13,6 +13,8 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.table import Column, Table
 from rich.text import Text
 
+from skipfill.cli.next_command import with_store
+
 if TYPE_CHECKING:
     from skipfill.store.galleries.log import Version
     from skipfill.store.maintenance.prune import Leftover
@@ -37,9 +39,9 @@ def emit(document: dict[str, Any], *, as_json: bool, show: Callable[[Console], N
 
 
 def show_next(text: str, *, quiet: bool) -> None:
-    """The next command, on stderr."""
+    """The next command, on stderr; it has the store that this one named."""
     if not quiet:
-        printer(stderr=True).print(text, style="dim")
+        printer(stderr=True).print(with_store(text), style="dim")
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Sequence[str] = ()) -> Table:

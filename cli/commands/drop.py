@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from skipfill.cli.next_command import with_store
 from skipfill.cli.options import GalleryName, Json, Store, opened
 from skipfill.cli.terminal import emit
 
@@ -33,5 +34,7 @@ def drop(
     emit(
         {"gallery": name, "version": asdict(done)},
         as_json=json,
-        show=lambda out: out.print(f"Dropped {name} (version {done.number}). See: skipfill history {name}"),
+        show=lambda out: out.print(
+            f"Dropped {name} (version {done.number}). {with_store(f'See: skipfill history {name}')}"
+        ),
     )

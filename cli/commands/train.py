@@ -130,7 +130,7 @@ def train(
         start_from=start_from,
         align=align or [],
         hold_out=hold_out or [],
-        columns=item_columns(id_column, label, input_column),
+        columns=item_columns(id_column, label, input_column, items, quiet=quiet or not first),
     )
     began = time.monotonic()
     with progress(quiet=quiet or not first) as bar, log_file(log if first else "") as write_epoch:
@@ -139,4 +139,4 @@ def train(
         card = train_model(objects, name, recipe, sources, stages, watcher, restart=restart)
     if not first:
         return
-    show_trained(card, time.monotonic() - began, log_on_stdout=log == "-", as_json=json, quiet=quiet)
+    show_trained(card, time.monotonic() - began, sources.columns, log_on_stdout=log == "-", as_json=json, quiet=quiet)

@@ -234,3 +234,8 @@ def _newest_or_fault(objects: ObjectStore, name: str) -> Version | SkipfillError
 def gallery_names(objects: ObjectStore) -> list[str]:
     """Names of the galleries in force."""
     return list(newest_versions(objects).in_force)
+
+
+def galleries_of(objects: ObjectStore, space: str) -> list[str]:
+    """Names of the galleries in force whose vectors are in a space."""
+    return [name for name, version in newest_versions(objects).in_force.items() if version.space == space]
