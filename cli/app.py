@@ -14,6 +14,7 @@ from skipfill.cli.commands import (
     check,
     demo,
     doctor,
+    drop,
     encode,
     gallery,
     history,
@@ -26,6 +27,7 @@ from skipfill.cli.commands import (
     prune,
     refresh,
     report,
+    rollback,
     search,
     status,
     swap,
@@ -83,6 +85,7 @@ def root(
 
 app.command("init")(init.init)
 gallery.app.command("refresh")(refresh.refresh)
+gallery.app.command("drop")(drop.drop)
 app.add_typer(gallery.app, name="gallery")
 app.add_typer(model.app, name="model")
 app.command("methods")(methods.methods)
@@ -95,7 +98,7 @@ app.command("matrix")(matrix.matrix)
 app.command("policy")(policy.policy)
 app.command("plan")(plan.plan)
 app.command("swap")(swap.swap)
-app.command("rollback")(swap.rollback)
+app.command("rollback")(rollback.rollback)
 app.command("history")(history.history)
 app.command("status")(status.status)
 app.command("search")(search.search)

@@ -110,7 +110,7 @@ def read_configuration(path: Path, context: Any, not_read: Path | None = None) -
             data = file.read(LARGEST + 1)
         if len(data) > LARGEST:
             raise BadInput(path, expected=f"a file of options, of at most {LARGEST} bytes", found="a larger one")
-        content = tomllib.loads(data.decode())
+        content = tomllib.loads(data.decode("utf-8-sig"))
     except OSError as error:
         raise BadInput(path, expected="a file that can be read", found=reason(error)) from error
     except (ValueError, RecursionError) as error:

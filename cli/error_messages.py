@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 
+from skipfill.cli.next_command import with_store
 from skipfill.store.errors import BadInput, Hint, Parameter, SkipfillError
 
 FLAGS = {"start_from": "--init", "settings": "--set", "slices": "--slice"}
@@ -14,6 +15,9 @@ SENTENCES = {
     # store/
     "see_models": "See: skipfill model list",
     "see_history": "See: skipfill history {gallery}",
+    "look_and_run_again": "Look at it with: skipfill status {gallery}; then run the same command again.",
+    "roll_back_to": "Versions with other releases: {versions}. Bring one back with: "
+    "skipfill rollback {gallery} --to VERSION",
     "show_gallery": "See it with: skipfill gallery show {gallery}",
     "changed_while_read": "Run the same command again when nothing writes to it. To register the files of a gallery as "
     "they are now: skipfill gallery refresh GALLERY",
@@ -32,6 +36,7 @@ SENTENCES = {
     "skipfill encode {model} ITEMS.parquet -o FILE.parquet --onto {space}",
     "choose_model_name": "Choose another name: models are never overwritten. See: skipfill model list",
     "check_model": "Run: skipfill check {gallery} {model} --items HELDOUT.parquet",
+    "check_gallery": "Run: skipfill check {gallery} MODEL --items HELDOUT.parquet",
     "fail_stands": "It stands until these queries pass. If they were the wrong ones: "
     "skipfill check {gallery} {model} --items FILES --instead-of {check} --reason TEXT",
     "ask_more": "Ask these queries again, and more: skipfill check {gallery} {model} --items FILES --items MORE",
@@ -45,7 +50,7 @@ SENTENCES = {
     "name_another_output": "Choose another name with -o FILE.",
     "choose_output_folder": "Choose another place with -o FILE; nothing was written.",
     "make_store": "Make one with: skipfill init",
-    "make_store_at": "Make one with: skipfill init --store {root}",
+    "make_store_at": "Make one with: skipfill init --store {root:quoted}",
     "choose_store_folder": "Choose a folder you can write to with --store FOLDER.",
     "make_bucket": "Make the bucket first, or name another with --store.",
     "show_traceback": "SKIPFILL_DEBUG=1 shows where.",
@@ -127,9 +132,9 @@ def message(error: SkipfillError) -> str:
 def sentence(hint: Hint) -> str:
     """The next step as one sentence; empty for none."""
     if isinstance(hint, str):
-        return hint
+        return with_store(hint)
     values = {name: options(value) if isinstance(value, Mapping) else value for name, value in hint.values.items()}
-    return SENTENCES[hint.key].format_map({name: _Shown(value) for name, value in values.items()})
+    return with_store(SENTENCES[hint.key].format_map({name: _Shown(value) for name, value in values.items()}))
 
 
 def options(values: Mapping[str, object]) -> str:

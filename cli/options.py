@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from skipfill.cli.next_command import name_store
+from skipfill.cli.terminal import show_next
 
 if TYPE_CHECKING:
     from skipfill.store.checks.policy import Policy
@@ -18,7 +22,8 @@ Store = Annotated[
     typer.Option(
         "--store",
         envvar="SKIPFILL_STORE",
-        help="The store: a folder or s3://bucket/prefix. Default: the nearest .skipfill/ upwards.",
+        help="The store: a folder, or the one with the .skipfill/ in it, or s3://bucket/prefix. "
+        "Default: the nearest .skipfill/ upwards.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
@@ -28,7 +33,9 @@ GalleryName = Annotated[str, typer.Argument(metavar="GALLERY", help="Name of a r
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="Name of a model in the store.")]
 IdColumn = Annotated[str, typer.Option("--id", help="Column with the ids.")]
 LabelColumn = Annotated[str, typer.Option("--label", help="Column with the labels.")]
-InputColumn = Annotated[str, typer.Option("--input", help="Column to encode. Default: image, vector or text.")]
+InputColumn = Annotated[
+    str, typer.Option("--input", help="Column to encode. Default: image, vector, text, or the only vectors.")
+]
 JunitFile = Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML, for CI systems.")]
 HtmlFile = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write one self-contained page.")]
 GitHub = Annotated[bool, typer.Option("--github", help="Print GitHub annotations; append to the step's summary.")]
@@ -69,13 +76,31 @@ def opened(store: str | None, *, to_write: bool = False) -> ObjectStore:
     """
     from skipfill.store.storage.location import find_root, open_store, way_of_naming
 
+    name_store(store)
     objects = open_store(find_root(store))
     if to_write:
         way_of_naming(objects.root)
     return objects
 
 
-def item_columns(id_column: str, label: str, input_column: str) -> ItemColumns:
-    from skipfill.store.parquet.items import ItemColumns
+def item_columns(
+    id_column: str,
+    label: str,
+    input_column: str,
+    items: Sequence[Path] = (),
+    *,
+    quiet: bool = False,
+    other_than: str = "",
+) -> ItemColumns:
+    """The columns of items as the options name them; the only one of vectors is the input, which is said.
 
-    return ItemColumns(id_column, label, input_column)
+    Args:
+        items: their files.
+        other_than: a column of vectors that is not their input.
+    """
+    from skipfill.store.parquet.items import ItemColumns, only_vector_column
+
+    only = "" if input_column or not items else only_vector_column(items, other_than)
+    if only:
+        show_next(f"Input: column {only}, the only one of vectors", quiet=quiet)
+    return ItemColumns(id_column, label, input_column or only)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -12,11 +13,14 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.table import Column, Table
 from rich.text import Text
 
+from skipfill.cli.next_command import with_store
+
 if TYPE_CHECKING:
     from skipfill.store.galleries.log import Version
     from skipfill.store.maintenance.prune import Leftover
 
 SCHEMA_VERSION = 1
+SECONDS_BETWEEN_LINES = 10  # of progress in a log; and at least a hundredth of the work
 NEVER_CUT = 10_000  # the terminal wraps what is longer than its lines; ids and scores are not to be lost
 VERDICT_STYLE = {"pass": "bold green", "fail": "bold red", "inconclusive": "bold yellow"}
 
@@ -35,9 +39,9 @@ def emit(document: dict[str, Any], *, as_json: bool, show: Callable[[Console], N
 
 
 def show_next(text: str, *, quiet: bool) -> None:
-    """The next command, on stderr."""
+    """The next command, on stderr; it has the store that this one named."""
     if not quiet:
-        printer(stderr=True).print(text, style="dim")
+        printer(stderr=True).print(with_store(text), style="dim")
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Sequence[str] = ()) -> Table:
@@ -67,7 +71,7 @@ def policy_line(version: Version) -> str:
 
 
 def leftover_table(leftovers: Iterable[Leftover]) -> Table:
-    """A table of the files that interrupted runs left in a store."""
+    """A table of the files that interrupted runs left in a store; their ages in hours."""
     rows = [(one.key, f"{one.bytes:,}", f"{one.age / 3600:,.1f}", one.why) for one in leftovers]
     return table(["leftover", "bytes", "hours old", "what it is"], rows, numbers=["bytes", "hours old"])
 
@@ -94,10 +98,35 @@ class Bar:
             self._progress.update(self._task, description=what, note=text)
 
 
+class Lines:
+    """The same where there is no terminal: now and then a plain line, for a log. Short work prints none."""
+
+    def __init__(self) -> None:
+        self._total = self._done = self._percent = 0
+        self._what = self._text = ""
+        self._last = time.monotonic()
+
+    def start(self, what: str, total: int) -> None:
+        self._what, self._text, self._total, self._done, self._percent = what, "", total, 0, 0
+
+    def advance(self, count: int) -> None:
+        self._done += count
+        percent = 100 * self._done // max(1, self._total)
+        if percent > self._percent and time.monotonic() - self._last >= SECONDS_BETWEEN_LINES:
+            self._last, self._percent = time.monotonic(), percent
+            printer(stderr=True).print(f"{self._what}: {percent}%  {self._text}".rstrip())
+
+    def note(self, what: str, text: str) -> None:
+        self._what, self._text = what, text
+
+
 @contextmanager
-def progress(*, quiet: bool) -> Iterator[Bar]:
-    """A progress bar on stderr with rate and time left; silent when quiet or not a terminal."""
+def progress(*, quiet: bool) -> Iterator[Bar | Lines]:
+    """A progress bar on stderr with rate and time left; plain lines where that is no terminal; nothing when quiet."""
     console = Console(stderr=True)
+    if not quiet and not console.is_terminal:
+        yield Lines()
+        return
     shown = Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=8),
@@ -109,7 +138,7 @@ def progress(*, quiet: bool) -> Iterator[Bar]:
         console=console,
         transient=True,
         refresh_per_second=4,  # drawing takes milliseconds from the training
-        disable=quiet or not console.is_terminal,
+        disable=quiet,
     )
     with shown:
         yield Bar(shown)

@@ -8,19 +8,24 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skipfill.cli.terminal import Bar, emit, show_next
+from skipfill.cli.next_command import quoted
+from skipfill.cli.terminal import Bar, Lines, emit, show_next
 
 if TYPE_CHECKING:
     from skipfill.compat.training.loop.epoch_log import Epoch
     from skipfill.compat.training.loop.schedule import Step
     from skipfill.store.models.cards import Card
+    from skipfill.store.parquet.items import ItemColumns
 
 
-def show_trained(card: Card, seconds: float, *, log_on_stdout: bool, as_json: bool, quiet: bool) -> None:
+def show_trained(
+    card: Card, seconds: float, columns: ItemColumns, *, log_on_stdout: bool, as_json: bool, quiet: bool
+) -> None:
     """Print the summary or the document of a training, and the next command.
 
     Args:
         seconds: that the training took.
+        columns: of its items; those of the next command are likely to have the same.
         log_on_stdout: whether stdout has the log; the summary then goes to stderr.
     """
     seconds = round(seconds, 1)
@@ -39,7 +44,14 @@ def show_trained(card: Card, seconds: float, *, log_on_stdout: bool, as_json: bo
         if gallery and gallery["space"] in card.views
         else f"encode {card.name} ITEMS.parquet -o GALLERY.parquet"
     )
-    show_next(f"Next: skipfill {following}", quiet=quiet)
+    show_next(f"Next: skipfill {following}{_options(columns)}", quiet=quiet)
+
+
+def _options(columns: ItemColumns) -> str:
+    """The options that name columns, where they have not the usual names."""
+    named = {"id": columns.id, "label": columns.label, "input": columns.input}
+    usual = {"id": "id", "label": "label", "input": ""}
+    return "".join(f" --{option} {quoted(name)}" for option, name in named.items() if name != usual[option])
 
 
 def _summary(card: Card, seconds: float) -> str:
@@ -52,6 +64,15 @@ def _summary(card: Card, seconds: float) -> str:
         f"Trained {card.name}: {card.method}, dim {card.dim}, {card.trained_items:,} items of "
         f"{len(card.trained_labels):,} classes{against}, {seconds:.0f} s{kept} ({losses})"
     )
+
+
+def resumption_teller(name: str, *, quiet: bool) -> Callable[[int, int], None]:
+    """A function that says that an unfinished training goes on: with the epochs done, and all epochs."""
+
+    def tell(done: int, total: int) -> None:
+        show_next(f"Resuming the unfinished training of {name}: {done} of {total} epochs are done", quiet=quiet)
+
+    return tell
 
 
 @contextmanager
@@ -82,17 +103,17 @@ def log_file(name: str) -> Iterator[Callable[[Epoch], None]]:
         yield write
 
 
-def step_shower(name: str, bar: Bar) -> Callable[[Step], None]:
+def step_shower(name: str, bar: Bar | Lines) -> Callable[[Step], None]:
     """A function that moves the bar after each step of a training, and shows new losses beside it."""
     shown: dict[str, float] = {}
 
     def show(step: Step) -> None:
         nonlocal shown
-        bar.advance(step.items)
         if step.losses is not shown:  # losses are read every few steps
             shown = step.losses
             # Five letters a term, so that all of them fit beside the bar in 80 columns.
             losses = " ".join(f"{term[:5]} {value:.2f}" for term, value in shown.items())
             bar.note(f"{name} epoch {step.epoch}", losses)
+        bar.advance(step.items)
 
     return show

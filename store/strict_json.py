@@ -40,6 +40,8 @@ def parsed(data: bytes, where: object, largest: int = LARGEST) -> Any:
     Raises:
         BadInput: more than `largest` bytes, no JSON, or a text that can be neither printed nor stored.
     """
+    if not data:
+        raise BadInput(where, expected="JSON", found="an empty file")
     if len(data) > largest:
         raise BadInput(where, expected=f"at most {largest:,} bytes", found="more")
     try:

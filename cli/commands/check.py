@@ -144,7 +144,7 @@ def check(
         index=read_index(index) if index else None,
         thresholds=threshold or [],
         threshold_rule=threshold_rule,
-        columns=item_columns(id_column, label, input_column),
+        columns=item_columns(id_column, label, input_column, items, quiet=quiet, other_than=old_vector),
         instead_of=instead_of or [],
         reason=reason,
     )

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 METHODS = ("oca", "bt2", "simplex", "blend", "gallery")  # the last that passes is swapped to: it encodes a query once
 GALLERY, SIMPLEX_GALLERY = "characters", "characters-simplex"
 STORE = Path(".skipfill")
-WITHOUT_QUIET = ("history", "rollback")  # commands that have no such option
+WITHOUT_QUIET = ("history",)  # commands that have no such option
 Document = dict[str, Any]
 
 

@@ -9,6 +9,7 @@ import typer
 from rich.text import Text
 
 from skipfill.cli.error_messages import sentence
+from skipfill.cli.next_command import with_store
 from skipfill.cli.options import Json, Store, opened
 from skipfill.cli.terminal import emit, leftover_table, table
 
@@ -71,7 +72,11 @@ def _show(out: Console, diagnosis: Diagnosis, configuration: Configuration) -> N
         )
     if diagnosis.leftovers:
         out.print(leftover_table(diagnosis.leftovers))
-        out.print("Left by killed runs, or being written. See: skipfill prune")
+        out.print(with_store("Left by killed runs, or being written. See: skipfill prune"))
+    if diagnosis.trainings:
+        out.print(leftover_table(diagnosis.trainings))
+        drop = with_store("To drop those of a day ago: skipfill prune --trainings")
+        out.print(f"The same train command goes on from there. {drop}")
     depth = "" if diagnosis.deep else ", at a quick look: --deep reads every file"
     out.print(f"{'Nothing is' if diagnosis.healthy else 'Something is'} wrong{depth}")
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from skipfill.cli.next_command import quoted
 from skipfill.cli.options import IdColumn, InputColumn, Json, LabelColumn, ModelName, Quiet, Store, item_columns, opened
 from skipfill.cli.terminal import emit, progress, show_next
 
@@ -33,10 +34,12 @@ def encode(
     """
     from skipfill.compat.inference.encode import write_encoded
     from skipfill.compat.inference.witness import verified_model
+    from skipfill.store.galleries.log import galleries_of
     from skipfill.store.parquet.items import open_items
 
-    model = verified_model(opened(store), name)
-    source = open_items(items, item_columns(id_column, label, input_column))
+    objects = opened(store)
+    model = verified_model(objects, name)
+    source = open_items(items, item_columns(id_column, label, input_column, items, quiet=quiet))
     with progress(quiet=quiet) as bar:
         bar.start(f"encoding with {name}", len(source))
         rows = write_encoded(model, source, output, bar.advance, onto=onto)
@@ -46,8 +49,15 @@ def encode(
         as_json=json,
         show=lambda out: out.print(f"Encoded {rows:,} items with {name} (dim {dim}{where}) into {output}"),
     )
-    show_next(f"Next: skipfill gallery {_next(name, onto, output)}", quiet=quiet)
+    show_next(_next(galleries_of(objects, onto or name), name, onto, output), quiet=quiet)
 
 
-def _next(name: str, onto: str, output: Path) -> str:
-    return f"append NAME {output}" if onto and onto != name else f"add NAME {output} --space {name}"
+def _next(galleries: list[str], name: str, onto: str, output: Path) -> str:
+    """The next command: what was encoded may be queries, or rows."""
+    file = quoted(output)
+    if galleries:
+        search = f"skipfill search {galleries[0]} --vectors {file}"
+        return f"Next, with queries: {search}\nNext, with new rows: skipfill gallery append {galleries[0]} {file}"
+    if onto and onto != name:
+        return f"Next: skipfill gallery append GALLERY {file}"
+    return f"Next: skipfill gallery add NAME {file} --space {name}"

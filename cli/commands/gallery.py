@@ -1,4 +1,4 @@
-"""skipfill gallery add | append | show | list | verify | drop; for refresh see `refresh.py`"""
+"""skipfill gallery add | append | show | list | verify; for refresh and drop see `refresh.py` and `drop.py`"""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
+from skipfill.cli.error_messages import message
 from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Store, opened
 from skipfill.cli.terminal import emit, policy_line, progress, released, show_next, table
 
@@ -111,22 +112,28 @@ def show(name: GalleryName, store: Store = None, json: Json = False) -> None:
 
 
 @app.command("list")
-def list_galleries(store: Store = None, json: Json = False) -> None:
-    """List the registered galleries.
+def list_galleries(store: Store = None, json: Json = False) -> int:
+    """List the registered galleries; exit 2 where the log of one is damaged.
 
     Example: skipfill gallery list
     """
-    from skipfill.store.galleries.log import galleries_in_force
+    from skipfill.store.galleries.log import newest_versions
 
-    versions = galleries_in_force(opened(store))
-    rows = [(name, now.rows, now.space, released(now), now.number) for name, now in versions.items()]
+    galleries = newest_versions(opened(store))
+    rows = [(name, now.rows, now.space, released(now), now.number) for name, now in galleries.in_force.items()]
+    faults = {name: message(fault) for name, fault in galleries.faults.items()}
+    code = 2 if faults else 0
     emit(
-        {"galleries": [{"name": name, **asdict(now)} for name, now in versions.items()]},
+        {"galleries": [{"name": name, **asdict(now)} for name, now in galleries.in_force.items()], "faults": faults},
         as_json=json,
         show=lambda out: out.print(
-            table(["gallery", "rows", "space", "released", "version"], rows, numbers=["rows", "version"])
+            table(["gallery", "rows", "space", "released", "version"], rows, numbers=["rows", "version"]),
+            *(f"{name}: {fault}" for name, fault in faults.items()),
+            sep="\n",
         ),
+        exit_code=code,
     )
+    return code
 
 
 @app.command()
@@ -160,33 +167,6 @@ def verify(
     models = models_of_gallery(objects, gallery)
     told = [(f"model {model}", state) for model, state in models.items()]
     show_gallery(gallery, as_json=json, title="Verified row by row:", more={"models": models}, rows=told)
-
-
-@app.command()
-def drop(
-    name: GalleryName,
-    confirm: Annotated[str, typer.Option(metavar="NAME", help="The gallery's name once more.")],
-    reason: Annotated[str, typer.Option(help="Recorded in the history.")] = "",
-    store: Store = None,
-    json: Json = False,
-) -> None:
-    """End a gallery by a last version of its log: its history stays, and so do your Parquet files.
-
-    The name may be registered again, and its log goes on.
-
-    Example: skipfill gallery drop products --confirm products
-    """
-    from skipfill.store.errors import BadInput
-    from skipfill.store.galleries.register import drop_gallery
-
-    if confirm != name:
-        raise BadInput("--confirm", expected=repr(name), found=repr(confirm))
-    done = drop_gallery(opened(store), name, reason)
-    emit(
-        {"gallery": name, "version": asdict(done)},
-        as_json=json,
-        show=lambda out: out.print(f"Dropped {name} (version {done.number}). See: skipfill history {name}"),
-    )
 
 
 def _space(objects: ObjectStore, name: str, metric: str) -> tuple[Space, Release | None]:

@@ -16,19 +16,24 @@ if TYPE_CHECKING:
 def history(gallery: GalleryName, store: Store = None, json: Json = False) -> None:
     """Show every version of a gallery: what happened, when, by whom, and on what evidence.
 
+    Column "of" is the version whose swap or registration brought the release; a rollback brings an earlier one back.
+
     Example: skipfill history products
     """
     from skipfill.store.galleries.log import history as entries
     from skipfill.store.releases.evidence import checks_before_swaps
+    from skipfill.store.releases.rollback import release_origins
 
     objects = opened(store)
     log = entries(objects, gallery)
     checks = checks_before_swaps(objects, gallery, log)
+    origins = release_origins(log)
     rows = [
         (
             version.number,
             version.action,
             released(version),
+            origins[version.number],
             _evidence(version, checks.get(version.number, [])),
             short_time(version.at),
             version.by,
@@ -40,11 +45,16 @@ def history(gallery: GalleryName, store: Store = None, json: Json = False) -> No
         {
             "gallery": gallery,
             "versions": [asdict(version) for version in log],
+            "release_origins": origins,
             "checks": {number: [asdict(check) for check in of_swap] for number, of_swap in checks.items()},
         },
         as_json=json,
         show=lambda out: out.print(
-            table(["version", "what", "queries use", "check", "when (UTC)", "who", "why"], rows, numbers=["version"])
+            table(
+                ["version", "what", "queries use", "of", "check", "when (UTC)", "who", "why"],
+                rows,
+                numbers=["version", "of"],
+            )
         ),
     )
 

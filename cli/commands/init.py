@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from skipfill.cli.next_command import name_store
 from skipfill.cli.options import Json, Quiet, Store
 from skipfill.cli.terminal import emit, show_next
 
@@ -13,10 +14,10 @@ def init(store: Store = None, json: Json = False, quiet: Quiet = False) -> None:
 
     Example: skipfill init
     """
-    from skipfill.store.storage.address import address
-    from skipfill.store.storage.location import FOLDER, init_store
+    from skipfill.store.storage.location import FOLDER, init_store, named_root
 
-    objects = init_store(address(store) if store else Path.cwd() / FOLDER)
+    name_store(store)
+    objects = init_store(Path.cwd() / FOLDER if store is None else named_root(store))
     emit(
         {"store": str(objects.root)},
         as_json=json,

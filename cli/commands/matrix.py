@@ -55,7 +55,7 @@ def matrix(
 
     if metric not in ALWAYS:
         raise unknown_name("metric", metric, ALWAYS, where=Parameter("metric"))
-    columns = item_columns(id_column, label, input_column)
+    columns = item_columns(id_column, label, input_column, items, quiet=quiet)
     queries, gallery = open_items(items, columns), open_items(gallery_items or items, columns)
     with progress(quiet=quiet) as bar:
         stages = Progress(bar.start, bar.advance)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
+from skipfill.cli.next_command import quoted
 from skipfill.cli.options import DryRun, Json, ModelName, Quiet, Store, opened
 from skipfill.cli.terminal import emit, show_next, table
 
@@ -122,7 +123,7 @@ def export(
         as_json=json,
         show=lambda out: out.print(f"Exported {name} ({card.fingerprint[:16]}, {size / 1e6:,.1f} MB) to {output}"),
     )
-    show_next(f"Next, at the other store: skipfill model add {output}", quiet=quiet)
+    show_next(f"Next: skipfill model add --store OTHER {quoted(output)}", quiet=quiet)
 
 
 @app.command()
@@ -138,9 +139,11 @@ def add(
 
     Example: skipfill model add v2.skipfill
     """
+    from skipfill.store.galleries.log import galleries_of
     from skipfill.store.models.transfer import add_bundle
 
-    added = add_bundle(opened(store), file, name, dry_run=dry_run)
+    objects = opened(store)
+    added = add_bundle(objects, file, name, dry_run=dry_run)
     card, notes = added.manifest.card, _notes(added.manifest)
     done = ("Would add" if dry_run else "Added") if added.new else "There already:"
     emit(
@@ -150,7 +153,10 @@ def add(
     )
     for note in notes:
         show_next(f"Note: {note}", quiet=quiet)
-    show_next(f"Next: skipfill check GALLERY {card.name} --items HELDOUT.parquet", quiet=quiet)
+    if not dry_run:
+        galleries = [gallery for space in card.views for gallery in galleries_of(objects, space)]
+        gallery = galleries[0] if galleries else "GALLERY"
+        show_next(f"Next: skipfill check {gallery} {card.name} --items HELDOUT.parquet", quiet=quiet)
 
 
 def _notes(manifest: Manifest) -> list[str]:

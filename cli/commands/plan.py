@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from skipfill.cli.next_command import quoted
 from skipfill.cli.options import GalleryName, InputColumn, Json, ModelName, Quiet, Store, item_columns, opened
 from skipfill.cli.terminal import emit, policy_line, show_next, table
 
@@ -113,12 +114,15 @@ def _rate(objects: ObjectStore, name: str, items: list[Path], id_column: str, in
     from skipfill.compat.inference.throughput import measured_rate
     from skipfill.store.parquet.items import open_items
 
-    return measured_rate(load_model(objects, name), open_items(items, item_columns(id_column, "label", input_column)))
+    return measured_rate(
+        load_model(objects, name), open_items(items, item_columns(id_column, "label", input_column, items))
+    )
 
 
 def _next(plan: Plan, output: Path | None) -> str:
     if not plan.applicable:
         return f"Next: skipfill check {plan.gallery} {plan.model} --items HELDOUT.parquet"
     if output is None:
-        return f"Next: save it with -o plan.json, then: skipfill swap {plan.gallery} --plan plan.json"
-    return f"Next: skipfill swap {plan.gallery} --plan {output}"
+        reason = f" --without-check {quoted(plan.without_check)}" if plan.without_check else ""
+        return f"Next: skipfill swap {plan.gallery} {plan.model}{reason}. To apply this very plan, save it with -o FILE"
+    return f"Next: skipfill swap {plan.gallery} --plan {quoted(output)}"

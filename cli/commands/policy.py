@@ -80,18 +80,16 @@ def policy(
         "most_left_out": most_left_out,
         "queries": queries,
     }
-    changes = defaults or any(value is not None for value in given.values())
-    if changes:
+    title = f"Policy of {gallery}" + ("" if now.policy else ": none of its own, so that the defaults hold")
+    if defaults or any(value is not None for value in given.values()):
         from skipfill.compat.gate.inputs import refuse_unknown_metric
 
         wanted = with_options(base, **given)
         refuse_unknown_metric(wanted)
-        now = (planned_policy if dry_run else change_policy)(objects, gallery, wanted, reason, now)
-    title = f"Policy of {gallery}"
-    if changes:
+        before, now = now, (planned_policy if dry_run else change_policy)(objects, gallery, wanted, reason, now)
         title = f"{'Would change' if dry_run else 'Changed'} the policy of {gallery} (version {now.number})"
-    elif now.policy is None:
-        title += ": none of its own, so that the defaults hold"
+        if now is before:
+            title = f"Already so: the policy of {gallery} (version {now.number}); nothing was written"
     document = {"gallery": gallery, "policy": asdict(now.policy_in_force), "own": now.policy is not None}
     emit(
         {**document, "version": asdict(now), "dry_run": dry_run},

@@ -15,7 +15,12 @@ from skipfill.cli.terminal import emit
 
 def report(
     gallery: GalleryName,
-    check: Annotated[str, typer.Argument(metavar="CHECK", help="Id of a check of this gallery.")],
+    check: Annotated[
+        str,
+        typer.Argument(
+            metavar="CHECK|MODEL", help="Id of a check, or a model: its newest one. Default: the gallery's newest."
+        ),
+    ] = "",
     junit: JunitFile = None,
     html: HtmlFile = None,
     github: GitHub = False,
@@ -24,11 +29,20 @@ def report(
 ) -> None:
     """Show a check that was made before, or write it in another form; exit 0, whatever its verdict.
 
+    Without an id: the newest check of the gallery, or of a model on it.
+
     Example: skipfill report products 71b245d1a14f --html report.html
     """
+    from skipfill.store.checks.newest import newest_check
     from skipfill.store.checks.saved_reports import load_report
+    from skipfill.store.models.cards import has_model, load_card
+    from skipfill.store.storage.layout import valid_name
 
-    saved = load_report(opened(store), gallery, check)
+    objects = opened(store)
+    model = load_card(objects, check) if check and has_model(objects, valid_name("check", check)) else None
+    if not check or model is not None:
+        check = newest_check(objects, gallery, model.fingerprint if model else "")
+    saved = load_report(objects, gallery, check)
     write_reports(saved, junit_file=junit, html_file=html, github=github, json=json)
     if json or not (junit or html or github):
         emit(

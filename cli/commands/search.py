@@ -56,7 +56,7 @@ def search(
         bar = closing.enter_context(progress(quiet=quiet))
         stages = Progress(bar.start, bar.advance)
         if items:
-            columns = item_columns(id_column, "label", input_column)
+            columns = item_columns(id_column, "label", input_column, items, quiet=quiet)
             result = search_items(objects, gallery, items, columns, k, stages)
         else:
             result = search_vectors(objects, gallery, vectors or [], id_column, vector, k, stages)

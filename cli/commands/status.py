@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
+from skipfill.cli.error_messages import message
 from skipfill.cli.options import Json, Store, opened
 from skipfill.cli.signals import silently
 from skipfill.cli.terminal import SCHEMA_VERSION, emit, policy_line, released, short_time, table
@@ -25,8 +26,10 @@ def status(
     every: Annotated[float, typer.Option(min=0.01, metavar="SECONDS", help="How often --watch looks.")] = 1.0,
     store: Store = None,
     json: Json = False,
-) -> None:
+) -> int:
     """Show what queries of each gallery use now; of one gallery: model, view, check, thresholds, since when, by whom.
+
+    A gallery whose log is damaged hides no other: its row says what is wrong, and the exit code is 2.
 
     Example: skipfill status products --json
     """
@@ -38,24 +41,31 @@ def status(
     elif gallery:
         _show_one(objects, gallery, latest(objects, gallery), as_json=json)
     else:
-        _show_all(objects, as_json=json)
+        return _show_all(objects, as_json=json)
+    return 0
 
 
-def _show_all(objects: ObjectStore, *, as_json: bool) -> None:
-    from skipfill.store.galleries.log import galleries_in_force
+def _show_all(objects: ObjectStore, *, as_json: bool) -> int:
+    """Show every gallery; a fault of one in its row. Return the exit code."""
+    from skipfill.store.galleries.log import newest_versions
 
-    versions = galleries_in_force(objects)
-    rows = [
-        (name, released(now), _view(now), now.number, short_time(now.since.at if now.since else now.at))
-        for name, now in versions.items()
-    ]
+    galleries = newest_versions(objects)
+    rows: dict[str, tuple[object, ...]] = {
+        name: (released(now), _view(now), now.number, short_time(now.since.at if now.since else now.at))
+        for name, now in galleries.in_force.items()
+    }
+    faults = {name: message(fault) for name, fault in galleries.faults.items()}
+    rows |= {name: ("?", "-", "-", "-", fault) for name, fault in faults.items()}
+    columns = ["gallery", "queries use", "view", "version", "since (UTC)", *(["fault"] if faults else [])]
+    lines = [(name, *rows[name], *([""] if faults and name not in faults else [])) for name in sorted(rows)]
+    code = 2 if faults else 0
     emit(
-        {"galleries": {name: asdict(now) for name, now in versions.items()}},
+        {"galleries": {name: asdict(now) for name, now in galleries.in_force.items()}, "faults": faults},
         as_json=as_json,
-        show=lambda out: out.print(
-            table(["gallery", "queries use", "view", "version", "since (UTC)"], rows, numbers=["version"])
-        ),
+        show=lambda out: out.print(table(columns, lines, numbers=["version"])),
+        exit_code=code,
     )
+    return code
 
 
 def _show_one(objects: ObjectStore, gallery: str, now: Version, *, as_json: bool) -> None:

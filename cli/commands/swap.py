@@ -1,4 +1,4 @@
-"""skipfill swap | rollback"""
+"""skipfill swap"""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Store, opened
 from skipfill.cli.terminal import emit, released, show_next
 
 if TYPE_CHECKING:
+    from skipfill.store.galleries.log import Version
     from skipfill.store.releases.plan import Plan
 
 
@@ -32,8 +33,9 @@ def swap(
 ) -> None:
     """Make a model the one that queries use: one small file, readers see the old release or the new one.
 
-    Refused without a passing check of this model on the gallery as it is now: exit 1. Exit 4: the plan is stale, or a
-    file of the gallery is not the one that was registered.
+    Refused without a passing check of this model on the gallery as it is now: exit 1. Exit 4: the plan is stale,
+    another change was first, or a file of the gallery is not the one that was registered. Where queries use the model
+    already, nothing is written: exit 0, with a note where a check since then speaks against it.
 
     Example: skipfill swap products v2
     """
@@ -44,16 +46,22 @@ def swap(
     _one_of(gallery, name, plan, without_check)
     objects = opened(store)
     index = CheckIndex(objects, gallery)
-    planned = (
-        swaps.plan_swap(objects, gallery, load_card(objects, name), without_check, index=index)
-        if plan is None
-        else _saved(plan, gallery)
-    )
-    done = (swaps.planned_version if dry_run else swaps.apply_plan)(objects, planned, index)
+    try:
+        if plan is None:
+            planned = swaps.plan_swap(objects, gallery, load_card(objects, name), without_check, index=index)
+        else:
+            planned = _saved(plan, gallery)
+            swaps.refuse_applied(objects, planned)
+    except swaps.ReleasedAlready as already:
+        against = swaps.checks_against(objects, gallery, already.version, index)
+        _show_already(gallery, already.version, against, dry_run=dry_run, json=json)
+        return
+    act = swaps.planned_version if dry_run else swaps.apply_plan
+    done = act(objects, planned, index, at_once=plan is None)
     without_check = planned.without_check
     evidence = f"check {done.release.check}" if done.release and done.release.check else f"no check: {without_check}"
     emit(
-        {"gallery": gallery, "version": asdict(done), "dry_run": dry_run},
+        {"gallery": gallery, "version": asdict(done), "dry_run": dry_run, "already": False},
         as_json=json,
         show=lambda out: out.print(
             f"{'Would swap' if dry_run else 'Swapped'}: queries of {gallery} use {planned.model} "
@@ -62,6 +70,25 @@ def swap(
     )
     show_next(
         f"Next: skipfill search {gallery} --items QUERIES.parquet. Undo: skipfill rollback {gallery}", quiet=quiet
+    )
+
+
+def _show_already(gallery: str, now: Version, against: list[str], *, dry_run: bool, json: bool) -> None:
+    """Say that queries use the model already, and which checks speak against it now."""
+    number = now.since.number if now.since else now.number
+    emit(
+        {
+            "gallery": gallery,
+            "version": asdict(now),
+            "dry_run": dry_run,
+            "already": True,
+            "checks_against": against,
+        },
+        as_json=json,
+        show=lambda out: out.print(
+            f"Already so: queries of {gallery} use {released(now)} since version {number}; nothing was written"
+            + (f". Checks since then speak against it: {', '.join(against)}" if against else "")
+        ),
     )
 
 
@@ -97,28 +124,3 @@ def _saved(file: Path, gallery: str) -> Plan:
     if plan.gallery != gallery:
         raise BadInput(file, expected=f"a plan for gallery {gallery}", found=f"one for gallery {plan.gallery}")
     return plan
-
-
-def rollback(
-    gallery: GalleryName,
-    reason: Annotated[str, typer.Option(help="Recorded in the history.")] = "",
-    dry_run: DryRun = False,
-    store: Store = None,
-    json: Json = False,
-) -> None:
-    """Bring back the release before the last swap, as a new version. Needs no model at hand.
-
-    Example: skipfill rollback products
-    """
-    from skipfill.store.releases import swap as swaps
-
-    act = swaps.planned_rollback if dry_run else swaps.rollback
-    done = act(opened(store), gallery, reason)
-    emit(
-        {"gallery": gallery, "version": asdict(done), "dry_run": dry_run},
-        as_json=json,
-        show=lambda out: out.print(
-            f"{'Would roll back' if dry_run else 'Rolled back'}: queries of {gallery} use "
-            f"{released(done)} (version {done.number})"
-        ),
-    )

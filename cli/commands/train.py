@@ -11,7 +11,7 @@ import typer
 
 from skipfill.cli.options import IdColumn, InputColumn, Json, LabelColumn, Quiet, Store, item_columns, opened
 from skipfill.cli.terminal import progress
-from skipfill.cli.training_progress import log_file, show_trained, step_shower
+from skipfill.cli.training_progress import log_file, resumption_teller, show_trained, step_shower
 
 if TYPE_CHECKING:
     from skipfill.compat.training.loop.device import Device, Precision
@@ -130,13 +130,13 @@ def train(
         start_from=start_from,
         align=align or [],
         hold_out=hold_out or [],
-        columns=item_columns(id_column, label, input_column),
+        columns=item_columns(id_column, label, input_column, items, quiet=quiet or not first),
     )
     began = time.monotonic()
     with progress(quiet=quiet or not first) as bar, log_file(log if first else "") as write_epoch:
-        watcher = Watcher(step_shower(name, bar), write_epoch)
+        watcher = Watcher(step_shower(name, bar), write_epoch, resumption_teller(name, quiet=quiet or not first))
         stages = Progress(bar.start, bar.advance)
         card = train_model(objects, name, recipe, sources, stages, watcher, restart=restart)
     if not first:
         return
-    show_trained(card, time.monotonic() - began, log_on_stdout=log == "-", as_json=json, quiet=quiet)
+    show_trained(card, time.monotonic() - began, sources.columns, log_on_stdout=log == "-", as_json=json, quiet=quiet)

@@ -75,6 +75,9 @@ def train_model(
 def _train(run: Run, setup: TrainingSetup) -> TrainedModel:
     """Fit encoder and method, refit the method on features of the encoder, and let it remember the gallery."""
     task, method = setup.task, setup.task.method
+    done = setup.recipe.epochs - setup.epochs_left + setup.refit_checkpoints.epochs_done()
+    if done:
+        run.watcher.resumed(done, setup.recipe.epochs + method.refit)
     run.progress.start(f"training {run.name} ({setup.recipe.method})", setup.epochs_left * len(task.data.trained))
     log = fit(task, run.watcher)
     if method.refit:

@@ -31,14 +31,32 @@ def commit(objects: ObjectStore, gallery: str, version: Version) -> Version:
         signed = replace(signed, since=Since(signed.number, signed.at, signed.by))
     data = json.dumps(signed.as_document(), indent=1).encode()
     if not objects.put_new(version_key(gallery, version.number), data):
-        other = read_version(objects, gallery, version.number)
-        raise Stale(
-            f"gallery {gallery}: another change was first: version {other.number} was {other.action} by {other.by} "
-            f"at {other.at}",
-            Advice("see_history", gallery=gallery),
-        )
+        raise changed_meanwhile(gallery, read_version(objects, gallery, version.number))
     _replace_copy(objects, gallery, signed)
     return signed
+
+
+def changed_meanwhile(gallery: str, first: Version) -> Stale:
+    """The error of a writer who lost a race: version `first` of gallery `gallery` was committed before its own."""
+    return Stale(
+        f"gallery {gallery} changed meanwhile: {told(first)}",
+        Advice("look_and_run_again", gallery=gallery),
+    )
+
+
+def told(version: Version) -> str:
+    """A version in words: `version 7 by alice at 2026-01-31T12:00:00+00:00 swapped to v3`."""
+    model = "no model" if version.release is None else version.release.model
+    did = {
+        "registered": "registered it",
+        "appended": "appended rows",
+        "refreshed": "refreshed its files",
+        "swapped": f"swapped to {model}",
+        "rolled back": f"rolled back to {model}",
+        "dropped": "dropped it",
+        "policy changed": "changed its policy",
+    }[version.action]
+    return f"version {version.number} by {version.by} at {version.at} {did}"
 
 
 def _replace_copy(objects: ObjectStore, gallery: str, version: Version) -> None:

@@ -6,8 +6,8 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
 
-from skipfill.store.errors import BadInput, Stale
-from skipfill.store.galleries.commit import commit
+from skipfill.store.errors import BadInput
+from skipfill.store.galleries.commit import changed_meanwhile, commit
 from skipfill.store.galleries.log import RESTORE, Action, Version
 from skipfill.store.parquet.fingerprint import FileFingerprint
 from skipfill.store.spaces import Space, ensure_space
@@ -68,11 +68,7 @@ def following(
         Stale: other rows came meanwhile, so that the new ones were not compared with theirs.
     """
     if now.files != read.files:
-        raise Stale(
-            f"gallery {gallery}: version {now.number} was {now.action} by {now.by} at {now.at}, while the new "
-            "rows were read",
-            "Run the same command again.",
-        )
+        raise changed_meanwhile(gallery, now)
     rows = sum(file.rows for file in files)
     return replace(
         now, number=now.number + 1, action=action, files=list_digest(files), rows=rows, reason=reason, plan=""

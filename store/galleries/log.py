@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from skipfill.store.checks.policy import Policy
 from skipfill.store.checks.report import Threshold
-from skipfill.store.errors import Advice, BadInput, Stale, unknown_name
+from skipfill.store.errors import Advice, BadInput, SkipfillError, Stale, unknown_name
 from skipfill.store.spaces import View
 from skipfill.store.storage.layout import (
     GALLERIES,
@@ -200,13 +200,42 @@ def _last_entry(objects: ObjectStore, gallery: str, since: int = 0) -> Version:
     return version
 
 
-def galleries_in_force(objects: ObjectStore) -> dict[str, Version]:
-    """The galleries whose log has an entry and does not end with a drop, by name, each with its newest version."""
+@dataclass(frozen=True)
+class NewestVersions:
+    """The galleries of a store.
+
+    Attributes:
+        in_force: gallery -> its newest version, where that is no drop.
+        faults: gallery whose newest version cannot be read -> the reason.
+    """
+
+    in_force: dict[str, Version]
+    faults: dict[str, SkipfillError]
+
+
+def newest_versions(objects: ObjectStore) -> NewestVersions:
+    """The newest version of every gallery, by name. The fault of one does not hide the others."""
     names = objects.children(GALLERIES)
-    newest = zip(names, objects.read_all(lambda name: newest_version(objects, name), names), strict=True)
-    return {name: version for name, version in newest if version is not None and version.action != "dropped"}
+    entries = dict(zip(names, objects.read_all(lambda name: _newest_or_fault(objects, name), names), strict=True))
+    versions = {name: entry for name, entry in entries.items() if isinstance(entry, Version)}
+    return NewestVersions(
+        {name: version for name, version in versions.items() if version.action != "dropped"},
+        {name: entry for name, entry in entries.items() if isinstance(entry, SkipfillError)},
+    )
+
+
+def _newest_or_fault(objects: ObjectStore, name: str) -> Version | SkipfillError | None:
+    try:
+        return newest_version(objects, name)
+    except SkipfillError as fault:
+        return fault
 
 
 def gallery_names(objects: ObjectStore) -> list[str]:
     """Names of the galleries in force."""
-    return list(galleries_in_force(objects))
+    return list(newest_versions(objects).in_force)
+
+
+def galleries_of(objects: ObjectStore, space: str) -> list[str]:
+    """Names of the galleries in force whose vectors are in a space."""
+    return [name for name, version in newest_versions(objects).in_force.items() if version.space == space]

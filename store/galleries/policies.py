@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from skipfill.store.checks.policy import Policy, refuse_unjudged_exceptions
-from skipfill.store.errors import Advice, BadInput
 from skipfill.store.galleries.commit import commit
 from skipfill.store.galleries.log import FORMAT, Version, latest
 from skipfill.store.storage.object_store import ObjectStore
@@ -14,7 +13,7 @@ from skipfill.store.storage.object_store import ObjectStore
 def planned_policy(
     objects: ObjectStore, gallery: str, policy: Policy, reason: str = "", after: Version | None = None
 ) -> Version:
-    """Make the version that puts `policy` in force. Writes nothing.
+    """Make the version that puts `policy` in force; the one in force where it has this policy. Writes nothing.
 
     The state of the gallery stays, and with it what its checks measured; whether they asked enough is decided anew.
 
@@ -22,17 +21,12 @@ def planned_policy(
         after: the version that the policy was made from, so that a change meanwhile is not undone; None for the newest.
 
     Raises:
-        BadInput: it is in force already, or it accepts a slice that it does not demand.
+        BadInput: it accepts a slice that it does not demand.
     """
     refuse_unjudged_exceptions(policy)
     now = after or latest(objects, gallery)
     if policy == now.policy:
-        raise BadInput(
-            f"gallery {gallery}",
-            expected="another policy than the one in force",
-            found=f"the same (version {now.number})",
-            hint=Advice("see_history", gallery=gallery),
-        )
+        return now
     return replace(
         now, number=now.number + 1, action="policy changed", reason=reason, plan="", policy=policy, format=FORMAT
     )
@@ -41,9 +35,11 @@ def planned_policy(
 def change_policy(
     objects: ObjectStore, gallery: str, policy: Policy, reason: str = "", after: Version | None = None
 ) -> Version:
-    """Put `policy` in force: see `planned_policy`.
+    """Put `policy` in force, unless it is: see `planned_policy`.
 
     Raises:
         Stale: another change was first.
     """
-    return commit(objects, gallery, planned_policy(objects, gallery, policy, reason, after))
+    now = after or latest(objects, gallery)
+    planned = planned_policy(objects, gallery, policy, reason, now)
+    return now if planned is now else commit(objects, gallery, planned)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -17,7 +17,7 @@ from skipfill.store.galleries.gallery import open_gallery
 from skipfill.store.galleries.log import Version, newest_version, read_version
 from skipfill.store.galleries.verify import reread_gallery
 from skipfill.store.maintenance.environment import Environment, environment
-from skipfill.store.maintenance.prune import Leftover, leftovers
+from skipfill.store.maintenance.prune import Leftover, leftovers, unfinished_trainings
 from skipfill.store.models.cards import file_key, load_card, model_names
 from skipfill.store.models.files import read_file
 from skipfill.store.spaces import load_space
@@ -31,6 +31,8 @@ from skipfill.store.storage.layout import (
     space_key,
     space_of_key,
     version_file,
+    version_key,
+    version_number,
 )
 from skipfill.store.storage.location import way_of_naming
 from skipfill.store.storage.object_store import ObjectStore
@@ -66,6 +68,7 @@ class Diagnosis:
         free_bytes: on the store's disk, for this user; None on object storage.
         deep: whether every file of every bundle and gallery was read.
         leftovers: objects of runs that were killed or still go on: no problem, and prune removes them.
+        trainings: checkpoints of trainings that were interrupted, or still go on.
     """
 
     environment: Environment
@@ -75,6 +78,7 @@ class Diagnosis:
     deep: bool
     findings: list[Finding]
     leftovers: list[Leftover]
+    trainings: list[Leftover]
 
     @property
     def healthy(self) -> bool:
@@ -92,6 +96,7 @@ def diagnose(objects: ObjectStore, *, deep: bool = False) -> Diagnosis:
     free = shutil.disk_usage(folder).free if folder else None
     writable = os.access(folder, os.W_OK | os.X_OK) if folder else None
     left, unlisted = _tried("leftovers", leftovers, objects)
+    trainings, unlisted_trainings = _tried("trainings", unfinished_trainings, objects)
     findings = [
         *_of_environment(around),
         *(_of_folders(folder, writable=bool(writable), free=free or 0) if folder else ()),
@@ -100,8 +105,9 @@ def diagnose(objects: ObjectStore, *, deep: bool = False) -> Diagnosis:
         *_of_all("checks", lambda: objects.children(CHECKS), lambda gallery: _of_checks(objects, gallery)),
         *_of_all("spaces", lambda: objects.children(SPACES), lambda file: _of_space(objects, file)),
         *unlisted,
+        *unlisted_trainings,
     ]
-    return Diagnosis(around, str(objects.root), writable, free, deep, findings, left or [])
+    return Diagnosis(around, str(objects.root), writable, free, deep, findings, left or [], trainings or [])
 
 
 def _of_all(where: str, names: Callable[[], list[str]], look: Callable[[str], Iterable[Finding]]) -> Iterator[Finding]:
@@ -150,7 +156,7 @@ def _of_gallery(objects: ObjectStore, name: str, *, deep: bool) -> list[Finding]
 def _of_gallery_now(objects: ObjectStore, name: str, *, deep: bool) -> Iterator[Finding]:
     where = f"gallery {name}"
     newest, broken = _tried(where, newest_version, objects, name)
-    yield from broken
+    yield from (replace(finding, todo=_without_newest(objects, name) or finding.todo) for finding in broken)
     if newest is None:
         return  # no log: what is there is among the leftovers
     folder = log_folder(name)
@@ -173,6 +179,17 @@ def _of_gallery_now(objects: ObjectStore, name: str, *, deep: bool) -> Iterator[
     if newest.action != "dropped":
         yield from _tried(where, reread_gallery if deep else open_gallery, objects, name)[1]
         yield from _of_release(objects, where, newest)
+
+
+def _without_newest(objects: ObjectStore, gallery: str) -> str:
+    """The remedy where the newest version of a log cannot be read; empty where it is the only one."""
+    last = max(map(version_number, objects.children(log_folder(gallery))), default=0)
+    if last < 2:
+        return ""
+    return (
+        f"Restore it from a copy. Without one, remove {objects.root / version_key(gallery, last)}: version {last - 1} "
+        "is in force then, and what was changed after it is lost."
+    )
 
 
 def _seconds(since: Version | datetime, until: Version) -> float:

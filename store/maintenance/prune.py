@@ -39,6 +39,8 @@ from skipfill.store.storage.object_store import Entry, ObjectStore
 from skipfill.store.storage.quarantine import put_back, set_aside
 
 YOUNG = timedelta(hours=1)  # a writer that still runs may own what is younger
+YOUNG_TRAINING = timedelta(days=1)  # a training that still runs writes after each epoch
+UNFINISHED_TRAINING = "an unfinished training: the same one goes on from here"
 UNFINISHED = "a write that was cut off"
 ASIDE = "set aside by a prune that was cut off"
 # What may be left in each folder. Anything else in the store is none of ours to remove.
@@ -69,6 +71,12 @@ class Leftover:
     why: str
 
 
+def unfinished_trainings(objects: ObjectStore) -> list[Leftover]:
+    """List the checkpoints of trainings that were interrupted, or that still run, by key. They are no leftovers."""
+    now = datetime.now(UTC)
+    return [_of_training(entry, now) for entry in _checkpoints(objects)]
+
+
 def leftovers(objects: ObjectStore) -> list[Leftover]:
     """List every leftover in the store, by key. Reads each gallery's whole log and each model's card.
 
@@ -78,7 +86,9 @@ def leftovers(objects: ObjectStore) -> list[Leftover]:
     return [_leftover(entry, now) for entry in _unreferred(objects)]
 
 
-def prune(objects: ObjectStore, *, all_ages: bool = False, dry_run: bool = False) -> list[Leftover]:
+def prune(
+    objects: ObjectStore, *, all_ages: bool = False, trainings: bool = False, dry_run: bool = False
+) -> list[Leftover]:
     """Delete the leftovers and return them. A kill in the middle leaves the rest for the next time.
 
     An object that is written again or referred to meanwhile stays. One case is left on object storage, which cannot
@@ -87,6 +97,7 @@ def prune(objects: ObjectStore, *, all_ages: bool = False, dry_run: bool = False
 
     Args:
         all_ages: also those younger than an hour; only safe while nothing else writes to the store.
+        trainings: also unfinished trainings that were not written to for a day, or, with `all_ages`, all of them.
         dry_run: name them only.
 
     Raises:
@@ -94,17 +105,28 @@ def prune(objects: ObjectStore, *, all_ages: bool = False, dry_run: bool = False
     """
     now = datetime.now(UTC)
     entries = {entry.key: entry for entry in _unreferred(objects)}
-    chosen = [left for left in (_leftover(entry, now) for entry in entries.values()) if all_ages or not left.young]
+    checkpoints = {entry.key: entry for entry in _checkpoints(objects)} if trainings else {}
+    candidates = [_leftover(entry, now) for entry in entries.values()]
+    candidates += [_of_training(entry, now) for entry in checkpoints.values()]
+    entries |= checkpoints
+    chosen = [left for left in candidates if all_ages or not left.young]
     if dry_run or not chosen:
         return chosen
     chosen = [left for left in chosen if _out_of_the_way(objects, entries[left.key])]
-    kept = _kept(objects, list(objects.entries()))
+    kept = _kept(objects, list(objects.entries())) - checkpoints.keys()
     for left in chosen:
         if original_key(left.key) in kept:
             put_back(objects, original_key(left.key))
         else:
             objects.delete(left.key if _is_out(entries[left.key]) else aside_key(left.key))
     return [left for left in chosen if original_key(left.key) not in kept]
+
+
+def _checkpoints(objects: ObjectStore) -> list[Entry]:
+    """The checkpoints of models that are not complete, by key."""
+    entries = [entry for entry in objects.entries(TRAINING) if not entry.unfinished and _pattern(entry.key)]
+    models = {model for model in _children([entry.key for entry in entries], TRAINING) if not has_model(objects, model)}
+    return sorted((entry for entry in entries if entry.key.split("/")[1] in models), key=lambda entry: entry.key)
 
 
 def _unreferred(objects: ObjectStore) -> list[Entry]:
@@ -134,6 +156,11 @@ def _leftover(entry: Entry, now: datetime) -> Leftover:
     age = now - entry.modified
     why = UNFINISHED if entry.unfinished else ASIDE if _is_out(entry) else KINDS[_pattern(entry.key)]
     return Leftover(entry.key, entry.bytes, age.total_seconds(), age < YOUNG, why)
+
+
+def _of_training(entry: Entry, now: datetime) -> Leftover:
+    age = now - entry.modified
+    return Leftover(entry.key, entry.bytes, age.total_seconds(), age < YOUNG_TRAINING, UNFINISHED_TRAINING)
 
 
 def _pattern(key: str) -> str:

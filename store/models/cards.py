@@ -7,7 +7,7 @@ import re
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from skipfill.store.errors import Advice, BadInput, unknown_name
+from skipfill.store.errors import Advice, BadInput, Stale, unknown_name
 from skipfill.store.spaces import Space, View, load_space, slots_by_order
 from skipfill.store.storage.layout import MODELS, card_key, model_file_key, space_key, valid_name
 from skipfill.store.storage.object_store import ObjectStore
@@ -116,6 +116,11 @@ def refuse_taken(objects: ObjectStore, name: str) -> None:
             found="a model or a space of this name",
             hint=Advice("choose_model_name"),
         )
+
+
+def taken_meanwhile(name: str) -> Stale:
+    """The error of a writer who lost a race for a model's name."""
+    return Stale(f"model {name}: another of this name was first", Advice("choose_model_name"))
 
 
 def put_card(objects: ObjectStore, card: Card) -> bool:

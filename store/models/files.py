@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from skipfill.store.errors import BadInput, reason
-from skipfill.store.models.cards import TRAINED_CONTENT, TRAINED_IDS, WEIGHTS, Card, file_key, put_card, refuse_taken
+from skipfill.store.models.cards import TRAINED_CONTENT, TRAINED_IDS, WEIGHTS, Card, file_key, put_card, taken_meanwhile
 from skipfill.store.parquet.item_digests import Digests
 from skipfill.store.storage import quarantine
 from skipfill.store.storage.layout import model_folder
@@ -31,7 +31,7 @@ def save_model(
             also be in `card.network` by its digest: these files are not in the fingerprint.
 
     Raises:
-        BadInput: the name was taken meanwhile.
+        Stale: another writer took the name meanwhile.
     """
     buffer = io.BytesIO()
     pq.write_table(pa.table({"id": trained_ids}), buffer, compression="zstd")
@@ -43,7 +43,7 @@ def save_model(
         # Written again if it is there, so that no prune takes it for a leftover of a killed run.
         objects.replace(file_key(complete, file), data)
     if not put_card(objects, complete):
-        refuse_taken(objects, card.name)
+        raise taken_meanwhile(card.name)
     for file, data in contents.items():
         quarantine.ensure(objects, file_key(complete, file), data)
     return complete

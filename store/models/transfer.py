@@ -23,6 +23,7 @@ from skipfill.store.models.cards import (
     put_card,
     refuse_taken,
     space_of,
+    taken_meanwhile,
 )
 from skipfill.store.models.files import read_file
 from skipfill.store.spaces import (
@@ -110,6 +111,7 @@ def add_bundle(objects: ObjectStore, path: Path, name: str = "", *, dry_run: boo
     Raises:
         BadInput: no bundle, one with something in it that is not what its hashes and its card say, another model or
             space of its name, or a view onto a space that is another one here. Nothing has been written.
+        Stale: another writer took the name meanwhile.
     """
     manifest = verified_export(path)
     manifest = manifest.named(name or manifest.card.name)
@@ -126,7 +128,9 @@ def add_bundle(objects: ObjectStore, path: Path, name: str = "", *, dry_run: boo
     for space in manifest.spaces:
         register_space(objects, space)
     if not put_card(objects, card):
-        return _same_model(objects, manifest)
+        if load_card(objects, card.name) != card:
+            raise taken_meanwhile(card.name)
+        return Added(manifest, False)
     if any(not objects.exists(file_key(card, file)) for file in card.files):
         for file, data in _files(path):
             ensure(objects, file_key(card, file), data)

@@ -179,6 +179,22 @@ def open_items(paths: Sequence[Path], columns: ItemColumns = ItemColumns()) -> I
     return Items(files, kind, input_column, columns.id, joined, labels)
 
 
+def only_vector_column(paths: Sequence[Path], other_than: str = "") -> str:
+    """Name of the column to encode where none has a usual name, and only one column holds vectors; else empty.
+
+    Args:
+        other_than: a column of vectors that are not to be encoded.
+    """
+    try:
+        schema = open_parquet(expand(paths)[0]).schema_arrow
+    except BadInput:
+        return ""  # who opens the items says what is wrong with them
+    if set(INPUT_COLUMNS) & set(schema.names):
+        return ""
+    vectors = [field.name for field in schema if input_kind(field.type) == "vector" and field.name != other_than]
+    return vectors[0] if len(vectors) == 1 else ""
+
+
 def _input(path: Path, named: str) -> tuple[InputKind, str]:
     file = open_parquet(path)
     names = file.schema_arrow.names

@@ -1,4 +1,4 @@
-"""Swap and rollback: one new version in the gallery's log. No rows are read: one look at each file, size and footer."""
+"""Swap: one new version in the gallery's log. No rows are read: one look at each file, size and footer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from skipfill.store.checks.index import CheckIndex
 from skipfill.store.checks.saved_reports import load_report
 from skipfill.store.errors import Advice, BadInput, NotAcceptable, Stale
-from skipfill.store.galleries.commit import commit
+from skipfill.store.galleries.commit import changed_meanwhile, commit, told
 from skipfill.store.galleries.file_list import read_files
 from skipfill.store.galleries.gallery import refuse_changed_files
 from skipfill.store.galleries.log import Release, Version, latest, read_version
@@ -18,6 +18,22 @@ from skipfill.store.releases.evidence import advice, evidence_of
 from skipfill.store.releases.plan import Change, Plan, Precondition
 from skipfill.store.releases.preconditions import Situation, current_situation, preconditions
 from skipfill.store.storage.object_store import ObjectStore
+
+
+class ReleasedAlready(BadInput):
+    """A swap to the model that queries use already.
+
+    Attributes:
+        version: the gallery's version in force.
+    """
+
+    def __init__(self, gallery: str, model: str, version: Version) -> None:
+        super().__init__(
+            f"gallery {gallery}",
+            expected=f"a release other than {model}",
+            found=f"{model} released already (version {version.number})",
+        )
+        self.version = version
 
 
 def plan_swap(
@@ -37,17 +53,14 @@ def plan_swap(
         index: of the gallery's checks, so that who applies the plan at once reads none again.
 
     Raises:
-        BadInput: the model has no view onto the gallery's space, it is released already, or the report of the check
-            that allows the swap is damaged.
+        ReleasedAlready: queries use it already.
+        BadInput: the model has no view onto the gallery's space, or the report of the check that allows the swap is
+            damaged.
     """
     now = latest(objects, gallery)
     view = view_onto(card, now.space)
     if now.release is not None and now.release.fingerprint == card.fingerprint:
-        raise BadInput(
-            f"gallery {gallery}",
-            expected=f"a release other than {card.name}",
-            found=f"{card.name} released already (version {now.number})",
-        )
+        raise ReleasedAlready(gallery, card.name, now)
     index = index or CheckIndex(objects, gallery)
     evidence = None if without_check else evidence_of(objects, gallery, now, card.fingerprint, index)
     check = evidence.deciding if evidence else None
@@ -72,23 +85,42 @@ def plan_swap(
     return replace(plan, requires=preconditions(plan, current_situation(objects, plan, index))).identified()
 
 
-def planned_version(objects: ObjectStore, plan: Plan, index: CheckIndex | None = None) -> Version:
+def refuse_applied(objects: ObjectStore, plan: Plan) -> None:
+    """Raise `ReleasedAlready` where the release in force is the one that this very plan brought."""
+    now = latest(objects, plan.gallery)
+    since = now.since.number if now.since else 0
+    if since > plan.version and read_version(objects, plan.gallery, since).plan == plan.id:
+        raise ReleasedAlready(plan.gallery, plan.model, now)
+
+
+def checks_against(objects: ObjectStore, gallery: str, now: Version, index: CheckIndex | None = None) -> list[str]:
+    """The checks of the released model on the gallery as it is now that speak against it: `1a2b fail`."""
+    if now.release is None:
+        return []
+    evidence = evidence_of(objects, gallery, now, now.release.fingerprint, index)
+    return [f"{entry.check} {entry.verdict}" for entry in evidence.standing.against]
+
+
+def planned_version(
+    objects: ObjectStore, plan: Plan, index: CheckIndex | None = None, *, at_once: bool = False
+) -> Version:
     """Make the version that applies `plan`, of the very state of the store that its preconditions hold for.
 
     Writes nothing. The version follows the one that was planned for, so that committing it fails after any other.
 
     Args:
         index: of the gallery's checks; entries that it has read are not read again.
+        at_once: whether the plan was made just now, by who applies it: then nobody needs to know of it.
 
     Raises:
         Stale: something required no longer holds, or a file of the gallery is not the one that was registered.
         NotAcceptable: the plan was made without a passing check.
     """
     index = index or CheckIndex(objects, plan.gallery)
-    now = _fitting_situation(objects, plan, index)
+    now = _fitting_situation(objects, plan, index, at_once=at_once)
     refuse_changed_files(objects, plan.gallery, read_files(objects, plan.gallery, now.version))
     # Looking at many files takes a while: a check may have failed meanwhile.
-    now = _fitting_situation(objects, plan, index)
+    now = _fitting_situation(objects, plan, index, at_once=at_once)
     check, thresholds = ("", []) if now.check is None else (now.check.id, now.check.thresholds)
     return replace(
         now.version,
@@ -101,31 +133,33 @@ def planned_version(objects: ObjectStore, plan: Plan, index: CheckIndex | None =
     )
 
 
-def _fitting_situation(objects: ObjectStore, plan: Plan, index: CheckIndex) -> Situation:
+def _fitting_situation(objects: ObjectStore, plan: Plan, index: CheckIndex, *, at_once: bool) -> Situation:
     """The situation now, if every precondition of the plan holds in it."""
     now = current_situation(objects, plan, index)
     for precondition in preconditions(plan, now):
         if not precondition.holds:
-            raise _refused(objects, plan, now, precondition)
+            raise _refused(objects, plan, now, precondition, at_once=at_once)
     return now
 
 
-def apply_plan(objects: ObjectStore, plan: Plan, index: CheckIndex | None = None) -> Version:
+def apply_plan(objects: ObjectStore, plan: Plan, index: CheckIndex | None = None, *, at_once: bool = False) -> Version:
     """Make the plan's model the one that queries use: see `planned_version`.
 
     Raises:
         Stale: something required no longer holds, or another change was first.
     """
-    return commit(objects, plan.gallery, planned_version(objects, plan, index))
+    return commit(objects, plan.gallery, planned_version(objects, plan, index, at_once=at_once))
 
 
 def swap(objects: ObjectStore, gallery: str, card: Card, without_check: str = "") -> Version:
     """Plan a swap to `card` and apply the plan at once."""
     index = CheckIndex(objects, gallery)
-    return apply_plan(objects, plan_swap(objects, gallery, card, without_check, index=index), index)
+    return apply_plan(objects, plan_swap(objects, gallery, card, without_check, index=index), index, at_once=True)
 
 
-def _refused(objects: ObjectStore, plan: Plan, now: Situation, broken: Precondition) -> Stale | NotAcceptable:
+def _refused(
+    objects: ObjectStore, plan: Plan, now: Situation, broken: Precondition, *, at_once: bool
+) -> Stale | NotAcceptable:
     planned_so = plan.verdict != "pass" or any(each.name == "check" and not each.holds for each in plan.requires)
     if broken.name == "check" and planned_so and now.evidence is not None:
         return NotAcceptable(
@@ -133,49 +167,23 @@ def _refused(objects: ObjectStore, plan: Plan, now: Situation, broken: Precondit
             f"found {broken.found}",
             advice(plan.gallery, plan.model, now.evidence),
         )
-    version = now.version
-    since = ""
-    if version.number > plan.version:
-        after = read_version(objects, plan.gallery, plan.version + 1)
-        if after.plan == plan.id:
-            return Stale(
-                f"plan {plan.id}: version {after.number} of gallery {plan.gallery} already applied this plan "
-                f"({after.by}, {after.at})",
-                Advice("see_history", gallery=plan.gallery),
-            )
-        since = f"; version {after.number} was {after.action} by {after.by} at {after.at}"
+    first = None
+    if now.version.number > plan.version:
+        first = read_version(objects, plan.gallery, plan.version + 1)
+    difference = f"{broken.name}: expected {broken.expected}, found {broken.found}"
+    if at_once and first is not None:
+        return changed_meanwhile(plan.gallery, first)
+    if at_once:
+        changed = f"gallery {plan.gallery} changed meanwhile: {difference}"
+        return Stale(changed, Advice("look_and_run_again", gallery=plan.gallery))
+    if first is not None and first.plan == plan.id:
+        return Stale(
+            f"plan {plan.id}: version {first.number} of gallery {plan.gallery} already applied this plan "
+            f"({first.by}, {first.at})",
+            Advice("see_history", gallery=plan.gallery),
+        )
+    since = f"; {told(first)}" if first is not None else ""
     return Stale(
-        f"plan {plan.id}: {broken.name}: expected {broken.expected}, found {broken.found}{since}",
+        f"plan {plan.id}: {difference}{since}",
         Advice("plan_again", gallery=plan.gallery, model=plan.model),
     )
-
-
-def planned_rollback(objects: ObjectStore, gallery: str, reason: str = "") -> Version:
-    """The version that a rollback would append: the release before the swap in force. Writes nothing.
-
-    Raises:
-        BadInput: no swap is in force.
-    """
-    now = latest(objects, gallery)
-    if now.undo == 0:
-        raise BadInput(
-            f"gallery {gallery}",
-            expected="a swap in force to roll back",
-            found=f"none (version {now.number} was {now.action})",
-            hint=Advice("see_history", gallery=gallery),
-        )
-    before = read_version(objects, gallery, now.undo)
-    return replace(
-        now,
-        number=now.number + 1,
-        action="rolled back",
-        release=before.release,
-        undo=before.undo,
-        reason=reason,
-        plan="",
-    )
-
-
-def rollback(objects: ObjectStore, gallery: str, reason: str = "") -> Version:
-    """Bring back the release before the swap in force, as a new version. Needs no model and no accelerator."""
-    return commit(objects, gallery, planned_rollback(objects, gallery, reason))

@@ -75,7 +75,7 @@ def _one_of(path: Path, names: list[str], among: tuple[str, ...]) -> str:
 
 def _text(path: Path) -> tuple[pa.Array, pa.Array, pa.Array]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, ValueError) as error:
         raise BadInput(path, expected="judgements as text or .parquet", found=reason(error)) from error
     rows = [line.split("\t" if "\t" in line else None) for line in lines if line.strip()]

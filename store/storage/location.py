@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 from uuid import uuid4
 
-from skipfill.store.errors import Advice, BadInput, reason
+from skipfill.store.errors import Advice, BadInput, Parameter, reason
 from skipfill.store.storage.address import Address, Url, address
 from skipfill.store.storage.layout import MARKER, probe_key
 from skipfill.store.storage.new_name import tried_in
@@ -66,14 +66,36 @@ def _make(folder: Path) -> None:
         ) from error
 
 
+def named_root(given: str) -> Address:
+    """The store that a user names: a URL, a folder, or one that holds a store as its `.skipfill/`.
+
+    A path is made absolute and its links are followed: a gallery's files are found from where the store really lies.
+
+    Raises:
+        BadInput: nothing was named, as by a variable that is not set.
+    """
+    if not given:
+        raise BadInput(Parameter("store"), expected="a folder, or a URL", found="an empty text")
+    root = address(given)
+    if isinstance(root, Url):
+        return root
+    root = Path(os.path.realpath(root))
+    inner = root / FOLDER
+    return inner.resolve() if _has_marker(inner) and not _has_marker(root) else root
+
+
+def _has_marker(folder: Path) -> bool:
+    return os.access(folder / MARKER, os.F_OK)  # a folder that may not be looked into has none
+
+
 def find_root(given: str | None) -> Address:
-    """`given`, a folder or a URL, or else the nearest `.skipfill/` in this folder or above."""
+    """The store that is named, or else the nearest `.skipfill/` in this folder or above."""
     if given is not None:
-        return address(given)
+        return named_root(given)
     here = Path.cwd()
     for folder in (here, *here.parents):
-        if os.access(folder / FOLDER / MARKER, os.F_OK):  # a folder that may not be looked into has none
-            return folder / FOLDER
+        if _has_marker(folder / FOLDER):
+            return (folder / FOLDER).resolve()
     raise BadInput(
         here,
         expected=f"a {FOLDER}/ store here or in a folder above",

@@ -57,7 +57,7 @@ class ObjectStore:
 
     def __init__(self, root: Address) -> None:
         self.root = root
-        self.base = None if isinstance(root, Url) else root.parent
+        self.base = None if isinstance(root, Url) else root.resolve().parent
         self._store = client(root) if isinstance(root, Url) else LocalStore(root)
 
     def put_new(self, key: str, data: bytes) -> bool:

@@ -349,7 +349,7 @@ def test_a_read_only_folder(skipfill: Skipfill, registered: World, tmp_path: Pat
         if as_nobody("--help").returncode:
             pytest.skip("another user cannot run this Python")
         for arguments in (
-            ["swap", "things", "v1", "--without-check", "why not"],
+            ["policy", "things", "--margin", "0.01"],
             ["gallery", "add", "more", "gallery.parquet", "--space", "other"],
             ["encode", "v1", "items.parquet", "-o", "out.parquet"],
             ["init", "--store", "inner/store"],

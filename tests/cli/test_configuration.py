@@ -256,3 +256,8 @@ def test_an_unknown_variable_is_refused(skipfill: Skipfill, monkeypatch: pytest.
     monkeypatch.setenv("SKIPFILL_TRAIN_EPOCH", "1")
     found = skipfill("methods", expect=2)
     assert "expected a known variable (nearest: SKIPFILL_TRAIN_EPOCHS" in found.err
+
+
+def test_a_file_with_a_mark_of_its_encoding_is_read(skipfill: Skipfill) -> None:
+    Path("skipfill.toml").write_text("[check]\nquite = true\n", encoding="utf-8-sig")
+    assert "expected a known key (nearest: quiet" in skipfill("status", expect=2).err

@@ -229,7 +229,7 @@ def test_a_check_of_an_older_state_does_not_allow_a_swap(skipfill: Skipfill, wit
 
 def test_dry_runs_write_nothing(skipfill: Skipfill, with_v2: World) -> None:
     before = sorted(STORE.rglob("*"))
-    skipfill("swap", "things", "v1", "--without-check", "x", "--dry-run", expect=2)  # v1 is released already
+    skipfill("swap", "things", "v1", "--without-check", "x", "--dry-run")  # v1 is released already
     skipfill("gallery", "add", "again", "gallery.parquet", "--space", "v1", "--dry-run")
     assert sorted(STORE.rglob("*")) == before
     planned = skipfill("swap", "things", "v2", "--without-check", "x", "--dry-run", "--json").document

@@ -20,7 +20,8 @@ from skipfill.store.errors import BadInput
 from skipfill.store.galleries.commit import commit
 from skipfill.store.galleries.log import Version, history, latest
 from skipfill.store.models.cards import WEIGHTS, Card, file_key, load_card
-from skipfill.store.releases.swap import rollback, swap
+from skipfill.store.releases.rollback import rollback
+from skipfill.store.releases.swap import swap
 from skipfill.store.storage.address import address
 from skipfill.store.storage.location import open_store
 from skipfill.store.storage.object_store import ObjectStore
@@ -254,7 +255,8 @@ def test_of_racing_writers_the_last_version_is_in_the_copy(tmp_path: Path) -> No
     objects = store_with(tmp_path, 100)
     code = (
         "import sys; from pathlib import Path; from skipfill.store.storage.location import open_store; "
-        "from skipfill.store.models.cards import load_card; from skipfill.store.releases.swap import rollback, swap; "
+        "from skipfill.store.models.cards import load_card; from skipfill.store.releases.rollback import rollback; "
+        "from skipfill.store.releases.swap import swap; "
         "from skipfill.store.errors import SkipfillError\n"
         "objects = open_store(Path('.skipfill'))\n"
         "for turn in range(12):\n"

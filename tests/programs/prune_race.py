@@ -32,7 +32,8 @@ from skipfill.store.maintenance.prune import prune
 from skipfill.store.models.cards import file_key, load_card, model_names
 from skipfill.store.models.files import read_file, save_model
 from skipfill.store.parquet.stored_rows import Columns
-from skipfill.store.releases.swap import rollback, swap
+from skipfill.store.releases.rollback import rollback
+from skipfill.store.releases.swap import swap
 from skipfill.store.spaces import Space, load_space
 from skipfill.store.storage.address import Address, address
 from skipfill.store.storage.location import open_store

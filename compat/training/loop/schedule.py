@@ -58,10 +58,15 @@ class Step:
 
 @dataclass(frozen=True)
 class Watcher:
-    """Functions that are called as a training goes on: `step` after each step, `epoch` when an epoch is saved."""
+    """Functions that are called as a training goes on: `step` after each step, `epoch` when an epoch is saved.
+
+    Attributes:
+        resumed: called first where a training goes on that was interrupted: with the epochs done, and all epochs.
+    """
 
     step: Callable[[Step], None] = lambda step: None
     epoch: Callable[[Epoch], None] = lambda epoch: None
+    resumed: Callable[[int, int], None] = lambda done, total: None
 
 
 def learning_rate(step: int, total: int) -> float:

@@ -16,7 +16,8 @@ from skipfill.store.galleries.append import append_rows
 from skipfill.store.galleries.log import history, latest
 from skipfill.store.galleries.verify import reread_gallery
 from skipfill.store.models.cards import load_card
-from skipfill.store.releases.swap import rollback, swap
+from skipfill.store.releases.rollback import rollback
+from skipfill.store.releases.swap import swap
 from skipfill.store.storage.object_store import ObjectStore
 from tests.conftest import Skipfill, World, spawn, tree, write_vectors
 from tests.store.stores import store_with
@@ -72,8 +73,8 @@ def test_what_was_undone_is_the_release_and_never_the_rows(tmp_path: Path) -> No
     append_rows(objects, "g", [more(tmp_path, "last", 200, 3)])
     assert released(objects) == ("v3", 110)
     seen = []
-    for _ in range(2):
-        rollback(objects, "g")
+    for to in (0, 1):
+        rollback(objects, "g", to=to)
         seen.append(released(objects))
     assert seen == [("v2", 110), (None, 110)]
     with pytest.raises(BadInput, match="expected a swap in force"):

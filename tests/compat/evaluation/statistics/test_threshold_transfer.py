@@ -30,7 +30,8 @@ from skipfill.store.errors import BadInput
 from skipfill.store.galleries.log import latest, read_version
 from skipfill.store.models.cards import load_card
 from skipfill.store.releases.plan import read_plan
-from skipfill.store.releases.swap import apply_plan, plan_swap, rollback
+from skipfill.store.releases.rollback import rollback
+from skipfill.store.releases.swap import apply_plan, plan_swap
 from tests.conftest import Skipfill
 from tests.store.stores import store_with
 

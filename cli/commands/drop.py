@@ -1,0 +1,40 @@
+"""skipfill gallery drop"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from skipfill.cli.next_command import with_store
+from skipfill.cli.options import GalleryName, Json, Store, opened
+from skipfill.cli.terminal import emit
+
+
+def drop(
+    name: GalleryName,
+    confirm: Annotated[str, typer.Option(metavar="NAME", help="The gallery's name once more.")],
+    reason: Annotated[str, typer.Option(help="Recorded in the history.")] = "",
+    store: Store = None,
+    json: Json = False,
+) -> None:
+    """End a gallery by a last version of its log: its history stays, and so do your Parquet files.
+
+    The name may be registered again, and its log goes on.
+
+    Example: skipfill gallery drop products --confirm products
+    """
+    from skipfill.store.errors import BadInput
+    from skipfill.store.galleries.register import drop_gallery
+
+    if confirm != name:
+        raise BadInput("--confirm", expected=repr(name), found=repr(confirm))
+    done = drop_gallery(opened(store), name, reason)
+    emit(
+        {"gallery": name, "version": asdict(done)},
+        as_json=json,
+        show=lambda out: out.print(
+            f"Dropped {name} (version {done.number}). {with_store(f'See: skipfill history {name}')}"
+        ),
+    )

@@ -1,0 +1,34 @@
+"""The next command as it can be pasted: with the store that this one named."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from contextvars import ContextVar
+
+_store: ContextVar[str] = ContextVar("store", default="")
+WITH_STORE = (
+    *(f"gallery {word}" for word in ("add", "append", "show", "list", "verify", "refresh", "drop")),
+    *(f"model {word}" for word in ("list", "show", "plot", "export", "add")),
+    *("init", "train", "blend", "encode", "check", "report", "matrix", "policy", "plan", "swap", "rollback"),
+    *("history", "status", "search", "doctor", "prune"),
+)
+"""The commands that take a store."""
+_COMMAND = re.compile(rf"\bskipfill ({'|'.join(WITH_STORE)})(?![\w`-])(?! --store)")  # in backticks: only spoken of
+
+
+def name_store(given: str | None) -> None:
+    """Remember the store that the command line names; one that the environment names, it names for the next, too."""
+    _store.set("" if given is None or given == os.environ.get("SKIPFILL_STORE") else given)
+
+
+def with_store(text: str) -> str:
+    """A text whose commands have the option --store, if this command has it."""
+    store = _store.get()
+    return _COMMAND.sub(lambda match: f"{match[0]} --store {shlex.quote(store)}", text) if store else text
+
+
+def quoted(*words: object) -> str:
+    """Words of a command line, quoted where a shell needs that."""
+    return shlex.join(map(str, words))

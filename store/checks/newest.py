@@ -1,0 +1,46 @@
+"""The newest check of a gallery, or of a model on it, found without reading every report."""
+
+from __future__ import annotations
+
+from skipfill.store.checks.index import index_keys, read_entries
+from skipfill.store.checks.saved_reports import NEW_ID, check_ids, load_report
+from skipfill.store.errors import Advice, BadInput
+from skipfill.store.storage.layout import states_of
+from skipfill.store.storage.object_store import ObjectStore
+
+
+def newest_check(objects: ObjectStore, gallery: str, fingerprint: str = "") -> str:
+    """The id of the newest check: on the latest version of the gallery, and of those the last one.
+
+    Of one model on one state of the gallery the order is that in which the checks were saved; else that of clocks.
+
+    Args:
+        fingerprint: of a model; empty for any.
+
+    Raises:
+        BadInput: there is none, or one that may be it is damaged.
+    """
+    entries = read_entries(objects, _last_keys(objects, gallery, fingerprint))
+    newest = max(entries, key=lambda entry: (entry.version, entry.created), default=None)
+    if newest is not None:
+        return newest.check
+    ids = [check for check in check_ids(objects, gallery) if len(check) != NEW_ID]
+    old = [load_report(objects, gallery, check) for check in ids]  # releases that had no index
+    of_model = [report for report in old if report.fingerprint == fingerprint or not fingerprint]
+    if not of_model:
+        what = "of this model " if fingerprint else ""
+        raise BadInput(
+            f"gallery {gallery}",
+            expected=f"a check {what}on it",
+            found="none",
+            hint=Advice("check_gallery", gallery=gallery),
+        )
+    return max(of_model, key=lambda report: report.created).id
+
+
+def _last_keys(objects: ObjectStore, gallery: str, fingerprint: str) -> list[str]:
+    """Keys of the last entries of the index: one for each model on each state."""
+    last = {key.rpartition("/")[0]: key for key in sorted(index_keys(objects, gallery))}
+    if not fingerprint:
+        return list(last.values())
+    return [key for folder, key in last.items() if states_of([folder.rpartition("/")[2]], fingerprint)]

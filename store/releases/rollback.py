@@ -1,0 +1,164 @@
+"""Rollback: an earlier release brought back, as one new version in the gallery's log. Needs no model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, islice
+
+from skipfill.store.errors import Advice, BadInput, Parameter
+from skipfill.store.galleries.commit import commit
+from skipfill.store.galleries.log import Version, latest, read_version
+from skipfill.store.storage.object_store import ObjectStore
+
+MOST_NAMED = 6
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """A rollback before it is committed.
+
+    Attributes:
+        version: the version that would follow; the one in force where that has the release already.
+        origin: number of the version that brought this release first, by a swap or a registration.
+        already: whether the release is in force already, so that there is nothing to write.
+    """
+
+    version: Version
+    origin: int
+    already: bool
+
+
+def planned_rollback(objects: ObjectStore, gallery: str, reason: str = "", to: int = 0) -> Rollback:
+    """Plan to bring back an earlier release. Writes nothing.
+
+    Args:
+        to: number of the version whose release is wanted; 0 for the release before the swap in force. After a
+            rollback there is none: a second one may be meant to repeat the first, or to go back further.
+
+    Raises:
+        BadInput: no swap is in force, or no such version since the gallery was registered.
+    """
+    now = latest(objects, gallery)
+    target = _version_named(objects, gallery, now, to) if to else _before_the_swap(objects, gallery, now)
+    origin = release_origin(objects, gallery, target)
+    if to and target.release == now.release:
+        return Rollback(now, origin, already=True)
+    following = replace(
+        now,
+        number=now.number + 1,
+        action="rolled back",
+        release=target.release,
+        undo=target.undo,
+        reason=reason,
+        plan="",
+    )
+    return Rollback(following, origin, already=False)
+
+
+def rollback(objects: ObjectStore, gallery: str, reason: str = "", to: int = 0) -> Version:
+    """Bring back an earlier release, as a new version: see `planned_rollback`. Needs no model and no accelerator.
+
+    Raises:
+        Stale: another change was first.
+    """
+    return commit_rollback(objects, gallery, planned_rollback(objects, gallery, reason, to))
+
+
+def commit_rollback(objects: ObjectStore, gallery: str, planned: Rollback) -> Version:
+    """Write the version of a planned rollback, unless its release is in force already.
+
+    Raises:
+        Stale: another change was first.
+    """
+    return planned.version if planned.already else commit(objects, gallery, planned.version)
+
+
+def release_origin(objects: ObjectStore, gallery: str, version: Version) -> int:
+    """Number of the version that brought the release of `version` first: a swap or a registration, no rollback."""
+    brought = _brought(objects, gallery, version)
+    if brought.action != "rolled back":
+        return brought.number
+    releases = _releases_before(objects, gallery, brought)
+    return next((entry.number for entry in releases if entry.release == brought.release), brought.number)
+
+
+def release_origins(log: Sequence[Version]) -> dict[int, int]:
+    """Number of each version of a log -> number of the version that brought its release first: see `release_origin`.
+
+    Args:
+        log: every version, from the first.
+    """
+    origins: dict[int, int] = {}
+    first: list[Version] = []
+    for version in log:
+        if version.action == "registered":
+            first = []
+        since = version.since.number if version.since else version.number
+        if version.action in ("registered", "swapped"):
+            first.append(version)
+        if version.action == "rolled back":
+            earlier = (entry.number for entry in reversed(first) if entry.release == version.release)
+            origins[version.number] = next(earlier, version.number)
+        else:
+            origins[version.number] = version.number if since == version.number else origins[since]
+    return origins
+
+
+def _brought(objects: ObjectStore, gallery: str, version: Version) -> Version:
+    """The version that brought the release of `version`, which may be the same one."""
+    number = version.since.number if version.since else version.number
+    return version if number == version.number else read_version(objects, gallery, number)
+
+
+def _before(objects: ObjectStore, gallery: str, version: Version) -> Iterator[Version]:
+    """The versions before `version`, the newest first, as far as the gallery was registered."""
+    while version.action != "registered" and version.number > 1:
+        version = read_version(objects, gallery, version.number - 1)
+        yield version
+
+
+def _releases_before(objects: ObjectStore, gallery: str, version: Version) -> Iterator[Version]:
+    return (entry for entry in _before(objects, gallery, version) if entry.action in ("registered", "swapped"))
+
+
+def _version_named(objects: ObjectStore, gallery: str, now: Version, number: int) -> Version:
+    """The version of this number, if the gallery is the same one since."""
+    version = next((entry for entry in chain([now], _before(objects, gallery, now)) if entry.number <= number), now)
+    if version.number != number:
+        raise BadInput(
+            Parameter("to"),
+            expected=f"a version of gallery {gallery} since it was registered",
+            found=str(number),
+            hint=Advice("see_history", gallery=gallery),
+        )
+    return version
+
+
+def _before_the_swap(objects: ObjectStore, gallery: str, now: Version) -> Version:
+    """The version before the swap in force."""
+    brought = _brought(objects, gallery, now)
+    if brought.action == "rolled back":
+        raise BadInput(
+            f"gallery {gallery}",
+            expected="a swap in force to roll back",
+            found=f"a rollback: version {brought.number} by {brought.by} at {brought.at}",
+            hint=Advice("roll_back_to", gallery=gallery, versions=_other_releases(objects, gallery, now)),
+        )
+    if now.undo == 0:
+        raise BadInput(
+            f"gallery {gallery}",
+            expected="a swap in force to roll back",
+            found=f"none (version {now.number} was {now.action})",
+            hint=Advice("see_history", gallery=gallery),
+        )
+    return read_version(objects, gallery, now.undo)
+
+
+def _other_releases(objects: ObjectStore, gallery: str, now: Version) -> str:
+    """The versions that brought another release than the one in force, the newest first: `5 (v3), 2 (v1)`."""
+    others = (entry for entry in _releases_before(objects, gallery, now) if entry.release != now.release)
+    return ", ".join(
+        f"{entry.number} ({'no model' if entry.release is None else entry.release.model})"
+        for entry in islice(others, MOST_NAMED)
+    )

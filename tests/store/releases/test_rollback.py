@@ -1,0 +1,208 @@
+"""Rollback and repeated swaps: never further back, never twice, and never in silence; losers of a race exit 4."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save as safetensors
+
+from skipfill.store.checks.policy import Policy
+from skipfill.store.errors import BadInput, Stale
+from skipfill.store.galleries.append import append_rows
+from skipfill.store.galleries.log import history
+from skipfill.store.galleries.policies import change_policy
+from skipfill.store.galleries.refresh import refresh_gallery
+from skipfill.store.galleries.register import add_gallery, drop_gallery
+from skipfill.store.models.cards import load_card
+from skipfill.store.models.files import save_model
+from skipfill.store.parquet.stored_rows import Columns
+from skipfill.store.releases.rollback import rollback
+from skipfill.store.releases.swap import apply_plan, plan_swap, swap
+from skipfill.store.spaces import Space
+from skipfill.store.storage.object_store import ObjectStore
+from tests.conftest import Skipfill, tree, write_vectors
+from tests.store.stores import card, saved_check, store_with, trained_ids
+
+
+@pytest.fixture
+def objects(skipfill: Skipfill, tmp_path: Path) -> ObjectStore:
+    """Gallery g: registered without a model (1), swapped to v2 by a check (2), to v3 without one (3)."""
+    made = store_with(tmp_path, 100)
+    saved_check(made)
+    swap(made, "g", load_card(made, "v2"))
+    swap(made, "g", load_card(made, "v3"), "it looked fine")
+    return made
+
+
+def releases(objects: ObjectStore) -> list[str]:
+    return [version.release.model if version.release else "-" for version in history(objects, "g")]
+
+
+def test_a_second_rollback_goes_no_further_back(skipfill: Skipfill, objects: ObjectStore) -> None:
+    said = skipfill("rollback", "g").out
+    assert said == "Rolled back: queries of g use v2, as version 2 brought it (version 4)\n"
+    refused = skipfill("rollback", "g", expect=2).err
+    assert "expected a swap in force to roll back, found a rollback: version 4 by" in refused
+    assert (
+        "Versions with other releases: 3 (v3), 1 (no model). Bring one back with: skipfill rollback g --to" in refused
+    )
+    assert releases(objects) == ["-", "v2", "v3", "v2"]
+    skipfill("rollback", "g", "--to", 1)
+    assert releases(objects)[4:] == ["-"]
+    swap(objects, "g", load_card(objects, "v3"), "again")
+    rollback(objects, "g")  # a swap is in force: it has a release before it
+    assert releases(objects)[5:] == ["v3", "-"]
+
+
+def test_a_rollback_to_a_release_that_no_check_allowed_says_so(skipfill: Skipfill, objects: ObjectStore) -> None:
+    skipfill("rollback", "g")
+    done = skipfill("rollback", "g", "--to", 3, "--quiet")
+    assert done.out == (
+        "Rolled back: queries of g use v3, as version 3 brought it (version 5); no check allowed it: it looked fine\n"
+    )
+    again = skipfill("rollback", "g", "--to", 3, "--json").document
+    assert (again["already"], again["version"]["number"], again["origin"]) == (True, 5, 3)
+    assert "Already so" in skipfill("rollback", "g", "--to", 5).out
+    assert len(history(objects, "g")) == 5
+
+
+def test_a_version_that_is_none_of_this_gallery_is_refused(skipfill: Skipfill, objects: ObjectStore) -> None:
+    for version in (4, 99):
+        refused = skipfill("rollback", "g", "--to", version, expect=2).err
+        assert f"--to: expected a version of gallery g since it was registered, found {version}" in refused
+    drop_gallery(objects, "g")
+    files = sorted(objects.root.parent.glob("part-*.parquet"))
+    add_gallery(objects, "g", files, Columns(), Space("old", 0), None)
+    assert "found 3" in skipfill("rollback", "g", "--to", 3, expect=2).err  # perhaps of another space
+    assert releases(objects) == ["-", "v2", "v3", "-", "-"]
+
+
+def test_the_history_shows_which_version_brought_a_release(skipfill: Skipfill, objects: ObjectStore) -> None:
+    rollback(objects, "g")
+    change_policy(objects, "g", Policy(margin=0.01))
+    rollback(objects, "g", to=3)
+    document = skipfill("history", "g", "--json").document
+    assert document["release_origins"] == {"1": 1, "2": 2, "3": 3, "4": 2, "5": 2, "6": 3}
+    lines = skipfill("history", "g").out.splitlines()
+    assert lines[-1].split()[:5] == ["6", "rolled", "back", "v3", "3"]
+
+
+def test_a_swap_to_the_released_model_is_already_so(skipfill: Skipfill, objects: ObjectStore, tmp_path: Path) -> None:
+    before = tree(tmp_path)
+    for options in ([], ["--dry-run"], ["--without-check", "again"]):
+        done = skipfill("swap", "g", "v3", *options)
+        assert done.out == "Already so: queries of g use v3 since version 3; nothing was written\n"
+    assert skipfill("swap", "g", "v3", "--json").document["already"] is True
+    assert tree(tmp_path) == before
+    failed = saved_check(objects, "v3", verdict="fail", version=3)
+    said = skipfill("swap", "g", "v3")
+    assert f"Checks since then speak against it: {failed.id} fail" in said.out
+    assert skipfill("swap", "g", "v3", "--json").document["checks_against"] == [f"{failed.id} fail"]
+
+
+def test_a_plan_that_is_in_force_is_already_so(skipfill: Skipfill, objects: ObjectStore) -> None:
+    skipfill("plan", "g", "v2", "--without-check", "back", "-o", "plan.json")
+    skipfill("swap", "g", "--plan", "plan.json")
+    change_policy(objects, "g", Policy(margin=0.01))
+    assert "Already so: queries of g use v2 since version 4" in skipfill("swap", "g", "--plan", "plan.json").out
+    rollback(objects, "g")
+    assert "already applied this plan" in skipfill("swap", "g", "--plan", "plan.json", expect=4).err
+    assert len(history(objects, "g")) == 6
+
+
+def test_what_is_already_the_policy_is_not_written_again(skipfill: Skipfill, objects: ObjectStore) -> None:
+    skipfill("policy", "g", "--margin", 0.01)
+    again = skipfill("policy", "g", "--margin", 0.01)
+    assert "Already so: the policy of g (version 4); nothing was written" in again.out
+    assert len(history(objects, "g")) == 4
+
+
+def more(objects: ObjectStore) -> Path:
+    folder = objects.root.parent
+    return write_vectors(folder / "more.parquet", np.random.default_rng(9).normal(size=(5, 4)), np.arange(200, 205))
+
+
+def other_first(objects: ObjectStore) -> None:
+    swap(objects, "g", load_card(objects, "v2"), "quicker")
+
+
+COMMITS: dict[str, Callable[[ObjectStore], object]] = {
+    "swap": lambda objects: swap(objects, "g", load_card(objects, "v2"), "slower"),
+    "rollback": lambda objects: rollback(objects, "g"),
+    "rollback to": lambda objects: rollback(objects, "g", to=1),
+    "policy": lambda objects: change_policy(objects, "g", Policy(margin=0.01)),
+    "append": lambda objects: append_rows(objects, "g", [more(objects)]),
+    "refresh": lambda objects: refresh_gallery(objects, "g", [more(objects)]),
+    "drop": lambda objects: drop_gallery(objects, "g"),
+}
+
+
+@pytest.mark.parametrize("command", COMMITS)
+def test_who_loses_a_race_is_told_of_it(command: str, objects: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another engineer's swap lands between the last look at the log and the write of the next version."""
+    put_new = ObjectStore.put_new
+
+    def late(store: ObjectStore, key: str, data: bytes) -> bool:
+        if "/versions/" in key:
+            monkeypatch.setattr(ObjectStore, "put_new", put_new)
+            other_first(objects)
+        return put_new(store, key, data)
+
+    monkeypatch.setattr(ObjectStore, "put_new", late)
+    with pytest.raises(Stale, match=r"gallery g changed meanwhile: version 4 by .* at .* swapped to v2"):
+        COMMITS[command](objects)
+    assert releases(objects) == ["-", "v2", "v3", "v2"]
+
+
+def test_who_swaps_at_once_is_told_of_no_plan(objects: ObjectStore) -> None:
+    """The other's change lands between the plan and its application, which are one command."""
+    planned = plan_swap(objects, "g", load_card(objects, "v2"), "slower")
+    rollback(objects, "g", to=1)
+    with pytest.raises(Stale, match=r"gallery g changed meanwhile: version 4 by .* rolled back to no model"):
+        apply_plan(objects, planned, at_once=True)
+    with pytest.raises(Stale, match=rf"plan {planned.id}: gallery version: expected 3 .* version 4 by .* rolled back"):
+        apply_plan(objects, planned)
+
+
+def test_who_registers_second_is_told_of_the_race(objects: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = sorted(objects.root.parent.glob("part-*.parquet"))
+    put_new = ObjectStore.put_new
+
+    def late(store: ObjectStore, key: str, data: bytes) -> bool:
+        if "galleries/h/versions/" in key or key == "models/v9/card.json":
+            monkeypatch.setattr(ObjectStore, "put_new", put_new)
+            if "v9" in key:
+                save_model(objects, card("v9"), b"first", trained_ids())
+            else:
+                add_gallery(objects, "h", files, Columns(), Space("old", 0), None)
+        return put_new(store, key, data)
+
+    monkeypatch.setattr(ObjectStore, "put_new", late)
+    with pytest.raises(Stale, match=r"gallery h changed meanwhile: version 1 by .* registered it"):
+        add_gallery(objects, "h", files, Columns(), Space("old", 0), None)
+    monkeypatch.setattr(ObjectStore, "put_new", late)
+    with pytest.raises(Stale, match="model v9: another of this name was first"):
+        save_model(objects, card("v9"), b"second", trained_ids())
+    with pytest.raises(BadInput, match="expected a name that is free"):  # no race: it was there before
+        add_gallery(objects, "h", files, Columns(), Space("old", 0), None)
+
+
+def test_who_adds_a_model_second_is_told_of_the_race(
+    skipfill: Skipfill, objects: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_model(objects, card("v8"), safetensors({"a": np.zeros(2)}), trained_ids())
+    skipfill("model", "export", "v8", "-o", "v8.skipfill")
+    put_new = ObjectStore.put_new
+
+    def late(store: ObjectStore, key: str, data: bytes) -> bool:
+        if key == "models/v9/card.json":
+            monkeypatch.setattr(ObjectStore, "put_new", put_new)
+            save_model(objects, card("v9"), b"first", trained_ids())
+        return put_new(store, key, data)
+
+    monkeypatch.setattr(ObjectStore, "put_new", late)
+    refused = skipfill("model", "add", "v8.skipfill", "--name", "v9", expect=4).err
+    assert "model v9: another of this name was first" in refused
