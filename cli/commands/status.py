@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from skipfill.cli.options import Json, Store, opened
-from skipfill.cli.terminal import SCHEMA_VERSION, emit, policy_line, released, short_time, table
+from skipfill.cli.terminal import SCHEMA_VERSION, emit, policy_line, printer, released, short_time, table
 
 if TYPE_CHECKING:
     from skipfill.store.galleries.log import Version
@@ -87,13 +87,14 @@ def _watch(objects: ObjectStore, gallery: str, every: float, *, as_json: bool) -
 
     if not gallery:
         raise BadInput("--watch", expected="the gallery to watch", found="none", hint="skipfill status GALLERY --watch")
+    out = printer()
     try:
         for now in followed(objects, gallery, every):
             happened = f"version {now.number} {now.action} by {now.by}"
             line = f"{short_time(now.at)} {gallery} {happened}: queries use {released(now)}"
             if as_json:
                 line = dumps({"schema_version": SCHEMA_VERSION, **_document(objects, gallery, now)})
-            print(line, flush=True)
+            out.print(line)
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
 
