@@ -34,6 +34,7 @@ SENTENCES = {
     "check_model": "Run: skipfill check {gallery} {model} --items HELDOUT.parquet",
     "fail_stands": "It stands until these queries pass. If they were the wrong ones: "
     "skipfill check {gallery} {model} --items FILES --instead-of {check} --reason TEXT",
+    "check_without_saving": "To measure without saving the check, which then counts for no swap: --no-save",
     "ask_more": "Ask these queries again, and more: skipfill check {gallery} {model} --items FILES --items MORE",
     "check_by_policy": "Check it by the policy: skipfill check {gallery} {model} --items FILES. See: "
     "skipfill policy {gallery}",

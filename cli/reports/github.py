@@ -9,6 +9,7 @@ from skipfill.cli.characters import one_line, visible
 from skipfill.cli.reports.findings import (
     Finding,
     Outcome,
+    check_name,
     findings,
     flip_words,
     headline,
@@ -56,7 +57,7 @@ def step_summary(report: Report) -> str:
     """Markdown: the verdict, a table of what was asked, the cells of the deciding metric, the notes."""
     found = worst_first(findings(report))
     measured = f"gallery version {report.version}, {report.gallery_rows:,} rows, {report.seconds:g} s"
-    counts = f"{measured}, check {_code(report.id)}"
+    counts = f"{measured}, check {_code(check_name(report))}"
     parts = [
         f"## {SIGNS[report.verdict]}: {_text(report.model)} on {_text(report.gallery)}",
         _text(headline(report)),

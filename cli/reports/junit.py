@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from skipfill.cli.characters import one_line, visible
-from skipfill.cli.reports.findings import Finding, findings, notes
+from skipfill.cli.reports.findings import Finding, check_name, findings, notes
 
 if TYPE_CHECKING:
     from skipfill.store.checks.report import Report
@@ -85,7 +85,7 @@ def _case(suite: Element, report: Report, found: Finding) -> None:
 def _properties(report: Report) -> dict[str, str]:
     """The facts of the measurement: the same in every suite."""
     return {
-        "check": report.id,
+        "check": check_name(report),
         "verdict": report.verdict,
         "gallery": report.gallery,
         "version": str(report.version),

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from skipfill.cli.characters import one_line, visible
-from skipfill.cli.reports.findings import flip_words, lax, same_as_all
+from skipfill.cli.reports.findings import check_name, flip_words, lax, same_as_all
 from skipfill.cli.terminal import VERDICT_STYLE, table
 from skipfill.store.checks.names import CEILING, NEW_OLD, OLD_OLD, is_of_every_check
 from skipfill.store.storage.layout import per_query_key
@@ -23,7 +23,10 @@ FLIPS_SHOWN = 6
 
 def show_report(out: Console, report: Report) -> None:
     """The report as people read it: the groups that are always there, the slices asked for, the verdict and why."""
-    out.print(f"Check {report.id}: {report.model} on gallery {report.gallery}, version {report.version}", style="bold")
+    out.print(
+        f"Check {check_name(report)}: {report.model} on gallery {report.gallery}, version {report.version}",
+        style="bold",
+    )
     if report.mixed:
         out.print(report.mixed)
     groups = [one for one in report.slices if is_of_every_check(one.name)]
@@ -59,7 +62,8 @@ def show_report(out: Console, report: Report) -> None:
     for line in report.why:
         out.print(f"- {one_line(line)}")
     out.print(_legend(report))
-    out.print(f"old queries: {report.baseline}; per query: {per_query_key(report.gallery, report.id)}")
+    table_of_queries = f"; per query: {per_query_key(report.gallery, report.id)}" if report.saved else ""
+    out.print(f"old queries: {report.baseline}{table_of_queries}")
 
 
 def _legend(report: Report) -> str:

@@ -63,3 +63,14 @@ def address(given: str, where: object = Parameter("store")) -> Address:
             hint=f"Give credentials by the environment: {SCHEMES[parts.scheme]}_...",
         )
     return Url(given.rstrip("/"))
+
+
+def refuse_no_file(path: Address) -> None:
+    """Raise `BadInput` for a folder, a pipe or a device, which would make its reader wait or read without end."""
+    if not isinstance(path, Url) and path.exists() and not path.is_file():
+        raise BadInput(
+            path,
+            expected="a file",
+            found="a folder" if path.is_dir() else "a pipe or a device",
+            hint="Write its content to a file first.",
+        )
