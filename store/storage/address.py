@@ -47,7 +47,10 @@ def address(given: str, where: object = Parameter("store")) -> Address:
     """
     if not is_url(given):
         return Path(given)
-    parts = urlsplit(given)
+    try:
+        parts = urlsplit(given)
+    except ValueError as error:  # brackets that hold no IPv6 address
+        raise BadInput(where, expected="a path, or a URL", found="what looks like a URL, and is none") from error
     if parts.scheme not in SCHEMES or not parts.hostname:
         raise BadInput(
             where,
@@ -66,8 +69,19 @@ def address(given: str, where: object = Parameter("store")) -> Address:
 
 
 def refuse_no_file(path: Address) -> None:
-    """Raise `BadInput` for a folder, a pipe or a device, which would make its reader wait or read without end."""
-    if not isinstance(path, Url) and path.exists() and not path.is_file():
+    """Refuse what no reader can read to its end, before it is opened.
+
+    Raises:
+        BadInput: a folder; a pipe or a device, which would make its reader wait or read without end; or a name that is
+            no text, which no file of the store can hold.
+    """
+    if isinstance(path, Url):
+        return
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise BadInput(path, expected="a name in UTF-8", found="other bytes") from error
+    if path.exists() and not path.is_file():
         raise BadInput(
             path,
             expected="a file",
