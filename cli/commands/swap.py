@@ -86,8 +86,8 @@ def _one_of(gallery: str, name: str, plan: Path | None, without_check: str) -> N
 
 def _saved(file: Path, gallery: str) -> Plan:
     from skipfill.store.errors import BadInput, reason
+    from skipfill.store.parquet.files import refuse_no_file
     from skipfill.store.releases.plan import read_plan
-    from skipfill.store.storage.address import refuse_no_file
     from skipfill.store.strict_json import LARGEST
 
     if str(file) != "-":

@@ -68,8 +68,7 @@ def check_model(
         save: False to write nothing: the report has no id, and allows no swap.
 
     Raises:
-        BadInput: no ground truth, no overlap, no view, no way to get the old query vectors, or a slice that is not
-            known; a store that cannot be written to, before anything is measured.
+        BadInput: no ground truth, overlap, view or old query vectors, an unknown slice, or a store that is read-only.
         Stale: a file of the gallery is not what was registered, or changed while it was read.
     """
     began = time.monotonic()
@@ -111,9 +110,8 @@ def check_model(
         seconds=round(time.monotonic() - began, 2),
     )
     context.bound.confirm()
-    if not save:
-        return report
-    return save_report(objects, report, per_query_table(queries, measured.grouping, measured.evidence))
+    per_query = per_query_table(queries, measured.grouping, measured.evidence)
+    return save_report(objects, report, per_query) if save else report
 
 
 def _measure(context: CheckContext) -> Measurements:

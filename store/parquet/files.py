@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from skipfill.store.errors import Advice, BadInput, reason
 from skipfill.store.parquet.remote import RemoteFile, matching
-from skipfill.store.storage.address import Address, Url, refuse_no_file
+from skipfill.store.storage.address import Address, Url
 
 REMOTE_BYTES = 8 << 20  # of one request: each takes as long as a megabyte does
 
@@ -75,6 +75,28 @@ def open_parquet(path: Address) -> pq.ParquetFile:
         raise unreadable(path, error) from error
     refuse_bad_names(path, file)
     return file
+
+
+def refuse_no_file(path: Address) -> None:
+    """Refuse what no reader can read to its end, before it is opened.
+
+    Raises:
+        BadInput: a folder; a pipe or a device, which would make its reader wait or read without end; or a name that is
+            no text, which no file of the store can hold.
+    """
+    if isinstance(path, Url):
+        return
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise BadInput(path, expected="a name in UTF-8", found="other bytes") from error
+    if path.exists() and not path.is_file():
+        raise BadInput(
+            path,
+            expected="a file",
+            found="a folder" if path.is_dir() else "a pipe or a device",
+            hint="Write its content to a file first.",
+        )
 
 
 def refuse_bad_names(path: Address, file: pq.ParquetFile) -> None:

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from skipfill.store.errors import Advice, BadInput, Stale
-from skipfill.store.parquet.files import REMOTE_BYTES, refuse_bad_names, unreadable
+from skipfill.store.parquet.files import REMOTE_BYTES, refuse_bad_names, refuse_no_file, unreadable
 from skipfill.store.parquet.remote import RemoteFile
-from skipfill.store.storage.address import Address, Url, refuse_no_file
+from skipfill.store.storage.address import Address, Url
 
 MOST_HELD = 100
 """Files that are held open at once: a process may often have no more than 256."""

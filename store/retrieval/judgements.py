@@ -10,9 +10,8 @@ import pyarrow.compute as pc
 
 from skipfill.store.errors import BadInput, reason
 from skipfill.store.parquet import ids
-from skipfill.store.parquet.files import open_parquet, unreadable
+from skipfill.store.parquet.files import open_parquet, refuse_no_file, unreadable
 from skipfill.store.retrieval.relevance import Judgements
-from skipfill.store.storage.address import refuse_no_file
 
 QUERY = ("query_id", "query-id", "query", "qid")
 ROW = ("row_id", "corpus-id", "corpus_id", "doc_id", "docid", "item_id", "row", "id")

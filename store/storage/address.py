@@ -66,25 +66,3 @@ def address(given: str, where: object = Parameter("store")) -> Address:
             hint=f"Give credentials by the environment: {SCHEMES[parts.scheme]}_...",
         )
     return Url(given.rstrip("/"))
-
-
-def refuse_no_file(path: Address) -> None:
-    """Refuse what no reader can read to its end, before it is opened.
-
-    Raises:
-        BadInput: a folder; a pipe or a device, which would make its reader wait or read without end; or a name that is
-            no text, which no file of the store can hold.
-    """
-    if isinstance(path, Url):
-        return
-    try:
-        str(path).encode()
-    except UnicodeEncodeError as error:
-        raise BadInput(path, expected="a name in UTF-8", found="other bytes") from error
-    if path.exists() and not path.is_file():
-        raise BadInput(
-            path,
-            expected="a file",
-            found="a folder" if path.is_dir() else "a pipe or a device",
-            hint="Write its content to a file first.",
-        )
