@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -112,6 +113,8 @@ for part in (app, gallery.app, model.app):
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as on stderr: where the locale lacks a character
     end_on_signals()
     code = run(sys.argv[1:])
     finished(code)

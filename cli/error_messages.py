@@ -39,6 +39,7 @@ SENTENCES = {
     "check_gallery": "Run: skipfill check {gallery} MODEL --items HELDOUT.parquet",
     "fail_stands": "It stands until these queries pass. If they were the wrong ones: "
     "skipfill check {gallery} {model} --items FILES --instead-of {check} --reason TEXT",
+    "check_without_saving": "To measure without saving the check, which then counts for no swap: --no-save",
     "ask_more": "Ask these queries again, and more: skipfill check {gallery} {model} --items FILES --items MORE",
     "check_by_policy": "Check it by the policy: skipfill check {gallery} {model} --items FILES. See: "
     "skipfill policy {gallery}",

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import json
 import os
-import sys
+import platform
+import tempfile
 import traceback
 from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
 
 import typer
 
+from skipfill.cli.characters import one_line, redacted, visible
 from skipfill.cli.error_messages import message, sentence
+from skipfill.cli.reports import write_failure
+from skipfill.cli.terminal import mute, printer
 from skipfill.store.errors import SkipfillError, reason
+
+UNFORESEEN = 70
+"""Exit code of an error that no one foresaw: neither the input's nor the evidence's."""
+INTERRUPTED = 130
 
 
 def run_command(root: Callable[..., object], arguments: list[str]) -> int:
@@ -20,27 +31,55 @@ def run_command(root: Callable[..., object], arguments: list[str]) -> int:
         code = root(arguments, standalone_mode=False)
         return code if isinstance(code, int) else 0
     except SkipfillError as error:
-        return _show(arguments, message(error), sentence(error.hint), error.exit_code)
+        return _show(root, arguments, message(error), sentence(error.hint), error.exit_code)
     except typer.TyperException as error:
-        return _show(arguments, error.format_message(), "See: skipfill --help", 2)
+        return _show(root, arguments, one_line(error.format_message()), "See: skipfill --help", 2)
     except (KeyboardInterrupt, typer.Abort):
-        return _show(arguments, "interrupted", "Run the same command again to go on.", 130)
+        return _show(root, arguments, "interrupted", "Run the same command again to go on.", INTERRUPTED)
     except BrokenPipeError:
-        # The reader has gone: nothing more to say, and nothing to report when Python flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        mute()  # the reader has gone: nothing more to say
         return 0
     except OSError as error:
         # What the system refuses before any command looks at it, such as a path that is too long for it.
         where = f"{error.filename}: " if isinstance(error.filename, str) else ""
-        return _show(arguments, where + reason(error), "", 2)
+        return _show(root, arguments, where + reason(error), "", 2)
+    except Exception as error:
+        said = f"{type(error).__name__}: {reason(error)}" if str(error) else type(error).__name__
+        return _show(root, arguments, f"unforeseen {said}", _how_to_report(), UNFORESEEN)
 
 
-def _show(arguments: list[str], message: str, hint: str, code: int) -> int:
+def _show(root: Any, arguments: list[str], said: str, hint: str, code: int) -> int:
+    """Print an error and, of a check, write it into the reports that were asked for."""
+    said, hint = redacted(said), redacted(hint)
+    as_json = "--json" in arguments
+    err = printer(stderr=True)
     if os.environ.get("SKIPFILL_DEBUG"):
-        traceback.print_exc()
-    if "--json" in arguments:
-        document = {"schema_version": 1, "error": message, "hint": hint, "exit_code": code}
-        print(json.dumps(document))
-    if message:
-        print(f"error: {message}" + (f"  {hint}" if hint else ""), file=sys.stderr)
+        for line in _traceback():
+            err.print(line)
+    if as_json:
+        print(json.dumps({"schema_version": 1, "error": said, "hint": hint, "exit_code": code}))
+    if said:
+        err.print(f"error: {said}" + (f"  {hint}" if hint else ""))
+    if code != INTERRUPTED:
+        write_failure(root, arguments, f"{said}  {hint}".strip(), json=as_json)
     return code
+
+
+def _traceback() -> list[str]:
+    """The traceback of the error that is handled, without credentials, a line each."""
+    return [visible(line) for line in redacted(traceback.format_exc()).splitlines()]
+
+
+def _how_to_report() -> str:
+    """The hint after an unforeseen error. It writes the traceback into a file, unless it is shown."""
+    about = f"skipfill {version('skipfill')}, Python {platform.python_version()}, {platform.platform()}"
+    file = "the traceback above"
+    if not os.environ.get("SKIPFILL_DEBUG"):
+        try:
+            handle, name = tempfile.mkstemp(".txt", "skipfill-error-")
+            with os.fdopen(handle, "w", encoding="utf-8") as out:
+                out.write("\n".join([about, *_traceback(), ""]))
+            file = str(Path(name))
+        except OSError:
+            file = "the traceback that SKIPFILL_DEBUG=1 shows"
+    return f"This is an error in skipfill. Please report it with {file} ({about})."

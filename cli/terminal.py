@@ -1,18 +1,25 @@
-"""Printing: results on stdout, as text or JSON; progress bars and the next command on stderr."""
+"""Printing: results on stdout, as text or JSON; progress bars, errors and the next command on stderr.
+
+All that commands print goes through here, and leaves without control characters: see `cli/characters.py`.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
-from rich.text import Text
+from rich.text import Span, Text
 
+from skipfill.cli.characters import visible
 from skipfill.cli.next_command import with_store
 
 if TYPE_CHECKING:
@@ -25,17 +32,58 @@ NEVER_CUT = 10_000  # the terminal wraps what is longer than its lines; ids and 
 VERDICT_STYLE = {"pass": "bold green", "fail": "bold red", "inconclusive": "bold yellow"}
 
 
-def printer(*, stderr: bool = False, quiet: bool = False) -> Console:
-    """A console that prints text as it is: not cut, not coloured by its content, and never read as markup."""
-    return Console(stderr=stderr, quiet=quiet, highlight=False, markup=False, soft_wrap=True, width=NEVER_CUT)
+class Printer(Console):
+    """A console that prints text as it is: not cut, not coloured by its content, and never read as markup.
+
+    A text is one line: line breaks in it are written out, as all control characters are.
+    """
+
+    def __init__(self, *, stderr: bool = False, quiet: bool = False) -> None:
+        super().__init__(stderr=stderr, quiet=quiet, highlight=False, markup=False, soft_wrap=True, width=NEVER_CUT)
+
+    def print(self, *parts: Any, **how: Any) -> None:
+        """Print texts and tables, as `Console.print` does."""
+        super().print(*(plain(part) if isinstance(part, str | Text) else part for part in parts), **how)
+
+    def on_broken_pipe(self) -> None:
+        """Let the caller decide what it means that nobody reads any more."""
+        raise BrokenPipeError
+
+
+def plain(part: str | Text) -> Text:
+    """A text that holds no control character, in the same style."""
+    if isinstance(part, str):
+        return Text(visible(part))
+    shown = [visible(character) for character in part.plain]
+    at = [0, *accumulate(map(len, shown))]
+    made = part.blank_copy("".join(shown))
+    made.spans = [Span(at[span.start], at[min(span.end, len(shown))], span.style) for span in part.spans]
+    return made
+
+
+def printer(*, stderr: bool = False, quiet: bool = False) -> Printer:
+    """A printer of lines: see `Printer`."""
+    return Printer(stderr=stderr, quiet=quiet)
 
 
 def emit(document: dict[str, Any], *, as_json: bool, show: Callable[[Console], None], exit_code: int = 0) -> None:
-    """Print a result: the document with `--json`, otherwise what `show` prints."""
-    if as_json:
-        print(json.dumps({"schema_version": SCHEMA_VERSION, **document, "exit_code": exit_code}, indent=1))
-    else:
-        show(printer())
+    """Print a result: the document with `--json`, otherwise what `show` prints.
+
+    Where the reader of stdout has gone, the command goes on to its exit code.
+    """
+    try:
+        if as_json:
+            print(json.dumps({"schema_version": SCHEMA_VERSION, **document, "exit_code": exit_code}, indent=1))
+        else:
+            show(printer())
+        sys.stdout.flush()
+    except BrokenPipeError:
+        mute()
+
+
+def mute() -> None:
+    """Send stdout nowhere, so that Python has nothing to report when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def show_next(text: str, *, quiet: bool) -> None:
@@ -48,10 +96,10 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: 
     """A plain table; the columns in `numbers` are right-aligned. Only a `Text` may carry style."""
     made = Table(box=None, pad_edge=False, header_style="bold", show_header=any(columns))
     for column in columns:
-        made.add_column(column, justify="right" if column in numbers else "left", no_wrap=True)
+        made.add_column(plain(column), justify="right" if column in numbers else "left", no_wrap=True)
     for row in rows:
         # A user's own words and ids may look like markup.
-        made.add_row(*(value if isinstance(value, Text) else Text(str(value)) for value in row))
+        made.add_row(*(plain(value if isinstance(value, Text) else str(value)) for value in row))
     return made
 
 
@@ -86,7 +134,7 @@ class Bar:
     def start(self, what: str, total: int) -> None:
         if self._task is not None:
             self._progress.update(self._task, visible=False)
-        self._task = self._progress.add_task(what, total=total, note="")
+        self._task = self._progress.add_task(visible(what), total=total, note="")
 
     def advance(self, count: int) -> None:
         if self._task is not None:
@@ -95,7 +143,7 @@ class Bar:
     def note(self, what: str, text: str) -> None:
         """Say what goes on now, and how."""
         if self._task is not None:
-            self._progress.update(self._task, description=what, note=text)
+            self._progress.update(self._task, description=visible(what), note=visible(text))
 
 
 class Lines:
@@ -128,7 +176,7 @@ def progress(*, quiet: bool) -> Iterator[Bar | Lines]:
         yield Lines()
         return
     shown = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=8),
         TextColumn("{task.percentage:>3.0f}%"),
         _Rate(),

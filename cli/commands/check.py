@@ -92,6 +92,9 @@ def check(
         typer.Option(metavar="CHECK", help="A check that did not pass, on queries that were wrong. Repeatable."),
     ] = None,
     reason: Annotated[str, typer.Option(help="Why these queries are better than those of --instead-of.")] = "",
+    no_save: Annotated[
+        bool, typer.Option("--no-save", help="Write nothing to the store: the check counts for no swap.")
+    ] = False,
     id_column: IdColumn = "id",
     label: LabelColumn = "label",
     input_column: InputColumn = "",
@@ -150,7 +153,7 @@ def check(
     )
     refuse_unwritable(junit, html, github=github)
     with progress(quiet=quiet) as bar:
-        report = check_model(objects, gallery, name, inputs, policy, Progress(bar.start, bar.advance))
+        report = check_model(objects, gallery, name, inputs, policy, Progress(bar.start, bar.advance), save=not no_save)
     write_reports(report, junit_file=junit, html_file=html, github=github, json=json)
     code = EXIT_CODES[report.verdict]
     emit(

@@ -65,7 +65,9 @@ def demo(
     emit(
         {**document, "seconds": seconds},
         as_json=json,
-        show=lambda out: out.print(f"\nDone in {seconds} s. To go on from here: cd {folder} && skipfill status"),
+        show=lambda out: out.print(
+            "", f"Done in {seconds} s. To go on from here: cd {folder} && skipfill status", sep="\n"
+        ),
     )
 
 
@@ -154,7 +156,8 @@ class _Story:
             )
 
     def say(self, text: str) -> None:
-        self._out.print(f"\n{text}", style="bold")
+        self._out.print()
+        self._out.print(text, style="bold")
 
     def train(self, model: str, method: str, options: str, items: str = "items") -> None:
         self.do(
@@ -171,7 +174,8 @@ class _Story:
             return
         with redirect_stdout(io.StringIO()) as printed:
             code = self._run(command)
-        self._out.print(printed.getvalue().rstrip())
+        for line in printed.getvalue().rstrip().splitlines():
+            self._out.print(line)
         if code:
             raise typer.Exit(code)
 
@@ -207,7 +211,8 @@ class _Story:
     def compare(self, checks: dict[str, Document]) -> None:
         """Show every method on the characters that it was trained on, and on those that no model was trained on."""
         for title, shown in comparison({method: document["check"] for method, document in checks.items()}):
-            self._out.print(f"\n{title}", style="bold")
+            self._out.print()
+            self._out.print(title, style="bold")
             self._out.print(shown)
 
     def _run(self, command: str) -> int:

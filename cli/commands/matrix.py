@@ -78,7 +78,8 @@ def show_report(out: Console, report: SequenceReport, metric: str) -> None:
         ]
         padded = [[*row, *[""] * (2 + len(numbers) - len(row))] for row in rows]
         out.print("", table(["", "queries by", *numbers], padded, numbers=numbers), sep="\n")
-    out.print("Column: the model that filled the gallery. <: below what its own queries find.\n")
+    out.print("Column: the model that filled the gallery. <: below what its own queries find.")
+    out.print()
     summary = report.summary(metric)
     rows = [[name, "undefined" if value is None else f"{value:.3f}", MEANING[name]] for name, value in summary.items()]
     out.print(table(["summary", metric, "meaning"], rows, numbers=[metric]))

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from skipfill.cli.next_command import quoted
 from skipfill.cli.options import DryRun, Json, ModelName, Quiet, Store, opened
-from skipfill.cli.terminal import emit, show_next, table
+from skipfill.cli.terminal import emit, printer, show_next, table
 
 if TYPE_CHECKING:
     from skipfill.store.models.transfer import Manifest
@@ -99,7 +99,7 @@ def plot(
     if not epochs or not all(one["losses"] for one in epochs):
         raise BadInput(where, expected="losses in every epoch", found="none, or no epoch")
     draw_losses(name, epochs, best, output)
-    print(output)
+    printer().print(str(output))
 
 
 @app.command()

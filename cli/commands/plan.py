@@ -79,7 +79,8 @@ def plan(
 def show_plan(out: Console, plan: Plan, policy: str) -> None:
     """The plan as people read it: what changes, what it requires, what it saves."""
     out.print(f"Plan {plan.id}: swap {plan.gallery} to {plan.model}", style="bold")
-    out.print(Text("\nchanges", "bold"))
+    out.print()
+    out.print(Text("changes", "bold"))
     out.print(
         table(
             ["", ""],
@@ -91,7 +92,8 @@ def show_plan(out: Console, plan: Plan, policy: str) -> None:
             ],
         )
     )
-    out.print(Text("\nrequires", "bold"))
+    out.print()
+    out.print(Text("requires", "bold"))
     out.print(
         table(
             ["", "expected", "found", ""],
@@ -104,7 +106,8 @@ def show_plan(out: Console, plan: Plan, policy: str) -> None:
     out.print(f"policy: {policy}")
     if plan.without_check:
         out.print(f"without a check: {plan.without_check}")
-    out.print(Text("\navoids encoding the gallery again", "bold"))
+    out.print()
+    out.print(Text("avoids encoding the gallery again", "bold"))
     saved = {"rows": f"{plan.avoids.rows:,} rows", **NOT_MEASURED, **plan.avoids.arithmetic}
     out.print(table(["", ""], [(name, saved[name]) for name in ("rows", "vectors", "encoding", "money")]))
 

@@ -11,7 +11,7 @@ from rich.text import Text
 from skipfill.cli.error_messages import message
 from skipfill.cli.options import Json, Store, opened
 from skipfill.cli.signals import silently
-from skipfill.cli.terminal import SCHEMA_VERSION, emit, policy_line, released, short_time, table
+from skipfill.cli.terminal import SCHEMA_VERSION, emit, policy_line, printer, released, short_time, table
 
 if TYPE_CHECKING:
     from skipfill.store.galleries.log import Version
@@ -98,13 +98,14 @@ def _watch(objects: ObjectStore, gallery: str, every: float, *, as_json: bool) -
 
     if not gallery:
         raise BadInput("--watch", expected="the gallery to watch", found="none", hint="skipfill status GALLERY --watch")
+    out = printer()
     with silently():
         for now in followed(objects, gallery, every):
             happened = f"version {now.number} {now.action} by {now.by}"
             line = f"{short_time(now.at)} {gallery} {happened}: queries use {released(now)}"
             if as_json:
                 line = dumps({"schema_version": SCHEMA_VERSION, **_document(objects, gallery, now)})
-            print(line, flush=True)
+            out.print(line)
 
 
 def _document(objects: ObjectStore, gallery: str, now: Version) -> dict[str, Any]:

@@ -113,9 +113,12 @@ def _one_of(gallery: str, name: str, plan: Path | None, without_check: str) -> N
 
 def _saved(file: Path, gallery: str) -> Plan:
     from skipfill.store.errors import BadInput, reason
+    from skipfill.store.parquet.files import refuse_no_file
     from skipfill.store.releases.plan import read_plan
     from skipfill.store.strict_json import LARGEST
 
+    if str(file) != "-":
+        refuse_no_file(file)
     try:
         with sys.stdin.buffer if str(file) == "-" else file.open("rb") as source:
             plan = read_plan(source.read(LARGEST + 1), file)

@@ -8,12 +8,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from skipfill.cli.reports.github import step_summary, workflow_commands
+from skipfill.cli.reports.github import failure_command, failure_summary, step_summary, workflow_commands
 from skipfill.cli.reports.html import html
-from skipfill.cli.reports.junit import junit
+from skipfill.cli.reports.junit import failure_junit, junit
 from skipfill.store.errors import BadInput, reason
 from skipfill.store.storage.unfinished import temporary
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from skipfill.store.checks.report import Report
 
 SUMMARY = "GITHUB_STEP_SUMMARY"
+CHECK = "check"
 
 
 def refuse_unwritable(*paths: Path | None, github: bool = False) -> None:
@@ -56,6 +57,31 @@ def write_reports(report: Report, *, junit_file: Path | None, html_file: Path | 
         if os.environ.get(SUMMARY):
             _append(Path(os.environ[SUMMARY]), f"\n{step_summary(report)}")
         print(workflow_commands(report), end="", file=sys.stderr if json else sys.stdout)
+
+
+def write_failure(root: Any, arguments: list[str], error: str, *, json: bool) -> None:
+    """Write why a check could not be made wherever its report was to be written, so that a CI system shows it.
+
+    What cannot be written is left out: the error itself is on stderr.
+
+    Args:
+        root: the click group of all commands, and the `arguments` that it was run with.
+        error: on one line.
+    """
+    if next((word for word in arguments if word in root.commands), "") != CHECK:
+        return
+    # Once more and without complaint: the command may have ended before its options were read.
+    rest = arguments[arguments.index(CHECK) + 1 :]
+    settings = {"resilient_parsing": True, "ignore_unknown_options": True, "allow_extra_args": True}
+    options = root.commands[CHECK].make_context(CHECK, rest, **settings).params
+    with suppress(BadInput):
+        if options.get("junit"):
+            _replace(Path(options["junit"]), failure_junit(error))
+    with suppress(BadInput):
+        if options.get("github"):
+            print(failure_command(error), end="", file=sys.stderr if json else sys.stdout)
+            if os.environ.get(SUMMARY):
+                _append(Path(os.environ[SUMMARY]), f"\n{failure_summary(error)}")
 
 
 def _replace(path: Path, text: str) -> None:

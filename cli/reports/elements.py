@@ -7,7 +7,7 @@ from html import escape
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from skipfill.cli.reports.characters import legible
+from skipfill.cli.characters import visible
 from skipfill.cli.reports.findings import Outcome
 from skipfill.cli.reports.svg import MARKS
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def text(words: str) -> str:
-    return escape(legible(words))
+    return escape(visible(words))
 
 
 def name(words: str) -> str:

@@ -67,6 +67,8 @@ def headline(report: Report) -> str:
 
 def next_command(report: Report) -> str:
     """The next command."""
+    if report.verdict == "pass" and not report.saved:
+        return f"skipfill check {report.gallery} {report.model} --items HELDOUT.parquet"
     if report.verdict == "pass" and report.asked_less:
         return f"skipfill policy {report.gallery}"
     commands: dict[Verdict, str] = {
@@ -78,9 +80,15 @@ def next_command(report: Report) -> str:
 
 
 def lax(report: Report) -> list[str]:
-    """A note where the check asked less than the gallery's policy."""
+    """Notes on why a pass would allow no swap: it asked less than the gallery's policy, or was not saved."""
     less = "; ".join(report.asked_less)
-    return [f"this check asked less than the gallery's policy, so that a pass allows no swap: {less}"] if less else []
+    said = [f"this check asked less than the gallery's policy, so that a pass allows no swap: {less}"] if less else []
+    return said if report.saved else ["this check was not saved: it counts for no swap, and against none", *said]
+
+
+def check_name(report: Report) -> str:
+    """The id of a check; `(not saved)` for one that has none."""
+    return report.id or "(not saved)"
 
 
 def notes(report: Report) -> list[str]:

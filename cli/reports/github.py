@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from skipfill.cli.reports.characters import legible, one_line
+from skipfill.cli.characters import one_line, visible
 from skipfill.cli.reports.findings import (
     Finding,
     Outcome,
+    check_name,
     findings,
     flip_words,
     headline,
@@ -55,19 +56,28 @@ def workflow_commands(report: Report) -> str:
 def step_summary(report: Report) -> str:
     """Markdown: the verdict, a table of what was asked, the cells of the deciding metric, the notes."""
     found = worst_first(findings(report))
-    counts = (
-        f"gallery version {report.version}, {report.gallery_rows:,} rows, {report.seconds:g} s, check `{report.id}`"
-    )
+    measured = f"gallery version {report.version}, {report.gallery_rows:,} rows, {report.seconds:g} s"
+    counts = f"{measured}, check {_code(check_name(report))}"
     parts = [
         f"## {SIGNS[report.verdict]}: {_text(report.model)} on {_text(report.gallery)}",
         _text(headline(report)),
-        f"Next: `{next_command(report)}`",
+        f"Next: {_code(next_command(report))}",
         _table(["verdict", "slice", "claim", "found", "above", "below", "bar", "more queries"], _rows(found)),
     ]
     if len(found) > MOST_ROWS:
         parts.append(f"{len(found) - MOST_ROWS:,} more are in the check.")
     parts += [_cells(report), *(f"- {_text(one)}" for one in notes(report)), f"<sub>{counts}</sub>"]
     return "\n\n".join(parts) + "\n"
+
+
+def failure_command(error: str) -> str:
+    """The workflow command for a check that could not be made."""
+    return _command("error", "skipfill: no check was made", error)
+
+
+def failure_summary(error: str) -> str:
+    """The same in Markdown."""
+    return f"## {SIGNS['fail']}: no check was made\n\n{_text(error)}\n"
 
 
 def _shortened(said: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
@@ -86,7 +96,7 @@ def _data(text: str) -> str:
 
     Source: escapeData and escapeProperty of github.com/actions/toolkit, packages/core/src/command.ts.
     """
-    return legible(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return visible(text).replace("%", "%25")
 
 
 def _property(text: str) -> str:
@@ -96,6 +106,11 @@ def _property(text: str) -> str:
 def _text(text: str) -> str:
     """Words that Markdown and HTML leave as they are, on one line."""
     return re.sub(r"([\\`*_{}\[\]<>()#+.!|~&$-])", r"\\\1", one_line(text))
+
+
+def _code(text: str) -> str:
+    """A piece of code, in which nothing but a backtick has a meaning."""
+    return f"`{visible(text).replace('`', chr(92) + 'x60')}`"
 
 
 def _rows(found: list[Finding]) -> list[list[str]]:

@@ -6,7 +6,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from skipfill.cli.reports.elements import code, name, text
-from skipfill.cli.reports.findings import headline, next_command
+from skipfill.cli.reports.findings import check_name, headline, next_command
 from skipfill.cli.reports.sections.registry import SECTIONS
 from skipfill.cli.reports.svg import MARKS
 
@@ -37,7 +37,7 @@ def _banner(report: Report) -> str:
     queries = max((one.queries for one in report.slices), default=0)
     about = (
         f"gallery version {report.version}, {report.gallery_rows:,} rows, {queries:,} queries, "
-        f"{report.created[:10]}, check {report.id}"
+        f"{report.created[:10]}, check {check_name(report)}"
     )
     drawn = TICK if report.verdict == "pass" else MARKS[report.verdict]
     icon = f'<svg class="mark {report.verdict}" viewBox="-8 -8 16 16" aria-hidden="true">{drawn}</svg>'

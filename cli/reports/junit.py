@@ -8,12 +8,13 @@ ignored `error`; every one knows `failure`.
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from itertools import groupby
 from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from skipfill.cli.reports.characters import legible, one_line
-from skipfill.cli.reports.findings import Finding, findings, notes
+from skipfill.cli.characters import one_line, visible
+from skipfill.cli.reports.findings import Finding, check_name, findings, notes
 
 if TYPE_CHECKING:
     from skipfill.store.checks.report import Report
@@ -24,6 +25,24 @@ def junit(report: Report) -> str:
     root = Element("testsuites")
     for number, (name, found) in enumerate(groupby(findings(report), key=lambda each: each.slice)):
         _suite(root, report, number, name, list(found))
+    return _document(root)
+
+
+def failure_junit(error: str) -> str:
+    """The document for a check that could not be made: one test case, which failed."""
+    root, now = Element("testsuites"), f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}"
+    about = {"name": "check", "package": "skipfill", "id": "0", "timestamp": now, "hostname": "localhost"}
+    counts = {"tests": "1", "failures": "1", "errors": "0", "skipped": "0", "time": "0.000"}
+    suite = SubElement(root, "testsuite", about | counts)
+    SubElement(suite, "properties")
+    case = SubElement(suite, "testcase", name="check: was made", classname="skipfill", time="0.000")
+    SubElement(case, "failure", type="error", message=one_line(error)).text = one_line(error)
+    SubElement(suite, "system-out")
+    SubElement(suite, "system-err")
+    return _document(root)
+
+
+def _document(root: Element) -> str:
     indent(root, " ")
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{tostring(root, encoding="unicode")}\n'
 
@@ -46,10 +65,10 @@ def _suite(root: Element, report: Report, number: int, name: str, found: list[Fi
     )
     properties = SubElement(suite, "properties")
     for key, value in _properties(report).items():
-        SubElement(properties, "property", name=key, value=legible(value))
+        SubElement(properties, "property", name=key, value=visible(value))
     for each in found:
         _case(suite, report, each)
-    SubElement(suite, "system-out").text = legible("\n".join(notes(report) if number == 0 else []))
+    SubElement(suite, "system-out").text = "\n".join(map(visible, notes(report) if number == 0 else []))
     SubElement(suite, "system-err")
 
 
@@ -66,7 +85,7 @@ def _case(suite: Element, report: Report, found: Finding) -> None:
 def _properties(report: Report) -> dict[str, str]:
     """The facts of the measurement: the same in every suite."""
     return {
-        "check": report.id,
+        "check": check_name(report),
         "verdict": report.verdict,
         "gallery": report.gallery,
         "version": str(report.version),

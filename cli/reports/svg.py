@@ -9,7 +9,7 @@ from html import escape
 from itertools import pairwise
 from math import ceil, floor, isfinite, log10
 
-from skipfill.cli.reports.characters import legible
+from skipfill.cli.characters import visible
 
 ROW = 34  # height in pixels of a plot in a row of a table
 MARKS = {
@@ -54,9 +54,9 @@ class Scale:
 
 def picture(title: str, height: int, shapes: Iterable[str], description: str = "") -> str:
     """An SVG as wide as what it is in. The texts are for who does not see it; the title shows under a pointer, too."""
-    said = f"<desc>{escape(legible(description))}</desc>" if description else ""
+    said = f"<desc>{escape(visible(description))}</desc>" if description else ""
     inside = "".join(shapes)
-    return f'<svg role="img" width="100%" height="{height}"><title>{escape(legible(title))}</title>{said}{inside}</svg>'
+    return f'<svg role="img" width="100%" height="{height}"><title>{escape(visible(title))}</title>{said}{inside}</svg>'
 
 
 def line(x1: float, y1: float, x2: float, y2: float, css: str) -> str:
@@ -72,7 +72,7 @@ def mark(x: float, y: float, kind: str) -> str:
 
 
 def words(x: float, y: float, text: str, anchor: str = "middle") -> str:
-    return f'<text x="{x}%" y="{y:g}" text-anchor="{anchor}">{escape(legible(text))}</text>'
+    return f'<text x="{x}%" y="{y:g}" text-anchor="{anchor}">{escape(visible(text))}</text>'
 
 
 def interval(scale: Scale, low: float, value: float, high: float, kind: str, y: float) -> list[str]:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from skipfill.cli.reports.characters import one_line
-from skipfill.cli.reports.findings import flip_words, lax, same_as_all
+from skipfill.cli.characters import one_line, visible
+from skipfill.cli.reports.findings import check_name, flip_words, lax, same_as_all
 from skipfill.cli.terminal import VERDICT_STYLE, table
 from skipfill.store.checks.names import CEILING, NEW_OLD, OLD_OLD, is_of_every_check
 from skipfill.store.storage.layout import per_query_key
@@ -23,7 +23,10 @@ FLIPS_SHOWN = 6
 
 def show_report(out: Console, report: Report) -> None:
     """The report as people read it: the groups that are always there, the slices asked for, the verdict and why."""
-    out.print(f"Check {report.id}: {report.model} on gallery {report.gallery}, version {report.version}", style="bold")
+    out.print(
+        f"Check {check_name(report)}: {report.model} on gallery {report.gallery}, version {report.version}",
+        style="bold",
+    )
     if report.mixed:
         out.print(report.mixed)
     groups = [one for one in report.slices if is_of_every_check(one.name)]
@@ -32,7 +35,8 @@ def show_report(out: Console, report: Report) -> None:
         if same_as_all(one, report):
             out.print(Text.assemble((one_line(one.name), "bold"), ", the same queries: ", _styled(one.verdict)))
             continue
-        out.print(Text.assemble((f"\n{one_line(one.name)}", "bold"), f", {_count(one)}: ", _styled(one.verdict)))
+        out.print()
+        out.print(Text.assemble((one_line(one.name), "bold"), f", {_count(one)}: ", _styled(one.verdict)))
         if one.queries:
             out.print(_cells(one, report))
             flips = one.flips
@@ -44,18 +48,22 @@ def show_report(out: Console, report: Report) -> None:
         out.print(_slices([one for one in report.slices if one not in groups], report.policy["metric"]))
     if report.flips.negative:
         first = one_line(", ".join(report.flips.negative[:FLIPS_SHOWN]))
-        out.print(f"\n{worse}: {first}{', ...' if len(report.flips.negative) > FLIPS_SHOWN else ''}")
+        out.print()
+        out.print(f"{worse}: {first}{', ...' if len(report.flips.negative) > FLIPS_SHOWN else ''}")
     for cutoff in report.thresholds:
         _show_threshold(out, cutoff)
     if report.index is not None:
         _show_index(out, report.index)
     for warning in [*lax(report), *report.warnings]:
-        out.print(Text.assemble(("\nnote: ", "yellow"), warning))
-    out.print(Text.assemble("\n", _styled(report.verdict, report.verdict.upper())))
+        out.print()
+        out.print(Text.assemble(("note: ", "yellow"), visible(warning)))
+    out.print()
+    out.print(Text.assemble(_styled(report.verdict, report.verdict.upper())))
     for line in report.why:
         out.print(f"- {one_line(line)}")
     out.print(_legend(report))
-    out.print(f"old queries: {report.baseline}; per query: {per_query_key(report.gallery, report.id)}")
+    table_of_queries = f"; per query: {per_query_key(report.gallery, report.id)}" if report.saved else ""
+    out.print(f"old queries: {report.baseline}{table_of_queries}")
 
 
 def _legend(report: Report) -> str:
@@ -79,19 +87,21 @@ def _slices(slices: list[Slice], metric: str) -> object:
 
 def _show_threshold(out: Console, threshold: Threshold) -> None:
     new, rate = threshold.new, threshold.new_rate
+    out.print()
     out.print(
-        f"\ncut-off {threshold.old:g} becomes {new.mean:.4f} ({new.low:.4f} to {new.high:.4f}): "
+        f"cut-off {threshold.old:g} becomes {new.mean:.4f} ({new.low:.4f} to {new.high:.4f}): "
         f"{threshold.rule} {threshold.old_rate:.3g} as before, on other queries {rate.low:.2g} to {rate.high:.2g}"
         + (f"; TAR {threshold.tar['old']:.3f}, then {threshold.tar['new']:.3f}" if threshold.tar else "")
     )
     for warning in threshold.warnings:
-        out.print(Text.assemble(("note: ", "yellow"), warning))
+        out.print(Text.assemble(("note: ", "yellow"), visible(warning)))
 
 
 def _show_index(out: Console, index: IndexRecall) -> None:
     settings, change = index.settings, index.change
+    out.print()
     out.print(
-        f"\nHNSW, M {settings['neighbours']}, efSearch {settings['ef_search']}, on {index.rows:,} of "
+        f"HNSW, M {settings['neighbours']}, efSearch {settings['ef_search']}, on {index.rows:,} of "
         f"{index.gallery_rows:,} rows: recall@{index.k} old {index.recall['old'].mean:.3f}, new "
         f"{index.recall['new'].mean:.3f} ({change.mean:+.3f} {change.low:+.3f} {change.high:+.3f})"
     )
@@ -103,7 +113,7 @@ def _show_index(out: Console, index: IndexRecall) -> None:
     shown = {side: "unknown" if one is None else f"{one:.1f}" for side, one in index.dimension.items()}
     out.print(f"{needed}; local dimension old {shown['old']}, new {shown['new']}")
     for warning in index.warnings:
-        out.print(Text.assemble(("note: ", "yellow"), warning))
+        out.print(Text.assemble(("note: ", "yellow"), visible(warning)))
 
 
 def _count(one: Slice) -> str:

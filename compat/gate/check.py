@@ -30,7 +30,7 @@ from skipfill.compat.progress import Progress
 from skipfill.store.checks.names import CEILING, NEW_NEW, NEW_OLD, OLD_OLD
 from skipfill.store.checks.policy import Policy
 from skipfill.store.checks.report import IndexRecall, Report, Slice, Threshold
-from skipfill.store.checks.saved_reports import save_report
+from skipfill.store.checks.saved_reports import refuse_unwritable, save_report
 from skipfill.store.storage.object_store import ObjectStore
 
 
@@ -59,16 +59,22 @@ def check_model(
     inputs: CheckInputs,
     policy: Policy,
     progress: Progress = Progress(),
+    *,
+    save: bool = True,
 ) -> Report:
     """Measure a model on a gallery, judge it by the policy, save the report and return it.
 
+    Args:
+        save: False to write nothing: the report has no id, and allows no swap.
+
     Raises:
-        BadInput: no ground truth, no overlap, no view, no way to get the old query vectors, or a slice that is not
-            known.
+        BadInput: no ground truth, overlap, view or old query vectors, an unknown slice, or a store that is read-only.
         Stale: a file of the gallery is not what was registered, or changed while it was read.
     """
     began = time.monotonic()
     refuse_unknown_metric(policy)
+    if save:
+        refuse_unwritable(objects, gallery_name)
     context = CheckContext.opened(objects, gallery_name, model_name, inputs, policy, progress)
     policy, version = context.policy, context.gallery.version
     context.record(rule(context) for rule in OF_CHECK.values())
@@ -104,7 +110,8 @@ def check_model(
         seconds=round(time.monotonic() - began, 2),
     )
     context.bound.confirm()
-    return save_report(objects, report, per_query_table(queries, measured.grouping, measured.evidence))
+    per_query = per_query_table(queries, measured.grouping, measured.evidence)
+    return save_report(objects, report, per_query) if save else report
 
 
 def _measure(context: CheckContext) -> Measurements:

@@ -217,6 +217,11 @@ class Report:
     format: int = field(default=FORMAT)
 
     @property
+    def saved(self) -> bool:
+        """Whether it is in the store: only then does it count for a swap, or against one."""
+        return bool(self.id)
+
+    @property
     def flip_metric(self) -> str:
         """The metric whose values tell what flipped."""
         return "CMC@1" if self.format < DECIDING_FLIPS else str(self.policy.get("metric", "CMC@1"))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -15,7 +17,7 @@ import pyarrow.parquet as pq
 from skipfill.store.checks.index import add_entry, index_keys, read_entries
 from skipfill.store.checks.report import FORMAT, Flips, Report, Slice
 from skipfill.store.checks.requirement import Claim, Kind, Requirement
-from skipfill.store.errors import BadInput, unknown_name
+from skipfill.store.errors import Advice, BadInput, unknown_name
 from skipfill.store.storage.layout import check_of_report, checks_folder, is_name, per_query_key, report_key
 from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import LARGEST_STORED, Older, fitted, json_digest, parsed, refuse_newer
@@ -52,6 +54,28 @@ OLDER: Older = {
     Requirement: {name: _part(name) for name in ("kind", "base", "metric")},
 }
 """Values for fields that reports of older formats lack."""
+
+
+def refuse_unwritable(objects: ObjectStore, gallery: str) -> None:
+    """Find out before a measurement whether its report can be saved after it, by the rights of the nearest folder.
+
+    On object storage only a write would tell, and would leave an object.
+
+    Raises:
+        BadInput: this user may not write there, or the file system is read-only.
+    """
+    if not isinstance(objects.root, Path):
+        return
+    folder = objects.root / checks_folder(gallery)
+    while not folder.exists():
+        folder = folder.parent
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise BadInput(
+            folder,
+            expected="a folder that this user can write to: the check is saved in it",
+            found="no permission, or a read-only file system",
+            hint=Advice("check_without_saving"),
+        )
 
 
 def save_report(objects: ObjectStore, report: Report, per_query: pa.Table) -> Report:

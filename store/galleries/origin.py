@@ -18,9 +18,9 @@ from skipfill.store.storage.address import Address
 from skipfill.store.storage.object_store import ObjectStore
 
 
-def made_by_another(file: ParquetReader, space: Space) -> bool:
+def made_by_another(path: Address, file: ParquetReader, space: Space) -> bool:
     """Tell whether a file says that its vectors are by another model than that of `space`, or in another space."""
-    by = encoded_by(file.schema_arrow)
+    by = encoded_by(path, file.schema_arrow)
     if not by.get("fingerprint"):
         return False
     if "space" not in by:
@@ -50,9 +50,9 @@ def row_origin(objects: ObjectStore, path: Address, file: ParquetReader, space: 
     Raises:
         BadInput: the vectors are in another space, or not by the model of that name in this store.
     """
-    if not made_by_another(file, space):
+    if not made_by_another(path, file, space):
         return RowOrigin()
-    by = encoded_by(file.schema_arrow)
+    by = encoded_by(path, file.schema_arrow)
     _refuse_other_space(path, by, space)
     model = by.get("model", "")
     if not has_model(objects, model):

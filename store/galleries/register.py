@@ -94,8 +94,8 @@ def drop_gallery(objects: ObjectStore, name: str, reason: str = "") -> Version:
 
 def _refuse_another_encoder(path: Address, file: PinnedFile, space: Space) -> None:
     """Raise `BadInput` for a file that says that its vectors are by another model than that of `space`."""
-    if made_by_another(file, space):
-        by = encoded_by(file.schema_arrow)
+    if made_by_another(path, file, space):
+        by = encoded_by(path, file.schema_arrow)
         onto = f" in space {by['space']}" if "space" in by else ""
         raise BadInput(
             path,

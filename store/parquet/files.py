@@ -62,15 +62,52 @@ def open_parquet(path: Address) -> pq.ParquetFile:
     """Open one Parquet file, reading only its footer.
 
     Raises:
-        BadInput: missing, unreadable, truncated, or not Parquet.
+        BadInput: missing, no file, unreadable, truncated, not Parquet, or with two columns of one name.
     """
+    refuse_no_file(path)
     try:
         # Without these, Arrow reads whole column chunks ahead: 1.2 GB for a gallery of 1 GB.
         if isinstance(path, Url):
-            return pq.ParquetFile(RemoteFile(path), pre_buffer=False, buffer_size=REMOTE_BYTES)
-        return pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
+            file = pq.ParquetFile(RemoteFile(path), pre_buffer=False, buffer_size=REMOTE_BYTES)
+        else:
+            file = pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
     except (OSError, pa.ArrowException) as error:
         raise unreadable(path, error) from error
+    refuse_bad_names(path, file)
+    return file
+
+
+def refuse_no_file(path: Address) -> None:
+    """Refuse what no reader can read to its end, before it is opened.
+
+    Raises:
+        BadInput: a folder; a pipe or a device, which would make its reader wait or read without end; or a name that is
+            no text, which no file of the store can hold.
+    """
+    if isinstance(path, Url):
+        return
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise BadInput(path, expected="a name in UTF-8", found="other bytes") from error
+    if path.exists() and not path.is_file():
+        raise BadInput(
+            path,
+            expected="a file",
+            found="a folder" if path.is_dir() else "a pipe or a device",
+            hint="Write its content to a file first.",
+        )
+
+
+def refuse_bad_names(path: Address, file: pq.ParquetFile) -> None:
+    """Raise `BadInput` where two columns have one name, or a name is no text: it is not known which one is meant."""
+    try:
+        names = file.schema_arrow.names
+    except (ValueError, pa.ArrowException) as error:
+        raise BadInput(path, expected="a schema with names in UTF-8", found=reason(error)) from error
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise BadInput(path, expected="columns with names of their own", found=f"{count} columns {name!r}")
 
 
 def unreadable(path: Address, error: Exception) -> BadInput:
@@ -91,16 +128,23 @@ def refuse_other_count(path: Address, file: pq.ParquetFile, read: int) -> None:
         raise unreadable(path, ValueError(f"{claimed:,} rows by its footer, {read:,} in it"))
 
 
-def encoded_by(schema: pa.Schema) -> dict[str, str]:
+def encoded_by(path: Address, schema: pa.Schema) -> dict[str, str]:
     """Read which encoder wrote a file from the metadata of its schema: `model` and `fingerprint`.
 
     Empty where it does not say. Also `space` and `view`, where the vectors are in a view onto an earlier space.
+
+    Raises:
+        BadInput: it says more than can be read.
     """
     metadata = schema.metadata or {}
     try:
         encoder = json.loads(metadata.get(b"skipfill", b"{}"))
     except ValueError:
         return {}
+    except RecursionError as error:
+        raise BadInput(
+            f"{path}, metadata skipfill", expected="a JSON object", found="thousands of nested values"
+        ) from error
     return {key: str(value) for key, value in encoder.items()} if isinstance(encoder, dict) else {}
 
 

@@ -38,14 +38,39 @@ def plain(column: pa.Array | pa.ChunkedArray, kind: pa.DataType, where: object) 
     """One contiguous array of the plain type `kind` (int64 or string), dictionaries decoded.
 
     Raises:
-        BadInput: a value that does not fit.
+        BadInput: a value that does not fit, such as a string that is no UTF-8.
     """
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
     try:
-        return column if column.type == kind else column.cast(kind)
+        values = column if column.type == kind else column.cast(kind)
     except pa.ArrowException as error:
         raise BadInput(where, expected=f"values that fit {kind}", found=f"{column.type}: {reason(error)}") from error
+    refuse_bad_strings(values, where)
+    return values
+
+
+def refuse_bad_strings(column: pa.Array, where: object) -> None:
+    """Raise `BadInput` for a string that is no UTF-8. Arrow looks only when it is asked to."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    try:
+        column.validate(full=True)
+    except pa.ArrowException as error:
+        for row, value in enumerate(column.cast(pa.large_binary()).to_pylist()):
+            if value is not None and not _is_utf8(value):
+                place = str(where).removesuffix(" and after")
+                at = f"{place} + {row}" if ", row " in place else f"{place}, row {row}"
+                raise BadInput(at, expected="UTF-8", found=repr(value[:40])) from error
+        raise BadInput(where, expected="strings", found=reason(error)) from error
+
+
+def _is_utf8(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def labels(column: pa.Array | pa.ChunkedArray, where: object) -> pa.Array:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skipfill.store.errors import BadInput
+from skipfill.store.parquet.ids import refuse_bad_strings
 from skipfill.store.parquet.vectors import Matrix, is_vector_type, matrix
 
 InputKind = Literal["image", "vector", "text"]
@@ -57,7 +58,9 @@ def _images(column: pa.Array, where: str, folder: Path | None) -> list[bytes]:
         column = pa.StructArray.from_arrays([column], ["bytes"])
     contents = pc.struct_field(column, "bytes").to_pylist()
     if folder is not None and None in contents and column.type.get_field_index("path") >= 0:
-        for row, name in enumerate(pc.struct_field(column, "path").to_pylist()):
+        names = pc.struct_field(column, "path")
+        refuse_bad_strings(names, where)
+        for row, name in enumerate(names.to_pylist()):
             if contents[row] is None and name and _is_in(folder, name):
                 contents[row] = (folder / name).read_bytes()
     if None in contents:
@@ -70,6 +73,7 @@ def _images(column: pa.Array, where: str, folder: Path | None) -> list[bytes]:
 
 
 def _texts(column: pa.Array, where: str) -> list[str]:
+    refuse_bad_strings(column, where)
     texts: list[Any] = column.to_pylist()
     if None in texts:
         raise BadInput(f"{where} + {texts.index(None)}", expected="a text", found="NULL")

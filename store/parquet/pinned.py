@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from skipfill.store.errors import Advice, BadInput, Stale
-from skipfill.store.parquet.files import REMOTE_BYTES, unreadable
+from skipfill.store.parquet.files import REMOTE_BYTES, refuse_bad_names, refuse_no_file, unreadable
 from skipfill.store.parquet.remote import RemoteFile
 from skipfill.store.storage.address import Address, Url
 
@@ -72,6 +72,7 @@ class PinnedFile:
             Stale: it was replaced in this very moment.
         """
         self.path = path
+        refuse_no_file(path)
         try:
             self._remote = RemoteFile(path) if isinstance(path, Url) else None
             self.state = _state_of(path, self._remote)
@@ -149,6 +150,7 @@ class PinnedFile:
                     self._opened = self._reader(None)
             except (OSError, pa.ArrowException) as error:
                 raise unreadable(self.path, error) from error
+            refuse_bad_names(self.path, self._opened)
         return self._opened
 
     @contextmanager

@@ -64,7 +64,8 @@ def matrix(column: pa.Array, where: str, *, dim: int | None = None, allow_zero: 
     if flat.null_count:
         row = pc.index(flat.is_null(), True).as_py() // width
         raise BadInput(f"{where} + {row}", expected="finite coordinates", found="NULL")
-    values: Matrix = flat.to_numpy(zero_copy_only=False).astype(np.float32, copy=False).reshape(-1, width)
+    with np.errstate(over="ignore"):  # what float32 cannot hold is refused below
+        values: Matrix = flat.to_numpy(zero_copy_only=False).astype(np.float32, copy=False).reshape(-1, width)
     _refuse_bad_rows(values, where, allow_zero=allow_zero)
     return values
 

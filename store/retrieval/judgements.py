@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from skipfill.store.errors import BadInput, reason
 from skipfill.store.parquet import ids
-from skipfill.store.parquet.files import open_parquet, unreadable
+from skipfill.store.parquet.files import open_parquet, refuse_no_file, unreadable
 from skipfill.store.retrieval.relevance import Judgements
 
 QUERY = ("query_id", "query-id", "query", "qid")
@@ -29,6 +29,7 @@ def read_judgements(path: Path, queries: pa.Array, row_kind: pa.DataType) -> Jud
     Raises:
         BadInput: not readable as judgements, a pair judged twice, or not one of these queries judged.
     """
+    refuse_no_file(path)
     query, row, grade = _parquet(path) if path.suffix == ".parquet" else _text(path)
     table = pa.table(
         {
@@ -104,6 +105,15 @@ def _grades(column: pa.Array, path: Path) -> pa.Array:
         grades = column.cast(pa.float64())
     except pa.ArrowException as error:
         raise BadInput(f"{path}, grades", expected="numbers", found=reason(error)) from error
-    if grades.null_count or not pc.all(pc.is_finite(grades)).as_py():
-        raise BadInput(f"{path}, grades", expected="finite numbers", found="others")
+    values = pc.fill_null(grades, np.nan).to_numpy(zero_copy_only=False)
+    with np.errstate(over="ignore"):
+        kept = values.astype(np.float32)
+    # A gain that float32 cannot hold: none that is above 0 may become 0, and none infinite.
+    bad = np.flatnonzero(~np.isfinite(kept) | ((values > 0) & (kept == 0)))
+    if len(bad):
+        raise BadInput(
+            f"{path}, judgement {bad[0] + 1}",
+            expected="a grade that is 0 or less, or from 1e-45 to 3.4e38",
+            found=str(grades[bad[0]].as_py()),
+        )
     return grades

@@ -74,7 +74,7 @@ class _Nearest:
         self._ids: pa.Array | None = None
 
     def add(self, ids: pa.Array, vectors: Matrix) -> None:
-        products = _products(self._queries, vectors)
+        products = _products(self._queries, vectors, ids)
         slack = np.float32(ROUNDING * self._scale * longest(vectors))
         hot = np.flatnonzero(products.max(axis=1) >= self._worst - slack)
         if len(hot) == 0:
@@ -144,10 +144,10 @@ def scored_blocks(
         step = max(1, SCORES_AT_ONCE // len(vectors))
         for start in range(0, len(queries), step):
             part = slice(start, min(start + step, len(queries)))
-            yield block, part, _products(queries[part], vectors)
+            yield block, part, _products(queries[part], vectors, block.ids)
 
 
-def _products(queries: Matrix, vectors: Matrix) -> NDArray[np.float32]:
+def _products(queries: Matrix, vectors: Matrix, ids: pa.Array) -> NDArray[np.float32]:
     """(Q, N) inner products.
 
     Raises:
@@ -156,5 +156,10 @@ def _products(queries: Matrix, vectors: Matrix) -> NDArray[np.float32]:
     with np.errstate(over="ignore", invalid="ignore"):
         products: NDArray[np.float32] = queries @ vectors.T
     if not np.isfinite(products).all():
-        raise BadInput("inner products", expected="numbers that float32 can hold", found="larger ones")
+        row = int(np.flatnonzero(~np.isfinite(products).all(axis=0))[0])
+        raise BadInput(
+            f"inner product with the gallery's row {ids[row].as_py()!r}",
+            expected="a number that float32 can hold",
+            found="a larger one",
+        )
     return products

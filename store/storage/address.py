@@ -47,7 +47,10 @@ def address(given: str, where: object = Parameter("store")) -> Address:
     """
     if not is_url(given):
         return Path(given)
-    parts = urlsplit(given)
+    try:
+        parts = urlsplit(given)
+    except ValueError as error:  # brackets that hold no IPv6 address
+        raise BadInput(where, expected="a path, or a URL", found="what looks like a URL, and is none") from error
     if parts.scheme not in SCHEMES or not parts.hostname:
         raise BadInput(
             where,

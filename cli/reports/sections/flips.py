@@ -25,9 +25,11 @@ def flips(report: Report) -> str:
         _ids(worse, report.flips.negative, "the largest loss first"),
         _ids(better, report.flips.positive, "the largest gain first"),
     ]
-    where = per_query_key(report.gallery, report.id)
     title = f"Flips by {text(report.flip_metric)}"
-    return table(title, columns, rows) + "".join(lists) + f"<p class=dim>All queries: {code(where)}</p>"
+    page = table(title, columns, rows) + "".join(lists)
+    if not report.saved:
+        return page
+    return f"{page}<p class=dim>All queries: {code(per_query_key(report.gallery, report.id))}</p>"
 
 
 def _row(one: Slice, most: float, words: tuple[str, str]) -> list[str]:

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from skipfill.cli.reports.elements import code, text
+from skipfill.cli.reports.findings import check_name
 from skipfill.store.checks.names import NEW_NEW
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def measured(report: Report) -> str:
         "Encoded again": f"{report.reencoded_rows:,} rows",
         "Ceiling": report.ceiling or NEW_NEW,
         "Measured": f"{report.created[:19].replace('T', ' ')} UTC, in {report.seconds:,.1f} s",
-        "Check": f"{report.id}, format {report.format}; this page by skipfill {version('skipfill')}",
+        "Check": f"{check_name(report)}, format {report.format}; this page by skipfill {version('skipfill')}",
     }
     listed = "".join(f"<div><dt>{key}</dt><dd>{text(value)}</dd></div>" for key, value in facts.items())
     policy = "".join(
