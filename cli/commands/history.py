@@ -9,7 +9,7 @@ from skipfill.cli.options import GalleryName, Json, Store, opened
 from skipfill.cli.terminal import emit, released, short_time, table
 
 if TYPE_CHECKING:
-    from skipfill.store.checks.index import CheckEntry
+    from skipfill.store.checks.entry import CheckEntry
     from skipfill.store.galleries.log import Version
 
 
@@ -40,7 +40,7 @@ def history(gallery: GalleryName, store: Store = None, json: Json = False) -> No
         {
             "gallery": gallery,
             "versions": [asdict(version) for version in log],
-            "checks": {number: [asdict(check) for check in of_swap] for number, of_swap in checks.items()},
+            "checks": {number: [check.as_document() for check in of_swap] for number, of_swap in checks.items()},
         },
         as_json=json,
         show=lambda out: out.print(
@@ -68,6 +68,6 @@ def _why(version: Version, checks: list[CheckEntry]) -> str:
             if check.check == version.release.check and check.instead_of:
                 reasons.append(f"instead of {', '.join(check.instead_of)}: {check.reason}")
             elif not version.release.check:
-                less = "; ".join(map(str, differences(version.policy_in_force, check)))
+                less = "; ".join(map(str, differences(version.policy_in_force, check.terms)))
                 reasons.append(f"{check.check} asked less: {less}" if less else "")
     return "; ".join(filter(None, reasons))

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from skipfill.store.checks.index import add_entry, index_keys, read_entries
+from skipfill.store.checks.index import add_entry, index_keys, read_index_files
 from skipfill.store.checks.report import FORMAT, Flips, Report, Slice
 from skipfill.store.checks.requirement import Claim, Kind, Requirement
 from skipfill.store.errors import BadInput, unknown_name
@@ -100,9 +100,9 @@ def counted_checks(objects: ObjectStore, gallery: str) -> list[str]:
     Raises:
         BadInput: an entry of the index is damaged.
     """
-    indexed = read_entries(objects, index_keys(objects, gallery))
+    indexed = read_index_files(objects, index_keys(objects, gallery))
     old = [check for check in check_ids(objects, gallery) if len(check) != NEW_ID]
-    return sorted({*old, *(entry.check for entry in indexed)})
+    return sorted({*old, *(file.entry.check for file in indexed)})
 
 
 def old_reports(objects: ObjectStore, gallery: str, fingerprint: str, state: str) -> list[Report]:

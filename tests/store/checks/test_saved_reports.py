@@ -54,18 +54,18 @@ def test_a_swap_reads_no_report_but_that_of_its_check(objects: Counted) -> None:
 
 def test_the_checks_of_a_model_and_state_in_their_order(objects: Counted) -> None:
     fingerprint, state = load_card(objects, "v2").fingerprint, latest(objects, "g").state
-    assert CheckIndex(objects, "g").entries(state, fingerprint) == []
+    assert CheckIndex(objects, "g").of(state, fingerprint) == []
     first = saved_check(objects, created="2026-01-02")
     saved_check(objects, "v3", "2026-01-09")
     saved_check(objects, created="2026-01-08", state="another-state")
     later = saved_check(objects, created="2026-01-01", verdict="fail")
-    assert [entry.check for entry in CheckIndex(objects, "g").entries(state, fingerprint)] == [first.id, later.id]
+    assert [entry.check for entry in CheckIndex(objects, "g").of(state, fingerprint)] == [first.id, later.id]
 
 
 def test_of_racing_checks_each_has_a_number_of_its_own(objects: Counted) -> None:
     with ThreadPoolExecutor(8) as pool:
         saved = list(pool.map(lambda second: saved_check(objects, created=f"2026-01-01T{second}"), range(40)))
-    entries = CheckIndex(objects, "g").entries(latest(objects, "g").state, load_card(objects, "v2").fingerprint)
+    entries = CheckIndex(objects, "g").of(latest(objects, "g").state, load_card(objects, "v2").fingerprint)
     assert {entry.check for entry in entries} == {report.id for report in saved}
     assert len(entries) == 40
 
@@ -112,14 +112,15 @@ def test_an_edited_report_is_refused(objects: Counted) -> None:
 
 
 def test_of_many_checks_few_are_read_and_none_is_forgotten(objects: Counted) -> None:
-    """Every hundredth entry has what is before it; the checks of one query set, policy and verdict are one there."""
+    """Every tenth entry has the nine before it, and so on: 250, 240, 230, 220, 210, 200 and 100 are read."""
     card, state = load_card(objects, "v2"), latest(objects, "g").state
     failed = saved_check(objects, verdict="fail", queries=Queries.of(["other"]))
     for number in range(249):
         last = saved_check(objects, created=f"2026-01-01T{number}")
     objects.reads.clear()
-    entries = CheckIndex(objects, "g").entries(state, card.fingerprint)
-    assert sum(objects.reads.values()) == 51
+    entries = CheckIndex(objects, "g").of(state, card.fingerprint)
+    assert sum(objects.reads.values()) == 7
+    assert len({entry.check for entry in entries}) == 250
     assert [entries[0].check, entries[-1].check] == [failed.id, last.id]
     with pytest.raises(NotAcceptable, match=f"found {failed.id} fail"):
         swap(objects, "g", card)

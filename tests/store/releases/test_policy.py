@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from skipfill.store.checks.policy import Policy
-from skipfill.store.checks.queries import Queries
+from skipfill.store.checks.queries import Queries, QuerySets
 from skipfill.store.errors import BadInput, NotAcceptable, Stale
 from skipfill.store.galleries.append import append_rows
 from skipfill.store.galleries.log import history, latest
@@ -129,15 +129,17 @@ def test_redrawn_queries_are_no_answer_to_a_check_that_decided_nothing(objects: 
 
 def test_a_set_of_queries_holds_its_parts_and_hardly_another() -> None:
     everything = [json_digest(number)[:16] for number in range(1_000)]
-    whole = Queries.of(everything)
-    assert whole.holds(Queries.of(everything[::3]))
-    assert whole.holds(Queries.of(everything[-40:]))
-    assert not Queries.of(everything[::3]).holds(whole)
-    redrawn = [json_digest(number)[:16] for number in range(500, 1_500)]
-    assert not whole.holds(Queries.of(redrawn))
-    assert not Queries.of(redrawn).holds(whole)
-    assert not whole.holds(Queries())
-    assert not Queries().holds(Queries())
+    whole, part = Queries.of(everything), Queries.of(everything[::3])
+    redrawn = Queries.of([json_digest(number)[:16] for number in range(500, 1_500)])
+    assert QuerySets([whole]).holds(part)
+    assert QuerySets([whole]).holds(Queries.of(everything[-40:]))
+    assert not QuerySets([part]).holds(whole)
+    assert not QuerySets([whole]).holds(redrawn)
+    assert not QuerySets([redrawn]).holds(whole)
+    assert QuerySets([part, redrawn, whole]).holds(whole, 2)
+    assert not QuerySets([whole, part, redrawn]).holds(whole, 1)
+    assert not QuerySets([whole]).holds(Queries())
+    assert not QuerySets([Queries()]).holds(Queries())
 
 
 def test_a_reason_for_other_queries_is_recorded(objects: ObjectStore, skipfill: Skipfill) -> None:
