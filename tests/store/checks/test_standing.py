@@ -92,10 +92,8 @@ def one_by_one(entries: list[CheckEntry], policy: Policy) -> Standing:
     allowing = [entry for entry in entries if enough(entry)]
     if allowing:
         return Standing(None if against else allowing[-1], against)
-    lax = [entry for entry in entries if entry.verdict == "pass"]
-    return (
-        Standing(None, against, lax[-1], tuple(differences(policy, lax[-1].terms))) if lax else Standing(None, against)
-    )
+    lax = next((entry for entry in reversed(entries) if entry.verdict == "pass"), None)
+    return Standing(None, against, lax, tuple(differences(policy, lax.terms)) if lax else ())
 
 
 @given(checks(), st.sampled_from(POLICIES))
@@ -113,12 +111,12 @@ def test_columns_have_every_entry_as_it_was(entries: list[CheckEntry]) -> None:
 
 
 def test_the_index_has_every_check_whatever_its_number(tmp_path: Path) -> None:
-    """After each of 1,234 checks: so every span is crossed."""
+    """1,034 checks: so every span is crossed."""
     objects = store_with(tmp_path, 100)
     report = load_report(objects, "g", saved_check(objects).id)
     entries = [entry_of(report)]
     index = CheckIndex(objects, "g")
-    for number in range(2, 1_235):
+    for number in range(2, 1_035):
         changed: dict[str, Any] = {"verdict": ("pass", "fail", "inconclusive")[number % 3], "policy": {"margin": 0.5}}
         made = replace(
             report,
@@ -128,7 +126,7 @@ def test_the_index_has_every_check_whatever_its_number(tmp_path: Path) -> None:
         )
         add_entry(objects, made)
         entries.append(entry_of(made))
-        if number % 97 == 0 or span(number) > 1:
+        if span(number) > 10 or number % 97 == 0:
             assert index.of(report.state, report.fingerprint) == entries
             assert CheckIndex(objects, "g").of(report.state, report.fingerprint) == entries
     assert CheckIndex(objects, "g").of(report.state, report.fingerprint) == entries
