@@ -119,12 +119,6 @@ def apply_plan(objects: ObjectStore, plan: Plan, index: CheckIndex | None = None
     return commit(objects, plan.gallery, planned_version(objects, plan, index))
 
 
-def swap(objects: ObjectStore, gallery: str, card: Card, without_check: str = "") -> Version:
-    """Plan a swap to `card` and apply the plan at once."""
-    index = CheckIndex(objects, gallery)
-    return apply_plan(objects, plan_swap(objects, gallery, card, without_check, index=index), index)
-
-
 def _refused(objects: ObjectStore, plan: Plan, now: Situation, broken: Precondition) -> Stale | NotAcceptable:
     planned_so = plan.verdict != "pass" or any(each.name == "check" and not each.holds for each in plan.requires)
     if broken.name == "check" and planned_so and now.evidence is not None:

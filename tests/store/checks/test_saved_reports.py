@@ -14,11 +14,11 @@ from skipfill.store.checks.saved_reports import check_ids, load_report
 from skipfill.store.errors import BadInput, NotAcceptable, Stale
 from skipfill.store.galleries.log import latest
 from skipfill.store.models.cards import load_card
-from skipfill.store.releases.swap import apply_plan, plan_swap, swap
+from skipfill.store.releases.swap import apply_plan, plan_swap
 from skipfill.store.storage.address import Address
 from skipfill.store.storage.layout import CHECKS, per_query_key, report_key
 from skipfill.store.storage.object_store import ObjectStore
-from tests.store.stores import saved_check, store_with
+from tests.store.stores import saved_check, store_with, swap
 
 
 class Counted(ObjectStore):

@@ -19,13 +19,13 @@ from skipfill.store.galleries.policies import change_policy
 from skipfill.store.galleries.register import add_gallery, drop_gallery
 from skipfill.store.models.cards import load_card
 from skipfill.store.parquet.stored_rows import Columns
-from skipfill.store.releases.swap import apply_plan, plan_swap, rollback, swap
+from skipfill.store.releases.swap import apply_plan, plan_swap, rollback
 from skipfill.store.spaces import Space
 from skipfill.store.storage.layout import report_key
 from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import json_digest
 from tests.conftest import Skipfill, spawn, write_vectors
-from tests.store.stores import saved_check, store_with
+from tests.store.stores import saved_check, store_with, swap
 
 OTHER, MORE = Queries.of(["x", "y", "z"]), Queries.of(["a", "b", "c", "d"])
 LAXER: dict[str, dict[str, Any]] = {

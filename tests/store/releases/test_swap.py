@@ -11,11 +11,11 @@ from skipfill.store.galleries.register import add_gallery
 from skipfill.store.models.cards import Card, load_card
 from skipfill.store.models.files import save_model
 from skipfill.store.parquet.stored_rows import Columns
-from skipfill.store.releases.swap import rollback, swap
+from skipfill.store.releases.swap import rollback
 from skipfill.store.spaces import Space, View
 from skipfill.store.storage.location import open_store
 from tests.conftest import spawn
-from tests.store.stores import store_with, trained_ids
+from tests.store.stores import store_with, swap, trained_ids
 from tests.store.system_calls import needs_strace, traced
 
 CALLS = (

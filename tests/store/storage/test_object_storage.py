@@ -30,7 +30,7 @@ from skipfill.store.maintenance.prune import leftovers, prune
 from skipfill.store.models.cards import load_card
 from skipfill.store.parquet.remote import RemoteFile
 from skipfill.store.parquet.stored_rows import Columns
-from skipfill.store.releases.swap import rollback, swap
+from skipfill.store.releases.swap import rollback
 from skipfill.store.spaces import Space
 from skipfill.store.storage.address import Url, address
 from skipfill.store.storage.client import client
@@ -41,7 +41,7 @@ from skipfill.store.storage.quarantine import ensure, set_aside
 from tests.conftest import Skipfill, World, spawn, tree
 from tests.programs.object_storage import KEY, SECRET, Fault, Network, network_to
 from tests.programs.prune_race import look, lost
-from tests.store.stores import store_at
+from tests.store.stores import store_at, swap
 
 
 @pytest.fixture
