@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,11 +13,12 @@ from skipfill.store.checks.index import CheckIndex
 from skipfill.store.checks.queries import Queries
 from skipfill.store.checks.saved_reports import check_ids, load_report
 from skipfill.store.errors import BadInput, NotAcceptable, Stale
-from skipfill.store.galleries.log import latest
+from skipfill.store.galleries.log import Version, latest
 from skipfill.store.models.cards import load_card
-from skipfill.store.releases.swap import apply_plan, plan_swap
+from skipfill.store.releases.plan import Plan
+from skipfill.store.releases.swap import apply_plan, plan_swap, planned_version
 from skipfill.store.storage.address import Address
-from skipfill.store.storage.layout import CHECKS, per_query_key, report_key
+from skipfill.store.storage.layout import CHECKS, gallery_folder, per_query_key, report_key
 from skipfill.store.storage.object_store import ObjectStore
 from tests.store.stores import saved_check, store_with, swap
 
@@ -79,6 +81,33 @@ def test_a_check_saved_between_plan_and_swap_is_seen(objects: Counted) -> None:
         apply_plan(objects, plan)
     with pytest.raises(NotAcceptable, match=r"found .* inconclusive"):
         swap(objects, "g", load_card(objects, "v2"))
+    assert latest(objects, "g").number == 1
+
+
+class Meanwhile(ObjectStore):
+    """A store in which something happens once, when the list of a gallery's files is read."""
+
+    def __init__(self, root: Address, happens: Callable[[], object]) -> None:
+        super().__init__(root)
+        self._happens: list[Callable[[], object]] = [happens]
+
+    def get(self, key: str) -> bytes:
+        if key.startswith(f"{gallery_folder('g')}/files/") and self._happens:
+            self._happens.pop()()
+        return super().get(key)
+
+
+@pytest.mark.parametrize("verdict", ["fail", "inconclusive"])
+@pytest.mark.parametrize("change", [planned_version, apply_plan])
+def test_a_check_saved_while_a_swap_looks_at_the_files_is_seen(
+    objects: Counted, verdict: str, change: Callable[[ObjectStore, Plan], Version]
+) -> None:
+    """Many files take a while."""
+    saved_check(objects)
+    plan = plan_swap(objects, "g", load_card(objects, "v2"))
+    racing = Meanwhile(objects.root, lambda: saved_check(objects, created="2026-02-01", verdict=verdict))
+    with pytest.raises(Stale, match=f"{verdict}, which is newer"):
+        change(racing, plan)
     assert latest(objects, "g").number == 1
 
 
