@@ -260,6 +260,15 @@ def test_a_forced_swap_is_shown_with_the_checks_that_there_were(objects: ObjectS
     assert [one["verdict"] for one in checks] == ["fail", "pass"]
 
 
+def test_of_many_checks_before_a_forced_swap_the_newest_are_shown(objects: ObjectStore, skipfill: Skipfill) -> None:
+    saved = [saved_check(objects, created=f"2026-01-0{day}", verdict="fail") for day in range(1, 9)]
+    skipfill("swap", "g", "v2", "--without-check", "we are in a hurry")
+    shown = skipfill("history", "g").out
+    assert f"3 before, {saved[3].id} fail, {saved[4].id} fail" in shown
+    assert saved[2].id not in shown
+    assert len(skipfill("history", "g", "--json").document["checks"]["2"]) == 8
+
+
 def test_of_racing_changes_of_the_policy_each_is_a_version_or_refused(objects: ObjectStore, tmp_path: Path) -> None:
     racers = [spawn("policy", "g", "--margin", f"0.0{number}", cwd=tmp_path) for number in range(1, 5)]
     codes = [(racer.communicate(timeout=120), racer.returncode)[1] for racer in racers]
