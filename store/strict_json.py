@@ -147,6 +147,8 @@ def _value(kind: Any, raw: Any, where: str, older: Older | None) -> Any:
         json_type: type[Any] = dict if origin is dict else list
         if not isinstance(raw, json_type):
             raise BadInput(where, expected="a JSON object" if origin is dict else "a list", found=_shown(raw))
+        if inner[0] in (str, int) and origin is not dict and all(type(value) is inner[0] for value in raw):
+            return origin(raw)  # the same as below, for columns of thousands of values
         if origin is not dict:
             return origin(_value(inner[0], value, f"{where} {place}", older) for place, value in enumerate(raw))
         return {key: _value(inner[1], value, f"{where} {_shown(key)}", older) for key, value in raw.items()}

@@ -230,5 +230,5 @@ def _check_that_holds(gallery: str, model: str) -> Report | None:
 
     objects = open_store(STORE)
     state, fingerprint = latest(objects, gallery).state, load_card(objects, model).fingerprint
-    checks = CheckIndex(objects, gallery).entries(state, fingerprint)
+    checks = CheckIndex(objects, gallery).of(state, fingerprint)
     return load_report(objects, gallery, checks[-1].check) if checks else None

@@ -9,8 +9,11 @@ from skipfill.cli.options import GalleryName, Json, Store, opened
 from skipfill.cli.terminal import emit, released, short_time, table
 
 if TYPE_CHECKING:
-    from skipfill.store.checks.index import CheckEntry
+    from skipfill.store.checks.entry import CheckEntry
     from skipfill.store.galleries.log import Version
+
+SHOWN = 5
+"""The newest checks before a swap that are shown; the JSON document has all."""
 
 
 def history(gallery: GalleryName, store: Store = None, json: Json = False) -> None:
@@ -46,7 +49,7 @@ def history(gallery: GalleryName, store: Store = None, json: Json = False) -> No
             "gallery": gallery,
             "versions": [asdict(version) for version in log],
             "release_origins": origins,
-            "checks": {number: [asdict(check) for check in of_swap] for number, of_swap in checks.items()},
+            "checks": {number: [check.as_document() for check in of_swap] for number, of_swap in checks.items()},
         },
         as_json=json,
         show=lambda out: out.print(
@@ -60,10 +63,12 @@ def history(gallery: GalleryName, store: Store = None, json: Json = False) -> No
 
 
 def _evidence(version: Version, checks: list[CheckEntry]) -> str:
-    """The check that allowed a release; for a swap without one, those that there were."""
+    """The check that allowed a release; for a swap without one, the newest of those that there were."""
     if version.release is None or version.action != "swapped":
         return version.release.check if version.release and version.release.check else "-"
-    return version.release.check or ", ".join(f"{check.check} {check.verdict}" for check in checks) or "-"
+    newest = [f"{check.check} {check.verdict}" for check in checks[-SHOWN:]]
+    before = [f"{len(checks) - SHOWN:,} before"] if len(checks) > SHOWN else []
+    return version.release.check or ", ".join(before + newest) or "-"
 
 
 def _why(version: Version, checks: list[CheckEntry]) -> str:
@@ -77,7 +82,7 @@ def _why(version: Version, checks: list[CheckEntry]) -> str:
         for check in checks:
             if check.check == version.release.check and check.instead_of:
                 reasons.append(f"instead of {', '.join(check.instead_of)}: {check.reason}")
-            elif not version.release.check:
-                less = "; ".join(map(str, differences(version.policy_in_force, check)))
-                reasons.append(f"{check.check} asked less: {less}" if less else "")
+        for check in () if version.release.check else checks[-SHOWN:]:
+            less = "; ".join(map(str, differences(version.policy_in_force, check.terms)))
+            reasons.append(f"{check.check} asked less: {less}" if less else "")
     return "; ".join(filter(None, reasons))

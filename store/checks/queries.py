@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from operator import or_
+from typing import Any
 
 from skipfill.store.strict_json import json_digest
 
@@ -18,7 +23,7 @@ class Queries:
     Attributes:
         count: how many queries.
         digest: of the ids and inputs of all, and of what is relevant to each. Empty in old files.
-        least: the digests of some queries, the first in their order, with spaces between them: see `holds`.
+        least: the digests of some queries, the first in their order, with spaces between them: see `QuerySets`.
         basis: the inputs that a comparison rests on beside the queries: whose identities count once, and where the
             old vectors come from. Other ones make other evidence.
     """
@@ -35,15 +40,46 @@ class Queries:
         digest = json_digest([ordered, basis] if basis else ordered)[:16]
         return cls(len(ordered), digest, " ".join(ordered[:LEAST]), basis)
 
-    def holds(self, other: Queries) -> bool:
-        """Whether these seem to be the other ones and perhaps more. A no is sure.
 
-        The first digests of a larger set have those of each part of it that come before the last of them. Of a set of
-        some hundred times as many queries there is nothing to compare, and the answer is yes: it is the better test.
-        """
-        if not (self.digest and other.digest) or self.count < other.count or self.basis != other.basis:
+class QuerySets:
+    """Several sets of queries, which can be asked whether one of them holds another. A no is sure.
+
+    The first digests of a larger set have those of each part of it that come before the last of them. Of a set of some
+    hundred times as many queries there is nothing to compare, and the answer is yes: it is the better test.
+
+    Among thousands of sets no pair is compared: a set of sets is an integer, in which bit i stands for the i-th one.
+    """
+
+    def __init__(self, sets: Sequence[Queries]) -> None:
+        least = [queries.least.split() if queries.digest else [] for queries in sets]
+        self._all = (1 << len(sets)) - 1
+        self._of_basis: defaultdict[str, int] = defaultdict(int)
+        self._with: defaultdict[str, int] = defaultdict(int)
+        for place, (queries, digests) in enumerate(zip(sets, least, strict=True)):
+            if digests:
+                self._of_basis[queries.basis] |= 1 << place
+            for digest in digests:
+                self._with[digest] |= 1 << place
+        self._fewer = _Below([(queries.count, place) for place, queries in enumerate(sets)])
+        self._ended = _Below([(digests[-1], place) for place, digests in enumerate(least) if digests])
+
+    def holds(self, part: Queries, first: int = 0) -> bool:
+        """Whether one of the sets from number `first` on seems to have all queries of `part`, and perhaps more."""
+        if not part.digest:
             return False
-        least = self.least.split()
-        if not least:
-            return False
-        return self.digest == other.digest or {one for one in other.least.split() if one <= least[-1]} <= set(least)
+        holding = self._of_basis.get(part.basis, 0) & ~self._fewer.than(part.count) & (self._all >> first << first)
+        for digest in part.least.split():
+            holding &= self._with.get(digest, 0) | self._ended.than(digest)
+        return holding != 0
+
+
+class _Below:
+    """Sets by a key of theirs: those whose key is below a value, as the bits of an integer."""
+
+    def __init__(self, keys: list[tuple[Any, int]]) -> None:
+        ordered = sorted(keys)
+        self._keys = [key for key, _ in ordered]
+        self._sets = list(accumulate((1 << place for _, place in ordered), or_, initial=0))
+
+    def than(self, value: Any) -> int:
+        return self._sets[bisect_left(self._keys, value)]

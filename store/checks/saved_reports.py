@@ -14,17 +14,19 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from skipfill.store.checks.index import add_entry, index_keys, read_entries
+from skipfill.store.checks.index import add_entry, index_keys, read_index_files
 from skipfill.store.checks.report import FORMAT, Flips, Report, Slice
 from skipfill.store.checks.requirement import Claim, Kind, Requirement
 from skipfill.store.errors import Advice, BadInput, unknown_name
-from skipfill.store.storage.layout import check_of_report, checks_folder, is_name, per_query_key, report_key
+from skipfill.store.storage.layout import check_of_report, checks_folder, per_query_key, report_key
 from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import LARGEST_STORED, Older, fitted, json_digest, parsed, refuse_newer
 
 INDEXED = 5
 """Format from which on reports are in the index."""
 OLD_ID, NEW_ID = 12, 16
+"""Lengths of the ids of reports before format 5 and of today's."""
+_OLD = re.compile(rf"[0-9a-f]{{{OLD_ID}}}")
 _OLD_CLAIM = re.compile(r"(better|not worse) than (\S+)(?: by \S+)? in (.+)|fewer than \S+ of queries .+")
 
 
@@ -124,9 +126,9 @@ def counted_checks(objects: ObjectStore, gallery: str) -> list[str]:
     Raises:
         BadInput: an entry of the index is damaged.
     """
-    indexed = read_entries(objects, index_keys(objects, gallery))
+    indexed = read_index_files(objects, index_keys(objects, gallery))
     old = [check for check in check_ids(objects, gallery) if len(check) != NEW_ID]
-    return sorted({*old, *(entry.check for entry in indexed)})
+    return sorted({*old, *(file.entry.check for file in indexed)})
 
 
 def old_reports(objects: ObjectStore, gallery: str, fingerprint: str, state: str) -> list[Report]:
@@ -136,9 +138,7 @@ def old_reports(objects: ObjectStore, gallery: str, fingerprint: str, state: str
         BadInput: one is damaged and may be of this model on this state. Others are left out.
     """
     reports = []
-    for check in objects.children(checks_folder(gallery)):
-        if not is_name(check) or len(check) == NEW_ID:
-            continue
+    for check in filter(_OLD.fullmatch, objects.children(checks_folder(gallery))):
         if _may_be_of(objects, report_key(gallery, check), fingerprint, state):
             report = load_report(objects, gallery, check)
             if (report.fingerprint, report.state) == (fingerprint, state):

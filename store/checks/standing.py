@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
-from skipfill.store.checks.index import CheckEntry
+from skipfill.store.checks.entry import CheckEntry, Terms
 from skipfill.store.checks.policy import Difference, Policy
+from skipfill.store.checks.queries import QuerySets
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,9 @@ class Standing:
     old: bool = False
 
 
-def differences(policy: Policy, check: CheckEntry) -> list[Difference]:
-    """Everything in which a check asks less than the policy."""
-    return policy.differences(check.policy, check.truth, check.judged)
+def differences(policy: Policy, terms: Terms) -> list[Difference]:
+    """Everything in which a check under these terms asks less than the policy."""
+    return policy.differences(terms.policy, terms.truth, terms.judged)
 
 
 def standing(entries: Sequence[CheckEntry], policy: Policy) -> Standing:
@@ -44,35 +46,49 @@ def standing(entries: Sequence[CheckEntry], policy: Policy) -> Standing:
     Args:
         entries: in the order in which they were saved.
     """
-    passes = [(place, entry) for place, entry in enumerate(entries) if entry.verdict == "pass"]
-    enough = [(place, entry) for place, entry in passes if not differences(policy, entry)]
-    against = tuple(
-        entry
-        for place, entry in enumerate(entries)
-        if entry.verdict != "pass"
-        and not _of_no_truth(entry, policy)
-        and not any(_cancels(later, entry, policy) for number, later in enough if number > place)
-    )
+    # Of thousands of checks only a few ask different things.
+    lacking = {terms: differences(policy, terms) for terms in {entry.terms for entry in entries}}
+    passes = [entry for entry in entries if entry.verdict == "pass"]
+    enough = [entry for entry in passes if not lacking[entry.terms]]
+    answers, later = _Answers(enough, policy), len(enough)
+    against: list[CheckEntry] = []
+    for entry in reversed(entries):
+        if entry.verdict != "pass":
+            by_no_truth = any(difference.parameter == "truth" for difference in lacking[entry.terms])
+            # What decided nothing, by a truth that could have allowed nothing either, is no evidence.
+            if not (entry.verdict == "inconclusive" and by_no_truth) and not answers.cancel(entry, later):
+                against.append(entry)
+        elif not lacking[entry.terms]:
+            later -= 1
+    against.reverse()
     if enough:
-        return Standing(None if against else enough[-1][1], against)
-    lax = passes[-1][1] if passes else None
-    return Standing(None, against, lax, tuple(differences(policy, lax)) if lax else ())
+        return Standing(None if against else enough[-1], tuple(against))
+    lax = passes[-1] if passes else None
+    return Standing(None, tuple(against), lax, tuple(lacking[lax.terms]) if lax else ())
 
 
-def _of_no_truth(entry: CheckEntry, policy: Policy) -> bool:
-    """Whether a check that decided nothing was measured by a truth that could have allowed nothing either."""
-    by_truth = any(difference.parameter == "truth" for difference in differences(policy, entry))
-    return entry.verdict == "inconclusive" and by_truth
+class _Answers:
+    """The passes that asked enough, by what they cancel; each has its number among them."""
 
+    def __init__(self, enough: Sequence[CheckEntry], policy: Policy) -> None:
+        digests = [entry.queries.digest for entry in enough]
+        self._last_of_digest = {digest: number for number, digest in enumerate(digests) if digest}
+        self._last_of_replaced = {check: number for number, entry in enumerate(enough) for check in entry.instead_of}
+        self._last_named = max((self._last_of_digest.get(digest, -1) for digest in policy.queries), default=-1)
+        self._enough = enough
 
-def _cancels(later: CheckEntry, earlier: CheckEntry, policy: Policy) -> bool:
-    if earlier.check in later.instead_of:
-        return True
-    if not later.queries.digest:
-        return False
-    if later.queries.digest in (*policy.queries, earlier.queries.digest):
-        return True
-    return earlier.verdict == "inconclusive" and later.queries.holds(earlier.queries)
+    @cached_property
+    def _sets(self) -> QuerySets:
+        """Their queries: needed only where a check decided nothing."""
+        return QuerySets([entry.queries for entry in self._enough])
+
+    def cancel(self, entry: CheckEntry, first: int) -> bool:
+        """Whether one of the passes from number `first` on cancels a check that did not pass."""
+        last_of_digest = self._last_of_digest.get(entry.queries.digest, -1)
+        last_of_replaced = self._last_of_replaced.get(entry.check, -1)
+        if max(self._last_named, last_of_digest, last_of_replaced) >= first:
+            return True
+        return entry.verdict == "inconclusive" and self._sets.holds(entry.queries, first)
 
 
 def standing_of_old(reports: Sequence[CheckEntry], policy: Policy | None) -> Standing:
@@ -86,5 +102,5 @@ def standing_of_old(reports: Sequence[CheckEntry], policy: Policy | None) -> Sta
     newest = max(reports, key=lambda entry: entry.created)
     if newest.verdict != "pass":
         return Standing(None, (newest,), old=True)
-    lacking = differences(policy, newest) if policy else []
+    lacking = differences(policy, newest.terms) if policy else []
     return Standing(None, (), newest, tuple(lacking), old=True) if lacking else Standing(newest, old=True)

@@ -12,13 +12,8 @@ from skipfill.store.checks.policy import Policy
 from skipfill.store.checks.report import Threshold
 from skipfill.store.errors import Advice, BadInput, SkipfillError, Stale, unknown_name
 from skipfill.store.spaces import View
-from skipfill.store.storage.layout import (
-    GALLERIES,
-    log_folder,
-    version_file,
-    version_key,
-    version_number,
-)
+from skipfill.store.storage.layout import GALLERIES, log_folder, version_key
+from skipfill.store.storage.numbered import last_number
 from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import json_digest, stored
 
@@ -26,8 +21,6 @@ FORMAT = 2
 """Written only for versions that need it, so that older releases read all others: 2 has a policy."""
 WITHOUT_POLICY = 1
 RESTORE = "Restore it from a copy."
-NEAR = 100
-"""Entries before the end of a log from which on names are listed instead of looked for one by one."""
 Action = Literal["registered", "appended", "refreshed", "swapped", "rolled back", "dropped", "policy changed"]
 RELEASES: tuple[Action, ...] = ("registered", "swapped", "rolled back", "dropped")
 """Actions that bring a release of their own; the others leave it as it is."""
@@ -128,24 +121,8 @@ def newest_version(objects: ObjectStore, gallery: str, since: int = 0) -> Versio
     Args:
         since: number of an entry that is known to exist; only later ones are looked for.
     """
-    low = since or _near_the_end(objects, gallery)
-    files = objects.after(log_folder(gallery), version_file(low))
-    number = max([low, *map(version_number, files)])
+    number = last_number(objects, log_folder(gallery), since)
     return read_version(objects, gallery, number) if number else None
-
-
-def _near_the_end(objects: ObjectStore, gallery: str) -> int:
-    """Return the number of an entry less than `NEAR` before the last one; 0 where the log is shorter than that.
-
-    The numbers have no holes, so doubling steps find it. After a hole the result is farther from the end.
-    """
-    low, step = 0, NEAR
-    while objects.exists(version_key(gallery, low + step)):
-        low, step = low + step, 2 * step
-    while step > NEAR:
-        step //= 2
-        low += step if objects.exists(version_key(gallery, low + step)) else 0
-    return low
 
 
 def read_version(objects: ObjectStore, gallery: str, number: int) -> Version:

@@ -12,7 +12,7 @@ from skipfill.store.galleries.origin import row_origin
 from skipfill.store.galleries.row_marks import RowChanges, RowMarks, read_marks, write_marks
 from skipfill.store.galleries.verify import Progress, read_files_whole
 from skipfill.store.parquet.files import expand_addresses
-from skipfill.store.parquet.fingerprint import FileFingerprint
+from skipfill.store.parquet.fingerprint import FileFingerprint, listed_path
 from skipfill.store.parquet.pinned import PinnedFiles
 from skipfill.store.parquet.stored_rows import StoredRows, opened
 from skipfill.store.spaces import load_space
@@ -61,8 +61,8 @@ def refresh_gallery(
     version = latest(objects, name)
     registered = read_files(objects, name, version)
     space, pins = load_space(objects, version.space), PinnedFiles()
-    addresses = [registered_address(objects, file) for file in registered]
-    files = expand_addresses(paths or addresses)
+    files = expand_addresses(paths or [registered_address(objects, file) for file in registered])
+    digests = {file.path: file.content for file in registered if file.content}
     origins = {file: row_origin(objects, file, opened(pins, file), space) for file in files}
     rows = StoredRows.open(files, registered_columns(name, version), space.dim, pins)
     read = read_files_whole(
@@ -71,7 +71,7 @@ def refresh_gallery(
         objects.base,
         progress,
         of_length_one=[file for file in files if space.fingerprint or origins[file].fingerprint],
-        like={address: file.content for address, file in zip(addresses, registered, strict=True) if file.content},
+        like={file: digests[path] for file in files if (path := listed_path(file, objects.base)) in digests},
     )
     new_files = [
         replace(read.fingerprints[file], model=made.model, encoder=made.fingerprint) for file, made in origins.items()

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from skipfill.store.checks.index import index_keys, read_entry
+from skipfill.store.checks.index import index_keys, read_index_file
 from skipfill.store.checks.saved_reports import check_ids, load_report
 from skipfill.store.errors import Hint, SkipfillError, reason
 from skipfill.store.galleries.gallery import open_gallery
@@ -227,10 +227,10 @@ def _of_checks(objects: ObjectStore, gallery: str) -> Iterator[Finding]:
     for check in check_ids(objects, gallery):
         yield from _tried(f"check {check} of gallery {gallery}", load_report, objects, gallery, check)[1]
     for key in index_keys(objects, gallery):
-        entry, broken = _tried(f"checks of gallery {gallery}", read_entry, objects, key)
+        file, broken = _tried(f"checks of gallery {gallery}", read_index_file, objects, key)
         yield from broken
-        if entry is not None and not objects.exists(report_key(gallery, entry.check)):
-            what = f"expected the report of check {entry.check}, found no such file"
+        if file is not None and not objects.exists(report_key(gallery, file.entry.check)):
+            what = f"expected the report of check {file.entry.check}, found no such file"
             yield Finding("problem", str(objects.root / key), what, "Restore it from a copy, or check again.")
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skipfill.store.parquet.pinned import PinnedFile
-from skipfill.store.storage.address import Url
+from skipfill.store.storage.address import Address, Url
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,17 @@ def fingerprint(file: PinnedFile, relative_to: Path | None) -> FileFingerprint:
     Args:
         relative_to: folder that the path is relative to when it lies below; None for an absolute one.
     """
-    path, rows, footer = file.path, file.metadata.num_rows, file.footer_hash()
+    rows, footer = file.metadata.num_rows, file.footer_hash()
+    return FileFingerprint(listed_path(file.path, relative_to), file.state.bytes, rows, footer, etag=file.etag)
+
+
+def listed_path(path: Address, relative_to: Path | None) -> str:
+    """The `path` of a fingerprint: one for all spellings of a file's path."""
     if isinstance(path, Url):
-        return FileFingerprint(str(path), file.state.bytes, rows, footer, etag=file.etag)
+        return str(path)
     absolute = path.resolve()
     base = relative_to and relative_to.resolve()
-    shown = absolute.relative_to(base) if base and absolute.is_relative_to(base) else absolute
-    return FileFingerprint(str(shown), file.state.bytes, rows, footer)
+    return str(absolute.relative_to(base) if base and absolute.is_relative_to(base) else absolute)
 
 
 def is_registered(file: PinnedFile, registered: FileFingerprint) -> bool:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from skipfill.store.checks.index import CheckEntry, CheckIndex, entry_of, newest_elsewhere
+from skipfill.store.checks.entry import CheckEntry, entry_of
+from skipfill.store.checks.index import CheckIndex, newest_elsewhere
 from skipfill.store.checks.saved_reports import old_reports
 from skipfill.store.checks.standing import Standing, standing, standing_of_old
 from skipfill.store.errors import Advice
@@ -45,7 +46,7 @@ def evidence_of(
     Raises:
         BadInput: an entry is damaged, or an old report that may be of this model.
     """
-    entries = (index or CheckIndex(objects, gallery)).entries(version.state, fingerprint)
+    entries = (index or CheckIndex(objects, gallery)).of(version.state, fingerprint)
     if entries:
         return Evidence(standing(entries, version.policy_in_force))
     old = [entry_of(report) for report in old_reports(objects, gallery, fingerprint, version.state)]
@@ -63,7 +64,7 @@ def checks_before_swaps(objects: ObjectStore, gallery: str, log: Sequence[Versio
     index, checks = CheckIndex(objects, gallery), {}
     for before, swap in pairwise(log):
         if swap.action == "swapped" and swap.release is not None:
-            checks[swap.number] = index.entries(before.state, swap.release.fingerprint)
+            checks[swap.number] = index.of(before.state, swap.release.fingerprint)
     return checks
 
 

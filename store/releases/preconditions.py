@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from skipfill.store.checks.index import CheckIndex, entry_of
+from skipfill.store.checks.entry import entry_of
+from skipfill.store.checks.index import CheckIndex
 from skipfill.store.checks.report import Report
 from skipfill.store.checks.saved_reports import load_report
 from skipfill.store.errors import BadInput
@@ -94,7 +95,7 @@ def _of_check(plan: Plan, now: Situation) -> Precondition:
         return Precondition("check", expected, f"no report of {plan.check}" if gone else _changed(plan, now), False)
     measured = (report.id, report.verdict, report.fingerprint, report.state)
     # The entry is believed only as far as the report, which has a digest, says the same.
-    of_report = replace(entry_of(report), earlier=()) == replace(allowing, earlier=())
+    of_report = entry_of(report) == allowing
     holds = of_report and measured == (allowing.check, "pass", plan.fingerprint, plan.state)
     return Precondition("check", expected, _changed(plan, now), holds)
 

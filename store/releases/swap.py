@@ -151,12 +151,6 @@ def apply_plan(objects: ObjectStore, plan: Plan, index: CheckIndex | None = None
     return commit(objects, plan.gallery, planned_version(objects, plan, index, at_once=at_once))
 
 
-def swap(objects: ObjectStore, gallery: str, card: Card, without_check: str = "") -> Version:
-    """Plan a swap to `card` and apply the plan at once."""
-    index = CheckIndex(objects, gallery)
-    return apply_plan(objects, plan_swap(objects, gallery, card, without_check, index=index), index, at_once=True)
-
-
 def _refused(
     objects: ObjectStore, plan: Plan, now: Situation, broken: Precondition, *, at_once: bool
 ) -> Stale | NotAcceptable:

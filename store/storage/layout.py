@@ -12,7 +12,7 @@ checks/GALLERY/ID/queries.parquet       results of a check by query
 checks/GALLERY/ID/report.json           its report; written after these, so that it means a complete check
 checks/GALLERY/by-state/STATE-MODEL/0000000001.json
                                         the check in short, among those of a model on a state in their order; a report
-                                        without one was cut off before it counted
+                                        without one was cut off before it counted. Each tenth has those before it
 training/NAME/STAGE.safetensors         checkpoint of an unfinished training
 aside/KEY                               an object that a prune is about to delete
 probes/ID                               an object that shows whether object storage can refuse to overwrite

@@ -21,14 +21,13 @@ from skipfill.store.galleries.commit import commit
 from skipfill.store.galleries.log import Version, history, latest
 from skipfill.store.models.cards import WEIGHTS, Card, file_key, load_card
 from skipfill.store.releases.rollback import rollback
-from skipfill.store.releases.swap import swap
 from skipfill.store.storage.address import address
 from skipfill.store.storage.location import open_store
 from skipfill.store.storage.object_store import ObjectStore
 from tests.compat.encoders.samples import OWN, drawings
 from tests.compat.inference.bundles import rewritten, texts, trained, without_witness, write_module
 from tests.conftest import Skipfill, World, spawn, tree
-from tests.store.stores import store_with
+from tests.store.stores import store_with, swap
 
 STORE = Path(".skipfill")
 
@@ -256,12 +255,15 @@ def test_of_racing_writers_the_last_version_is_in_the_copy(tmp_path: Path) -> No
     code = (
         "import sys; from pathlib import Path; from skipfill.store.storage.location import open_store; "
         "from skipfill.store.models.cards import load_card; from skipfill.store.releases.rollback import rollback; "
-        "from skipfill.store.releases.swap import swap; "
+        "from skipfill.store.releases.swap import apply_plan, plan_swap; "
         "from skipfill.store.errors import SkipfillError\n"
         "objects = open_store(Path('.skipfill'))\n"
         "for turn in range(12):\n"
         "    try:\n"
-        "        rollback(objects, 'g') if turn % 2 else swap(objects, 'g', load_card(objects, sys.argv[1]), 'race')\n"
+        "        if turn % 2:\n"
+        "            rollback(objects, 'g')\n"
+        "        else:\n"
+        "            apply_plan(objects, plan_swap(objects, 'g', load_card(objects, sys.argv[1]), 'race'))\n"
         "    except SkipfillError:\n"
         "        pass\n"
     )

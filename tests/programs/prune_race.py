@@ -33,13 +33,12 @@ from skipfill.store.models.cards import file_key, load_card, model_names
 from skipfill.store.models.files import read_file, save_model
 from skipfill.store.parquet.stored_rows import Columns
 from skipfill.store.releases.rollback import rollback
-from skipfill.store.releases.swap import swap
 from skipfill.store.spaces import Space, load_space
 from skipfill.store.storage.address import Address, address
 from skipfill.store.storage.location import open_store
 from skipfill.store.storage.object_store import ObjectStore
 from tests.conftest import write_vectors
-from tests.store.stores import card, trained_ids
+from tests.store.stores import card, swap, trained_ids
 
 HOUR = 3600
 PAUSE, REMOTE_PAUSE = 0.03, 0.5  # between a leftover and its writer, at most: a prune begins to look meanwhile

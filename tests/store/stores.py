@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from skipfill.store.checks.index import CheckIndex
 from skipfill.store.checks.queries import Queries
 from skipfill.store.checks.report import Flips, Report
 from skipfill.store.checks.saved_reports import save_report
-from skipfill.store.galleries.log import latest
+from skipfill.store.galleries.log import Version, latest
 from skipfill.store.galleries.register import add_gallery
 from skipfill.store.models.cards import Card, load_card
 from skipfill.store.models.files import save_model
 from skipfill.store.parquet.stored_rows import Columns
+from skipfill.store.releases.swap import apply_plan, plan_swap
 from skipfill.store.spaces import Space, View
 from skipfill.store.storage.address import address
 from skipfill.store.storage.location import init_store
@@ -50,6 +52,12 @@ def store_at(place: str, folder: Path, rows: int = 100, files: int = 1) -> Objec
 def trained_ids() -> pa.Array:
     """The one item that the models are said to be trained on."""
     return pa.array(["a"])
+
+
+def swap(objects: ObjectStore, gallery: str, card: Card, without_check: str = "") -> Version:
+    """Plan a swap and apply the plan at once, as the command does."""
+    index = CheckIndex(objects, gallery)
+    return apply_plan(objects, plan_swap(objects, gallery, card, without_check, index=index), index, at_once=True)
 
 
 ASKED = Queries.of(["a", "b", "c"])

@@ -71,6 +71,13 @@ def test_a_frozen_store_goes_on(here: Skipfill, frozen: Path) -> None:
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
 
 
+def test_a_stray_file_beside_the_checks_of_an_older_release_stops_nothing(here: Skipfill, frozen: Path) -> None:
+    for name in ("notes.txt", ".DS_Store"):
+        (frozen / "store" / "checks" / "things" / name).write_text("mine")
+    (frozen / "store" / "checks" / "things" / "mine").mkdir()
+    here("swap", "things", "v2")
+
+
 def edit(path: Path, change: Callable[[Any], Any]) -> None:
     path.write_text(json.dumps(change(json.loads(path.read_text()))))
 

@@ -485,6 +485,17 @@ def test_judged_queries_may_bring_old_vectors(skipfill: Skipfill, with_v2: World
     assert findings(v3(skipfill, Path("queries.parquet"), *judged, "--old-vector", "old")) != {}
 
 
+def test_a_judged_query_with_the_id_of_a_row_is_no_row(skipfill: Skipfill, with_v2: World) -> None:
+    """A row beside the queries is told by its vector: a query with nothing to find is left out, whatever its id."""
+    queries, rows = with_old_vectors(skipfill, with_v2)
+    judged = ("--judgements", judgements(queries.slice(40), pq.read_table("plain.parquet")))
+    ids = rows["id"].to_pylist()[40:80] + queries["id"].to_pylist()[40:]
+    both = pa.concat_tables([with_column(queries, "id", ids), rows.slice(0, 40)])
+    result = v3(skipfill, write(both, "both.parquet"), *judged, "--old-vector", "old")
+    assert "40 of 192" in findings(result)["few left out"]
+    assert result.code == 3
+
+
 def test_zero_vectors_are_no_baseline(skipfill: Skipfill, with_v2: World) -> None:
     queries, rows = with_old_vectors(skipfill, with_v2)
     zeros = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(8 * len(queries), np.float32)), 8)

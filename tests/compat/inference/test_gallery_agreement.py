@@ -77,6 +77,16 @@ def test_vectors_of_a_stranger_of_the_same_dimension(skipfill: Skipfill, upgrade
     assert any("expected the vectors that v1 makes" in warning for warning in stored["warnings"])
 
 
+def test_of_a_gallery_without_a_row_of_its_own_model_nothing_is_known(skipfill: Skipfill, with_v2: World) -> None:
+    skipfill("encode", "v2", with_v2.gallery_items, "-o", "new.parquet", "--onto", "v1")
+    skipfill("gallery", "refresh", "things", "new.parquet")
+    for more in ([], ["--gallery-items", with_v2.gallery_items]):
+        checked = skipfill("check", "things", "v2", "--items", with_v2.heldout, *more, "--json", expect=None)
+        assert checked.code in (0, 1, 3), checked.err
+        warnings = checked.document["check"]["warnings"]
+        assert any("whether gallery things holds vectors of v1 is not known" in warning for warning in warnings)
+
+
 def test_the_right_gallery_is_not_refused(skipfill: Skipfill, upgraded: World) -> None:
     """In its own metadata's absence, and in half precision."""
     table = pq.read_table("gallery.parquet")

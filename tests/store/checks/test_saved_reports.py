@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,13 +13,14 @@ from skipfill.store.checks.index import CheckIndex
 from skipfill.store.checks.queries import Queries
 from skipfill.store.checks.saved_reports import check_ids, load_report
 from skipfill.store.errors import BadInput, NotAcceptable, Stale
-from skipfill.store.galleries.log import latest
+from skipfill.store.galleries.log import Version, latest
 from skipfill.store.models.cards import load_card
-from skipfill.store.releases.swap import apply_plan, plan_swap, swap
+from skipfill.store.releases.plan import Plan
+from skipfill.store.releases.swap import apply_plan, plan_swap, planned_version
 from skipfill.store.storage.address import Address
-from skipfill.store.storage.layout import CHECKS, per_query_key, report_key
+from skipfill.store.storage.layout import CHECKS, gallery_folder, per_query_key, report_key
 from skipfill.store.storage.object_store import ObjectStore
-from tests.store.stores import saved_check, store_with
+from tests.store.stores import saved_check, store_with, swap
 
 
 class Counted(ObjectStore):
@@ -54,18 +56,18 @@ def test_a_swap_reads_no_report_but_that_of_its_check(objects: Counted) -> None:
 
 def test_the_checks_of_a_model_and_state_in_their_order(objects: Counted) -> None:
     fingerprint, state = load_card(objects, "v2").fingerprint, latest(objects, "g").state
-    assert CheckIndex(objects, "g").entries(state, fingerprint) == []
+    assert CheckIndex(objects, "g").of(state, fingerprint) == []
     first = saved_check(objects, created="2026-01-02")
     saved_check(objects, "v3", "2026-01-09")
     saved_check(objects, created="2026-01-08", state="another-state")
     later = saved_check(objects, created="2026-01-01", verdict="fail")
-    assert [entry.check for entry in CheckIndex(objects, "g").entries(state, fingerprint)] == [first.id, later.id]
+    assert [entry.check for entry in CheckIndex(objects, "g").of(state, fingerprint)] == [first.id, later.id]
 
 
 def test_of_racing_checks_each_has_a_number_of_its_own(objects: Counted) -> None:
     with ThreadPoolExecutor(8) as pool:
         saved = list(pool.map(lambda second: saved_check(objects, created=f"2026-01-01T{second}"), range(40)))
-    entries = CheckIndex(objects, "g").entries(latest(objects, "g").state, load_card(objects, "v2").fingerprint)
+    entries = CheckIndex(objects, "g").of(latest(objects, "g").state, load_card(objects, "v2").fingerprint)
     assert {entry.check for entry in entries} == {report.id for report in saved}
     assert len(entries) == 40
 
@@ -79,6 +81,33 @@ def test_a_check_saved_between_plan_and_swap_is_seen(objects: Counted) -> None:
         apply_plan(objects, plan)
     with pytest.raises(NotAcceptable, match=r"found .* inconclusive"):
         swap(objects, "g", load_card(objects, "v2"))
+    assert latest(objects, "g").number == 1
+
+
+class Meanwhile(ObjectStore):
+    """A store in which something happens once, when the list of a gallery's files is read."""
+
+    def __init__(self, root: Address, happens: Callable[[], object]) -> None:
+        super().__init__(root)
+        self._happens: list[Callable[[], object]] = [happens]
+
+    def get(self, key: str) -> bytes:
+        if key.startswith(f"{gallery_folder('g')}/files/") and self._happens:
+            self._happens.pop()()
+        return super().get(key)
+
+
+@pytest.mark.parametrize("verdict", ["fail", "inconclusive"])
+@pytest.mark.parametrize("change", [planned_version, apply_plan])
+def test_a_check_saved_while_a_swap_looks_at_the_files_is_seen(
+    objects: Counted, verdict: str, change: Callable[[ObjectStore, Plan], Version]
+) -> None:
+    """Many files take a while."""
+    saved_check(objects)
+    plan = plan_swap(objects, "g", load_card(objects, "v2"))
+    racing = Meanwhile(objects.root, lambda: saved_check(objects, created="2026-02-01", verdict=verdict))
+    with pytest.raises(Stale, match=f"{verdict}, which is newer"):
+        change(racing, plan)
     assert latest(objects, "g").number == 1
 
 
@@ -112,14 +141,15 @@ def test_an_edited_report_is_refused(objects: Counted) -> None:
 
 
 def test_of_many_checks_few_are_read_and_none_is_forgotten(objects: Counted) -> None:
-    """Every hundredth entry has what is before it; the checks of one query set, policy and verdict are one there."""
+    """Every tenth entry has the nine before it, and so on: 250, 240, 230, 220, 210, 200 and 100 are read."""
     card, state = load_card(objects, "v2"), latest(objects, "g").state
     failed = saved_check(objects, verdict="fail", queries=Queries.of(["other"]))
     for number in range(249):
         last = saved_check(objects, created=f"2026-01-01T{number}")
     objects.reads.clear()
-    entries = CheckIndex(objects, "g").entries(state, card.fingerprint)
-    assert sum(objects.reads.values()) == 51
+    entries = CheckIndex(objects, "g").of(state, card.fingerprint)
+    assert sum(objects.reads.values()) == 7
+    assert len({entry.check for entry in entries}) == 250
     assert [entries[0].check, entries[-1].check] == [failed.id, last.id]
     with pytest.raises(NotAcceptable, match=f"found {failed.id} fail"):
         swap(objects, "g", card)

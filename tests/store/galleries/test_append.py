@@ -17,10 +17,9 @@ from skipfill.store.galleries.log import history, latest
 from skipfill.store.galleries.verify import reread_gallery
 from skipfill.store.models.cards import load_card
 from skipfill.store.releases.rollback import rollback
-from skipfill.store.releases.swap import swap
 from skipfill.store.storage.object_store import ObjectStore
 from tests.conftest import Skipfill, World, spawn, tree, write_vectors
-from tests.store.stores import store_with
+from tests.store.stores import store_with, swap
 
 SWAP = ("swap", "g", "v2", "--without-check", "race")
 APPEND = ("gallery", "append", "g", "more.parquet")

@@ -20,10 +20,9 @@ from skipfill.store.maintenance.prune import leftovers
 from skipfill.store.models.cards import load_card
 from skipfill.store.parquet.stored_rows import Columns
 from skipfill.store.releases.rollback import rollback
-from skipfill.store.releases.swap import swap
 from skipfill.store.spaces import Space
 from tests.conftest import Skipfill, World, tree, write_vectors
-from tests.store.stores import store_with
+from tests.store.stores import store_with, swap
 
 PART = "part-0000.parquet"
 

@@ -18,12 +18,12 @@ from skipfill.store.maintenance.prune import leftovers, prune
 from skipfill.store.models.cards import load_card
 from skipfill.store.models.files import save_model
 from skipfill.store.parquet.stored_rows import Columns
-from skipfill.store.releases.swap import apply_plan, plan_swap, swap
+from skipfill.store.releases.swap import apply_plan, plan_swap
 from skipfill.store.spaces import Space
 from skipfill.store.storage.location import open_store
 from skipfill.store.storage.object_store import ObjectStore
 from tests.conftest import Skipfill, spawn, tree
-from tests.store.stores import card, store_with, trained_ids
+from tests.store.stores import card, store_with, swap, trained_ids
 
 STORE = Path(".skipfill")
 LEFT = {

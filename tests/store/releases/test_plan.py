@@ -25,11 +25,11 @@ from skipfill.store.parquet.items import ItemBlock, open_items
 from skipfill.store.releases.backfill_cost import EncodeRate, backfill_cost
 from skipfill.store.releases.plan import Plan, read_plan
 from skipfill.store.releases.rollback import rollback
-from skipfill.store.releases.swap import apply_plan, plan_swap, planned_version, swap
+from skipfill.store.releases.swap import apply_plan, plan_swap, planned_version
 from skipfill.store.spaces import View
 from skipfill.store.storage.object_store import ObjectStore
 from tests.conftest import Skipfill, World, spawn, tree, write_vectors
-from tests.store.stores import store_with
+from tests.store.stores import store_with, swap
 
 STORE = Path(".skipfill")
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from skipfill.store.checks.policy import Policy
-from skipfill.store.checks.queries import Queries
+from skipfill.store.checks.queries import Queries, QuerySets
 from skipfill.store.errors import BadInput, NotAcceptable, Stale
 from skipfill.store.galleries.append import append_rows
 from skipfill.store.galleries.log import history, latest
@@ -20,13 +20,13 @@ from skipfill.store.galleries.register import add_gallery, drop_gallery
 from skipfill.store.models.cards import load_card
 from skipfill.store.parquet.stored_rows import Columns
 from skipfill.store.releases.rollback import rollback
-from skipfill.store.releases.swap import apply_plan, plan_swap, swap
+from skipfill.store.releases.swap import apply_plan, plan_swap
 from skipfill.store.spaces import Space
 from skipfill.store.storage.layout import report_key
 from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import json_digest
 from tests.conftest import Skipfill, spawn, write_vectors
-from tests.store.stores import saved_check, store_with
+from tests.store.stores import saved_check, store_with, swap
 
 OTHER, MORE = Queries.of(["x", "y", "z"]), Queries.of(["a", "b", "c", "d"])
 LAXER: dict[str, dict[str, Any]] = {
@@ -130,15 +130,17 @@ def test_redrawn_queries_are_no_answer_to_a_check_that_decided_nothing(objects: 
 
 def test_a_set_of_queries_holds_its_parts_and_hardly_another() -> None:
     everything = [json_digest(number)[:16] for number in range(1_000)]
-    whole = Queries.of(everything)
-    assert whole.holds(Queries.of(everything[::3]))
-    assert whole.holds(Queries.of(everything[-40:]))
-    assert not Queries.of(everything[::3]).holds(whole)
-    redrawn = [json_digest(number)[:16] for number in range(500, 1_500)]
-    assert not whole.holds(Queries.of(redrawn))
-    assert not Queries.of(redrawn).holds(whole)
-    assert not whole.holds(Queries())
-    assert not Queries().holds(Queries())
+    whole, part = Queries.of(everything), Queries.of(everything[::3])
+    redrawn = Queries.of([json_digest(number)[:16] for number in range(500, 1_500)])
+    assert QuerySets([whole]).holds(part)
+    assert QuerySets([whole]).holds(Queries.of(everything[-40:]))
+    assert not QuerySets([part]).holds(whole)
+    assert not QuerySets([whole]).holds(redrawn)
+    assert not QuerySets([redrawn]).holds(whole)
+    assert QuerySets([part, redrawn, whole]).holds(whole, 2)
+    assert not QuerySets([whole, part, redrawn]).holds(whole, 1)
+    assert not QuerySets([whole]).holds(Queries())
+    assert not QuerySets([Queries()]).holds(Queries())
 
 
 def test_a_reason_for_other_queries_is_recorded(objects: ObjectStore, skipfill: Skipfill) -> None:
@@ -257,6 +259,15 @@ def test_a_forced_swap_is_shown_with_the_checks_that_there_were(objects: ObjectS
     assert f"we are in a hurry; {lax.id} asked less: margin 0.99" in shown
     checks = skipfill("history", "g", "--json").document["checks"]["2"]
     assert [one["verdict"] for one in checks] == ["fail", "pass"]
+
+
+def test_of_many_checks_before_a_forced_swap_the_newest_are_shown(objects: ObjectStore, skipfill: Skipfill) -> None:
+    saved = [saved_check(objects, created=f"2026-01-0{day}", verdict="fail") for day in range(1, 9)]
+    skipfill("swap", "g", "v2", "--without-check", "we are in a hurry")
+    shown = skipfill("history", "g").out
+    assert f"3 before, {saved[3].id} fail, {saved[4].id} fail" in shown
+    assert saved[2].id not in shown
+    assert len(skipfill("history", "g", "--json").document["checks"]["2"]) == 8
 
 
 def test_of_racing_changes_of_the_policy_each_is_a_version_or_refused(objects: ObjectStore, tmp_path: Path) -> None:

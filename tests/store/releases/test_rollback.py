@@ -20,11 +20,11 @@ from skipfill.store.models.cards import load_card
 from skipfill.store.models.files import save_model
 from skipfill.store.parquet.stored_rows import Columns
 from skipfill.store.releases.rollback import rollback
-from skipfill.store.releases.swap import apply_plan, plan_swap, swap
+from skipfill.store.releases.swap import apply_plan, plan_swap
 from skipfill.store.spaces import Space
 from skipfill.store.storage.object_store import ObjectStore
 from tests.conftest import Skipfill, tree, write_vectors
-from tests.store.stores import card, saved_check, store_with, trained_ids
+from tests.store.stores import card, saved_check, store_with, swap, trained_ids
 
 
 @pytest.fixture

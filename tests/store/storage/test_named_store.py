@@ -11,11 +11,10 @@ from skipfill.store.galleries.log import latest
 from skipfill.store.galleries.register import add_gallery
 from skipfill.store.models.cards import load_card
 from skipfill.store.parquet.stored_rows import Columns
-from skipfill.store.releases.swap import swap
 from skipfill.store.spaces import Space
 from skipfill.store.storage.object_store import ObjectStore
 from tests.conftest import Skipfill
-from tests.store.stores import store_with
+from tests.store.stores import store_with, swap
 
 READS = ["gallery", "verify", "g"]  # finds the gallery's files from where the store lies
 

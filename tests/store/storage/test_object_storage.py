@@ -31,7 +31,6 @@ from skipfill.store.models.cards import load_card
 from skipfill.store.parquet.remote import RemoteFile
 from skipfill.store.parquet.stored_rows import Columns
 from skipfill.store.releases.rollback import rollback
-from skipfill.store.releases.swap import swap
 from skipfill.store.spaces import Space
 from skipfill.store.storage.address import Url, address
 from skipfill.store.storage.client import client
@@ -42,7 +41,7 @@ from skipfill.store.storage.quarantine import ensure, set_aside
 from tests.conftest import Skipfill, World, spawn, tree
 from tests.programs.object_storage import KEY, SECRET, Fault, Network, network_to
 from tests.programs.prune_race import look, lost
-from tests.store.stores import store_at
+from tests.store.stores import store_at, swap
 
 
 @pytest.fixture

@@ -1,0 +1,33 @@
+"""Folders of numbered objects, 1, 2, 3, ...: the last number, without a listing of all."""
+
+from __future__ import annotations
+
+from skipfill.store.storage.layout import version_file, version_number
+from skipfill.store.storage.object_store import ObjectStore
+
+NEAR = 100
+"""Objects before the end of a folder from which on names are listed instead of looked for one by one."""
+
+
+def last_number(objects: ObjectStore, folder: str, since: int = 0) -> int:
+    """Return the highest number in a folder; 0 where there is none. Lists the names of about `NEAR`.
+
+    Args:
+        since: a number that is known to exist; only later ones are looked for.
+    """
+    low = since or _near_the_end(objects, folder)
+    return max([low, *map(version_number, objects.after(folder, version_file(low)))])
+
+
+def _near_the_end(objects: ObjectStore, folder: str) -> int:
+    """Return a number less than `NEAR` before the last one; 0 where there are fewer than that.
+
+    The numbers have no holes, so doubling steps find it. After a hole the result is farther from the end.
+    """
+    low, step = 0, NEAR
+    while objects.exists(f"{folder}/{version_file(low + step)}"):
+        low, step = low + step, 2 * step
+    while step > NEAR:
+        step //= 2
+        low += step if objects.exists(f"{folder}/{version_file(low + step)}") else 0
+    return low
