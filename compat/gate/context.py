@@ -20,6 +20,7 @@ from skipfill.store.galleries.gallery import Gallery, open_gallery
 from skipfill.store.galleries.verify import BoundGallery
 from skipfill.store.models.cards import view_onto
 from skipfill.store.models.files import TrainedContent, trained_content, trained_ids
+from skipfill.store.parquet.ids import IdSet
 from skipfill.store.spaces import View
 from skipfill.store.storage.object_store import ObjectStore
 
@@ -44,7 +45,7 @@ class CheckContext:
     gallery: Gallery
     model: LoadedModel
     ceiling: LoadedModel | None
-    training_ids: pa.Array
+    training_ids: IdSet
     training_content: TrainedContent
     inputs: CheckInputs
     policy: Policy

@@ -156,6 +156,20 @@ def test_ids_of_another_type_than_the_gallerys_are_refused(skipfill: Skipfill, w
     assert "expected ids of the type of gallery numbers: int64, found string" in refused.err
 
 
+def test_ids_of_both_types_are_remembered(skipfill: Skipfill, with_v2: World) -> None:
+    """Of a model that was trained on integers, and of one that started from it and was trained on texts."""
+    _, items = numbered(skipfill, with_v2)
+    trained = items.filter(pc.less(items["label"], "class-09"))
+    first = ("--items", write(trained, "first.parquet"), "--gallery", "numbers", "--epochs", 1)
+    skipfill("train", "v3", *first)
+    skipfill("train", "v4", "--items", with_v2.items, "--gallery", "things", "--init", "v3", "--epochs", 1)
+    for table, gallery in ((trained, "numbers"), (pq.read_table(with_v2.items), "things")):
+        vectors = np.stack(table["vector"].to_pylist()) * np.float32(1.01)
+        again = write_vectors(Path("again.parquet"), vectors, table["id"].to_pylist(), table["label"].to_pylist())
+        refused = skipfill("check", gallery, "v4", "--items", again, expect=2)
+        assert "expected items that model v4 was not trained on" in refused.err
+
+
 # --- what is left out
 
 
