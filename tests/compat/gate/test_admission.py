@@ -485,6 +485,17 @@ def test_brought_vectors_must_be_those_of_the_gallerys_model(skipfill: Skipfill,
     assert v3(skipfill, Path("few.parquet"), "--old-vector", "label").code == 2
 
 
+def test_a_row_that_is_in_both_files_counts_once(skipfill: Skipfill, with_v2: World) -> None:
+    queries, rows = with_old_vectors(skipfill, with_v2)
+    few = rows.slice(0, 20)
+    both = write(pa.concat_tables([queries, few]), "both.parquet")
+    more = ("--old-vector", "old", "--gallery-items")
+    result = v3(skipfill, both, *more, write(few, "few.parquet"))
+    assert result.code == 3
+    assert "20 of the rows looked at" in findings(result)["vectors of the gallery's model"]
+    assert v3(skipfill, both, *more, write(rows.slice(10, 30), "others.parquet")).code == 0
+
+
 def test_judged_queries_may_bring_old_vectors(skipfill: Skipfill, with_v2: World) -> None:
     """The rows beside them are no queries, and do not count as left out."""
     queries, rows = with_old_vectors(skipfill, with_v2)
