@@ -72,16 +72,14 @@ def judged(slices: list[Slice], policy: Policy) -> list[Slice]:
 
 
 def with_findings(slices: list[Slice], findings: list[Finding]) -> list[Slice]:
-    """The judged slices, those of all queries with the findings of admission: with one, no pass."""
-    if not findings:
-        return slices
-    found = [finding.requirement for finding in findings]
-    return [
-        replace(one, requirements=[*one.requirements, *found], verdict=worst([one.verdict, "inconclusive"]))
-        if one.name == ALL
-        else one
-        for one in slices
-    ]
+    """The judged slices, each with the findings of admission about it: with one, no pass."""
+    judged_slices = []
+    for one in slices:
+        if about := [finding.requirement for finding in findings if finding.slice == one.name]:
+            verdict = worst([one.verdict, "inconclusive"])
+            one = replace(one, requirements=[*one.requirements, *about], verdict=verdict)
+        judged_slices.append(one)
+    return judged_slices
 
 
 def worst(verdicts: list[Verdict]) -> Verdict:

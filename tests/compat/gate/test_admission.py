@@ -369,6 +369,23 @@ def test_a_baseline_of_noise_is_no_evidence(skipfill: Skipfill, with_v2: World) 
     assert "a random order 0.09" in findings(result)["better than random"]
 
 
+def test_a_slice_in_which_the_old_model_is_hardly_better_than_chance_is_no_evidence(
+    skipfill: Skipfill, with_v2: World
+) -> None:
+    """Not to be worse by the margin is then no feat. To be better for sure is."""
+    poor, better = "label = 'class-11'", "label in ('class-05', 'class-06', 'class-07')"
+    result = check(skipfill, with_v2.heldout, "--least-queries", 10, "--slice", poor, "--slice", better)
+    slices = {one["name"]: one for one in result.document["check"]["slices"]}
+    assert result.code == 3
+    assert findings(result) == {}
+    assert slices[better]["verdict"] == "pass"
+    assert slices[better]["cells"][0]["value"]["mean"] < 0.25 + 0.1
+    honest, found = slices[poor]["requirements"]
+    assert (honest["verdict"], slices[poor]["verdict"]) == ("pass", "inconclusive")
+    assert found["base"] == "better than random"
+    assert f"{poor}: no evidence: a baseline that is better" in "\n".join(result.document["check"]["why"])
+
+
 # --- a reindex as the truth
 
 
