@@ -107,7 +107,7 @@ def check_model(
         asked_less=asked_less(version.policy_in_force, policy, inputs.truth, slices),
         seconds=round(time.monotonic() - began, 2),
     )
-    context.bound.confirm()
+    context.confirm_files()
     return save_report(objects, report, per_query_table(queries, measured.grouping, measured.evidence))
 
 

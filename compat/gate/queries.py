@@ -17,7 +17,7 @@ from skipfill.compat.gate.reencodable import ReencodableRows
 from skipfill.compat.inference.encode import encode_all
 from skipfill.store.checks.queries import Queries
 from skipfill.store.errors import Advice, BadInput, Parameter
-from skipfill.store.parquet.items import Items, open_items
+from skipfill.store.parquet.items import Items
 from skipfill.store.parquet.vectors import Matrix
 from skipfill.store.retrieval.judgements import read_judgements
 from skipfill.store.retrieval.query_digests import query_digests
@@ -52,7 +52,7 @@ def build_query_set(context: CheckContext, reencodable: ReencodableRows) -> Quer
     Raises:
         BadInput: no ground truth, no item that may be a query, or no relevant row for any; see `gate/admission`.
     """
-    given = open_items(context.inputs.items, context.inputs.columns)
+    given = context.open_items(context.inputs.items)
     admission = Admission(context, len(given))
     admitted = _admitted(context, given, admission)
     items = given.restricted(admitted)
@@ -123,6 +123,7 @@ def relevance_of(context: CheckContext, items: Items, vectors: Matrix, reencodab
     if context.inputs.truth == "labels":
         return SameLabel(items.labels)
     if context.inputs.judgements is not None and context.inputs.truth == "judgements":
+        context.pins.watch(context.inputs.judgements)
         return read_judgements(context.inputs.judgements, items.ids, context.gallery.rows.id_kind)
     return _first_of_reindex(context, items, vectors, reencodable)
 

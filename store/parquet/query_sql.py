@@ -11,7 +11,6 @@ import pyarrow.dataset as ds
 
 from skipfill.store.errors import BadInput
 from skipfill.store.parquet.items import Items
-from skipfill.store.parquet.pinned import PinnedFile
 from skipfill.store.parquet.stored_rows import ParquetReader, StoredRows
 
 
@@ -74,7 +73,7 @@ class QueryColumns:
     def _register(self, sql: duckdb.DuckDBPyConnection) -> None:
         places = pa.array(range(len(self.queries)), pa.int64())
         sql.register("asked", pa.table({"_id": self.queries.ids, "_place": places, **self.computed}))
-        sql.register("query", _dataset([PinnedFile(file) for file in self.queries.files], ()))
+        sql.register("query", _dataset(map(self.queries.open_file, self.queries.files), ()))
         sql.register("gallery", _dataset(map(self.rows.open_file, self.rows.files), (self.rows.columns.vector,)))
 
 
