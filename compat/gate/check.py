@@ -19,7 +19,7 @@ from skipfill.compat.gate.admission.room import Baseline
 from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.evidence import Evidence, flipped, measure_slice, with_requirements
 from skipfill.compat.gate.inputs import CheckInputs, refuse_unknown_metric
-from skipfill.compat.gate.queries import QuerySet, build_query_set
+from skipfill.compat.gate.queries import QuerySet, asked, build_query_set
 from skipfill.compat.gate.query_table import per_query_table
 from skipfill.compat.gate.ranks import StoredRanks, rank_reencoded_rows, rank_stored_rows
 from skipfill.compat.gate.reasons import asked_less, reasons
@@ -101,7 +101,7 @@ def check_model(
         index=_index_recall(context, queries, measured.vectors),
         thresholds=_transferred_thresholds(context, queries, measured.grouping, stored),
         rows_by=context.gallery.rows_by,
-        queries=queries.asked,
+        queries=asked(context, queries, measured.grouping.basis),
         instead_of=list(inputs.instead_of),
         reason=inputs.reason,
         asked_less=asked_less(version.policy_in_force, policy, inputs.truth, slices),

@@ -35,7 +35,7 @@ class QuerySet:
         lookup: what the gallery holds of them.
         vectors: (Q, D) their L2-normalised vectors by the new model, in its own space.
         ids: rows of these ids are the queries themselves; NULL where queries are no rows.
-        asked: digests of all that was given, of items that were left out too.
+        asked: a digest of each query that was given, of those that were left out too.
     """
 
     items: Items
@@ -43,7 +43,7 @@ class QuerySet:
     lookup: QueryLookup
     vectors: Matrix
     ids: pa.Array
-    asked: Queries
+    asked: list[str]
 
 
 def build_query_set(context: CheckContext, reencodable: ReencodableRows) -> QuerySet:
@@ -69,18 +69,27 @@ def build_query_set(context: CheckContext, reencodable: ReencodableRows) -> Quer
         raise _nothing_to_find(context, items, lookup)
     queries = items.restricted(kept)
     ids = queries.ids if context.inputs.queries_are_rows else pa.nulls(len(queries), queries.ids.type)
-    asked = _asked(context, given, admitted, relevance)
-    return QuerySet(queries, relevance.restricted(kept), lookup.restricted(kept), vectors[kept], ids, asked)
+    digests = _asked(given, admitted, relevance)
+    return QuerySet(queries, relevance.restricted(kept), lookup.restricted(kept), vectors[kept], ids, digests)
 
 
-def _asked(context: CheckContext, given: Items, admitted: NDArray[np.bool_], relevance: Relevance) -> Queries:
+def asked(context: CheckContext, queries: QuerySet, basis: dict[str, str]) -> Queries:
+    """Everything that was asked, so that another check can be compared.
+
+    Args:
+        basis: of the groups: see `Grouping`.
+    """
+    inputs = context.inputs
+    basis = {**basis, "old_input": inputs.old_input, "old_vector": inputs.old_vector}
+    return Queries.of(queries.asked, " ".join(f"{name}={value!r}" for name, value in basis.items() if value))
+
+
+def _asked(given: Items, admitted: NDArray[np.bool_], relevance: Relevance) -> list[str]:
     """Digests of everything that was given: to leave out what has nothing to find is to ask other queries."""
     digests = query_digests(given.restricted(admitted), relevance.contents())
     if not admitted.all():
         digests += query_digests(given.restricted(~admitted), repeat(""))
-    inputs = context.inputs
-    basis = {"identity": inputs.identity, "old_input": inputs.old_input, "old_vector": inputs.old_vector}
-    return Queries.of(digests, " ".join(f"{name}={value!r}" for name, value in basis.items() if value))
+    return digests
 
 
 def _nothing_to_find(context: CheckContext, items: Items, lookup: QueryLookup) -> BadInput:

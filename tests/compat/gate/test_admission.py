@@ -170,6 +170,37 @@ def test_ids_of_both_types_are_remembered(skipfill: Skipfill, with_v2: World) ->
         assert "expected items that model v4 was not trained on" in refused.err
 
 
+# --- groups of queries
+
+
+def test_slices_and_identities_that_are_drawn_are_refused(skipfill: Skipfill, with_v2: World) -> None:
+    for option in ("--slice", "--identity"):
+        refused = check(skipfill, with_v2.heldout, option, "random() < .5")
+        assert refused.code == 2
+        assert "expected the same value for a query each time" in refused.err
+
+
+def test_a_column_that_decides_a_slice_of_the_policy_is_part_of_what_was_asked(
+    skipfill: Skipfill, with_v2: World
+) -> None:
+    """To move other queries into the slice, or into an identity, is to ask other queries."""
+    table = pq.read_table(with_v2.heldout)
+    skipfill("policy", "things", *LENIENT, "--slice", "lang = 'fr'")
+
+    def checked(french: int, *more: object) -> Result:
+        lang = ["fr" if place < french else "en" for place in range(len(table))]
+        return check(skipfill, write(with_column(table, "lang", lang), "queries.parquet"), *more)
+
+    assert checked(10).code == 3
+    moved = checked(180)
+    assert moved.code == 0, moved.out
+    assert "swap" not in skipfill("swap", "things", "v2", expect=1).out
+    one, same, other = (checked(french, "--identity", "lang").document["check"]["queries"] for french in (90, 90, 91))
+    assert one == same
+    assert one["digest"] != other["digest"]
+    assert one["basis"] != other["basis"]
+
+
 # --- what is left out
 
 
