@@ -14,11 +14,12 @@ from datetime import UTC, datetime
 
 from skipfill.compat.evaluation.index.recall import measure_index
 from skipfill.compat.evaluation.statistics.threshold_transfer import rule, transferred
-from skipfill.compat.gate.admission.registry import OF_CHECK, OF_RANKS
+from skipfill.compat.gate.admission.registry import OF_BASELINE, OF_CHECK, OF_VERDICTS
+from skipfill.compat.gate.admission.room import Baseline
 from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.evidence import Evidence, flipped, measure_slice, with_requirements
 from skipfill.compat.gate.inputs import CheckInputs, refuse_unknown_metric
-from skipfill.compat.gate.queries import QuerySet, build_query_set
+from skipfill.compat.gate.queries import QuerySet, asked, build_query_set
 from skipfill.compat.gate.query_table import per_query_table
 from skipfill.compat.gate.ranks import StoredRanks, rank_reencoded_rows, rank_stored_rows
 from skipfill.compat.gate.reasons import asked_less, reasons
@@ -48,6 +49,7 @@ class Measurements:
     grouping: Grouping
     vectors: QueryVectors
     stored: StoredRanks
+    baseline: Baseline
     evidence: Evidence
     reencoded_rows: int
 
@@ -80,7 +82,9 @@ def check_model(
     context.record(rule(context) for rule in OF_CHECK.values())
     measured = _measure(context)
     context, queries, stored = measured.context, measured.queries, measured.stored
-    slices = with_findings(_judged_slices(measured.grouping, measured.evidence, policy), context.findings)
+    slices = _judged_slices(measured.grouping, measured.evidence, policy)
+    context.record(rule(context, measured.baseline, measured.grouping.slices, slices) for rule in OF_VERDICTS.values())
+    slices = with_findings(slices, context.findings)
     report = Report(
         gallery=gallery_name,
         version=version.number,
@@ -103,13 +107,13 @@ def check_model(
         index=_index_recall(context, queries, measured.vectors),
         thresholds=_transferred_thresholds(context, queries, measured.grouping, stored),
         rows_by=context.gallery.rows_by,
-        queries=queries.asked,
+        queries=asked(context, queries, measured.grouping.basis),
         instead_of=list(inputs.instead_of),
         reason=inputs.reason,
         asked_less=asked_less(version.policy_in_force, policy, inputs.truth, slices),
         seconds=round(time.monotonic() - began, 2),
     )
-    context.bound.confirm()
+    context.confirm_files()
     per_query = per_query_table(queries, measured.grouping, measured.evidence)
     return save_report(objects, report, per_query) if save else report
 
@@ -125,10 +129,10 @@ def _measure(context: CheckContext) -> Measurements:
         vectors = query_vectors(context, queries)
         stored = rank_stored_rows(context, queries, vectors)
         reencoded = rank_reencoded_rows(context, queries, vectors, reencodable, stored)
-    baseline = stored.values[OLD_OLD][context.policy.metric]
-    context.record(rule(context, queries.lookup, stored.grades, baseline) for rule in OF_RANKS.values())
+    baseline = Baseline(queries.lookup, stored.values[OLD_OLD][context.policy.metric], stored.grades)
+    context.record(rule(context, baseline) for rule in OF_BASELINE.values())
     evidence = Evidence(stored.values, reencoded, CEILING if context.ceiling else NEW_NEW, grouping.clusters)
-    return Measurements(context, queries, grouping, vectors, stored, evidence, len(reencodable))
+    return Measurements(context, queries, grouping, vectors, stored, baseline, evidence, len(reencodable))
 
 
 def _judged_slices(grouping: Grouping, evidence: Evidence, policy: Policy) -> list[Slice]:

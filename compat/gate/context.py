@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -20,6 +21,9 @@ from skipfill.store.galleries.gallery import Gallery, open_gallery
 from skipfill.store.galleries.verify import BoundGallery
 from skipfill.store.models.cards import view_onto
 from skipfill.store.models.files import TrainedContent, trained_content, trained_ids
+from skipfill.store.parquet.ids import IdSet
+from skipfill.store.parquet.items import Items, open_items
+from skipfill.store.parquet.pinned import PinnedFiles
 from skipfill.store.spaces import View
 from skipfill.store.storage.object_store import ObjectStore
 
@@ -33,6 +37,7 @@ class CheckContext:
         gallery: the same, perhaps with fewer rows: those that the check measures on.
         model: the one that is checked, verified.
         ceiling: an independent model, verified; None to relate the update gain to new/new.
+        pins: keep each file of queries and items in the state in which it was opened.
         training_ids: ids of the items that the model was trained on.
         training_content: digests of the same items.
         warnings: what the report will warn of; every step adds to it.
@@ -44,11 +49,12 @@ class CheckContext:
     gallery: Gallery
     model: LoadedModel
     ceiling: LoadedModel | None
-    training_ids: pa.Array
+    training_ids: IdSet
     training_content: TrainedContent
     inputs: CheckInputs
     policy: Policy
     progress: Progress
+    pins: PinnedFiles = field(default_factory=PinnedFiles)
     warnings: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
@@ -98,6 +104,19 @@ class CheckContext:
     def view(self) -> View:
         """The model's view onto the gallery's space."""
         return view_onto(self.model.card, self.gallery.space.name)
+
+    def open_items(self, files: Sequence[Path]) -> Items:
+        """Open files of queries or of items, each in the state in which it was opened first."""
+        return open_items(files, self.inputs.columns, self.pins)
+
+    def confirm_files(self) -> None:
+        """See that gallery, queries and items are what was registered, or opened, from beginning to end.
+
+        Raises:
+            Stale: they are not.
+        """
+        self.bound.confirm()
+        self.pins.confirm()
 
     def record(self, rulings: Iterable[Ruling]) -> None:
         """Keep notes and findings of admission for the report."""

@@ -17,7 +17,7 @@ from skipfill.compat.gate.reencodable import ReencodableRows
 from skipfill.compat.inference.encode import encode_all
 from skipfill.store.checks.queries import Queries
 from skipfill.store.errors import Advice, BadInput, Parameter
-from skipfill.store.parquet.items import Items, open_items
+from skipfill.store.parquet.items import Items
 from skipfill.store.parquet.vectors import Matrix
 from skipfill.store.retrieval.judgements import read_judgements
 from skipfill.store.retrieval.query_digests import query_digests
@@ -35,7 +35,7 @@ class QuerySet:
         lookup: what the gallery holds of them.
         vectors: (Q, D) their L2-normalised vectors by the new model, in its own space.
         ids: rows of these ids are the queries themselves; NULL where queries are no rows.
-        asked: digests of all that was given, of items that were left out too.
+        asked: a digest of each query that was given, of those that were left out too.
     """
 
     items: Items
@@ -43,7 +43,7 @@ class QuerySet:
     lookup: QueryLookup
     vectors: Matrix
     ids: pa.Array
-    asked: Queries
+    asked: list[str]
 
 
 def build_query_set(context: CheckContext, reencodable: ReencodableRows) -> QuerySet:
@@ -52,7 +52,7 @@ def build_query_set(context: CheckContext, reencodable: ReencodableRows) -> Quer
     Raises:
         BadInput: no ground truth, no item that may be a query, or no relevant row for any; see `gate/admission`.
     """
-    given = open_items(context.inputs.items, context.inputs.columns)
+    given = context.open_items(context.inputs.items)
     admission = Admission(context, len(given))
     admitted = _admitted(context, given, admission)
     items = given.restricted(admitted)
@@ -69,18 +69,27 @@ def build_query_set(context: CheckContext, reencodable: ReencodableRows) -> Quer
         raise _nothing_to_find(context, items, lookup)
     queries = items.restricted(kept)
     ids = queries.ids if context.inputs.queries_are_rows else pa.nulls(len(queries), queries.ids.type)
-    asked = _asked(context, given, admitted, relevance)
-    return QuerySet(queries, relevance.restricted(kept), lookup.restricted(kept), vectors[kept], ids, asked)
+    digests = _asked(given, admitted, relevance)
+    return QuerySet(queries, relevance.restricted(kept), lookup.restricted(kept), vectors[kept], ids, digests)
 
 
-def _asked(context: CheckContext, given: Items, admitted: NDArray[np.bool_], relevance: Relevance) -> Queries:
+def asked(context: CheckContext, queries: QuerySet, basis: dict[str, str]) -> Queries:
+    """Everything that was asked, so that another check can be compared.
+
+    Args:
+        basis: of the groups: see `Grouping`.
+    """
+    inputs = context.inputs
+    basis = {**basis, "old_input": inputs.old_input, "old_vector": inputs.old_vector}
+    return Queries.of(queries.asked, " ".join(f"{name}={value!r}" for name, value in basis.items() if value))
+
+
+def _asked(given: Items, admitted: NDArray[np.bool_], relevance: Relevance) -> list[str]:
     """Digests of everything that was given: to leave out what has nothing to find is to ask other queries."""
     digests = query_digests(given.restricted(admitted), relevance.contents())
     if not admitted.all():
         digests += query_digests(given.restricted(~admitted), repeat(""))
-    inputs = context.inputs
-    basis = {"identity": inputs.identity, "old_input": inputs.old_input, "old_vector": inputs.old_vector}
-    return Queries.of(digests, " ".join(f"{name}={value!r}" for name, value in basis.items() if value))
+    return digests
 
 
 def _nothing_to_find(context: CheckContext, items: Items, lookup: QueryLookup) -> BadInput:
@@ -123,6 +132,7 @@ def relevance_of(context: CheckContext, items: Items, vectors: Matrix, reencodab
     if context.inputs.truth == "labels":
         return SameLabel(items.labels)
     if context.inputs.judgements is not None and context.inputs.truth == "judgements":
+        context.pins.watch(context.inputs.judgements)
         return read_judgements(context.inputs.judgements, items.ids, context.gallery.rows.id_kind)
     return _first_of_reindex(context, items, vectors, reencodable)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from skipfill.compat.gate.context import CheckContext
 from skipfill.store.galleries.gallery import Gallery
 from skipfill.store.galleries.label_agreement import LabelForms, LabelsOfOneId
-from skipfill.store.parquet.ids import positions
 from skipfill.store.parquet.items import Items
 from skipfill.store.parquet.matching import Match
 from skipfill.store.parquet.stored_rows import Block
@@ -66,12 +65,12 @@ def look_up_queries(context: CheckContext, queries: Items, relevance: Relevance)
     Raises:
         BadInput: rows and queries of one id differ in their label more often than not.
     """
-    gallery, trained_labels = context.gallery, context.model.card.trained_labels
+    gallery = context.gallery
     count = len(queries)
     vectors = np.zeros((count, gallery.space.dim), np.float32)
     present, by_old = np.zeros(count, bool), np.zeros(count, bool)
     relevant = np.zeros(count, np.int64)
-    trained_rows = rows = 0
+    trained_rows = _TrainedRows(context)
     labels, forms = LabelsOfOneId(), LabelForms.of(queries.labels)
     row_ids = queries.ids if context.inputs.queries_are_rows else queries.ids.slice(0, 0)
     context.progress.start("looking up the queries", gallery.rows.count)
@@ -83,15 +82,13 @@ def look_up_queries(context: CheckContext, queries: Items, relevance: Relevance)
         relevant[own.places] -= of_block.pairs(own.places, own.rows)
         if own.labels is not None and queries.labels is not None:
             labels.compare(own.labels, queries.labels.take(pa.array(own.places)))
-        trained_rows += _trained_rows(block, trained_labels, context.training_ids)
+        trained_rows.look_at(block)
         forms.look_at(block.labels)
-        rows += len(block.ids)
         context.progress.advance(len(block.ids))
     labels.refuse_mostly_different(queries, gallery.name)
     of_trained = _of_trained(context, queries, relevance)
-    return QueryLookup(
-        vectors, present, by_old, relevant, of_trained, trained_rows > 0, trained_rows < rows, labels, forms.others
-    )
+    has_trained, has_others = trained_rows.kinds()
+    return QueryLookup(vectors, present, by_old, relevant, of_trained, has_trained, has_others, labels, forms.others)
 
 
 def _blocks_by_maker(gallery: Gallery) -> Iterator[tuple[bool, Block]]:
@@ -101,11 +98,41 @@ def _blocks_by_maker(gallery: Gallery) -> Iterator[tuple[bool, Block]]:
             yield not file.encoder, block
 
 
-def _trained_rows(block: Block, trained_labels: Sequence[str], training_ids: pa.Array) -> int:
-    """The number of rows that are of what the model was trained on."""
-    if block.labels is None or not trained_labels:
-        return int((positions(block.ids, training_ids) >= 0).sum())
-    return int(pc.sum(pc.is_in(block.labels, value_set=pa.array(trained_labels, pa.string()))).as_py())
+class _TrainedRows:
+    """Finds out whether some rows are of what the model was trained on, and whether others are not.
+
+    Ids are looked up as many at a time as the model was trained on, because each lookup hashes all of those.
+    """
+
+    def __init__(self, context: CheckContext) -> None:
+        self._ids = context.training_ids
+        self._labels = pa.array(context.model.card.trained_labels, pa.string())
+        self._waiting: list[pa.Array] = []
+        self._trained = self._others = False
+
+    def look_at(self, block: Block) -> None:
+        if self._trained and self._others:
+            return
+        if block.labels is not None and len(self._labels):
+            self._add(pc.is_in(block.labels, value_set=self._labels).to_numpy(zero_copy_only=False))
+            return
+        self._waiting.append(block.ids)
+        if sum(map(len, self._waiting)) >= len(self._ids):
+            self._look_up()
+
+    def kinds(self) -> tuple[bool, bool]:
+        """Whether there are rows of what the model was trained on, and whether there are others."""
+        self._look_up()
+        return self._trained, self._others
+
+    def _look_up(self) -> None:
+        if self._waiting:
+            self._add(self._ids.holds(pa.chunked_array(self._waiting)))
+        self._waiting = []
+
+    def _add(self, trained: NDArray[np.bool_]) -> None:
+        self._trained |= bool(trained.any())
+        self._others |= not trained.all()
 
 
 def _of_trained(context: CheckContext, queries: Items, relevance: Relevance) -> NDArray[np.bool_]:
@@ -117,5 +144,5 @@ def _of_trained(context: CheckContext, queries: Items, relevance: Relevance) -> 
         return by_label
     assert isinstance(relevance, Judgements)
     by_rows = np.zeros(len(queries), bool)
-    by_rows[relevance.query[positions(relevance.row, context.training_ids) >= 0]] = True
+    by_rows[relevance.query[context.training_ids.holds(relevance.row)]] = True
     return by_rows

@@ -11,11 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from skipfill.compat.gate.context import CheckContext
-from skipfill.compat.gate.inputs import CheckInputs
 from skipfill.compat.inference.encode import write_encoded
 from skipfill.compat.inference.load import LoadedModel
 from skipfill.compat.progress import Progress
-from skipfill.store.parquet.items import Items, open_items
+from skipfill.store.parquet.items import Items
 from skipfill.store.parquet.matching import matched
 from skipfill.store.parquet.stored_rows import Columns, StoredRows
 from skipfill.store.storage.unfinished import scratch_folder
@@ -39,7 +38,7 @@ class ReencodableRows:
     def opened(cls, context: CheckContext) -> Iterator[ReencodableRows]:
         """Find them among the items given; the vectors are gone when the context ends."""
         with scratch_folder() as folder:
-            yield cls(_items_of_rows(context.gallery.rows, context.inputs), folder, context.progress)
+            yield cls(_items_of_rows(context), folder, context.progress)
 
     def __len__(self) -> int:
         return 0 if self.items is None else len(self.items)
@@ -54,15 +53,16 @@ class ReencodableRows:
         return StoredRows.open([path], Columns(label="" if self.items.labels is None else "label"), model.card.dim)
 
 
-def _items_of_rows(rows: StoredRows, inputs: CheckInputs) -> Items | None:
+def _items_of_rows(context: CheckContext) -> Items | None:
     """Items of the gallery's own rows, with the labels stored there; None when there are not two of them."""
+    inputs = context.inputs
     files = inputs.gallery_items or (inputs.items if inputs.queries_are_rows else ())
     if not files:
         return None
-    items = open_items(files, inputs.columns)
+    items = context.open_items(files)
     are_rows = np.zeros(len(items), bool)
     labels = np.full(len(items), None, object)
-    for match in matched(rows, items.ids):
+    for match in matched(context.gallery.rows, items.ids):
         are_rows[match.places] = True
         if match.labels is not None:
             labels[match.places] = match.labels.to_pylist()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,12 +36,15 @@ class Grouping:
         clusters: (Q,) queries of the same number stand or fall together.
         by_identity: whether an identity was named; otherwise only queries of nearly one vector share a cluster.
         kind: (Q,) `seen` or `unseen`.
+        basis: of the identity, and of the slices that the policy asks for, SQL and a digest of its values by query:
+            a column that decides them may change while queries and rows stay what they are.
     """
 
     slices: Slices
     clusters: NDArray[np.int64]
     by_identity: bool
     kind: NDArray[np.str_]
+    basis: dict[str, str]
 
     @property
     def further(self) -> Slices:
@@ -62,11 +66,13 @@ def group_queries(context: CheckContext, queries: QuerySet) -> Grouping:
     computed = {"known": pa.array(kind), "relevant": pa.array(queries.lookup.relevant)}
     columns = QueryColumns(queries.items, context.gallery.rows, computed)
     slices = {ALL: np.ones(len(of_trained), bool), SEEN: of_trained, UNSEEN: ~of_trained}
-    further = _further_slices(context.inputs.slices, columns)
+    spec, identities = context.inputs.slices, [context.inputs.identity] if context.inputs.identity else []
+    predicates, expressions = columns.values(spec.predicates, [*spec.by, *identities])
+    further = _further_slices(spec, predicates, expressions)
     context.record(rule([name for name, _ in further]) for rule in OF_SLICES.values())
     slices |= dict(further)
     _refuse_unknown(context.policy, slices)
-    identity = columns.texts(context.inputs.identity) if context.inputs.identity else None
+    identity = expressions[-1] if identities else None
     clusters = joined([group(identity, queries.vectors) for group in OF_UNITS.values()])
     if identity is None and (repeated := len(clusters) - len(np.unique(clusters))):
         context.warnings.append(
@@ -74,18 +80,36 @@ def group_queries(context: CheckContext, queries: QuerySet) -> Grouping:
         )
     has_rows = {SEEN: queries.lookup.has_trained, UNSEEN: queries.lookup.has_others}
     kept = {name: chosen for name, chosen in slices.items() if chosen.any() or has_rows.get(name, True)}
-    return Grouping(kept, clusters, identity is not None, kind)
+    decided = [
+        (one, values)
+        for one, values in zip(spec.predicates, predicates, strict=True)
+        if one in context.gallery.version.policy_in_force.slices
+    ]
+    basis = {f"slice {one}": _digest(queries.items.ids, values) for one, values in decided}
+    if identity is not None:
+        basis["identity"] = f"{context.inputs.identity} {_digest(queries.items.ids, identity)}"
+    return Grouping(kept, clusters, identity is not None, kind, basis)
 
 
-def _further_slices(spec: SliceSpec, columns: QueryColumns) -> list[tuple[str, Mask]]:
+def _digest(ids: pa.Array, values: pa.Array) -> str:
+    """A digest of the value of each query, in whatever order they come."""
+    pairs = zip(ids.to_pylist(), values.to_pylist(), strict=True)
+    return hashlib.sha256("\n".join(sorted(map(repr, pairs))).encode()).hexdigest()[:16]
+
+
+def _further_slices(spec: SliceSpec, predicates: list[pa.Array], expressions: list[pa.Array]) -> list[tuple[str, Mask]]:
     """The slices that were asked for, by name; a name may be there twice.
 
+    Args:
+        predicates, expressions: values of those of the slices, and perhaps of more.
+
     Raises:
-        BadInput: an expression that is no SQL over the columns, or one with too many values.
+        BadInput: an expression with too many values.
     """
-    slices = [(one, columns.holds(one).to_numpy(zero_copy_only=False)) for one in spec.predicates]
-    for expression in spec.by:
-        slices += _by_value(expression, columns.texts(expression), spec.least).items()
+    pairs = zip(spec.predicates, predicates, strict=True)
+    slices = [(name, holds.to_numpy(zero_copy_only=False)) for name, holds in pairs]
+    for name, values in zip(spec.by, expressions, strict=False):
+        slices += _by_value(name, values, spec.least).items()
     return slices
 
 

@@ -15,7 +15,7 @@ from skipfill.compat.inference.released import released_model
 from skipfill.compat.inference.witness import refuse_changed
 from skipfill.store.checks.names import NEW_OLD, OLD_OLD, RELEASED_OLD
 from skipfill.store.errors import Advice, BadInput, NotPermitted
-from skipfill.store.parquet.items import Items, open_items
+from skipfill.store.parquet.items import Items
 from skipfill.store.parquet.vectors import Matrix
 
 
@@ -99,7 +99,7 @@ def _old_model(context: CheckContext, queries: QuerySet, items: Items) -> Loaded
     refuse_changed(context.objects, old, context.warnings)
     rows = items.restricted(by_old) if by_old.any() else None
     if rows is None and context.inputs.gallery_items:
-        rows = open_items(context.inputs.gallery_items, context.inputs.columns)
+        rows = context.open_items(context.inputs.gallery_items)
         rows = rows.reading(items.input_column) if context.inputs.old_input else rows
     refuse_another_gallery(gallery, old, rows, context.warnings)
     return old

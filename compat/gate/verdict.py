@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from skipfill.compat.evaluation.statistics.tilted_bootstrap import Clusters, lower_bound, p_above, p_below, upper_bound
 from skipfill.compat.gate.admission.ruling import Finding
@@ -63,7 +64,7 @@ def judged(slices: list[Slice], policy: Policy) -> list[Slice]:
     place = iter(range(len(every)))
     verdicts = []
     for one in slices:
-        requirements = [_judged(replace(each, error_of_fail=holm[next(place)]), policy) for each in one.requirements]
+        requirements = [_judged(each, holm[next(place)], one.queries, policy) for each in one.requirements]
         accepted: Verdict = "pass" if one.name in policy.accept_worse else "inconclusive"
         verdict = worst([each.verdict for each in requirements]) if requirements else accepted
         verdicts.append(replace(one, requirements=requirements, verdict=verdict))
@@ -71,16 +72,14 @@ def judged(slices: list[Slice], policy: Policy) -> list[Slice]:
 
 
 def with_findings(slices: list[Slice], findings: list[Finding]) -> list[Slice]:
-    """The judged slices, those of all queries with the findings of admission: with one, no pass."""
-    if not findings:
-        return slices
-    found = [finding.requirement for finding in findings]
-    return [
-        replace(one, requirements=[*one.requirements, *found], verdict=worst([one.verdict, "inconclusive"]))
-        if one.name == ALL
-        else one
-        for one in slices
-    ]
+    """The judged slices, each with the findings of admission about it: with one, no pass."""
+    judged_slices = []
+    for one in slices:
+        if about := [finding.requirement for finding in findings if finding.slice == one.name]:
+            verdict = worst([one.verdict, "inconclusive"])
+            one = replace(one, requirements=[*one.requirements, *about], verdict=verdict)
+        judged_slices.append(one)
+    return judged_slices
 
 
 def worst(verdicts: list[Verdict]) -> Verdict:
@@ -110,12 +109,29 @@ def _tested(name: str, claim: Claim, difference: Clusters, policy: Policy) -> Re
     )
 
 
-def _judged(requirement: Requirement, policy: Policy) -> Requirement:
+def _judged(alone: Requirement, error_of_fail: float, queries: int, policy: Policy) -> Requirement:
+    """The verdict of a requirement.
+
+    Args:
+        alone: with the error of a fail for itself.
+        error_of_fail: adjusted for all that is required.
+        queries: of its slice.
+    """
+    requirement = replace(alone, error_of_fail=error_of_fail)
     if requirement.error_of_pass <= policy.error:
         return replace(requirement, verdict="pass", more_queries=None)
     if requirement.error_of_fail <= policy.error:
         return replace(requirement, verdict="fail", more_queries=None)
-    return replace(requirement, verdict="inconclusive")
+    more = alone.more_queries
+    if alone.error_of_fail <= policy.error:  # it would fail if it were all that is required
+        more = _more_to_fail(alone.error_of_fail, policy.error * alone.error_of_fail / error_of_fail, queries)
+    return replace(requirement, verdict="inconclusive", more_queries=more)
+
+
+def _more_to_fail(error: float, wanted: float, queries: int) -> int:
+    """About how many more queries like these make so small an error as is wanted, were the difference normal."""
+    deviations = ndtri(min(error, 0.49)), ndtri(wanted)
+    return _two_digits(((deviations[1] / deviations[0]) ** 2 - 1) * queries)
 
 
 def _more(difference: Clusters, bar: float, policy: Policy) -> int | None:
@@ -129,6 +145,10 @@ def _more(difference: Clusters, bar: float, policy: Policy) -> int | None:
         times *= 1.25
         if times * clusters * size > MOST_QUERIES:
             return None
-    more = (times - 1) * clusters * size
-    scale = 10 ** max(0, len(str(int(more))) - 2)
-    return int(-(-more // scale) * scale)
+    return _two_digits((times - 1) * clusters * size)
+
+
+def _two_digits(number: float) -> int:
+    """The number, rounded up to two digits."""
+    scale = 10 ** max(0, len(str(int(number))) - 2)
+    return int(-(-number // scale) * scale)

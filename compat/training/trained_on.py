@@ -13,7 +13,7 @@ from skipfill.compat.inference.load import LoadedModel
 from skipfill.compat.training.sources import OpenedSources
 from skipfill.store.models.cards import Card
 from skipfill.store.models.files import TrainedContent, trained_content, trained_ids
-from skipfill.store.parquet.ids import union
+from skipfill.store.parquet.ids import IdSet
 from skipfill.store.parquet.item_digests import content_digests
 from skipfill.store.storage.object_store import ObjectStore
 
@@ -23,10 +23,10 @@ class TrainedOn:
     """The items of a training and of the models that it builds on.
 
     Attributes:
-        ids: each once.
+        ids: of either type.
     """
 
-    ids: pa.Array
+    ids: IdSet
     content: TrainedContent
 
     @classmethod
@@ -47,4 +47,7 @@ class TrainedOn:
     ) -> TrainedOn:
         earlier_ids = [trained_ids(objects, card) for card in cards]
         earlier_contents = [trained_content(objects, card) for card in cards]
-        return cls(union([*ids, *earlier_ids]), TrainedContent.joined([*contents, *earlier_contents]))
+        return cls(
+            IdSet.of([*ids, *(part for one in earlier_ids for part in one.parts)]),
+            TrainedContent.joined([*contents, *earlier_contents]),
+        )

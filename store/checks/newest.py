@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skipfill.store.checks.index import index_keys, read_entries
+from skipfill.store.checks.index import index_keys, read_index_files
 from skipfill.store.checks.saved_reports import NEW_ID, check_ids, load_report
 from skipfill.store.errors import Advice, BadInput
 from skipfill.store.storage.layout import states_of
@@ -20,7 +20,7 @@ def newest_check(objects: ObjectStore, gallery: str, fingerprint: str = "") -> s
     Raises:
         BadInput: there is none, or one that may be it is damaged.
     """
-    entries = read_entries(objects, _last_keys(objects, gallery, fingerprint))
+    entries = [file.entry for file in read_index_files(objects, _last_keys(objects, gallery, fingerprint))]
     newest = max(entries, key=lambda entry: (entry.version, entry.created), default=None)
     if newest is not None:
         return newest.check

@@ -13,16 +13,19 @@ import pyarrow.parquet as pq
 
 from skipfill.store.errors import BadInput, reason
 from skipfill.store.models.cards import TRAINED_CONTENT, TRAINED_IDS, WEIGHTS, Card, file_key, put_card, taken_meanwhile
+from skipfill.store.parquet.ids import IdSet, id_type, plain
 from skipfill.store.parquet.item_digests import Digests
 from skipfill.store.storage import quarantine
 from skipfill.store.storage.layout import model_folder
 from skipfill.store.storage.object_store import ObjectStore
 
+OTHER_IDS = "other_id"
+"""Column of a bundle's ids for those of a second type."""
 ROWS_PER_BYTE = 64  # unique ids take more room than this, however well they are packed
 
 
 def save_model(
-    objects: ObjectStore, card: Card, weights: bytes, trained_ids: pa.Array, extra: Mapping[str, bytes] = {}
+    objects: ObjectStore, card: Card, weights: bytes, trained_ids: IdSet | pa.Array, extra: Mapping[str, bytes] = {}
 ) -> Card:
     """Write a bundle, the card last, so that its existence means complete.
 
@@ -34,7 +37,8 @@ def save_model(
         Stale: another writer took the name meanwhile.
     """
     buffer = io.BytesIO()
-    pq.write_table(pa.table({"id": trained_ids}), buffer, compression="zstd")
+    ids = trained_ids if isinstance(trained_ids, IdSet) else IdSet.of([trained_ids])
+    pq.write_table(_id_table(ids), buffer, compression="zstd")
     contents = {WEIGHTS: weights, TRAINED_IDS: buffer.getvalue(), **extra}
     files = {file: hashlib.sha256(data).hexdigest() for file, data in contents.items()}
     complete = replace(card, files=files)
@@ -71,9 +75,26 @@ def read_file(objects: ObjectStore, card: Card, file: str) -> bytes:
     return data
 
 
-def trained_ids(objects: ObjectStore, card: Card) -> pa.Array:
-    """Ids of the items the model was trained on."""
-    return read_columns(objects, card, TRAINED_IDS, ["id"]).column("id").combine_chunks()
+def trained_ids(objects: ObjectStore, card: Card) -> IdSet:
+    """Ids of the items the model was trained on.
+
+    Raises:
+        BadInput: a damaged file, or ids of another type than any that items have.
+    """
+    table = read_columns(objects, card, TRAINED_IDS, ["id"])
+    where = objects.root / file_key(card, TRAINED_IDS)
+    columns = [table.column(name) for name in ("id", OTHER_IDS) if name in table.column_names]
+    return IdSet.of(plain(column, id_type(column.type, where), where) for column in columns)
+
+
+def _id_table(ids: IdSet) -> pa.Table:
+    """One column, which older releases read; for ids of two types a second one, each NULL where the other is not."""
+    count, before, columns = len(ids), 0, {}
+    for name, part in zip(("id", OTHER_IDS), ids.parts, strict=False):
+        after = count - before - len(part)
+        columns[name] = pa.concat_arrays([pa.nulls(before, part.type), part, pa.nulls(after, part.type)])
+        before += len(part)
+    return pa.table(columns)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -151,9 +152,33 @@ def refuse_bad_ids_in_files(
     raise BadInput(where, expected="unique ids", found=f"{value!r} {count} times")
 
 
-def union(parts: list[pa.Array]) -> pa.Array:
-    """Every id once; parts of another type than the first share none with it, and are left out."""
-    return pc.unique(pa.concat_arrays([part for part in parts if part.type == parts[0].type]))
+@dataclass(frozen=True)
+class IdSet:
+    """A set of ids. Integers and strings share none.
+
+    Attributes:
+        parts: arrays of unique ids, each of another type.
+    """
+
+    parts: tuple[pa.Array, ...] = ()
+
+    @classmethod
+    def of(cls, arrays: Iterable[pa.Array]) -> IdSet:
+        """The ids of all arrays; NULL is no id."""
+        by_type: dict[pa.DataType, list[pa.Array]] = {}
+        for array in arrays:
+            by_type.setdefault(array.type, []).append(array)
+        unique = (pc.unique(pa.concat_arrays(same).drop_null()) for same in by_type.values())
+        return cls(tuple(sorted((one for one in unique if len(one)), key=lambda one: str(one.type))))
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    def holds(self, ids: pa.Array | pa.ChunkedArray) -> NDArray[np.bool_]:
+        """(N,) whether the set has each of N ids. Each call hashes the whole set."""
+        among = next((part for part in self.parts if part.type == ids.type), pa.array([], ids.type))
+        held: NDArray[np.bool_] = pc.is_in(ids, value_set=among).to_numpy(zero_copy_only=False)
+        return held
 
 
 def to_numpy(ids: pa.Array) -> NDArray[np.int64] | NDArray[np.object_]:

@@ -15,6 +15,8 @@ from skipfill.store.errors import Advice, BadInput
 from skipfill.store.parquet import ids
 from skipfill.store.parquet.files import column_type, expand, open_parquet, unreadable
 from skipfill.store.parquet.inputs import INPUT_COLUMNS, InputKind, input_kind, inputs_of
+from skipfill.store.parquet.pinned import PinnedFile
+from skipfill.store.parquet.stored_rows import OpenFile, ParquetReader, opened
 from skipfill.store.parquet.vectors import Matrix
 
 BLOCK_ROWS = 2_048
@@ -60,6 +62,7 @@ class Items:
         ids: (N,) int64 or string, unique.
         labels: (N,) string with NULLs, or None when there is no label column.
         keep: (rows in the files,) bool, which of them are these items; None for all.
+        open_file: opens a file for a pass.
     """
 
     files: list[Path]
@@ -69,6 +72,7 @@ class Items:
     ids: pa.Array
     labels: pa.Array | None
     keep: NDArray[np.bool_] | None = None
+    open_file: OpenFile = PinnedFile
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -94,7 +98,7 @@ class Items:
 
     def has(self, column: str) -> bool:
         """Whether every file has a column of this name."""
-        return all(column in open_parquet(path).schema_arrow.names for path in self.files)
+        return all(column in opened(self.open_file, path).schema_arrow.names for path in self.files)
 
     def reading(self, column: str) -> Items:
         """The same items with their inputs from another column.
@@ -102,9 +106,9 @@ class Items:
         Raises:
             BadInput: a file lacks it, or it cannot be encoded.
         """
-        kind, _ = _input(self.files[0], column)
+        kind, _ = _input(self.files[0], column, self.open_file)
         for path in self.files:
-            column_type(path, open_parquet(path), column, "input")
+            column_type(path, opened(self.open_file, path), column, "input")
         return replace(self, kind=kind, input_column=column)
 
     def blocks(self) -> Iterator[ItemBlock]:
@@ -117,7 +121,8 @@ class Items:
         for path in self.files:
             row = 0
             try:
-                for batch in open_parquet(path).iter_batches(BLOCK_ROWS, columns=[self.id_column, self.input_column]):
+                file = opened(self.open_file, path)
+                for batch in file.iter_batches(BLOCK_ROWS, [self.id_column, self.input_column]):
                     size = batch.num_rows
                     rows = np.arange(row, row + size)
                     row += size
@@ -143,25 +148,28 @@ class Items:
         )
 
 
-def open_items(paths: Sequence[Path], columns: ItemColumns = ItemColumns()) -> Items:
+def open_items(paths: Sequence[Path], columns: ItemColumns = ItemColumns(), open_file: OpenFile = PinnedFile) -> Items:
     """Open item files: check columns, read ids and labels.
+
+    Args:
+        open_file: opens a file, now and for each pass over its inputs.
 
     Raises:
         BadInput: missing or unreadable file, no usable input column, NULL or duplicate ids, no rows.
     """
     files = expand(paths)
-    kind, input_column = _input(files[0], columns.input)
+    kind, input_column = _input(files[0], columns.input, open_file)
     all_ids: list[pa.Array] = []
     all_labels: list[pa.Array] = []
     has_labels = True
     for path in files:
-        file = open_parquet(path)
+        file = opened(open_file, path)
         id_kind = ids.id_type(column_type(path, file, columns.id, "id"), path)
         column_type(path, file, input_column, "input")
         has_labels &= columns.label in file.schema_arrow.names
         wanted = [columns.id] + ([columns.label] if has_labels else [])
         try:
-            table = file.read(columns=wanted)
+            table = _table(file, wanted)
         except (OSError, pa.ArrowException) as error:
             raise unreadable(path, error) from error
         all_ids.append(ids.plain(table.column(columns.id), id_kind, f"{path}, column {columns.id}"))
@@ -176,7 +184,7 @@ def open_items(paths: Sequence[Path], columns: ItemColumns = ItemColumns()) -> I
     labels = pa.concat_arrays(all_labels) if has_labels else None
     if labels is not None and labels.null_count == len(labels):
         labels = None
-    return Items(files, kind, input_column, columns.id, joined, labels)
+    return Items(files, kind, input_column, columns.id, joined, labels, None, open_file)
 
 
 def only_vector_column(paths: Sequence[Path], other_than: str = "") -> str:
@@ -195,8 +203,17 @@ def only_vector_column(paths: Sequence[Path], other_than: str = "") -> str:
     return vectors[0] if len(vectors) == 1 else ""
 
 
-def _input(path: Path, named: str) -> tuple[InputKind, str]:
-    file = open_parquet(path)
+def _table(file: ParquetReader, columns: list[str]) -> pa.Table:
+    schema = pa.schema([file.schema_arrow.field(name) for name in columns])
+    return (
+        pa.Table.from_batches(file.iter_batches(BLOCK_ROWS, columns))
+        if file.metadata.num_rows
+        else schema.empty_table()
+    )
+
+
+def _input(path: Path, named: str, open_file: OpenFile) -> tuple[InputKind, str]:
+    file = opened(open_file, path)
     names = file.schema_arrow.names
     candidates = [named] if named else list(INPUT_COLUMNS)
     for name in candidates:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -198,6 +199,11 @@ class PinnedFiles:
         if len(self._held) < MOST_HELD:
             self._held[path] = file
         return file
+
+    def watch(self, path: Path) -> None:
+        """Remember the state of a file that another reader is about to read, once."""
+        if state := file_state(path):
+            self._states.setdefault(path, state)
 
     def confirm(self) -> None:
         """Raise `Stale` unless every path still names the file that was opened first, unchanged: one request a file."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,8 +12,8 @@ import pyarrow.dataset as ds
 
 from skipfill.store.errors import BadInput
 from skipfill.store.parquet.items import Items
-from skipfill.store.parquet.pinned import PinnedFile
 from skipfill.store.parquet.stored_rows import ParquetReader, StoredRows
+from skipfill.store.storage.unfinished import scratch_folder
 
 
 @dataclass(frozen=True)
@@ -32,53 +31,99 @@ class QueryColumns:
     computed: dict[str, pa.Array]
 
     def texts(self, expression: str) -> pa.Array:
-        """(Q,) strings with NULLs: the value of an expression for each query.
-
-        Raises:
-            BadInput: no SQL expression over these columns.
-        """
-        return self._evaluated(expression, "CAST(({}) AS VARCHAR)", pa.string())
+        """(Q,) strings with NULLs: see `values`."""
+        return self.values([], [expression])[1][0]
 
     def holds(self, predicate: str) -> pa.Array:
-        """(Q,) bool: whether a predicate is true; NULL is not.
+        """(Q,) bool: see `values`."""
+        return self.values([predicate], [])[0][0]
+
+    def values(self, predicates: Sequence[str], expressions: Sequence[str]) -> tuple[list[pa.Array], list[pa.Array]]:
+        """Evaluate everything in one pass over the queries, and one over the gallery if something names a column of it.
+
+        Returns:
+            (Q,) bool of each predicate, whether it is true (NULL is not), and (Q,) strings with NULLs of each
+            expression.
 
         Raises:
-            BadInput: no SQL predicate over these columns.
+            BadInput: no SQL over these columns, or a value that is another one each time.
         """
-        return self._evaluated(predicate, "({}) IS TRUE", pa.bool_())
+        wanted = [f"(({one}\n) IS TRUE)" for one in predicates] + [f"CAST(({one}\n) AS VARCHAR)" for one in expressions]
+        of_form = dict(zip(wanted, (*predicates, *expressions), strict=True))
+        values: dict[str, pa.Array] = {}
+        with _closed_database() as sql:
+            self._register(sql)
+            of_queries = [form for form in of_form if self._error(sql, form, gallery=False) is None]
+            rest = [form for form in of_form if form not in of_queries]
+            for form in rest:
+                if error := self._error(sql, form, gallery=True):
+                    raise self._refused(of_form[form], error)
+            for forms, gallery in ((of_queries, False), (rest, True)):
+                values |= self._evaluated(sql, {form: of_form[form] for form in forms}, gallery=gallery)
+        ordered = [values[form] for form in wanted]
+        return ordered[: len(predicates)], ordered[len(predicates) :]
 
-    def _evaluated(self, expression: str, form: str, kind: pa.DataType) -> pa.Array:
-        """The gallery is read only for expressions that name a column of it."""
-        queries = 'asked JOIN query ON query."{q}" = asked._id'
-        sources = (queries, queries + ' LEFT JOIN gallery ON gallery."{g}" = asked._id')
-        errors: list[Exception] = []
-        for source in sources:
-            tables = source.format(q=_quoted(self.queries.id_column), g=_quoted(self.rows.columns.id))
-            select = f"SELECT {form.format(expression)} AS value FROM {tables} ORDER BY asked._place"
-            try:
-                with _closed_database() as sql:
-                    if len(sql.extract_statements(select)) != 1:
-                        raise duckdb.ParserException("several statements")
-                    self._register(sql)
-                    table: pa.Table = sql.sql(select).to_arrow_table()
-            except duckdb.Error as error:
-                errors.append(error)
-                continue
-            values = table.column("value").combine_chunks()
-            if len(values) != len(self.queries):
-                raise BadInput("query and gallery", expected="unique ids of one type", found="other ids than opened")
-            return values.cast(kind)
-        raise BadInput(
+    def _evaluated(
+        self, sql: duckdb.DuckDBPyConnection, of_form: dict[str, str], *, gallery: bool
+    ) -> dict[str, pa.Array]:
+        """The values of SQL forms, whose expressions they are given with, for errors."""
+        forms = list(of_form)
+        if not forms:
+            return {}
+        try:
+            # Each twice: what is drawn at random differs.
+            table: pa.Table = self._selected(sql, forms * 2, gallery=gallery).to_arrow_table()
+        except duckdb.Error as error:
+            errors = ((form, self._error(sql, form, gallery=gallery, run=True)) for form in forms)
+            form, found = next(((form, one) for form, one in errors if one), (forms[0], error))
+            raise self._refused(of_form[form], found) from error
+        if len(table) != len(self.queries):
+            raise BadInput("query and gallery", expected="unique ids of one type", found="other ids than opened")
+        columns = [column.combine_chunks() for column in table.columns]
+        for form, first, second in zip(forms, columns, columns[len(forms) :], strict=False):
+            if not first.equals(second):
+                where, expected = f"slice {of_form[form]!r}", "the same value for a query each time"
+                raise BadInput(where, expected=expected, found="another one, as by chance")
+        return dict(zip(forms, columns, strict=False))
+
+    def _error(
+        self, sql: duckdb.DuckDBPyConnection, form: str, *, gallery: bool, run: bool = False
+    ) -> duckdb.Error | None:
+        """The error of one form, by names and types alone unless it is run."""
+        try:
+            selected = self._selected(sql, [form], gallery=gallery)
+            if len(selected.columns) != 1:
+                return duckdb.ParserException("several values")
+            if run:
+                selected.fetchall()
+        except duckdb.Error as error:
+            return error
+        return None
+
+    def _selected(
+        self, sql: duckdb.DuckDBPyConnection, forms: Sequence[str], *, gallery: bool
+    ) -> duckdb.DuckDBPyRelation:
+        tables = f'asked JOIN query ON query."{_quoted(self.queries.id_column)}" = asked._id'
+        if gallery:
+            tables += f' LEFT JOIN gallery ON gallery."{_quoted(self.rows.columns.id)}" = asked._id'
+        values = ", ".join(f"{form} AS _v{number}" for number, form in enumerate(forms))
+        select = f"SELECT {values} FROM {tables} ORDER BY asked._place"
+        if len(sql.extract_statements(select)) != 1:
+            raise duckdb.ParserException("several statements")
+        return sql.sql(select)
+
+    def _refused(self, expression: str, error: Exception) -> BadInput:
+        return BadInput(
             f"slice {expression!r}",
             expected=f"SQL over columns of the queries, of the gallery, or of {', '.join(self.computed)}",
-            found=" ".join(str(errors[-1]).split("\n\n")[0].split()),
+            found=" ".join(str(error).split("\n\n")[0].split()),
             hint="A column that both have is written query.COLUMN or gallery.COLUMN.",
         )
 
     def _register(self, sql: duckdb.DuckDBPyConnection) -> None:
         places = pa.array(range(len(self.queries)), pa.int64())
         sql.register("asked", pa.table({"_id": self.queries.ids, "_place": places, **self.computed}))
-        sql.register("query", _dataset([PinnedFile(file) for file in self.queries.files], ()))
+        sql.register("query", _dataset(map(self.queries.open_file, self.queries.files), ()))
         sql.register("gallery", _dataset(map(self.rows.open_file, self.rows.files), (self.rows.columns.vector,)))
 
 
@@ -88,12 +133,12 @@ def _closed_database() -> Iterator[duckdb.DuckDBPyConnection]:
 
     They reach no file, network, extension or variable of this program, and change none of these settings.
     """
-    with tempfile.TemporaryDirectory() as scratch:
+    with scratch_folder() as scratch:
         config: dict[str, str | bool | int | float | list[str]] = {
             "enable_external_access": "false",
             "python_enable_replacements": "false",
             "memory_limit": "1GB",
-            "temp_directory": scratch,  # otherwise .tmp in the current folder
+            "temp_directory": str(scratch),  # otherwise .tmp in the current folder
             "max_temp_directory_size": "16GB",
             "lock_configuration": "true",
         }

@@ -9,7 +9,8 @@ from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.query_lookup import QueryLookup
 from skipfill.compat.inference.gallery_agreement import ALIKE, LOOKED_AT, stored_items
 from skipfill.store.errors import BadInput, Parameter
-from skipfill.store.parquet.items import Items, open_items
+from skipfill.store.parquet.ids import IdSet
+from skipfill.store.parquet.items import Items
 from skipfill.store.parquet.matching import matched
 from skipfill.store.parquet.vectors import Matrix, normalised
 
@@ -63,12 +64,14 @@ def rows_beside_judged_queries(context: CheckContext, items: Items, lookup: Quer
 
 
 def _files(context: CheckContext) -> list[Items]:
-    """The items, and those of gallery rows where they have the column too."""
+    """The items, and those of gallery rows where they have the column too. A row that is in both counts once."""
     inputs = context.inputs
-    opened = [open_items(inputs.items, inputs.columns)]
-    if inputs.gallery_items:
-        opened.append(open_items(inputs.gallery_items, inputs.columns))
-    return [items for items in opened if items is opened[0] or items.has(inputs.old_vector)]
+    items = context.open_items(inputs.items)
+    if not inputs.gallery_items:
+        return [items]
+    of_rows = context.open_items(inputs.gallery_items)
+    others = of_rows.restricted(~IdSet.of([items.ids]).holds(of_rows.ids))
+    return [items, others] if len(others) and of_rows.has(inputs.old_vector) else [items]
 
 
 def _cosines(context: CheckContext, items: Items) -> Matrix:

@@ -15,6 +15,10 @@ from skipfill.store.parquet.vectors import Matrix
 NEAREST = 1e-6
 """Two vectors with a smaller cosine distance are copies of each other."""
 CELL = 1e-4
+MOST_CANDIDATES = 4_000_000
+"""Of more pairs than these, each counted twice, no list is made; how many there are is told from a sample of points."""
+SAMPLE = 500
+PAIRS_AT_ONCE = 2_000_000
 LOOKED_AT = 32  # dimensions of the projection in which candidates are looked for
 
 Groups = NDArray[np.int64]
@@ -33,7 +37,8 @@ def same_identity(identity: pa.Array | None, vectors: Matrix) -> Groups:
 def near_copies(identity: pa.Array | None, vectors: Matrix) -> Groups:
     """(Q,) groups of queries whose vectors, L2-normalised, have a cosine distance below 1e-6.
 
-    Candidates are near in a projection onto a few orthogonal axes, where no distance is larger than it is.
+    Candidates are near in a projection onto a few orthogonal axes, where no distance is larger than it is. Where that
+    makes too many, as of a model that maps everything to nearly one vector, all pairs are compared, some at a time.
     """
     _, first, group = np.unique(
         np.round(vectors / CELL).astype(np.int32), axis=0, return_index=True, return_inverse=True
@@ -42,13 +47,35 @@ def near_copies(identity: pa.Array | None, vectors: Matrix) -> Groups:
     of_groups = vectors[first].astype(np.float64)
     axes = np.random.default_rng(0).normal(size=(vectors.shape[1], min(LOOKED_AT, vectors.shape[1])))
     radius = np.sqrt(2 * NEAREST)
-    pairs = cKDTree(of_groups @ np.linalg.qr(axes)[0]).query_pairs(radius, output_type="ndarray")
+    places = of_groups @ np.linalg.qr(axes)[0]
+    tree = cKDTree(places)
+    some = places[:: -(-len(places) // SAMPLE)]
+    if tree.query_ball_point(some, radius, return_length=True).mean() * len(places) > MOST_CANDIDATES:
+        return _of_all_pairs(of_groups, radius)[group]
+    pairs = tree.query_pairs(radius, output_type="ndarray")
     apart = np.zeros(len(pairs))
     for start in range(0, len(pairs), 65_536):
         part = slice(start, start + 65_536)
         difference = of_groups[pairs[part, 0]] - of_groups[pairs[part, 1]]
         apart[part] = np.einsum("nd,nd->n", difference, difference)
     return joined([np.arange(len(of_groups))], pairs[apart < radius**2])[group]
+
+
+def _of_all_pairs(vectors: NDArray[np.float64], radius: float) -> Groups:
+    """(N,) groups of vectors with a smaller distance than the radius, and of what these chain. Memory is bounded."""
+    count = len(vectors)
+    squares = np.einsum("nd,nd->n", vectors, vectors)
+    groups: Groups = np.arange(count)
+    step = max(1, PAIRS_AT_ONCE // count)
+    for start in range(0, count, step):
+        part, rest = slice(start, start + step), slice(start, None)
+        apart = squares[part, None] + squares[rest] - 2 * vectors[part] @ vectors[rest].T
+        near = (apart < radius**2) & (groups[part, None] != groups[rest])
+        if near.any():
+            groups = joined([groups], start + np.argwhere(near))
+            if not groups.any():
+                break  # all are one group
+    return groups
 
 
 def joined(groupings: list[Groups], pairs: NDArray[np.int64] | None = None) -> Groups:

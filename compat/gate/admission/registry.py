@@ -7,13 +7,10 @@ away in turn, and some test of admission must notice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from skipfill.compat.evaluation.statistics.bootstrap import Values
 from skipfill.compat.gate.admission.brought_vectors import rows_beside_judged_queries, vectors_of_the_gallerys_model
 from skipfill.compat.gate.admission.directions import with_a_direction
 from skipfill.compat.gate.admission.left_out import LeftOut, few_left_out, without_label, without_relevant_row
@@ -23,12 +20,18 @@ from skipfill.compat.gate.admission.reindex import (
     truth_of_another_model,
     truth_of_the_policy,
 )
-from skipfill.compat.gate.admission.room import better_than_random, depth_within_rows
-from skipfill.compat.gate.admission.ruling import Ruling
+from skipfill.compat.gate.admission.room import (
+    Baseline,
+    better_than_random,
+    depth_within_rows,
+    slices_better_than_random,
+)
+from skipfill.compat.gate.admission.ruling import Mask, Ruling
 from skipfill.compat.gate.admission.slice_names import distinct_names, no_reserved_name
 from skipfill.compat.gate.admission.trained_items import ids_of_the_gallerys_type, trained_content, trained_ids
 from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.query_lookup import QueryLookup
+from skipfill.store.checks.report import Slice
 from skipfill.store.parquet.items import Items
 from skipfill.store.parquet.vectors import Matrix
 
@@ -70,7 +73,11 @@ OF_VECTORS: dict[str, Callable[[CheckContext, dict[str, Matrix]], Ruling]] = {
     "with a direction": with_a_direction,
 }
 """Of the queries' vectors in the gallery's space."""
-OF_RANKS: dict[str, Callable[[CheckContext, QueryLookup, Sequence[NDArray[np.float32]], Values], Ruling]] = {
+OF_BASELINE: dict[str, Callable[[CheckContext, Baseline], Ruling]] = {
     "better than random": better_than_random,
 }
-"""Of the baseline's ranks."""
+"""Of the old model's results."""
+OF_VERDICTS: dict[str, Callable[[CheckContext, Baseline, Mapping[str, Mask], Sequence[Slice]], Ruling]] = {
+    "slices better than random": slices_better_than_random,
+}
+"""Of the slices as they were judged."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skipfill.compat.evaluation.statistics.bootstrap import Values
-from skipfill.compat.gate.admission.ruling import Finding, Ruling
+from skipfill.compat.gate.admission.ruling import Finding, Mask, Ruling
 from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.query_lookup import QueryLookup
 from skipfill.compat.metrics.ranking import Ranking
 from skipfill.compat.metrics.registry import depth_of, named_metrics
+from skipfill.store.checks.names import ALL, OLD_OLD
+from skipfill.store.checks.report import Slice
 from skipfill.store.errors import BadInput, Parameter
 
 DRAWS = 4_000
@@ -34,25 +37,55 @@ def depth_within_rows(context: CheckContext) -> Ruling:
     return Ruling()
 
 
-def better_than_random(
-    context: CheckContext, lookup: QueryLookup, grades: Sequence[NDArray[np.float32]], baseline: Values
+@dataclass(frozen=True)
+class Baseline:
+    """The old model's results for Q queries, in the metric that decides.
+
+    Attributes:
+        values: (Q,) of this metric.
+        grades: of the relevant rows of each query.
+    """
+
+    lookup: QueryLookup
+    values: Values
+    grades: Sequence[NDArray[np.float32]]
+
+
+def better_than_random(context: CheckContext, baseline: Baseline) -> Ruling:
+    """Find that a random order of the rows comes within the margin of the baseline."""
+    return Ruling(findings=_without_room(context, baseline, ALL, np.ones(len(baseline.values), bool)))
+
+
+def slices_better_than_random(
+    context: CheckContext, baseline: Baseline, masks: Mapping[str, Mask], slices: Sequence[Slice]
 ) -> Ruling:
-    """Find that a random order of the rows comes within the margin of the baseline, in the metric that decides.
+    """Find the same of a slice that must not be worse by the margin, unless the new model is surely better there.
+
+    Without room, a model that finds nothing there passes too. The rows are those of the whole gallery for each slice.
 
     Args:
-        grades: of the relevant rows of each of Q queries.
-        baseline: (Q,) values of the old model in this metric.
+        masks: slice -> (Q,) bool, its queries.
+        slices: judged.
     """
+    findings = []
+    for one in slices:
+        compared = [each for each in one.requirements if each.kind == "not-worse" and each.base == OLD_OLD]
+        if one.name != ALL and any(each.verdict == "pass" and each.low <= 0 for each in compared):
+            findings += _without_room(context, baseline, one.name, masks[one.name])
+    return Ruling(findings=findings)
+
+
+def _without_room(context: CheckContext, baseline: Baseline, slice: str, chosen: Mask) -> list[Finding]:
     name, margin = context.policy.metric, context.policy.margin
-    others = context.gallery.rows.count - (lookup.present if context.inputs.queries_are_rows else 0)
-    rows = np.broadcast_to(others, len(lookup.relevant))
-    random = random_order(name, rows, grades)
-    mean = float(baseline.mean())
+    others = context.gallery.rows.count - (baseline.lookup.present if context.inputs.queries_are_rows else 0)
+    rows = np.broadcast_to(others, len(chosen))[chosen]
+    random = random_order(name, rows, [baseline.grades[place] for place in np.flatnonzero(chosen).tolist()])
+    mean = float(baseline.values[chosen].mean())
     if mean - random > margin:
-        return Ruling()
+        return []
     claim = f"a baseline that is better than a random order of the rows by more than {margin:g} in {name}"
     found = f"the baseline has {mean:.3f}, a random order {random:.3f}"
-    return Ruling(findings=[Finding("better than random", len(rows), claim, found)])
+    return [Finding("better than random", len(rows), claim, found, slice)]
 
 
 def random_order(name: str, rows: NDArray[np.int64], grades: Sequence[NDArray[np.float32]]) -> float:

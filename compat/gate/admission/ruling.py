@@ -22,18 +22,20 @@ class Finding:
         count: of the queries, rows or options that it is about.
         claim: a sentence that must be true of evidence.
         found: what is true instead.
+        slice: name of the one that it is about.
     """
 
     rule: str
     count: int
     claim: str
     found: str
+    slice: str = ALL
 
     @property
     def requirement(self) -> Requirement:
         """It as a requirement of the verdict, undecided whatever is measured."""
         return Requirement(
-            slice=ALL,
+            slice=self.slice,
             kind="admission",
             base=self.rule,
             metric="",

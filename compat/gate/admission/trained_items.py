@@ -7,7 +7,6 @@ import numpy as np
 from skipfill.compat.gate.admission.ruling import Mask, Ruling
 from skipfill.compat.gate.context import CheckContext
 from skipfill.store.errors import Advice, BadInput
-from skipfill.store.parquet.ids import positions
 from skipfill.store.parquet.item_digests import content_digests
 from skipfill.store.parquet.items import Items
 
@@ -53,8 +52,7 @@ def trained_content(context: CheckContext, items: Items) -> Ruling:
 def _of_trained_ids(context: CheckContext, items: Items) -> Mask:
     if not context.inputs.queries_are_rows:
         return np.zeros(len(items), bool)
-    of_trained: Mask = positions(items.ids, context.training_ids) >= 0
-    return of_trained
+    return context.training_ids.holds(items.ids)
 
 
 def _note(context: CheckContext, left_out: Mask, reason: str) -> list[str]:

@@ -156,6 +156,51 @@ def test_ids_of_another_type_than_the_gallerys_are_refused(skipfill: Skipfill, w
     assert "expected ids of the type of gallery numbers: int64, found string" in refused.err
 
 
+def test_ids_of_both_types_are_remembered(skipfill: Skipfill, with_v2: World) -> None:
+    """Of a model that was trained on integers, and of one that started from it and was trained on texts."""
+    _, items = numbered(skipfill, with_v2)
+    trained = items.filter(pc.less(items["label"], "class-09"))
+    first = ("--items", write(trained, "first.parquet"), "--gallery", "numbers", "--epochs", 1)
+    skipfill("train", "v3", *first)
+    skipfill("train", "v4", "--items", with_v2.items, "--gallery", "things", "--init", "v3", "--epochs", 1)
+    for table, gallery in ((trained, "numbers"), (pq.read_table(with_v2.items), "things")):
+        vectors = np.stack(table["vector"].to_pylist()) * np.float32(1.01)
+        again = write_vectors(Path("again.parquet"), vectors, table["id"].to_pylist(), table["label"].to_pylist())
+        refused = skipfill("check", gallery, "v4", "--items", again, expect=2)
+        assert "expected items that model v4 was not trained on" in refused.err
+
+
+# --- groups of queries
+
+
+def test_slices_and_identities_that_are_drawn_are_refused(skipfill: Skipfill, with_v2: World) -> None:
+    for option in ("--slice", "--identity"):
+        refused = check(skipfill, with_v2.heldout, option, "random() < .5")
+        assert refused.code == 2
+        assert "expected the same value for a query each time" in refused.err
+
+
+def test_a_column_that_decides_a_slice_of_the_policy_is_part_of_what_was_asked(
+    skipfill: Skipfill, with_v2: World
+) -> None:
+    """To move other queries into the slice, or into an identity, is to ask other queries."""
+    table = pq.read_table(with_v2.heldout)
+    skipfill("policy", "things", *LENIENT, "--slice", "lang = 'fr'")
+
+    def checked(french: int, *more: object) -> Result:
+        lang = ["fr" if place < french else "en" for place in range(len(table))]
+        return check(skipfill, write(with_column(table, "lang", lang), "queries.parquet"), *more)
+
+    assert checked(10).code == 3
+    moved = checked(180)
+    assert moved.code == 0, moved.out
+    assert "swap" not in skipfill("swap", "things", "v2", expect=1).out
+    one, same, other = (checked(french, "--identity", "lang").document["check"]["queries"] for french in (90, 90, 91))
+    assert one == same
+    assert one["digest"] != other["digest"]
+    assert one["basis"] != other["basis"]
+
+
 # --- what is left out
 
 
@@ -355,6 +400,23 @@ def test_a_baseline_of_noise_is_no_evidence(skipfill: Skipfill, with_v2: World) 
     assert "a random order 0.09" in findings(result)["better than random"]
 
 
+def test_a_slice_in_which_the_old_model_is_hardly_better_than_chance_is_no_evidence(
+    skipfill: Skipfill, with_v2: World
+) -> None:
+    """Not to be worse by the margin is then no feat. To be better for sure is."""
+    poor, better = "label = 'class-11'", "label in ('class-05', 'class-06', 'class-07')"
+    result = check(skipfill, with_v2.heldout, "--least-queries", 10, "--slice", poor, "--slice", better)
+    slices = {one["name"]: one for one in result.document["check"]["slices"]}
+    assert result.code == 3
+    assert findings(result) == {}
+    assert slices[better]["verdict"] == "pass"
+    assert slices[better]["cells"][0]["value"]["mean"] < 0.25 + 0.1
+    honest, found = slices[poor]["requirements"]
+    assert (honest["verdict"], slices[poor]["verdict"]) == ("pass", "inconclusive")
+    assert found["base"] == "better than random"
+    assert f"{poor}: no evidence: a baseline that is better" in "\n".join(result.document["check"]["why"])
+
+
 # --- a reindex as the truth
 
 
@@ -469,6 +531,17 @@ def test_brought_vectors_must_be_those_of_the_gallerys_model(skipfill: Skipfill,
         assert result.code == 3, name
         assert "of these agree" in findings(result)["vectors of the gallery's model"]
     assert v3(skipfill, Path("few.parquet"), "--old-vector", "label").code == 2
+
+
+def test_a_row_that_is_in_both_files_counts_once(skipfill: Skipfill, with_v2: World) -> None:
+    queries, rows = with_old_vectors(skipfill, with_v2)
+    few = rows.slice(0, 20)
+    both = write(pa.concat_tables([queries, few]), "both.parquet")
+    more = ("--old-vector", "old", "--gallery-items")
+    result = v3(skipfill, both, *more, write(few, "few.parquet"))
+    assert result.code == 3
+    assert "20 of the rows looked at" in findings(result)["vectors of the gallery's model"]
+    assert v3(skipfill, both, *more, write(rows.slice(10, 30), "others.parquet")).code == 0
 
 
 def test_judged_queries_may_bring_old_vectors(skipfill: Skipfill, with_v2: World) -> None:

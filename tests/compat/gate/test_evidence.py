@@ -14,6 +14,7 @@ from skipfill.compat.gate.evidence import Evidence, flipped, measure_slice
 from skipfill.compat.gate.verdict import judged, requirements_of, worst
 from skipfill.store.checks.policy import Policy
 from skipfill.store.checks.report import Slice
+from skipfill.store.checks.requirement import Requirement
 from skipfill.store.errors import SkipfillError
 
 
@@ -114,6 +115,21 @@ def test_more_queries_is_a_number_that_decides() -> None:
     grown = 0.8 * (1 + asked.more_queries / 200)
     assert verdict_of("unseen", differing(round(8 * grown), round(184 * grown), round(8 * grown))).verdict != "pass"
     assert verdict_of("all", differing(10, 480, 10)).requirements[0].more_queries is None
+
+
+def test_more_queries_decide_what_would_fail_if_it_were_all_that_is_required() -> None:
+    """Four slices of which the third fails alone, and not beside the others."""
+
+    def together(times: float) -> Requirement:
+        lost = [0, 0, round(18 * times), 0]
+        slices = [with_requirements(f"s{n}", differing(one, round(500 * times) - one, 0)) for n, one in enumerate(lost)]
+        return judged(slices, POLICY)[2].requirements[0]
+
+    asked = together(1)
+    assert (asked.verdict, asked.error_of_fail > 0.05, asked.error_of_fail / 4 < 0.05) == ("inconclusive", True, True)
+    assert asked.more_queries is not None
+    assert together(1 + 1.3 * asked.more_queries / 500).verdict == "fail"
+    assert together(1 + 0.7 * asked.more_queries / 500).verdict == "inconclusive"
 
 
 def test_a_budget_of_flips() -> None:

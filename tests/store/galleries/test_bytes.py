@@ -164,6 +164,38 @@ def test_a_file_replaced_during_the_check_and_put_back(
     check_model(objects, "things", "v2", inputs, policy)
 
 
+@pytest.mark.parametrize("which", ["queries.parquet", "rows.parquet", "judged.tsv", "judged.parquet"])
+@pytest.mark.parametrize("in_place", [True, False], ids=["in place", "by renaming"])
+def test_queries_items_and_judgements_that_change_during_the_check(
+    with_v2: World, tmp_path: Path, which: str, in_place: bool
+) -> None:
+    """Nothing is saved."""
+    shutil.copy(with_v2.heldout, "queries.parquet")
+    shutil.copy(with_v2.gallery_items, "rows.parquet")
+    labels = {one["id"]: one["label"] for one in pq.read_table(GALLERY).to_pylist()}
+    asked = pq.read_table("queries.parquet").to_pylist()
+    pairs = [(one["id"], row, 1) for one in asked for row, label in labels.items() if label == one["label"]]
+    Path("judged.tsv").write_text("q\td\tgrade\n" + "".join(f"{q}\t{row}\t{grade}\n" for q, row, grade in pairs))
+    columns = zip(("query_id", "row_id", "grade"), zip(*pairs, strict=True), strict=True)
+    pq.write_table(pa.table({name: list(values) for name, values in columns}), "judged.parquet")
+
+    def change() -> None:
+        other = Path("other")
+        shutil.copy(which, other)
+        if not in_place:
+            other.replace(which)
+        else:
+            Path(which).write_bytes(other.read_bytes())
+
+    judged = which if which.startswith("judged") else "judged.tsv"
+    inputs = CheckInputs([Path("queries.parquet")], [Path("rows.parquet")], "", "judgements", Path(judged))
+    objects, before = open_store(Path(".skipfill")), tree(Path(".skipfill"))
+    with pytest.raises(Stale, match=f"{which}: expected one state of the file"):
+        check_model(objects, "things", "v2", inputs, Policy("mAP"), Meanwhile(change, lambda: None))
+    assert tree(Path(".skipfill")) == before
+    check_model(objects, "things", "v2", inputs, Policy("mAP"))
+
+
 def spoiled(path: Path) -> None:
     """NaN, and an id twice."""
     vectors = np.ones((100, 4))
