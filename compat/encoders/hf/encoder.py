@@ -13,12 +13,20 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from skipfill.compat.encoders.encoder import Encoder, ReadFile
+from skipfill.compat.encoders.hf.config import (
+    LARGEST_SIDE,
+    MOST_CHANNELS,
+    MOST_TOKENS,
+    MOST_WORDS,
+    refuse_config,
+)
 from skipfill.compat.encoders.hf.image import image_settings
-from skipfill.compat.encoders.hf.source import TransformersSource, model_from, open_transformers, transformers
+from skipfill.compat.encoders.hf.library import transformers
+from skipfill.compat.encoders.hf.source import TransformersSource, model_from, open_transformers
 from skipfill.compat.encoders.hf.text import TextTokenizer, model_inputs, text_settings
 from skipfill.compat.encoders.images import ImageSpec, pixels, randomly_moved
 from skipfill.compat.encoders.prepared import as_float
-from skipfill.compat.settings import DERIVED
+from skipfill.compat.settings import DERIVED, WIDEST, Range
 from skipfill.store.errors import BadInput, Parameter, unknown_name
 from skipfill.store.parquet.inputs import InputKind
 from skipfill.store.parquet.items import ItemBlock
@@ -27,6 +35,7 @@ TOKENIZER = "tokenizer.json"
 POOLINGS = ("mean", "cls", "pooler")
 PRETRAINED_SHARE = 0.03
 ENCODED_AT_ONCE = 64
+LONGEST_PREFIX, LARGEST_TOKENIZER = 4096, 1 << 26
 
 
 @dataclass(frozen=True)
@@ -52,20 +61,20 @@ class Settings:
 
     takes: Annotated[InputKind, DERIVED]
     config: Annotated[dict[str, Any], DERIVED]
-    features: Annotated[int, DERIVED] = 0
+    features: Annotated[int, DERIVED, Range(0, WIDEST)] = 0
     pooling: str = ""
     frozen: bool = False
     lr_share: float = 1.0
     prefix: str = ""
     lower: bool = False
-    max_length: int = 0
+    max_length: Annotated[int, Range(0, MOST_TOKENS)] = 0
     tokenizer: Annotated[str, DERIVED] = ""
-    pad: Annotated[int, DERIVED] = 0
-    height: int = 0
-    width: int = 0
-    channels: int = 0
-    resample: int = -1
-    shortest: int = 0
+    pad: Annotated[int, DERIVED, Range(0, MOST_WORDS)] = 0
+    height: Annotated[int, Range(0, LARGEST_SIDE)] = 0
+    width: Annotated[int, Range(0, LARGEST_SIDE)] = 0
+    channels: Annotated[int, Range(0, MOST_CHANNELS)] = 0
+    resample: Annotated[int, Range(-1, 5)] = -1
+    shortest: Annotated[int, Range(0, LARGEST_SIDE)] = 0
     mean: list[float] = field(default_factory=list)
     std: list[float] = field(default_factory=list)
     rotation: float = 10.0
@@ -133,9 +142,21 @@ class Hf(Encoder):
         return encoder
 
     @classmethod
+    def refuse_described(cls, settings: Settings, where: str) -> None:
+        refuse_config(settings.config, where)
+        if settings.pooling not in POOLINGS:
+            raise unknown_name("pooling", settings.pooling[:80], POOLINGS, where=where)
+        if settings.takes == "image" and not len(settings.mean) == len(settings.std) == settings.channels > 0:
+            raise BadInput(where, expected="a mean and a std of each channel", found="another number of them")
+        if settings.takes == "text" and not (settings.max_length and len(settings.prefix) <= LONGEST_PREFIX):
+            raise BadInput(where, expected="a length, and a short prefix", found="no length, or a long prefix")
+
+    @classmethod
     def rebuilt(cls, described: Mapping[str, Any], read: ReadFile) -> Self:
         settings = Settings(**described)
         tokenizer = read(TOKENIZER).decode() if settings.takes == "text" else ""
+        if len(tokenizer) > LARGEST_TOKENIZER:
+            raise BadInput(TOKENIZER, expected=f"at most {LARGEST_TOKENIZER:,} bytes", found=f"{len(tokenizer):,}")
         if tokenizer and hashlib.sha256(tokenizer.encode()).hexdigest() != settings.tokenizer:
             raise BadInput(TOKENIZER, expected=f"SHA-256 {settings.tokenizer[:12]}...", found="another")
         encoder = cls(settings, model_from(settings.config), tokenizer)
