@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from skipfill.store.errors import Advice, BadInput, unknown_name
@@ -150,8 +150,14 @@ def read_described(settings_type: type[T], described: Any, where: object) -> T:
         BadInput: a missing or unknown name, or a value of another type or out of range.
     """
     settings = fitted(settings_type, described, where, {})
-    for field, _ in _declared(settings_type):
-        value = getattr(settings, field.name)
-        if field.kind in (int, float) and not field.range.low <= value <= field.range.high:
-            raise BadInput(f"{where}, {field.name}", expected=field.expected, found=json.dumps(value))
+    _refuse_out_of_range(settings, where)
     return settings
+
+
+def _refuse_out_of_range(settings: Any, where: object) -> None:
+    for field, _ in _declared(type(settings)):
+        value = getattr(settings, field.name)
+        if is_dataclass(value):
+            _refuse_out_of_range(value, f"{where}, {field.name}")
+        elif field.kind in (int, float) and not field.range.low <= value <= field.range.high:
+            raise BadInput(f"{where}, {field.name}", expected=field.expected, found=json.dumps(value))

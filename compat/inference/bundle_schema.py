@@ -79,7 +79,7 @@ def refuse_description(described: Mapping[str, Any], where: str) -> None:
     Args:
         where: the model, for messages.
     """
-    network = fitted(NetworkDescription, described, f"{where}, network")
+    network = read_described(NetworkDescription, described, f"{where}, network")
     for depth in range(MOST_NETWORKS + 1):
         if depth == MOST_NETWORKS:
             raise BadInput(where, expected=f"at most {MOST_NETWORKS} networks in a blend", found="more")

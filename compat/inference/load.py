@@ -43,13 +43,25 @@ class LoadedModel:
     network: Network
 
     def embed(self, block: ItemBlock) -> Matrix:
-        """(N, D) L2-normalised embeddings of a block of items in the model's own space."""
+        """(N, D) L2-normalised embeddings of a block of items in the model's own space.
+
+        Raises:
+            BadInput: the network cannot encode them.
+        """
         prepared = self.network.prepare(block)
-        with torch.inference_mode():
-            parts = [
-                self.network([as_float(one[start : start + ITEMS_AT_ONCE]) for one in prepared])
-                for start in range(0, len(block.ids), ITEMS_AT_ONCE)
-            ]
+        try:
+            with torch.inference_mode():
+                parts = [
+                    self.network([as_float(one[start : start + ITEMS_AT_ONCE]) for one in prepared])
+                    for start in range(0, len(block.ids), ITEMS_AT_ONCE)
+                ]
+        except NOT_BUILT as error:
+            raise BadInput(
+                f"model {self.card.name}",
+                expected=f"a network that encodes {self.network.encoder.takes}s",
+                found=_short(error),
+                hint=Advice("show_traceback"),
+            ) from error
         embedded: Matrix = torch.cat(parts).numpy()
         return embedded
 
@@ -119,11 +131,15 @@ def loaded_from(card: Card, read: ReadFile) -> LoadedModel:
         raise BadInput(
             where,
             expected="a network that its weights fit",
-            found=f"{type(error).__name__}: {' '.join(str(error).split())[:120]}; {_since(card, network)}",
+            found=f"{_short(error)}; {_since(card, network)}",
             hint="Bring back the code and the libraries that it was made with, or train it again.",
         ) from error
     network.eval()
     return LoadedModel(card, network)
+
+
+def _short(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
 
 
 def _since(card: Card, network: Network | None) -> str:

@@ -24,17 +24,19 @@ MEMORY = 3 << 28
 REFUSED = 2
 
 
-def try_bundle(path: Path, card: Card) -> None:
+def try_bundle(path: Path, card: Card, *, seconds: int = SECONDS) -> None:
     """Let a child process load the model in an exported bundle and encode its witness items.
 
     Args:
         card: of the bundle, as it was verified.
+        seconds: that the process may take.
 
     Raises:
         BadInput: the model cannot be loaded, or encodes otherwise than when it was saved; or the process crashed, or
             needed more time or memory than it may.
     """
-    command = [sys.executable, "-P", "-c", f"from {__name__} import main; main()", str(path), card.fingerprint]
+    command = [sys.executable, "-P", "-c", f"from {__name__} import main; main()"]
+    command += [str(path), card.fingerprint, str(seconds)]
     # One thread: the memory of threads would count. Nothing is fetched from the hub.
     plain = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(command, env={**os.environ, **plain}, stdin=subprocess.DEVNULL, capture_output=True)
@@ -45,7 +47,7 @@ def try_bundle(path: Path, card: Card) -> None:
         raise SkipfillError(refusal["error"], refusal["hint"])
     raise BadInput(
         path,
-        expected=f"a model that loads and encodes its witness items in {SECONDS} s, with {MEMORY >> 20} MiB of memory "
+        expected=f"a model that loads and encodes its witness items in {seconds} s, with {MEMORY >> 20} MiB of memory "
         "beside its files",
         found=_ending(done.returncode),
         hint="Nothing was written.",
@@ -61,8 +63,8 @@ def _ending(code: int) -> str:
 
 def main() -> None:
     """Try the bundle at `sys.argv[1]` and end the process."""
-    signal.alarm(SECONDS)  # by the system: native code that never returns cannot put it off
-    path, fingerprint = Path(sys.argv[1]), sys.argv[2]
+    path, fingerprint, seconds = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    signal.alarm(seconds)  # by the system: native code that never returns cannot put it off
     try:
         load_and_encode(path, fingerprint)
     except SkipfillError as error:

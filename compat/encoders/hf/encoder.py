@@ -4,83 +4,29 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from importlib.metadata import version
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from skipfill.compat.encoders.encoder import Encoder, ReadFile
-from skipfill.compat.encoders.hf.config import (
-    LARGEST_SIDE,
-    MOST_CHANNELS,
-    MOST_TOKENS,
-    MOST_WORDS,
-    refuse_config,
-)
 from skipfill.compat.encoders.hf.image import image_settings
 from skipfill.compat.encoders.hf.library import transformers
+from skipfill.compat.encoders.hf.settings import POOLINGS, Settings, refuse_settings
 from skipfill.compat.encoders.hf.source import TransformersSource, model_from, open_transformers
 from skipfill.compat.encoders.hf.text import TextTokenizer, model_inputs, text_settings
 from skipfill.compat.encoders.images import ImageSpec, pixels, randomly_moved
 from skipfill.compat.encoders.prepared import as_float
-from skipfill.compat.settings import DERIVED, WIDEST, Range
 from skipfill.store.errors import BadInput, Parameter, unknown_name
-from skipfill.store.parquet.inputs import InputKind
 from skipfill.store.parquet.items import ItemBlock
 
 TOKENIZER = "tokenizer.json"
-POOLINGS = ("mean", "cls", "pooler")
 PRETRAINED_SHARE = 0.03
 ENCODED_AT_ONCE = 64
-LONGEST_PREFIX, LARGEST_TOKENIZER = 4096, 1 << 26
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Settings of an `Hf` encoder.
-
-    Attributes:
-        takes: `image` or `text`.
-        config: of the model, as transformers has it.
-        features: width of the output.
-        pooling: how the last layer becomes one vector: `mean` over tokens or places, `cls` (the first token), or
-            `pooler` (the model's own).
-        frozen: whether only the head is trained.
-        lr_share: learning rate of the model as a share of the head's; 0.03 for trained weights, 1 for random ones.
-        prefix: put before each text.
-        lower: whether texts are put in lower case.
-        max_length: tokens after which a text is cut.
-        tokenizer, pad: SHA-256 of the tokenizer, and the token that fills up a batch.
-        height, width, channels, resample, shortest: see `ImageSpec`.
-        mean, std: of each channel, subtracted and divided by; for values from 0 to 1.
-        rotation, shift, scale, shear: augmentation ranges of images, see `randomly_moved`.
-    """
-
-    takes: Annotated[InputKind, DERIVED]
-    config: Annotated[dict[str, Any], DERIVED]
-    features: Annotated[int, DERIVED, Range(0, WIDEST)] = 0
-    pooling: str = ""
-    frozen: bool = False
-    lr_share: float = 1.0
-    prefix: str = ""
-    lower: bool = False
-    max_length: Annotated[int, Range(0, MOST_TOKENS)] = 0
-    tokenizer: Annotated[str, DERIVED] = ""
-    pad: Annotated[int, DERIVED, Range(0, MOST_WORDS)] = 0
-    height: Annotated[int, Range(0, LARGEST_SIDE)] = 0
-    width: Annotated[int, Range(0, LARGEST_SIDE)] = 0
-    channels: Annotated[int, Range(0, MOST_CHANNELS)] = 0
-    resample: Annotated[int, Range(-1, 5)] = -1
-    shortest: Annotated[int, Range(0, LARGEST_SIDE)] = 0
-    mean: list[float] = field(default_factory=list)
-    std: list[float] = field(default_factory=list)
-    rotation: float = 10.0
-    shift: float = 0.1
-    scale: float = 0.15
-    shear: float = 0.1
+LARGEST_TOKENIZER = 1 << 26
 
 
 class Hf(Encoder):
@@ -108,6 +54,7 @@ class Hf(Encoder):
         if tokenizer:
             self._texts = TextTokenizer(
                 tokenizer,
+                words=settings.words,
                 prefix=settings.prefix,
                 lower=settings.lower,
                 max_length=settings.max_length,
@@ -143,13 +90,7 @@ class Hf(Encoder):
 
     @classmethod
     def refuse_described(cls, settings: Settings, where: str) -> None:
-        refuse_config(settings.config, where)
-        if settings.pooling not in POOLINGS:
-            raise unknown_name("pooling", settings.pooling[:80], POOLINGS, where=where)
-        if settings.takes == "image" and not len(settings.mean) == len(settings.std) == settings.channels > 0:
-            raise BadInput(where, expected="a mean and a std of each channel", found="another number of them")
-        if settings.takes == "text" and not (settings.max_length and len(settings.prefix) <= LONGEST_PREFIX):
-            raise BadInput(where, expected="a length, and a short prefix", found="no length, or a long prefix")
+        refuse_settings(settings, where)
 
     @classmethod
     def rebuilt(cls, described: Mapping[str, Any], read: ReadFile) -> Self:
