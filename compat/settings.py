@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from skipfill.store.errors import Advice, BadInput, unknown_name
+from skipfill.store.strict_json import fitted
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -19,11 +22,21 @@ class Range:
     high: float = math.inf
 
     def __str__(self) -> str:
-        return f"from {self.low:g} to {self.high:g}" if self.high < math.inf else f"of at least {self.low:g}"
+        return (
+            f"from {_plain(self.low)} to {_plain(self.high)}" if self.high < math.inf else f"of at least {self.low:g}"
+        )
+
+
+def _plain(number: float) -> str:
+    """`65536`, and not `6.5536e+04`."""
+    return str(int(number)) if number == int(number) else f"{number:g}"
 
 
 POSITIVE = Range(1e-6)
 SHARE = Range(0.0, 1.0)
+WIDEST = 1 << 16  # of any vector or layer
+WIDEST_FEATURES = 2 * WIDEST  # an encoder may put two layers side by side
+MOST_CLASSES = 1 << 24
 DERIVED = "derived"  # `Annotated[int, DERIVED]`: read off the items or the source; a user cannot give it
 
 
@@ -76,18 +89,23 @@ class Field:
 
 def settable(settings_type: type[Any]) -> dict[str, Field]:
     """The hyperparameters that a user can give, by name."""
+    return {
+        field.name: field
+        for field, derived in _declared(settings_type)
+        if not derived and (field.kind in (int, float, bool, str, dict) or get_origin(field.kind) is Literal)
+    }
+
+
+def _declared(settings_type: type[Any]) -> Iterator[tuple[Field, bool]]:
+    """Every field of a settings class, and whether it is derived from the items or the source."""
     hints = get_type_hints(settings_type, include_extras=True)
-    by_name: dict[str, Field] = {}
     for field in fields(settings_type):
         hint = hints[field.name]
         hint, *notes = get_args(hint) if get_origin(hint) is Annotated else (hint,)
         kind = dict if get_origin(hint) is dict else hint
-        if DERIVED in notes or not (kind in (int, float, bool, str, dict) or get_origin(kind) is Literal):
-            continue
         default = None if field.default is MISSING else field.default
         limits = next((note for note in notes if isinstance(note, Range)), Range())
-        by_name[field.name] = Field(field.name, kind, limits, default)
-    return by_name
+        yield Field(field.name, kind, limits, default), DERIVED in notes
 
 
 def json_or_text(text: str) -> Any:
@@ -123,3 +141,23 @@ def checked(part: str, settings_type: type[Any], given: Mapping[str, Any]) -> di
             raise BadInput(f"setting {part}.{name}", expected=field.expected, found=json.dumps(value))
         values[name] = float(value) if field.kind is float else value
     return values
+
+
+def read_described(settings_type: type[T], described: Any, where: object) -> T:
+    """The settings or sizes that a bundle describes as JSON values, every number within its range.
+
+    Raises:
+        BadInput: a missing or unknown name, or a value of another type or out of range.
+    """
+    settings = fitted(settings_type, described, where, {})
+    _refuse_out_of_range(settings, where)
+    return settings
+
+
+def _refuse_out_of_range(settings: Any, where: object) -> None:
+    for field, _ in _declared(type(settings)):
+        value = getattr(settings, field.name)
+        if is_dataclass(value):
+            _refuse_out_of_range(value, f"{where}, {field.name}")
+        elif field.kind in (int, float) and not field.range.low <= value <= field.range.high:
+            raise BadInput(f"{where}, {field.name}", expected=field.expected, found=json.dumps(value))

@@ -38,7 +38,7 @@ COMPAT = {
     "losses": {"nn"},
     "methods": {"losses", "nn", "settings"},
     "encoders": {"settings", "trusted_code"},
-    "inference": {"encoders", "methods", "nn", "progress"},
+    "inference": {"encoders", "methods", "nn", "progress", "settings"},
     "training": {"inference", "encoders", "methods", "nn", "progress", "settings"},
     "evaluation": {"metrics", "progress", "settings"},
     "evaluation.sequences": {"evaluation", "inference", "metrics", "progress"},

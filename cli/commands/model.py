@@ -135,15 +135,18 @@ def add(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Register a model from another store: every hash is verified before anything is written, and nothing is run.
+    """Register a model from another store, once every hash is verified and it encodes its witness items.
+
+    A process of its own tries that, with limits on time and memory, before anything is written.
 
     Example: skipfill model add v2.skipfill
     """
+    from skipfill.compat.inference.trial import try_bundle
     from skipfill.store.galleries.log import galleries_of
     from skipfill.store.models.transfer import add_bundle
 
     objects = opened(store)
-    added = add_bundle(objects, file, name, dry_run=dry_run)
+    added = add_bundle(objects, file, name, trial=try_bundle, dry_run=dry_run)
     card, notes = added.manifest.card, _notes(added.manifest)
     done = ("Would add" if dry_run else "Added") if added.new else "There already:"
     emit(

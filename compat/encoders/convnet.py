@@ -17,7 +17,8 @@ from skipfill.compat.encoders.images import ImageSpec, natural_size, pixels, ran
 from skipfill.compat.settings import Range
 from skipfill.store.parquet.items import ItemBlock
 
-LARGEST_SIDE = 64
+LARGEST_SIDE = 64  # chosen by itself
+LARGEST, WIDEST_CHANNELS = 1024, 1024
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,9 @@ class Settings:
         rotation, shift, scale, shear: augmentation ranges (degrees, share of the side, share, tangent).
     """
 
-    size: Annotated[int, Range(8)]
+    size: Annotated[int, Range(8, LARGEST)]
     channels: Literal[1, 3]
-    channel_width: Annotated[int, Range(1)] = 16
+    channel_width: Annotated[int, Range(1, WIDEST_CHANNELS)] = 16
     rotation: float = 10.0
     shift: float = 0.1
     scale: float = 0.15

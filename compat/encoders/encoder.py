@@ -74,6 +74,14 @@ class Encoder(nn.Module):
         return cls(cls.settings_for(first, given))
 
     @classmethod
+    def refuse_described(cls, settings: Any, where: str) -> None:
+        """Raise `BadInput` for settings of a bundle, each within its range, that do not go together or reach too far.
+
+        Args:
+            settings: an instance of `settings_type`.
+        """
+
+    @classmethod
     def rebuilt(cls, described: Mapping[str, Any], read: ReadFile) -> Self:
         """The encoder that returned `described`, ready for the bundle's weights.
 

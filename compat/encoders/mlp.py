@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from skipfill.compat.encoders.encoder import Encoder
-from skipfill.compat.settings import DERIVED, SHARE, Range
+from skipfill.compat.settings import DERIVED, SHARE, WIDEST, Range
 from skipfill.store.errors import Advice, BadInput
 from skipfill.store.parquet.items import ItemBlock
 
@@ -27,8 +27,8 @@ class Settings:
         dropout: share of the inputs and of the hidden units dropped in training.
     """
 
-    inputs: Annotated[int, DERIVED]
-    hidden: Annotated[int, Range(1)] = 512
+    inputs: Annotated[int, DERIVED, Range(1, WIDEST)]
+    hidden: Annotated[int, Range(1, WIDEST)] = 512
     dropout: Annotated[float, SHARE] = 0.1
 
 

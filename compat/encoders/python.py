@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from skipfill.compat.encoders.encoder import Encoder, ReadFile
 from skipfill.compat.encoders.images import ImageSpec, natural_size, pixels
 from skipfill.compat.encoders.prepared import as_float
+from skipfill.compat.settings import WIDEST, Range
 from skipfill.compat.trusted_code import call_text, permit, refuse_unpermitted
 from skipfill.store.errors import Advice, BadInput, SkipfillError, reason
 from skipfill.store.parquet.inputs import InputKind
@@ -40,10 +41,10 @@ class Settings:
 
     factory: str
     takes: InputKind
-    features: int = 0
+    features: Annotated[int, Range(0, WIDEST)] = 0
     arguments: dict[str, Any] = field(default_factory=dict)
-    size: int = 0
-    channels: int = 0
+    size: Annotated[int, Range(0, LARGEST_SIDE)] = 0
+    channels: Annotated[int, Range(0, 3)] = 0
 
 
 class Python(Encoder):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,10 +11,10 @@ import pyarrow as pa
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
-from torch import Tensor
 
 from skipfill.compat.encoders.encoder import ReadFile
 from skipfill.compat.encoders.prepared import as_float
+from skipfill.compat.inference.bundle_schema import at_most, read_header, refuse_description, refuse_tensors
 from skipfill.compat.inference.network import Network
 from skipfill.compat.inference.provenance import changes, told, versions
 from skipfill.store.errors import Advice, BadInput, SkipfillError
@@ -43,13 +43,25 @@ class LoadedModel:
     network: Network
 
     def embed(self, block: ItemBlock) -> Matrix:
-        """(N, D) L2-normalised embeddings of a block of items in the model's own space."""
+        """(N, D) L2-normalised embeddings of a block of items in the model's own space.
+
+        Raises:
+            BadInput: the network cannot encode them.
+        """
         prepared = self.network.prepare(block)
-        with torch.inference_mode():
-            parts = [
-                self.network([as_float(one[start : start + ITEMS_AT_ONCE]) for one in prepared])
-                for start in range(0, len(block.ids), ITEMS_AT_ONCE)
-            ]
+        try:
+            with torch.inference_mode():
+                parts = [
+                    self.network([as_float(one[start : start + ITEMS_AT_ONCE]) for one in prepared])
+                    for start in range(0, len(block.ids), ITEMS_AT_ONCE)
+                ]
+        except NOT_BUILT as error:
+            raise BadInput(
+                f"model {self.card.name}",
+                expected=f"a network that encodes {self.network.encoder.takes}s",
+                found=_short(error),
+                hint=Advice("show_traceback"),
+            ) from error
         embedded: Matrix = torch.cat(parts).numpy()
         return embedded
 
@@ -89,23 +101,45 @@ def load_model(objects: ObjectStore, name: str) -> LoadedModel:
             encoder that is the user's own code and was not permitted to run.
     """
     card = load_card(objects, name)
-    weights = read_file(objects, card, WEIGHTS)
-    read = partial(read_file, objects, card)
+    return loaded_from(card, partial(read_file, objects, card))
+
+
+def loaded_from(card: Card, read: ReadFile) -> LoadedModel:
+    """The model of a card. The card and the weights are found to fit each other before anything is built.
+
+    Args:
+        read: reads a file of the bundle, its hash verified.
+
+    Raises:
+        BadInput: see `load_model`.
+    """
+    where = f"model {card.name}"
+    refuse_description(card.network, where)
+    weights = read(WEIGHTS)
     network = None
     try:
-        tensors = load(weights)
-        _refuse_other_sizes(card, read, tensors)
+        if "python" not in card.encoders:  # the user named this code, and it may build what it likes
+            tensors = read_header(weights, where)
+            with at_most(len(tensors)), torch.device("meta"):
+                skeleton = Network.build(card.network, read)
+            refuse_tensors(tensors, skeleton, where)
+        values = load(weights)
+        del weights  # two copies of large ones are enough
         network = Network.build(card.network, read)
-        network.load_state_dict(tensors)
+        network.load_state_dict(values)
     except NOT_BUILT as error:
         raise BadInput(
-            f"model {name}",
+            where,
             expected="a network that its weights fit",
-            found=f"{type(error).__name__}: {' '.join(str(error).split())[:120]}; {_since(card, network)}",
+            found=f"{_short(error)}; {_since(card, network)}",
             hint="Bring back the code and the libraries that it was made with, or train it again.",
         ) from error
     network.eval()
     return LoadedModel(card, network)
+
+
+def _short(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
 
 
 def _since(card: Card, network: Network | None) -> str:
@@ -113,30 +147,6 @@ def _since(card: Card, network: Network | None) -> str:
     if network is None or not isinstance(then, dict):
         return "the bundle is damaged, or was not made by skipfill"
     return told(changes(then, versions(network)))
-
-
-def _refuse_other_sizes(card: Card, read: ReadFile, tensors: Mapping[str, Tensor]) -> None:
-    """Build the network without memory for its weights first, if it can be: a card may ask for more than there is.
-
-    Raises:
-        ValueError: the weights are of other shapes than the card's network has.
-    """
-    if "python" in card.encoders:
-        return  # the user named this code, and it may build what it likes
-    try:
-        with torch.device("meta"):
-            skeleton = Network.build(card.network, read)
-    except RuntimeError as error:
-        if "meta tensor" in str(error):
-            return  # bt2's orthogonal bases look at their values when they are made
-        raise
-    for name, tensor in skeleton.state_dict().items():
-        if name not in tensors or tensors[name].shape != tensor.shape:
-            raise ValueError(f"{name}: {list(tensor.shape)} in the card, {_shape(tensors.get(name))} in the weights")
-
-
-def _shape(tensor: Tensor | None) -> object:
-    return "none" if tensor is None else list(tensor.shape)
 
 
 def viewed(vectors: Matrix, view: View) -> Matrix:

@@ -15,7 +15,7 @@ from skipfill.compat.methods.registry import METHODS
 from skipfill.compat.nn.classifier import CosineClassifier
 from skipfill.compat.nn.normalize import unit
 from skipfill.compat.nn.serialization import tensor_bytes
-from skipfill.store.errors import Advice, BadInput, unknown_name
+from skipfill.store.errors import Advice, BadInput
 from skipfill.store.parquet.items import ItemBlock
 
 OLD = "old-"  # before the file names of the older network
@@ -84,15 +84,12 @@ class Network(nn.Module):
     def build(cls, described: dict[str, Any], read: ReadFile) -> Network:
         """The network that `describe` and `files` told of, ready for its weights.
 
+        Args:
+            described: found to be within bounds, see `bundle_schema`.
+
         Raises:
-            BadInput: an encoder or method that this release does not know, or an encoder that is the user's own code
-                and was not permitted to run.
+            BadInput: an encoder that is the user's own code and was not permitted to run.
         """
-        hint = "Upgrade skipfill: the model needs it."
-        if described["encoder"]["kind"] not in ENCODERS:
-            raise unknown_name("encoder", described["encoder"]["kind"], ENCODERS, hint)
-        if described["method"] not in METHODS:
-            raise unknown_name("method", described["method"], METHODS, hint)
         kind = ENCODERS[described["encoder"]["kind"]]
         encoder = kind.rebuilt(described["encoder"]["settings"], read)
         head = METHODS[described["method"]].build_head(described["head"])

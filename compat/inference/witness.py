@@ -16,7 +16,7 @@ from skipfill.compat.inference.provenance import changes, made_with, told
 from skipfill.compat.inference.witness_items import as_block
 from skipfill.store.errors import BadInput, SkipfillError, reason
 from skipfill.store.models.cards import WEIGHTS, WITNESS, Card
-from skipfill.store.models.files import read_columns
+from skipfill.store.models.files import columns_of, read_file
 from skipfill.store.parquet.inputs import input_kind, inputs_of
 from skipfill.store.parquet.items import ItemBlock
 from skipfill.store.parquet.vectors import Matrix, matrix
@@ -88,10 +88,17 @@ def read_witness(objects: ObjectStore, card: Card) -> Witness | None:
     Raises:
         BadInput: the file is damaged.
     """
-    if WITNESS not in card.files:
-        return None
-    table = read_columns(objects, card, WITNESS, ["id", "embedding"])
+    return None if WITNESS not in card.files else witness_from(read_file(objects, card, WITNESS), card)
+
+
+def witness_from(data: bytes, card: Card) -> Witness:
+    """The witness in a file of the bundle.
+
+    Raises:
+        BadInput: the file is damaged.
+    """
     where = f"{WITNESS} of model {card.name}"
+    table = columns_of(data, where, ["id", "embedding"])
     column = table.column(1).chunk(0)
     kind = input_kind(column.type)
     if kind is None:
@@ -129,6 +136,11 @@ def refuse_changed(objects: ObjectStore, model: LoadedModel, warnings: list[str]
                 f"model {model.card.name} keeps no witness vectors: whether it still encodes as it did is not known"
             )
         return
+    refuse_others(model, witness)
+
+
+def refuse_others(model: LoadedModel, witness: Witness) -> None:
+    """Raise `BadInput` when the model does not make the vectors of the witness of its items."""
     try:
         found = difference(witness.vectors, witness_of(model, witness.items))
     except Exception as error:  # it may be the user's code

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image, ImageDraw
 
+from skipfill.compat.encoders.encoder import Encoder
 from skipfill.compat.encoders.images import natural_size
 from skipfill.store.parquet.items import ItemBlock
 from skipfill.store.parquet.vectors import Matrix
@@ -47,16 +48,30 @@ def witness_items(like: ItemBlock) -> ItemBlock:
     """
     if like.kind == "vector":
         assert not isinstance(like.inputs, list)
-        random = np.random.default_rng(SEED)
-        return as_block(random.normal(size=(VECTORS, like.inputs.shape[1])).astype(np.float32))
-    return as_block(list(TEXTS) if like.kind == "text" else _images(*natural_size(like)))
+        return fixed_vectors(like.inputs.shape[1])
+    return fixed_texts() if like.kind == "text" else fixed_images(*natural_size(like))
+
+
+def fixed_items(encoder: Encoder) -> ItemBlock:
+    """Items that an encoder takes, without any to take after."""
+    if encoder.takes == "vector":
+        return fixed_vectors(encoder.settings.inputs)
+    return fixed_texts() if encoder.takes == "text" else fixed_images(LARGEST_SIDE, 3)
+
+
+def fixed_vectors(dim: int) -> ItemBlock:
+    return as_block(np.random.default_rng(SEED).normal(size=(VECTORS, dim)).astype(np.float32))
+
+
+def fixed_texts() -> ItemBlock:
+    return as_block(list(TEXTS))
 
 
 def as_block(inputs: list[Any] | Matrix) -> ItemBlock:
     return ItemBlock(pa.array(range(len(inputs))), inputs, np.arange(len(inputs)), Path("witness"))
 
 
-def _images(side: int, channels: int) -> list[bytes]:
+def fixed_images(side: int, channels: int) -> ItemBlock:
     """PNG files of the given size and mode, and some of others."""
     side = min(max(side, 8), LARGEST_SIDE)
     modes = ("L", "RGB") if channels == 1 else ("RGB", "L")
@@ -65,7 +80,7 @@ def _images(side: int, channels: int) -> list[bytes]:
     see_through = _patterns(side, side + 3)[2].convert("RGBA")
     see_through.putalpha(96)
     deep = Image.fromarray(np.linspace(0, 65_535, side * side).reshape(side, side).astype(np.uint16))
-    return [*found, _png(see_through), _png(deep)]
+    return as_block([*found, _png(see_through), _png(deep)])
 
 
 def _patterns(width: int, height: int) -> list[Image.Image]:

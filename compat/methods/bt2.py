@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from skipfill.compat.losses.prototypes import prototype_cross_entropy
 from skipfill.compat.methods.batch import Batch
 from skipfill.compat.methods.method import Method, MethodContext, Terms
 from skipfill.compat.nn.normalize import unit
+from skipfill.compat.settings import WIDEST, WIDEST_FEATURES, Range
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,17 @@ class Settings:
     teacher: float = 1.0
 
 
+@dataclass(frozen=True)
+class Bt2Shape:
+    """Sizes of a `Bt2Head`, and the weight C of the new part of the embedding."""
+
+    features: Annotated[int, Range(1, WIDEST_FEATURES)]
+    old: Annotated[int, Range(1, WIDEST)]
+    new: Annotated[int, Range(1, WIDEST)]
+    extra: Annotated[int, Range(0, WIDEST)]
+    weight: float
+
+
 class Bt2Head(nn.Module):
     """features -> h = [ b ; m[d:] ], b = Q m[:d], m = [ n(o[:e]) ; P (C f) ], f = n(g[:D]), o = n(Linear(ReLU(g))).
 
@@ -46,8 +59,8 @@ class Bt2Head(nn.Module):
         self.described = {"features": features, "old": old, "new": new, "extra": extra, "weight": weight}
         self.backbone = nn.Linear(features, new + old)
         self.imitate_old = nn.Linear(new + old, old)
-        self.mix_new = orthogonal(nn.Linear(new, new, bias=False), orthogonal_map="cayley")
-        self.mix_old = orthogonal(nn.Linear(old, old, bias=False), orthogonal_map="cayley")
+        self.mix_new = _orthogonal(new)
+        self.mix_old = _orthogonal(old)
         self.old, self.new, self.extra, self.weight = old, new, extra, weight
 
     def new_part(self, wide: Tensor) -> Tensor:
@@ -62,6 +75,21 @@ class Bt2Head(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         return self.compose(self.backbone(features))
+
+
+def _orthogonal(size: int) -> nn.Module:
+    """A linear layer whose weight is a learned orthogonal basis."""
+    layer = nn.Linear(size, size, bias=False)
+    if not layer.weight.is_meta:
+        return orthogonal(layer, orthogonal_map="cayley")
+    # Torch makes a basis by looking at values. Without any, there are only the shapes of what it would keep.
+    kept = nn.Module()
+    kept.original = nn.Parameter(layer.weight)
+    kept.add_module("0", nn.Module())
+    kept.get_submodule("0").register_buffer("base", torch.empty_like(layer.weight))
+    skeleton = nn.Module()
+    skeleton.parametrizations = nn.ModuleDict({"weight": kept})
+    return skeleton
 
 
 class Bt2(Method):
@@ -85,6 +113,10 @@ class Bt2(Method):
         self.classifier = nn.Linear(new, context.classes)
         self.old = context.old
         self.settings = settings
+
+    @classmethod
+    def head_shape(cls, described: Mapping[str, Any]) -> type[Any]:
+        return Bt2Shape
 
     @classmethod
     def build_head(cls, described: dict[str, Any]) -> nn.Module:

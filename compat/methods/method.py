@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -13,6 +13,7 @@ from skipfill.compat.losses.alignment import cosine_alignment
 from skipfill.compat.methods.batch import Batch, OldSpace, Pairs, UnlabelledFeatures
 from skipfill.compat.nn.classifier import CosineClassifier
 from skipfill.compat.nn.normalize import unit
+from skipfill.compat.settings import WIDEST, WIDEST_FEATURES, Range
 
 KEEPING = 5.0  # weight of the cosine to the stored vector, as measured for unlabelled samples
 
@@ -39,6 +40,14 @@ class MethodContext:
 
 
 Terms = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class LinearShape:
+    """Sizes of a head that is one linear layer: F features, D dimensions."""
+
+    features: Annotated[int, Range(1, WIDEST_FEATURES)]
+    dim: Annotated[int, Range(1, WIDEST)]
 
 
 class Method(nn.Module):
@@ -83,6 +92,11 @@ class Method(nn.Module):
 
     def __init__(self, context: MethodContext, settings: Any) -> None:
         super().__init__()
+
+    @classmethod
+    def head_shape(cls, described: Mapping[str, Any]) -> type[Any]:
+        """The dataclass of what `describe_head` returns: its fields are the names, their ranges those of a bundle."""
+        return LinearShape
 
     @classmethod
     def build_head(cls, described: dict[str, Any]) -> nn.Module:

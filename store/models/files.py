@@ -151,8 +151,15 @@ def read_columns(objects: ObjectStore, card: Card, file: str, names: list[str]) 
     Raises:
         BadInput: no such file; see `read_file`.
     """
-    where = objects.root / file_key(card, file)
-    data = read_file(objects, card, file)
+    return columns_of(read_file(objects, card, file), objects.root / file_key(card, file), names)
+
+
+def columns_of(data: bytes, where: object, names: list[str]) -> pa.Table:
+    """The table of a Parquet file, which has columns `names` and perhaps others.
+
+    Raises:
+        BadInput: it is none, or claims more rows than it can hold.
+    """
     refuse_claimed_rows(data, where)
     try:
         table = pq.read_table(io.BytesIO(data)).combine_chunks()

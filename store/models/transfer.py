@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -41,6 +41,7 @@ from skipfill.store.storage.output_file import new_file
 from skipfill.store.storage.quarantine import ensure
 from skipfill.store.strict_json import LARGEST_STORED, json_digest, parsed, refuse_newer
 
+Trial = Callable[[Path, Card], None]
 FORMAT = 1
 MANIFEST = "bundle.json"
 
@@ -101,16 +102,18 @@ def export_bundle(objects: ObjectStore, name: str, output: Path) -> Manifest:
     return manifest
 
 
-def add_bundle(objects: ObjectStore, path: Path, name: str = "", *, dry_run: bool = False) -> Added:
-    """Register the model in file `path`. Nothing of it runs, now or later, unless the user names it.
+def add_bundle(objects: ObjectStore, path: Path, name: str = "", *, trial: Trial, dry_run: bool = False) -> Added:
+    """Register the model in file `path`. No code of it runs, now or later, unless the user names it.
 
     Args:
         name: that it gets here; empty for its own.
+        trial: tries a bundle that is not there already, before anything is written.
         dry_run: verify everything and write nothing.
 
     Raises:
-        BadInput: no bundle, one with something in it that is not what its hashes and its card say, another model or
-            space of its name, or a view onto a space that is another one here. Nothing has been written.
+        BadInput: no bundle, one with something in it that is not what its hashes and its card say, one that fails its
+            trial, another model or space of its name, or a view onto a space that is another one here. Nothing has
+            been written.
         Stale: another writer took the name meanwhile.
     """
     manifest = verified_export(path)
@@ -121,9 +124,10 @@ def add_bundle(objects: ObjectStore, path: Path, name: str = "", *, dry_run: boo
     if has_model(objects, card.name):
         return _same_model(objects, manifest)
     _refuse_another(objects, card.space)
+    trial(path, card)
     if dry_run:
         return Added(manifest, True)
-    for file, data in _files(path):
+    for file, data in bundle_files(path):
         objects.replace(file_key(card, file), data)  # named by content: what a killed run left is the same, or damaged
     for space in manifest.spaces:
         register_space(objects, space)
@@ -132,7 +136,7 @@ def add_bundle(objects: ObjectStore, path: Path, name: str = "", *, dry_run: boo
             raise taken_meanwhile(card.name)
         return Added(manifest, False)
     if any(not objects.exists(file_key(card, file)) for file in card.files):
-        for file, data in _files(path):
+        for file, data in bundle_files(path):
             ensure(objects, file_key(card, file), data)
     for space in manifest.spaces:
         ensure_space(objects, space)
@@ -145,7 +149,7 @@ def verified_export(path: Path) -> Manifest:
     Raises:
         BadInput: see `add_bundle`.
     """
-    for _, _ in _files(path):
+    for _, _ in bundle_files(path):
         pass
     with _opened(path) as archive:
         return _manifest(archive, path)
@@ -177,7 +181,7 @@ def _contents(objects: ObjectStore, manifest: Manifest) -> Iterator[tuple[str, b
         yield file, read_file(objects, manifest.card, file)
 
 
-def _files(path: Path) -> Iterator[tuple[str, bytes]]:
+def bundle_files(path: Path) -> Iterator[tuple[str, bytes]]:
     """Each file of the bundle, found to be what the card and its name say."""
     with _opened(path) as archive:
         card = _manifest(archive, path).card

@@ -89,17 +89,17 @@ FORGED: dict[str, tuple[Callable[[Sample], object], tuple[str, ...], str]] = {
     "a pickle for weights": (
         lambda one: bundle(one, "weights.safetensors", pickle.dumps(Evil())),
         ENCODE,
-        "Safetensor",
+        "expected weights as safetensors",
     ),
     "a pickle in torch's format": (
         lambda one: bundle(one, "weights.safetensors", torch_file()),
         ENCODE,
-        "expected a network that its weights fit",
+        "expected weights as safetensors",
     ),
     "an over-long header": (
         lambda one: bundle(one, "weights.safetensors", (1 << 40).to_bytes(8, "little") + b"{}"),
         ENCODE,
-        "header too large",
+        "found a header of 1,099,511,627,776 bytes",
     ),
     "a header of a billion weights": (
         lambda one: bundle(one, "weights.safetensors", header(10**9)),
@@ -109,7 +109,7 @@ FORGED: dict[str, tuple[Callable[[Sample], object], tuple[str, ...], str]] = {
     "a network of a trillion weights": (
         lambda one: forge(one, network=network(one, dim=10**12)),
         ENCODE,
-        "expected a network that its weights fit",
+        "head, dim: expected a whole number from 1 to 65536",
     ),
     "a hash that leaves the store": (
         lambda one: forge(one, files={"weights.safetensors": "/../../../outside/secret"}),

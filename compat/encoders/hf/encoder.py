@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from importlib.metadata import version
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 import torch
 from numpy.typing import NDArray
@@ -14,64 +14,19 @@ from torch import Tensor, nn
 
 from skipfill.compat.encoders.encoder import Encoder, ReadFile
 from skipfill.compat.encoders.hf.image import image_settings
-from skipfill.compat.encoders.hf.source import TransformersSource, model_from, open_transformers, transformers
+from skipfill.compat.encoders.hf.library import transformers
+from skipfill.compat.encoders.hf.settings import POOLINGS, Settings, refuse_settings
+from skipfill.compat.encoders.hf.source import TransformersSource, model_from, open_transformers
 from skipfill.compat.encoders.hf.text import TextTokenizer, model_inputs, text_settings
 from skipfill.compat.encoders.images import ImageSpec, pixels, randomly_moved
 from skipfill.compat.encoders.prepared import as_float
-from skipfill.compat.settings import DERIVED
 from skipfill.store.errors import BadInput, Parameter, unknown_name
-from skipfill.store.parquet.inputs import InputKind
 from skipfill.store.parquet.items import ItemBlock
 
 TOKENIZER = "tokenizer.json"
-POOLINGS = ("mean", "cls", "pooler")
 PRETRAINED_SHARE = 0.03
 ENCODED_AT_ONCE = 64
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Settings of an `Hf` encoder.
-
-    Attributes:
-        takes: `image` or `text`.
-        config: of the model, as transformers has it.
-        features: width of the output.
-        pooling: how the last layer becomes one vector: `mean` over tokens or places, `cls` (the first token), or
-            `pooler` (the model's own).
-        frozen: whether only the head is trained.
-        lr_share: learning rate of the model as a share of the head's; 0.03 for trained weights, 1 for random ones.
-        prefix: put before each text.
-        lower: whether texts are put in lower case.
-        max_length: tokens after which a text is cut.
-        tokenizer, pad: SHA-256 of the tokenizer, and the token that fills up a batch.
-        height, width, channels, resample, shortest: see `ImageSpec`.
-        mean, std: of each channel, subtracted and divided by; for values from 0 to 1.
-        rotation, shift, scale, shear: augmentation ranges of images, see `randomly_moved`.
-    """
-
-    takes: Annotated[InputKind, DERIVED]
-    config: Annotated[dict[str, Any], DERIVED]
-    features: Annotated[int, DERIVED] = 0
-    pooling: str = ""
-    frozen: bool = False
-    lr_share: float = 1.0
-    prefix: str = ""
-    lower: bool = False
-    max_length: int = 0
-    tokenizer: Annotated[str, DERIVED] = ""
-    pad: Annotated[int, DERIVED] = 0
-    height: int = 0
-    width: int = 0
-    channels: int = 0
-    resample: int = -1
-    shortest: int = 0
-    mean: list[float] = field(default_factory=list)
-    std: list[float] = field(default_factory=list)
-    rotation: float = 10.0
-    shift: float = 0.1
-    scale: float = 0.15
-    shear: float = 0.1
+LARGEST_TOKENIZER = 1 << 26
 
 
 class Hf(Encoder):
@@ -99,6 +54,7 @@ class Hf(Encoder):
         if tokenizer:
             self._texts = TextTokenizer(
                 tokenizer,
+                words=settings.words,
                 prefix=settings.prefix,
                 lower=settings.lower,
                 max_length=settings.max_length,
@@ -133,9 +89,15 @@ class Hf(Encoder):
         return encoder
 
     @classmethod
+    def refuse_described(cls, settings: Settings, where: str) -> None:
+        refuse_settings(settings, where)
+
+    @classmethod
     def rebuilt(cls, described: Mapping[str, Any], read: ReadFile) -> Self:
         settings = Settings(**described)
         tokenizer = read(TOKENIZER).decode() if settings.takes == "text" else ""
+        if len(tokenizer) > LARGEST_TOKENIZER:
+            raise BadInput(TOKENIZER, expected=f"at most {LARGEST_TOKENIZER:,} bytes", found=f"{len(tokenizer):,}")
         if tokenizer and hashlib.sha256(tokenizer.encode()).hexdigest() != settings.tokenizer:
             raise BadInput(TOKENIZER, expected=f"SHA-256 {settings.tokenizer[:12]}...", found="another")
         encoder = cls(settings, model_from(settings.config), tokenizer)

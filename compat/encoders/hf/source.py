@@ -6,12 +6,13 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from skipfill.compat.encoders.hf.config import kept_keys, refuse_config
+from skipfill.compat.encoders.hf.library import transformers
 from skipfill.store.errors import Advice, BadInput, Parameter, reason
 from skipfill.store.parquet.inputs import InputKind
 
@@ -155,7 +156,8 @@ def open_transformers(name: str) -> TransformersSource:
         config = library.AutoConfig.from_pretrained(
             str(folder) if local else name, local_files_only=local, trust_remote_code=False
         )
-    plain = {key: value for key, value in config.to_dict().items() if key not in _LEFT_OUT}
+    plain = kept_keys({key: value for key, value in config.to_dict().items() if key not in _LEFT_OUT})
+    refuse_config({**plain, "attn_implementation": config._attn_implementation}, f"encoder hf:{name}")
     trained = not local or any(folder.glob("*.safetensors"))
     if not trained and (pickled := [path for kind in _PICKLED for path in folder.glob(kind)]):
         raise BadInput(
@@ -170,34 +172,17 @@ def open_transformers(name: str) -> TransformersSource:
 def model_from(config: dict[str, Any]) -> nn.Module:
     """A model of this config, with random weights.
 
+    Args:
+        config: found to be within bounds, see `refuse_config`.
+
     Raises:
-        BadInput: transformers is not installed, or does not know this type of model.
+        BadInput: transformers is not installed, or cannot make this model.
     """
     library = transformers()
     with _reading(str(config.get("model_type")), "a kind of model that transformers knows"):
         typed = library.CONFIG_MAPPING[config["model_type"]].from_dict(config)
         model: nn.Module = library.AutoModel.from_config(typed, trust_remote_code=False, dtype="float32")
     return model
-
-
-def transformers() -> Any:
-    """The transformers library. It is imported when first needed, because that takes seconds.
-
-    Raises:
-        BadInput: it is not installed.
-    """
-    try:
-        library = import_module("transformers")
-    except ImportError as error:
-        raise BadInput(
-            "encoder hf",
-            expected="the transformers library",
-            found=f"none that can be imported ({reason(error)})",
-            hint=Advice("install", extra="hf"),
-        ) from error
-    library.logging.set_verbosity_error()
-    library.utils.logging.disable_progress_bar()
-    return library
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -20,29 +22,60 @@ class TextTokenizer:
 
     Args:
         tokenizer: JSON of the `tokenizers` library.
+        words: size of the model's vocabulary.
         prefix, lower, max_length, pad: see `Settings` of the encoder `hf`.
+
+    Raises:
+        BadInput: the library cannot make this tokenizer.
     """
 
-    def __init__(self, tokenizer: str, *, prefix: str, lower: bool, max_length: int, pad: int) -> None:
+    def __init__(self, tokenizer: str, *, words: int, prefix: str, lower: bool, max_length: int, pad: int) -> None:
         from tokenizers import Tokenizer
 
-        self._tokenizer = Tokenizer.from_str(tokenizer)
-        self._tokenizer.enable_truncation(max_length)
-        self._tokenizer.no_padding()
+        with _native("a tokenizer that can be made"):
+            self._tokenizer = Tokenizer.from_str(tokenizer)
+            self._tokenizer.enable_truncation(max_length)
+            self._tokenizer.no_padding()
+        self._words = words
         self._prefix = prefix
         self._lower = lower
         self._length = max_length
         self._pad = pad
 
     def prepare(self, block: ItemBlock) -> NDArray[np.int32]:
-        """(N, 2, max_length): the tokens of each text, and a mask of 1 where there is a token."""
+        """(N, 2, max_length): the tokens of each text, and a mask of 1 where there is a token.
+
+        Raises:
+            BadInput: the tokenizer fails, or gives a token that the model does not have.
+        """
         texts = [self._prefix + (text.lower() if self._lower else text) for text in block.inputs]
         prepared = np.zeros((len(texts), 2, self._length), np.int32)
         prepared[:, 0] = self._pad
-        for row, encoding in enumerate(self._tokenizer.encode_batch(texts)):
+        with _native("texts that the tokenizer takes"):
+            encodings = self._tokenizer.encode_batch(texts)
+        for row, encoding in enumerate(encodings):
+            if max(encoding.ids, default=0) >= self._words:
+                raise BadInput(
+                    f"{block.path}, row {block.rows[row]}",
+                    expected=f"tokens of the model's vocabulary, below {self._words}",
+                    found=str(max(encoding.ids)),
+                    hint="The tokenizer is of another model than the weights.",
+                )
             prepared[row, 0, : len(encoding.ids)] = encoding.ids
             prepared[row, 1, : max(len(encoding.ids), 1)] = 1  # a mean over no token at all is not a number
         return prepared
+
+
+@contextmanager
+def _native(expected: str) -> Iterator[None]:
+    """Turn any failure of the library into a `BadInput`; a panic of its native code is no `Exception`."""
+    try:
+        yield
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        where, found = "the tokenizer of an encoder hf", str(error).splitlines() or [type(error).__name__]
+        raise BadInput(where, expected=expected, found=found[0][:200]) from error
 
 
 def model_inputs(batch: Tensor) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from skipfill.compat.methods.gallery.within_class import within_class_map
 from skipfill.compat.nn.classifier import CosineClassifier
 from skipfill.compat.nn.logistic import fit_logistic, log_odds
 from skipfill.compat.nn.normalize import unit
+from skipfill.compat.settings import MOST_CLASSES, WIDEST, WIDEST_FEATURES, Range
 
 STRANGE, RAMP = -0.5, 0.5  # log odds in the middle of the step from strange to known, and its width
 VIEWED = 0.5  # share of the view in the squared length of an embedding
@@ -34,14 +36,14 @@ class HeadShape:
         within_class: whether M is another than I.
     """
 
-    features: int
-    view: int
-    dim: int
-    classes: int
+    features: Annotated[int, Range(1, WIDEST_FEATURES)]
+    view: Annotated[int, Range(1, WIDEST)]
+    dim: Annotated[int, Range(1, WIDEST)]
+    classes: Annotated[int, Range(1, MOST_CLASSES)]
     scale: float
     strength: float
-    rows: int = 0
-    items: int = 0
+    rows: Annotated[int, Range(0, MOST)] = 0
+    items: Annotated[int, Range(0, MOST)] = 0
     within_class: bool = False
 
     def described(self) -> dict[str, int | float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -82,8 +83,12 @@ class Gallery(Method):
         return self.head
 
     @classmethod
-    def build_head(cls, described: dict[str, Any]) -> nn.Module:
+    def head_shape(cls, described: Mapping[str, Any]) -> type[Any]:
         # A blend with the old encoder itself keeps the class view alone.
+        return HeadShape if "view" in described else super().head_shape(described)
+
+    @classmethod
+    def build_head(cls, described: dict[str, Any]) -> nn.Module:
         return ImitatingHead(HeadShape(**described)) if "view" in described else super().build_head(described)
 
     @classmethod

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import tarfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,11 @@ import pyarrow.parquet as pq
 
 from skipfill.compat.training.recipe import Recipe, Sources
 from skipfill.compat.training.train import train_model
+from skipfill.store.models.archive import packed
 from skipfill.store.models.cards import WITNESS, Card, file_key, load_card
+from skipfill.store.models.transfer import MANIFEST
 from skipfill.store.storage.location import open_store
+from skipfill.store.strict_json import json_digest
 from tests.compat.encoders.samples import bert, block
 
 STORE = Path(".skipfill")
@@ -67,3 +72,31 @@ def without_witness(name: str) -> None:
     raw["files"].pop(WITNESS)
     raw.pop("digest", None)
     path.write_text(json.dumps(raw))
+
+
+Content = dict[str, Any]
+
+
+def forged(bundle: Path, target: Path, change: Callable[[Content, dict[str, bytes]], object]) -> Path:
+    """An exported bundle with its card and its files changed, every hash right, as one who attacks would make it.
+
+    Args:
+        change: is given the card and the files by name, and changes them in place.
+    """
+    with tarfile.open(bundle, "r:") as archive:
+        files = {member.name: archive.extractfile(member).read() for member in archive}  # type: ignore[union-attr]
+    manifest = json.loads(files.pop(MANIFEST))
+    card = manifest["card"]
+    change(card, files)
+    card["files"] = {file: hashlib.sha256(data).hexdigest() for file, data in files.items()}
+    card["digest"] = ""
+    del manifest["digest"]
+    manifest["digest"] = json_digest(manifest)
+    target.write_bytes(b"".join(packed([(MANIFEST, json.dumps(manifest).encode()), *sorted(files.items())])))
+    return target
+
+
+def with_tokenizer(card: Content, files: dict[str, bytes], **parts: Any) -> None:
+    """Change parts of the tokenizer of a text model, under its right digest."""
+    files["tokenizer.json"] = json.dumps({**json.loads(files["tokenizer.json"]), **parts}).encode()
+    card["network"]["encoder"]["settings"]["tokenizer"] = hashlib.sha256(files["tokenizer.json"]).hexdigest()

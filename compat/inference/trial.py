@@ -1,0 +1,122 @@
+"""Tries a bundle from elsewhere once, in a process of its own, before it is added to a store.
+
+The schema of a bundle says nothing about a tokenizer's expressions, nor about all that a library does with a config.
+Native code that panics, aborts, or takes memory and time without end must not do so where the store is served. So a
+child process with limits loads the model and encodes its witness items.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from skipfill.store.errors import BadInput, SkipfillError
+from skipfill.store.models.cards import WEIGHTS, WITNESS, Card
+from skipfill.store.models.transfer import bundle_files, verified_export
+
+SECONDS = 60
+MEMORY = 3 << 28
+"""Bytes that a trial may take, beside twice the bundle: once as it is read, and once as a network."""
+REFUSED = 2
+
+
+def try_bundle(path: Path, card: Card, *, seconds: int = SECONDS) -> None:
+    """Let a child process load the model in an exported bundle and encode its witness items.
+
+    Args:
+        card: of the bundle, as it was verified.
+        seconds: that the process may take.
+
+    Raises:
+        BadInput: the model cannot be loaded, or encodes otherwise than when it was saved; or the process crashed, or
+            needed more time or memory than it may.
+    """
+    command = [sys.executable, "-P", "-c", f"from {__name__} import main; main()"]
+    command += [str(path), card.fingerprint, str(seconds)]
+    # One thread: the memory of threads would count. Nothing is fetched from the hub.
+    plain = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(command, env={**os.environ, **plain}, stdin=subprocess.DEVNULL, capture_output=True)
+    if done.returncode == 0:
+        return
+    if done.returncode == REFUSED and done.stdout:
+        refusal = json.loads(done.stdout.splitlines()[-1])  # libraries may print before
+        raise SkipfillError(refusal["error"], refusal["hint"])
+    raise BadInput(
+        path,
+        expected=f"a model that loads and encodes its witness items in {seconds} s, with {MEMORY >> 20} MiB of memory "
+        "beside its files",
+        found=_ending(done.returncode),
+        hint="Nothing was written.",
+    )
+
+
+def _ending(code: int) -> str:
+    if code == -signal.SIGALRM:
+        return "one that takes longer"
+    name = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    return f"one whose process crashed, or took more memory ({name})"
+
+
+def main() -> None:
+    """Try the bundle at `sys.argv[1]` and end the process."""
+    path, fingerprint, seconds = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    signal.alarm(seconds)  # by the system: native code that never returns cannot put it off
+    try:
+        load_and_encode(path, fingerprint)
+    except SkipfillError as error:
+        refusal = {"error": str(error), "hint": error.hint if isinstance(error.hint, str) else ""}
+    except BaseException as error:  # a panic of native code is no Exception
+        # Without a traceback: this may be memory that ran out.
+        refusal = {"error": f"{path}: expected a model that encodes, found {type(error).__name__}: {str(error)[:200]}"}
+        refusal["hint"] = ""
+    else:
+        os._exit(0)
+    os.write(1, json.dumps(refusal).encode())
+    os._exit(REFUSED)
+
+
+def load_and_encode(path: Path, fingerprint: str) -> None:
+    """Load the model of a bundle, within limits on this process, and compare what it makes of its witness items.
+
+    Raises:
+        BadInput: see `try_bundle`.
+    """
+    from skipfill.compat.inference.bundle_schema import refuse_description
+    from skipfill.compat.inference.load import loaded_from
+    from skipfill.compat.inference.witness import refuse_others, witness_from, witness_of
+    from skipfill.compat.inference.witness_items import fixed_items
+
+    limit_memory(MEMORY + 2 * path.stat().st_size)
+    card = verified_export(path).card
+    if card.fingerprint != fingerprint:
+        raise BadInput(path, expected="the bundle that was verified", found="another")
+    if "python" in card.encoders:
+        refuse_description(card.network, f"model {card.name}")
+        return  # code that the user did not name
+    contents = dict(bundle_files(path))
+    # Weights are let go as soon as they are read.
+    model = loaded_from(card, lambda file: contents.pop(file) if file == WEIGHTS else contents[file])
+    # The bundle's maker chose its witness items; the fixed ones reach more of its tokenizer.
+    witness_of(model, fixed_items(model.network.encoder))
+    if WITNESS in contents:
+        refuse_others(model, witness_from(contents[WITNESS], card))
+
+
+def limit_memory(more: int) -> None:
+    """Let this process take `more` bytes of memory beside what it has, where the system can limit that.
+
+    RLIMIT_DATA counts what a process can write to. RLIMIT_AS would count libraries too, of which torch maps gigabytes.
+    """
+    try:
+        import resource
+
+        status = Path("/proc/self/status").read_text()
+    except (ImportError, OSError):
+        return
+    now = int(status.split("VmData:")[1].split()[0]) << 10
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_DATA, (now + more, now + more))
