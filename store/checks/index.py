@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 from skipfill.store.checks.entry import CheckEntry, EntryColumns, entry_of
+from skipfill.store.checks.policy import Policy
 from skipfill.store.checks.report import Report
+from skipfill.store.checks.standing import Standing, standing
 from skipfill.store.errors import BadInput, unknown_name
 from skipfill.store.storage.layout import by_state_folder, index_folder, index_key, states_of
 from skipfill.store.storage.numbered import last_number
@@ -63,6 +65,19 @@ class CheckIndex:
         self._gallery = gallery
         self._read: dict[str, list[CheckEntry]] = {}
         self._last: dict[str, int] = {}
+        self._standings: dict[tuple[str, str, Policy, int], Standing] = {}
+
+    def standing(self, state: str, fingerprint: str, policy: Policy) -> Standing | None:
+        """What the checks of a model on a state allow; None where there is none. Decided anew where there are new ones.
+
+        Raises:
+            BadInput: see `of`.
+        """
+        entries = self.of(state, fingerprint)
+        decided = state, fingerprint, policy, len(entries)
+        if entries and decided not in self._standings:
+            self._standings[decided] = standing(entries, policy)
+        return self._standings.get(decided)
 
     def of(self, state: str, fingerprint: str) -> list[CheckEntry]:
         """The checks of a model on a state, in the order in which they were saved. Looks for new ones each time.
