@@ -90,15 +90,18 @@ class CheckIndex:
         return self.entries(state, fingerprint, self._last[folder], self._last[folder])
 
     def entries(self, state: str, fingerprint: str, last: int, count: int) -> list[CheckEntry]:
-        """The entries of `count` numbers up to `last`, in their order."""
+        """The entries of `count` numbers up to `last`, in their order: see `of`."""
         first, numbers = last - count + 1, []
         while last >= first:
             numbers.append(last)
             last -= span(last)
-        keys = [index_key(self._gallery, state, fingerprint, number) for number in reversed(numbers)]
-        missing = [key for key in keys if key not in self._read]
-        files = zip(missing, read_index_files(self._objects, missing), strict=True)
-        self._read |= {key: [*file.before.entries(), file.entry] for key, file in files}
+        keys = {index_key(self._gallery, state, fingerprint, number): number for number in reversed(numbers)}
+        unread = [key for key in keys if key not in self._read]
+        for key, file in zip(unread, read_index_files(self._objects, unread), strict=True):
+            entries = [*file.before.entries(), file.entry]
+            if len(entries) != span(keys[key]):
+                raise _missing(self._objects.root / key)
+            self._read[key] = entries
         return [entry for key in keys for entry in self._read[key]]
 
 
@@ -143,5 +146,9 @@ def read_index_file(objects: ObjectStore, key: str) -> IndexFile:
     try:
         return stored(IndexFile, objects.get(key), where, what="check entry", newest=FORMAT)
     except FileNotFoundError:
-        found = "one missing: its verdict is not known"
-        raise BadInput(where, expected="an entry of every check", found=found, hint=RESTORE) from None
+        raise _missing(where) from None
+
+
+def _missing(where: object) -> BadInput:
+    found = "one missing: its verdict is not known"
+    return BadInput(where, expected="an entry of every check", found=found, hint=RESTORE)
