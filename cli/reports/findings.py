@@ -7,7 +7,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Literal
 
 from skipfill.store.checks.names import ALL, EVERY_CHECK
-from skipfill.store.checks.requirement import one_or_nothing
+from skipfill.store.checks.requirement import is_binary
 
 if TYPE_CHECKING:
     from skipfill.store.checks.report import Report, Slice
@@ -99,7 +99,7 @@ def notes(report: Report) -> list[str]:
 
 def flip_words(report: Report) -> tuple[str, str]:
     """The words for queries that flipped for the worse, and for the better."""
-    if one_or_nothing(report.flip_metric):
+    if is_binary(report.flip_metric):
         return "right before, wrong after", "wrong before, right after"
     return f"lower {report.flip_metric} than before", f"higher {report.flip_metric} than before"
 

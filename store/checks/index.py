@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 from skipfill.store.checks.entry import CheckEntry, EntryColumns, entry_of
+from skipfill.store.checks.policy import Policy
 from skipfill.store.checks.report import Report
+from skipfill.store.checks.standing import Standing, standing
 from skipfill.store.errors import BadInput, unknown_name
 from skipfill.store.storage.layout import by_state_folder, index_folder, index_key, states_of
 from skipfill.store.storage.numbered import last_number
@@ -63,6 +65,19 @@ class CheckIndex:
         self._gallery = gallery
         self._read: dict[str, list[CheckEntry]] = {}
         self._last: dict[str, int] = {}
+        self._standings: dict[tuple[str, str, Policy, int], Standing] = {}
+
+    def standing(self, state: str, fingerprint: str, policy: Policy) -> Standing | None:
+        """What the checks of a model on a state allow; None where there is none. Decided anew where there are new ones.
+
+        Raises:
+            BadInput: see `of`.
+        """
+        entries = self.of(state, fingerprint)
+        decided = state, fingerprint, policy, len(entries)
+        if entries and decided not in self._standings:
+            self._standings[decided] = standing(entries, policy)
+        return self._standings.get(decided)
 
     def of(self, state: str, fingerprint: str) -> list[CheckEntry]:
         """The checks of a model on a state, in the order in which they were saved. Looks for new ones each time.
@@ -75,15 +90,18 @@ class CheckIndex:
         return self.entries(state, fingerprint, self._last[folder], self._last[folder])
 
     def entries(self, state: str, fingerprint: str, last: int, count: int) -> list[CheckEntry]:
-        """The entries of `count` numbers up to `last`, in their order."""
+        """The entries of `count` numbers up to `last`, in their order: see `of`."""
         first, numbers = last - count + 1, []
         while last >= first:
             numbers.append(last)
             last -= span(last)
-        keys = [index_key(self._gallery, state, fingerprint, number) for number in reversed(numbers)]
-        missing = [key for key in keys if key not in self._read]
-        files = zip(missing, read_index_files(self._objects, missing), strict=True)
-        self._read |= {key: [*file.before.entries(), file.entry] for key, file in files}
+        keys = {index_key(self._gallery, state, fingerprint, number): number for number in reversed(numbers)}
+        unread = [key for key in keys if key not in self._read]
+        for key, file in zip(unread, read_index_files(self._objects, unread), strict=True):
+            entries = [*file.before.entries(), file.entry]
+            if len(entries) != span(keys[key]):
+                raise _missing(self._objects.root / key)
+            self._read[key] = entries
         return [entry for key in keys for entry in self._read[key]]
 
 
@@ -128,5 +146,9 @@ def read_index_file(objects: ObjectStore, key: str) -> IndexFile:
     try:
         return stored(IndexFile, objects.get(key), where, what="check entry", newest=FORMAT)
     except FileNotFoundError:
-        found = "one missing: its verdict is not known"
-        raise BadInput(where, expected="an entry of every check", found=found, hint=RESTORE) from None
+        raise _missing(where) from None
+
+
+def _missing(where: object) -> BadInput:
+    found = "one missing: its verdict is not known"
+    return BadInput(where, expected="an entry of every check", found=found, hint=RESTORE)

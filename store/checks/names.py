@@ -24,10 +24,10 @@ EARLIER_NAMES = {"trained-on": SEEN, "others": UNSEEN}
 
 
 def is_of_every_check(name: str) -> bool:
-    """Whether a slice of this name, today's or an earlier one, is in every check."""
+    """Whether every check has a slice of this name, which may be an earlier name."""
     return EARLIER_NAMES.get(name, name) in EVERY_CHECK
 
 
 def todays(names: Iterable[str]) -> tuple[str, ...]:
-    """The same names of slices, earlier ones by those of today."""
+    """Today's names of these slices, each once."""
     return tuple(dict.fromkeys(EARLIER_NAMES.get(name, name) for name in names))

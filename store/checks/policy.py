@@ -7,14 +7,14 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from skipfill.store.checks.names import EVERY_CHECK
+from skipfill.store.checks.names import SEEN, UNSEEN
 from skipfill.store.errors import BadInput, Parameter, unknown_name
 from skipfill.store.strict_json import fitted
 
 TRUTHS = ("labels", "judgements", "reindex")
 """Kinds of truth: sources of what is relevant to a query."""
 TRUSTED = ("labels", "judgements")
-"""Those that a policy allows without naming one: a reindex asks the model itself."""
+"""The kinds that a policy allows where it names none. Not a reindex: there a model says what is relevant."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Policy:
         truth: the one of TRUTHS that a check must have; empty: one of TRUSTED.
         slices: SQL predicates, each a slice that must be judged.
         most_left_out: largest share of queries without anything to find, in [0, 1]; beyond it nothing passes.
-        queries: digests of query sets that are named: a pass on one of them cancels a fail on any other.
+        queries: digests of the query sets that it names: a pass on one of them cancels earlier fails on any queries.
 
     Raises:
         BadInput: a value out of its range.
@@ -97,44 +97,41 @@ class Policy:
         return "; ".join([f"{self.metric}, {all_queries}, margin {self.margin:g}", *others])
 
     def differences(self, other: Policy, truth: str, judged: tuple[str, ...] = ()) -> list[Difference]:
-        """Everything in which a check under policy `other` asks less than this policy.
+        """Everything in which a check under policy `other` asks less than this policy, or something else.
 
         Args:
             truth: what made rows relevant in that check.
             judged: names of the slices of which it required something.
         """
-        found: list[Difference] = []
+        lacking: list[Difference] = []
 
-        def must(holds: bool, name: str, theirs: object, ours: str, fitting: object) -> None:
+        def require(holds: bool, parameter: str, value: object, allowed: str, fitting: object) -> None:
             if not holds:
-                found.append(Difference(name, str(theirs), ours, fitting))
+                lacking.append(Difference(parameter, str(value), allowed, fitting))
 
-        must(other.metric == self.metric, "metric", other.metric, self.metric, other.metric)
-        must(other.margin <= self.margin, "margin", f"{other.margin:g}", f"at most {self.margin:g}", other.margin)
-        enough = other.confidence >= self.confidence
-        must(enough, "confidence", f"{other.confidence:g}", f"at least {self.confidence:g}", other.confidence)
-        must(other.better or not self.better, "better", "not worse", "better", other.better)
+        def at_most(parameter: str, value: float | None, limit: float) -> None:
+            shown = "none" if value is None else f"{value:g}"
+            require(value is not None and value <= limit, parameter, shown, f"at most {limit:g}", value)
+
+        def at_least(parameter: str, value: float, limit: float) -> None:
+            require(value >= limit, parameter, f"{value:g}", f"at least {limit:g}", value)
+
+        require(other.metric == self.metric, "metric", other.metric, self.metric, other.metric)
+        at_most("margin", other.margin, self.margin)
+        at_least("confidence", other.confidence, self.confidence)
+        require(other.better or not self.better, "better", "not worse", "better", other.better)
         if self.flip_budget is not None:
-            budget = other.flip_budget
-            fits = budget is not None and budget <= self.flip_budget
-            told = "none" if budget is None else f"{budget:g}"
-            must(fits, "flip_budget", told, f"at most {self.flip_budget:g}", budget)
-        accepted = [name for name in other.accept_worse if name not in self.accept_worse]
-        everything = (*self.accept_worse, *accepted)
-        must(not accepted, "accept_worse", ", ".join(accepted), "none of these", everything)
-        least = f"at least {self.least_queries}"
-        must(
-            other.least_queries >= self.least_queries, "least_queries", other.least_queries, least, other.least_queries
-        )
-        most = f"at most {self.most_left_out:g}"
-        fits = other.most_left_out <= self.most_left_out
-        must(fits, "most_left_out", f"{other.most_left_out:g}", most, other.most_left_out)
-        allowed = (self.truth,) if self.truth else TRUSTED
-        must(truth in allowed, "truth", truth, " or ".join(allowed), truth)
-        missing = [one for one in self.slices if one not in judged and one not in self.accept_worse]
-        rest = tuple(one for one in self.slices if one not in missing)
-        must(not missing, "slices", f"without {', '.join(missing)}", "each of these judged", rest)
-        return found
+            at_most("flip_budget", other.flip_budget, self.flip_budget)
+        excused = [name for name in other.accept_worse if name not in self.accept_worse]
+        require(not excused, "accept_worse", ", ".join(excused), "none of these", (*self.accept_worse, *excused))
+        at_least("least_queries", other.least_queries, self.least_queries)
+        at_most("most_left_out", other.most_left_out, self.most_left_out)
+        truths = (self.truth,) if self.truth else TRUSTED
+        require(truth in truths, "truth", truth, " or ".join(truths), truth)
+        missing = [name for name in self.slices if name not in judged and name not in self.accept_worse]
+        rest = tuple(name for name in self.slices if name not in missing)
+        require(not missing, "slices", f"without {', '.join(missing)}", "each of these judged", rest)
+        return lacking
 
 
 @dataclass(frozen=True)
@@ -160,8 +157,8 @@ def policy_of(raw: dict[str, Any], where: object, *, limited: bool = True) -> Po
     """The policy that a report of any format has as JSON values.
 
     Args:
-        limited: whether what it does not say is what a policy says today. In reports before format 5 it is not: any
-            share of queries could be left out, and flips were those of CMC@1.
+        limited: whether the report is of format 5 or later. In earlier ones any share of the queries could be left
+            out, and flips were those of CMC@1, so that a budget of flips in another metric was none.
 
     Raises:
         BadInput: none that this release knows; the error names `where`.
@@ -175,8 +172,8 @@ def policy_of(raw: dict[str, Any], where: object, *, limited: bool = True) -> Po
 
 
 def refuse_unjudged_exceptions(policy: Policy) -> None:
-    """Raise `BadInput` where the policy accepts a slice that not every check under it has."""
-    names = (*(name for name in EVERY_CHECK if name != EVERY_CHECK[0]), *policy.slices)
+    """Raise `BadInput` where the policy accepts all queries as they are, or a slice that some checks may not have."""
+    names = (SEEN, UNSEEN, *policy.slices)
     for name in policy.accept_worse:
         if name not in names:
             raise unknown_name("slice", name, names, where=Parameter("accept_worse"))

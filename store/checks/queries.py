@@ -13,7 +13,8 @@ from typing import Any
 from skipfill.store.strict_json import json_digest
 
 LEAST = 32
-"""Of so many queries a check keeps the digests: a set that has half of another's seems to have all once in 2 ** 32."""
+"""The number of queries of which a check keeps the digests. Of two sets of like size, of which one has half of the
+other's queries, it seems to have all of them with a probability of 2 ** -32."""
 
 
 @dataclass(frozen=True)

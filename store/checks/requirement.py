@@ -9,8 +9,8 @@ Verdict = Literal["pass", "fail", "inconclusive"]
 Kind = Literal["better", "not-worse", "flip-budget", "admission"]
 
 
-def one_or_nothing(metric: str) -> bool:
-    """Whether a query's value in a metric is 1 or 0: it is right or wrong."""
+def is_binary(metric: str) -> bool:
+    """Whether a query is right or wrong in a metric: its value is 1 or 0."""
     return metric.startswith("CMC@")
 
 
@@ -33,7 +33,7 @@ class Claim:
     def __str__(self) -> str:
         if self.kind == "flip-budget":
             share = f"fewer than {-self.bar:.2%} of queries"
-            if not one_or_nothing(self.metric):
+            if not is_binary(self.metric):
                 return f"{share} with a lower {self.metric} than before"
             return f"{share} right before and wrong after" + (f" in {self.metric}" if self.metric != "CMC@1" else "")
         if self.kind == "better":

@@ -158,5 +158,5 @@ def _may_be_of(objects: ObjectStore, key: str, fingerprint: str, state: str) -> 
 
 
 def _digest(content: dict[str, Any]) -> str:
-    """The id of a report. Ids of two lengths tell without reading which checks are in the index."""
+    """The id of a report. Its length tells, without a read, whether the check should be in the index."""
     return json_digest(content, sort_keys=False)[: NEW_ID if content.get("format", 0) >= INDEXED else OLD_ID]

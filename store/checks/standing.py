@@ -92,14 +92,16 @@ class _Answers:
 
 
 def standing_of_old(reports: Sequence[CheckEntry], policy: Policy | None) -> Standing:
-    """The same of the checks of an older release, which have no order but their clocks: the newest one decides.
+    """Decide what the checks of an older release allow. They have no order but their clocks: the newest one decides.
+
+    Of several of one moment one that did not pass does.
 
     Args:
         policy: the gallery's; None where it has none of its own, so that an old pass has nothing to be compared with.
     """
     if not reports:
         return Standing(old=True)
-    newest = max(reports, key=lambda entry: entry.created)
+    newest = max(reports, key=lambda entry: (entry.created, entry.verdict != "pass"))
     if newest.verdict != "pass":
         return Standing(None, (newest,), old=True)
     lacking = differences(policy, newest.terms) if policy else []

@@ -9,7 +9,7 @@ from itertools import pairwise
 from skipfill.store.checks.entry import CheckEntry, entry_of
 from skipfill.store.checks.index import CheckIndex, newest_elsewhere
 from skipfill.store.checks.saved_reports import old_reports
-from skipfill.store.checks.standing import Standing, standing, standing_of_old
+from skipfill.store.checks.standing import Standing, standing_of_old
 from skipfill.store.errors import Advice
 from skipfill.store.galleries.log import Version, read_version
 from skipfill.store.storage.object_store import ObjectStore
@@ -46,9 +46,10 @@ def evidence_of(
     Raises:
         BadInput: an entry is damaged, or an old report that may be of this model.
     """
-    entries = (index or CheckIndex(objects, gallery)).of(version.state, fingerprint)
-    if entries:
-        return Evidence(standing(entries, version.policy_in_force))
+    index = index or CheckIndex(objects, gallery)
+    of_state = index.standing(version.state, fingerprint, version.policy_in_force)
+    if of_state is not None:
+        return Evidence(of_state)
     old = [entry_of(report) for report in old_reports(objects, gallery, fingerprint, version.state)]
     if old:
         return Evidence(standing_of_old(old, version.policy))

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +15,7 @@ from skipfill.store.checks.index import CheckIndex, add_entry, span
 from skipfill.store.checks.policy import Policy
 from skipfill.store.checks.queries import Queries
 from skipfill.store.checks.saved_reports import load_report
-from skipfill.store.checks.standing import Standing, differences, standing
+from skipfill.store.checks.standing import Standing, differences, standing, standing_of_old
 from skipfill.store.strict_json import json_digest
 from tests.store.stores import saved_check, store_with
 
@@ -130,3 +131,12 @@ def test_the_index_has_every_check_whatever_its_number(tmp_path: Path) -> None:
             assert index.of(report.state, report.fingerprint) == entries
             assert CheckIndex(objects, "g").of(report.state, report.fingerprint) == entries
     assert CheckIndex(objects, "g").of(report.state, report.fingerprint) == entries
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_old_checks_of_one_moment_the_one_that_did_not_pass_decides(order: int) -> None:
+    passed = CheckEntry("a" * 12, 1, "pass", TERMS[0], Queries(), (), "", "2026-01-01")
+    failed = replace(passed, check="b" * 12, verdict="fail")
+    assert standing_of_old([passed, failed][::order], None) == Standing(None, (failed,), old=True)
+    later = replace(passed, created="2026-01-02")
+    assert standing_of_old([later, failed][::order], None) == Standing(later, old=True)

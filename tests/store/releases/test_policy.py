@@ -305,6 +305,25 @@ def test_a_lost_entry_is_no_pass(objects: ObjectStore) -> None:
         swap(objects, "g", load_card(objects, "v2"))
 
 
+@pytest.mark.parametrize("lost", ["all", "the first"])
+def test_a_tenth_entry_has_those_before_it(objects: ObjectStore, lost: str) -> None:
+    """The fail among them is not forgotten because they are not there."""
+    saved_check(objects, verdict="fail")
+    for day in range(1, 10):
+        saved_check(objects, created=f"2026-01-0{day}", queries=OTHER)
+    key = entry_keys(objects)[9]
+    content = json.loads(objects.get(key))
+    if lost == "all":
+        del content["before"]
+    else:
+        content["before"] = {
+            name: column if name == "terms" else column[1:] for name, column in content["before"].items()
+        }
+    objects.replace(key, json.dumps(content).encode())
+    with pytest.raises(BadInput, match="one missing"):
+        swap(objects, "g", load_card(objects, "v2"))
+
+
 def test_an_entry_that_says_more_than_its_report_allows_nothing(objects: ObjectStore) -> None:
     saved_check(objects, policy={"margin": 0.2})
     (key,) = entry_keys(objects)
