@@ -59,11 +59,6 @@ def build_query_set(context: CheckContext, reencodable: ReencodableRows) -> Quer
     vectors = encode_all(context.model, items, context.progress)
     relevance = relevance_of(context, items, vectors, reencodable)
     lookup = look_up_queries(context, items, relevance)
-    if lookup.labels.different:
-        context.warnings.append(
-            f"{lookup.labels.different} of {lookup.labels.compared} queries have another label than the gallery's row "
-            "of the same id"
-        )
     kept = admission.of_lookup(items, lookup)
     if not kept.any():
         raise _nothing_to_find(context, items, lookup)

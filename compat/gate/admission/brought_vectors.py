@@ -47,6 +47,23 @@ def vectors_of_the_gallerys_model(context: CheckContext) -> Ruling:
     return Ruling(findings=[Finding("vectors of the gallery's model", alike, claim, found)])
 
 
+def rows_of_the_old_input(context: CheckContext, items: Items, lookup: QueryLookup) -> Ruling:
+    """Find that no row of the gallery came with the column that the old model encodes: it could be any column.
+
+    Where some did, the old model must make of them what is stored: see `refuse_another_gallery`.
+    """
+    column = context.inputs.old_input
+    if not column or lookup.by_old.any():
+        return Ruling()
+    rows = context.gallery.own_part.rows
+    files = context.inputs.gallery_items
+    of_rows = stored_items(rows, context.open_items(files)) if files else None
+    if of_rows is not None and of_rows.items.has(column):
+        return Ruling()
+    claim = f"rows of the gallery with column {column} among the items, to see that it is what its model encoded"
+    return Ruling(findings=[Finding("rows of the old input", 0, claim, "there is none")])
+
+
 def rows_beside_judged_queries(context: CheckContext, items: Items, lookup: QueryLookup) -> Ruling:
     """Leave out rows of the gallery that came with judged queries to show whose vectors these have.
 

@@ -248,6 +248,24 @@ def test_a_few_queries_may_be_left_out(skipfill: Skipfill, with_v2: World) -> No
     assert check(skipfill, Path("more.parquet"), "--most-left-out", 0.06).code == 0
 
 
+def test_labels_that_the_gallery_knows_better_are_left_out(skipfill: Skipfill, with_v2: World) -> None:
+    """Rows as queries, the ones that fare worse with the label of what they find. A few are only named."""
+    table = pq.read_table(with_v2.gallery_items)
+    honest = check(skipfill, with_v2.gallery_items)
+    (path,) = Path(".skipfill/checks/things").glob(f"{honest.document['check']['id']}/queries.parquet")
+    worse = {one["id"]: one["new/old mAP"] < one["old/old mAP"] for one in pq.read_table(path).to_pylist()}
+    labels = table["label"].to_pylist()
+    other = [f"class-{(int(label[6:]) + 1) % 12:02d}" for label in labels]
+    for most in (5, 100):
+        places = [place for place, one in enumerate(table["id"].to_pylist()) if worse.get(one)][:most]
+        changed = [other[place] if place in places else label for place, label in enumerate(labels)]
+        result = check(skipfill, write(with_column(table, "label", changed), "changed.parquet"))
+        note = f"{len(places)} queries left out: they have another label than the gallery's row of the same id"
+        assert note in notes(result)
+        assert ("few left out" in findings(result)) == (most == 100)
+    assert result.code == 3
+
+
 def test_what_was_trained_on_does_not_dilute_what_is_left_out(skipfill: Skipfill, with_v2: World) -> None:
     changed = pq.read_table(relabelled(with_v2.heldout, "changed.parquet", lambda label: label + " ", WORSE[:1]))
     diluted = write(pa.concat_tables([changed, pq.read_table(with_v2.items)]), "diluted.parquet")
@@ -568,12 +586,18 @@ def test_zero_vectors_are_no_baseline(skipfill: Skipfill, with_v2: World) -> Non
 
 
 def test_old_and_new_model_may_read_different_columns(skipfill: Skipfill, with_v2: World) -> None:
-    table = pq.read_table(with_v2.heldout)
-    plain = check(skipfill, with_v2.heldout)
-    two = table.rename_columns(["id", "new", "label"]).append_column("former", table["vector"])
-    columns = ("--input", "new", "--old-input", "former")
+    table, rows = pq.read_table(with_v2.heldout), pq.read_table(with_v2.gallery_items)
+    plain = check(skipfill, with_v2.heldout, "--gallery-items", with_v2.gallery_items)
+    two, rows = (
+        one.rename_columns(["id", "new", "label"]).append_column("former", one["vector"]) for one in (table, rows)
+    )
+    alone = ("--input", "new", "--old-input", "former")
+    columns = (*alone, "--gallery-items", write(rows, "rows.parquet"))
     assert without_time(check(skipfill, write(two, "two.parquet"), *columns)) == without_time(plain)
     shuffled = with_column(two, "former", table["vector"].take(pa.array(np.random.default_rng(0).permutation(192))))
     assert old_values(check(skipfill, write(shuffled, "shuffled.parquet"), *columns)) != old_values(plain)
+    unknown = check(skipfill, Path("two.parquet"), *alone)
+    assert unknown.code == 3
+    assert "there is none" in findings(unknown)["rows of the old input"]
     both = (*columns, "--old-vector", "former")
     assert check(skipfill, Path("two.parquet"), *both).code == 2
