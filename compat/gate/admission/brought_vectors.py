@@ -17,14 +17,17 @@ from skipfill.store.parquet.vectors import Matrix, normalised
 FEWEST_ALIKE = 0.95
 
 
-def brought_vectors(items: Items, column: str, dim: int) -> Matrix:
+def brought_vectors(items: Items, column: str, dim: int, parameter: str = "old_vector") -> Matrix:
     """(Q, d) vectors in a column of the items.
+
+    Args:
+        parameter: the input that names the column, for errors.
 
     Raises:
         BadInput: no such column, or vectors of another dimension than the gallery's.
     """
     read = items.reading(column)
-    where = Parameter("old_vector", column)
+    where = Parameter(parameter, column)
     if read.kind != "vector":
         raise BadInput(where, expected="a column of vectors", found=f"{read.kind}s")
     vectors = np.concatenate([np.asarray(block.inputs, np.float32) for block in read.blocks()])

@@ -29,6 +29,7 @@ from skipfill.compat.gate.admission.reindex import (
     documents_as_queries,
     truth_of_another_model,
     truth_of_the_policy,
+    truth_vectors_of_another_model,
 )
 from skipfill.compat.gate.admission.room import (
     Baseline,
@@ -59,6 +60,10 @@ OF_ITEMS: dict[str, Callable[[CheckContext, Items], Ruling]] = {
     "trained content": trained_content,
 }
 """Before the items are encoded."""
+OF_TRUTH: dict[str, Callable[[CheckContext, Matrix, Matrix], Ruling]] = {
+    "truth vectors of another model": truth_vectors_of_another_model,
+}
+"""Of vectors that the user brings to say what is relevant, and of the model's own."""
 OF_LOOKUP: dict[str, Callable[[CheckContext, Items, QueryLookup], Ruling]] = {
     "without relevant row": without_relevant_row,
     "label of another": label_of_another,

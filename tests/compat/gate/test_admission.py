@@ -489,6 +489,41 @@ def test_a_reindex_is_at_best_inconclusive(skipfill: Skipfill, with_other: World
     assert [each.kind for each in report.slices[0].requirements] == ["not-worse"]
 
 
+def test_vectors_that_the_user_brings_may_be_the_truth(skipfill: Skipfill, with_other: World) -> None:
+    """As the model that made them would be, and not if the model that is checked did, turned or not."""
+
+    def brought(model: str, turned: bool = False, size: int = 1000) -> list[object]:
+        words: list[object] = []
+        for option, path in (("--items", with_other.heldout), ("--gallery-items", with_other.gallery_items)):
+            Path("encoded.parquet").unlink(missing_ok=True)
+            skipfill("encode", model, path, "-o", "encoded.parquet")
+            vectors = np.stack(pq.read_table("encoded.parquet")["vector"].to_pylist())
+            size = min(size, vectors.shape[1])
+            turn = np.linalg.qr(np.random.default_rng(0).normal(size=(size, size)))[0]
+            vectors = vectors[:, :size] @ (turn if turned else np.eye(size))
+            column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.astype(np.float32).reshape(-1)), size)
+            words += [option, write(with_column(pq.read_table(path), "judge", column), f"judged-{path.name}")]
+        return words
+
+    def reindexed(*more: object) -> Result:
+        options = ("--margin", 0.1, "--not-worse", "--accept-worse", "unseen")
+        return skipfill("check", "things", "v2", *REINDEX, *options, *more, "--json", expect=None)
+
+    files = brought("other")
+    result = reindexed(*files, "--truth-vector", "judge")
+    assert result.code == 3
+    assert "the vectors of column judge returns first" in findings(result)["truth of the policy"]
+    assert old_values(result) == old_values(reindexed(*files, "--ceiling", "other"))
+    skipfill("policy", "things", "--truth", "reindex", "--metric", "recall@10", "--margin", 0.1, "--not-worse")
+    assert findings(reindexed(*files, "--truth-vector", "judge")) == {}
+    assert reindexed(*files, "--truth-vector", "judge", "--truth", "labels").code == 2
+    assert reindexed(*files, "--truth-vector", "label").code == 2
+    for turned, size in ((False, 1000), (True, 1000), (False, 8)):
+        own = reindexed(*brought("v2", turned, size), "--truth-vector", "judge")
+        assert own.code == 2
+        assert "expected vectors of another model than v2, found its" in own.err
+
+
 def test_documents_as_queries_are_warned_of(skipfill: Skipfill, with_other: World) -> None:
     result = check(skipfill, with_other.gallery_items, *REINDEX, "--ceiling", "other")
     assert "queries are rows of the gallery" in notes(result)
