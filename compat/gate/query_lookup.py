@@ -145,7 +145,7 @@ def _of_trained(context: CheckContext, queries: Items, relevance: Relevance) -> 
         among = pc.is_in(queries.labels, value_set=pa.array(trained_labels, pa.string()))
         by_label: NDArray[np.bool_] = among.to_numpy(zero_copy_only=False)
         return by_label
-    assert isinstance(relevance, Judgements)
     by_rows = np.zeros(len(queries), bool)
-    by_rows[relevance.query[context.training_ids.holds(relevance.row)]] = True
+    if isinstance(relevance, Judgements):
+        by_rows[relevance.query[context.training_ids.holds(relevance.row)]] = True
     return by_rows

@@ -128,6 +128,20 @@ def test_models_made_of_others_are_trained_on_what_those_were(skipfill: Skipfill
     assert skipfill("check", "things", "v3", "--items", queries, expect=2).code == 2
 
 
+def test_a_model_that_tells_of_no_labels_knows_no_class(skipfill: Skipfill, with_v2: World) -> None:
+    """As a bundle from elsewhere may."""
+    objects = open_store(Path(".skipfill"))
+    v2 = load_model(objects, "v2")
+    views = {("mute" if space == "v2" else space): view for space, view in v2.card.views.items()}
+    card = replace(v2.card, name="mute", views=views, trained_labels=[])
+    save_model(objects, card, v2.network.weights(), pa.array(["none"]))
+    result = skipfill("check", "things", "mute", "--items", with_v2.heldout, *LENIENT, "--json", expect=None)
+    assert [(one["name"], one["queries"]) for one in result.document["check"]["slices"]] == [
+        ("all", 192),
+        ("unseen", 192),
+    ]
+
+
 def test_items_held_out_to_choose_the_epoch_are_trained_on(skipfill: Skipfill, with_v2: World) -> None:
     """By id and by content, all of them."""
     sources = ("--items", with_v2.items, "--gallery", "things", "--validation", 0.4, "--epochs", 2)
