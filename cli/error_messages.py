@@ -88,7 +88,7 @@ SENTENCES = {
     "--method gallery",
     "give_them": "Give them with {parameter:flag}.",
     "independent_ceiling": "Name an independent model with --ceiling, trained from nothing: skipfill train NAME "
-    "--method independent --items FILES; or give --judgements FILE.",
+    "--method independent --items FILES; or bring its vectors with --truth-vector COLUMN; or give --judgements FILE.",
     "bring_old_vectors": "Bring the old model's vectors of the queries, and of 32 rows of the gallery or more, with "
     "--old-vector COLUMN. Queries without judgements may be held-out rows of the gallery, which has their vectors.",
     "slice_expression": "If a column has this name, say what it must be: --slice '{name} = true'.",

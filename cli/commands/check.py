@@ -52,7 +52,7 @@ def check(
         Path | None, typer.Option(help="What is relevant to which query: TREC or BEIR text, or Parquet.")
     ] = None,
     truth: Annotated[
-        str, typer.Option(help="What is relevant: labels, judgements, or reindex (what one with --ceiling returns).")
+        str, typer.Option(help="What is relevant: labels, judgements, or reindex (by --ceiling or --truth-vector).")
     ] = "",
     depth: Annotated[int, typer.Option(min=1, help="How many first rows of a reindex are relevant.")] = 10,
     metric: Metric = None,
@@ -75,6 +75,9 @@ def check(
     ] = "",
     old_input: Annotated[
         str, typer.Option(metavar="COLUMN", help="Column that the old model encodes. Default: as the new one.")
+    ] = "",
+    truth_vector: Annotated[
+        str, typer.Option(metavar="COLUMN", help="An independent model's vectors of queries and rows: the reindex.")
     ] = "",
     index: Annotated[
         str, typer.Option(metavar="hnsw[:NAME=VALUE,...]", help="Also measure what such an index does to new queries.")
@@ -143,6 +146,7 @@ def check(
         identity=identity,
         old_vector=old_vector,
         old_input=old_input,
+        truth_vector=truth_vector,
         slices=SliceSpec(predicates, slice_by or [], policy.least_queries),
         index=read_index(index) if index else None,
         thresholds=threshold or [],
@@ -156,12 +160,8 @@ def check(
         report = check_model(objects, gallery, name, inputs, policy, Progress(bar.start, bar.advance), save=not no_save)
     write_reports(report, junit_file=junit, html_file=html, github=github, json=json)
     code = EXIT_CODES[report.verdict]
-    emit(
-        {"check": asdict(report), "verdict": report.verdict},
-        as_json=json,
-        show=lambda out: show_report(out, report),
-        exit_code=code,
-    )
+    document = {"check": asdict(report), "verdict": report.verdict}
+    emit(document, as_json=json, show=lambda out: show_report(out, report), exit_code=code)
     if report.verdict == "pass":
         show_next(f"Next: {next_command(report)}", quiet=quiet)
     raise typer.Exit(code)

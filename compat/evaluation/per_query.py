@@ -31,8 +31,12 @@ def rankings(ranks: RelevantRanks) -> list[Ranking]:
         share = (accepted - before) / max(counts[at] - before, 1)
         return float(descending[at] + share * (descending[at + 1] - descending[at]))
 
-    grades = ranks.grades or [np.ones(len(one), np.float32) for one in ranks.ranks]
-    return [Ranking(*one, cutoff) for one in zip(ranks.ranks, grades, ranks.scores, strict=True)]
+    return [Ranking(*one, cutoff) for one in zip(ranks.ranks, grades_of(ranks), ranks.scores, strict=True)]
+
+
+def grades_of(ranks: RelevantRanks) -> list[NDArray[np.float32]]:
+    """(R,) of the relevant rows of each query; read-only where all are 1, and then without memory of their own."""
+    return ranks.grades or [np.broadcast_to(np.float32(1), len(one)) for one in ranks.ranks]
 
 
 def values_of(ranked: list[Ranking], metrics: dict[str, Metric]) -> dict[str, Values]:
@@ -63,5 +67,5 @@ def distribution(pair: str, ranks: RelevantRanks, bins: int = 64) -> ScoreDistri
 def score_counts(ranks: RelevantRanks) -> ScoreCounts:
     """The scores of cosines, counted by query."""
     bins = ranks.others.shape[1]
-    relevant = np.stack([np.bincount(bin_numbers(one, bins), minlength=bins) for one in ranks.scores])
+    relevant = np.stack([np.bincount(bin_numbers(one, bins), minlength=bins).astype(np.uint32) for one in ranks.scores])
     return ScoreCounts(ranks.others, relevant)

@@ -158,6 +158,8 @@ def _transferred_thresholds(
     context: CheckContext, queries: QuerySet, grouping: Grouping, stored: StoredRanks
 ) -> list[Threshold]:
     """The cut-offs for new scores. Queries of one class are drawn together, unless an identity was named."""
+    if not context.inputs.thresholds:
+        return []
     old, new = stored.counts[OLD_OLD], stored.counts[NEW_OLD]
     clusters = grouping.clusters if grouping.by_identity else None
     if clusters is None and queries.items.labels is not None:

@@ -46,6 +46,8 @@ class CheckInputs:
         index: the index to measure with; None for none.
         old_vector: column of the items with the old model's vectors of the queries; empty: stored or encoded ones.
         old_input: column of the items that the old model encodes; empty: the one that the new model does.
+        truth_vector: column of the items, and of those of gallery rows, with an independent model's vectors, which say
+            what is relevant where the truth is a reindex; empty: the ceiling does.
         thresholds: cut-offs on old scores, each in [-1, 1], to be transferred to new ones.
         threshold_rule: what stays the same: `far`, the share accepted of rows that are not relevant, or `match-rate`.
         instead_of: ids of checks on other queries that did not pass, and that this one shall stand in for.
@@ -66,6 +68,7 @@ class CheckInputs:
     index: IndexSettings | None = None
     old_vector: str = ""
     old_input: str = ""
+    truth_vector: str = ""
     thresholds: Sequence[float] = ()
     threshold_rule: str = "far"
     columns: ItemColumns = field(default_factory=ItemColumns)
@@ -94,6 +97,8 @@ class CheckInputs:
                 expected="something that the old model encodes",
                 found=f"its vectors already, in column {self.old_vector}",
             )
+        if self.truth_vector and self.truth != "reindex":
+            raise BadInput(Parameter("truth_vector"), expected="a reindex as the truth", found=self.truth)
         refuse_outside("depth", self.depth, 1)
         for cutoff in self.thresholds:
             refuse_outside("threshold", cutoff, -1, 1)

@@ -11,6 +11,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from skipfill.compat.gate.admission.admit import Admission
+from skipfill.compat.gate.admission.brought_vectors import brought_vectors
+from skipfill.compat.gate.admission.registry import OF_TRUTH
 from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.query_lookup import QueryLookup, look_up_queries
 from skipfill.compat.gate.reencodable import ReencodableRows
@@ -18,6 +20,7 @@ from skipfill.compat.inference.encode import encode_all
 from skipfill.store.checks.queries import Queries
 from skipfill.store.errors import Advice, BadInput, Parameter
 from skipfill.store.parquet.items import Items
+from skipfill.store.parquet.stored_rows import Columns, StoredRows
 from skipfill.store.parquet.vectors import Matrix
 from skipfill.store.retrieval.judgements import read_judgements
 from skipfill.store.retrieval.query_digests import query_digests
@@ -59,11 +62,6 @@ def build_query_set(context: CheckContext, reencodable: ReencodableRows) -> Quer
     vectors = encode_all(context.model, items, context.progress)
     relevance = relevance_of(context, items, vectors, reencodable)
     lookup = look_up_queries(context, items, relevance)
-    if lookup.labels.different:
-        context.warnings.append(
-            f"{lookup.labels.different} of {lookup.labels.compared} queries have another label than the gallery's row "
-            "of the same id"
-        )
     kept = admission.of_lookup(items, lookup)
     if not kept.any():
         raise _nothing_to_find(context, items, lookup)
@@ -138,7 +136,7 @@ def relevance_of(context: CheckContext, items: Items, vectors: Matrix, reencodab
 
 
 def _first_of_reindex(context: CheckContext, items: Items, vectors: Matrix, reencodable: ReencodableRows) -> Judgements:
-    """The first rows that a reindex with the ceiling, or with the new model, returns; the query's own left out."""
+    """The first rows that a reindex with another model returns; the query's own left out."""
     if reencodable.items is None:
         raise BadInput(
             Parameter("truth", "reindex"),
@@ -146,11 +144,8 @@ def _first_of_reindex(context: CheckContext, items: Items, vectors: Matrix, reen
             found="none",
             hint=Advice("give_them", parameter="gallery_items"),
         )
-    model = context.ceiling or context.model
-    if context.ceiling is not None:
-        vectors = encode_all(context.ceiling, items, context.progress)
-    rows = reencodable.encoded_by(model)
-    context.progress.start(f"what a reindex with {model.card.name} returns", rows.count)
+    judge, rows, vectors = _reindex(context, items, vectors, reencodable.items, reencodable)
+    context.progress.start(f"what a reindex with {judge} returns", rows.count)
     # One more than is wanted: the query's own row may be among them.
     depth = context.inputs.depth
     hits = search(rows, vectors, depth + 1, progress=context.progress.advance)
@@ -161,3 +156,19 @@ def _first_of_reindex(context: CheckContext, items: Items, vectors: Matrix, reen
         other = pc.not_equal(hits.ids, items.ids.take(pa.array(query))).to_numpy(zero_copy_only=False)
     first = other & (np.add.accumulate(other.reshape(-1, count), axis=1).reshape(-1) <= depth)
     return Judgements(len(items), query[first], hits.ids.filter(pa.array(first)), np.ones(int(first.sum()), np.float32))
+
+
+def _reindex(
+    context: CheckContext, items: Items, vectors: Matrix, of_rows: Items, reencodable: ReencodableRows
+) -> tuple[str, StoredRows, Matrix]:
+    """The model that says what is relevant, or the column that holds its vectors; those of the rows, and of queries."""
+    column = context.inputs.truth_vector
+    if not column:
+        model = context.ceiling or context.model
+        if context.ceiling is not None:
+            vectors = encode_all(context.ceiling, items, context.progress)
+        return model.card.name, reencodable.encoded_by(model), vectors
+    rows = StoredRows.open(of_rows.files, Columns(of_rows.id_column, column), None, context.pins)
+    brought = brought_vectors(items, column, rows.dim, "truth_vector")
+    context.record(rule(context, brought, vectors) for rule in OF_TRUTH.values())
+    return f"column {column}", rows.restricted(of_rows.ids, len(of_rows)), brought

@@ -33,7 +33,7 @@ class QueryLookup:
         of_trained: (Q,) bool, whether the query is of what the model was trained on: by its label, or, where there
             are no labels, by whether a row relevant to it was.
         has_trained, has_others: whether the gallery has rows of what the model was trained on, and others.
-        labels: how well the labels of queries that are rows agree with those of their rows.
+        other_label: (Q,) bool, whether the gallery's row of the same id has another label.
         other_forms: label of queries -> label of rows that differs from it in spaces, case or Unicode form alone.
     """
 
@@ -44,7 +44,7 @@ class QueryLookup:
     of_trained: NDArray[np.bool_]
     has_trained: bool
     has_others: bool
-    labels: LabelsOfOneId
+    other_label: NDArray[np.bool_]
     other_forms: dict[str, str]
 
     def restricted(self, chosen: NDArray[np.bool_]) -> QueryLookup:
@@ -56,6 +56,7 @@ class QueryLookup:
             by_old=self.by_old[chosen],
             relevant=self.relevant[chosen],
             of_trained=self.of_trained[chosen],
+            other_label=self.other_label[chosen],
         )
 
 
@@ -68,7 +69,7 @@ def look_up_queries(context: CheckContext, queries: Items, relevance: Relevance)
     gallery = context.gallery
     count = len(queries)
     vectors = np.zeros((count, gallery.space.dim), np.float32)
-    present, by_old = np.zeros(count, bool), np.zeros(count, bool)
+    present, by_old, other_label = (np.zeros(count, bool) for _ in range(3))
     relevant = np.zeros(count, np.int64)
     trained_rows = _TrainedRows(context)
     labels, forms = LabelsOfOneId(), LabelForms.of(queries.labels)
@@ -81,14 +82,16 @@ def look_up_queries(context: CheckContext, queries: Items, relevance: Relevance)
         vectors[own.places], present[own.places], by_old[own.places] = own.vectors, True, made_by_old
         relevant[own.places] -= of_block.pairs(own.places, own.rows)
         if own.labels is not None and queries.labels is not None:
-            labels.compare(own.labels, queries.labels.take(pa.array(own.places)))
+            other_label[own.places] = labels.compare(own.labels, queries.labels.take(pa.array(own.places)))
         trained_rows.look_at(block)
         forms.look_at(block.labels)
         context.progress.advance(len(block.ids))
     labels.refuse_mostly_different(queries, gallery.name)
     of_trained = _of_trained(context, queries, relevance)
     has_trained, has_others = trained_rows.kinds()
-    return QueryLookup(vectors, present, by_old, relevant, of_trained, has_trained, has_others, labels, forms.others)
+    return QueryLookup(
+        vectors, present, by_old, relevant, of_trained, has_trained, has_others, other_label, forms.others
+    )
 
 
 def _blocks_by_maker(gallery: Gallery) -> Iterator[tuple[bool, Block]]:
@@ -142,7 +145,7 @@ def _of_trained(context: CheckContext, queries: Items, relevance: Relevance) -> 
         among = pc.is_in(queries.labels, value_set=pa.array(trained_labels, pa.string()))
         by_label: NDArray[np.bool_] = among.to_numpy(zero_copy_only=False)
         return by_label
-    assert isinstance(relevance, Judgements)
     by_rows = np.zeros(len(queries), bool)
-    by_rows[relevance.query[context.training_ids.holds(relevance.row)]] = True
+    if isinstance(relevance, Judgements):
+        by_rows[relevance.query[context.training_ids.holds(relevance.row)]] = True
     return by_rows

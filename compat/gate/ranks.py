@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from skipfill.compat.evaluation.per_query import PerQuery, distribution, rankings, score_counts, values_of
+from skipfill.compat.evaluation.per_query import PerQuery, distribution, grades_of, rankings, score_counts, values_of
 from skipfill.compat.evaluation.statistics.bootstrap import Values
 from skipfill.compat.evaluation.statistics.score_histogram import ScoreCounts
 from skipfill.compat.gate.context import CheckContext
@@ -31,7 +31,7 @@ class StoredRanks:
     Attributes:
         values: pair -> metric -> (Q,) values.
         scores: how the scores of each pair lie.
-        counts: pair -> the scores counted by query.
+        counts: pair -> the scores counted by query, where cut-offs are to be transferred; else nothing.
         grades: (R,) of the relevant rows of each of Q queries, in no order.
     """
 
@@ -49,8 +49,9 @@ def rank_stored_rows(context: CheckContext, queries: QuerySet, vectors: QueryVec
         ranks = ranker.ranks(pair, matrix, context.gallery.rows, context.gallery.space.metric)
         stored.values[pair] = ranker.values(ranks)
         stored.scores.append(distribution(pair, ranks))
-        stored.counts[pair] = score_counts(ranks)
-        stored.grades[:] = ranks.grades or [np.ones(len(one), np.float32) for one in ranks.ranks]
+        if context.inputs.thresholds and pair in (OLD_OLD, NEW_OLD):
+            stored.counts[pair] = score_counts(ranks)
+        stored.grades[:] = grades_of(ranks)
     return stored
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from skipfill.store.errors import BadInput
 from skipfill.store.parquet.items import Items
@@ -18,10 +20,16 @@ class LabelsOfOneId:
         self.compared = 0
         self.different = 0
 
-    def compare(self, of_rows: pa.Array, of_items: pa.Array) -> None:
-        """Add M pairs: (M,) labels of rows and of the items with the same ids. A pair with a NULL is left out."""
+    def compare(self, of_rows: pa.Array, of_items: pa.Array) -> NDArray[np.bool_]:
+        """Add M pairs: (M,) labels of rows and of the items with the same ids. A pair with a NULL is left out.
+
+        Returns:
+            (M,) whether the two differ.
+        """
         self.compared += pc.sum(pc.and_(of_rows.is_valid(), of_items.is_valid())).as_py() or 0
-        self.different += pc.sum(pc.not_equal(of_rows, of_items)).as_py() or 0
+        differ: NDArray[np.bool_] = pc.fill_null(pc.not_equal(of_rows, of_items), False).to_numpy(zero_copy_only=False)
+        self.different += int(differ.sum())
+        return differ
 
     def refuse_mostly_different(self, items: Items, gallery: str) -> None:
         """Raise `BadInput` where more than half of the labels differ.

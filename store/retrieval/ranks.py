@@ -39,7 +39,7 @@ class RelevantRanks:
     scores: list[Scores]
     grades: list[NDArray[np.float32]] | None
     edges: NDArray[np.float64]
-    others: NDArray[np.int64]
+    others: NDArray[np.uint32]
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def relevant_ranks(
     edges = _edges(queries, similarity, length)
     # A cosine is rounded to a little beyond 1 at times; what was left out above is below every bound.
     bounds = np.concatenate([[LEAST], edges[1:-1], [-LEAST]]).astype(np.float32)
-    others = np.zeros((len(queries.ids), BINS), np.int64)
+    others = np.zeros((len(queries.ids), BINS), np.uint32)
     tied: dict[int, list[Scores]] = {}
     for block, part, products in scored_blocks(rows, queries.vectors, similarity):
         relevant, itself = truth.masks(block, part)
@@ -87,7 +87,7 @@ def relevant_ranks(
             left = np.searchsorted(products[row], scores[query], side="left")
             if (left != right).any():
                 tied.setdefault(query, []).append(np.unique(scores[query][left != right]))
-            others[query] += np.diff(np.searchsorted(products[row], bounds))
+            others[query] += np.diff(np.searchsorted(products[row], bounds)).astype(np.uint32)
         progress(products.size)
     if tied:
         values = {query: np.unique(np.concatenate(parts)) for query, parts in tied.items()}

@@ -17,14 +17,17 @@ from skipfill.store.parquet.vectors import Matrix, normalised
 FEWEST_ALIKE = 0.95
 
 
-def brought_vectors(items: Items, column: str, dim: int) -> Matrix:
+def brought_vectors(items: Items, column: str, dim: int, parameter: str = "old_vector") -> Matrix:
     """(Q, d) vectors in a column of the items.
+
+    Args:
+        parameter: the input that names the column, for errors.
 
     Raises:
         BadInput: no such column, or vectors of another dimension than the gallery's.
     """
     read = items.reading(column)
-    where = Parameter("old_vector", column)
+    where = Parameter(parameter, column)
     if read.kind != "vector":
         raise BadInput(where, expected="a column of vectors", found=f"{read.kind}s")
     vectors = np.concatenate([np.asarray(block.inputs, np.float32) for block in read.blocks()])
@@ -45,6 +48,23 @@ def vectors_of_the_gallerys_model(context: CheckContext) -> Ruling:
     claim = f"old vectors that agree with the gallery's, for at least {LOOKED_AT} of its rows among the items"
     found = f"{len(cosines)} of the rows looked at have vectors in column {column}, and {alike} of these agree"
     return Ruling(findings=[Finding("vectors of the gallery's model", alike, claim, found)])
+
+
+def rows_of_the_old_input(context: CheckContext, items: Items, lookup: QueryLookup) -> Ruling:
+    """Find that no row of the gallery came with the column that the old model encodes: it could be any column.
+
+    Where some did, the old model must make of them what is stored: see `refuse_another_gallery`.
+    """
+    column = context.inputs.old_input
+    if not column or lookup.by_old.any():
+        return Ruling()
+    rows = context.gallery.own_part.rows
+    files = context.inputs.gallery_items
+    of_rows = stored_items(rows, context.open_items(files)) if files else None
+    if of_rows is not None and of_rows.items.has(column):
+        return Ruling()
+    claim = f"rows of the gallery with column {column} among the items, to see that it is what its model encoded"
+    return Ruling(findings=[Finding("rows of the old input", 0, claim, "there is none")])
 
 
 def rows_beside_judged_queries(context: CheckContext, items: Items, lookup: QueryLookup) -> Ruling:

@@ -63,6 +63,15 @@ def without_relevant_row(context: CheckContext, items: Items, lookup: QueryLooku
     return Ruling(left_out, counts=True, notes=[note])
 
 
+def label_of_another(context: CheckContext, items: Items, lookup: QueryLookup) -> Ruling:
+    """Leave out queries with another label than the gallery's row of the same id: one of the two is wrong."""
+    left_out = lookup.other_label
+    if context.inputs.truth != "labels" or not left_out.any():
+        return Ruling()
+    note = f"{left_out.sum()} queries left out: they have another label than the gallery's row of the same id"
+    return Ruling(left_out, counts=True, notes=[note])
+
+
 def few_left_out(context: CheckContext, left_out: LeftOut) -> Ruling:
     """Find more left out than the policy allows: those that are left may be the ones that got better."""
     most = context.policy.most_left_out

@@ -11,14 +11,25 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pyarrow as pa
 
-from skipfill.compat.gate.admission.brought_vectors import rows_beside_judged_queries, vectors_of_the_gallerys_model
+from skipfill.compat.gate.admission.brought_vectors import (
+    rows_beside_judged_queries,
+    rows_of_the_old_input,
+    vectors_of_the_gallerys_model,
+)
 from skipfill.compat.gate.admission.directions import with_a_direction
-from skipfill.compat.gate.admission.left_out import LeftOut, few_left_out, without_label, without_relevant_row
+from skipfill.compat.gate.admission.left_out import (
+    LeftOut,
+    few_left_out,
+    label_of_another,
+    without_label,
+    without_relevant_row,
+)
 from skipfill.compat.gate.admission.near_copies import Groups, near_copies, same_identity
 from skipfill.compat.gate.admission.reindex import (
     documents_as_queries,
     truth_of_another_model,
     truth_of_the_policy,
+    truth_vectors_of_another_model,
 )
 from skipfill.compat.gate.admission.room import (
     Baseline,
@@ -49,10 +60,16 @@ OF_ITEMS: dict[str, Callable[[CheckContext, Items], Ruling]] = {
     "trained content": trained_content,
 }
 """Before the items are encoded."""
+OF_TRUTH: dict[str, Callable[[CheckContext, Matrix, Matrix], Ruling]] = {
+    "truth vectors of another model": truth_vectors_of_another_model,
+}
+"""Of vectors that the user brings to say what is relevant, and of the model's own."""
 OF_LOOKUP: dict[str, Callable[[CheckContext, Items, QueryLookup], Ruling]] = {
     "without relevant row": without_relevant_row,
+    "label of another": label_of_another,
     "documents as queries": documents_as_queries,
     "rows beside judged queries": rows_beside_judged_queries,
+    "rows of the old input": rows_of_the_old_input,
 }
 """When they are looked up in the gallery."""
 OF_COUNTS: dict[str, Callable[[CheckContext, LeftOut], Ruling]] = {

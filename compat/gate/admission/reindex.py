@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from skipfill.compat.encoders.encoder import Encoder
 from skipfill.compat.gate.admission.ruling import Finding, Ruling
 from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.query_lookup import QueryLookup
-from skipfill.compat.inference.load import LoadedModel
+from skipfill.compat.inference.load import LoadedModel, viewed
 from skipfill.compat.inference.network import Network
 from skipfill.store.errors import Advice, BadInput, Parameter
 from skipfill.store.models.cards import lineage
 from skipfill.store.parquet.items import Items
+from skipfill.store.parquet.vectors import Matrix, normalised
+
+COMPARED = 500
+SAME_ANGLES = 0.01
+"""Cosines of the same vectors, perhaps of half precision, are nearer than this."""
 
 
 def truth_of_another_model(context: CheckContext) -> Ruling:
     """Refuse a reindex with the model that is checked, or with one that it was made of or together with.
 
     Raises:
-        BadInput: no ceiling is named, or it shares an encoder or its training with the model.
+        BadInput: neither a ceiling is named nor a column of vectors, or the ceiling shares an encoder or its training
+            with the model.
     """
-    if context.inputs.truth != "reindex":
+    if context.inputs.truth != "reindex" or context.inputs.truth_vector:
         return Ruling()
     name = context.model.card.name
     hint = Advice("independent_ceiling")
@@ -39,8 +46,34 @@ def truth_of_the_policy(context: CheckContext) -> Ruling:
     if context.inputs.truth != "reindex" or context.policy.truth == "reindex":
         return Ruling()
     claim = "rows that people, or labels, call relevant; or a policy of the gallery with reindex as its truth"
-    found = f"relevant is what a reindex with {context.inputs.ceiling} returns first"
+    column = context.inputs.truth_vector
+    judge = f"the vectors of column {column}" if column else context.inputs.ceiling
+    found = f"relevant is what a reindex with {judge} returns first"
     return Ruling(findings=[Finding("truth of the policy", 1, claim, found)])
+
+
+def truth_vectors_of_another_model(context: CheckContext, brought: Matrix, own: Matrix) -> Ruling:
+    """Refuse brought vectors that lie among each other as the model's own do, or their views: it would judge itself.
+
+    Args:
+        brought, own: (Q, d) and (Q, D), of the queries.
+
+    Raises:
+        BadInput: all angles among some queries are the same.
+    """
+    angles = _angles(brought)
+    if len(own) > 1 and any(
+        np.abs(_angles(mine) - angles).max() < SAME_ANGLES for mine in (own, viewed(own, context.view))
+    ):
+        column, name = context.inputs.truth_vector, context.model.card.name
+        raise BadInput(Parameter("truth_vector", column), expected=f"vectors of another model than {name}", found="its")
+    return Ruling()
+
+
+def _angles(vectors: Matrix) -> Matrix:
+    """(N, N) cosines of the first of some vectors."""
+    some = normalised(vectors[:COMPARED])
+    return some @ some.T
 
 
 def documents_as_queries(context: CheckContext, items: Items, lookup: QueryLookup) -> Ruling:

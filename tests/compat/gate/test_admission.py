@@ -128,6 +128,20 @@ def test_models_made_of_others_are_trained_on_what_those_were(skipfill: Skipfill
     assert skipfill("check", "things", "v3", "--items", queries, expect=2).code == 2
 
 
+def test_a_model_that_tells_of_no_labels_knows_no_class(skipfill: Skipfill, with_v2: World) -> None:
+    """As a bundle from elsewhere may."""
+    objects = open_store(Path(".skipfill"))
+    v2 = load_model(objects, "v2")
+    views = {("mute" if space == "v2" else space): view for space, view in v2.card.views.items()}
+    card = replace(v2.card, name="mute", views=views, trained_labels=[])
+    save_model(objects, card, v2.network.weights(), pa.array(["none"]))
+    result = skipfill("check", "things", "mute", "--items", with_v2.heldout, *LENIENT, "--json", expect=None)
+    assert [(one["name"], one["queries"]) for one in result.document["check"]["slices"]] == [
+        ("all", 192),
+        ("unseen", 192),
+    ]
+
+
 def test_items_held_out_to_choose_the_epoch_are_trained_on(skipfill: Skipfill, with_v2: World) -> None:
     """By id and by content, all of them."""
     sources = ("--items", with_v2.items, "--gallery", "things", "--validation", 0.4, "--epochs", 2)
@@ -246,6 +260,24 @@ def test_a_few_queries_may_be_left_out(skipfill: Skipfill, with_v2: World) -> No
     result = check(skipfill, write(with_column(table, "label", [None, *labels[1:-9], *["new"] * 9]), "more.parquet"))
     assert result.code == 3
     assert check(skipfill, Path("more.parquet"), "--most-left-out", 0.06).code == 0
+
+
+def test_labels_that_the_gallery_knows_better_are_left_out(skipfill: Skipfill, with_v2: World) -> None:
+    """Rows as queries, the ones that fare worse with the label of what they find. A few are only named."""
+    table = pq.read_table(with_v2.gallery_items)
+    honest = check(skipfill, with_v2.gallery_items)
+    (path,) = Path(".skipfill/checks/things").glob(f"{honest.document['check']['id']}/queries.parquet")
+    worse = {one["id"]: one["new/old mAP"] < one["old/old mAP"] for one in pq.read_table(path).to_pylist()}
+    labels = table["label"].to_pylist()
+    other = [f"class-{(int(label[6:]) + 1) % 12:02d}" for label in labels]
+    for most in (5, 100):
+        places = [place for place, one in enumerate(table["id"].to_pylist()) if worse.get(one)][:most]
+        changed = [other[place] if place in places else label for place, label in enumerate(labels)]
+        result = check(skipfill, write(with_column(table, "label", changed), "changed.parquet"))
+        note = f"{len(places)} queries left out: they have another label than the gallery's row of the same id"
+        assert note in notes(result)
+        assert ("few left out" in findings(result)) == (most == 100)
+    assert result.code == 3
 
 
 def test_what_was_trained_on_does_not_dilute_what_is_left_out(skipfill: Skipfill, with_v2: World) -> None:
@@ -471,6 +503,41 @@ def test_a_reindex_is_at_best_inconclusive(skipfill: Skipfill, with_other: World
     assert [each.kind for each in report.slices[0].requirements] == ["not-worse"]
 
 
+def test_vectors_that_the_user_brings_may_be_the_truth(skipfill: Skipfill, with_other: World) -> None:
+    """As the model that made them would be, and not if the model that is checked did, turned or not."""
+
+    def brought(model: str, turned: bool = False, size: int = 1000) -> list[object]:
+        words: list[object] = []
+        for option, path in (("--items", with_other.heldout), ("--gallery-items", with_other.gallery_items)):
+            Path("encoded.parquet").unlink(missing_ok=True)
+            skipfill("encode", model, path, "-o", "encoded.parquet")
+            vectors = np.stack(pq.read_table("encoded.parquet")["vector"].to_pylist())
+            size = min(size, vectors.shape[1])
+            turn = np.linalg.qr(np.random.default_rng(0).normal(size=(size, size)))[0]
+            vectors = vectors[:, :size] @ (turn if turned else np.eye(size))
+            column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.astype(np.float32).reshape(-1)), size)
+            words += [option, write(with_column(pq.read_table(path), "judge", column), f"judged-{path.name}")]
+        return words
+
+    def reindexed(*more: object) -> Result:
+        options = ("--margin", 0.1, "--not-worse", "--accept-worse", "unseen")
+        return skipfill("check", "things", "v2", *REINDEX, *options, *more, "--json", expect=None)
+
+    files = brought("other")
+    result = reindexed(*files, "--truth-vector", "judge")
+    assert result.code == 3
+    assert "the vectors of column judge returns first" in findings(result)["truth of the policy"]
+    assert old_values(result) == old_values(reindexed(*files, "--ceiling", "other"))
+    skipfill("policy", "things", "--truth", "reindex", "--metric", "recall@10", "--margin", 0.1, "--not-worse")
+    assert findings(reindexed(*files, "--truth-vector", "judge")) == {}
+    assert reindexed(*files, "--truth-vector", "judge", "--truth", "labels").code == 2
+    assert reindexed(*files, "--truth-vector", "label").code == 2
+    for turned, size in ((False, 1000), (True, 1000), (False, 8)):
+        own = reindexed(*brought("v2", turned, size), "--truth-vector", "judge")
+        assert own.code == 2
+        assert "expected vectors of another model than v2, found its" in own.err
+
+
 def test_documents_as_queries_are_warned_of(skipfill: Skipfill, with_other: World) -> None:
     result = check(skipfill, with_other.gallery_items, *REINDEX, "--ceiling", "other")
     assert "queries are rows of the gallery" in notes(result)
@@ -579,12 +646,18 @@ def test_zero_vectors_are_no_baseline(skipfill: Skipfill, with_v2: World) -> Non
 
 
 def test_old_and_new_model_may_read_different_columns(skipfill: Skipfill, with_v2: World) -> None:
-    table = pq.read_table(with_v2.heldout)
-    plain = check(skipfill, with_v2.heldout)
-    two = table.rename_columns(["id", "new", "label"]).append_column("former", table["vector"])
-    columns = ("--input", "new", "--old-input", "former")
+    table, rows = pq.read_table(with_v2.heldout), pq.read_table(with_v2.gallery_items)
+    plain = check(skipfill, with_v2.heldout, "--gallery-items", with_v2.gallery_items)
+    two, rows = (
+        one.rename_columns(["id", "new", "label"]).append_column("former", one["vector"]) for one in (table, rows)
+    )
+    alone = ("--input", "new", "--old-input", "former")
+    columns = (*alone, "--gallery-items", write(rows, "rows.parquet"))
     assert without_time(check(skipfill, write(two, "two.parquet"), *columns)) == without_time(plain)
     shuffled = with_column(two, "former", table["vector"].take(pa.array(np.random.default_rng(0).permutation(192))))
     assert old_values(check(skipfill, write(shuffled, "shuffled.parquet"), *columns)) != old_values(plain)
+    unknown = check(skipfill, Path("two.parquet"), *alone)
+    assert unknown.code == 3
+    assert "there is none" in findings(unknown)["rows of the old input"]
     both = (*columns, "--old-vector", "former")
     assert check(skipfill, Path("two.parquet"), *both).code == 2
