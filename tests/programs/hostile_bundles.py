@@ -5,11 +5,13 @@ Every attempt is a process of its own with the limits of a trial, forked so that
 
 from __future__ import annotations
 
+import atexit
 import copy
 import io
 import json
 import os
 import resource
+import shutil
 import signal
 import tempfile
 from collections.abc import Callable
@@ -27,7 +29,7 @@ from hypothesis import strategies as st
 from skipfill.compat.encoders.hf.config import IMAGES, TEXTS, declared_keys
 from skipfill.compat.inference.bundle_schema import at_most, refuse_description
 from skipfill.compat.inference.network import Network
-from skipfill.compat.inference.trial import MEMORY, load_and_encode
+from skipfill.compat.inference.trial import MEMORY, SECONDS, load_and_encode
 from skipfill.store.errors import SkipfillError
 from skipfill.store.models.cards import WEIGHTS
 from skipfill.store.models.transfer import export_bundle, verified_export
@@ -37,9 +39,10 @@ from tests.compat.inference.bundles import STORE, Content, forged, texts, traine
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # the processes are forked
 
-SECONDS = 60
 OVERHEAD = 256 << 20  # of a process beside what its limit counts: pages of libraries that it touches
 MOST_FITTING = 1 << 26
+# Of native code that crashes, or takes too long; a trial makes one message of each.
+ENDINGS = (signal.SIGABRT, signal.SIGSEGV, signal.SIGFPE, signal.SIGALRM)
 NUMBERS = st.sampled_from(
     [
         0,
@@ -211,7 +214,8 @@ PARTS: dict[str, st.SearchStrategy[Any]] = {
 @cache
 def exports() -> dict[str, Path]:
     """Honest bundles of each kind of encoder and head, made once a process."""
-    folder = Path(tempfile.mkdtemp(prefix="skipfill-fuzz-"))
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder)
     frozen = open_store(Path(__file__).parents[1] / "fixtures" / "store-0.1" / "store")
     quiet = io.StringIO()
     with chdir(folder), redirect_stdout(quiet), redirect_stderr(quiet):
@@ -325,7 +329,7 @@ def attempt(folder: Path, kind: str, change: Change, *, fitting: bool = False) -
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
     outcome = in_a_child(path)
     assert outcome.memory <= before + MEMORY + 2 * path.stat().st_size + OVERHEAD, outcome
-    assert outcome.code in (0, 2) or outcome.code in (-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGFPE), outcome
+    assert outcome.code in (0, 2) or -outcome.code in ENDINGS, outcome
 
 
 def in_a_child(path: Path) -> Outcome:
@@ -336,6 +340,8 @@ def in_a_child(path: Path) -> Outcome:
         code, said = 70, ""
         try:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+            for number in ENDINGS:  # a fuzzer has handlers of its own
+                signal.signal(number, signal.SIG_DFL)
             signal.alarm(SECONDS)
             load_and_encode(path, verified_export(path).card.fingerprint)
             code = 0
