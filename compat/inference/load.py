@@ -9,7 +9,6 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load
 
 from skipfill.compat.encoders.encoder import ReadFile
@@ -26,8 +25,6 @@ from skipfill.store.spaces import View
 from skipfill.store.storage.object_store import ObjectStore
 
 ITEMS_AT_ONCE = 256
-# What the parts of a network raise when a card asks for what cannot be.
-NOT_BUILT = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError, SafetensorError)
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,7 @@ class LoadedModel:
                     self.network([as_float(one[start : start + ITEMS_AT_ONCE]) for one in prepared])
                     for start in range(0, len(block.ids), ITEMS_AT_ONCE)
                 ]
-        except NOT_BUILT as error:
+        except Exception as error:  # libraries, and the user's own code, raise what they like
             raise BadInput(
                 f"model {self.card.name}",
                 expected=f"a network that encodes {self.network.encoder.takes}s",
@@ -127,7 +124,9 @@ def loaded_from(card: Card, read: ReadFile) -> LoadedModel:
         del weights  # two copies of large ones are enough
         network = Network.build(card.network, read)
         network.load_state_dict(values)
-    except NOT_BUILT as error:
+    except SkipfillError:
+        raise
+    except Exception as error:  # libraries raise what they like for a card that asks for what cannot be
         raise BadInput(
             where,
             expected="a network that its weights fit",

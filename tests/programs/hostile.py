@@ -28,6 +28,7 @@ from hypothesis import strategies as st
 from skipfill.store.errors import SkipfillError
 from skipfill.store.galleries.file_list import FileList
 from skipfill.store.retrieval.judgements import read_judgements
+from tests.programs.hostile_bundles import BUNDLES
 
 FROZEN = Path(__file__).parents[1] / "fixtures" / "store-0.1"
 
@@ -388,6 +389,7 @@ TARGETS: dict[str, Target] = {
     "configuration": _configuration,
     "names": _names,
     "arguments": _arguments,
+    **BUNDLES,
 }
 
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from skipfill.compat.encoders.hf.config import kept_keys, refuse_config
 from skipfill.compat.encoders.hf.library import transformers
-from skipfill.store.errors import Advice, BadInput, Parameter, reason
+from skipfill.store.errors import Advice, BadInput, Parameter, SkipfillError, reason
 from skipfill.store.parquet.inputs import InputKind
 
 # Entries of a config that decide no feature: names of places and releases, and those of a classifier.
@@ -190,5 +190,7 @@ def _reading(name: str, expected: str) -> Iterator[None]:
     """Turn the library's errors about missing or unreadable files into a `BadInput`."""
     try:
         yield
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except SkipfillError:
+        raise
+    except Exception as error:  # the library raises what it likes for a config that asks for what cannot be
         raise BadInput(f"encoder hf:{name}", expected=expected, found=reason(error)) from error
