@@ -97,6 +97,7 @@ class ObjectStore:
 
         Raises:
             FileNotFoundError: no such object.
+            BadInput: it cannot be read, such as a pipe, which would make its reader wait.
         """
         return self._ask(key, READ, lambda: obstore.get(self._store, key).bytes().to_bytes())
 
@@ -198,6 +199,9 @@ class ObjectStore:
             obstore.put(self._store, key, data, mode="create")
 
     def _ask(self, key: str, expected: str, request: Callable[[], Answer]) -> Answer:
+        path = self.root / key
+        if isinstance(path, Path) and path.exists() and not (path.is_file() or path.is_dir()):
+            raise BadInput(path, expected="a file or a folder", found="a pipe or a device")
         try:
             return request()
         except (FileNotFoundError, FileExistsError, AlreadyExistsError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -51,6 +52,7 @@ def test_an_unforeseen_error_of_a_check_is_seen(
 
     monkeypatch.setattr("skipfill.compat.gate.check.CheckContext.opened", unforeseen)
     monkeypatch.setenv("SKIPFILL_CHECK_JUNIT", "check.xml")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     check = ["check", "things", "v2", "--items", "known.parquet", "--github", "--json"]
     done = skipfill(*check, expect=70)
     assert done.document["error"] == "unforeseen ZeroDivisionError: by chance"

@@ -277,3 +277,13 @@ def test_the_unforeseen_is_said_with_how_to_report_it(
     assert "wJalrXUtnFEMI" not in told
     assert done.out == ""
     assert skipfill("status", "--json", expect=70).document["exit_code"] == 70
+
+
+@pytest.mark.parametrize("key", ["store.json", "models/v2/card.json", "galleries/things/versions/0000000001.json"])
+def test_a_pipe_in_the_store_makes_nobody_wait(skipfill: Skipfill, with_v2: World, tmp_path: Path, key: str) -> None:
+    file = tmp_path / ".skipfill" / key
+    file.unlink()
+    os.mkfifo(file)
+    for command in (["status", "things"], ["plan", "things", "v2"], ["doctor"]):
+        done = skipfill(*command, expect=None)
+        assert done.code in (0, 1, 2), done.err
