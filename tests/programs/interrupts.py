@@ -76,7 +76,7 @@ ENDS = {**ENDS_WITH, "check with a ceiling": (0, 1, 3)}
 @dataclass
 class Outcome:
     """Attributes:
-    codes: exit codes, and how often each came; minus a signal's number where it came before the program began.
+    codes: exit codes, and how often each came; minus a signal's number, or 1, where Python itself was still starting.
     slowest: seconds from a signal to the end.
     """
 
@@ -195,10 +195,7 @@ class Interrupts:
             errors = [line for line in ended.said.splitlines() if line.startswith(("error", "Traceback", "Exception"))]
             if len(errors) != 1 or not errors[0].startswith(MESSAGES[name]):
                 wrong.append(f"said {ended.said!r}")
-        elif ended.code == -NUMBERS[name] and started:
-            if ended.said and not ended.said.endswith("KeyboardInterrupt\n"):
-                wrong.append(f"said {ended.said!r} before it began")
-        elif ended.code not in ENDS.get(command, (0,)):
+        elif ended.code not in ENDS.get(command, (0,)) and not (started and _too_early(name, ended)):
             wrong.append(f"exit code {ended.code}, said {ended.said!r}")
         return wrong + in_child(self._unhealthy)
 
@@ -210,6 +207,12 @@ class Interrupts:
         found = [f"doctor: {one}" for one in diagnose(objects, deep=True).findings]
         prune(objects, all_ages=True)
         return found + [f"prune left {one}" for one in diagnose(objects).leftovers]
+
+
+def _too_early(name: str, ended: Ended) -> bool:
+    """Whether the signal came while Python itself started, before the first line of the program."""
+    traceback = "KeyboardInterrupt" in ended.said and "skipfill" not in ended.said
+    return (ended.code == -NUMBERS[name] and not ended.said) or (ended.code in (-NUMBERS[name], 1) and traceback)
 
 
 def main() -> None:
