@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -38,7 +39,6 @@ class _Ending:
     """
 
     codes: dict[int, int] = {}  # noqa: RUF012
-    messages: dict[int, str] = {}  # noqa: RUF012
     finished: int | None = None
     silent = False
     begun = threading.Lock()
@@ -56,7 +56,7 @@ def end_on_signals() -> None:
     signal.set_wakeup_fd(writer.detach(), warn_on_full_buffer=False)
     threading.Thread(target=_watch, args=(reader,), daemon=True).start()
     for number in _Ending.codes:
-        signal.signal(number, lambda number, _frame: _end(number))
+        signal.signal(number, _handle)
     atexit.register(_ignore)
     if hasattr(os, "register_at_fork"):
         # A signal to the child must find its own handlers: ours would tell the parent.
@@ -81,23 +81,26 @@ def silently() -> Iterator[None]:
         _Ending.silent = False
 
 
+def _handle(number: int, _frame: object) -> None:
+    for listened in _Ending.codes:
+        signal.signal(listened, lambda *_: None)  # a further one is for the thread that watches
+    _end(number)
+
+
 def _watch(reader: socket.socket) -> None:
-    """End the process when the main thread does not, and at once at a second signal."""
-    number = _next(reader, None)
-    if number is None:
-        return
-    if _next(reader, PATIENCE) is None:
-        threading.Thread(target=_end, args=(number,), daemon=True).start()
-        _next(reader, CLEANING)
+    """End the process when the main thread does not; and at a further signal, when the cleaning does not end."""
+    while (number := reader.recv(1)[0]) not in _Ending.codes:
+        pass
+    time.sleep(PATIENCE)
+    threading.Thread(target=_end, args=(number,), daemon=True).start()
+    reader.settimeout(0)
+    with suppress(BlockingIOError):  # one signal may come twice, from the terminal and from the process that started us
+        while reader.recv(1):
+            pass
+    reader.settimeout(CLEANING)
+    with suppress(TimeoutError):
+        reader.recv(1)
     os._exit(_code(number))
-
-
-def _next(reader: socket.socket, seconds: float | None) -> int | None:
-    """The next signal's number; None when none comes in this time."""
-    while select.select([reader], [], [], seconds)[0]:
-        if (number := reader.recv(1)[0]) in _Ending.codes:
-            return number
-    return None
 
 
 def _end(number: int) -> None:
@@ -119,9 +122,12 @@ def _code(number: int) -> int:
 def _end_children(process: str) -> None:
     """Ask all processes below one to end; Linux only. Elsewhere they get the terminal's signal."""
     for task in Path("/proc", process, "task").glob("*/children"):
+        children: list[str] = []
         with suppress(OSError):
-            for child in task.read_text().split():
-                _end_children(child)
+            children = task.read_text().split()
+        for child in children:
+            _end_children(child)
+            with suppress(OSError):
                 os.kill(int(child), signal.SIGTERM)
 
 

@@ -212,6 +212,22 @@ def _alive(process: str) -> bool:
         return False
 
 
+def test_one_signal_may_come_twice(tmp_path: Path) -> None:
+    """From the terminal and from a program that passes it on: that is no wish to end without cleaning."""
+    code = """
+        from skipfill.store.storage.unfinished import scratch_folder
+        with scratch_folder() as scratch:
+            for name in range(2000): (scratch / str(name)).touch()
+            print('began', flush=True)
+            time.sleep(60)
+    """
+    process = running(code, tmp_path)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.01)
+    assert ended_by(process, signal.SIGINT, after=0) == (130, "", INTERRUPTED)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_second_signal_ends_a_cleaning_that_hangs(tmp_path: Path) -> None:
     code = """
         import shutil

@@ -38,7 +38,6 @@ from tests.programs.faults import ENDS_WITH, STORE, STORY, Harness, in_child, pr
 
 UNFINISHED = re.compile(r".*#\d+|\..*\.part")  # files that are written, of the store and of users
 OF_TORCH = "torchinductor_"  # a folder of a user's, empty here, that PyTorch keeps for all of its runs
-LATEST = 1.0  # seconds from the signal to the end
 NUMBERS = {"SIGINT": signal.SIGINT, "SIGTERM": signal.SIGTERM}
 MESSAGES = {"SIGINT": "error: interrupted  ", "SIGTERM": "error: ended by SIGTERM  "}
 # Run in the last state of the story, of which they change nothing.
@@ -76,7 +75,7 @@ ENDS = {**ENDS_WITH, "check with a ceiling": (0, 1, 3)}
 @dataclass
 class Outcome:
     """Attributes:
-    codes: exit codes, and how often each came; minus a signal's number where it came before the program began.
+    codes: exit codes, and how often each came; minus a signal's number, or 1, where Python itself was still starting.
     slowest: seconds from a signal to the end.
     """
 
@@ -99,7 +98,8 @@ class Ended:
 class Interrupts:
     """Runs commands from the states of a story, and interrupts them."""
 
-    def __init__(self, harness: Harness) -> None:
+    def __init__(self, harness: Harness, latest: float) -> None:
+        self.latest = latest
         self.work = harness.work
         self.said = harness.said
         self.temporary = harness.folder / "temporary"
@@ -189,16 +189,13 @@ class Interrupts:
         left = [path.name for path in self.temporary.iterdir() if not path.name.startswith(OF_TORCH)]
         wrong = [f"left {name} in the temporary folder" for name in left]
         wrong += [f"left {path.name}" for path in self.work.rglob("*") if UNFINISHED.fullmatch(path.name)]
-        if ended.seconds > LATEST:
+        if ended.seconds > self.latest:
             wrong.append(f"ended after {ended.seconds:.2f} s")
         if ended.code == 128 + NUMBERS[name]:
             errors = [line for line in ended.said.splitlines() if line.startswith(("error", "Traceback", "Exception"))]
             if len(errors) != 1 or not errors[0].startswith(MESSAGES[name]):
                 wrong.append(f"said {ended.said!r}")
-        elif ended.code == -NUMBERS[name] and started:
-            if ended.said and not ended.said.endswith("KeyboardInterrupt\n"):
-                wrong.append(f"said {ended.said!r} before it began")
-        elif ended.code not in ENDS.get(command, (0,)):
+        elif ended.code not in ENDS.get(command, (0,)) and not (started and _too_early(name, ended)):
             wrong.append(f"exit code {ended.code}, said {ended.said!r}")
         return wrong + in_child(self._unhealthy)
 
@@ -212,10 +209,17 @@ class Interrupts:
         return found + [f"prune left {one}" for one in diagnose(objects).leftovers]
 
 
+def _too_early(name: str, ended: Ended) -> bool:
+    """Whether the signal came while Python itself started, before the first line of the program."""
+    traceback = "KeyboardInterrupt" in ended.said and "in main" not in ended.said
+    return (ended.code == -NUMBERS[name] and not ended.said) or (ended.code in (-NUMBERS[name], 1) and traceback)
+
+
 def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("--times", type=int, default=20, help="moments for each command and signal")
     asked.add_argument("--started", type=int, default=4, help="of these, in a process of its own")
+    asked.add_argument("--latest", type=float, default=1.0, help="seconds from a signal to the end")
     asked.add_argument("--seed", type=int, default=0)
     asked.add_argument(
         "--only", choices=list(COMMANDS), action="append", help="this command only; repeatable, in their order"
@@ -226,7 +230,7 @@ def main() -> None:
     outcomes = []
     with tempfile.TemporaryDirectory() as folder:
         harness = Harness(Path(folder))
-        interrupts = Interrupts(harness)
+        interrupts = Interrupts(harness, given.latest)
         for command, state in interrupts.states():
             if command not in (given.only or COMMANDS):
                 continue

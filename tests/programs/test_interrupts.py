@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 def test_interrupted_anywhere_the_store_is_healthy_and_nothing_is_left() -> None:
     only = [word for command in ("init", "train", "encode", "gallery add") for word in ("--only", command)]
     done = subprocess.run(
-        [sys.executable, "-m", "tests.programs.interrupts", "--times", "3", "--started", "1", *only],
+        [sys.executable, "-m", "tests.programs.interrupts", "--times", "3", "--started", "1", "--latest", "5", *only],
         cwd=ROOT,
         capture_output=True,
         text=True,
