@@ -23,7 +23,7 @@ from skipfill.store.releases.rollback import rollback
 from skipfill.store.releases.swap import apply_plan, plan_swap, swap
 from skipfill.store.spaces import Space
 from skipfill.store.storage.object_store import ObjectStore
-from tests.conftest import Skipfill, tree, write_vectors
+from tests.conftest import Skipfill, spawn, tree, write_vectors
 from tests.store.stores import card, saved_check, store_with, trained_ids
 
 
@@ -44,17 +44,33 @@ def releases(objects: ObjectStore) -> list[str]:
 def test_a_second_rollback_goes_no_further_back(skipfill: Skipfill, objects: ObjectStore) -> None:
     said = skipfill("rollback", "g").out
     assert said == "Rolled back: queries of g use v2, as version 2 brought it (version 4)\n"
-    refused = skipfill("rollback", "g", expect=2).err
-    assert "expected a swap in force to roll back, found a rollback: version 4 by" in refused
-    assert (
-        "Versions with other releases: 3 (v3), 1 (no model). Bring one back with: skipfill rollback g --to" in refused
-    )
+    refused = skipfill("rollback", "g", expect=4).err
+    assert "expected a swap in force to roll back, found that version 4 by" in refused
+    assert "Versions with other releases: 3 (v3, no check allowed it), 1 (no model). Bring one back with:" in refused
     assert releases(objects) == ["-", "v2", "v3", "v2"]
     skipfill("rollback", "g", "--to", 1)
     assert releases(objects)[4:] == ["-"]
     swap(objects, "g", load_card(objects, "v3"), "again")
     rollback(objects, "g")  # a swap is in force: it has a release before it
     assert releases(objects)[5:] == ["v3", "-"]
+
+
+def test_of_racing_rollbacks_one_wins_whenever_the_others_look(objects: ObjectStore, tmp_path: Path) -> None:
+    racers = [spawn("rollback", "g", cwd=tmp_path) for _ in range(3)]
+    for racer in racers:
+        racer.communicate(timeout=120)
+    assert sorted(racer.returncode for racer in racers) == [0, 4, 4]
+    assert releases(objects) == ["-", "v2", "v3", "v2"]
+
+
+def test_the_same_release_has_one_name_in_history_and_message(skipfill: Skipfill, objects: ObjectStore) -> None:
+    swap(objects, "g", load_card(objects, "v2"), "again")
+    swap(objects, "g", load_card(objects, "v3"), "it looked fine")
+    said = skipfill("rollback", "g", "--to", 2).out  # swapped to by a check, and only there
+    assert "as version 2 brought it (version 6)" in said
+    said = skipfill("rollback", "g", "--to", 3).out
+    assert "as version 5 brought it (version 7)" in said  # the same release as that of 3, and newer
+    assert skipfill("history", "g", "--json").document["release_origins"]["7"] == 5
 
 
 def test_a_rollback_to_a_release_that_no_check_allowed_says_so(skipfill: Skipfill, objects: ObjectStore) -> None:
