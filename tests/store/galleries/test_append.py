@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from skipfill.store.errors import BadInput, Stale
+from skipfill.store.errors import Stale
 from skipfill.store.galleries.append import append_rows
 from skipfill.store.galleries.log import history, latest
 from skipfill.store.galleries.verify import reread_gallery
