@@ -11,6 +11,8 @@ from skipfill.store.galleries.log import Release, Version, latest, read_version
 from skipfill.store.storage.object_store import ObjectStore
 
 MOST_NAMED = 6
+BRINGING = ("registered", "swapped")
+"""Actions that bring a release; a rollback brings one back."""
 
 
 @dataclass(frozen=True)
@@ -83,15 +85,15 @@ def release_origins(log: Sequence[Version]) -> dict[int, int]:
         log: every version, from the first.
     """
     origins: dict[int, int] = {}
-    first: list[Version] = []
+    brought: list[Version] = []
     for version in log:
-        if version.action == "registered":
-            first = []
         since = version.since.number if version.since else version.number
-        if version.action in ("registered", "swapped"):
-            first.append(version)
+        if version.action == "registered":
+            brought = []
+        if version.action in BRINGING:
+            brought.append(version)
         if version.action == "rolled back":
-            origins[version.number] = _newest_of(version.release, reversed(first), version)
+            origins[version.number] = _newest_of(version.release, reversed(brought), version)
         else:
             origins[version.number] = version.number if since == version.number else origins[since]
     return origins
@@ -103,7 +105,8 @@ def _origin(objects: ObjectStore, gallery: str, now: Version, target: Version) -
 
 
 def _newest_of(release: Release | None, newest_first: Iterable[Version], otherwise: Version) -> int:
-    return next((entry.number for entry in newest_first if entry.release == release), otherwise.number)
+    same = (entry.number for entry in newest_first if entry.action in BRINGING and entry.release == release)
+    return next(same, otherwise.number)
 
 
 def _brought(objects: ObjectStore, gallery: str, version: Version) -> Version:
@@ -112,29 +115,30 @@ def _brought(objects: ObjectStore, gallery: str, version: Version) -> Version:
     return version if number == version.number else read_version(objects, gallery, number)
 
 
-def _until(objects: ObjectStore, gallery: str, version: Version) -> Iterator[Version]:
-    """The versions up to `version`, the newest first, as far as the gallery was registered."""
-    yield version
-    while version.action != "registered" and version.number > 1:
-        version = read_version(objects, gallery, version.number - 1)
-        yield version
-
-
 def _releases_until(objects: ObjectStore, gallery: str, version: Version) -> Iterator[Version]:
-    return (entry for entry in _until(objects, gallery, version) if entry.action in ("registered", "swapped"))
+    """The versions up to `version` that brought a release, the newest first, as far as the gallery was registered.
+
+    Reads two versions for each, however many others lie between them.
+    """
+    while True:
+        brought = _brought(objects, gallery, version)
+        yield brought
+        if brought.action == "registered" or brought.number == 1:
+            return
+        version = read_version(objects, gallery, brought.number - 1)
 
 
 def _version_named(objects: ObjectStore, gallery: str, now: Version, number: int) -> Version:
     """The version of this number, if the gallery is the same one since."""
-    version = next((entry for entry in _until(objects, gallery, now) if entry.number <= number), now)
-    if version.number != number:
+    since_registered = any(entry.number <= number for entry in _releases_until(objects, gallery, now))
+    if number > now.number or not since_registered:
         raise BadInput(
             Parameter("to"),
             expected=f"a version of gallery {gallery} since it was registered",
             found=str(number),
             hint=Advice("see_history", gallery=gallery),
         )
-    return version
+    return read_version(objects, gallery, number)
 
 
 def _before_the_swap(objects: ObjectStore, gallery: str, now: Version) -> Version:
@@ -159,7 +163,7 @@ def _other_releases(objects: ObjectStore, gallery: str, now: Version) -> str:
     """The newest versions that brought another release than the one in force: `5 (v3, no check allowed it), 2 (v1)`."""
     releases, others = [now.release], []
     for entry in _releases_until(objects, gallery, now):
-        if entry.release not in releases:
+        if entry.action in BRINGING and entry.release not in releases:
             releases.append(entry.release)
             others.append(f"{entry.number} ({_described(entry.release)})")
         if len(others) == MOST_NAMED:

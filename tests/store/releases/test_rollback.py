@@ -73,6 +73,23 @@ def test_the_same_release_has_one_name_in_history_and_message(skipfill: Skipfill
     assert skipfill("history", "g", "--json").document["release_origins"]["7"] == 5
 
 
+def test_a_rollback_reads_few_versions_of_a_long_log(objects: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(200):
+        change_policy(objects, "g", Policy(margin=0.01 + number / 1000))
+    read, get = [], ObjectStore.get
+
+    def counted(store: ObjectStore, key: str) -> bytes:
+        read.append(key)
+        return get(store, key)
+
+    monkeypatch.setattr(ObjectStore, "get", counted)
+    rollback(objects, "g")
+    assert len(read) < 12
+    read.clear()
+    rollback(objects, "g", to=1)
+    assert len(read) < 20
+
+
 def test_a_rollback_to_a_release_that_no_check_allowed_says_so(skipfill: Skipfill, objects: ObjectStore) -> None:
     skipfill("rollback", "g")
     done = skipfill("rollback", "g", "--to", 3, "--quiet")
