@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def history(gallery: GalleryName, store: Store = None, json: Json = False) -> None:
     """Show every version of a gallery: what happened, when, by whom, and on what evidence.
 
-    Column "brought by" is the version whose swap or registration brought the release; a rollback brings an earlier one back.
+    "Brought by" is the version whose swap or registration brought the release; a rollback brings one back.
 
     Example: skipfill history products
     """

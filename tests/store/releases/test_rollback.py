@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -100,6 +101,12 @@ def test_a_rollback_to_a_release_that_no_check_allowed_says_so(skipfill: Skipfil
     assert (again["already"], again["version"]["number"], again["origin"]) == (True, 5, 3)
     assert "Already so" in skipfill("rollback", "g", "--to", 5).out
     assert len(history(objects, "g")) == 5
+
+
+def test_a_rollback_to_a_model_that_is_gone_says_so(skipfill: Skipfill, objects: ObjectStore) -> None:
+    shutil.rmtree(objects.root / "models" / "v2")
+    said = skipfill("rollback", "g").out
+    assert "use v2, as version 2 brought it (version 4); model v2 is not in this store" in said
 
 
 def test_a_version_that_is_none_of_this_gallery_is_refused(skipfill: Skipfill, objects: ObjectStore) -> None:
