@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from skipfill.cli.error_messages import message
 from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Store, opened
 from skipfill.cli.terminal import emit, released, show_next
 
@@ -67,14 +68,18 @@ def _done(planned: Rollback, *, dry_run: bool) -> str:
 
 def _notes(objects: ObjectStore, version: Version) -> str:
     """What to know of the release that came back: that no check allowed it, or that its model is not here."""
+    from skipfill.store.errors import SkipfillError
     from skipfill.store.models.cards import has_model, load_card
 
     release = version.release
     if release is None:
         return ""
     notes = [f"no check allowed it: {release.without_check}"] if release.without_check else []
-    if not has_model(objects, release.model):
-        notes.append(f"model {release.model} is not in this store, which can be searched with vectors only")
-    elif load_card(objects, release.model).fingerprint != release.fingerprint:
-        notes.append(f"model {release.model} in this store is another one")
+    try:
+        if not has_model(objects, release.model):
+            notes.append(f"model {release.model} is not in this store, which can be searched with vectors only")
+        elif load_card(objects, release.model).fingerprint != release.fingerprint:
+            notes.append(f"model {release.model} in this store is another one")
+    except SkipfillError as damage:  # the rollback is done all the same
+        notes.append(message(damage))
     return "".join(f"; {note}" for note in notes)
