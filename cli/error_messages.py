@@ -15,6 +15,7 @@ SENTENCES = {
     # store/
     "see_models": "See: skipfill model list",
     "see_history": "See: skipfill history {gallery}",
+    "see_doctor": "What to do about it: skipfill doctor",
     "look_and_run_again": "Look at it with: skipfill status {gallery}; then run the same command again.",
     "roll_back_to": "Versions with other releases: {versions}. Bring one back with: "
     "skipfill rollback {gallery} --to VERSION",

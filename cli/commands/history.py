@@ -19,7 +19,7 @@ SHOWN = 5
 def history(gallery: GalleryName, store: Store = None, json: Json = False) -> None:
     """Show every version of a gallery: what happened, when, by whom, and on what evidence.
 
-    Column "of" is the version whose swap or registration brought the release; a rollback brings an earlier one back.
+    "Brought by" is the version whose swap or registration brought the release; a rollback brings one back.
 
     Example: skipfill history products
     """
@@ -54,9 +54,9 @@ def history(gallery: GalleryName, store: Store = None, json: Json = False) -> No
         as_json=json,
         show=lambda out: out.print(
             table(
-                ["version", "what", "queries use", "of", "check", "when (UTC)", "who", "why"],
+                ["version", "what", "queries use", "brought by", "check", "when (UTC)", "who", "why"],
                 rows,
-                numbers=["version", "of"],
+                numbers=["version", "brought by"],
             )
         ),
     )

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from skipfill.cli.error_messages import message
 from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Store, opened
 from skipfill.cli.terminal import emit, released, show_next
 
 if TYPE_CHECKING:
     from skipfill.store.galleries.log import Version
     from skipfill.store.releases.rollback import Rollback
+    from skipfill.store.storage.object_store import ObjectStore
 
 
 def rollback(
@@ -30,7 +32,8 @@ def rollback(
     """Bring back the release before the last swap, or that of a version, as a new version. Needs no model at hand.
 
     After a rollback, name the version to go back to: a second one may be meant to repeat the first. What is in force
-    already is not written again: exit 0. It is said where no check allowed the release that comes back.
+    already is not written again: exit 0. It is said where no check allowed the release that comes back, or where its
+    model is not here.
 
     Example: skipfill rollback products
     """
@@ -50,7 +53,7 @@ def rollback(
         as_json=json,
         show=lambda out: out.print(
             f"{_done(planned, dry_run=dry_run)}: queries of {gallery} use {released(done)}, as version "
-            f"{planned.origin} brought it (version {done.number}){_unchecked(done)}"
+            f"{planned.origin} brought it (version {done.number}){_notes(objects, done)}"
         ),
     )
     if not planned.already and not dry_run:
@@ -63,6 +66,20 @@ def _done(planned: Rollback, *, dry_run: bool) -> str:
     return "Would roll back" if dry_run else "Rolled back"
 
 
-def _unchecked(version: Version) -> str:
+def _notes(objects: ObjectStore, version: Version) -> str:
+    """What to know of the release that came back: that no check allowed it, or that its model is not here."""
+    from skipfill.store.errors import SkipfillError
+    from skipfill.store.models.cards import has_model, load_card
+
     release = version.release
-    return f"; no check allowed it: {release.without_check}" if release is not None and release.without_check else ""
+    if release is None:
+        return ""
+    notes = [f"no check allowed it: {release.without_check}"] if release.without_check else []
+    try:
+        if not has_model(objects, release.model):
+            notes.append(f"model {release.model} is not in this store, which can be searched with vectors only")
+        elif load_card(objects, release.model).fingerprint != release.fingerprint:
+            notes.append(f"model {release.model} in this store is another one")
+    except SkipfillError as damage:  # the rollback is done all the same
+        notes.append(message(damage))
+    return "".join(f"; {note}" for note in notes)

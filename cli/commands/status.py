@@ -51,12 +51,12 @@ def _show_all(objects: ObjectStore, *, as_json: bool) -> int:
 
     galleries = newest_versions(objects)
     rows: dict[str, tuple[object, ...]] = {
-        name: (released(now), _view(now), now.number, short_time(now.since.at if now.since else now.at))
+        name: (released(now), _evidence(now), _view(now), now.number, short_time(now.since.at if now.since else now.at))
         for name, now in galleries.in_force.items()
     }
     faults = {name: message(fault) for name, fault in galleries.faults.items()}
-    rows |= {name: ("?", "-", "-", "-", fault) for name, fault in faults.items()}
-    columns = ["gallery", "queries use", "view", "version", "since (UTC)", *(["fault"] if faults else [])]
+    rows |= {name: ("?", "-", "-", "-", "-", fault) for name, fault in faults.items()}
+    columns = ["gallery", "queries use", "check", "view", "version", "since (UTC)", *(["fault"] if faults else [])]
     lines = [(name, *rows[name], *([""] if faults and name not in faults else [])) for name in sorted(rows)]
     code = 2 if faults else 0
     emit(
@@ -71,12 +71,11 @@ def _show_all(objects: ObjectStore, *, as_json: bool) -> int:
 def _show_one(objects: ObjectStore, gallery: str, now: Version, *, as_json: bool) -> None:
     release, since = now.release, now.since
     cuts = [f"{one.rule}: {one.old:g} is {one.new.mean:.6g} now" for one in release.thresholds] if release else []
-    evidence = "" if release is None else release.check or release.without_check
     rows = [
         ("queries use", released(now)),
         ("fingerprint", release.fingerprint[:16] if release else "-"),
         ("view", _view(now)),
-        ("check", evidence or "-"),
+        ("check", _evidence(now)),
         ("thresholds", ", ".join(cuts) or "-"),
         ("since", f"{short_time(since.at)} UTC, version {since.number}, by {since.by}" if since else "-"),
         ("version", f"{now.number}, {now.action} {short_time(now.at)} UTC by {now.by}"),
@@ -115,6 +114,14 @@ def _document(objects: ObjectStore, gallery: str, now: Version) -> dict[str, Any
     identity = {"name": space.name, "dim": space.dim, "metric": space.metric, "fingerprint": space.fingerprint}
     policy = now.policy_in_force.described()
     return {"gallery": gallery, "version": now.as_document(), "space": identity, "policy": policy}
+
+
+def _evidence(now: Version) -> str:
+    """The check that allowed the release; for a swap without one, that there was none, and why."""
+    release = now.release
+    if release is not None and release.without_check:
+        return f"none: {release.without_check}"
+    return release.check if release is not None and release.check else "-"
 
 
 def _view(now: Version) -> str:

@@ -137,6 +137,9 @@ def read_version(objects: ObjectStore, gallery: str, number: int) -> Version:
         version = stored(Version, objects.get(key), where, what="version", newest=FORMAT)
     except FileNotFoundError:
         raise BadInput(where, expected="every version of the log", found="no such file", hint=RESTORE) from None
+    except BadInput as damage:
+        damage.hint = damage.hint or Advice("see_doctor")
+        raise
     if version.number != number or not 0 <= version.undo < number:
         found = f"version {version.number} (undo {version.undo})"
         raise BadInput(where, expected=f"version {number}", found=found, hint=RESTORE)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, islice
 
-from skipfill.store.errors import Advice, BadInput, Parameter
-from skipfill.store.galleries.commit import commit
-from skipfill.store.galleries.log import Version, latest, read_version
+from skipfill.store.errors import Advice, BadInput, Parameter, Stale
+from skipfill.store.galleries.commit import commit, told
+from skipfill.store.galleries.log import Release, Version, latest, read_version
 from skipfill.store.storage.object_store import ObjectStore
 
 MOST_NAMED = 6
+BRINGING = ("registered", "swapped")
+"""Actions that bring a release; a rollback brings one back."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Rollback:
 
     Attributes:
         version: the version that would follow; the one in force where that has the release already.
-        origin: number of the version that brought this release first, by a swap or a registration.
+        origin: number of the newest version that brought this release, by a swap or a registration.
         already: whether the release is in force already, so that there is nothing to write.
     """
 
@@ -37,11 +38,12 @@ def planned_rollback(objects: ObjectStore, gallery: str, reason: str = "", to: i
             rollback there is none: a second one may be meant to repeat the first, or to go back further.
 
     Raises:
-        BadInput: no swap is in force, or no such version since the gallery was registered.
+        BadInput: no swap to roll back, or no such version since the gallery was registered.
+        Stale: somebody rolled back already, and `to` is not said.
     """
     now = latest(objects, gallery)
     target = _version_named(objects, gallery, now, to) if to else _before_the_swap(objects, gallery, now)
-    origin = release_origin(objects, gallery, target)
+    origin = _origin(objects, gallery, now, target)
     if to and target.release == now.release:
         return Rollback(now, origin, already=True)
     following = replace(
@@ -74,35 +76,37 @@ def commit_rollback(objects: ObjectStore, gallery: str, planned: Rollback) -> Ve
     return planned.version if planned.already else commit(objects, gallery, planned.version)
 
 
-def release_origin(objects: ObjectStore, gallery: str, version: Version) -> int:
-    """Number of the version that brought the release of `version` first: a swap or a registration, no rollback."""
-    brought = _brought(objects, gallery, version)
-    if brought.action != "rolled back":
-        return brought.number
-    releases = _releases_before(objects, gallery, brought)
-    return next((entry.number for entry in releases if entry.release == brought.release), brought.number)
-
-
 def release_origins(log: Sequence[Version]) -> dict[int, int]:
-    """Number of each version of a log -> number of the version that brought its release first: see `release_origin`.
+    """Number of each version of a log -> number of the version that brought its release: a swap or a registration.
+
+    Of a rollback it is the newest one before it that brought the same.
 
     Args:
         log: every version, from the first.
     """
     origins: dict[int, int] = {}
-    first: list[Version] = []
+    brought: list[Version] = []
     for version in log:
-        if version.action == "registered":
-            first = []
         since = version.since.number if version.since else version.number
-        if version.action in ("registered", "swapped"):
-            first.append(version)
+        if version.action == "registered":
+            brought = []
+        if version.action in BRINGING:
+            brought.append(version)
         if version.action == "rolled back":
-            earlier = (entry.number for entry in reversed(first) if entry.release == version.release)
-            origins[version.number] = next(earlier, version.number)
+            origins[version.number] = _newest_of(version.release, reversed(brought), version)
         else:
             origins[version.number] = version.number if since == version.number else origins[since]
     return origins
+
+
+def _origin(objects: ObjectStore, gallery: str, now: Version, target: Version) -> int:
+    """Number of the newest version up to `now` that brought the release of `target`."""
+    return _newest_of(target.release, _releases_until(objects, gallery, now), target)
+
+
+def _newest_of(release: Release | None, newest_first: Iterable[Version], otherwise: Version) -> int:
+    same = (entry.number for entry in newest_first if entry.action in BRINGING and entry.release == release)
+    return next(same, otherwise.number)
 
 
 def _brought(objects: ObjectStore, gallery: str, version: Version) -> Version:
@@ -111,39 +115,39 @@ def _brought(objects: ObjectStore, gallery: str, version: Version) -> Version:
     return version if number == version.number else read_version(objects, gallery, number)
 
 
-def _before(objects: ObjectStore, gallery: str, version: Version) -> Iterator[Version]:
-    """The versions before `version`, the newest first, as far as the gallery was registered."""
-    while version.action != "registered" and version.number > 1:
-        version = read_version(objects, gallery, version.number - 1)
-        yield version
+def _releases_until(objects: ObjectStore, gallery: str, version: Version) -> Iterator[Version]:
+    """The versions up to `version` that brought a release, the newest first, as far as the gallery was registered.
 
-
-def _releases_before(objects: ObjectStore, gallery: str, version: Version) -> Iterator[Version]:
-    return (entry for entry in _before(objects, gallery, version) if entry.action in ("registered", "swapped"))
+    Reads two versions for each, however many others lie between them.
+    """
+    while True:
+        brought = _brought(objects, gallery, version)
+        yield brought
+        if brought.action == "registered" or brought.number == 1:
+            return
+        version = read_version(objects, gallery, brought.number - 1)
 
 
 def _version_named(objects: ObjectStore, gallery: str, now: Version, number: int) -> Version:
     """The version of this number, if the gallery is the same one since."""
-    version = next((entry for entry in chain([now], _before(objects, gallery, now)) if entry.number <= number), now)
-    if version.number != number:
+    since_registered = any(entry.number <= number for entry in _releases_until(objects, gallery, now))
+    if number > now.number or not since_registered:
         raise BadInput(
             Parameter("to"),
             expected=f"a version of gallery {gallery} since it was registered",
             found=str(number),
             hint=Advice("see_history", gallery=gallery),
         )
-    return version
+    return read_version(objects, gallery, number)
 
 
 def _before_the_swap(objects: ObjectStore, gallery: str, now: Version) -> Version:
     """The version before the swap in force."""
     brought = _brought(objects, gallery, now)
     if brought.action == "rolled back":
-        raise BadInput(
-            f"gallery {gallery}",
-            expected="a swap in force to roll back",
-            found=f"a rollback: version {brought.number} by {brought.by} at {brought.at}",
-            hint=Advice("roll_back_to", gallery=gallery, versions=_other_releases(objects, gallery, now)),
+        raise Stale(
+            f"gallery {gallery}: expected a swap in force to roll back, found that {told(brought)}",
+            Advice("roll_back_to", gallery=gallery, versions=_other_releases(objects, gallery, now)),
         )
     if now.undo == 0:
         raise BadInput(
@@ -156,9 +160,18 @@ def _before_the_swap(objects: ObjectStore, gallery: str, now: Version) -> Versio
 
 
 def _other_releases(objects: ObjectStore, gallery: str, now: Version) -> str:
-    """The versions that brought another release than the one in force, the newest first: `5 (v3), 2 (v1)`."""
-    others = (entry for entry in _releases_before(objects, gallery, now) if entry.release != now.release)
-    return ", ".join(
-        f"{entry.number} ({'no model' if entry.release is None else entry.release.model})"
-        for entry in islice(others, MOST_NAMED)
-    )
+    """The newest versions that brought another release than the one in force: `5 (v3, no check allowed it), 2 (v1)`."""
+    releases, others = [now.release], []
+    for entry in _releases_until(objects, gallery, now):
+        if entry.action in BRINGING and entry.release not in releases:
+            releases.append(entry.release)
+            others.append(f"{entry.number} ({_described(entry.release)})")
+        if len(others) == MOST_NAMED:
+            break
+    return ", ".join(others)
+
+
+def _described(release: Release | None) -> str:
+    if release is None:
+        return "no model"
+    return release.model + (", no check allowed it" if release.without_check else "")

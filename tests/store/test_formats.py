@@ -84,7 +84,7 @@ def edit(path: Path, change: Callable[[Any], Any]) -> None:
 
 READERS: dict[str, tuple[str, list[str]]] = {
     "store.json": ("store", ["status"]),
-    VERSION: ("version", ["status"]),
+    VERSION: ("version", ["status", "things"]),
     "spaces/v1.json": ("space", ["gallery", "show", "things"]),
     "models/v2/card.json": ("card", ["model", "show", "v2"]),
     "checks/things/*/report.json": ("report", ["swap", "things", "v2"]),

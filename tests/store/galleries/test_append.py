@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from skipfill.store.errors import BadInput
+from skipfill.store.errors import Stale
 from skipfill.store.galleries.append import append_rows
 from skipfill.store.galleries.log import history, latest
 from skipfill.store.galleries.verify import reread_gallery
@@ -76,7 +76,7 @@ def test_what_was_undone_is_the_release_and_never_the_rows(tmp_path: Path) -> No
         rollback(objects, "g", to=to)
         seen.append(released(objects))
     assert seen == [("v2", 110), (None, 110)]
-    with pytest.raises(BadInput, match="expected a swap in force"):
+    with pytest.raises(Stale, match="expected a swap in force"):
         rollback(objects, "g")
     log = history(objects, "g")
     assert [one.number for one in log] == list(range(1, 8))

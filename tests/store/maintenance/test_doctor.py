@@ -72,6 +72,16 @@ def test_prune_removes_what_nothing_refers_to(skipfill: Skipfill, tmp_path: Path
     assert skipfill("doctor", "--json").document["leftovers"] == []
 
 
+def test_of_two_prunes_at_once_both_succeed(tmp_path: Path) -> None:
+    objects = store_with(tmp_path, 100)
+    before = tree(tmp_path)
+    write(objects.root, [f"galleries/g/files/{number}.json" for number in range(200)])
+    racers = [spawn("prune", "--yes", cwd=tmp_path) for _ in range(2)]
+    ended = [(racer.communicate(timeout=120)[1], racer.returncode) for racer in racers]
+    assert [code for _, code in ended] == [0, 0], ended
+    assert tree(tmp_path) == before
+
+
 def test_what_a_damaged_card_or_version_might_refer_to_is_kept(tmp_path: Path) -> None:
     objects = store_with(tmp_path, 100)
     root = objects.root

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from skipfill.store.releases.rollback import rollback
 from skipfill.store.releases.swap import apply_plan, plan_swap
 from skipfill.store.spaces import Space
 from skipfill.store.storage.object_store import ObjectStore
-from tests.conftest import Skipfill, tree, write_vectors
+from tests.conftest import Skipfill, spawn, tree, write_vectors
 from tests.store.stores import card, saved_check, store_with, swap, trained_ids
 
 
@@ -44,17 +45,50 @@ def releases(objects: ObjectStore) -> list[str]:
 def test_a_second_rollback_goes_no_further_back(skipfill: Skipfill, objects: ObjectStore) -> None:
     said = skipfill("rollback", "g").out
     assert said == "Rolled back: queries of g use v2, as version 2 brought it (version 4)\n"
-    refused = skipfill("rollback", "g", expect=2).err
-    assert "expected a swap in force to roll back, found a rollback: version 4 by" in refused
-    assert (
-        "Versions with other releases: 3 (v3), 1 (no model). Bring one back with: skipfill rollback g --to" in refused
-    )
+    refused = skipfill("rollback", "g", expect=4).err
+    assert "expected a swap in force to roll back, found that version 4 by" in refused
+    assert "Versions with other releases: 3 (v3, no check allowed it), 1 (no model). Bring one back with:" in refused
     assert releases(objects) == ["-", "v2", "v3", "v2"]
     skipfill("rollback", "g", "--to", 1)
     assert releases(objects)[4:] == ["-"]
     swap(objects, "g", load_card(objects, "v3"), "again")
     rollback(objects, "g")  # a swap is in force: it has a release before it
     assert releases(objects)[5:] == ["v3", "-"]
+
+
+def test_of_racing_rollbacks_one_wins_whenever_the_others_look(objects: ObjectStore, tmp_path: Path) -> None:
+    racers = [spawn("rollback", "g", cwd=tmp_path) for _ in range(3)]
+    for racer in racers:
+        racer.communicate(timeout=120)
+    assert sorted(racer.returncode for racer in racers) == [0, 4, 4]
+    assert releases(objects) == ["-", "v2", "v3", "v2"]
+
+
+def test_the_same_release_has_one_name_in_history_and_message(skipfill: Skipfill, objects: ObjectStore) -> None:
+    swap(objects, "g", load_card(objects, "v2"), "again")
+    swap(objects, "g", load_card(objects, "v3"), "it looked fine")
+    said = skipfill("rollback", "g", "--to", 2).out  # swapped to by a check, and only there
+    assert "as version 2 brought it (version 6)" in said
+    said = skipfill("rollback", "g", "--to", 3).out
+    assert "as version 5 brought it (version 7)" in said  # the same release as that of 3, and newer
+    assert skipfill("history", "g", "--json").document["release_origins"]["7"] == 5
+
+
+def test_a_rollback_reads_few_versions_of_a_long_log(objects: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(200):
+        change_policy(objects, "g", Policy(margin=0.01 + number / 1000))
+    read, get = [], ObjectStore.get
+
+    def counted(store: ObjectStore, key: str) -> bytes:
+        read.append(key)
+        return get(store, key)
+
+    monkeypatch.setattr(ObjectStore, "get", counted)
+    rollback(objects, "g")
+    assert len(read) < 12
+    read.clear()
+    rollback(objects, "g", to=1)
+    assert len(read) < 20
 
 
 def test_a_rollback_to_a_release_that_no_check_allowed_says_so(skipfill: Skipfill, objects: ObjectStore) -> None:
@@ -67,6 +101,14 @@ def test_a_rollback_to_a_release_that_no_check_allowed_says_so(skipfill: Skipfil
     assert (again["already"], again["version"]["number"], again["origin"]) == (True, 5, 3)
     assert "Already so" in skipfill("rollback", "g", "--to", 5).out
     assert len(history(objects, "g")) == 5
+
+
+def test_a_rollback_to_a_model_that_is_gone_says_so(skipfill: Skipfill, objects: ObjectStore) -> None:
+    shutil.rmtree(objects.root / "models" / "v2")
+    said = skipfill("rollback", "g").out
+    assert "use v2, as version 2 brought it (version 4); model v2 is not in this store" in said
+    (objects.root / "models/v3/card.json").write_text("{")
+    assert "(version 5); no check allowed it: it looked fine; " in skipfill("rollback", "g", "--to", 3).out
 
 
 def test_a_version_that_is_none_of_this_gallery_is_refused(skipfill: Skipfill, objects: ObjectStore) -> None:
