@@ -16,6 +16,7 @@ from skipfill.cli.commands import (
     doctor,
     encode,
     gallery,
+    guide,
     history,
     init,
     matrix,
@@ -84,6 +85,7 @@ def root(
 
 
 app.command("init")(init.init)
+app.command("guide")(guide.guide)
 gallery.app.command("refresh")(refresh.refresh)
 app.add_typer(gallery.app, name="gallery")
 app.add_typer(model.app, name="model")
