@@ -88,6 +88,12 @@ def test_links_of_the_pages_lead_somewhere() -> None:
             assert (ROOT / target).exists(), f"{topic}: {target}"
 
 
+def test_every_decision_is_in_the_index() -> None:
+    index = (ROOT / ".decisions" / "README.md").read_text()
+    for note in (ROOT / ".decisions").glob("0*.md"):
+        assert f"({note.name})" in index
+
+
 @pytest.mark.parametrize(("topic", "heading", "lines"), [("README", "Upgrade your own", 7), ("tutorial", "Words", 9)])
 def test_the_main_story_runs_as_written(
     skipfill: Skipfill, registered: World, tmp_path: Path, topic: str, heading: str, lines: int
