@@ -18,6 +18,7 @@ from skipfill.cli.commands import (
     drop,
     encode,
     gallery,
+    guide,
     history,
     init,
     matrix,
@@ -85,6 +86,7 @@ def root(
 
 
 app.command("init")(init.init)
+app.command("guide")(guide.guide)
 gallery.app.command("refresh")(refresh.refresh)
 gallery.app.command("drop")(drop.drop)
 app.add_typer(gallery.app, name="gallery")

@@ -1,4 +1,4 @@
-"""The README and the help tell the truth: every command line in them parses, and the main story runs."""
+"""The README, the guide and the help tell the truth: every command line in them parses, and the main story runs."""
 
 from __future__ import annotations
 
@@ -15,12 +15,23 @@ import pytest
 import typer
 
 from skipfill.cli.app import app
+from skipfill.cli.guide.registry import TOPICS, page
 from skipfill.compat.methods.registry import METHODS
 from tests.conftest import Skipfill, World
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
-BLOCKS = re.findall(r"```console\n(.*?)```", README, re.S)
-LINES = [line for block in BLOCKS for line in block.splitlines() if line.startswith("skipfill")]
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+PAGES = {"README": README} | {topic: page(topic) for topic in TOPICS}
+MOST_LINES = 200  # of the README: what somebody reads in two minutes
+
+
+def console_lines(text: str) -> list[str]:
+    """The command lines in the console blocks of a page."""
+    blocks = re.findall(r"```console\n(.*?)```", text, re.S)
+    return [line for block in blocks for line in block.splitlines() if line.startswith("skipfill")]
+
+
+LINES = sorted({line for text in PAGES.values() for line in console_lines(text)})
 
 
 def commands() -> dict[str, Any]:
@@ -42,7 +53,7 @@ def parses(line: str) -> None:
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_a_command_of_the_readme_parses(line: str) -> None:
+def test_a_command_of_the_pages_parses(line: str) -> None:
     parses(line)
 
 
@@ -56,24 +67,46 @@ def test_a_command_has_one_sentence_and_an_example_that_parses(name: str) -> Non
     parses(example[1])
 
 
-def test_every_command_and_method_is_in_the_readme() -> None:
+def test_every_command_and_method_is_on_a_page() -> None:
+    everything = "".join(PAGES.values())
     for name in commands():
-        assert name.split()[0] in README
+        assert f"skipfill {name.split()[0]}" in everything
     for method in METHODS:
-        assert f"`{method}`" in README
+        assert f"`{method}`" in PAGES["methods"]
 
 
-def test_the_main_story_runs_as_written(skipfill: Skipfill, registered: World, tmp_path: Path) -> None:
-    """The lines under `Upgrade your own gallery`, in their order, on files with the names that they use."""
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) <= MOST_LINES
+
+
+def test_links_of_the_pages_lead_somewhere() -> None:
+    folders = {"README": ROOT} | dict.fromkeys(TOPICS, ROOT / "cli" / "guide")
+    for topic, text in PAGES.items():
+        for target in re.findall(r"\]\(([^)]+)\)", text):
+            assert (folders[topic] / target).exists(), f"{topic}: {target}"
+        for target in re.findall(r"`(\.decisions/[^`]+\.md|(?:cli|compat|store|tests)/[\w./]+\.\w+)`", text):
+            assert (ROOT / target).exists(), f"{topic}: {target}"
+
+
+def test_every_decision_is_in_the_index() -> None:
+    index = (ROOT / ".decisions" / "README.md").read_text()
+    for note in (ROOT / ".decisions").glob("0*.md"):
+        assert f"({note.name})" in index
+
+
+@pytest.mark.parametrize(("topic", "heading", "lines"), [("README", "Upgrade your own", 7), ("tutorial", "Words", 9)])
+def test_the_main_story_runs_as_written(
+    skipfill: Skipfill, registered: World, tmp_path: Path, topic: str, heading: str, lines: int
+) -> None:
+    """The lines from a heading on, up to the next story, in their order, on files with the names that they use."""
     shutil.rmtree(tmp_path / ".skipfill")
     shutil.copy("heldout.parquet", "queries.parquet")
-    story = README.split("## Upgrade your own gallery")[1].split("\n## ")[0]
-    lines = [line for block in re.findall(r"```console\n(.*?)```", story, re.S) for line in block.splitlines()]
-    assert len(lines) == 9
+    story = console_lines(PAGES[topic].split(f"## {heading}")[1].split("## Two upgrades")[0].split("## Your")[0])
+    assert len(story) == lines
     # The gallery's model is not in this store: the held-out queries must be rows of the gallery.
     stored, trained = (pq.read_table(f"{name}.parquet") for name in ("gallery_items", "items"))
     pq.write_table(stored.filter(pc.invert(pc.is_in(stored["id"], trained["id"]))), "heldout.parquet")
-    for line in lines:
+    for line in story:
         words = shlex.split(line)[1:]
         if words[0] == "check":
             assert skipfill(*words, expect=None).code in (0, 1, 3)
@@ -81,6 +114,14 @@ def test_the_main_story_runs_as_written(skipfill: Skipfill, registered: World, t
             skipfill(*words, "--without-check", "the small world of this test")
         else:
             skipfill(*words)
+
+
+def test_the_guide_shows_its_pages(skipfill: Skipfill) -> None:
+    listed = skipfill("guide").out
+    for topic in TOPICS:
+        assert topic in listed
+        assert skipfill("guide", topic).out == page(topic)
+    assert "nearest: gate" in skipfill("guide", "gates", expect=2).err
 
 
 def test_the_version(skipfill: Skipfill) -> None:

@@ -1,6 +1,6 @@
 """Every training method by name. To add one: its file here, and its line below.
 
-Tests want its formula (tests/compat/methods/test_method_formulas.py) and its name in README.md.
+Tests want its formula (tests/compat/methods/test_method_formulas.py) and its name in cli/guide/methods.md.
 """
 
 from __future__ import annotations

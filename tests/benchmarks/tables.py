@@ -28,7 +28,7 @@ MEANINGS = {
 }
 INTRODUCTION = """# Every method on three upgrades
 
-Made by `upgrade.py` and `tables.py`, which run the commands of the README and nothing else, with the defaults of every
+Made by `upgrade.py` and `tables.py`, which run the commands of the guide and nothing else, with the defaults of every
 method (`upgrades.py` holds the splits). Update gain: 0 is the old model, 1 a full reindex with an independent new
 model of the same dimension on the same labels (the ceiling), below 0 worse than staying. Cells are means over seeds,
 each with its own split, old model and weights; after an update gain, the smallest and the largest of the seeds. It is

@@ -1,0 +1,49 @@
+"""skipfill guide"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markdown import Markdown
+
+from skipfill.cli.guide.registry import TOPICS, page
+from skipfill.cli.options import Json
+from skipfill.cli.terminal import emit, table
+from skipfill.store.errors import unknown_name
+
+WIDEST = 100  # longer lines of prose are hard to read
+
+
+def guide(
+    topic: Annotated[
+        str | None,
+        typer.Argument(help="Page to read. Default: the list of pages.", autocompletion=lambda: list(TOPICS)),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Read the guide: rendered in a terminal, as Markdown when redirected.
+
+    Example: skipfill guide gate
+    """
+    if topic is None:
+        rows = [(name, summary) for name, summary in TOPICS.items()]
+        topics = [{"topic": name, "summary": summary} for name, summary in rows]
+        emit({"topics": topics}, as_json=json, show=lambda out: out.print(table(["topic", "what it is about"], rows)))
+        return
+    if topic not in TOPICS:
+        raise unknown_name("topic", topic, TOPICS, where="guide")
+    text = page(topic)
+    emit({"topic": topic, "markdown": text}, as_json=json, show=lambda _: _read(text))
+
+
+def _read(text: str) -> None:
+    """Show a page through the user's pager, or print it as it is where stdout is no terminal."""
+    if not sys.stdout.isatty():
+        print(text, end="")
+        return
+    console = Console()
+    with console.pager(styles=True):
+        console.print(Markdown(text), width=min(console.width, WIDEST))

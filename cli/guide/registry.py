@@ -1,0 +1,29 @@
+"""Every page of the guide by topic. To add one: `TOPIC.md` here, and its line below."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+TOPICS: dict[str, str] = {
+    "tutorial": "upgrade a gallery from the first command to the rollback; words and exit codes",
+    "training": "classes that nobody labelled, validation, memory, several processes",
+    "methods": "the training methods with their formulas, and which one to use",
+    "gate": "how a check decides: queries, policy, confidence, reports, CI",
+    "production": "new rows, rewritten files, services, object storage, recovery",
+    "encoders": "transformers models, and encoders of your own",
+    "sequences": "many upgrades in a row, and the compatibility matrix",
+    "benchmarks": "what every method gained on real upgrades",
+    "security": "what skipfill trusts, and what it does not",
+    "extending": "add a method, a metric, an encoder, a command, a page",
+}
+
+
+def page(topic: str) -> str:
+    """The Markdown of a page.
+
+    Raises:
+        KeyError: no such topic.
+    """
+    if topic not in TOPICS:
+        raise KeyError(topic)
+    return (files("skipfill.cli.guide") / f"{topic}.md").read_text(encoding="utf-8")
