@@ -12,7 +12,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-from skipfill.cli.terminal import printer
+from skipfill.cli.terminal.printing import printer
 from skipfill.store.errors import BadInput, SkipfillError, reason, unknown_name
 
 FILE = "skipfill.toml"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 
-from skipfill.cli.next_command import with_store
+from skipfill.cli.terminal.next_command import with_store
 from skipfill.store.errors import BadInput, Hint, Parameter, SkipfillError
 
 FLAGS = {"start_from": "--init", "settings": "--set", "slices": "--slice"}

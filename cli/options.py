@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from skipfill.cli.next_command import name_store
-from skipfill.cli.terminal import show_next
+from skipfill.cli.terminal.next_command import name_store
+from skipfill.cli.terminal.printing import show_next
 
 if TYPE_CHECKING:
     from skipfill.store.checks.policy import Policy

@@ -14,10 +14,10 @@ from typing import Any
 
 import typer
 
-from skipfill.cli.characters import one_line, redacted, visible
 from skipfill.cli.error_messages import message, sentence
 from skipfill.cli.reports import write_failure
-from skipfill.cli.terminal import mute, printer
+from skipfill.cli.terminal.characters import one_line, redacted, visible
+from skipfill.cli.terminal.printing import mute, printer
 from skipfill.store.errors import SkipfillError, reason
 
 UNFORESEEN = 70

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from skipfill.cli.options import Json, Quiet, Store, opened
-from skipfill.cli.terminal import emit, show_next
+from skipfill.cli.terminal.printing import emit, show_next
 
 
 def blend(

@@ -35,7 +35,7 @@ from skipfill.cli.options import (
 from skipfill.cli.reports import refuse_unwritable, write_reports
 from skipfill.cli.reports.findings import next_command
 from skipfill.cli.reports.text import show_report
-from skipfill.cli.terminal import emit, progress, show_next
+from skipfill.cli.terminal.printing import emit, progress, show_next
 
 EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
 

@@ -18,7 +18,7 @@ import typer
 from skipfill.cli.options import Json, Quiet
 from skipfill.cli.reports.comparison import comparison
 from skipfill.cli.runner import run_command
-from skipfill.cli.terminal import emit, printer
+from skipfill.cli.terminal.printing import emit, printer
 
 if TYPE_CHECKING:
     from skipfill.store.checks.report import Report

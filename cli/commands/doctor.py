@@ -9,9 +9,9 @@ import typer
 from rich.text import Text
 
 from skipfill.cli.error_messages import sentence
-from skipfill.cli.next_command import with_store
 from skipfill.cli.options import Json, Store, opened
-from skipfill.cli.terminal import emit, leftover_table, table
+from skipfill.cli.terminal.next_command import with_store
+from skipfill.cli.terminal.printing import emit, leftover_table, table
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from skipfill.cli.next_command import with_store
 from skipfill.cli.options import GalleryName, Json, Store, opened
-from skipfill.cli.terminal import emit
+from skipfill.cli.terminal.next_command import with_store
+from skipfill.cli.terminal.printing import emit
 
 
 def drop(

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from skipfill.cli.next_command import quoted
 from skipfill.cli.options import IdColumn, InputColumn, Json, LabelColumn, ModelName, Quiet, Store, item_columns, opened
-from skipfill.cli.terminal import emit, progress, show_next
+from skipfill.cli.terminal.next_command import quoted
+from skipfill.cli.terminal.printing import emit, progress, show_next
 
 
 def encode(

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from skipfill.cli.error_messages import message
 from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Store, opened
-from skipfill.cli.terminal import emit, policy_line, progress, released, show_next, table
+from skipfill.cli.terminal.printing import emit, policy_line, progress, released, show_next, table
 
 if TYPE_CHECKING:
     from skipfill.store.galleries.gallery import Gallery

@@ -11,7 +11,7 @@ from rich.markdown import Markdown
 
 from skipfill.cli.guide.registry import TOPICS, page
 from skipfill.cli.options import Json
-from skipfill.cli.terminal import emit, table
+from skipfill.cli.terminal.printing import emit, table
 from skipfill.store.errors import unknown_name
 
 WIDEST = 100  # longer lines of prose are hard to read

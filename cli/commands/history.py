@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from skipfill.cli.options import GalleryName, Json, Store, opened
-from skipfill.cli.terminal import emit, released, short_time, table
+from skipfill.cli.terminal.printing import emit, released, short_time, table
 
 if TYPE_CHECKING:
     from skipfill.store.checks.entry import CheckEntry

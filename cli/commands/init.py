@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from skipfill.cli.next_command import name_store
 from skipfill.cli.options import Json, Quiet, Store
-from skipfill.cli.terminal import emit, show_next
+from skipfill.cli.terminal.next_command import name_store
+from skipfill.cli.terminal.printing import emit, show_next
 
 
 def init(store: Store = None, json: Json = False, quiet: Quiet = False) -> None:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from skipfill.cli.options import IdColumn, InputColumn, Json, LabelColumn, Quiet, Store, item_columns, opened
-from skipfill.cli.terminal import emit, progress, table
+from skipfill.cli.terminal.printing import emit, progress, table
 from skipfill.compat.metrics.always import ALWAYS
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from skipfill.cli.options import Json
-from skipfill.cli.terminal import emit, table
+from skipfill.cli.terminal.printing import emit, table
 
 
 def methods(

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from skipfill.cli.next_command import quoted
 from skipfill.cli.options import DryRun, Json, ModelName, Quiet, Store, opened
-from skipfill.cli.terminal import emit, printer, show_next, table
+from skipfill.cli.terminal.next_command import quoted
+from skipfill.cli.terminal.printing import emit, printer, show_next, table
 
 if TYPE_CHECKING:
     from skipfill.store.models.transfer import Manifest

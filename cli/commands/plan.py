@@ -10,9 +10,9 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from skipfill.cli.next_command import quoted
 from skipfill.cli.options import GalleryName, InputColumn, Json, ModelName, Quiet, Store, item_columns, opened
-from skipfill.cli.terminal import emit, policy_line, show_next, table
+from skipfill.cli.terminal.next_command import quoted
+from skipfill.cli.terminal.printing import emit, policy_line, show_next, table
 
 if TYPE_CHECKING:
     from skipfill.store.releases.backfill_cost import EncodeRate

@@ -22,7 +22,7 @@ from skipfill.cli.options import (
     opened,
     with_options,
 )
-from skipfill.cli.terminal import emit, table
+from skipfill.cli.terminal.printing import emit, table
 
 
 def policy(

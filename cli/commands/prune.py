@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from skipfill.cli.options import Json, Quiet, Store, opened
-from skipfill.cli.terminal import emit, leftover_table, show_next
+from skipfill.cli.terminal.printing import emit, leftover_table, show_next
 
 
 def prune(

@@ -9,7 +9,7 @@ import typer
 
 from skipfill.cli.commands.gallery import show_gallery
 from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Store, opened
-from skipfill.cli.terminal import progress, show_next
+from skipfill.cli.terminal.printing import progress, show_next
 
 if TYPE_CHECKING:
     from skipfill.store.galleries.row_marks import RowChanges

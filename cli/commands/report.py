@@ -10,7 +10,7 @@ import typer
 from skipfill.cli.options import GalleryName, GitHub, HtmlFile, Json, JunitFile, Store, opened
 from skipfill.cli.reports import write_reports
 from skipfill.cli.reports.text import show_report
-from skipfill.cli.terminal import emit
+from skipfill.cli.terminal.printing import emit
 
 
 def report(

@@ -9,7 +9,7 @@ import typer
 
 from skipfill.cli.error_messages import message
 from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Store, opened
-from skipfill.cli.terminal import emit, released, show_next
+from skipfill.cli.terminal.printing import emit, released, show_next
 
 if TYPE_CHECKING:
     from skipfill.store.galleries.log import Version

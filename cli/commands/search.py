@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from skipfill.cli.options import GalleryName, IdColumn, InputColumn, Json, Quiet, Store, item_columns, opened
-from skipfill.cli.terminal import emit, progress, show_next, table
+from skipfill.cli.terminal.printing import emit, progress, show_next, table
 
 if TYPE_CHECKING:
     from skipfill.compat.inference.search import SearchResult

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Store, opened
-from skipfill.cli.terminal import emit, released, show_next
+from skipfill.cli.terminal.printing import emit, released, show_next
 
 if TYPE_CHECKING:
     from skipfill.store.galleries.log import Version

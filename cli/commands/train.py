@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from skipfill.cli.options import IdColumn, InputColumn, Json, LabelColumn, Quiet, Store, item_columns, opened
-from skipfill.cli.terminal import progress
-from skipfill.cli.training_progress import log_file, resumption_teller, show_trained, step_shower
+from skipfill.cli.terminal.printing import progress
+from skipfill.cli.terminal.training_progress import log_file, resumption_teller, show_trained, step_shower
 
 if TYPE_CHECKING:
     from skipfill.compat.training.loop.device import Device, Precision

@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from skipfill.cli.terminal import VERDICT_STYLE, table
+from skipfill.cli.terminal.printing import VERDICT_STYLE, table
 
 PAIRS = ("old/old", "new/old", "new/new", "ceiling")
 DECIDING = "CMC@1"

@@ -7,9 +7,9 @@ from html import escape
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from skipfill.cli.characters import visible
 from skipfill.cli.reports.findings import Outcome
 from skipfill.cli.reports.svg import MARKS
+from skipfill.cli.terminal.characters import visible
 
 if TYPE_CHECKING:
     from skipfill.store.checks.report import Interval

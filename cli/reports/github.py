@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from skipfill.cli.characters import one_line, visible
 from skipfill.cli.reports.findings import (
     Finding,
     Outcome,
@@ -19,6 +18,7 @@ from skipfill.cli.reports.findings import (
     signed,
     worst_first,
 )
+from skipfill.cli.terminal.characters import one_line, visible
 
 if TYPE_CHECKING:
     from skipfill.store.checks.report import Interval, Report, Slice

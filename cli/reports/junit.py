@@ -13,8 +13,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from skipfill.cli.characters import one_line, visible
 from skipfill.cli.reports.findings import Finding, check_name, findings, notes
+from skipfill.cli.terminal.characters import one_line, visible
 
 if TYPE_CHECKING:
     from skipfill.store.checks.report import Report

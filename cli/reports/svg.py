@@ -9,7 +9,7 @@ from html import escape
 from itertools import pairwise
 from math import ceil, floor, isfinite, log10
 
-from skipfill.cli.characters import visible
+from skipfill.cli.terminal.characters import visible
 
 ROW = 34  # height in pixels of a plot in a row of a table
 MARKS = {

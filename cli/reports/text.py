@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from skipfill.cli.characters import one_line, visible
 from skipfill.cli.reports.findings import check_name, flip_words, lax, same_as_all
-from skipfill.cli.terminal import VERDICT_STYLE, table
+from skipfill.cli.terminal.characters import one_line, visible
+from skipfill.cli.terminal.printing import VERDICT_STYLE, table
 from skipfill.store.checks.names import CEILING, NEW_OLD, OLD_OLD, is_of_every_check
 from skipfill.store.storage.layout import per_query_key
 

@@ -31,8 +31,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from skipfill.cli.terminal import progress
-from skipfill.cli.training_progress import step_shower
+from skipfill.cli.terminal.printing import progress
+from skipfill.cli.terminal.training_progress import step_shower
 from skipfill.compat.encoders.convnet import ConvNet
 from skipfill.compat.encoders.convnet import Settings as ConvSettings
 from skipfill.compat.encoders.encoder import Encoder

@@ -14,7 +14,7 @@ import pytest
 from typer.main import get_command
 
 from skipfill.cli.app import app
-from skipfill.cli.next_command import WITH_STORE, name_store, with_store
+from skipfill.cli.terminal.next_command import WITH_STORE, name_store, with_store
 from skipfill.store.galleries.log import latest
 from skipfill.store.storage.location import open_store
 from tests.conftest import Skipfill, World

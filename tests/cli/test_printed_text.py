@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from skipfill.cli.characters import redacted, visible
-from skipfill.cli.terminal import Bar, emit, printer, progress, show_next, table
+from skipfill.cli.terminal.characters import redacted, visible
+from skipfill.cli.terminal.printing import Bar, emit, printer, progress, show_next, table
 from tests.conftest import Skipfill, World, write_vectors
 
 HOSTILE = (

@@ -22,7 +22,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from skipfill.cli import terminal
 from skipfill.cli.error_messages import sentence
-from skipfill.cli.training_progress import log_file
+from skipfill.cli.terminal.training_progress import log_file
 from skipfill.compat.training.data.class_rows import RowsOfClasses
 from skipfill.compat.training.data.sampling import parts
 from skipfill.compat.training.data.validation_split import split_validation

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from skipfill.cli.commands.matrix import show_report
-from skipfill.cli.terminal import printer
+from skipfill.cli.terminal.printing import printer
 from skipfill.compat.evaluation.sequences.matrix import SequenceReport
 from skipfill.compat.evaluation.sequences.summaries import average_compatibility, average_multimodel, backward, forward
 from skipfill.compat.inference.load import load_model

@@ -1,6 +1,6 @@
 """The boundary that text crosses on its way out: no control character of a file, a card or a user is printed.
 
-Everything printed or written into a report goes through `visible`: by `cli/terminal.py`, and by each form of report.
+Everything printed or written into a report goes through `visible`: by `printing.py`, and by each form of report.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Printing: results on stdout, as text or JSON; progress bars, errors and the next command on stderr.
 
-All that commands print goes through here, and leaves without control characters: see `cli/characters.py`.
+All that commands print goes through here, and leaves without control characters: see `cli/terminal/characters.py`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.table import Column, Table
 from rich.text import Span, Text
 
-from skipfill.cli.characters import visible
-from skipfill.cli.next_command import with_store
+from skipfill.cli.terminal.characters import visible
+from skipfill.cli.terminal.next_command import with_store
 
 if TYPE_CHECKING:
     from skipfill.store.galleries.log import Version

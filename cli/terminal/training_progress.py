@@ -8,8 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skipfill.cli.next_command import quoted
-from skipfill.cli.terminal import Bar, Lines, emit, show_next
+from skipfill.cli.terminal.next_command import quoted
+from skipfill.cli.terminal.printing import Bar, Lines, emit, show_next
 
 if TYPE_CHECKING:
     from skipfill.compat.training.loop.epoch_log import Epoch
