@@ -78,18 +78,26 @@ def check_model(
     if save:
         refuse_unwritable(objects, gallery_name)
     context = CheckContext.opened(objects, gallery_name, model_name, inputs, policy, progress)
-    policy, version = context.policy, context.gallery.version
     context.record(rule(context) for rule in OF_CHECK.values())
     measured = _measure(context)
-    context, queries, stored = measured.context, measured.queries, measured.stored
-    slices = _judged_slices(measured.grouping, measured.evidence, policy)
+    context = measured.context
+    slices = _judged_slices(measured.grouping, measured.evidence, context.policy)
     context.record(rule(context, measured.baseline, measured.grouping.slices, slices) for rule in OF_VERDICTS.values())
-    slices = with_findings(slices, context.findings)
-    report = Report(
-        gallery=gallery_name,
+    report = _report(measured, with_findings(slices, context.findings), began)
+    context.confirm_files()
+    per_query = per_query_table(measured.queries, measured.grouping, measured.evidence)
+    return save_report(objects, report, per_query) if save else report
+
+
+def _report(measured: Measurements, slices: list[Slice], began: float) -> Report:
+    """The report of judged slices, of a check that began at this reading of the monotonic clock."""
+    context, queries, stored = measured.context, measured.queries, measured.stored
+    inputs, policy, version = context.inputs, context.policy, context.gallery.version
+    return Report(
+        gallery=context.gallery.name,
         version=version.number,
         state=version.state,
-        model=model_name,
+        model=context.model.card.name,
         fingerprint=context.model.card.fingerprint,
         verdict=worst([one.verdict for one in slices]),
         why=reasons(slices, policy),
@@ -113,9 +121,6 @@ def check_model(
         asked_less=asked_less(version.policy_in_force, policy, inputs.truth, slices),
         seconds=round(time.monotonic() - began, 2),
     )
-    context.confirm_files()
-    per_query = per_query_table(queries, measured.grouping, measured.evidence)
-    return save_report(objects, report, per_query) if save else report
 
 
 def _measure(context: CheckContext) -> Measurements:
