@@ -85,7 +85,10 @@ def _refuse_value(key: str, value: Any, default: Any, where: str, depth: int = 0
     """Raise `BadInput` for a value of another kind than the default, or out of bounds."""
     if isinstance(value, list | dict):
         entries = list(value) if isinstance(value, list) else [*value, *value.values()]
-        plain = isinstance(default, str | bool) or (isinstance(value, dict) and not isinstance(default, dict | None))
+        one_number = isinstance(default, int | float) and not (_PLACES.search(key) or key == "eos_token_id")
+        plain = (
+            isinstance(default, str) or one_number or (isinstance(value, dict) and not isinstance(default, dict | None))
+        )
         if depth == _DEEPEST or len(entries) > _MOST_ENTRIES or plain:
             raise BadInput(where, expected="a plain value, or a short list", found=f"{len(entries)} entries")
         for one in entries:

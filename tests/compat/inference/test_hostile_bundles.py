@@ -135,6 +135,7 @@ def test_a_bundle_is_tried_in_bounded_time_and_memory_before_it_is_added(
 
 REFUSED: dict[str, tuple[str, Change, str]] = {
     "a size of text": ("texts", config(hidden_size="16"), "hidden_size: expected a number, found '16'"),
+    "a list of sizes": ("texts", config(vocab_size=[30]), "vocab_size: expected a plain value"),
     "a token that the model has not": ("texts", tokenizer(model=WORDS), "tokens of the model's vocabulary, below 30"),
     "padding that the model has not": ("texts", setting(pad=31), "expected a padding token of the model's vocabulary"),
     "more layers than weights": ("texts", config(num_hidden_layers=250), "of more weights than its"),
