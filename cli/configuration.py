@@ -105,6 +105,9 @@ def read_configuration(path: Path, context: Any, not_read: Path | None = None) -
         BadInput: no TOML, an unknown table or key (the nearest known ones are named), an option that no file may set,
             or a value of another type.
     """
+    from skipfill.store.parquet.files import refuse_no_file
+
+    refuse_no_file(path)
     try:
         with path.open("rb") as file:
             data = file.read(LARGEST + 1)

@@ -122,7 +122,7 @@ def check(
     from skipfill.compat.progress import Progress
     from skipfill.store.galleries.log import latest
 
-    objects = opened(store, to_write=True)
+    objects = opened(store)
     of_gallery = latest(objects, gallery).policy_in_force
     policy = with_options(
         of_gallery,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -17,8 +16,9 @@ import pyarrow.parquet as pq
 from skipfill.store.checks.index import add_entry, index_keys, read_index_files
 from skipfill.store.checks.report import FORMAT, Flips, Report, Slice
 from skipfill.store.checks.requirement import Claim, Kind, Requirement
-from skipfill.store.errors import Advice, BadInput, unknown_name
+from skipfill.store.errors import Advice, BadInput, reason, unknown_name
 from skipfill.store.storage.layout import check_of_report, checks_folder, per_query_key, report_key
+from skipfill.store.storage.new_name import tried_in
 from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import LARGEST_STORED, Older, fitted, json_digest, parsed, refuse_newer
 
@@ -59,25 +59,27 @@ OLDER: Older = {
 
 
 def refuse_unwritable(objects: ObjectStore, gallery: str) -> None:
-    """Find out before a measurement whether its report can be saved after it, by the rights of the nearest folder.
+    """Find out before a measurement whether its report can be saved after it: tried with an empty file.
 
     On object storage only a write would tell, and would leave an object.
 
     Raises:
-        BadInput: this user may not write there, or the file system is read-only.
+        BadInput: no file can be made or named there.
     """
     if not isinstance(objects.root, Path):
         return
     folder = objects.root / checks_folder(gallery)
     while not folder.exists():
         folder = folder.parent
-    if not os.access(folder, os.W_OK | os.X_OK):
+    try:
+        tried_in(folder)
+    except OSError as error:
         raise BadInput(
             folder,
             expected="a folder that this user can write to: the check is saved in it",
-            found="no permission, or a read-only file system",
+            found=reason(error),
             hint=Advice("check_without_saving"),
-        )
+        ) from error
 
 
 def save_report(objects: ObjectStore, report: Report, per_query: pa.Table) -> Report:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -261,3 +262,8 @@ def test_an_unknown_variable_is_refused(skipfill: Skipfill, monkeypatch: pytest.
 def test_a_file_with_a_mark_of_its_encoding_is_read(skipfill: Skipfill) -> None:
     Path("skipfill.toml").write_text("[check]\nquite = true\n", encoding="utf-8-sig")
     assert "expected a known key (nearest: quiet" in skipfill("status", expect=2).err
+
+
+def test_a_pipe_is_no_configuration(skipfill: Skipfill) -> None:
+    os.mkfifo("mine.toml")
+    assert "mine.toml: expected a file, found a pipe" in skipfill("--config", "mine.toml", "status", expect=2).err
