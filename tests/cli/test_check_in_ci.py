@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -88,13 +89,15 @@ def test_a_check_that_is_not_saved_counts_for_nothing(skipfill: Skipfill, with_v
 def test_a_store_that_cannot_be_written_is_said_before_the_measurement(
     skipfill: Skipfill, with_v2: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    may = os.access
-    monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK and may(path, mode))
+    def refused_by_the_system(folder: Path) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+
+    monkeypatch.setattr("skipfill.store.checks.saved_reports.tried_in", refused_by_the_system)
     monkeypatch.setattr("skipfill.compat.gate.check.CheckContext.opened", None)  # it would be called
     refused = skipfill("check", "things", "v2", "--items", with_v2.known, expect=2)
     assert "expected a folder that this user can write to: the check is saved in it" in refused.err
     assert "--no-save" in refused.err
     monkeypatch.undo()
     monkeypatch.chdir(with_v2.folder)
-    monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK and may(path, mode))
+    monkeypatch.setattr("skipfill.store.checks.saved_reports.tried_in", refused_by_the_system)
     assert "not saved" in skipfill("check", "things", "v2", "--items", with_v2.known, "--no-save", expect=3).out
