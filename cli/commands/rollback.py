@@ -52,8 +52,8 @@ def rollback(
         },
         as_json=json,
         show=lambda out: out.print(
-            f"{_done(planned, dry_run=dry_run)}: queries of {gallery} use {released(done)}, as version "
-            f"{planned.origin} brought it (version {done.number}){_notes(objects, done)}"
+            f"{_done(planned, dry_run=dry_run)}: queries of {gallery} use {released(done)}, as in version "
+            f"{planned.origin} (now version {done.number}){_notes(objects, done)}"
         ),
     )
     if not planned.already and not dry_run:

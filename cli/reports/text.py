@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from skipfill.cli.reports.findings import check_name, flip_words, lax, same_as_all
+from skipfill.cli.reports.findings import check_name, flip_words, headline, lax, same_as_all
 from skipfill.cli.terminal.characters import one_line, visible
 from skipfill.cli.terminal.printing import VERDICT_STYLE, table
-from skipfill.store.checks.names import CEILING, NEW_OLD, OLD_OLD, is_of_every_check
+from skipfill.store.checks.names import ALL, CEILING, NEW_OLD, OLD_OLD, is_of_every_check
 from skipfill.store.storage.layout import per_query_key
 
 if TYPE_CHECKING:
@@ -22,67 +22,77 @@ FLIPS_SHOWN = 6
 
 
 def show_report(out: Console, report: Report) -> None:
-    """The report as people read it: the groups that are always there, the slices asked for, the verdict and why."""
+    """The report as people read it: the verdict and its reason, a row for each slice, then everything behind them."""
     out.print(
-        f"Check {check_name(report)}: {report.model} on gallery {report.gallery}, version {report.version}",
-        style="bold",
+        Text.assemble(
+            _styled(report.verdict, report.verdict.upper()),
+            (f"  {report.model} on gallery {report.gallery}, version {report.version}", "bold"),
+        )
     )
-    if report.mixed:
-        out.print(report.mixed)
-    groups = [one for one in report.slices if is_of_every_check(one.name)]
-    worse, _ = flip_words(report)
-    for one in groups:
-        if same_as_all(one, report):
-            out.print(Text.assemble((one_line(one.name), "bold"), ", the same queries: ", _styled(one.verdict)))
-            continue
-        out.print()
-        out.print(Text.assemble((one_line(one.name), "bold"), f", {_count(one)}: ", _styled(one.verdict)))
-        if one.queries:
-            out.print(_cells(one, report))
-            flips = one.flips
-            out.print(
-                f"worse for {flips['negative']:,} queries, better for {flips['positive']:,} ({report.flip_metric})"
-            )
-    if len(groups) < len(report.slices):
-        out.print()
-        out.print(_slices([one for one in report.slices if one not in groups], report.policy["metric"]))
-    if report.flips.negative:
-        first = one_line(", ".join(report.flips.negative[:FLIPS_SHOWN]))
-        out.print()
-        out.print(f"{worse}: {first}{', ...' if len(report.flips.negative) > FLIPS_SHOWN else ''}")
+    out.print(headline(report))
+    out.print()
+    out.print(_slices(report))
+    out.print()
+    for line in report.why:
+        out.print(f"- {one_line(line)}")
+    _show_cells(out, report)
+    _show_flips(out, report)
     for cutoff in report.thresholds:
         _show_threshold(out, cutoff)
     if report.index is not None:
         _show_index(out, report.index)
-    for warning in [*lax(report), *report.warnings]:
+    if report.mixed or report.warnings or lax(report):
         out.print()
+    for warning in [*([report.mixed] if report.mixed else []), *lax(report), *report.warnings]:
         out.print(Text.assemble(("note: ", "yellow"), visible(warning)))
     out.print()
-    out.print(Text.assemble(_styled(report.verdict, report.verdict.upper())))
-    for line in report.why:
-        out.print(f"- {one_line(line)}")
-    out.print(_legend(report))
-    table_of_queries = f"; per query: {per_query_key(report.gallery, report.id)}" if report.saved else ""
-    out.print(f"old queries: {report.baseline}{table_of_queries}")
+    for line in _legend(report):
+        out.print(line, style="dim")
 
 
-def _legend(report: Report) -> str:
-    """A line on the meaning of the intervals, the truth and the queries."""
-    sure = f"{report.policy.get('confidence', 0.95):.0%}"
-    ends = f"each end of a change holds with {sure} confidence; means and gains lie between theirs with {sure}"
-    asked = f", queries {report.queries.digest}" if report.queries.digest else ""
-    return f"{ends}; truth: {report.truth}{asked}"
-
-
-def _slices(slices: list[Slice], metric: str) -> object:
+def _slices(report: Report) -> object:
+    """A row for each slice: its verdict, and what it has in the metric that decides."""
+    metric = report.policy["metric"]
     rows: list[list[object]] = []
-    for one in slices:
+    for one in report.slices:
         cells = {cell.pair: cell.value.mean for cell in one.cells if cell.metric == metric}
         means = [f"{cells[pair]:.3f}" if pair in cells else "" for pair in (OLD_OLD, NEW_OLD)]
         change = show_interval(one.change[metric], sign=True) if one.queries else Text()
-        rows.append([Text(*_styled(one.verdict)), f"{one.queries:,}", *means, change, one_line(one.name)])
-    columns = ["verdict", "queries", OLD_OLD, NEW_OLD, f"change in {metric}", "slice"]
+        name = f"{one_line(one.name)} (the same queries)" if same_as_all(one, report) else one_line(one.name)
+        rows.append([Text(*_styled(one.verdict)), f"{one.queries:,}", *means, change, name])
+    columns = ["verdict", "queries", "old", "new", f"change in {metric}", "slice"]
     return table(columns, rows, numbers=columns[1:4])
+
+
+def _show_cells(out: Console, report: Report) -> None:
+    """Every pair of query model and gallery, of the groups that each check has."""
+    for one in report.slices:
+        if one.queries and is_of_every_check(one.name) and not same_as_all(one, report):
+            out.print()
+            out.print(Text.assemble((one_line(one.name), "bold"), f", {_count(one)}"))
+            out.print(_cells(one, report))
+
+
+def _show_flips(out: Console, report: Report) -> None:
+    worse, _ = flip_words(report)
+    flips = next((one.flips for one in report.slices if one.name == ALL and one.queries), None)
+    if flips is not None:
+        out.print()
+        out.print(f"{flips['negative']:,} queries got worse and {flips['positive']:,} better ({report.flip_metric})")
+    if report.flips.negative:
+        first = one_line(", ".join(report.flips.negative[:FLIPS_SHOWN]))
+        out.print(f"{worse}: {first}{', ...' if len(report.flips.negative) > FLIPS_SHOWN else ''}")
+
+
+def _legend(report: Report) -> list[str]:
+    """The check and its queries, and the meaning of the intervals."""
+    sure = f"{report.policy.get('confidence', 0.95):.0%}"
+    asked = f", queries {report.queries.digest}" if report.queries.digest else ""
+    lines = [
+        f"check {check_name(report)}; truth: {report.truth}{asked}; old queries: {report.baseline}",
+        f"Each end of a change holds with {sure} confidence; means and gains lie between theirs with {sure}.",
+    ]
+    return [*lines, f"Per query: {per_query_key(report.gallery, report.id)}"] if report.saved else lines
 
 
 def _show_threshold(out: Console, threshold: Threshold) -> None:

@@ -109,8 +109,8 @@ def short_time(at: str) -> str:
 
 
 def released(version: Version) -> str:
-    """The name of the model that queries use, or a dash."""
-    return "-" if version.release is None else version.release.model
+    """The name of the model that queries use; before any swap, that of the encoder that made the gallery's vectors."""
+    return version.space if version.release is None else version.release.model
 
 
 def policy_line(version: Version) -> str:

@@ -10,15 +10,13 @@ WORDS = {"pass": "holds", "fail": "does not hold", "inconclusive": "undecided"}
 
 
 def reasons(slices: list[Slice], policy: Policy) -> list[str]:
-    """A sentence on how many requirements hold; then one for each slice without any, and one for each requirement.
+    """A sentence for each slice of which nothing is required, and for each requirement.
 
-    Where some do not hold, those that do are left out.
+    Where some requirements do not hold, those that do are left out.
     """
     requirements = [each for one in slices for each in one.requirements if each.kind != "admission"]
-    held = sum(each.verdict == "pass" for each in requirements)
-    first = f"{held} of {len(requirements)} requirements hold with {policy.confidence:.0%} confidence"
-    everything = held == len(requirements)
-    return [first, *(line for one in slices for line in _of_slice(one, policy, everything=everything))]
+    everything = all(each.verdict == "pass" for each in requirements)
+    return [line for one in slices for line in _of_slice(one, policy, everything=everything)]
 
 
 def asked_less(of_gallery: Policy, policy: Policy, truth: str, slices: list[Slice]) -> list[str]:

@@ -44,7 +44,7 @@ def releases(objects: ObjectStore) -> list[str]:
 
 def test_a_second_rollback_goes_no_further_back(skipfill: Skipfill, objects: ObjectStore) -> None:
     said = skipfill("rollback", "g").out
-    assert said == "Rolled back: queries of g use v2, as version 2 brought it (version 4)\n"
+    assert said == "Rolled back: queries of g use v2, as in version 2 (now version 4)\n"
     refused = skipfill("rollback", "g", expect=4).err
     assert "expected a swap in force to roll back, found that version 4 by" in refused
     assert "Versions with other releases: 3 (v3, no check allowed it), 1 (no model). Bring one back with:" in refused
@@ -68,9 +68,9 @@ def test_the_same_release_has_one_name_in_history_and_message(skipfill: Skipfill
     swap(objects, "g", load_card(objects, "v2"), "again")
     swap(objects, "g", load_card(objects, "v3"), "it looked fine")
     said = skipfill("rollback", "g", "--to", 2).out  # swapped to by a check, and only there
-    assert "as version 2 brought it (version 6)" in said
+    assert "as in version 2 (now version 6)" in said
     said = skipfill("rollback", "g", "--to", 3).out
-    assert "as version 5 brought it (version 7)" in said  # the same release as that of 3, and newer
+    assert "as in version 5 (now version 7)" in said  # the same release as that of 3, and newer
     assert skipfill("history", "g", "--json").document["release_origins"]["7"] == 5
 
 
@@ -95,7 +95,7 @@ def test_a_rollback_to_a_release_that_no_check_allowed_says_so(skipfill: Skipfil
     skipfill("rollback", "g")
     done = skipfill("rollback", "g", "--to", 3, "--quiet")
     assert done.out == (
-        "Rolled back: queries of g use v3, as version 3 brought it (version 5); no check allowed it: it looked fine\n"
+        "Rolled back: queries of g use v3, as in version 3 (now version 5); no check allowed it: it looked fine\n"
     )
     again = skipfill("rollback", "g", "--to", 3, "--json").document
     assert (again["already"], again["version"]["number"], again["origin"]) == (True, 5, 3)
@@ -106,7 +106,7 @@ def test_a_rollback_to_a_release_that_no_check_allowed_says_so(skipfill: Skipfil
 def test_a_rollback_to_a_model_that_is_gone_says_so(skipfill: Skipfill, objects: ObjectStore) -> None:
     shutil.rmtree(objects.root / "models" / "v2")
     said = skipfill("rollback", "g").out
-    assert "use v2, as version 2 brought it (version 4); model v2 is not in this store" in said
+    assert "use v2, as in version 2 (now version 4); model v2 is not in this store" in said
     (objects.root / "models/v3/card.json").write_text("{")
     assert "(version 5); no check allowed it: it looked fine; " in skipfill("rollback", "g", "--to", 3).out
 
