@@ -26,12 +26,17 @@ MOST_LINES = 200  # of the README: what somebody reads in two minutes
 
 
 def console_lines(text: str) -> list[str]:
-    """The command lines in the console blocks of a page."""
+    """The command lines in the console blocks of a page, without those of transcripts."""
     blocks = re.findall(r"```console\n(.*?)```", text, re.S)
     return [line for block in blocks for line in block.splitlines() if line.startswith("skipfill")]
 
 
-LINES = sorted({line for text in PAGES.values() for line in console_lines(text)})
+def transcript_lines(text: str) -> list[str]:
+    """The command lines that a page shows with their output."""
+    return re.findall(r"^\$ (skipfill .+)$", text, re.M)
+
+
+LINES = sorted({line for text in PAGES.values() for line in console_lines(text) + transcript_lines(text)})
 
 
 def commands() -> dict[str, Any]:
