@@ -43,7 +43,15 @@ class Printer(Console):
 
     def print(self, *parts: Any, **how: Any) -> None:
         """Print texts and tables, as `Console.print` does."""
-        super().print(*(plain(part) if isinstance(part, str | Text) else part for part in parts), **how)
+        super().print(*(self._ready(part) for part in parts), **how)
+
+    def _ready(self, part: Any) -> Any:
+        if isinstance(part, Table) and not self.is_terminal:
+            with self.capture() as captured:
+                super().print(part)
+            # rich fills each line up with blanks, which are a nuisance in a file or a pipe.
+            return Text("\n".join(line.rstrip() for line in captured.get().splitlines()))
+        return plain(part) if isinstance(part, str | Text) else part
 
     def on_broken_pipe(self) -> None:
         """Let the caller decide what it means that nobody reads any more."""
