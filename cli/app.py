@@ -24,6 +24,7 @@ from skipfill.cli.commands import (
     matrix,
     methods,
     model,
+    overview,
     plan,
     policy,
     prune,
@@ -49,7 +50,7 @@ def _show_version(requested: bool) -> None:
 app = typer.Typer(
     name="skipfill",
     help="Upgrade an embedding model without backfilling the gallery: train a compatible one, check it, swap it.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -83,6 +84,8 @@ def root(
 
     permit_only(code or [])
     listen_to_environment(context.command)
+    if context.invoked_subcommand is None:
+        raise typer.Exit(overview.overview())
 
 
 app.command("init")(init.init)

@@ -1,0 +1,77 @@
+"""skipfill without a command: the store that it finds, and the next step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from skipfill.cli.terminal.next_command import quoted
+from skipfill.cli.terminal.printing import printer, released
+
+if TYPE_CHECKING:
+    from skipfill.store.galleries.log import Version
+    from skipfill.store.models.cards import Card
+    from skipfill.store.storage.object_store import ObjectStore
+
+START = """\
+Start here     skipfill init
+See it work    skipfill demo
+"""
+READ = """\
+All commands   skipfill --help
+The guide      skipfill guide
+"""
+SHOWN = 10
+
+
+def overview() -> int:
+    """Print every gallery of the store here or above and its next step; or how to start. Return the exit code."""
+    from skipfill.store.errors import BadInput
+    from skipfill.store.galleries.log import newest_versions
+    from skipfill.store.models.cards import load_card, model_names
+    from skipfill.store.storage.location import find_root, open_store
+
+    out = printer()
+    try:
+        objects = open_store(find_root(None))
+    except BadInput:
+        out.print("No store in this folder or above it.")
+        _print_lines(START + READ)
+        return 0
+    galleries = newest_versions(objects)
+    cards = [load_card(objects, name) for name in model_names(objects)]
+    out.print(f"Store {objects.root}: galleries: {len(galleries.in_force):,}, models: {len(cards):,}")
+    for name, now in sorted(galleries.in_force.items())[:SHOWN]:
+        out.print(f"{name}: {now.rows:,} rows by {now.space}; queries use {released(now)}")
+        out.print(f"  Next: {_next_step(objects, name, now, cards)}")
+    if len(galleries.in_force) > SHOWN:
+        out.print("All galleries: skipfill status")
+    if galleries.faults:
+        out.print(f"Damaged: {', '.join(sorted(galleries.faults))}. Next: skipfill doctor")
+    if not galleries.in_force and not galleries.faults:
+        out.print("  Next: skipfill gallery add NAME FILES --space NAME_OF_THE_OLD_ENCODER")
+    _print_lines(READ)
+    return 2 if galleries.faults else 0
+
+
+def _next_step(objects: ObjectStore, gallery: str, now: Version, cards: list[Card]) -> str:
+    """The command that brings the newest model for a gallery forward; one that looks, where it is in use."""
+    from skipfill.store.releases.evidence import evidence_of
+
+    fitting = [card for card in cards if now.space in card.views and card.name != now.space]
+    if not fitting:
+        return quoted("skipfill", "train", "NAME", "--gallery", gallery, "--items", "ITEMS.parquet")
+    newest = max(fitting, key=lambda card: card.created)
+    if now.release is not None and now.release.fingerprint == newest.fingerprint:
+        return quoted("skipfill", "status", gallery)
+    evidence = evidence_of(objects, gallery, now, newest.fingerprint)
+    if evidence.standing.allowing is not None:
+        return quoted("skipfill", "swap", gallery, newest.name)
+    if evidence.deciding is not None:
+        return quoted("skipfill", "report", gallery, newest.name)
+    return quoted("skipfill", "check", gallery, newest.name, "--items", "HELDOUT.parquet")
+
+
+def _print_lines(text: str) -> None:
+    out = printer()
+    for line in text.splitlines():
+        out.print(line, style="dim")
