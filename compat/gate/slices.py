@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,8 +35,7 @@ class Grouping:
         clusters: (Q,) queries of the same number stand or fall together.
         by_identity: whether an identity was named; otherwise only queries of nearly one vector share a cluster.
         kind: (Q,) `seen` or `unseen`.
-        basis: of the identity, and of the slices that the policy asks for, SQL and a digest of its values by query:
-            a column that decides them may change while queries and rows stay what they are.
+        basis: the identity as it was given. The columns that decide it, and slices, are in the digests of the queries.
     """
 
     slices: Slices
@@ -80,21 +78,8 @@ def group_queries(context: CheckContext, queries: QuerySet) -> Grouping:
         )
     has_rows = {SEEN: queries.lookup.has_trained, UNSEEN: queries.lookup.has_others}
     kept = {name: chosen for name, chosen in slices.items() if chosen.any() or has_rows.get(name, True)}
-    decided = [
-        (one, values)
-        for one, values in zip(spec.predicates, predicates, strict=True)
-        if one in context.gallery.version.policy_in_force.slices
-    ]
-    basis = {f"slice {one}": _digest(queries.items.ids, values) for one, values in decided}
-    if identity is not None:
-        basis["identity"] = f"{context.inputs.identity} {_digest(queries.items.ids, identity)}"
+    basis = {"identity": context.inputs.identity} if identity is not None else {}
     return Grouping(kept, clusters, identity is not None, kind, basis)
-
-
-def _digest(ids: pa.Array, values: pa.Array) -> str:
-    """A digest of the value of each query, in whatever order they come."""
-    pairs = zip(ids.to_pylist(), values.to_pylist(), strict=True)
-    return hashlib.sha256("\n".join(sorted(map(repr, pairs))).encode()).hexdigest()[:16]
 
 
 def _further_slices(spec: SliceSpec, predicates: list[pa.Array], expressions: list[pa.Array]) -> list[tuple[str, Mask]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -117,12 +117,24 @@ class Items:
         Raises:
             BadInput: an input is missing or not of the expected form; the error names file and row.
         """
+        for batch, path, rows in self._batches(lambda names: [self.id_column, self.input_column]):
+            yield self._block(batch, path, rows)
+
+    def details(self) -> Iterator[pa.RecordBatch]:
+        """All columns of the items but id and input, in order, at most 2,048 items at a time."""
+        known = {self.id_column, self.input_column}
+        return (batch for batch, _, _ in self._batches(lambda names: [name for name in names if name not in known]))
+
+    def _batches(
+        self, wanted: Callable[[list[str]], list[str]]
+    ) -> Iterator[tuple[pa.RecordBatch, Path, NDArray[np.int64]]]:
+        """Batches of the items, not empty, with their file and the rows in it; `wanted` chooses among its columns."""
         before = 0
         for path in self.files:
             row = 0
             try:
                 file = opened(self.open_file, path)
-                for batch in file.iter_batches(BLOCK_ROWS, [self.id_column, self.input_column]):
+                for batch in file.iter_batches(BLOCK_ROWS, wanted(file.schema_arrow.names)):
                     size = batch.num_rows
                     rows = np.arange(row, row + size)
                     row += size
@@ -130,7 +142,7 @@ class Items:
                         kept = self.keep[before + rows]
                         batch, rows = batch.filter(pa.array(kept)), rows[kept]
                     if len(rows):
-                        yield self._block(batch, path, rows)
+                        yield batch, path, rows
             except (OSError, pa.ArrowException) as error:
                 raise unreadable(path, error) from error
             before += row

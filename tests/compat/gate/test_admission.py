@@ -212,7 +212,6 @@ def test_a_column_that_decides_a_slice_of_the_policy_is_part_of_what_was_asked(
     one, same, other = (checked(french, "--identity", "lang").document["check"]["queries"] for french in (90, 90, 91))
     assert one == same
     assert one["digest"] != other["digest"]
-    assert one["basis"] != other["basis"]
 
 
 # --- what is left out

@@ -72,7 +72,7 @@ def test_another_metric_allows_nothing(skipfill: Skipfill, with_v2: World) -> No
 
 
 def test_the_same_queries_have_one_digest_in_any_file(skipfill: Skipfill, with_v2: World) -> None:
-    """The order of the rows and the form of the file are not what was asked; ids, inputs and labels are."""
+    """The order of the rows and the form of the file are not what was asked; all values of a row are."""
     digests = [checked(skipfill, with_v2.heldout)["queries"]["digest"]]
     table = pq.read_table(with_v2.heldout)
     pq.write_table(table.take(list(range(len(table)))[::-1]), "again.parquet", compression="gzip", row_group_size=50)
@@ -81,9 +81,26 @@ def test_the_same_queries_have_one_digest_in_any_file(skipfill: Skipfill, with_v
     changed = pa.FixedSizeListArray.from_arrays(pa.array((vectors * 1.01).reshape(-1)), vectors.shape[1])
     pq.write_table(table.set_column(table.schema.get_field_index("vector"), "vector", changed), "scaled.parquet")
     pq.write_table(table.slice(1), "fewer.parquet")
-    for path in ("scaled.parquet", "fewer.parquet", mislabelled(with_v2.heldout)):
+    pq.write_table(table.append_column("shop", pa.array(["a"] * len(table))), "more_columns.parquet")
+    for path in ("scaled.parquet", "fewer.parquet", "more_columns.parquet", mislabelled(with_v2.heldout)):
         digests.append(checked(skipfill, path)["queries"]["digest"])
-    assert len(set(digests)) == 4
+    assert len(set(digests)) == 5
+
+
+def test_a_check_on_more_queries_answers_an_undecided_one_also_with_slices(skipfill: Skipfill, with_v2: World) -> None:
+    """And a pass on the same queries answers a fail, though the policy has other slices since."""
+    skipfill("policy", "things", *LENIENT)
+    table = pq.read_table(with_v2.heldout)
+    table = table.append_column("lang", pa.array(["fr" if place % 2 else "en" for place in range(len(table))]))
+    pq.write_table(table, "all.parquet")
+    pq.write_table(table.slice(0, 20), "few.parquet")
+    assert checked(skipfill, "few.parquet")["verdict"] == "inconclusive"
+    skipfill("policy", "things", "--slice", "lang = 'fr'")
+    assert checked(skipfill, "few.parquet", "--identity", "query.id")["verdict"] == "inconclusive"
+    assert checked(skipfill, "all.parquet", "--identity", "query.id")["verdict"] == "pass"
+    assert "found" in skipfill("swap", "things", "v2", expect=1).err  # those without an identity are still undecided
+    assert checked(skipfill, "all.parquet")["verdict"] == "pass"
+    skipfill("swap", "things", "v2")
 
 
 def test_a_reason_for_other_queries(skipfill: Skipfill, with_v2: World) -> None:
