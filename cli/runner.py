@@ -15,7 +15,6 @@ from typing import Any
 import typer
 
 from skipfill.cli.error_messages import message, sentence
-from skipfill.cli.reports import write_failure
 from skipfill.cli.terminal.characters import one_line, redacted, visible
 from skipfill.cli.terminal.printing import mute, printer
 from skipfill.store.errors import SkipfillError, reason
@@ -61,6 +60,8 @@ def _show(root: Any, arguments: list[str], said: str, hint: str, code: int) -> i
     if said:
         err.print(f"error: {said}" + (f"  {hint}" if hint else ""))
     if code != INTERRUPTED:
+        from skipfill.cli.reports import write_failure
+
         write_failure(root, arguments, f"{said}  {hint}".strip(), json=as_json)
     return code
 
