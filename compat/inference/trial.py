@@ -12,9 +12,11 @@ import os
 import signal
 import subprocess
 import sys
+import traceback
 from pathlib import Path
+from typing import Any
 
-from skipfill.store.errors import BadInput, SkipfillError
+from skipfill.store.errors import Advice, BadInput, Hint, SkipfillError
 from skipfill.store.models.cards import WEIGHTS, WITNESS, Card
 from skipfill.store.models.transfer import bundle_files, verified_export
 
@@ -22,6 +24,7 @@ SECONDS = 50  # with what a command does before, a minute
 MEMORY = 3 << 28
 """Bytes that a trial may take, beside twice the bundle: once as it is read, and once as a network."""
 REFUSED = 2
+DEBUG = "SKIPFILL_DEBUG"
 
 
 def try_bundle(path: Path, card: Card, *, seconds: int = SECONDS) -> None:
@@ -39,12 +42,19 @@ def try_bundle(path: Path, card: Card, *, seconds: int = SECONDS) -> None:
     command += [str(path), card.fingerprint, str(seconds)]
     # One thread: the memory of threads would count. Nothing is fetched from the hub.
     plain = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(command, env={**os.environ, **plain}, stdin=subprocess.DEVNULL, capture_output=True)
+    done = subprocess.run(
+        command,
+        env={**os.environ, **plain},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=None if os.environ.get(DEBUG) else subprocess.DEVNULL,
+    )
     if done.returncode == 0:
         return
     if done.returncode == REFUSED and done.stdout:
         refusal = json.loads(done.stdout.splitlines()[-1])  # libraries may print before
-        raise SkipfillError(refusal["error"], refusal["hint"])
+        advice = refusal["advice"]
+        raise SkipfillError(refusal["error"], Advice(advice, **refusal["values"]) if advice else refusal["hint"])
     raise BadInput(
         path,
         expected=f"a model that loads and encodes its witness items in {seconds} s, with {MEMORY >> 20} MiB of memory "
@@ -68,15 +78,23 @@ def main() -> None:
     try:
         load_and_encode(path, fingerprint)
     except SkipfillError as error:
-        refusal = {"error": str(error), "hint": error.hint if isinstance(error.hint, str) else ""}
+        if os.environ.get(DEBUG):
+            traceback.print_exc()
+        refusal = _refusal(str(error), error.hint)
     except BaseException as error:  # a panic of native code is no Exception
         # Without a traceback: this may be memory that ran out.
-        refusal = {"error": f"{path}: expected a model that encodes, found {type(error).__name__}: {str(error)[:200]}"}
-        refusal["hint"] = ""
+        refusal = _refusal(f"{path}: expected a model that encodes, found {type(error).__name__}: {str(error)[:200]}")
     else:
         os._exit(0)
-    os.write(1, json.dumps(refusal).encode())
+    os.write(1, b"\n" + json.dumps(refusal, default=str).encode())  # libraries may have left a line without an end
     os._exit(REFUSED)
+
+
+def _refusal(error: str, hint: Hint = "") -> dict[str, Any]:
+    """What the parent says: an error's message, and its hint or its advice, as JSON values."""
+    if isinstance(hint, str):
+        return {"error": error, "hint": hint, "advice": "", "values": {}}
+    return {"error": error, "hint": "", "advice": hint.key, "values": hint.values}
 
 
 def load_and_encode(path: Path, fingerprint: str) -> None:
