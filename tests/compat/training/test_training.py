@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
-from skipfill.cli import terminal
 from skipfill.cli.error_messages import sentence
+from skipfill.cli.terminal import printing
 from skipfill.cli.terminal.training_progress import log_file
 from skipfill.compat.training.data.class_rows import RowsOfClasses
 from skipfill.compat.training.data.sampling import parts
@@ -488,7 +488,7 @@ def test_losses_are_cut_before_the_bar_is(width: int, monkeypatch: pytest.Monkey
     drawn = io.StringIO()
     console = Console(file=drawn, width=width, force_terminal=True, color_system=None)
     monkeypatch.setattr(terminal, "Console", lambda **given: console)
-    with terminal.progress(quiet=False) as bar:
+    with printing.progress(quiet=False) as bar:
         bar.start("training", 1000)
         bar.advance(300)
         bar.note("v2 epoch 12", "class 4.61 proto 6.91 neigh 6.91 imita 4.80 ranki 0.12")
