@@ -487,7 +487,7 @@ def test_strange_items_are_drawn_more_often() -> None:
 def test_losses_are_cut_before_the_bar_is(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = io.StringIO()
     console = Console(file=drawn, width=width, force_terminal=True, color_system=None)
-    monkeypatch.setattr(terminal, "Console", lambda **given: console)
+    monkeypatch.setattr(printing, "Console", lambda **given: console)
     with printing.progress(quiet=False) as bar:
         bar.start("training", 1000)
         bar.advance(300)
