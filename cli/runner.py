@@ -16,6 +16,7 @@ import typer
 from skipfill.cli.error_messages import message, sentence
 from skipfill.cli.terminal import failure
 from skipfill.cli.terminal.characters import one_line, redacted, visible
+from skipfill.cli.terminal.next_command import name_store
 from skipfill.cli.terminal.printing import mute, printer
 from skipfill.store.errors import SkipfillError, reason
 
@@ -45,6 +46,8 @@ def run_command(root: Callable[..., object], arguments: list[str]) -> int:
     except Exception as error:
         said = f"{type(error).__name__}: {reason(error)}" if str(error) else type(error).__name__
         return _show(root, arguments, f"unforeseen {said}", _how_to_report(), UNFORESEEN)
+    finally:
+        name_store(None)
 
 
 def _show(root: Any, arguments: list[str], said: str, hint: str, code: int) -> int:
