@@ -12,7 +12,6 @@ import os
 import signal
 import subprocess
 import sys
-import traceback
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ SECONDS = 50  # with what a command does before, a minute
 MEMORY = 3 << 28
 """Bytes that a trial may take, beside twice the bundle: once as it is read, and once as a network."""
 REFUSED = 2
-DEBUG = "SKIPFILL_DEBUG"
 
 
 def try_bundle(path: Path, card: Card, *, seconds: int = SECONDS) -> None:
@@ -42,19 +40,13 @@ def try_bundle(path: Path, card: Card, *, seconds: int = SECONDS) -> None:
     command += [str(path), card.fingerprint, str(seconds)]
     # One thread: the memory of threads would count. Nothing is fetched from the hub.
     plain = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(
-        command,
-        env={**os.environ, **plain},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=None if os.environ.get(DEBUG) else subprocess.DEVNULL,
-    )
+    done = subprocess.run(command, env={**os.environ, **plain}, stdin=subprocess.DEVNULL, capture_output=True)
     if done.returncode == 0:
         return
     if done.returncode == REFUSED and done.stdout:
         refusal = json.loads(done.stdout.splitlines()[-1])  # libraries may print before
         advice = refusal["advice"]
-        raise SkipfillError(refusal["error"], Advice(advice, **refusal["values"]) if advice else refusal["hint"])
+        raise SkipfillError(refusal["error"], Advice.of(advice, refusal["values"]) if advice else refusal["hint"])
     raise BadInput(
         path,
         expected=f"a model that loads and encodes its witness items in {seconds} s, with {MEMORY >> 20} MiB of memory "
@@ -78,8 +70,6 @@ def main() -> None:
     try:
         load_and_encode(path, fingerprint)
     except SkipfillError as error:
-        if os.environ.get(DEBUG):
-            traceback.print_exc()
         refusal = _refusal(str(error), error.hint)
     except BaseException as error:  # a panic of native code is no Exception
         # Without a traceback: this may be memory that ran out.
