@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import tempfile
@@ -15,8 +14,9 @@ from typing import Any
 import typer
 
 from skipfill.cli.error_messages import message, sentence
-from skipfill.cli.reports import write_failure
+from skipfill.cli.terminal import failure
 from skipfill.cli.terminal.characters import one_line, redacted, visible
+from skipfill.cli.terminal.next_command import name_store
 from skipfill.cli.terminal.printing import mute, printer
 from skipfill.store.errors import SkipfillError, reason
 
@@ -35,7 +35,7 @@ def run_command(root: Callable[..., object], arguments: list[str]) -> int:
     except typer.TyperException as error:
         return _show(root, arguments, one_line(error.format_message()), "See: skipfill --help", 2)
     except (KeyboardInterrupt, typer.Abort):
-        return _show(root, arguments, "interrupted", "Run the same command again to go on.", INTERRUPTED)
+        return _show(root, arguments, "interrupted", failure.GO_ON, INTERRUPTED)
     except BrokenPipeError:
         mute()  # the reader has gone: nothing more to say
         return 0
@@ -46,6 +46,8 @@ def run_command(root: Callable[..., object], arguments: list[str]) -> int:
     except Exception as error:
         said = f"{type(error).__name__}: {reason(error)}" if str(error) else type(error).__name__
         return _show(root, arguments, f"unforeseen {said}", _how_to_report(), UNFORESEEN)
+    finally:
+        name_store(None)
 
 
 def _show(root: Any, arguments: list[str], said: str, hint: str, code: int) -> int:
@@ -57,10 +59,12 @@ def _show(root: Any, arguments: list[str], said: str, hint: str, code: int) -> i
         for line in _traceback():
             err.print(line)
     if as_json:
-        print(json.dumps({"schema_version": 1, "error": said, "hint": hint, "exit_code": code}))
+        print(failure.document(said, hint, code))
     if said:
-        err.print(f"error: {said}" + (f"  {hint}" if hint else ""))
+        err.print(failure.line(said, hint))
     if code != INTERRUPTED:
+        from skipfill.cli.reports import write_failure
+
         write_failure(root, arguments, f"{said}  {hint}".strip(), json=as_json)
     return code
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import faulthandler
-import json
 import os
 import select
 import signal
@@ -21,10 +20,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from skipfill.cli.terminal import failure
 from skipfill.store.storage.unfinished import remove_temporaries
 
 MESSAGES = {"SIGINT": "interrupted", "SIGTERM": "ended by SIGTERM", "SIGHUP": "ended by SIGHUP"}
-HINT = "Run the same command again to go on."
 PATIENCE = 0.3  # seconds for the main thread to come out of a call
 CLEANING = 5.0  # seconds for removing temporary files; another signal ends it
 
@@ -133,13 +132,12 @@ def _end_children(process: str) -> None:
 
 def _say(message: str, code: int) -> None:
     """Write the message past Python's buffers, which the main thread may be filling; not where nobody reads."""
-    lines = {2: f"error: {message}  {HINT}\n"}
+    lines = {2: f"{failure.line(message, failure.GO_ON)}\n"}
     with suppress(OSError, ValueError):
         if os.isatty(2):
             lines[2] = f"\r\033[K\033[?25h{lines[2]}"  # away with a progress bar, and back with the cursor that it hid
     if "--json" in sys.argv:
-        document = {"schema_version": 1, "error": message, "hint": HINT, "exit_code": code}
-        lines[1] = f"{json.dumps(document)}\n"
+        lines[1] = f"{failure.document(message, failure.GO_ON, code)}\n"
     for handle, text in lines.items():
         with suppress(OSError, ValueError):
             if select.select([], [handle], [], 0.1)[1]:

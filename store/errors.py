@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -33,6 +33,11 @@ class Advice:
     def __init__(self, key: str, **values: object) -> None:
         self.key = key
         self.values = values
+
+    @classmethod
+    def of(cls, key: str, values: Mapping[str, object]) -> Advice:
+        """Advice that another process gave."""
+        return cls(key, **values)
 
 
 Hint = str | Advice

@@ -129,6 +129,8 @@ def test_tests_use_public_names_and_import_no_other_test() -> None:
 @pytest.mark.parametrize("package", PACKAGES)
 def test_folders_are_rooms(package: str) -> None:
     for folder in [ROOT / package, *(path for path in (ROOT / package).rglob("*") if path.is_dir())]:
+        if folder.name == "__pycache__":
+            continue
         entries = [
             path.name for path in folder.iterdir() if path.name not in ("__init__.py", "py.typed", "__pycache__")
         ]

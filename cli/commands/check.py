@@ -32,9 +32,6 @@ from skipfill.cli.options import (
     opened,
     with_options,
 )
-from skipfill.cli.reports import refuse_unwritable, write_reports
-from skipfill.cli.reports.findings import next_command
-from skipfill.cli.reports.text import show_report
 from skipfill.cli.terminal.printing import emit, progress, show_next
 
 EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
@@ -116,6 +113,9 @@ def check(
 
     Example: skipfill check products v2 --items heldout.parquet
     """
+    from skipfill.cli.reports import refuse_unwritable, write_reports
+    from skipfill.cli.reports.findings import next_command
+    from skipfill.cli.reports.text import show_report
     from skipfill.compat.evaluation.index.settings import read_index
     from skipfill.compat.gate.check import check_model
     from skipfill.compat.gate.inputs import CheckInputs, SliceSpec

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from skipfill.cli.options import Json, Quiet
-from skipfill.cli.reports.comparison import comparison
 from skipfill.cli.runner import run_command
 from skipfill.cli.terminal.printing import emit, printer
 
@@ -210,6 +209,8 @@ class _Story:
 
     def compare(self, checks: dict[str, Document]) -> None:
         """Show every method on the characters that it was trained on, and on those that no model was trained on."""
+        from skipfill.cli.reports.comparison import comparison
+
         for title, shown in comparison({method: document["check"] for method, document in checks.items()}):
             self._out.print()
             self._out.print(title, style="bold")

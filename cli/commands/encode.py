@@ -49,15 +49,17 @@ def encode(
         as_json=json,
         show=lambda out: out.print(f"Encoded {rows:,} items with {name} (dim {dim}{where}) into {output}"),
     )
-    show_next(_next(galleries_of(objects, onto or name), name, onto, output), quiet=quiet)
+    for following in _next(galleries_of(objects, onto or name), name, onto, output):
+        show_next(following, quiet=quiet)
 
 
-def _next(galleries: list[str], name: str, onto: str, output: Path) -> str:
-    """The next command: what was encoded may be queries, or rows."""
+def _next(galleries: list[str], name: str, onto: str, output: Path) -> list[str]:
+    """The next commands, a line each: what was encoded may be queries, or rows."""
     file = quoted(output)
     if galleries:
         search = f"skipfill search {galleries[0]} --vectors {file}"
-        return f"Next, with queries: {search}\nNext, with new rows: skipfill gallery append {galleries[0]} {file}"
+        append = f"skipfill gallery append {galleries[0]} {file}"
+        return [f"Next, with queries: {search}", f"Next, with new rows: {append}"]
     if onto and onto != name:
-        return f"Next: skipfill gallery append GALLERY {file}"
-    return f"Next: skipfill gallery add NAME {file} --space {name}"
+        return [f"Next: skipfill gallery append GALLERY {file}"]
+    return [f"Next: skipfill gallery add NAME {file} --space {name}"]

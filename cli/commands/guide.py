@@ -6,8 +6,6 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markdown import Markdown
 
 from skipfill.cli.guide.registry import TOPICS, page
 from skipfill.cli.options import Json
@@ -44,6 +42,9 @@ def _read(text: str) -> None:
     if not sys.stdout.isatty():
         print(text, end="")
         return
+    from rich.console import Console
+    from rich.markdown import Markdown  # 30 ms, which no other command needs
+
     console = Console()
     with console.pager(styles=True):
         console.print(Markdown(text), width=min(console.width, WIDEST))

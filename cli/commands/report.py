@@ -8,8 +8,6 @@ from typing import Annotated
 import typer
 
 from skipfill.cli.options import GalleryName, GitHub, HtmlFile, Json, JunitFile, Store, opened
-from skipfill.cli.reports import write_reports
-from skipfill.cli.reports.text import show_report
 from skipfill.cli.terminal.printing import emit
 
 
@@ -33,6 +31,8 @@ def report(
 
     Example: skipfill report products 71b245d1a14f --html report.html
     """
+    from skipfill.cli.reports import write_reports
+    from skipfill.cli.reports.text import show_report
     from skipfill.store.checks.newest import newest_check
     from skipfill.store.checks.saved_reports import load_report
     from skipfill.store.models.cards import has_model, load_card

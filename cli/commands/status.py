@@ -11,7 +11,8 @@ from rich.text import Text
 from skipfill.cli.error_messages import message
 from skipfill.cli.options import Json, Store, opened
 from skipfill.cli.signals import silently
-from skipfill.cli.terminal.printing import SCHEMA_VERSION, emit, policy_line, printer, released, short_time, table
+from skipfill.cli.terminal.failure import SCHEMA_VERSION
+from skipfill.cli.terminal.printing import emit, policy_line, printer, released, short_time, table
 
 if TYPE_CHECKING:
     from skipfill.store.galleries.log import Version

@@ -75,7 +75,6 @@ def swap(
 
 def _show_already(gallery: str, now: Version, against: list[str], *, dry_run: bool, json: bool) -> None:
     """Say that queries use the model already, and which checks speak against it now."""
-    number = now.since.number if now.since else now.number
     emit(
         {
             "gallery": gallery,
@@ -86,7 +85,7 @@ def _show_already(gallery: str, now: Version, against: list[str], *, dry_run: bo
         },
         as_json=json,
         show=lambda out: out.print(
-            f"Already so: queries of {gallery} use {released(now)} since version {number}; nothing was written"
+            f"Already so: queries of {gallery} use {released(now)} since version {now.released_at}; nothing was written"
             + (f". Checks since then speak against it: {', '.join(against)}" if against else "")
         ),
     )

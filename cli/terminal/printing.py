@@ -20,13 +20,13 @@ from rich.table import Column, Table
 from rich.text import Span, Text
 
 from skipfill.cli.terminal.characters import visible
+from skipfill.cli.terminal.failure import SCHEMA_VERSION
 from skipfill.cli.terminal.next_command import with_store
 
 if TYPE_CHECKING:
     from skipfill.store.galleries.log import Version
     from skipfill.store.maintenance.prune import Leftover
 
-SCHEMA_VERSION = 1
 SECONDS_BETWEEN_LINES = 10  # of progress in a log; and at least a hundredth of the work
 NEVER_CUT = 10_000  # the terminal wraps what is longer than its lines; ids and scores are not to be lost
 VERDICT_STYLE = {"pass": "bold green", "fail": "bold red", "inconclusive": "bold yellow"}

@@ -13,8 +13,9 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-from skipfill.store.errors import BadInput, SkipfillError
+from skipfill.store.errors import Advice, BadInput, Hint, SkipfillError
 from skipfill.store.models.cards import WEIGHTS, WITNESS, Card
 from skipfill.store.models.transfer import bundle_files, verified_export
 
@@ -44,7 +45,8 @@ def try_bundle(path: Path, card: Card, *, seconds: int = SECONDS) -> None:
         return
     if done.returncode == REFUSED and done.stdout:
         refusal = json.loads(done.stdout.splitlines()[-1])  # libraries may print before
-        raise SkipfillError(refusal["error"], refusal["hint"])
+        advice = refusal["advice"]
+        raise SkipfillError(refusal["error"], Advice.of(advice, refusal["values"]) if advice else refusal["hint"])
     raise BadInput(
         path,
         expected=f"a model that loads and encodes its witness items in {seconds} s, with {MEMORY >> 20} MiB of memory "
@@ -68,15 +70,21 @@ def main() -> None:
     try:
         load_and_encode(path, fingerprint)
     except SkipfillError as error:
-        refusal = {"error": str(error), "hint": error.hint if isinstance(error.hint, str) else ""}
+        refusal = _refusal(str(error), error.hint)
     except BaseException as error:  # a panic of native code is no Exception
         # Without a traceback: this may be memory that ran out.
-        refusal = {"error": f"{path}: expected a model that encodes, found {type(error).__name__}: {str(error)[:200]}"}
-        refusal["hint"] = ""
+        refusal = _refusal(f"{path}: expected a model that encodes, found {type(error).__name__}: {str(error)[:200]}")
     else:
         os._exit(0)
-    os.write(1, json.dumps(refusal).encode())
+    os.write(1, b"\n" + json.dumps(refusal, default=str).encode())  # libraries may have left a line without an end
     os._exit(REFUSED)
+
+
+def _refusal(error: str, hint: Hint = "") -> dict[str, Any]:
+    """What the parent says: an error's message, and its hint or its advice, as JSON values."""
+    if isinstance(hint, str):
+        return {"error": error, "hint": hint, "advice": "", "values": {}}
+    return {"error": error, "hint": "", "advice": hint.key, "values": hint.values}
 
 
 def load_and_encode(path: Path, fingerprint: str) -> None:

@@ -22,8 +22,10 @@ FORMAT = 2
 WITHOUT_POLICY = 1
 RESTORE = "Restore it from a copy."
 Action = Literal["registered", "appended", "refreshed", "swapped", "rolled back", "dropped", "policy changed"]
-RELEASES: tuple[Action, ...] = ("registered", "swapped", "rolled back", "dropped")
-"""Actions that bring a release of their own; the others leave it as it is."""
+BRINGING: tuple[Action, ...] = ("registered", "swapped")
+"""Actions that bring a release."""
+RELEASES: tuple[Action, ...] = (*BRINGING, "rolled back", "dropped")
+"""These, and those that bring one back, or end it. The others leave it as it is."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,11 @@ class Version:
     def policy_in_force(self) -> Policy:
         """Its policy, or the defaults."""
         return self.policy or Policy()
+
+    @property
+    def released_at(self) -> int:
+        """Number of the version since which its release is in force, which may be its own."""
+        return self.since.number if self.since else self.number
 
     def as_document(self) -> dict[str, Any]:
         """The version as JSON values, with the fields of its format."""

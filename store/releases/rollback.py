@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 
 from skipfill.store.errors import Advice, BadInput, Parameter, Stale
 from skipfill.store.galleries.commit import commit, told
-from skipfill.store.galleries.log import Release, Version, latest, read_version
+from skipfill.store.galleries.log import BRINGING, Release, Version, latest, read_version
 from skipfill.store.storage.object_store import ObjectStore
 
 MOST_NAMED = 6
-BRINGING = ("registered", "swapped")
-"""Actions that bring a release; a rollback brings one back."""
+"""Other releases that the error of a second rollback names."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ def release_origins(log: Sequence[Version]) -> dict[int, int]:
     origins: dict[int, int] = {}
     brought: list[Version] = []
     for version in log:
-        since = version.since.number if version.since else version.number
+        since = version.released_at
         if version.action == "registered":
             brought = []
         if version.action in BRINGING:
@@ -111,8 +110,8 @@ def _newest_of(release: Release | None, newest_first: Iterable[Version], otherwi
 
 def _brought(objects: ObjectStore, gallery: str, version: Version) -> Version:
     """The version that brought the release of `version`, which may be the same one."""
-    number = version.since.number if version.since else version.number
-    return version if number == version.number else read_version(objects, gallery, number)
+    since = version.released_at
+    return version if since == version.number else read_version(objects, gallery, since)
 
 
 def _releases_until(objects: ObjectStore, gallery: str, version: Version) -> Iterator[Version]:

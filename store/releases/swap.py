@@ -88,8 +88,7 @@ def plan_swap(
 def refuse_applied(objects: ObjectStore, plan: Plan) -> None:
     """Raise `ReleasedAlready` where the release in force is the one that this very plan brought."""
     now = latest(objects, plan.gallery)
-    since = now.since.number if now.since else 0
-    if since > plan.version and read_version(objects, plan.gallery, since).plan == plan.id:
+    if now.released_at > plan.version and read_version(objects, plan.gallery, now.released_at).plan == plan.id:
         raise ReleasedAlready(plan.gallery, plan.model, now)
 
 

@@ -76,8 +76,20 @@ def kept_keys(config: Mapping[str, Any]) -> dict[str, Any]:
 
 @cache
 def declared_keys(kind: str) -> dict[str, Any]:
-    """The keys that a config of this type may have, each with its default."""
-    keys = {**dict.fromkeys(_OLDER), **transformers().CONFIG_MAPPING[kind]().to_dict()}
+    """The keys that a config of this type may have, each with its default.
+
+    Raises:
+        BadInput: the library that is installed does not have the type.
+    """
+    library = transformers()
+    if kind not in library.CONFIG_MAPPING:
+        raise BadInput(
+            "encoder hf",
+            expected=f"a transformers library that has models of type {kind}",
+            found=f"version {library.__version__}",
+            hint="Upgrade it: pip install -U transformers",
+        )
+    keys = {**dict.fromkeys(_OLDER), **library.CONFIG_MAPPING[kind]().to_dict()}
     return {key: default for key, default in keys.items() if key not in _NEVER}
 
 

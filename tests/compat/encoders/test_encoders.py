@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,7 @@ import torch
 from skipfill.cli.error_messages import sentence
 from skipfill.compat.encoders.choice import chosen_encoder
 from skipfill.compat.encoders.encoder import Encoder
+from skipfill.compat.encoders.hf.config import declared_keys, refuse_config
 from skipfill.compat.encoders.prepared import Prepared, as_float
 from skipfill.compat.encoders.registry import ENCODERS
 from skipfill.compat.progress import Progress
@@ -260,3 +262,11 @@ def test_permission_by_the_environment(
     assert "expected permission" in skipfill("encode", "v1", world.items, "-o", "g.parquet", expect=2).err
     monkeypatch.setenv("SKIPFILL_CODE", f"python:{module}:letters,python:{module}:narrow")
     skipfill("encode", "v1", world.items, "-o", "g.parquet")
+
+
+def test_a_type_that_the_installed_library_lacks_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    older = SimpleNamespace(CONFIG_MAPPING={}, __version__="5.0.0")
+    monkeypatch.setattr("skipfill.compat.encoders.hf.config.transformers", lambda: older)
+    declared_keys.cache_clear()
+    with pytest.raises(BadInput, match=r"that has models of type bert, found version 5\.0\.0"):
+        refuse_config({"model_type": "bert"}, "model v2")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 import time
@@ -22,7 +23,7 @@ from skipfill.compat.inference.bundle_schema import ClassifierDescription, Netwo
 from skipfill.compat.inference.trial import load_and_encode, try_bundle
 from skipfill.compat.methods.registry import METHODS
 from skipfill.compat.settings import Range
-from skipfill.store.errors import BadInput, SkipfillError
+from skipfill.store.errors import Advice, BadInput, SkipfillError
 from skipfill.store.models.cards import WEIGHTS, WITNESS
 from skipfill.store.models.transfer import export_bundle, verified_export
 from skipfill.store.storage.location import init_store, open_store
@@ -240,6 +241,21 @@ def test_a_bundle_without_a_witness_is_tried_too(exports: Path, tmp_path: Path) 
 def test_a_bundle_that_was_exchanged_is_not_tried(exports: Path) -> None:
     with pytest.raises(BadInput, match="expected the bundle that was verified, found another"):
         load_and_encode(exports / "vectors.skipfill", verified_export(exports / "texts.skipfill").card.fingerprint)
+
+
+def test_the_advice_of_a_trial_arrives_whatever_a_library_prints(
+    exports: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "transformers").mkdir()
+    code = "import os; os.write(1, b'half a line'); raise ImportError('none here')"
+    (tmp_path / "transformers" / "__init__.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
+    bundle = exports / "texts.skipfill"
+    with pytest.raises(SkipfillError, match="expected the transformers library") as refused:
+        try_bundle(bundle, verified_export(bundle).card)
+    hint = refused.value.hint
+    assert isinstance(hint, Advice)
+    assert (hint.key, hint.values) == ("install", {"extra": "hf"})
 
 
 # A model that is in the store already

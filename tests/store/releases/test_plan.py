@@ -318,7 +318,7 @@ def test_swap_takes_a_model_or_a_plan(skipfill: Skipfill, tmp_path: Path) -> Non
     assert "found both" in skipfill("swap", "g", "v2", "--plan", "plan.json", expect=2).err
     assert "the plan has its own" in skipfill("swap", "g", "--plan", "plan.json", "--without-check", "y", expect=2).err
     assert "No such file" in skipfill("swap", "g", "--plan", "nowhere.json", expect=2).err
-    assert "expected a plan that can be read" in skipfill("swap", "g", "--plan", ".", expect=2).err
+    assert "expected a file, found a folder" in skipfill("swap", "g", "--plan", ".", expect=2).err
 
 
 def test_the_arithmetic() -> None:

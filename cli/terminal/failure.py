@@ -1,0 +1,21 @@
+"""The one form of an error: a line on stderr and, with `--json`, a document on stdout.
+
+Signals say it too, before anything that takes time is imported: nothing is imported here.
+"""
+
+from __future__ import annotations
+
+import json
+
+SCHEMA_VERSION = 1
+"""Of every JSON document that a command prints."""
+GO_ON = "Run the same command again to go on."
+"""The hint after an interruption."""
+
+
+def line(said: str, hint: str) -> str:
+    return f"error: {said}" + (f"  {hint}" if hint else "")
+
+
+def document(said: str, hint: str, exit_code: int) -> str:
+    return json.dumps({"schema_version": SCHEMA_VERSION, "error": said, "hint": hint, "exit_code": exit_code})
