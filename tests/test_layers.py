@@ -159,7 +159,7 @@ def test_pyproject_lists_every_package() -> None:
 )
 def test_help_and_completion_are_light(arguments: list[str]) -> None:
     code = (
-        "import atexit, sys; from skipfill.cli.app import main; "
+        "import atexit, sys; sys.argv[0] = 'skipfill'; from skipfill.cli.app import main; "
         "atexit.register(lambda: print([name for name in ('torch', 'duckdb', 'pyarrow', 'scipy', 'numpy') "
         "if name in sys.modules], file=sys.stderr)); main()"
     )
@@ -171,7 +171,7 @@ def test_help_and_completion_are_light(arguments: list[str]) -> None:
         timeout=60,
         env={**os.environ, **(completing if arguments == ["complete"] else {})},
     )
-    assert ("gallery" in done.stdout) if arguments == ["complete"] else ("Usage" in done.stdout)
+    assert (done.stdout == "gallery\n") if arguments == ["complete"] else ("Usage" in done.stdout)
     assert done.stderr.strip().endswith("[]"), done.stderr
 
 

@@ -17,7 +17,7 @@ from safetensors.torch import load, save
 
 from skipfill.compat.encoders.convnet import ConvNet
 from skipfill.compat.training.data.gallery_join import join_gallery
-from skipfill.store.errors import BadInput
+from skipfill.store.errors import Stale
 from skipfill.store.galleries.gallery import open_gallery
 from skipfill.store.models.cards import TRAINED_IDS, WEIGHTS, load_card
 from skipfill.store.models.files import read_file, save_model
@@ -147,7 +147,7 @@ def test_a_second_training_of_a_name_leaves_the_first_bundle_whole(skipfill: Ski
     trained(skipfill, registered)
     objects = open_store(STORE)
     card = load_card(objects, "v2")
-    with pytest.raises(BadInput, match="expected a name that is free"):
+    with pytest.raises(Stale, match="another of this name was first"):
         save_model(objects, card, b"others", pa.array(["x"]))
     assert load_card(objects, "v2") == card
     assert read_file(objects, card, WEIGHTS)

@@ -53,7 +53,7 @@ def test_new_items_get_into_the_old_gallery_by_the_new_model(skipfill: Skipfill,
     skipfill("swap", "things", "v2", "--without-check", "test")
     encoded = skipfill("encode", "v2", with_v2.known, "-o", "new.parquet", "--onto", "v1")
     assert "dim 8, in space v1" in encoded.out
-    assert "skipfill gallery append NAME new.parquet" in encoded.err
+    assert "skipfill gallery append things new.parquet" in encoded.err
     new = pq.read_metadata("new.parquet").num_rows
     skipfill("gallery", "append", "things", "new.parquet")
 

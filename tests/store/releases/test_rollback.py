@@ -108,7 +108,7 @@ def test_a_rollback_to_a_model_that_is_gone_says_so(skipfill: Skipfill, objects:
     said = skipfill("rollback", "g").out
     assert "use v2, as in version 2 (now version 4); model v2 is not in this store" in said
     (objects.root / "models/v3/card.json").write_text("{")
-    assert "(version 5); no check allowed it: it looked fine; " in skipfill("rollback", "g", "--to", 3).out
+    assert "(now version 5); no check allowed it: it looked fine; " in skipfill("rollback", "g", "--to", 3).out
 
 
 def test_a_version_that_is_none_of_this_gallery_is_refused(skipfill: Skipfill, objects: ObjectStore) -> None:
