@@ -543,6 +543,47 @@ def test_documents_as_queries_are_warned_of(skipfill: Skipfill, with_other: Worl
     assert "queries are rows of the gallery" in notes(result)
 
 
+# --- stored vectors as the baseline
+
+
+def shifted(world: World, share: float = 1.0) -> Path:
+    """Items of gallery rows that v2 was not trained on, some with the id of the next one of their class."""
+    table = pq.read_table(world.gallery_items)
+    trained = [pq.read_table(path)["id"] for path in (world.items, world.unlabelled)]
+    free = table.filter(pc.invert(pc.is_in(table["id"], pa.chunked_array([one.combine_chunks() for one in trained]))))
+    ids, labels = np.array(free["id"].to_pylist()), np.array(free["label"].to_pylist())
+    for label in np.unique(labels):
+        places = np.flatnonzero(labels == label)
+        places = places[: round(share * len(places))]
+        ids[places] = np.roll(ids[places], 1)
+    return write(with_column(free, "id", ids), "shifted.parquet")
+
+
+def test_stored_vectors_of_other_items_are_no_baseline(skipfill: Skipfill, with_v2: World) -> None:
+    """Whose own row is in the gallery under another id, for the new model to find."""
+    for share, code in ((1.0, 3), (0.2, 3), (0.0, 0)):
+        result = check(skipfill, shifted(with_v2, share))
+        assert result.code == code, share
+        assert ("stored as encoded" in findings(result)) == bool(share)
+    own = skipfill("check", "things", "v1", "--items", shifted(with_v2, 0.4), "--not-worse", "--json", expect=None)
+    assert "are not what v1 makes of the items" in findings(own)["stored as encoded"]
+
+
+def test_a_few_stored_vectors_of_other_items_are_replaced(skipfill: Skipfill, with_v2: World) -> None:
+    """Items may have changed since; what the old model makes of them is the baseline."""
+    honest = old_values(check(skipfill, shifted(with_v2, 0)))
+    table = pq.read_table("shifted.parquet")
+    ids = table["id"].to_pylist()
+    write(with_column(table, "id", [ids[1], ids[0], *ids[2:]]), "two.parquet")
+    result = check(skipfill, Path("two.parquet"))
+    assert findings(result) == {}
+    assert f"2 of {len(ids)} stored vectors looked at in gallery things" in notes(result)
+    # Each finds its own row first, which has another id now.
+    values = old_values(result)
+    assert values[ids[0]] > honest[ids[1]]
+    assert values[ids[1]] > honest[ids[0]]
+
+
 # --- old queries' vectors
 
 
