@@ -64,7 +64,7 @@ def group_queries(context: CheckContext, queries: QuerySet) -> Grouping:
     of_trained = queries.lookup.of_trained
     kind = np.where(of_trained, SEEN, UNSEEN)
     computed = {"known": pa.array(kind), "relevant": pa.array(queries.lookup.relevant)}
-    columns = QueryColumns(queries.items, context.gallery.rows, computed)
+    columns = QueryColumns(queries.items, context.gallery.rows, computed, context.inputs.columns.label)
     slices = {ALL: np.ones(len(of_trained), bool), SEEN: of_trained, UNSEEN: ~of_trained}
     spec, identities = context.inputs.slices, [context.inputs.identity] if context.inputs.identity else []
     predicates, expressions = columns.values(spec.predicates, [*spec.by, *identities])
