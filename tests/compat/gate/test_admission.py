@@ -142,6 +142,21 @@ def test_a_model_that_tells_of_no_labels_knows_no_class(skipfill: Skipfill, with
     ]
 
 
+def test_judged_queries_and_rows_are_told_by_the_same_thing(skipfill: Skipfill, with_v2: World) -> None:
+    """Queries without labels are of a class that the model knows where rows relevant to them are, new ones too."""
+    rows = pq.read_table("gallery.parquet")
+    trained = [item for path in (with_v2.items, with_v2.unlabelled) for item in pq.read_table(path)["id"].to_pylist()]
+    new_rows = rows.filter(pc.invert(pc.is_in(rows["id"], pa.array(trained))))
+    labelled = pq.read_table(with_v2.heldout)
+    judged = ("--judgements", judgements(labelled, new_rows))
+    wanted = [("all", 192), ("seen", 144), ("unseen", 48)]
+    some = [None if place % 2 else label for place, label in enumerate(labelled["label"].to_pylist())]
+    for number, queries in enumerate((labelled, labelled.drop(["label"]), with_column(labelled, "label", some))):
+        result = check(skipfill, write(queries, f"queries-{number}.parquet"), *judged, "--margin", 0.1, "--not-worse")
+        assert [(one["name"], one["queries"]) for one in result.document["check"]["slices"]] == wanted
+        assert result.code == 0, result.out
+
+
 def test_items_held_out_to_choose_the_epoch_are_trained_on(skipfill: Skipfill, with_v2: World) -> None:
     """By id and by content, all of them."""
     sources = ("--items", with_v2.items, "--gallery", "things", "--validation", 0.4, "--epochs", 2)
