@@ -33,6 +33,7 @@ class Grouping:
 
     Attributes:
         slices: name -> (Q,) bool, whether the query belongs to it: those of every check first.
+        by_value: names of those of the values of an expression.
         clusters: (Q,) queries of the same number stand or fall together.
         by_identity: whether an identity was named; otherwise only queries of nearly one vector share a cluster.
         kind: (Q,) `seen` or `unseen`.
@@ -41,6 +42,7 @@ class Grouping:
     """
 
     slices: Slices
+    by_value: frozenset[str]
     clusters: NDArray[np.int64]
     by_identity: bool
     kind: NDArray[np.str_]
@@ -88,7 +90,8 @@ def group_queries(context: CheckContext, queries: QuerySet) -> Grouping:
     basis = {f"slice {one}": _digest(queries.items.ids, values) for one, values in decided}
     if identity is not None:
         basis["identity"] = f"{context.inputs.identity} {_digest(queries.items.ids, identity)}"
-    return Grouping(kept, clusters, identity is not None, kind, basis)
+    by_value = frozenset(name for name, _ in further[len(spec.predicates) :])
+    return Grouping(kept, by_value, clusters, identity is not None, kind, basis)
 
 
 def _digest(ids: pa.Array, values: pa.Array) -> str:
@@ -98,7 +101,7 @@ def _digest(ids: pa.Array, values: pa.Array) -> str:
 
 
 def _further_slices(spec: SliceSpec, predicates: list[pa.Array], expressions: list[pa.Array]) -> list[tuple[str, Mask]]:
-    """The slices that were asked for, by name; a name may be there twice.
+    """The slices that were asked for, by name, first those of predicates; a name may be there twice.
 
     Args:
         predicates, expressions: values of those of the slices, and perhaps of more.

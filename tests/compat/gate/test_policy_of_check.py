@@ -101,6 +101,25 @@ def test_a_reason_for_other_queries(skipfill: Skipfill, with_v2: World) -> None:
     assert f"instead of {failed['id']}: the labels were others'" in skipfill("history", "things").out
 
 
+def test_a_slice_of_a_value_is_no_predicate_of_the_policy(skipfill: Skipfill, with_v2: World) -> None:
+    """Values with quotes make its name read like one."""
+    table = pq.read_table(with_v2.heldout)
+    quoted = pa.array(["'en'" if place % 2 else "'fr'" for place in range(len(table))])
+    pq.write_table(table.append_column("lang", quoted), "quoted.parquet")
+    skipfill("policy", "things", *LENIENT)
+    by_value = checked(skipfill, "quoted.parquet", "--slice-by", "lang")
+    assert by_value["verdict"] == "pass"
+    assert {one["name"]: one["by_value"] for one in by_value["slices"]}["lang = 'en'"]
+    skipfill("policy", "things", "--slice", "lang = 'en'")
+    refused = skipfill("swap", "things", "v2", expect=1).err
+    assert "asked less: slices without lang = 'en' (the policy: each of these judged)" in refused
+    plain = pa.array(["en" if place % 2 else "fr" for place in range(len(table))])
+    pq.write_table(table.append_column("lang", plain), "plain.parquet")
+    by_predicate = checked(skipfill, "plain.parquet")
+    assert (by_predicate["verdict"], by_predicate["asked_less"]) == ("pass", [])
+    skipfill("swap", "things", "v2")
+
+
 @pytest.mark.parametrize("way", ["the same queries", "--queries", "--instead-of"])
 def test_a_fail_on_fewer_queries_than_the_policy_asks_for_can_be_answered(
     skipfill: Skipfill, with_v2: World, way: str
