@@ -38,8 +38,9 @@ SENTENCES = {
     "choose_model_name": "Choose another name: models are never overwritten. See: skipfill model list",
     "check_model": "Run: skipfill check {gallery} {model} --items HELDOUT.parquet",
     "check_gallery": "Run: skipfill check {gallery} MODEL --items HELDOUT.parquet",
-    "fail_stands": "It stands until these queries pass. If they were the wrong ones: "
-    "skipfill check {gallery} {model} --items FILES --instead-of {check} --reason TEXT",
+    "fail_stands": "It stands until a pass answers it: on the same queries, if the policy's least number of them; on "
+    "queries that the policy names, by the digest in their report: skipfill policy {gallery} --queries DIGEST; or, if "
+    "these were the wrong ones: skipfill check {gallery} {model} --items FILES --instead-of {check} --reason TEXT",
     "check_without_saving": "To measure without saving the check, which then counts for no swap: --no-save",
     "ask_more": "Ask these queries again, and more: skipfill check {gallery} {model} --items FILES --items MORE",
     "check_by_policy": "Check it by the policy: skipfill check {gallery} {model} --items FILES. See: "

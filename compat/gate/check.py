@@ -9,7 +9,7 @@ with its `reasons` and its `query_table`. No step calls an earlier one.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from skipfill.compat.evaluation.index.recall import measure_index
@@ -144,7 +144,7 @@ def _judged_slices(grouping: Grouping, evidence: Evidence, policy: Policy) -> li
     """Every slice measured, and its requirements tested and judged together with those of the others."""
     slices = []
     for name, chosen in grouping.slices.items():
-        measured = measure_slice(name, evidence, chosen, policy)
+        measured = replace(measure_slice(name, evidence, chosen, policy), by_value=name in grouping.by_value)
         slices.append(with_requirements(measured, requirements_of(name, evidence, chosen, policy), policy.metric))
     return judged(slices, policy)
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from skipfill.compat.gate.context import CheckContext
 from skipfill.store.galleries.gallery import Gallery
 from skipfill.store.galleries.label_agreement import LabelForms, LabelsOfOneId
+from skipfill.store.parquet.ids import positions
 from skipfill.store.parquet.items import Items
 from skipfill.store.parquet.matching import Match
 from skipfill.store.parquet.stored_rows import Block
@@ -30,9 +31,10 @@ class QueryLookup:
         by_old: (Q,) bool, whether the model of the gallery's space made that row: what a later one made in its view
             is no query vector of the old model.
         relevant: (Q,) how many rows are relevant, the query's own not counted.
-        of_trained: (Q,) bool, whether the query is of what the model was trained on: by its label, or, where there
-            are no labels, by whether a row relevant to it was.
-        has_trained, has_others: whether the gallery has rows of what the model was trained on, and others.
+        of_trained: (Q,) bool, whether the query is of what the model was trained on: by its label, or, where it has
+            none, by whether a row relevant to it is.
+        has_trained, has_others: whether the gallery has rows of what the model was trained on, and others: by their
+            labels, or, where there are none, by their ids.
         other_label: (Q,) bool, whether the gallery's row of the same id has another label.
         other_forms: label of queries -> label of rows that differs from it in spaces, case or Unicode form alone.
     """
@@ -71,7 +73,7 @@ def look_up_queries(context: CheckContext, queries: Items, relevance: Relevance)
     vectors = np.zeros((count, gallery.space.dim), np.float32)
     present, by_old, other_label = (np.zeros(count, bool) for _ in range(3))
     relevant = np.zeros(count, np.int64)
-    trained_rows = _TrainedRows(context)
+    trained = _Trained(context, queries, relevance)
     labels, forms = LabelsOfOneId(), LabelForms.of(queries.labels)
     row_ids = queries.ids if context.inputs.queries_are_rows else queries.ids.slice(0, 0)
     context.progress.start("looking up the queries", gallery.rows.count)
@@ -83,14 +85,13 @@ def look_up_queries(context: CheckContext, queries: Items, relevance: Relevance)
         relevant[own.places] -= of_block.pairs(own.places, own.rows)
         if own.labels is not None and queries.labels is not None:
             other_label[own.places] = labels.compare(own.labels, queries.labels.take(pa.array(own.places)))
-        trained_rows.look_at(block)
+        trained.look_at(block)
         forms.look_at(block.labels)
         context.progress.advance(len(block.ids))
     labels.refuse_mostly_different(queries, gallery.name)
-    of_trained = _of_trained(context, queries, relevance)
-    has_trained, has_others = trained_rows.kinds()
+    has_trained, has_others = trained.kinds()
     return QueryLookup(
-        vectors, present, by_old, relevant, of_trained, has_trained, has_others, other_label, forms.others
+        vectors, present, by_old, relevant, trained.queries, has_trained, has_others, other_label, forms.others
     )
 
 
@@ -101,32 +102,56 @@ def _blocks_by_maker(gallery: Gallery) -> Iterator[tuple[bool, Block]]:
             yield not file.encoder, block
 
 
-class _TrainedRows:
-    """Finds out whether some rows are of what the model was trained on, and whether others are not.
+class _Trained:
+    """Tells queries and rows of what the model was trained on from others, both by the same thing.
+
+    Rows go by their labels, where gallery and model know labels, and else by their ids. Queries go by their labels too,
+    or by the rows relevant to them.
 
     Ids are looked up as many at a time as the model was trained on, because each lookup hashes all of those.
     """
 
-    def __init__(self, context: CheckContext) -> None:
+    def __init__(self, context: CheckContext, queries: Items, relevance: Relevance) -> None:
         self._ids = context.training_ids
         self._labels = pa.array(context.model.card.trained_labels, pa.string())
+        self._by_label = bool(context.gallery.rows.columns.label and len(self._labels))
+        self._judged = relevance if isinstance(relevance, Judgements) else None
+        self._of_queries = queries.labels
+        self._by_rows = np.zeros(len(queries), bool)
+        if self._judged is not None and not self._by_label:
+            self._by_rows[self._judged.query[self._ids.holds(self._judged.row)]] = True
         self._waiting: list[pa.Array] = []
         self._trained = self._others = False
 
+    @property
+    def queries(self) -> NDArray[np.bool_]:
+        """(Q,) whether each is of what the model was trained on."""
+        if not self._by_label or self._of_queries is None:
+            return self._by_rows
+        labelled = self._of_queries.is_valid().to_numpy(zero_copy_only=False)
+        return np.where(labelled, self._known(self._of_queries), self._by_rows)
+
     def look_at(self, block: Block) -> None:
-        if self._trained and self._others:
-            return
-        if block.labels is not None and len(self._labels):
-            self._add(pc.is_in(block.labels, value_set=self._labels).to_numpy(zero_copy_only=False))
-            return
-        self._waiting.append(block.ids)
-        if sum(map(len, self._waiting)) >= len(self._ids):
-            self._look_up()
+        """Look at some rows, each once."""
+        if self._by_label:
+            known = self._known(block.labels)
+            self._add(known)
+            if self._judged is not None:
+                judged = positions(self._judged.row, block.ids.filter(pa.array(known))) >= 0
+                self._by_rows[self._judged.query[judged]] = True
+        elif not (self._trained and self._others):
+            self._waiting.append(block.ids)
+            if sum(map(len, self._waiting)) >= len(self._ids):
+                self._look_up()
 
     def kinds(self) -> tuple[bool, bool]:
         """Whether there are rows of what the model was trained on, and whether there are others."""
         self._look_up()
         return self._trained, self._others
+
+    def _known(self, labels: pa.Array | None) -> NDArray[np.bool_]:
+        known: NDArray[np.bool_] = pc.is_in(labels, value_set=self._labels).to_numpy(zero_copy_only=False)
+        return known
 
     def _look_up(self) -> None:
         if self._waiting:
@@ -136,16 +161,3 @@ class _TrainedRows:
     def _add(self, trained: NDArray[np.bool_]) -> None:
         self._trained |= bool(trained.any())
         self._others |= not trained.all()
-
-
-def _of_trained(context: CheckContext, queries: Items, relevance: Relevance) -> NDArray[np.bool_]:
-    """(Q,) whether each query is of what the model was trained on."""
-    trained_labels = context.model.card.trained_labels
-    if queries.labels is not None and context.gallery.rows.columns.label and trained_labels:
-        among = pc.is_in(queries.labels, value_set=pa.array(trained_labels, pa.string()))
-        by_label: NDArray[np.bool_] = among.to_numpy(zero_copy_only=False)
-        return by_label
-    by_rows = np.zeros(len(queries), bool)
-    if isinstance(relevance, Judgements):
-        by_rows[relevance.query[context.training_ids.holds(relevance.row)]] = True
-    return by_rows

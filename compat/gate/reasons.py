@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from skipfill.store.checks.policy import Policy
-from skipfill.store.checks.report import Slice
+from skipfill.store.checks.report import Slice, judged_names
 from skipfill.store.checks.requirement import Requirement
 
 WORDS = {"pass": "holds", "fail": "does not hold", "inconclusive": "undecided"}
@@ -21,8 +21,7 @@ def reasons(slices: list[Slice], policy: Policy) -> list[str]:
 
 def asked_less(of_gallery: Policy, policy: Policy, truth: str, slices: list[Slice]) -> list[str]:
     """Everything in which a check asks less than the gallery's policy does."""
-    judged = tuple(one.name for one in slices if one.requirements)
-    return [str(difference) for difference in of_gallery.differences(policy, truth, judged)]
+    return [str(difference) for difference in of_gallery.differences(policy, truth, judged_names(slices))]
 
 
 def _of_slice(one: Slice, policy: Policy, *, everything: bool) -> list[str]:

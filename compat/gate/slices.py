@@ -32,6 +32,7 @@ class Grouping:
 
     Attributes:
         slices: name -> (Q,) bool, whether the query belongs to it: those of every check first.
+        by_value: names of those of the values of an expression.
         clusters: (Q,) queries of the same number stand or fall together.
         by_identity: whether an identity was named; otherwise only queries of nearly one vector share a cluster.
         kind: (Q,) `seen` or `unseen`.
@@ -39,6 +40,7 @@ class Grouping:
     """
 
     slices: Slices
+    by_value: frozenset[str]
     clusters: NDArray[np.int64]
     by_identity: bool
     kind: NDArray[np.str_]
@@ -62,7 +64,7 @@ def group_queries(context: CheckContext, queries: QuerySet) -> Grouping:
     of_trained = queries.lookup.of_trained
     kind = np.where(of_trained, SEEN, UNSEEN)
     computed = {"known": pa.array(kind), "relevant": pa.array(queries.lookup.relevant)}
-    columns = QueryColumns(queries.items, context.gallery.rows, computed)
+    columns = QueryColumns(queries.items, context.gallery.rows, computed, context.inputs.columns.label)
     slices = {ALL: np.ones(len(of_trained), bool), SEEN: of_trained, UNSEEN: ~of_trained}
     spec, identities = context.inputs.slices, [context.inputs.identity] if context.inputs.identity else []
     predicates, expressions = columns.values(spec.predicates, [*spec.by, *identities])
@@ -79,11 +81,12 @@ def group_queries(context: CheckContext, queries: QuerySet) -> Grouping:
     has_rows = {SEEN: queries.lookup.has_trained, UNSEEN: queries.lookup.has_others}
     kept = {name: chosen for name, chosen in slices.items() if chosen.any() or has_rows.get(name, True)}
     basis = {"identity": context.inputs.identity} if identity is not None else {}
-    return Grouping(kept, clusters, identity is not None, kind, basis)
+    by_value = frozenset(name for name, _ in further[len(spec.predicates) :])
+    return Grouping(kept, by_value, clusters, identity is not None, kind, basis)
 
 
 def _further_slices(spec: SliceSpec, predicates: list[pa.Array], expressions: list[pa.Array]) -> list[tuple[str, Mask]]:
-    """The slices that were asked for, by name; a name may be there twice.
+    """The slices that were asked for, by name, first those of predicates; a name may be there twice.
 
     Args:
         predicates, expressions: values of those of the slices, and perhaps of more.

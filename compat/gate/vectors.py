@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from skipfill.compat.gate.admission.brought_vectors import brought_vectors
-from skipfill.compat.gate.admission.registry import OF_VECTORS
+from skipfill.compat.gate.admission.registry import OF_STORED, OF_VECTORS
 from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.queries import QuerySet
 from skipfill.compat.inference.encode import encode_all
-from skipfill.compat.inference.gallery_agreement import look_at_gallery, refuse_another_gallery
+from skipfill.compat.inference.gallery_agreement import StoredItems, agreement_of_stored, refuse_another_gallery
 from skipfill.compat.inference.load import LoadedModel, load_model, viewed
 from skipfill.compat.inference.released import released_model
 from skipfill.compat.inference.witness import refuse_changed
 from skipfill.store.checks.names import NEW_OLD, OLD_OLD, RELEASED_OLD
 from skipfill.store.errors import Advice, BadInput, NotPermitted
 from skipfill.store.parquet.items import Items
-from skipfill.store.parquet.vectors import Matrix
+from skipfill.store.parquet.vectors import Matrix, normalised
 
 
 @dataclass(frozen=True)
@@ -62,13 +64,29 @@ def _old_vectors(context: CheckContext, queries: QuerySet) -> tuple[Matrix, str]
         brought = brought_vectors(queries.items, inputs.old_vector, gallery.space.dim)
         return brought, f"brought in column {inputs.old_vector}"
     if queries.lookup.by_old.all():
-        look_at_gallery(
-            context.objects, gallery, context.model, queries.items, context.warnings, old_input=inputs.old_input
-        )
-        return queries.lookup.vectors, "stored vectors of the queries' ids"
+        return _stored_vectors(context, queries), "stored vectors of the queries' ids"
     items = queries.items.reading(inputs.old_input) if inputs.old_input else queries.items
     old_model = _old_model(context, queries, items)
     return encode_all(old_model, items, context.progress), f"encoded by {old_model.card.name}"
+
+
+def _stored_vectors(context: CheckContext, queries: QuerySet) -> Matrix:
+    """(Q, d) the stored vectors of the queries' ids; for the few that are not those of their items, the old model's."""
+    stored = StoredItems(queries.items, normalised(queries.lookup.vectors))
+    agreement = agreement_of_stored(
+        context.objects,
+        context.gallery,
+        context.model,
+        stored,
+        context.warnings,
+        context.progress,
+        old_input=context.inputs.old_input,
+    )
+    if agreement is None:
+        return queries.lookup.vectors
+    context.record(rule(context, agreement) for rule in OF_STORED.values())
+    taken = agreement.alike | (not agreement.nearly_all_alike)
+    return np.where(taken[:, None], queries.lookup.vectors, agreement.embedded)
 
 
 def _old_model(context: CheckContext, queries: QuerySet, items: Items) -> LoadedModel:

@@ -25,6 +25,38 @@ from skipfill.store.storage.object_store import ObjectStore
 LOOKED_AT = 32
 ALIKE = 0.99  # half precision and int8 keep more of a cosine than this
 THE_SAME = 0.9999
+FEWEST_ALIKE = 0.95
+"""Share of the vectors looked at that must be alike to be those of one model: some items may have changed since."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Stored vectors of N items beside those that a model makes of them.
+
+    Attributes:
+        model: its name.
+        embedded: (N, d) the first d coordinates of the model's embeddings, L2-normalised; zeros where it has none.
+        cosines: (N,) of the two; NaN for other dimensions.
+    """
+
+    model: str
+    embedded: Matrix
+    cosines: NDArray[np.float32]
+
+    @property
+    def alike(self) -> NDArray[np.bool_]:
+        """(N,) bool, whether the stored vector is the model's."""
+        return self.cosines >= ALIKE
+
+    @property
+    def mostly_alike(self) -> bool:
+        """Whether more than half of them are the model's."""
+        return _mostly(self.alike)
+
+    @property
+    def nearly_all_alike(self) -> bool:
+        """Whether no more of them are others than items may have changed since."""
+        return bool(self.alike.sum() >= FEWEST_ALIKE * len(self.alike))
 
 
 @dataclass(frozen=True)
@@ -39,17 +71,20 @@ class StoredItems:
     items: Items
     vectors: Matrix
 
-    def agreement(self, model: LoadedModel) -> NDArray[np.float32]:
-        """(N,) cosines of the stored vectors with the first d coordinates of the embeddings; NaN for other dimensions.
+    def agreement(self, model: LoadedModel, progress: Progress = Progress()) -> Agreement:
+        """The stored vectors beside those that the model makes of the items.
 
         Raises:
             BadInput: the model does not encode such items.
         """
-        embedded = encode_all(model, self.items, Progress())[:, : self.vectors.shape[1]]
-        if embedded.shape != self.vectors.shape or not embedded.any(axis=1).all():
-            return np.full(len(self.vectors), np.nan, np.float32)
-        cosines: NDArray[np.float32] = (normalised(embedded) * self.vectors).sum(axis=1)
-        return cosines
+        embedded = encode_all(model, self.items, progress)[:, : self.vectors.shape[1]]
+        cosines = np.full(len(self.vectors), np.nan, np.float32)
+        if embedded.shape != self.vectors.shape:
+            return Agreement(model.card.name, np.zeros_like(self.vectors), cosines)
+        some = embedded.any(axis=1)
+        embedded[some] = normalised(embedded[some])
+        cosines[some] = (embedded[some] * self.vectors[some]).sum(axis=1)
+        return Agreement(model.card.name, embedded, cosines)
 
 
 def stored_items(rows: StoredRows, items: Items) -> StoredItems | None:
@@ -91,46 +126,61 @@ def refuse_another_gallery(gallery: Gallery, old: LoadedModel, items: Items | No
             "of it"
         )
         return
-    cosines = some.agreement(old)
-    if not _mostly(cosines >= ALIKE):
-        raise _another(gallery, old.card.name, cosines, "others")
-    _warn_of_few(gallery, old.card.name, cosines, warnings)
+    agreement = some.agreement(old)
+    if not agreement.mostly_alike:
+        raise _another(gallery, agreement, "others")
+    if few := int((~agreement.alike).sum()):
+        warnings.append(
+            f"{few} of {len(agreement.alike)} stored vectors looked at in gallery {gallery.name} are not what "
+            f"{old.card.name} makes of the items with their ids"
+        )
 
 
-def look_at_gallery(
-    objects: ObjectStore, gallery: Gallery, new: LoadedModel, items: Items, warnings: list[str], *, old_input: str = ""
-) -> None:
-    """The same when the old model has nothing to encode: it may be gone, or made for another form of the items.
-
-    Stored queries are then a baseline whoever made them: vectors that are not the old model's are only warned of.
+def agreement_of_stored(
+    objects: ObjectStore,
+    gallery: Gallery,
+    new: LoadedModel,
+    stored: StoredItems,
+    warnings: list[str],
+    progress: Progress,
+    *,
+    old_input: str = "",
+) -> Agreement | None:
+    """Compare all stored vectors that are a baseline with those that the gallery's model makes of their items.
 
     Args:
+        stored: rows that the model of the gallery's space made, as they are said to be.
         old_input: column that the old model reads; empty for that of the items.
 
+    Returns:
+        None where the gallery's model is not in the store, or cannot be asked, which `warnings` are told.
+
     Raises:
-        BadInput: the gallery holds the vectors of the new model.
+        BadInput: the gallery holds the vectors of the new model, or others where the new model is the gallery's own.
+        NotPermitted: the gallery's model runs code that the user did not name.
     """
     name = gallery.space.name
     if new.card.fingerprint == gallery.space.fingerprint:
-        return refuse_another_gallery(gallery, new, items, warnings)
+        agreement = stored.agreement(new, progress)
+        if not agreement.mostly_alike:
+            raise _another(gallery, agreement, "others")
+        return agreement
     if name not in model_names(objects):
-        return
-    some = stored_items(gallery.own_part.rows, items)
+        return None
     try:
         old = verified_model(objects, name)
-        if some is None or old.card.fingerprint != gallery.space.fingerprint:
-            return
-        read_by_old = replace(some, items=some.items.reading(old_input)) if old_input else some
-        cosines = read_by_old.agreement(old)
+        if old.card.fingerprint != gallery.space.fingerprint:
+            return None
+        read_by_old = replace(stored, items=stored.items.reading(old_input)) if old_input else stored
+        agreement = read_by_old.agreement(old, progress)
+    except NotPermitted:
+        raise
     except BadInput as error:
         warnings.append(f"whether gallery {gallery.name} holds vectors of {name} is not known: {error}")
-        return
-    if _mostly(cosines >= ALIKE):
-        _warn_of_few(gallery, name, cosines, warnings)
-    elif _mostly(some.agreement(new) >= THE_SAME):
-        raise _another(gallery, name, cosines, f"those of {new.card.name}")
-    else:
-        warnings.append(str(_another(gallery, name, cosines, "others")))
+        return None
+    if not agreement.mostly_alike and _mostly(stored.agreement(new).cosines >= THE_SAME):
+        raise _another(gallery, agreement, f"those of {new.card.name}")
+    return agreement
 
 
 def models_of_gallery(objects: ObjectStore, gallery: Gallery) -> dict[str, str]:
@@ -163,21 +213,14 @@ def models_of_gallery(objects: ObjectStore, gallery: Gallery) -> dict[str, str]:
     return findings
 
 
-def _another(gallery: Gallery, old: str, cosines: NDArray[np.float32], found: str) -> BadInput:
+def _another(gallery: Gallery, agreement: Agreement, found: str) -> BadInput:
+    cosines = agreement.cosines
     return BadInput(
         f"gallery {gallery.name}",
-        expected=f"the vectors that {old} makes of the items with the same ids",
+        expected=f"the vectors that {agreement.model} makes of the items with the same ids",
         found=f"{found} (cosine {np.median(cosines):.3f} in the middle of {len(cosines)})",
         hint=Advice("register_with_space"),
     )
-
-
-def _warn_of_few(gallery: Gallery, old: str, cosines: NDArray[np.float32], warnings: list[str]) -> None:
-    if few := int((cosines < ALIKE).sum()):
-        warnings.append(
-            f"{few} of {len(cosines)} stored vectors looked at in gallery {gallery.name} are not what {old} makes of "
-            "the items with their ids"
-        )
 
 
 def _mostly(alike: NDArray[np.bool_]) -> bool:

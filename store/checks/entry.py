@@ -8,7 +8,7 @@ from typing import Any
 
 from skipfill.store.checks.policy import Policy, policy_of
 from skipfill.store.checks.queries import Queries
-from skipfill.store.checks.report import Report
+from skipfill.store.checks.report import Report, judged_names
 from skipfill.store.checks.requirement import Verdict
 from skipfill.store.errors import BadInput
 
@@ -23,7 +23,7 @@ class Terms:
     Attributes:
         policy: under which it was judged.
         truth: what made rows relevant.
-        judged: names of the slices of which something was required.
+        judged: names of the slices of which something was required, without those of the values of an expression.
     """
 
     policy: Policy
@@ -62,12 +62,11 @@ class CheckEntry:
 def entry_of(report: Report) -> CheckEntry:
     """The entry of a report."""
     policy = policy_of(report.policy, f"check {report.id}", limited=report.format >= LIMITED)
-    judged = tuple(part.name for part in report.slices if part.requirements)
     return CheckEntry(
         check=report.id,
         version=report.version,
         verdict=report.verdict,
-        terms=Terms(policy, report.truth, judged),
+        terms=Terms(policy, report.truth, judged_names(report.slices)),
         queries=report.queries,
         instead_of=tuple(report.instead_of),
         reason=report.reason,

@@ -101,7 +101,7 @@ class Policy:
 
         Args:
             truth: what made rows relevant in that check.
-            judged: names of the slices of which it required something.
+            judged: names of the slices of which it required something: see `report.judged_names`.
         """
         lacking: list[Difference] = []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -82,6 +83,7 @@ class Slice:
         flips: queries whose value in the deciding metric fell (`negative`) and rose (`positive`): see `flip_metric`.
         requirements: what the policy asks of it.
         verdict: the worst of these.
+        by_value: whether it is of a value of an expression, not of a predicate. Its name may read like one.
     """
 
     name: str
@@ -93,6 +95,7 @@ class Slice:
     flips: dict[str, int]
     requirements: list[Requirement]
     verdict: Verdict
+    by_value: bool = False
 
     def nothing_required(self, *, accepted: bool) -> str:
         """The reason why nothing is required of it; empty where there is none.
@@ -105,6 +108,11 @@ class Slice:
         if self.queries:
             return ""
         return "no query of this kind" + (", though the gallery has rows of it" if is_of_every_check(self.name) else "")
+
+
+def judged_names(slices: Sequence[Slice]) -> tuple[str, ...]:
+    """Names of the slices of every check, and of predicates, of which something was required."""
+    return tuple(one.name for one in slices if one.requirements and not one.by_value)
 
 
 @dataclass(frozen=True)

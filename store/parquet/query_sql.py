@@ -15,20 +15,27 @@ from skipfill.store.parquet.items import Items
 from skipfill.store.parquet.stored_rows import ParquetReader, StoredRows
 from skipfill.store.storage.unfinished import scratch_folder
 
+TABLES = ("query", "gallery", "asked")
+
 
 @dataclass(frozen=True)
 class QueryColumns:
     """Evaluates expressions for Q queries.
 
+    A bare name is that of the one table that has such a column. Ids and labels are those of the queries where both
+    call them so: rows of the same ids have the same.
+
     Attributes:
         queries: `query.COLUMN`, or the bare name.
         rows: `gallery.COLUMN`, or the bare name; NULL for queries whose id the gallery does not have.
         computed: (Q,) further columns by name.
+        label_column: of the queries.
     """
 
     queries: Items
     rows: StoredRows
     computed: dict[str, pa.Array]
+    label_column: str = "label"
 
     def texts(self, expression: str) -> pa.Array:
         """(Q,) strings with NULLs: see `values`."""
@@ -46,35 +53,38 @@ class QueryColumns:
             expression.
 
         Raises:
-            BadInput: no SQL over these columns, or a value that is another one each time.
+            BadInput: no SQL over these columns, a bare name that queries and gallery both have, a value that is
+                another one each time, or a column of the queries with the name of a table.
         """
         wanted = [f"(({one}\n) IS TRUE)" for one in predicates] + [f"CAST(({one}\n) AS VARCHAR)" for one in expressions]
         of_form = dict(zip(wanted, (*predicates, *expressions), strict=True))
         values: dict[str, pa.Array] = {}
+        if not wanted:
+            return [], []
         with _closed_database() as sql:
             self._register(sql)
-            of_queries = [form for form in of_form if self._error(sql, form, gallery=False) is None]
+            alone, beside, joined = self._alone, self._beside_others(sql), self._joined
+            of_queries = [form for form in of_form if self._error(sql, form, alone) is None]
             rest = [form for form in of_form if form not in of_queries]
-            for form in rest:
-                if error := self._error(sql, form, gallery=True):
+            # A name in those of the queries may be one that the gallery has as well.
+            for form, tables in [*((form, beside) for form in of_queries), *((form, joined) for form in rest)]:
+                if error := self._error(sql, form, tables):
                     raise self._refused(of_form[form], error)
-            for forms, gallery in ((of_queries, False), (rest, True)):
-                values |= self._evaluated(sql, {form: of_form[form] for form in forms}, gallery=gallery)
+            for forms, tables in ((of_queries, alone), (rest, joined)):
+                values |= self._evaluated(sql, {form: of_form[form] for form in forms}, tables)
         ordered = [values[form] for form in wanted]
         return ordered[: len(predicates)], ordered[len(predicates) :]
 
-    def _evaluated(
-        self, sql: duckdb.DuckDBPyConnection, of_form: dict[str, str], *, gallery: bool
-    ) -> dict[str, pa.Array]:
+    def _evaluated(self, sql: duckdb.DuckDBPyConnection, of_form: dict[str, str], tables: str) -> dict[str, pa.Array]:
         """The values of SQL forms, whose expressions they are given with, for errors."""
         forms = list(of_form)
         if not forms:
             return {}
         try:
             # Each twice: what is drawn at random differs.
-            table: pa.Table = self._selected(sql, forms * 2, gallery=gallery).to_arrow_table()
+            table: pa.Table = self._selected(sql, forms * 2, tables).to_arrow_table()
         except duckdb.Error as error:
-            errors = ((form, self._error(sql, form, gallery=gallery, run=True)) for form in forms)
+            errors = ((form, self._error(sql, form, tables, run=True)) for form in forms)
             form, found = next(((form, one) for form, one in errors if one), (forms[0], error))
             raise self._refused(of_form[form], found) from error
         if len(table) != len(self.queries):
@@ -87,11 +97,11 @@ class QueryColumns:
         return dict(zip(forms, columns, strict=False))
 
     def _error(
-        self, sql: duckdb.DuckDBPyConnection, form: str, *, gallery: bool, run: bool = False
+        self, sql: duckdb.DuckDBPyConnection, form: str, tables: str, *, run: bool = False
     ) -> duckdb.Error | None:
         """The error of one form, by names and types alone unless it is run."""
         try:
-            selected = self._selected(sql, [form], gallery=gallery)
+            selected = self._selected(sql, [form], tables)
             if len(selected.columns) != 1:
                 return duckdb.ParserException("several values")
             if run:
@@ -100,12 +110,28 @@ class QueryColumns:
             return error
         return None
 
-    def _selected(
-        self, sql: duckdb.DuckDBPyConnection, forms: Sequence[str], *, gallery: bool
-    ) -> duckdb.DuckDBPyRelation:
-        tables = f'asked JOIN query ON query."{_quoted(self.queries.id_column)}" = asked._id'
-        if gallery:
-            tables += f' LEFT JOIN gallery ON gallery."{_quoted(self.rows.columns.id)}" = asked._id'
+    @property
+    def _alone(self) -> str:
+        """The queries."""
+        return f'asked JOIN query ON query."{_quoted(self.queries.id_column)}" = asked._id'
+
+    @property
+    def _joined(self) -> str:
+        """The queries, each with the row of its id."""
+        return f'{self._alone} LEFT JOIN gallery ON gallery."{_quoted(self.rows.columns.id)}" = asked._id'
+
+    def _beside_others(self, sql: duckdb.DuckDBPyConnection) -> str:
+        """The queries beside the gallery's columns, without those whose bare name is a column of the queries.
+
+        That is a name of ids or labels that both have, and those of computed columns.
+        """
+        of_rows, known = self.rows.columns, list(self.computed)
+        known += [of_rows.id] if of_rows.id == self.queries.id_column else []
+        known += [of_rows.label] if of_rows.label == self.label_column else []
+        others = [f'"{_quoted(name)}"' for name in sql.table("gallery").columns if name not in known]
+        return f"{self._alone} CROSS JOIN (SELECT {', '.join(others) or '1'} FROM gallery) AS gallery"
+
+    def _selected(self, sql: duckdb.DuckDBPyConnection, forms: Sequence[str], tables: str) -> duckdb.DuckDBPyRelation:
         values = ", ".join(f"{form} AS _v{number}" for number, form in enumerate(forms))
         select = f"SELECT {values} FROM {tables} ORDER BY asked._place"
         if len(sql.extract_statements(select)) != 1:
@@ -121,9 +147,13 @@ class QueryColumns:
         )
 
     def _register(self, sql: duckdb.DuckDBPyConnection) -> None:
+        queries = _dataset(map(self.queries.open_file, self.queries.files), ())
+        if named := [name for name in queries.schema.names if name.casefold() in TABLES]:
+            expected = f"no column called {', '.join(TABLES[:-1])} or {TABLES[-1]}: in SQL these are tables"
+            raise BadInput(self.queries.where, expected=expected, found=f"column {named[0]}")
         places = pa.array(range(len(self.queries)), pa.int64())
         sql.register("asked", pa.table({"_id": self.queries.ids, "_place": places, **self.computed}))
-        sql.register("query", _dataset(map(self.queries.open_file, self.queries.files), ()))
+        sql.register("query", queries)
         sql.register("gallery", _dataset(map(self.rows.open_file, self.rows.files), (self.rows.columns.vector,)))
 
 

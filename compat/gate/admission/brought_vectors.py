@@ -7,14 +7,12 @@ import numpy as np
 from skipfill.compat.gate.admission.ruling import Finding, Ruling
 from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.query_lookup import QueryLookup
-from skipfill.compat.inference.gallery_agreement import ALIKE, LOOKED_AT, stored_items
+from skipfill.compat.inference.gallery_agreement import ALIKE, FEWEST_ALIKE, LOOKED_AT, stored_items
 from skipfill.store.errors import BadInput, Parameter
 from skipfill.store.parquet.ids import IdSet
 from skipfill.store.parquet.items import Items
 from skipfill.store.parquet.matching import matched
 from skipfill.store.parquet.vectors import Matrix, normalised
-
-FEWEST_ALIKE = 0.95
 
 
 def brought_vectors(items: Items, column: str, dim: int, parameter: str = "old_vector") -> Matrix:

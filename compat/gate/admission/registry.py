@@ -39,9 +39,11 @@ from skipfill.compat.gate.admission.room import (
 )
 from skipfill.compat.gate.admission.ruling import Mask, Ruling
 from skipfill.compat.gate.admission.slice_names import distinct_names, no_reserved_name
+from skipfill.compat.gate.admission.stored_baseline import stored_as_encoded
 from skipfill.compat.gate.admission.trained_items import ids_of_the_gallerys_type, trained_content, trained_ids
 from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.query_lookup import QueryLookup
+from skipfill.compat.inference.gallery_agreement import Agreement
 from skipfill.store.checks.report import Slice
 from skipfill.store.parquet.items import Items
 from skipfill.store.parquet.vectors import Matrix
@@ -86,6 +88,10 @@ OF_UNITS: dict[str, Callable[[pa.Array | None, Matrix], Groups]] = {
     "near copies": near_copies,
 }
 """Groups of the queries that are one piece of evidence: what is together in any of them is."""
+OF_STORED: dict[str, Callable[[CheckContext, Agreement], Ruling]] = {
+    "stored as encoded": stored_as_encoded,
+}
+"""Of stored vectors that are the baseline, beside those that the gallery's model makes of the queries."""
 OF_VECTORS: dict[str, Callable[[CheckContext, dict[str, Matrix]], Ruling]] = {
     "with a direction": with_a_direction,
 }

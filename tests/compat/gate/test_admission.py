@@ -142,6 +142,21 @@ def test_a_model_that_tells_of_no_labels_knows_no_class(skipfill: Skipfill, with
     ]
 
 
+def test_judged_queries_and_rows_are_told_by_the_same_thing(skipfill: Skipfill, with_v2: World) -> None:
+    """Queries without labels are of a class that the model knows where rows relevant to them are, new ones too."""
+    rows = pq.read_table("gallery.parquet")
+    trained = [item for path in (with_v2.items, with_v2.unlabelled) for item in pq.read_table(path)["id"].to_pylist()]
+    new_rows = rows.filter(pc.invert(pc.is_in(rows["id"], pa.array(trained))))
+    labelled = pq.read_table(with_v2.heldout)
+    judged = ("--judgements", judgements(labelled, new_rows))
+    wanted = [("all", 192), ("seen", 144), ("unseen", 48)]
+    some = [None if place % 2 else label for place, label in enumerate(labelled["label"].to_pylist())]
+    for number, queries in enumerate((labelled, labelled.drop(["label"]), with_column(labelled, "label", some))):
+        result = check(skipfill, write(queries, f"queries-{number}.parquet"), *judged, "--margin", 0.1, "--not-worse")
+        assert [(one["name"], one["queries"]) for one in result.document["check"]["slices"]] == wanted
+        assert result.code == 0, result.out
+
+
 def test_items_held_out_to_choose_the_epoch_are_trained_on(skipfill: Skipfill, with_v2: World) -> None:
     """By id and by content, all of them."""
     sources = ("--items", with_v2.items, "--gallery", "things", "--validation", 0.4, "--epochs", 2)
@@ -540,6 +555,47 @@ def test_vectors_that_the_user_brings_may_be_the_truth(skipfill: Skipfill, with_
 def test_documents_as_queries_are_warned_of(skipfill: Skipfill, with_other: World) -> None:
     result = check(skipfill, with_other.gallery_items, *REINDEX, "--ceiling", "other")
     assert "queries are rows of the gallery" in notes(result)
+
+
+# --- stored vectors as the baseline
+
+
+def shifted(world: World, share: float = 1.0) -> Path:
+    """Items of gallery rows that v2 was not trained on, some with the id of the next one of their class."""
+    table = pq.read_table(world.gallery_items)
+    trained = [pq.read_table(path)["id"] for path in (world.items, world.unlabelled)]
+    free = table.filter(pc.invert(pc.is_in(table["id"], pa.chunked_array([one.combine_chunks() for one in trained]))))
+    ids, labels = np.array(free["id"].to_pylist()), np.array(free["label"].to_pylist())
+    for label in np.unique(labels):
+        places = np.flatnonzero(labels == label)
+        places = places[: round(share * len(places))]
+        ids[places] = np.roll(ids[places], 1)
+    return write(with_column(free, "id", ids), "shifted.parquet")
+
+
+def test_stored_vectors_of_other_items_are_no_baseline(skipfill: Skipfill, with_v2: World) -> None:
+    """Whose own row is in the gallery under another id, for the new model to find."""
+    for share, code in ((1.0, 3), (0.2, 3), (0.0, 0)):
+        result = check(skipfill, shifted(with_v2, share))
+        assert result.code == code, share
+        assert ("stored as encoded" in findings(result)) == bool(share)
+    own = skipfill("check", "things", "v1", "--items", shifted(with_v2, 0.4), "--not-worse", "--json", expect=None)
+    assert "are not what v1 makes of the items" in findings(own)["stored as encoded"]
+
+
+def test_a_few_stored_vectors_of_other_items_are_replaced(skipfill: Skipfill, with_v2: World) -> None:
+    """Items may have changed since; what the old model makes of them is the baseline."""
+    honest = old_values(check(skipfill, shifted(with_v2, 0)))
+    table = pq.read_table("shifted.parquet")
+    ids = table["id"].to_pylist()
+    write(with_column(table, "id", [ids[1], ids[0], *ids[2:]]), "two.parquet")
+    result = check(skipfill, Path("two.parquet"))
+    assert findings(result) == {}
+    assert f"2 of {len(ids)} stored vectors looked at in gallery things" in notes(result)
+    # Each finds its own row first, which has another id now.
+    values = old_values(result)
+    assert values[ids[0]] > honest[ids[1]]
+    assert values[ids[1]] > honest[ids[0]]
 
 
 # --- old queries' vectors

@@ -118,6 +118,53 @@ def test_a_reason_for_other_queries(skipfill: Skipfill, with_v2: World) -> None:
     assert f"instead of {failed['id']}: the labels were others'" in skipfill("history", "things").out
 
 
+def test_a_slice_of_a_value_is_no_predicate_of_the_policy(skipfill: Skipfill, with_v2: World) -> None:
+    """Values with quotes make its name read like one."""
+    table = pq.read_table(with_v2.heldout)
+    quoted = pa.array(["'en'" if place % 2 else "'fr'" for place in range(len(table))])
+    pq.write_table(table.append_column("lang", quoted), "quoted.parquet")
+    skipfill("policy", "things", *LENIENT)
+    by_value = checked(skipfill, "quoted.parquet", "--slice-by", "lang")
+    assert by_value["verdict"] == "pass"
+    assert {one["name"]: one["by_value"] for one in by_value["slices"]}["lang = 'en'"]
+    skipfill("policy", "things", "--slice", "lang = 'en'")
+    refused = skipfill("swap", "things", "v2", expect=1).err
+    assert "asked less: slices without lang = 'en' (the policy: each of these judged)" in refused
+    plain = pa.array(["en" if place % 2 else "fr" for place in range(len(table))])
+    pq.write_table(table.append_column("lang", plain), "plain.parquet")
+    by_predicate = checked(skipfill, "plain.parquet")
+    assert (by_predicate["verdict"], by_predicate["asked_less"]) == ("pass", [])
+    skipfill("swap", "things", "v2")
+
+
+@pytest.mark.parametrize("way", ["the same queries", "--queries", "--instead-of"])
+def test_a_fail_on_fewer_queries_than_the_policy_asks_for_can_be_answered(
+    skipfill: Skipfill, with_v2: World, way: str
+) -> None:
+    """Its own queries answer it only where the policy lets so few pass; the message names the ways that there are."""
+    skipfill("policy", "things", *LENIENT, "--not-worse")
+    pq.write_table(pq.read_table(with_v2.known).slice(0, 24), "few.parquet")
+    failed = checked(skipfill, "few.parquet", "--flip-budget", 0.0001)
+    assert failed["verdict"] == "fail", failed["why"]
+    assert checked(skipfill, "few.parquet")["verdict"] == "inconclusive"
+    passed = checked(skipfill, with_v2.heldout)
+    assert passed["verdict"] == "pass"
+    refused = skipfill("swap", "things", "v2", expect=1).err
+    assert f"found {failed['id']} fail" in refused
+    for words in ("the same queries, if the policy's least number", "skipfill policy things --queries DIGEST"):
+        assert words in refused
+    assert f"--instead-of {failed['id']} --reason TEXT" in refused
+    if way == "--queries":
+        assert passed["queries"]["digest"] in skipfill("report", "things", passed["id"]).out
+        skipfill("policy", "things", "--queries", passed["queries"]["digest"])
+    elif way == "--instead-of":
+        checked(skipfill, with_v2.heldout, "--instead-of", failed["id"], "--reason", "too few to tell")
+    else:
+        skipfill("policy", "things", "--least-queries", 10)
+        assert checked(skipfill, "few.parquet")["verdict"] == "pass"
+    skipfill("swap", "things", "v2")
+
+
 @pytest.mark.parametrize("metric", ["mAP", "CMC@1"])
 def test_a_number_has_one_interval(skipfill: Skipfill, with_v2: World, metric: str) -> None:
     report = checked(skipfill, with_v2.heldout, "--metric", metric)

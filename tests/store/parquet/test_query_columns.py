@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from skipfill.store.errors import BadInput
-from skipfill.store.parquet.items import open_items
+from skipfill.store.parquet.items import ItemColumns, open_items
 from skipfill.store.parquet.pinned import PinnedFile
 from skipfill.store.parquet.query_sql import QueryColumns
 from skipfill.store.parquet.stored_rows import Columns, OpenFile, StoredRows
@@ -72,3 +73,70 @@ def test_the_one_that_is_wrong_is_named(tmp_path: Path, expression: str, found: 
     with pytest.raises(BadInput, match=found) as raised:
         columns_of(tmp_path).values(["known = 'x'", "gallery.label = 'x'"], ["label", expression])
     assert str(raised.value).startswith(f"slice {expression!r}")
+
+
+def with_shop(folder: Path, name: str, column: str = "shop", label: str = "label") -> Path:
+    """Four items with labels, and with shops of their own in a column."""
+    path = write_vectors(
+        folder / name, np.eye(4, dtype=np.float32), list("abcd"), list("1234"), ("id", "vector", label)
+    )
+    shops = pa.array(list("xxyy"))
+    nested = pa.StructArray.from_arrays([shops], ["shop"])
+    pq.write_table(pq.read_table(path).append_column(column, shops if column == "shop" else nested), path)
+    return path
+
+
+def over(queries: Path, rows: Path, label: str = "label", **computed: pa.Array) -> QueryColumns:
+    of_rows = StoredRows.open([rows], Columns("id", "vector", "label"), 4)
+    return QueryColumns(open_items([queries], ItemColumns(label=label)), of_rows, computed, label)
+
+
+@pytest.mark.parametrize("expression", ["shop = 'x'", "SHOP = 'x'", "known = 'k' OR shop = 'x'", "lower(shop) = 'x'"])
+def test_a_bare_name_that_both_have_is_refused(tmp_path: Path, expression: str) -> None:
+    """Otherwise who brings the queries decides what a slice of the gallery's policy means."""
+    queries, rows = with_shop(tmp_path, "queries.parquet"), with_shop(tmp_path, "rows.parquet")
+    known = pa.array(list("kkkk"))
+    columns = over(queries, rows, known=known)
+    for values in (([expression], []), ([], [expression])):
+        with pytest.raises(BadInput, match="Ambiguous reference") as raised:
+            columns.values(*values)
+        assert "query.COLUMN or gallery.COLUMN" in str(raised.value.hint)
+    plain = write_vectors(tmp_path / "plain.parquet", np.eye(4, dtype=np.float32), list("abcd"), list("1234"))
+    assert over(plain, rows, known=known).values([expression], []) == over(queries, plain, known=known).values(
+        [expression], []
+    )
+    for table in ("query", "gallery"):
+        assert columns.holds(f"{table}.shop = 'x'").to_pylist() == [True, True, False, False]
+
+
+def test_ids_labels_and_computed_columns_are_those_of_the_queries(tmp_path: Path) -> None:
+    queries, rows = with_shop(tmp_path, "queries.parquet"), with_shop(tmp_path, "rows.parquet")
+    columns = over(queries, rows, shop=pa.array(list("kkkk")))
+    with pytest.raises(BadInput, match="Ambiguous reference"):
+        columns.holds("shop = 'k'")
+    plain = write_vectors(tmp_path / "plain.parquet", np.eye(4, dtype=np.float32), list("abcd"), list("1234"))
+    assert over(plain, rows, shop=pa.array(list("kkkk"))).texts("id || label || shop").to_pylist() == [
+        "a1k",
+        "b2k",
+        "c3k",
+        "d4k",
+    ]
+
+
+def test_a_column_that_is_not_the_label_is_no_label(tmp_path: Path) -> None:
+    """Queries whose labels are in another column may have one of the gallery's name."""
+    path = with_shop(tmp_path, "queries.parquet", label="class")
+    table = pq.read_table(path)
+    pq.write_table(table.append_column("label", pa.array(list("4321"))), path)
+    rows = with_shop(tmp_path, "rows.parquet")
+    with pytest.raises(BadInput, match="Ambiguous reference"):
+        over(path, rows, "class").holds("label = '1'")
+
+
+@pytest.mark.parametrize("name", ["gallery", "Gallery", "query", "asked"])
+def test_queries_have_no_column_with_the_name_of_a_table(tmp_path: Path, name: str) -> None:
+    queries, rows = with_shop(tmp_path, "queries.parquet", name), with_shop(tmp_path, "rows.parquet")
+    for expression in ("gallery.shop = 'x'", "label = '1'"):
+        with pytest.raises(BadInput, match="no column called query, gallery or asked"):
+            over(queries, rows).holds(expression)
+    assert over(queries, rows).values([], []) == ([], [])

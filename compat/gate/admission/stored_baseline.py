@@ -1,0 +1,24 @@
+"""Stored vectors of the queries' ids are a baseline where the gallery's model makes them of the queries' items."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from skipfill.compat.gate.admission.ruling import Finding, Ruling
+from skipfill.compat.gate.context import CheckContext
+from skipfill.compat.inference.gallery_agreement import Agreement
+
+
+def stored_as_encoded(context: CheckContext, agreement: Agreement) -> Ruling:
+    """Find too many stored vectors that are not those of their items.
+
+    Where ids were mixed up, the baseline of a query is another row's vector, and its own row is there to be found.
+    """
+    others = int((~agreement.alike).sum())
+    count, gallery, model = len(agreement.alike), context.gallery.name, agreement.model
+    said = f"{others} of {count} stored vectors looked at in gallery {gallery} are not what {model} makes of the items"
+    if agreement.nearly_all_alike:
+        return Ruling(notes=[f"{said} with their ids: {model} encoded these"] if others else [])
+    claim = f"stored vectors of the queries' ids that are what {model} makes of their items"
+    found = f"{said} with their ids (cosine {np.median(agreement.cosines):.3f} in the middle)"
+    return Ruling(findings=[Finding("stored as encoded", others, claim, found)])
