@@ -230,6 +230,7 @@ def _check_that_holds(gallery: str, model: str) -> Report | None:
     from skipfill.store.storage.location import open_store
 
     objects = open_store(STORE)
-    state, fingerprint = latest(objects, gallery).state, load_card(objects, model).fingerprint
-    checks = CheckIndex(objects, gallery).of(state, fingerprint)
+    now, fingerprint = latest(objects, gallery), load_card(objects, model).fingerprint
+    of_rows = CheckIndex(objects, gallery).of(now.rows_state, fingerprint)
+    checks = [check for check in of_rows if check.state == now.state]
     return load_report(objects, gallery, checks[-1].check) if checks else None

@@ -70,13 +70,14 @@ def _show_all(objects: ObjectStore, *, as_json: bool) -> int:
 
 
 def _show_one(objects: ObjectStore, gallery: str, now: Version, *, as_json: bool) -> None:
-    release, since = now.release, now.since
+    release, since, against = now.release, now.since, _against(objects, gallery, now)
     cuts = [f"{one.rule}: {one.old:g} is {one.new.mean:.6g} now" for one in release.thresholds] if release else []
     rows = [
         ("queries use", released(now)),
         ("fingerprint", release.fingerprint[:16] if release else "-"),
         ("view", _view(now)),
         ("check", _evidence(now)),
+        *([("against it since", _newest_of(against))] if against != [] else []),
         ("thresholds", ", ".join(cuts) or "-"),
         ("since", f"{short_time(since.at)} UTC, version {since.number}, by {since.by}" if since else "-"),
         ("version", f"{now.number}, {now.action} {short_time(now.at)} UTC by {now.by}"),
@@ -84,7 +85,7 @@ def _show_one(objects: ObjectStore, gallery: str, now: Version, *, as_json: bool
         ("policy", policy_line(now)),
     ]
     emit(
-        _document(objects, gallery, now),
+        {**_document(objects, gallery, now), "checks_against": against},
         as_json=as_json,
         show=lambda out: out.print(Text(f"Gallery {gallery}", "bold"), table(["", ""], rows), sep="\n"),
     )
@@ -123,6 +124,31 @@ def _evidence(now: Version) -> str:
     if release is not None and release.without_check:
         return f"none: {release.without_check}"
     return release.check if release is not None and release.check else "-"
+
+
+def _against(objects: ObjectStore, gallery: str, now: Version) -> list[str] | None:
+    """The checks since the release that speak against it, by the index; None where that cannot be read.
+
+    Services ask for the release, and get it whatever is wrong with a check.
+    """
+    from skipfill.store.checks.index import CheckIndex
+    from skipfill.store.errors import SkipfillError
+    from skipfill.store.releases.evidence import since_release
+
+    if now.release is None:
+        return []
+    index = CheckIndex(objects, gallery)
+    try:
+        standing = index.standing(now.rows_state, now.release.fingerprint, now.policy_in_force, now.state)
+    except (SkipfillError, OSError):
+        return None
+    return since_release(now, standing)
+
+
+def _newest_of(against: list[str] | None) -> str:
+    if against is None:
+        return "not known: the checks cannot be read. Next: skipfill doctor"
+    return against[-1] + (f" (and {len(against) - 1} more)" if len(against) > 1 else "")
 
 
 def _view(now: Version) -> str:

@@ -119,6 +119,7 @@ def _report(measured: Measurements, slices: list[Slice], began: float) -> Report
         instead_of=list(inputs.instead_of),
         reason=inputs.reason,
         asked_less=asked_less(version.policy_in_force, policy, inputs.truth, slices),
+        rows_state=version.rows_state,
         seconds=round(time.monotonic() - began, 2),
     )
 

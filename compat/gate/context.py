@@ -84,8 +84,8 @@ class CheckContext:
             raise BadInput(
                 Parameter("threshold"), expected="a gallery searched by cosine", found=f"one by {gallery.space.metric}"
             )
-        state = gallery.version.state
-        refuse_unknown_checks(objects, gallery_name, state, model.card.fingerprint, inputs.instead_of)
+        rows_state = gallery.version.rows_state
+        refuse_unknown_checks(objects, gallery_name, rows_state, model.card.fingerprint, inputs.instead_of)
         return cls(
             objects=objects,
             bound=bound,

@@ -38,6 +38,7 @@ class CheckEntry:
     Attributes:
         check: its id.
         version: number of the gallery's version that it measured.
+        state: of that version, with its release: only there can the check allow a swap.
         queries: digest of what was asked.
         instead_of: ids of failed checks on other queries that this one stands in for, because of `reason`.
         created: by the clock of its writer; for people, not for the order.
@@ -45,6 +46,7 @@ class CheckEntry:
 
     check: str
     version: int
+    state: str
     verdict: Verdict
     terms: Terms
     queries: Queries
@@ -65,6 +67,7 @@ def entry_of(report: Report) -> CheckEntry:
     return CheckEntry(
         check=report.id,
         version=report.version,
+        state=report.state,
         verdict=report.verdict,
         terms=Terms(policy, report.truth, judged_names(report.slices)),
         queries=report.queries,
@@ -81,7 +84,7 @@ class EntryColumns:
     Attributes:
         terms: those that there are, each once.
         under: place in `terms` of each entry's.
-        check, version, verdict, reason, created: of each entry.
+        check, version, state, verdict, reason, created: of each entry.
         instead_of: of each entry, the ids with spaces between them.
         count, digest, least, basis: of the queries of each entry.
     """
@@ -90,6 +93,7 @@ class EntryColumns:
     under: tuple[int, ...] = ()
     check: tuple[str, ...] = ()
     version: tuple[int, ...] = ()
+    state: tuple[str, ...] = ()
     verdict: tuple[Verdict, ...] = ()
     reason: tuple[str, ...] = ()
     created: tuple[str, ...] = ()
@@ -115,6 +119,7 @@ class EntryColumns:
             under=tuple(places[entry.terms] for entry in entries),
             check=tuple(entry.check for entry in entries),
             version=tuple(entry.version for entry in entries),
+            state=tuple(entry.state for entry in entries),
             verdict=tuple(entry.verdict for entry in entries),
             reason=tuple(entry.reason for entry in entries),
             created=tuple(entry.created for entry in entries),
@@ -130,6 +135,5 @@ class EntryColumns:
         queries = map(Queries, self.count, self.digest, self.least, self.basis)
         terms = (self.terms[place] for place in self.under)
         replaced = (tuple(checks.split()) for checks in self.instead_of)
-        return list(
-            map(CheckEntry, self.check, self.version, self.verdict, terms, queries, replaced, self.reason, self.created)
-        )
+        measured = self.check, self.version, self.state, self.verdict
+        return list(map(CheckEntry, *measured, terms, queries, replaced, self.reason, self.created))

@@ -1,8 +1,9 @@
-"""The index of checks: of each model on each state of a gallery, its checks in the order in which they were saved.
+"""The index of checks: of each model on each state of a gallery's rows, its checks in the order of their saving.
 
+The state of the rows is without the release: what speaks against a model does so whatever queries use meanwhile.
 Entries are numbered by put-if-absent: their order is that of the numbers, whatever the clocks of the writers say. They
-are small, and whoever wants the checks of one model on one state reads only these. Each tenth has the nine before it
-too, each hundredth the 99 and each thousandth the 999: of some thousand entries a reader opens some thirty.
+are small, and whoever wants the checks of one model on the same rows reads only these. Each tenth has the nine before
+it too, each hundredth the 99 and each thousandth the 999: of some thousand entries a reader opens some thirty.
 """
 
 from __future__ import annotations
@@ -48,11 +49,11 @@ def span(number: int) -> int:
 def add_entry(objects: ObjectStore, report: Report) -> None:
     """Write the entry of a saved report, with the next number that is free."""
     entry, index = entry_of(report), CheckIndex(objects, report.gallery)
-    number = last_number(objects, index_folder(report.gallery, report.state, report.fingerprint)) + 1
+    number = last_number(objects, index_folder(report.gallery, report.rows_state, report.fingerprint)) + 1
     while True:
-        before = index.entries(report.state, report.fingerprint, number - 1, span(number) - 1)
+        before = index.entries(report.rows_state, report.fingerprint, number - 1, span(number) - 1)
         data = json.dumps(asdict(IndexFile(entry, EntryColumns.of(before)))).encode()
-        if objects.put_new(index_key(report.gallery, report.state, report.fingerprint, number), data):
+        if objects.put_new(index_key(report.gallery, report.rows_state, report.fingerprint, number), data):
             return
         number += 1
 
@@ -65,37 +66,39 @@ class CheckIndex:
         self._gallery = gallery
         self._read: dict[str, list[CheckEntry]] = {}
         self._last: dict[str, int] = {}
-        self._standings: dict[tuple[str, str, Policy, int], Standing] = {}
+        self._standings: dict[tuple[str, str, Policy, str, int], Standing] = {}
 
-    def standing(self, state: str, fingerprint: str, policy: Policy) -> Standing | None:
-        """What the checks of a model on a state allow; None where there is none. Decided anew where there are new ones.
+    def standing(self, rows_state: str, fingerprint: str, policy: Policy, state: str) -> Standing | None:
+        """What the checks of a model on a gallery's rows allow on a state with these rows; None where there is none.
+
+        Decided anew where there are new ones.
 
         Raises:
             BadInput: see `of`.
         """
-        entries = self.of(state, fingerprint)
-        decided = state, fingerprint, policy, len(entries)
+        entries = self.of(rows_state, fingerprint)
+        decided = rows_state, fingerprint, policy, state, len(entries)
         if entries and decided not in self._standings:
-            self._standings[decided] = standing(entries, policy)
+            self._standings[decided] = standing(entries, policy, state)
         return self._standings.get(decided)
 
-    def of(self, state: str, fingerprint: str) -> list[CheckEntry]:
-        """The checks of a model on a state, in the order in which they were saved. Looks for new ones each time.
+    def of(self, rows_state: str, fingerprint: str) -> list[CheckEntry]:
+        """The checks of a model on the gallery's rows, in the order of their saving. Looks for new ones each time.
 
         Raises:
             BadInput: an entry is damaged, missing, or of a newer format.
         """
-        folder = index_folder(self._gallery, state, fingerprint)
+        folder = index_folder(self._gallery, rows_state, fingerprint)
         self._last[folder] = last_number(self._objects, folder, self._last.get(folder, 0))
-        return self.entries(state, fingerprint, self._last[folder], self._last[folder])
+        return self.entries(rows_state, fingerprint, self._last[folder], self._last[folder])
 
-    def entries(self, state: str, fingerprint: str, last: int, count: int) -> list[CheckEntry]:
+    def entries(self, rows_state: str, fingerprint: str, last: int, count: int) -> list[CheckEntry]:
         """The entries of `count` numbers up to `last`, in their order: see `of`."""
         first, numbers = last - count + 1, []
         while last >= first:
             numbers.append(last)
             last -= span(last)
-        keys = {index_key(self._gallery, state, fingerprint, number): number for number in reversed(numbers)}
+        keys = {index_key(self._gallery, rows_state, fingerprint, number): number for number in reversed(numbers)}
         unread = [key for key in keys if key not in self._read]
         for key, file in zip(unread, read_index_files(self._objects, unread), strict=True):
             entries = [*file.before.entries(), file.entry]
@@ -108,10 +111,10 @@ class CheckIndex:
 def newest_elsewhere(objects: ObjectStore, gallery: str, fingerprint: str) -> CheckEntry | None:
     """The newest check of a model on the latest version that it was measured on, whatever the state."""
     newest: CheckEntry | None = None
-    for state in states_of(objects.children(by_state_folder(gallery)), fingerprint):
-        last = last_number(objects, index_folder(gallery, state, fingerprint))
+    for rows_state in states_of(objects.children(by_state_folder(gallery)), fingerprint):
+        last = last_number(objects, index_folder(gallery, rows_state, fingerprint))
         if last:
-            entry = read_index_file(objects, index_key(gallery, state, fingerprint, last)).entry
+            entry = read_index_file(objects, index_key(gallery, rows_state, fingerprint, last)).entry
             newest = entry if newest is None or entry.version > newest.version else newest
     return newest
 
@@ -122,10 +125,10 @@ def index_keys(objects: ObjectStore, gallery: str) -> list[str]:
 
 
 def refuse_unknown_checks(
-    objects: ObjectStore, gallery: str, state: str, fingerprint: str, checks: Sequence[str]
+    objects: ObjectStore, gallery: str, rows_state: str, fingerprint: str, checks: Sequence[str]
 ) -> None:
-    """Raise `BadInput` where one of these is no check of the model on the state."""
-    known = [entry.check for entry in CheckIndex(objects, gallery).of(state, fingerprint)] if checks else []
+    """Raise `BadInput` where one of these is no check of the model on the rows."""
+    known = [entry.check for entry in CheckIndex(objects, gallery).of(rows_state, fingerprint)] if checks else []
     for check in checks:
         if check not in known:
             raise unknown_name("check of this model on the gallery as it is now", check, known)

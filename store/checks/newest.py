@@ -12,7 +12,7 @@ from skipfill.store.storage.object_store import ObjectStore
 def newest_check(objects: ObjectStore, gallery: str, fingerprint: str = "") -> str:
     """The id of the newest check: on the latest version of the gallery, and of those the last one.
 
-    Of one model on one state of the gallery the order is that in which the checks were saved; else that of clocks.
+    Of one model on the same rows of the gallery the order is that in which the checks were saved; else that of clocks.
 
     Args:
         fingerprint: of a model; empty for any.
@@ -39,7 +39,7 @@ def newest_check(objects: ObjectStore, gallery: str, fingerprint: str = "") -> s
 
 
 def _last_keys(objects: ObjectStore, gallery: str, fingerprint: str) -> list[str]:
-    """Keys of the last entries of the index: one for each model on each state."""
+    """Keys of the last entries of the index: one for each model on each state of the rows."""
     last = {key.rpartition("/")[0]: key for key in sorted(index_keys(objects, gallery))}
     if not fingerprint:
         return list(last.values())

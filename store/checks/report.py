@@ -179,7 +179,7 @@ class Report:
     """One check of a model on a gallery version, with everything that its verdict rests on.
 
     Attributes:
-        state: digest of the gallery's rows, space and release: a swap needs a check of the state that is now.
+        state: digest of the gallery's rows, space and release: a swap needs a pass on the state that is now.
         fingerprint: of the model.
         why: a sentence for each reason of the verdict.
         truth: what made rows relevant: `labels`, `judgements` or `reindex`.
@@ -193,6 +193,8 @@ class Report:
         instead_of: ids of failed checks on other queries that this one stands in for.
         reason: why these queries are the better ones.
         asked_less: in what the check asked less than the gallery's policy, so that a pass allows no swap.
+        rows_state: the state without the release: what speaks against the model counts wherever this is the same.
+            Empty in old files.
     """
 
     gallery: str
@@ -222,6 +224,7 @@ class Report:
     instead_of: list[str] = field(default_factory=list)
     reason: str = ""
     asked_less: list[str] = field(default_factory=list)
+    rows_state: str = ""
     format: int = field(default=FORMAT)
 
     @property

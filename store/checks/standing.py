@@ -1,4 +1,4 @@
-"""Decides whether the checks of a model on a state of a gallery allow a swap. Knows index entries only."""
+"""Decides whether the checks of a model on a gallery's rows allow a swap. Knows index entries only."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from skipfill.store.checks.queries import QuerySets
 
 @dataclass(frozen=True)
 class Standing:
-    """The joint result of the checks of a model on a state.
+    """The joint result of the checks of a model on a gallery's rows, for one state with these rows.
 
     Attributes:
-        allowing: the newest pass that asked enough; None where nothing allows a swap.
-        against: checks that speak against the model, and that no later one cancels.
-        lax: the newest pass that asked less than the policy; None where one asked enough.
+        allowing: the newest pass on the state that asked enough; None where nothing allows a swap.
+        against: checks that speak against the model, on whatever state, and that no later one cancels.
+        lax: the newest pass on the state that asked less than the policy; None where one asked enough.
         differences: in what it asked less.
         old: whether these are checks of an older release, of which the newest decides.
     """
@@ -35,13 +35,14 @@ def differences(policy: Policy, terms: Terms) -> list[Difference]:
     return policy.differences(terms.policy, terms.truth, terms.judged)
 
 
-def standing(entries: Sequence[CheckEntry], policy: Policy) -> Standing:
-    """Decide what the checks of a model on a state allow.
+def standing(entries: Sequence[CheckEntry], policy: Policy, state: str) -> Standing:
+    """Decide what the checks of a model on a gallery's rows allow on a state with these rows.
 
-    A swap needs a pass that asked at least what the policy does. A fail speaks against it, whatever was asked, until
-    a later pass that asked enough cancels it: on the same queries, on queries that the policy names, or with a reason
-    for other ones. A check that was not conclusive does so until one passes on its queries, perhaps with more. A pass
-    that asked less, or was measured by another truth, allows nothing and cancels nothing.
+    A swap needs a pass on the very state that asked at least what the policy does. A fail speaks against it, whatever
+    was asked, until a later pass that asked enough cancels it: on the same queries, on queries that the policy names,
+    or with a reason for other ones. A check that was not conclusive does so until one passes on its queries, perhaps
+    with more. Both, and what cancels them, count whatever model was released when they were measured. A pass that
+    asked less, or was measured by another truth, allows nothing and cancels nothing.
 
     Args:
         entries: in the order in which they were saved.
@@ -61,9 +62,11 @@ def standing(entries: Sequence[CheckEntry], policy: Policy) -> Standing:
         elif not lacking[entry.terms]:
             later -= 1
     against.reverse()
-    if enough:
-        return Standing(None if against else enough[-1], tuple(against))
-    lax = passes[-1] if passes else None
+    on_state = [entry for entry in passes if entry.state == state]
+    allowing = next((entry for entry in reversed(on_state) if not lacking[entry.terms]), None)
+    if allowing is not None:
+        return Standing(None if against else allowing, tuple(against))
+    lax = on_state[-1] if on_state else None
     return Standing(None, tuple(against), lax, tuple(lacking[lax.terms]) if lax else ())
 
 

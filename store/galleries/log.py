@@ -117,7 +117,15 @@ class Version:
     def state(self) -> str:
         """Digest of what a check measures: rows, space and release. Equal after a rollback, unlike `number`."""
         release = None if self.release is None else [self.release.model, self.release.fingerprint]
-        return json_digest([self.files, self.space, self.columns, release], sort_keys=False)[:16]
+        return self._digest(release)
+
+    @property
+    def rows_state(self) -> str:
+        """The same without the release: equal for all versions of the same rows, whatever queries used."""
+        return self._digest()
+
+    def _digest(self, *release: list[str] | None) -> str:
+        return json_digest([self.files, self.space, self.columns, *release], sort_keys=False)[:16]
 
 
 def newest_version(objects: ObjectStore, gallery: str, since: int = 0) -> Version | None:

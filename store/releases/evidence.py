@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from skipfill.store.checks.entry import CheckEntry, entry_of
@@ -19,10 +19,10 @@ MOST_CHANGES = 3
 
 @dataclass(frozen=True)
 class Evidence:
-    """The evidence of the checks of a model on a version's state.
+    """The evidence of the checks of a model on a version's rows, for a swap from its state.
 
     Attributes:
-        elsewhere: the newest check of the model on another state, where there is none on this one.
+        elsewhere: the newest check of the model, on another state, where there is nothing that decides on this one.
     """
 
     standing: Standing
@@ -38,7 +38,7 @@ class Evidence:
 def evidence_of(
     objects: ObjectStore, gallery: str, version: Version, fingerprint: str, index: CheckIndex | None = None
 ) -> Evidence:
-    """Read the checks of a model on the state of a version, from the index; old reports only where it has none.
+    """Read the checks of a model on the rows of a version, from the index; old reports only where it has none.
 
     Args:
         index: of the gallery; entries that it has read are not read again.
@@ -47,17 +47,20 @@ def evidence_of(
         BadInput: an entry is damaged, or an old report that may be of this model.
     """
     index = index or CheckIndex(objects, gallery)
-    of_state = index.standing(version.state, fingerprint, version.policy_in_force)
-    if of_state is not None:
-        return Evidence(of_state)
-    old = [entry_of(report) for report in old_reports(objects, gallery, fingerprint, version.state)]
-    if old:
-        return Evidence(standing_of_old(old, version.policy))
-    return Evidence(Standing(), newest_elsewhere(objects, gallery, fingerprint))
+    of_rows = index.standing(version.rows_state, fingerprint, version.policy_in_force, version.state)
+    if of_rows is None:
+        old = [entry_of(report) for report in old_reports(objects, gallery, fingerprint, version.state)]
+        if old:
+            return Evidence(standing_of_old(old, version.policy))
+    evidence = Evidence(of_rows or Standing())
+    if evidence.deciding is not None:
+        return evidence
+    newest = newest_elsewhere(objects, gallery, fingerprint)
+    return replace(evidence, elsewhere=None if newest is None or newest.state == version.state else newest)
 
 
 def checks_before_swaps(objects: ObjectStore, gallery: str, log: Sequence[Version]) -> dict[int, list[CheckEntry]]:
-    """The checks of each model that was swapped to, on the state that it came after, by the swap's number.
+    """The checks of each model that was swapped to, on the rows as they were, before the swap; by the swap's number.
 
     Args:
         log: every version, from the first.
@@ -65,8 +68,20 @@ def checks_before_swaps(objects: ObjectStore, gallery: str, log: Sequence[Versio
     index, checks = CheckIndex(objects, gallery), {}
     for before, swap in pairwise(log):
         if swap.action == "swapped" and swap.release is not None:
-            checks[swap.number] = index.of(before.state, swap.release.fingerprint)
+            of_model = index.of(before.rows_state, swap.release.fingerprint)
+            checks[swap.number] = [check for check in of_model if check.version <= before.number]
     return checks
+
+
+def since_release(now: Version, standing: Standing | None) -> list[str]:
+    """The checks against the released model that measured it since it was released, oldest first: `1a2b fail`.
+
+    Args:
+        standing: of the released model; None where it has no checks.
+    """
+    first = now.since.number if now.since else now.number
+    against = standing.against if standing else ()
+    return [f"{check.check} {check.verdict}" for check in against if check.version >= first]
 
 
 def told(objects: ObjectStore, gallery: str, version: Version, evidence: Evidence) -> str:

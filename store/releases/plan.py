@@ -55,7 +55,7 @@ class Plan:
         version: number of the gallery's version that the swap follows; `state` and `files` are that version's.
         fingerprint: of the model.
         view: from the model's space onto the gallery's.
-        check: id of the newest check of this model on this state; empty for none.
+        check: id of the check of this model that allows the swap, or that stands in its way; empty for none.
         verdict: of that check; empty for none.
         without_check: the reason for swapping without a passing check; empty where one is required.
         requires: what must hold, looked at when the plan was made and again when it is applied.

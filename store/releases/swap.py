@@ -14,7 +14,7 @@ from skipfill.store.galleries.gallery import refuse_changed_files
 from skipfill.store.galleries.log import Release, Version, latest, read_version
 from skipfill.store.models.cards import Card, view_onto
 from skipfill.store.releases.backfill_cost import EncodeRate, backfill_cost
-from skipfill.store.releases.evidence import advice, evidence_of
+from skipfill.store.releases.evidence import advice, evidence_of, since_release
 from skipfill.store.releases.plan import Change, Plan, Precondition
 from skipfill.store.releases.preconditions import Situation, current_situation, preconditions
 from skipfill.store.storage.object_store import ObjectStore
@@ -93,11 +93,10 @@ def refuse_applied(objects: ObjectStore, plan: Plan) -> None:
 
 
 def checks_against(objects: ObjectStore, gallery: str, now: Version, index: CheckIndex | None = None) -> list[str]:
-    """The checks of the released model on the gallery as it is now that speak against it: `1a2b fail`."""
+    """The checks of the released model, since its release, that speak against it: `1a2b fail`."""
     if now.release is None:
         return []
-    evidence = evidence_of(objects, gallery, now, now.release.fingerprint, index)
-    return [f"{entry.check} {entry.verdict}" for entry in evidence.standing.against]
+    return since_release(now, evidence_of(objects, gallery, now, now.release.fingerprint, index).standing)
 
 
 def planned_version(

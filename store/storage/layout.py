@@ -11,8 +11,9 @@ galleries/NAME/release.json             copy of the newest entry
 checks/GALLERY/ID/queries.parquet       results of a check by query
 checks/GALLERY/ID/report.json           its report; written after these, so that it means a complete check
 checks/GALLERY/by-state/STATE-MODEL/0000000001.json
-                                        the check in short, among those of a model on a state in their order; a report
-                                        without one was cut off before it counted. Each tenth has those before it
+                                        the check in short, among those of a model on a state of the gallery's rows,
+                                        without its release, in their order; a report without one was cut off before it
+                                        counted. Each tenth has those before it
 training/NAME/STAGE.safetensors         checkpoint of an unfinished training
 aside/KEY                               an object that a prune is about to delete
 probes/ID                               an object that shows whether object storage can refuse to overwrite
@@ -151,13 +152,13 @@ def by_state_folder(gallery: str) -> str:
     return f"{checks_folder(gallery)}/by-state"
 
 
-def index_folder(gallery: str, state: str, fingerprint: str) -> str:
-    """The folder of the checks of a model, by its fingerprint, on a state of a gallery."""
-    return f"{by_state_folder(gallery)}/{valid_name('state', f'{state}{_of_model(fingerprint)}')}"
+def index_folder(gallery: str, rows_state: str, fingerprint: str) -> str:
+    """The folder of the checks of a model, by its fingerprint, on a state of a gallery's rows."""
+    return f"{by_state_folder(gallery)}/{valid_name('state', f'{rows_state}{_of_model(fingerprint)}')}"
 
 
 def states_of(folders: list[str], fingerprint: str) -> list[str]:
-    """The states that a model was checked on, of the folders of an index."""
+    """The states of the rows that a model was checked on, of the folders of an index."""
     ending = _of_model(fingerprint)
     return [name.removesuffix(ending) for name in folders if name.endswith(ending)]
 
@@ -166,8 +167,8 @@ def _of_model(fingerprint: str) -> str:
     return f"-{fingerprint[:32]}"
 
 
-def index_key(gallery: str, state: str, fingerprint: str, number: int) -> str:
-    return f"{index_folder(gallery, state, fingerprint)}/{version_file(number)}"
+def index_key(gallery: str, rows_state: str, fingerprint: str, number: int) -> str:
+    return f"{index_folder(gallery, rows_state, fingerprint)}/{version_file(number)}"
 
 
 def training_folder(model: str) -> str:

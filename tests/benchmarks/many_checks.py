@@ -1,6 +1,6 @@
 """Seconds that plan, swap, status and history take with one check and with very many, and status with many galleries.
 
-Half of the checks are of the model that is swapped to, on the state that is now; the rest of others. They pass, fail
+Half of the checks are of the model that is swapped to, on the rows that are now; the rest of others. They pass, fail
 and decide nothing in turn, each on queries of its own; the policy names those of the last one, which passes.
 
     python tests/benchmarks/many_checks.py --checks 10000 --galleries 1000
@@ -77,11 +77,11 @@ def compare(one: Path, many: Path, what: str, commands: Sequence[list[str]] = CO
 
 
 def copy_checks(objects: ObjectStore, report: Report, count: int) -> None:
-    """Copies of a report: half of them of the same model and state, a quarter of another state, one of another model.
+    """Copies of a report: half of them of the same model and rows, a quarter of other rows, one of another model.
 
     Their queries are drawn anew, so that none of them is like another.
     """
-    others = [replace(report, state="0" * 16), replace(report, fingerprint="f" * 64)]
+    others = [replace(report, rows_state="0" * 16), replace(report, fingerprint="f" * 64)]
     verdicts: list[Verdict] = ["pass", "fail", "inconclusive"]
     root, chance = Path(str(objects.root)), random.Random(0)
     for place in range(count):

@@ -142,6 +142,7 @@ def test_a_report_of_hostile_texts(safely: Callable[..., str], with_v2: World, t
     kept = {
         "gallery",
         "state",
+        "rows_state",
         "fingerprint",
         "verdict",
         "pair",

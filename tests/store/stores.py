@@ -87,5 +87,6 @@ def saved_check(objects: ObjectStore, model: str = "v2", created: str = "2026-01
         created=created,
         seconds=0.0,
         queries=ASKED,
+        rows_state=latest(objects, "g").rows_state,
     )
     return save_report(objects, replace(report, **changed), pa.table({"id": ["a"]}))

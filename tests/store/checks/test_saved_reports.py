@@ -1,4 +1,4 @@
-"""Reports in the store: the newest one of a model on a state, each read once by a swap, damaged ones refused."""
+"""Reports in the store: the newest one of a model on the same rows, each read once by a swap, damaged ones refused."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def objects(tmp_path: Path) -> Counted:
 
 
 def test_a_swap_reads_no_report_but_that_of_its_check(objects: Counted) -> None:
-    saved_check(objects, state="another-state", verdict="fail")
+    saved_check(objects, rows_state="other-rows", verdict="fail")
     for day in range(10, 20):
         saved_check(objects, "v3", f"2026-01-{day}")
     passed = saved_check(objects, created="2026-01-05")
@@ -54,20 +54,20 @@ def test_a_swap_reads_no_report_but_that_of_its_check(objects: Counted) -> None:
     assert len(check_ids(objects, "g")) == 12
 
 
-def test_the_checks_of_a_model_and_state_in_their_order(objects: Counted) -> None:
-    fingerprint, state = load_card(objects, "v2").fingerprint, latest(objects, "g").state
-    assert CheckIndex(objects, "g").of(state, fingerprint) == []
+def test_the_checks_of_a_model_and_rows_in_their_order(objects: Counted) -> None:
+    fingerprint, rows_state = load_card(objects, "v2").fingerprint, latest(objects, "g").rows_state
+    assert CheckIndex(objects, "g").of(rows_state, fingerprint) == []
     first = saved_check(objects, created="2026-01-02")
     saved_check(objects, "v3", "2026-01-09")
-    saved_check(objects, created="2026-01-08", state="another-state")
+    saved_check(objects, created="2026-01-08", rows_state="other-rows")
     later = saved_check(objects, created="2026-01-01", verdict="fail")
-    assert [entry.check for entry in CheckIndex(objects, "g").of(state, fingerprint)] == [first.id, later.id]
+    assert [entry.check for entry in CheckIndex(objects, "g").of(rows_state, fingerprint)] == [first.id, later.id]
 
 
 def test_of_racing_checks_each_has_a_number_of_its_own(objects: Counted) -> None:
     with ThreadPoolExecutor(8) as pool:
         saved = list(pool.map(lambda second: saved_check(objects, created=f"2026-01-01T{second}"), range(40)))
-    entries = CheckIndex(objects, "g").of(latest(objects, "g").state, load_card(objects, "v2").fingerprint)
+    entries = CheckIndex(objects, "g").of(latest(objects, "g").rows_state, load_card(objects, "v2").fingerprint)
     assert {entry.check for entry in entries} == {report.id for report in saved}
     assert len(entries) == 40
 
@@ -142,12 +142,12 @@ def test_an_edited_report_is_refused(objects: Counted) -> None:
 
 def test_of_many_checks_few_are_read_and_none_is_forgotten(objects: Counted) -> None:
     """Every tenth entry has the nine before it, and so on: 250, 240, 230, 220, 210, 200 and 100 are read."""
-    card, state = load_card(objects, "v2"), latest(objects, "g").state
+    card, rows_state = load_card(objects, "v2"), latest(objects, "g").rows_state
     failed = saved_check(objects, verdict="fail", queries=Queries.of(["other"]))
     for number in range(249):
         last = saved_check(objects, created=f"2026-01-01T{number}")
     objects.reads.clear()
-    entries = CheckIndex(objects, "g").of(state, card.fingerprint)
+    entries = CheckIndex(objects, "g").of(rows_state, card.fingerprint)
     assert sum(objects.reads.values()) == 7
     assert len({entry.check for entry in entries}) == 250
     assert [entries[0].check, entries[-1].check] == [failed.id, last.id]

@@ -31,6 +31,7 @@ TERMS = [
     for truth in ("labels", "reindex")
     for judged in ((), ("lang = 'en'",))
 ]
+NOW = "the state that is now"
 POLICIES = [
     replace(Policy(), queries=queries, **changed)
     for changed in ({}, {"margin": 0.5}, {"truth": "reindex"}, {"flip_budget": 0.2}, {"slices": ("lang = 'en'",)})
@@ -40,7 +41,7 @@ POLICIES = [
 
 @st.composite
 def checks(draw: st.DrawFn) -> list[CheckEntry]:
-    """Checks of one model on one state, of which some stand in for others."""
+    """Checks of one model on the same rows, of which some stand in for others."""
     entries: list[CheckEntry] = []
     for number in range(draw(st.integers(0, 12))):
         earlier = [entry.check for entry in entries if entry.verdict != "pass"]
@@ -49,6 +50,7 @@ def checks(draw: st.DrawFn) -> list[CheckEntry]:
             CheckEntry(
                 check=f"{number:016x}",
                 version=1,
+                state=draw(st.sampled_from([NOW, "another model was released"])),
                 verdict=draw(st.sampled_from(["pass", "fail", "inconclusive"])),
                 terms=draw(st.sampled_from(TERMS)),
                 queries=draw(st.sampled_from(SETS)),
@@ -90,10 +92,11 @@ def one_by_one(entries: list[CheckEntry], policy: Policy) -> Standing:
         for place, entry in enumerate(entries)
         if counts(entry) and not any(enough(later) and cancels(later, entry) for later in entries[place + 1 :])
     )
-    allowing = [entry for entry in entries if enough(entry)]
+    on_state = [entry for entry in entries if entry.state == NOW]
+    allowing = [entry for entry in on_state if enough(entry)]
     if allowing:
         return Standing(None if against else allowing[-1], against)
-    lax = next((entry for entry in reversed(entries) if entry.verdict == "pass"), None)
+    lax = next((entry for entry in reversed(on_state) if entry.verdict == "pass"), None)
     return Standing(None, against, lax, tuple(differences(policy, lax.terms)) if lax else ())
 
 
@@ -102,7 +105,7 @@ def one_by_one(entries: list[CheckEntry], policy: Policy) -> Standing:
 def test_the_decision_is_that_of_each_check_compared_with_each_later_one(
     entries: list[CheckEntry], policy: Policy
 ) -> None:
-    assert standing(entries, policy) == one_by_one(entries, policy)
+    assert standing(entries, policy, NOW) == one_by_one(entries, policy)
 
 
 @given(checks())
@@ -128,14 +131,14 @@ def test_the_index_has_every_check_whatever_its_number(tmp_path: Path) -> None:
         add_entry(objects, made)
         entries.append(entry_of(made))
         if span(number) > 10 or number % 97 == 0:
-            assert index.of(report.state, report.fingerprint) == entries
-            assert CheckIndex(objects, "g").of(report.state, report.fingerprint) == entries
-    assert CheckIndex(objects, "g").of(report.state, report.fingerprint) == entries
+            assert index.of(report.rows_state, report.fingerprint) == entries
+            assert CheckIndex(objects, "g").of(report.rows_state, report.fingerprint) == entries
+    assert CheckIndex(objects, "g").of(report.rows_state, report.fingerprint) == entries
 
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_of_old_checks_of_one_moment_the_one_that_did_not_pass_decides(order: int) -> None:
-    passed = CheckEntry("a" * 12, 1, "pass", TERMS[0], Queries(), (), "", "2026-01-01")
+    passed = CheckEntry("a" * 12, 1, NOW, "pass", TERMS[0], Queries(), (), "", "2026-01-01")
     failed = replace(passed, check="b" * 12, verdict="fail")
     assert standing_of_old([passed, failed][::order], None) == Standing(None, (failed,), old=True)
     later = replace(passed, created="2026-01-02")

@@ -261,6 +261,7 @@ def test_the_swap_takes_the_thresholds_of_its_check(skipfill: Skipfill, tmp_path
         flips=Flips([], []),
         scores=[],
         thresholds=[made],
+        rows_state=now.rows_state,
     )
     saved = save_report(objects, report, pa.table({"id": ["a"]}))
     assert load_report(objects, "g", saved.id).thresholds == [made]
