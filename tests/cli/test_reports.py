@@ -442,7 +442,7 @@ def test_a_check_writes_its_reports_and_report_writes_the_same(
     assert tree(tmp_path / ".skipfill") == before
     for one, two in (("j.xml", "j2.xml"), ("h.html", "h2.html")):
         assert (tmp_path / one).read_bytes() == (tmp_path / two).read_bytes()
-    assert f"Check {check}" in skipfill("report", "things", check).out
+    assert f"check {check};" in skipfill("report", "things", check).out
     assert skipfill("report", "things", check, "--json").document["check"] == done.document["check"]
     assert not list(tmp_path.glob(".*.part"))
 
