@@ -229,6 +229,23 @@ def test_a_column_that_decides_a_slice_of_the_policy_is_part_of_what_was_asked(
     assert one["digest"] != other["digest"]
 
 
+def test_who_brings_the_queries_does_not_decide_a_slice_of_the_gallery(skipfill: Skipfill, with_v2: World) -> None:
+    """By a column of the same name as the gallery's, or by one that imitates the table."""
+    rows, items = pq.read_table("gallery.parquet"), pq.read_table(with_v2.gallery_items)
+    write(with_column(rows, "shop", ["a" if place % 3 else "b" for place in range(len(rows))]), "shops.parquet")
+    skipfill("gallery", "add", "shops", "shops.parquet", "--space", "v1")
+    mine = pa.array(["a" if place % 5 else "b" for place in range(len(items))])
+    imitated = pa.StructArray.from_arrays([mine], ["shop"])
+    for predicate, column, values in (("shop = 'a'", "shop", mine), ("gallery.shop = 'a'", "gallery", imitated)):
+        skipfill("policy", "shops", "--slice", predicate)
+        honest = check(skipfill, with_v2.gallery_items, gallery="shops")
+        assert predicate in [one["name"] for one in honest.document["check"]["slices"]]
+        refused = check(skipfill, write(with_column(items, column, values), "mine.parquet"), gallery="shops")
+        assert refused.code == 2, refused.out
+    skipfill("policy", "shops", "--slice", "label = 'class-01'")
+    assert check(skipfill, with_v2.gallery_items, gallery="shops").code != 2
+
+
 # --- what is left out
 
 

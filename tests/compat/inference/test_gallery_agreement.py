@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,21 @@ def test_vectors_of_a_stranger_of_the_same_dimension(skipfill: Skipfill, upgrade
     # Stored queries are measured whoever made them. A model may fail by them, and none passes.
     stored = skipfill("check", gallery, "v2", "--items", upgraded.gallery_items, "--json", expect=1).document["check"]
     assert any("stored vectors looked at in gallery g are not what v1 makes" in reason for reason in stored["why"])
+
+
+def test_a_model_whose_code_is_not_permitted_is_not_passed_over(skipfill: Skipfill, world: World) -> None:
+    """Stored queries are a baseline once it was asked about them."""
+    name = f"mine_{hashlib.sha256(str(world.folder).encode()).hexdigest()[:12]}"
+    Path(f"{name}.py").write_text("import torch\n\n\ndef build():\n    return torch.nn.Linear(16, 6)\n")
+    skipfill("init")
+    skipfill("train", "v1", "--items", world.old_items, "--encoder", f"python:{name}:build", "--epochs", 1)
+    permitted = ("--code", f"python:{name}:build")
+    skipfill(*permitted, "encode", "v1", world.gallery_items, "-o", "gallery.parquet")
+    skipfill(*permitted, "gallery", "add", "things", "gallery.parquet", "--space", "v1")
+    skipfill(*permitted, "train", "v2", "--items", world.items, "--gallery", "things", "--epochs", 1)
+    command = ("check", "things", "v2", "--items", world.gallery_items)
+    assert "expected permission to run" in skipfill(*command, expect=2).err
+    assert skipfill(*permitted, *command, expect=None).code != 2
 
 
 def test_of_a_gallery_without_a_row_of_its_own_model_nothing_is_known(skipfill: Skipfill, with_v2: World) -> None:
