@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import sys
 import tempfile
 import traceback
 from collections.abc import Callable
@@ -17,7 +18,8 @@ import typer
 from skipfill.cli.error_messages import message, sentence
 from skipfill.cli.reports import write_failure
 from skipfill.cli.terminal.characters import one_line, redacted, visible
-from skipfill.cli.terminal.printing import mute, printer
+from skipfill.cli.terminal.printing import printer, to_stdout
+from skipfill.cli.terminal.streams import OutputLost, ReaderGone, mute
 from skipfill.store.errors import SkipfillError, reason
 
 UNFORESEEN = 70
@@ -29,6 +31,7 @@ def run_command(root: Callable[..., object], arguments: list[str]) -> int:
     """Run one command of the click group `root`; its exit code."""
     try:
         code = root(arguments, standalone_mode=False)
+        sys.stdout.flush()  # here, where it may fail
         return code if isinstance(code, int) else 0
     except SkipfillError as error:
         return _show(root, arguments, message(error), sentence(error.hint), error.exit_code)
@@ -36,9 +39,13 @@ def run_command(root: Callable[..., object], arguments: list[str]) -> int:
         return _show(root, arguments, one_line(error.format_message()), "See: skipfill --help", 2)
     except (KeyboardInterrupt, typer.Abort):
         return _show(root, arguments, "interrupted", "Run the same command again to go on.", INTERRUPTED)
-    except BrokenPipeError:
-        mute()  # the reader has gone: nothing more to say
+    except ReaderGone:
+        mute()  # nothing more to say
         return 0
+    except OutputLost as error:
+        mute()
+        _tell(f"stdout: {reason(error)}", "What the command did stays done: only what it prints is lost.")
+        return 2
     except OSError as error:
         # What the system refuses before any command looks at it, such as a path that is too long for it.
         where = f"{error.filename}: " if isinstance(error.filename, str) else ""
@@ -52,17 +59,26 @@ def _show(root: Any, arguments: list[str], said: str, hint: str, code: int) -> i
     """Print an error and, of a check, write it into the reports that were asked for."""
     said, hint = redacted(said), redacted(hint)
     as_json = "--json" in arguments
+    _tell(said, hint)
+    try:
+        with to_stdout():
+            if code != INTERRUPTED:
+                write_failure(root, arguments, f"{said}  {hint}".strip(), json=as_json)
+            if as_json:
+                print(json.dumps({"schema_version": 1, "error": said, "hint": hint, "exit_code": code}))
+    except OutputLost:
+        mute()  # the error itself is said
+    return code
+
+
+def _tell(said: str, hint: str) -> None:
+    """Print an error on stderr."""
     err = printer(stderr=True)
     if os.environ.get("SKIPFILL_DEBUG"):
         for line in _traceback():
             err.print(line)
-    if as_json:
-        print(json.dumps({"schema_version": 1, "error": said, "hint": hint, "exit_code": code}))
     if said:
         err.print(f"error: {said}" + (f"  {hint}" if hint else ""))
-    if code != INTERRUPTED:
-        write_failure(root, arguments, f"{said}  {hint}".strip(), json=as_json)
-    return code
 
 
 def _traceback() -> list[str]:
