@@ -49,6 +49,8 @@ def run_command(root: Callable[..., object], arguments: list[str]) -> int:
     except OSError as error:
         # What the system refuses before any command looks at it, such as a path that is too long for it.
         where = f"{error.filename}: " if isinstance(error.filename, str) else ""
+        if isinstance(error, FileNotFoundError) and not where and not _in_a_folder():
+            return _show(root, arguments, "the current folder was removed", "Go to another one with cd.", 2)
         return _show(root, arguments, where + reason(error), "", 2)
     except Exception as error:
         said = f"{type(error).__name__}: {reason(error)}" if str(error) else type(error).__name__
@@ -79,6 +81,14 @@ def _tell(said: str, hint: str) -> None:
             err.print(line)
     if said:
         err.print(f"error: {said}" + (f"  {hint}" if hint else ""))
+
+
+def _in_a_folder() -> bool:
+    """Whether the current folder is there still."""
+    try:
+        return bool(Path.cwd())
+    except FileNotFoundError:
+        return False
 
 
 def _traceback() -> list[str]:
