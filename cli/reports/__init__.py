@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from typer import Context
+
 from skipfill.cli.reports.files import SUMMARY, append, refuse_overwriting, replace
 from skipfill.cli.reports.github import failure_command, failure_summary, step_summary, workflow_commands
 from skipfill.cli.reports.html import html
@@ -50,12 +52,12 @@ def write_failure(root: Any, arguments: list[str], error: str, *, json: bool) ->
         root: the click group of all commands, and the `arguments` that it was run with.
         error: on one line.
     """
-    if next((word for word in arguments if word in root.commands), "") != CHECK:
-        return
     # Once more and without complaint: the command may have ended before its options were read.
-    rest = arguments[arguments.index(CHECK) + 1 :]
-    settings = {"resilient_parsing": True, "ignore_unknown_options": True, "allow_extra_args": True}
-    options = root.commands[CHECK].make_context(CHECK, rest, **settings).params
+    settings: dict[str, Any] = {"resilient_parsing": True, "ignore_unknown_options": True, "allow_extra_args": True}
+    _, words, _ = root.make_parser(Context(root, **settings)).parse_args(args=list(arguments))
+    if words[:1] != [CHECK]:
+        return
+    options = root.commands[CHECK].make_context(CHECK, words[1:], **settings).params
     with suppress(BadInput):
         if options.get("junit"):
             refuse_overwriting(Path(options["junit"]), _inputs(options), _store(options))

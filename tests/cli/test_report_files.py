@@ -126,3 +126,14 @@ def test_an_earlier_report_is_replaced(skipfill: Skipfill, checked: World, tmp_p
         (tmp_path / "j.xml").write_text(text)
         skipfill("report", "things", "v2", "--junit", "j.xml")
         assert fromstring((tmp_path / "j.xml").read_text()).tag == "testsuites"
+
+
+def test_the_command_is_the_first_word_that_is_no_option(skipfill: Skipfill, registered: World, tmp_path: Path) -> None:
+    (tmp_path / "search").write_text("")
+    check = ["check", "things", "v9", "--items", "heldout.parquet", "--junit", "j.xml"]
+    skipfill("--config", "search", *check, expect=2)
+    assert "v9" in (tmp_path / "j.xml").read_text()
+    (tmp_path / "j.xml").unlink()
+    skipfill("--config", "check", "search", "things", "--junit", "j.xml", expect=2)
+    skipfill("--config", expect=2)
+    assert not (tmp_path / "j.xml").exists()

@@ -1,4 +1,4 @@
-"""Standard streams that are closed, full, or read by nobody: the exit code is right, and there is no traceback."""
+"""What a command finds around it: streams closed, full or unread, files that may not grow, folders that are gone."""
 
 from __future__ import annotations
 
@@ -101,3 +101,15 @@ def test_a_reader_that_has_gone_changes_no_verdict(skipfill: Skipfill, with_v2: 
     check = f"skipfill check things v2 --items heldout.parquet --no-save -q --github {slices}"
     assert shell(f"{check} | true", tmp_path)[0] == 3
     assert shell("skipfill plan things v2 -q -o - | true", tmp_path)[0] == 1
+
+
+def test_a_file_that_may_not_grow_is_named(registered: World, tmp_path: Path) -> None:
+    code, _, err = shell("ulimit -f 8; TMPDIR=$PWD skipfill train v2 --items items.parquet --epochs 1", tmp_path)
+    assert (code, err.count("\n")) == (2, 1)
+    assert err.startswith(f"error: {tmp_path}/skipfill-")
+    assert "found File too large  Make room" in err
+
+
+def test_a_folder_that_was_removed_is_said(tmp_path: Path) -> None:
+    code, _, err = shell("mkdir gone; cd gone; rmdir ../gone; skipfill status", tmp_path)
+    assert (code, err) == (2, "error: the current folder was removed  Go to another one with cd.\n")
