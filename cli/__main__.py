@@ -9,6 +9,9 @@ def main() -> None:
     """Run the command line and end the process with its exit code."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback, while there is nothing yet to clean up
+    from skipfill.cli.terminal.streams import prepare_streams
+
+    prepare_streams()
     from skipfill.cli.signals import end_on_signals
 
     end_on_signals()  # before the rest is imported, which takes a while

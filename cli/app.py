@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -39,6 +38,7 @@ from skipfill.cli.commands import (
 from skipfill.cli.configuration import FILE, ConfiguredCommand, listen_to_environment
 from skipfill.cli.runner import run_command
 from skipfill.cli.signals import end_on_signals, finished
+from skipfill.cli.terminal.streams import prepare_streams
 
 
 def _show_version(requested: bool) -> None:
@@ -118,8 +118,7 @@ for part in (app, gallery.app, model.app):
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # as on stderr: where the locale lacks a character
+    prepare_streams()
     end_on_signals()
     code = run(sys.argv[1:])
     finished(code)

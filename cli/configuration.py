@@ -188,6 +188,8 @@ def _values(where: str, command: Any, table: Mapping[str, Any], context: typer.C
     options = _options(command)
     values: dict[str, Any] = {}
     for key, value in table.items():
+        if key not in options and not HARMLESS & options.keys():
+            raise BadInput(where, expected="no key: a file may set no option of this command", found=repr(key))
         if key not in options:
             raise unknown_name("key", key, HARMLESS & options.keys(), where=where)
         if key not in HARMLESS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 import tempfile
 import traceback
 from collections.abc import Callable
@@ -17,7 +18,8 @@ from skipfill.cli.error_messages import message, sentence
 from skipfill.cli.terminal import failure
 from skipfill.cli.terminal.characters import one_line, redacted, visible
 from skipfill.cli.terminal.next_command import name_store
-from skipfill.cli.terminal.printing import mute, printer
+from skipfill.cli.terminal.printing import printer, to_stdout
+from skipfill.cli.terminal.streams import OutputLost, ReaderGone, mute
 from skipfill.store.errors import SkipfillError, reason
 
 UNFORESEEN = 70
@@ -29,6 +31,7 @@ def run_command(root: Callable[..., object], arguments: list[str]) -> int:
     """Run one command of the click group `root`; its exit code."""
     try:
         code = root(arguments, standalone_mode=False)
+        sys.stdout.flush()  # here, where it may fail
         return code if isinstance(code, int) else 0
     except SkipfillError as error:
         return _show(root, arguments, message(error), sentence(error.hint), error.exit_code)
@@ -36,12 +39,18 @@ def run_command(root: Callable[..., object], arguments: list[str]) -> int:
         return _show(root, arguments, one_line(error.format_message()), "See: skipfill --help", 2)
     except (KeyboardInterrupt, typer.Abort):
         return _show(root, arguments, "interrupted", failure.GO_ON, INTERRUPTED)
-    except BrokenPipeError:
-        mute()  # the reader has gone: nothing more to say
+    except ReaderGone:
+        mute()  # nothing more to say
         return 0
+    except OutputLost as error:
+        mute()
+        _tell(f"stdout: {reason(error)}", "What the command did stays done: only what it prints is lost.")
+        return 2
     except OSError as error:
         # What the system refuses before any command looks at it, such as a path that is too long for it.
         where = f"{error.filename}: " if isinstance(error.filename, str) else ""
+        if isinstance(error, FileNotFoundError) and not where and not _in_a_folder():
+            return _show(root, arguments, "the current folder was removed", "Go to another one with cd.", 2)
         return _show(root, arguments, where + reason(error), "", 2)
     except Exception as error:
         said = f"{type(error).__name__}: {reason(error)}" if str(error) else type(error).__name__
@@ -54,19 +63,36 @@ def _show(root: Any, arguments: list[str], said: str, hint: str, code: int) -> i
     """Print an error and, of a check, write it into the reports that were asked for."""
     said, hint = redacted(said), redacted(hint)
     as_json = "--json" in arguments
+    _tell(said, hint)
+    try:
+        with to_stdout():
+            if code != INTERRUPTED:
+                from skipfill.cli.reports import write_failure
+
+                write_failure(root, arguments, f"{said}  {hint}".strip(), json=as_json)
+            if as_json:
+                print(failure.document(said, hint, code))
+    except OutputLost:
+        mute()  # the error itself is said
+    return code
+
+
+def _tell(said: str, hint: str) -> None:
+    """Print an error on stderr."""
     err = printer(stderr=True)
     if os.environ.get("SKIPFILL_DEBUG"):
         for line in _traceback():
             err.print(line)
-    if as_json:
-        print(failure.document(said, hint, code))
     if said:
         err.print(failure.line(said, hint))
-    if code != INTERRUPTED:
-        from skipfill.cli.reports import write_failure
 
-        write_failure(root, arguments, f"{said}  {hint}".strip(), json=as_json)
-    return code
+
+def _in_a_folder() -> bool:
+    """Whether the current folder is there still."""
+    try:
+        return bool(Path.cwd())
+    except FileNotFoundError:
+        return False
 
 
 def _traceback() -> list[str]:

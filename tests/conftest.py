@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from uuid import uuid4
 
 import numpy as np
@@ -69,13 +69,15 @@ def skipfill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capt
     return call
 
 
-def spawn(*arguments: object, cwd: Path, under: Sequence[str] = ()) -> subprocess.Popen[str]:
+def spawn(
+    *arguments: object, cwd: Path, under: Sequence[str] = (), stdout: int | IO[str] = subprocess.PIPE
+) -> subprocess.Popen[str]:
     """The same in a process of its own, to be killed, raced or followed by the program `under`."""
     command = [sys.executable, "-c", "from skipfill.cli.__main__ import main; main()", *(str(one) for one in arguments)]
     return subprocess.Popen(
         [*under, *command],
         cwd=cwd,
-        stdout=subprocess.PIPE,
+        stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
         env={key: value for key, value in os.environ.items() if key != "SKIPFILL_STORE"},

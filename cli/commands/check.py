@@ -113,7 +113,8 @@ def check(
 
     Example: skipfill check products v2 --items heldout.parquet
     """
-    from skipfill.cli.reports import refuse_unwritable, write_reports
+    from skipfill.cli.reports import write_reports
+    from skipfill.cli.reports.files import refuse_unwritable
     from skipfill.cli.reports.findings import next_command
     from skipfill.cli.reports.text import show_report
     from skipfill.compat.evaluation.index.settings import read_index
@@ -155,7 +156,8 @@ def check(
         instead_of=instead_of or [],
         reason=reason,
     )
-    refuse_unwritable(junit, html, github=github)
+    read = [*items, *inputs.gallery_items, *([judgements] if judgements else [])]
+    refuse_unwritable(junit, html, github=github, inputs=read, store=objects.root)
     with progress(quiet=quiet) as bar:
         report = check_model(objects, gallery, name, inputs, policy, Progress(bar.start, bar.advance), save=not no_save)
     write_reports(report, junit_file=junit, html_file=html, github=github, json=json)

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from skipfill.cli.options import GalleryName, InputColumn, Json, ModelName, Quiet, Store, item_columns, opened
 from skipfill.cli.terminal.next_command import quoted
-from skipfill.cli.terminal.printing import emit, policy_line, show_next, table
+from skipfill.cli.terminal.printing import emit, policy_line, show_next, table, to_stdout
 
 if TYPE_CHECKING:
     from skipfill.store.releases.backfill_cost import EncodeRate
@@ -58,13 +58,14 @@ def plan(
     now = open_gallery(objects, gallery).version  # its files are there, and are those that were registered
     rate = _rate(objects, name, items, id_column, input_column) if items else None
     made = plan_swap(objects, gallery, card, without_check, rate, price_per_million)
-    to_stdout = str(output) == "-"
-    if output is not None and not to_stdout:
+    printed = str(output) == "-"
+    if output is not None and not printed:
         with new_file(output) as file:
             file.write(f"{made.as_json()}\n".encode())
     code = 0 if made.applicable else 1
-    if to_stdout:
-        print(made.as_json())
+    if printed:
+        with to_stdout():
+            print(made.as_json())
     else:
         emit(
             {"plan": asdict(made), "policy": now.policy_in_force.described()},

@@ -32,6 +32,7 @@ def report(
     Example: skipfill report products 71b245d1a14f --html report.html
     """
     from skipfill.cli.reports import write_reports
+    from skipfill.cli.reports.files import refuse_unwritable
     from skipfill.cli.reports.text import show_report
     from skipfill.store.checks.newest import newest_check
     from skipfill.store.checks.saved_reports import load_report
@@ -43,6 +44,7 @@ def report(
     if not check or model is not None:
         check = newest_check(objects, gallery, model.fingerprint if model else "")
     saved = load_report(objects, gallery, check)
+    refuse_unwritable(junit, html, github=github, store=objects.root)
     write_reports(saved, junit_file=junit, html_file=html, github=github, json=json)
     if json or not (junit or html or github):
         emit(

@@ -11,7 +11,8 @@ import re
 _HIDDEN = re.compile(
     "[\0-\x1f\x7f-\x9f"  # C0, DEL and C1
     "\u2028\u2029"  # separators of lines and paragraphs
-    "\u202a-\u202e\u2066-\u206f"  # what turns the direction of writing
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u206f"  # what turns the direction of writing
+    "\u00ad\u200b\ufeff"  # what takes no room, and makes two names look alike
     "\ud800-\udfff\ufffe\uffff]"  # what UTF-8 or XML 1.0 cannot hold (section 2.2, production 2)
 )
 _CREDENTIALS = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]{0,20}://)[^\s/]+@")

@@ -6,7 +6,6 @@ All that commands print goes through here, and leaves without control characters
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,6 +21,7 @@ from rich.text import Span, Text
 from skipfill.cli.terminal.characters import visible
 from skipfill.cli.terminal.failure import SCHEMA_VERSION
 from skipfill.cli.terminal.next_command import with_store
+from skipfill.cli.terminal.streams import ReaderGone, mute
 
 if TYPE_CHECKING:
     from skipfill.store.galleries.log import Version
@@ -53,10 +53,6 @@ class Printer(Console):
             return Text("\n".join(line.rstrip() for line in captured.get().splitlines()))
         return plain(part) if isinstance(part, str | Text) else part
 
-    def on_broken_pipe(self) -> None:
-        """Let the caller decide what it means that nobody reads any more."""
-        raise BrokenPipeError
-
 
 def plain(part: str | Text) -> Text:
     """A text that holds no control character, in the same style."""
@@ -79,19 +75,25 @@ def emit(document: dict[str, Any], *, as_json: bool, show: Callable[[Console], N
 
     Where the reader of stdout has gone, the command goes on to its exit code.
     """
-    try:
+    with to_stdout():
         if as_json:
             print(json.dumps({"schema_version": SCHEMA_VERSION, **document, "exit_code": exit_code}, indent=1))
         else:
             show(printer())
+
+
+@contextmanager
+def to_stdout() -> Iterator[None]:
+    """Print a result in the block, to its end; where the reader of stdout has gone, nowhere.
+
+    Raises:
+        OutputLost: it cannot be written.
+    """
+    try:
+        yield
         sys.stdout.flush()
-    except BrokenPipeError:
+    except ReaderGone:
         mute()
-
-
-def mute() -> None:
-    """Send stdout nowhere, so that Python has nothing to report when it flushes at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def show_next(text: str, *, quiet: bool) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from skipfill.compat.encoders.encoder import Encoder, PreparedItems
 from skipfill.store.parquet.items import Items
+from skipfill.store.storage.scratch_array import scratch_array
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,12 @@ def prepare_items(items: Items, encoder: Encoder, scratch: Path, progress: Calla
     Args:
         progress: called with the number of items decoded since the last call.
     """
-    path = scratch / f"{uuid4().hex}.items"
     array: PreparedItems | None = None
     start = 0
     for block in items.blocks():
         part = encoder.prepare(block)
         if array is None:
-            array = np.memmap(path, dtype=part.dtype, mode="w+", shape=(len(items), *part.shape[1:]))
+            array = scratch_array(scratch, part.dtype, (len(items), *part.shape[1:]))
         array[start : start + len(part)] = part
         start += len(part)
         progress(len(part))

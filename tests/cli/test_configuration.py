@@ -264,6 +264,12 @@ def test_a_file_with_a_mark_of_its_encoding_is_read(skipfill: Skipfill) -> None:
     assert "expected a known key (nearest: quiet" in skipfill("status", expect=2).err
 
 
+def test_a_command_without_such_options_says_so(skipfill: Skipfill) -> None:
+    Path("skipfill.toml").write_text("[status]\nquiet = true\n")
+    said = "[status]: expected no key: a file may set no option of this command, found 'quiet'"
+    assert said in skipfill("status", expect=2).err
+
+
 def test_a_pipe_is_no_configuration(skipfill: Skipfill) -> None:
     os.mkfifo("mine.toml")
     assert "mine.toml: expected a file, found a pipe" in skipfill("--config", "mine.toml", "status", expect=2).err

@@ -59,6 +59,7 @@ def test_every_hidden_character_is_written_out() -> None:
     assert all(not one.isprintable() for one in hidden)
     assert all(not "\0" <= one < " " and not "\x7f" <= one <= "\x9f" for one in visible(every))
     assert not re.search("[\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]", visible(every))
+    assert visible("a\u200bb\u200e\u200f\u061c\ufeff\u00ad") == r"a\u200bb\u200e\u200f\u061c\ufeff\xad"
     assert visible("כן, 日本語, 🙂, naïve") == "כן, 日本語, 🙂, naïve"
 
 

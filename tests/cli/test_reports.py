@@ -16,7 +16,7 @@ import pytest
 import xmlschema
 from markdown_it import MarkdownIt
 
-from skipfill.cli.reports import refuse_unwritable
+from skipfill.cli.reports.files import refuse_unwritable
 from skipfill.cli.reports.findings import findings, headline, next_command, same_as_all
 from skipfill.cli.reports.github import step_summary, workflow_commands
 from skipfill.cli.reports.html import html

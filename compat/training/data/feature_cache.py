@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from skipfill.compat.encoders.encoder import Encoder
 from skipfill.compat.encoders.prepared import Prepared
 from skipfill.compat.progress import Progress
 from skipfill.compat.training.data.training_data import TrainingData
+from skipfill.store.storage.scratch_array import scratch_array
 
 ITEMS_AT_ONCE = 256
 
@@ -69,8 +69,7 @@ def encoded(
 
 def _cached(items: Prepared, encoder: Encoder, device: torch.device, scratch: Path, progress: Progress) -> Prepared:
     """The features of all items, in a file."""
-    path = scratch / f"{uuid4().hex}.features"
-    features = np.memmap(path, dtype=np.float32, mode="w+", shape=(len(items), encoder.width))
+    features = scratch_array(scratch, np.float32, (len(items), encoder.width))
     start = 0
     for part in encoded(items, torch.arange(len(items)), encoder, progress, device):
         features[start : start + len(part)] = part.numpy()

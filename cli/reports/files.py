@@ -1,0 +1,129 @@
+"""Where reports are written: a file appears as a whole or not at all, and none that the command needs is replaced."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from uuid import uuid4
+
+from skipfill.store.errors import BadInput, reason
+from skipfill.store.storage.unfinished import temporary
+
+SUMMARY = "GITHUB_STEP_SUMMARY"
+PARQUET = b"PAR1"
+"""First bytes of a Parquet file. Items are in such files, and so are a gallery's rows: no report replaces one."""
+
+
+def refuse_unwritable(
+    *paths: Path | None, github: bool = False, inputs: Sequence[Path] = (), store: object = None
+) -> None:
+    """Find out before the measurement whether its reports can be written after it.
+
+    Args:
+        inputs: files that the command reads.
+        store: where the store is; a folder, if it is a `Path`.
+
+    Raises:
+        BadInput: no file can be created there, or one that must stay as it is would be replaced.
+    """
+    for path in paths:
+        if path is None:
+            continue
+        refuse_overwriting(path, inputs, store)
+        with _telling(path):
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "")
+            if _is_special(path):
+                if not os.access(path, os.W_OK):
+                    raise PermissionError(errno.EACCES, "")
+                continue  # to open a pipe and close it again would be its end, for the reader
+            with temporary(_beside(path)) as part:
+                part.open("x").close()
+    if github and os.environ.get(SUMMARY):
+        append(Path(os.environ[SUMMARY]), "")
+
+
+def refuse_overwriting(path: Path, inputs: Sequence[Path], store: object) -> None:
+    """Refuse a report in the place of an input, of any Parquet file, or of anything in the store's folder.
+
+    Raises:
+        BadInput: which of them it is.
+    """
+    with _telling(path):
+        found = ""
+        if isinstance(store, Path) and Path(os.path.realpath(path)).is_relative_to(os.path.realpath(store)):
+            found = "a place in the store's folder"
+        elif path.is_file():
+            if any(each.exists() and path.samefile(each) for each in inputs):
+                found = "a file that this command reads"
+            elif _begins_with(path, PARQUET):
+                found = "a Parquet file"
+    if found:
+        raise BadInput(path, expected="a file for a report", found=found, hint="Name another file.")
+
+
+def replace(path: Path, text: str) -> None:
+    """Write a file, new or not. What is no regular file, such as a device or a pipe, is written into.
+
+    Raises:
+        BadInput: it cannot be written.
+    """
+    with _telling(path):
+        if _is_special(path):
+            handle = _stream_at(path)
+            with open(path if handle is None else os.dup(handle), "w", encoding="utf-8", newline="\n") as file:  # noqa: PTH123
+                file.write(text)
+            return
+        with temporary(_beside(path)) as part:
+            part.write_text(text, encoding="utf-8", newline="\n")
+            part.replace(path.resolve())
+
+
+def append(path: Path, text: str) -> None:
+    """Write at the end of a file.
+
+    Raises:
+        BadInput: it cannot be written.
+    """
+    with _telling(path), path.open("a", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+
+
+def _is_special(path: Path) -> bool:
+    """Tell whether a rename to `path` would take away what others have open: a device, a pipe, or our own stdout."""
+    return path.exists() and (not path.is_file() or _stream_at(path) is not None)
+
+
+def _stream_at(path: Path) -> int | None:
+    """The handle of stdout or stderr, with nothing left in its buffer, if that is what `path` leads to."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # a test's stream has no handle
+            if os.path.samestat(path.stat(), os.fstat(stream.fileno())):
+                stream.flush()
+                return stream.fileno()
+    return None
+
+
+def _begins_with(path: Path, start: bytes) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(start)) == start
+
+
+_PART = f".{uuid4().hex}.part"
+
+
+def _beside(path: Path) -> Path:
+    """A name of this process's own in the same folder, from where a rename is atomic."""
+    return path.resolve().with_name(_PART)
+
+
+@contextmanager
+def _telling(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BadInput(path, expected="a file that can be written to", found=reason(error)) from error
