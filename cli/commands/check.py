@@ -156,14 +156,12 @@ def check(
         instead_of=instead_of or [],
         reason=reason,
     )
-    read = [*items, *inputs.gallery_items, *([judgements] if judgements else [])]
-    refuse_unwritable(junit, html, github=github, inputs=read, store=objects.root)
+    refuse_unwritable(junit, html, github=github, inputs=inputs.files, store=objects.root)
     with progress(quiet=quiet) as bar:
         report = check_model(objects, gallery, name, inputs, policy, Progress(bar.start, bar.advance), save=not no_save)
     write_reports(report, junit_file=junit, html_file=html, github=github, json=json)
-    code = EXIT_CODES[report.verdict]
     document = {"check": asdict(report), "verdict": report.verdict}
-    emit(document, as_json=json, show=lambda out: show_report(out, report), exit_code=code)
+    emit(document, as_json=json, show=lambda out: show_report(out, report), exit_code=EXIT_CODES[report.verdict])
     if report.verdict == "pass":
         show_next(f"Next: {next_command(report)}", quiet=quiet)
-    raise typer.Exit(code)
+    raise typer.Exit(EXIT_CODES[report.verdict])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
@@ -20,6 +21,8 @@ from skipfill.store.parquet.items import ItemBlock
 
 FORMATS = ("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 """Pillow reads more; for EPS, it would run Ghostscript, and so the program that a file contains."""
+MOST_PIXELS = 50_000_000
+"""Of an image as it is decoded, and as it is before it is cut out: each takes up to 16 bytes while it is converted."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class ImageSpec:
 
 def natural_size(block: ItemBlock) -> tuple[int, int]:
     """Longer side and channels (1 or 3) of the first image."""
-    with decoding(block, 0), _opened(block.inputs[0]) as image:
+    with decoding(block, 0), _opened(block, 0) as image:
         channels = 1 if image.mode in ("1", "L") or image.mode.startswith("I") else 3
         return max(image.size), channels
 
@@ -51,34 +54,66 @@ def pixels(block: ItemBlock, spec: ImageSpec) -> NDArray[np.uint8]:
     """(N, channels, height, width) bytes of a block of images.
 
     Raises:
-        BadInput: a file is no image; the error names its row.
+        BadInput: a file is no image, or one too large; the error names its row.
     """
     images = np.empty((len(block.inputs), spec.channels, spec.height, spec.width), np.uint8)
-    for row, data in enumerate(block.inputs):
-        with decoding(block, row), _opened(data) as opened:
+    for row in range(len(block.inputs)):
+        with decoding(block, row), _opened(block, row) as opened:
+            _refuse_large(_size_before_cut(opened.size, spec), block, row)
             image = _fitted(_plain(opened, spec.channels), spec)
             values = np.asarray(image, np.uint8)
             images[row] = values[None] if spec.channels == 1 else values.transpose(2, 0, 1)
     return images
 
 
-def _opened(data: bytes) -> Image.Image:
-    return Image.open(io.BytesIO(bytes(data)), formats=FORMATS)
+@contextmanager
+def _opened(block: ItemBlock, row: int) -> Iterator[Image.Image]:
+    """Open an image. Its size is known from its first bytes, and looked at before any pixel is decoded."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # this limit is lower than Pillow's
+            image = Image.open(io.BytesIO(bytes(block.inputs[row])), formats=FORMATS)
+    except Image.DecompressionBombError as error:
+        raise _too_large(block, row, str(error).partition(" exceeds")[0].lower()) from error
+    with image:
+        _refuse_large(image.size, block, row)
+        yield image
+
+
+def _refuse_large(size: tuple[int, int], block: ItemBlock, row: int) -> None:
+    width, height = size
+    if width * height > MOST_PIXELS:
+        raise _too_large(block, row, f"{width:,} x {height:,}")
+
+
+def _too_large(block: ItemBlock, row: int, found: str) -> BadInput:
+    expected = f"an image of at most {MOST_PIXELS:,} pixels, also once its shorter side is resized"
+    return BadInput(_place(block, row), expected=expected, found=found)
+
+
+def _place(block: ItemBlock, row: int) -> str:
+    return f"{block.path}, row {block.rows[row]}"
 
 
 def _plain(opened: Image.Image, channels: int) -> Image.Image:
     """The image in grey or RGB, 8 bits a channel."""
     # 16-bit grey: Pillow's own conversion cuts at 255.
     deep = opened.mode.startswith("I")
-    image = Image.fromarray((np.asarray(opened) / 257).clip(0, 255).astype(np.uint8)) if deep else opened
+    image = Image.fromarray((np.asarray(opened) / np.float32(257)).clip(0, 255).astype(np.uint8)) if deep else opened
     return image.convert("L" if channels == 1 else "RGB")
+
+
+def _size_before_cut(size: tuple[int, int], spec: ImageSpec) -> tuple[int, int]:
+    if not spec.shortest:
+        return spec.width, spec.height
+    share = spec.shortest / min(size)
+    return round(size[0] * share), round(size[1] * share)
 
 
 def _fitted(image: Image.Image, spec: ImageSpec) -> Image.Image:
     """The image in the size of the spec."""
     if spec.shortest:
-        share = spec.shortest / min(image.size)
-        image = _resized(image, (round(image.width * share), round(image.height * share)), spec.resample)
+        image = _resized(image, _size_before_cut(image.size, spec), spec.resample)
         left, top = (image.width - spec.width) // 2, (image.height - spec.height) // 2
         return image.crop((left, top, left + spec.width, top + spec.height))
     return _resized(image, (spec.width, spec.height), spec.resample)
@@ -96,10 +131,15 @@ def _resized(image: Image.Image, size: tuple[int, int], resample: int) -> Image.
 def decoding(block: ItemBlock, row: int) -> Iterator[None]:
     """Turn any failure of the decoder into a `BadInput` that names the row."""
     try:
-        yield
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is odd about a file that can be decoded
+            warnings.simplefilter("error", Image.DecompressionBombWarning)  # of an image in an image: ICO
+            yield
+    except BadInput:
+        raise
+    except Exception as error:  # decoders of many formats raise what they like for a damaged file
         raise BadInput(
-            f"{block.path}, row {block.rows[row]}",
+            _place(block, row),
             expected=f"an image ({', '.join(FORMATS)})",
             found=f"{len(block.inputs[row])} bytes that are none",
         ) from error

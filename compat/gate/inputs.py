@@ -105,6 +105,11 @@ class CheckInputs:
         rule(self.threshold_rule)
 
     @property
+    def files(self) -> list[Path]:
+        """Every file that is given."""
+        return [*self.items, *self.gallery_items, *([self.judgements] if self.judgements else [])]
+
+    @property
     def queries_are_rows(self) -> bool:
         """Whether a row of a query's id is the query itself. Judged queries have ids of their own, as in TREC."""
         return self.truth != "judgements"

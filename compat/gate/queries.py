@@ -64,7 +64,7 @@ def build_query_set(context: CheckContext, reencodable: ReencodableRows) -> Quer
     lookup = look_up_queries(context, items, relevance)
     kept = admission.of_lookup(items, lookup)
     if not kept.any():
-        raise _nothing_to_find(context, items, lookup)
+        raise _nothing_to_find(context, items, lookup, relevance)
     queries = items.restricted(kept)
     ids = queries.ids if context.inputs.queries_are_rows else pa.nulls(len(queries), queries.ids.type)
     digests = _asked(given, admitted, relevance)
@@ -90,7 +90,9 @@ def _asked(given: Items, admitted: NDArray[np.bool_], relevance: Relevance) -> l
     return digests
 
 
-def _nothing_to_find(context: CheckContext, items: Items, lookup: QueryLookup) -> BadInput:
+def _nothing_to_find(context: CheckContext, items: Items, lookup: QueryLookup, relevance: Relevance) -> BadInput:
+    if isinstance(relevance, Judgements) and context.inputs.truth == "judgements":
+        return _no_judged_row(context, items, relevance)
     found = "none"
     if lookup.other_forms:
         found += " for {!r}, where the gallery has {!r}".format(*next(iter(lookup.other_forms.items())))
@@ -101,6 +103,19 @@ def _nothing_to_find(context: CheckContext, items: Items, lookup: QueryLookup) -
         expected=f"{context.inputs.truth} that gallery {context.gallery.name} has rows of",
         found=found,
         hint=Advice("name_column", parameter="label"),
+    )
+
+
+def _no_judged_row(context: CheckContext, items: Items, judged: Judgements) -> BadInput:
+    others = judged.row
+    if context.inputs.queries_are_rows and judged.row.type == items.ids.type:
+        others = others.filter(pc.not_equal(judged.row, items.ids.take(pa.array(judged.query))))
+    return BadInput(
+        str(context.inputs.judgements),
+        expected=f"ids of rows of gallery {context.gallery.name}",
+        found=f"none (first: row {others[0].as_py()!r})"
+        if len(others)
+        else "only queries that are relevant to themselves",
     )
 
 

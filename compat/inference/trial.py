@@ -68,6 +68,9 @@ def main() -> None:
     path, fingerprint, seconds = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     signal.alarm(seconds)  # by the system: native code that never returns cannot put it off
     try:
+        import skipfill.compat.inference.witness  # noqa: F401 - libraries are there before the limit
+
+        limit_memory(path)
         load_and_encode(path, fingerprint)
     except SkipfillError as error:
         refusal = _refusal(str(error), error.hint)
@@ -88,7 +91,7 @@ def _refusal(error: str, hint: Hint = "") -> dict[str, Any]:
 
 
 def load_and_encode(path: Path, fingerprint: str) -> None:
-    """Load the model of a bundle, within limits on this process, and compare what it makes of its witness items.
+    """Load the model of a bundle in this process, and compare what it makes of its witness items.
 
     Raises:
         BadInput: see `try_bundle`.
@@ -98,7 +101,6 @@ def load_and_encode(path: Path, fingerprint: str) -> None:
     from skipfill.compat.inference.witness import refuse_others, witness_from, witness_of
     from skipfill.compat.inference.witness_items import fixed_items
 
-    limit_memory(MEMORY + 2 * path.stat().st_size)
     card = verified_export(path).card
     if card.fingerprint != fingerprint:
         raise BadInput(path, expected="the bundle that was verified", found="another")
@@ -114,8 +116,8 @@ def load_and_encode(path: Path, fingerprint: str) -> None:
         refuse_others(model, witness_from(contents[WITNESS], card))
 
 
-def limit_memory(more: int) -> None:
-    """Let this process take `more` bytes of memory beside what it has, where the system can limit that.
+def limit_memory(bundle: Path) -> None:
+    """Let this process take no more memory than a trial of `bundle` may, for good, where the system can limit that.
 
     RLIMIT_DATA counts what a process can write to. RLIMIT_AS would count libraries too, of which torch maps gigabytes.
     """
@@ -126,5 +128,9 @@ def limit_memory(more: int) -> None:
     except (ImportError, OSError):
         return
     now = int(status.split("VmData:")[1].split()[0]) << 10
+    most = now + MEMORY + 2 * bundle.stat().st_size
+    _, allowed = resource.getrlimit(resource.RLIMIT_DATA)
+    if allowed != resource.RLIM_INFINITY:
+        most = min(most, allowed)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_DATA, (now + more, now + more))
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))

@@ -71,7 +71,7 @@ def open_parquet(path: Address) -> pq.ParquetFile:
             file = pq.ParquetFile(RemoteFile(path), pre_buffer=False, buffer_size=REMOTE_BYTES)
         else:
             file = pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:  # the last for a nested name
         raise unreadable(path, error) from error
     refuse_bad_names(path, file)
     return file

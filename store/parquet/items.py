@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from skipfill.store.errors import Advice, BadInput
 from skipfill.store.parquet import ids
-from skipfill.store.parquet.files import column_type, expand, open_parquet, unreadable
+from skipfill.store.parquet.files import column_type, expand, open_parquet, refuse_other_count, unreadable
 from skipfill.store.parquet.inputs import INPUT_COLUMNS, InputKind, input_kind, inputs_of
 from skipfill.store.parquet.pinned import PinnedFile
 from skipfill.store.parquet.stored_rows import OpenFile, ParquetReader, opened
@@ -145,6 +145,7 @@ class Items:
                         yield batch, path, rows
             except (OSError, pa.ArrowException) as error:
                 raise unreadable(path, error) from error
+            refuse_other_count(path, file, row)
             before += row
 
     def _block(self, batch: pa.RecordBatch, path: Path, rows: NDArray[np.int64]) -> ItemBlock:
@@ -184,6 +185,7 @@ def open_items(paths: Sequence[Path], columns: ItemColumns = ItemColumns(), open
             table = _table(file, wanted)
         except (OSError, pa.ArrowException) as error:
             raise unreadable(path, error) from error
+        refuse_other_count(path, file, table.num_rows)
         all_ids.append(ids.plain(table.column(columns.id), id_kind, f"{path}, column {columns.id}"))
         if has_labels:
             all_labels.append(ids.labels(table.column(columns.label), f"{path}, column {columns.label}"))

@@ -149,7 +149,7 @@ class PinnedFile:
             try:
                 with self._reading():
                     self._opened = self._reader(None)
-            except (OSError, pa.ArrowException) as error:
+            except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
                 raise unreadable(self.path, error) from error
             refuse_bad_names(self.path, self._opened)
         return self._opened

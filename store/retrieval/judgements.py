@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +18,36 @@ from skipfill.store.retrieval.relevance import Judgements
 
 QUERY = ("query_id", "query-id", "query", "qid")
 ROW = ("row_id", "corpus-id", "corpus_id", "doc_id", "docid", "item_id", "row", "id")
-GRADE = ("grade", "score", "relevance", "rel")
+GRADE = ("grade", "score", "relevance", "rel", "relevancy", "label")
+HEADER = {*QUERY, *ROW, *GRADE, "topic", "iteration", "iter", "q0", "document", "document#"}
+"""Words of a text's first line that is no judgement."""
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """Columns of J judgements.
+
+    Attributes:
+        query, row: (J,) ids.
+        grade: (J,) numbers.
+        places: (J,) where in the file each is, counted as `counted`.
+        counted: `line`, from 1, of a text; `row`, from 0, of Parquet.
+    """
+
+    query: pa.Array
+    row: pa.Array
+    grade: pa.Array
+    places: Sequence[int]
+    counted: str
 
 
 def read_judgements(path: Path, queries: pa.Array, row_kind: pa.DataType) -> Judgements:
     """Read the judgements of these queries. Those of other queries and grades of 0 and below are left out.
 
     Args:
-        path: `.parquet`; else text: TREC's four columns (query, iteration, row, grade), or BEIR's three.
+        path: `.parquet`; else text, a judgement in each line: TREC's four columns (query, iteration, row, grade), or
+            BEIR's three, divided by tabs or spaces. Of names alone, the first line is a header.
         queries: (Q,) ids.
         row_kind: type of the gallery's ids.
 
@@ -30,12 +55,12 @@ def read_judgements(path: Path, queries: pa.Array, row_kind: pa.DataType) -> Jud
         BadInput: not readable as judgements, a pair judged twice, or not one of these queries judged.
     """
     refuse_no_file(path)
-    query, row, grade = _parquet(path) if path.suffix == ".parquet" else _text(path)
+    judged = _parquet(path) if path.suffix == ".parquet" else _text(path)
     table = pa.table(
         {
-            "query": ids.plain(query, queries.type, f"{path}, query ids"),
-            "row": ids.plain(row, row_kind, f"{path}, row ids"),
-            "grade": _grades(grade, path),
+            "query": ids.plain(judged.query, queries.type, f"{path}, query ids"),
+            "row": ids.plain(judged.row, row_kind, f"{path}, row ids"),
+            "grade": _grades(judged, path),
         }
     )
     if table.group_by(["query", "row"]).aggregate([]).num_rows < table.num_rows:
@@ -56,7 +81,7 @@ def read_judgements(path: Path, queries: pa.Array, row_kind: pa.DataType) -> Jud
     return Judgements(len(queries), places[kept][order], rows, grades[kept][order].astype(np.float32))
 
 
-def _parquet(path: Path) -> tuple[pa.Array, pa.Array, pa.Array]:
+def _parquet(path: Path) -> _Judged:
     file = open_parquet(path)
     names = [_one_of(path, file.schema_arrow.names, among) for among in (QUERY, ROW, GRADE)]
     try:
@@ -64,7 +89,7 @@ def _parquet(path: Path) -> tuple[pa.Array, pa.Array, pa.Array]:
     except (OSError, pa.ArrowException) as error:
         raise unreadable(path, error) from error
     query, row, grade = (table.column(name).combine_chunks() for name in names)
-    return query, row, grade
+    return _Judged(query, row, grade, range(len(table)), "row")
 
 
 def _one_of(path: Path, names: list[str], among: tuple[str, ...]) -> str:
@@ -74,35 +99,51 @@ def _one_of(path: Path, names: list[str], among: tuple[str, ...]) -> str:
     raise BadInput(path, expected=f"a column {' or '.join(map(repr, among))}", found=f"columns {', '.join(names)}")
 
 
-def _text(path: Path) -> tuple[pa.Array, pa.Array, pa.Array]:
+def _text(path: Path) -> _Judged:
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        # Lines as an editor counts them: an id may hold the other characters that `splitlines` ends a line at.
+        lines = path.read_bytes().decode("utf-8-sig").split("\n")
     except (OSError, ValueError) as error:
         raise BadInput(path, expected="judgements as text or .parquet", found=reason(error)) from error
-    rows = [line.split("\t" if "\t" in line else None) for line in lines if line.strip()]
-    if rows and not _is_number(rows[0][-1]):
-        rows = rows[1:]  # a header
-    for number, row in enumerate(rows, start=1):
-        if len(row) != len(rows[0]) or len(row) not in (3, 4):
+    places: list[int] = []
+    rows: list[list[str]] = []
+    for number, line in enumerate(lines, start=1):
+        words = _words(line.removesuffix("\r"))
+        if not words or (not rows and _is_header(words)):
+            continue
+        if len(words) not in (3, 4) or (rows and len(words) != len(rows[0])):
             raise BadInput(
-                f"{path}, judgement {number}",
+                f"{path}, line {number}",
                 expected="query, row, grade (BEIR) or query, iteration, row, grade (TREC)",
-                found=f"{len(row)} columns",
+                found=f"{len(words)} columns",
             )
-    return pa.array([row[0] for row in rows]), pa.array([row[-2] for row in rows]), pa.array([row[-1] for row in rows])
+        if not NUMBER.fullmatch(words[-1]):
+            raise _bad_grade(f"{path}, line {number}", words[-1])
+        places.append(number)
+        rows.append(words)
+    query, row, grade = (pa.array([words[column] for words in rows], pa.string()) for column in (0, -2, -1))
+    return _Judged(query, row, grade.cast(pa.float64()), places, "line")
 
 
-def _is_number(text: str) -> bool:
+def _words(line: str) -> list[str]:
+    if not line.strip():
+        return []
+    return (
+        [word.strip(" ") for word in line.split("\t")] if "\t" in line else [word for word in line.split(" ") if word]
+    )
+
+
+def _is_header(words: list[str]) -> bool:
+    return all(word.lower() in HEADER for word in words)
+
+
+def _bad_grade(where: str, grade: str) -> BadInput:
+    return BadInput(where, expected="a grade that is 0 or less, or from 1e-45 to 3.4e38", found=grade[:80])
+
+
+def _grades(judged: _Judged, path: Path) -> pa.Array:
     try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _grades(column: pa.Array, path: Path) -> pa.Array:
-    try:
-        grades = column.cast(pa.float64())
+        grades = judged.grade.cast(pa.float64())
     except pa.ArrowException as error:
         raise BadInput(f"{path}, grades", expected="numbers", found=reason(error)) from error
     values = pc.fill_null(grades, np.nan).to_numpy(zero_copy_only=False)
@@ -111,9 +152,5 @@ def _grades(column: pa.Array, path: Path) -> pa.Array:
     # A gain that float32 cannot hold: none that is above 0 may become 0, and none infinite.
     bad = np.flatnonzero(~np.isfinite(kept) | ((values > 0) & (kept == 0)))
     if len(bad):
-        raise BadInput(
-            f"{path}, judgement {bad[0] + 1}",
-            expected="a grade that is 0 or less, or from 1e-45 to 3.4e38",
-            found=str(grades[bad[0]].as_py()),
-        )
+        raise _bad_grade(f"{path}, {judged.counted} {judged.places[bad[0]]}", str(grades[bad[0]].as_py()))
     return grades

@@ -181,10 +181,13 @@ def test_a_strange_file_is_refused_by_name(skipfill: Skipfill, with_v2: World, t
 
 
 JUDGED = {
-    "a grade that vanishes": ("i0030 i0031 1\ni0031 i0032 1e-46\n", "judgement 2: expected a grade"),
-    "a grade beyond float32": ("i0030 i0031 1e39\n", "judgement 1: expected a grade"),
-    "a grade that is no number": ("i0030 i0031 1\ni0031 i0032 NaN\n", "judgement 2: expected a grade"),
-    "a grade of words": ("i0030 i0031 1\ni0031 i0032 much\n", "grades: expected numbers"),
+    "a grade that vanishes": ("i0030 i0031 1\ni0031 i0032 1e-46\n", "line 2: expected a grade"),
+    "a grade beyond float32": ("i0030 i0031 1e39\n", "line 1: expected a grade"),
+    "a grade that is no number": ("i0030 i0031 1\ni0031 i0032 NaN\n", "line 2: expected a grade"),
+    "a grade of words": ("i0030 i0031 1\ni0031 i0032 much\n", "line 2: expected a grade"),
+    "a first line without a number": ("i0030 i0031 high\ni0031 i0032 1\n", "line 1: expected a grade"),
+    "one line without a number": ("i0030 i0031 x\n", "line 1: expected a grade"),
+    "rows that the gallery has not": ("i0030 nope 1\n", "of gallery things, found none (first: row 'nope')"),
     "too few columns": ("a b 1\nc d\n", "expected query, row, grade"),
     "no line": ("", "no judgements"),
 }

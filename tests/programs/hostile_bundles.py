@@ -29,7 +29,7 @@ from hypothesis import strategies as st
 from skipfill.compat.encoders.hf.config import IMAGES, TEXTS, declared_keys
 from skipfill.compat.inference.bundle_schema import at_most, refuse_description
 from skipfill.compat.inference.network import Network
-from skipfill.compat.inference.trial import MEMORY, SECONDS, load_and_encode
+from skipfill.compat.inference.trial import MEMORY, SECONDS, limit_memory, load_and_encode
 from skipfill.store.errors import SkipfillError
 from skipfill.store.models.cards import WEIGHTS
 from skipfill.store.models.transfer import export_bundle, verified_export
@@ -343,6 +343,7 @@ def in_a_child(path: Path) -> Outcome:
             for number in ENDINGS:  # a fuzzer has handlers of its own
                 signal.signal(number, signal.SIG_DFL)
             signal.alarm(SECONDS)
+            limit_memory(path)
             load_and_encode(path, verified_export(path).card.fingerprint)
             code = 0
         except (SkipfillError, MemoryError) as error:

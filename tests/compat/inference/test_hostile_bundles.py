@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -24,8 +25,8 @@ from skipfill.compat.inference.trial import load_and_encode, try_bundle
 from skipfill.compat.methods.registry import METHODS
 from skipfill.compat.settings import Range
 from skipfill.store.errors import Advice, BadInput, SkipfillError
-from skipfill.store.models.cards import WEIGHTS, WITNESS
-from skipfill.store.models.transfer import export_bundle, verified_export
+from skipfill.store.models.cards import WEIGHTS, WITNESS, Card
+from skipfill.store.models.transfer import add_bundle, export_bundle, verified_export
 from skipfill.store.storage.location import init_store, open_store
 from tests.compat.inference.bundles import STORE, Content, forged, texts, trained, with_tokenizer, write_items
 from tests.conftest import Skipfill, tree
@@ -46,6 +47,11 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
         export_bundle(objects, "v1", Path("texts.skipfill"))
         export_bundle(objects, "v2", Path("vectors.skipfill"))
     return folder
+
+
+def tried_here(path: Path, card: Card) -> None:
+    """A trial in this process, which takes a moment."""
+    load_and_encode(path, card.fingerprint)
 
 
 def setting(**values: Any) -> Change:
@@ -80,40 +86,12 @@ def split(regex: str) -> dict[str, Any]:
 BT2 = {"features": 16, "old": 20_000, "new": 20_000, "extra": 8, "weight": 2.0}
 GROWING = {"type": "Replace", "pattern": {"String": "e"}, "content": "e" * 200}
 WORDS = {"type": "WordLevel", "vocab": {"[UNK]": 0, "a": 10**9}, "unk_token": "[UNK]"}
-# The smallest network of each kind of harm: the bundle, the change, and the message.
-TRIED: dict[str, tuple[str, Change, str]] = {
-    "200,000 layers": ("texts", config(num_hidden_layers=200_000), "num_hidden_layers: expected a number up to 256"),
-    "a head of gigabytes": ("vectors", network(method="bt2", head=BT2, classifier=None), "that its weights fit"),
-    "a length of a billion": (
-        "texts",
-        setting(max_length=10**9),
-        "max_length: expected a whole number from 0 to 32768",
-    ),
-    "an expression that panics": (
-        "texts",
-        tokenizer(pre_tokenizer=split("((.+)+)+[^\\s\\S]")),
-        "the tokenizer of an encoder",
-    ),
-    "a normaliser that aborts": (
-        "texts",
-        tokenizer(normalizer={"type": "Precompiled", "precompiled_charsmap": "/////w=="}),
-        "crashed, or took more memory (signal SIGABRT)",
-    ),
-    "a normaliser that fills the memory": (
-        "texts",
-        tokenizer(normalizer={"type": "Sequence", "normalizers": [GROWING] * 5}),
-        "crashed, or took more memory",
-    ),
-    "code from the hub": ("texts", config(attn_implementation="evil/kernel"), "expected eager or sdpa"),
-}
+PANIC = tokenizer(pre_tokenizer=split("((.+)+)+[^\\s\\S]"))
 
 
-@pytest.mark.parametrize("case", TRIED)
-def test_a_bundle_is_tried_in_bounded_time_and_memory_before_it_is_added(
-    exports: Path, tmp_path: Path, case: str
-) -> None:
-    base, change, expected = TRIED[case]
-    bundle = forged(exports / f"{base}.skipfill", tmp_path / "evil.skipfill", change)
+def test_a_bundle_is_tried_in_bounded_time_and_memory_before_it_is_added(exports: Path, tmp_path: Path) -> None:
+    change = tokenizer(normalizer={"type": "Sequence", "normalizers": [GROWING] * 5})
+    bundle = forged(exports / "texts.skipfill", tmp_path / "evil.skipfill", change)
     init_store(tmp_path / "store")
     before = tree(tmp_path / "store")
     code = (
@@ -128,13 +106,46 @@ def test_a_bundle_is_tried_in_bounded_time_and_memory_before_it_is_added(
     )
     exit_code, err, peak = json.loads(done.stdout)
     assert (exit_code, err.count("\n"), err[:7]) == (2, 1, "error: "), err
-    assert expected in err
+    assert "crashed, or took more memory" in err
     assert peak < MOST_MEMORY
     assert time.monotonic() - start < MOST_SECONDS
     assert tree(tmp_path / "store") == before
 
 
+# Other ends of a trial: the change, and the message.
+ENDS: dict[str, tuple[Change, str]] = {
+    "a normaliser that aborts": (
+        tokenizer(normalizer={"type": "Precompiled", "precompiled_charsmap": "/////w=="}),
+        "crashed, or took more memory \\(signal SIGABRT\\)",
+    ),
+    "an expression that panics": (PANIC, "the tokenizer of an encoder"),
+}
+
+
+@pytest.mark.parametrize("case", ENDS)
+def test_a_trial_that_ends_in_native_code_is_one_message(exports: Path, tmp_path: Path, case: str) -> None:
+    change, expected = ENDS[case]
+    bundle = forged(exports / "texts.skipfill", tmp_path / "evil.skipfill", change)
+    with pytest.raises(SkipfillError, match=expected):
+        try_bundle(bundle, verified_export(bundle).card)
+
+
+def test_the_limit_of_a_trial_is_on_its_own_process(exports: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_DATA)
+    load_and_encode(exports / "vectors.skipfill", verified_export(exports / "vectors.skipfill").card.fingerprint)
+    assert resource.getrlimit(resource.RLIMIT_DATA) == limits
+
+
+# The smallest network of each kind of harm: the bundle, the change, and the message.
 REFUSED: dict[str, tuple[str, Change, str]] = {
+    "200,000 layers": ("texts", config(num_hidden_layers=200_000), "num_hidden_layers: expected a number up to 256"),
+    "a head of gigabytes": ("vectors", network(method="bt2", head=BT2, classifier=None), "that its weights fit"),
+    "a length of a billion": (
+        "texts",
+        setting(max_length=10**9),
+        "max_length: expected a whole number from 0 to 32768",
+    ),
+    "code from the hub": ("texts", config(attn_implementation="evil/kernel"), "expected eager or sdpa"),
     "a size of text": ("texts", config(hidden_size="16"), "hidden_size: expected a number, found '16'"),
     "a list of sizes": ("texts", config(vocab_size=[30]), "vocab_size: expected a plain value"),
     "a token that the model has not": ("texts", tokenizer(model=WORDS), "tokens of the model's vocabulary, below 30"),
@@ -206,13 +217,10 @@ def nested(described: Content, depth: int) -> Content:
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_a_bundle_asks_for_is_closed_and_bounded(
-    exports: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
-) -> None:
+def test_what_a_bundle_asks_for_is_closed_and_bounded(exports: Path, tmp_path: Path, case: str) -> None:
     """As a trial finds it, in this process and without its limits."""
     base, change, expected = REFUSED[case]
     bundle = forged(exports / f"{base}.skipfill", tmp_path / "evil.skipfill", change)
-    monkeypatch.setattr("skipfill.compat.inference.trial.limit_memory", lambda more: None)
     fingerprint = verified_export(bundle).card.fingerprint
     if not expected:
         load_and_encode(bundle, fingerprint)
@@ -235,7 +243,7 @@ def test_a_bundle_without_a_witness_is_tried_too(exports: Path, tmp_path: Path) 
 
     bundle = forged(exports / "texts.skipfill", tmp_path / "evil.skipfill", change)
     with pytest.raises(SkipfillError, match="tokens of the model's vocabulary"):
-        try_bundle(bundle, verified_export(bundle).card)
+        tried_here(bundle, verified_export(bundle).card)
 
 
 def test_a_bundle_that_was_exchanged_is_not_tried(exports: Path) -> None:
@@ -268,7 +276,7 @@ def test_a_panic_at_an_item_is_one_message(skipfill: Skipfill, tmp_path: Path) -
     bundle = Path("v1.skipfill")
     export_bundle(open_store(STORE), "v1", bundle)
     forged(bundle, Path("evil.skipfill"), lambda card, files: split_where_it_panics(card, files))
-    skipfill("model", "add", "evil.skipfill", "--name", "v2")
+    add_bundle(open_store(STORE), Path("evil.skipfill"), "v2", trial=tried_here)
     write_items(["a" * 40 + "!"], "panic.parquet")
     assert (
         "the tokenizer of an encoder hf: expected"
