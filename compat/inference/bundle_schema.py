@@ -22,12 +22,17 @@ from skipfill.compat.encoders.registry import ENCODERS
 from skipfill.compat.methods.registry import METHODS
 from skipfill.compat.settings import MOST_CLASSES, WIDEST, Range, read_described
 from skipfill.store.errors import BadInput, unknown_name
+from skipfill.store.models.cards import Card
+from skipfill.store.parquet.files import LONGEST
+from skipfill.store.storage.layout import valid_name
 from skipfill.store.strict_json import fitted, parsed
 
 MOST_NETWORKS = 8  # a blend holds a whole older network, which may be a blend
 LARGEST_HEADER = 1 << 24
 MOST_TENSORS = 1 << 14
 MOST_MODULES = 64  # a tensor: a layer has some without weights
+MOST_ITEMS = 1 << 40
+BLEND = "blend"  # the method of a card whose network has an older one in it
 MOST_UNSAVED = 1 << 28  # bytes of buffers that are made anew
 _TYPES = {
     **{"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"},
@@ -71,6 +76,48 @@ class TensorHeader:
     dtype: str
     shape: list[int]
     data_offsets: list[int]
+
+
+@dataclass(frozen=True)
+class GalleryOfTraining:
+    """The gallery that a card says its model was trained against."""
+
+    name: str
+    version: Annotated[int, Range(1, MOST_ITEMS)]
+    space: str
+    rows: Annotated[int, Range(0, MOST_ITEMS)]
+
+
+def refuse_card(card: Card) -> None:
+    """Raise `BadInput` unless what a card says of its model is of its network, with numbers within their ranges."""
+    where = f"model {card.name}"
+    refuse_description(card.network, where)
+    network = fitted(NetworkDescription, card.network, where)
+    method = BLEND if network.old is not None else network.method
+    if card.method != method:
+        raise BadInput(f"{where}, method", expected=f"{method!r}, by its network", found=repr(card.method[:80]))
+    dim = METHODS[network.method].dim_of_head(network.head)
+    if card.dim != dim:
+        raise BadInput(f"{where}, dim", expected=f"{dim}, by its network", found=f"{card.dim:,}")
+    if card.gallery:
+        gallery = read_described(GalleryOfTraining, card.gallery, f"{where}, gallery")
+        valid_name("gallery", gallery.name)
+        valid_name("space", gallery.space)
+    numbers = {
+        "trained_items": ([card.trained_items], Range(0, MOST_ITEMS)),
+        "slots": (card.slots.values(), Range(0, MOST_CLASSES)),
+    }
+    for field, (values, limits) in numbers.items():
+        for value in values:
+            if not limits.low <= value <= limits.high:
+                raise BadInput(f"{where}, {field}", expected=f"a whole number {limits}", found=str(value)[:40])
+    for field, labels in {"classes": card.classes, "trained_labels": card.trained_labels}.items():
+        if len(labels) > MOST_CLASSES or any(len(label.encode(errors="replace")) > LONGEST for label in labels):
+            raise BadInput(
+                f"{where}, {field}",
+                expected=f"at most {MOST_CLASSES:,} labels of at most {LONGEST:,} bytes",
+                found="more, or longer ones",
+            )
 
 
 def refuse_description(described: Mapping[str, Any], where: str) -> None:

@@ -13,7 +13,7 @@ from safetensors.torch import load
 
 from skipfill.compat.encoders.encoder import ReadFile
 from skipfill.compat.encoders.prepared import as_float
-from skipfill.compat.inference.bundle_schema import at_most, read_header, refuse_description, refuse_tensors
+from skipfill.compat.inference.bundle_schema import at_most, read_header, refuse_card, refuse_tensors
 from skipfill.compat.inference.network import Network
 from skipfill.compat.inference.provenance import changes, told, versions
 from skipfill.store.errors import Advice, BadInput, SkipfillError
@@ -111,7 +111,7 @@ def loaded_from(card: Card, read: ReadFile) -> LoadedModel:
         BadInput: see `load_model`.
     """
     where = f"model {card.name}"
-    refuse_description(card.network, where)
+    refuse_card(card)
     weights = read(WEIGHTS)
     network = None
     try:

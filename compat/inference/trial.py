@@ -96,7 +96,7 @@ def load_and_encode(path: Path, fingerprint: str) -> None:
     Raises:
         BadInput: see `try_bundle`.
     """
-    from skipfill.compat.inference.bundle_schema import refuse_description
+    from skipfill.compat.inference.bundle_schema import refuse_card
     from skipfill.compat.inference.load import loaded_from
     from skipfill.compat.inference.witness import refuse_others, witness_from, witness_of
     from skipfill.compat.inference.witness_items import fixed_items
@@ -105,7 +105,7 @@ def load_and_encode(path: Path, fingerprint: str) -> None:
     if card.fingerprint != fingerprint:
         raise BadInput(path, expected="the bundle that was verified", found="another")
     if "python" in card.encoders:
-        refuse_description(card.network, f"model {card.name}")
+        refuse_card(card)
         return  # code that the user did not name
     contents = dict(bundle_files(path))
     # Weights are let go as soon as they are read.

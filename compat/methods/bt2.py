@@ -119,6 +119,10 @@ class Bt2(Method):
         return Bt2Shape
 
     @classmethod
+    def dim_of_head(cls, described: Mapping[str, Any]) -> int:
+        return int(described["new"] + described["extra"])
+
+    @classmethod
     def build_head(cls, described: dict[str, Any]) -> nn.Module:
         return Bt2Head(**described)
 

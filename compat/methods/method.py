@@ -104,6 +104,11 @@ class Method(nn.Module):
         return nn.Linear(described["features"], described["dim"])
 
     @classmethod
+    def dim_of_head(cls, described: Mapping[str, Any]) -> int:
+        """D of the head that `build_head` makes."""
+        return int(described["dim"])
+
+    @classmethod
     def class_layers(
         cls, head: nn.Module, classifier: CosineClassifier | None
     ) -> tuple[nn.Linear, CosineClassifier] | None:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from skipfill.store.errors import Advice, BadInput, reason
 from skipfill.store.parquet.remote import RemoteFile, matching
 from skipfill.store.storage.address import Address, Url
 
+LONGEST = 4_096
+"""Bytes of an id or a label. A block has thousands of them, and a small file can repeat a long one without end."""
+MOST_CHUNK = 1 << 30  # bytes of one column in one row group
 REMOTE_BYTES = 8 << 20  # of one request: each takes as long as a megabyte does
 
 
@@ -121,7 +126,7 @@ def unreadable(path: Address, error: Exception) -> BadInput:
     )
 
 
-def refuse_other_count(path: Address, file: pq.ParquetFile, read: int) -> None:
+def refuse_other_count(path: Address, file: ParquetSource, read: int) -> None:
     """Raise `BadInput` when a whole file has given another number of rows than its footer claims."""
     claimed = file.metadata.num_rows
     if claimed != read:
@@ -166,3 +171,80 @@ def column_type(path: Address, file: pq.ParquetFile, column: str, parameter: str
             hint=Advice("name_column", parameter=parameter),
         )
     return schema.field(column).type
+
+
+class ParquetSource(Protocol):
+    """An opened file: see `PinnedFile`."""
+
+    @property
+    def metadata(self) -> pq.FileMetaData: ...
+
+    @property
+    def schema_arrow(self) -> pa.Schema: ...
+
+    @property
+    def source(self) -> Any: ...
+
+    def iter_batches(self, batch_size: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]: ...
+
+
+def read_ids_and_labels(path: Address, file: ParquetSource, columns: Sequence[str]) -> pa.Table:
+    """Read whole columns of ids or labels.
+
+    Raises:
+        BadInput: values longer than `LONGEST`, or what cannot be read.
+    """
+    for name in columns:
+        refuse_long_values(path, file, name)
+    try:
+        batches = list(file.iter_batches(2_048, columns))
+    except (OSError, pa.ArrowException) as error:
+        raise unreadable(path, error) from error
+    schema = pa.schema([file.schema_arrow.field(name) for name in columns])
+    table = pa.Table.from_batches(batches) if batches else schema.empty_table()
+    refuse_other_count(path, file, table.num_rows)
+    return table
+
+
+def refuse_long_values(path: Address, file: ParquetSource, column: str) -> None:
+    """Look at a column of ids or labels by the footer and its dictionaries, before its values are copied for each row.
+
+    Dictionaries of files on object storage are not looked at: each would be a request.
+
+    Raises:
+        BadInput: values longer than `LONGEST`.
+    """
+    number = next(
+        (at for at in range(file.metadata.num_columns) if file.metadata.schema.column(at).path == column), None
+    )
+    if number is None or file.metadata.schema.column(number).physical_type != "BYTE_ARRAY":
+        return
+    row = 0
+    for group in range(file.metadata.num_row_groups):
+        chunk, rows = file.metadata.row_group(group).column(number), file.metadata.row_group(group).num_rows
+        where = f"{path}, column {column}, row {row} and after"
+        row += rows
+        if chunk.total_uncompressed_size > min(MOST_CHUNK, (rows + 16) * (LONGEST + 16)):
+            raise too_long(where, f"{chunk.total_uncompressed_size:,} bytes in {rows:,} rows of a row group")
+        if chunk.has_dictionary_page and not isinstance(path, Url):
+            longest = _longest_of_dictionary(path, file, column, group)
+            if longest > LONGEST:
+                raise too_long(where, f"one of {longest:,}")
+
+
+def _longest_of_dictionary(path: Address, file: ParquetSource, column: str, group: int) -> int:
+    try:
+        reader = pq.ParquetFile(
+            file.source, metadata=file.metadata, read_dictionary=[column], pre_buffer=False, buffer_size=1 << 16
+        )
+        first = next(reader.iter_batches(1, row_groups=[group], columns=[column], use_threads=False), None)
+    except (OSError, pa.ArrowException) as error:
+        raise unreadable(path, error) from error
+    if first is None or not pa.types.is_dictionary(first.column(0).type):
+        return 0
+    return int(pc.max(pc.binary_length(first.column(0).dictionary)).as_py() or 0)
+
+
+def too_long(where: object, found: str) -> BadInput:
+    """The error for an id or a label that is longer than any may be."""
+    return BadInput(where, expected=f"ids and labels of at most {LONGEST:,} bytes", found=found)

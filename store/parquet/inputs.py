@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from skipfill.store.errors import BadInput
+from skipfill.store.errors import BadInput, reason
 from skipfill.store.parquet.ids import refuse_bad_strings
 from skipfill.store.parquet.vectors import Matrix, is_vector_type, matrix
 
@@ -57,19 +57,37 @@ def _images(column: pa.Array, where: str, folder: Path | None) -> list[bytes]:
     if not pa.types.is_struct(column.type):
         column = pa.StructArray.from_arrays([column], ["bytes"])
     contents = pc.struct_field(column, "bytes").to_pylist()
-    if folder is not None and None in contents and column.type.get_field_index("path") >= 0:
-        names = pc.struct_field(column, "path")
-        refuse_bad_strings(names, where)
-        for row, name in enumerate(names.to_pylist()):
-            if contents[row] is None and name and _is_in(folder, name):
-                contents[row] = (folder / name).read_bytes()
-    if None in contents:
-        raise BadInput(
-            f"{where} + {contents.index(None)}",
-            expected="an image's bytes, or a path that exists beside the Parquet file",
-            found="NULL",
-        )
+    if None not in contents:
+        return list(contents)
+    names: list[Any] = [None] * len(column)
+    if column.type.get_field_index("path") >= 0:
+        paths = pc.struct_field(column, "path")
+        refuse_bad_strings(paths, where)
+        names = paths.to_pylist()
+    for row, name in enumerate(names):
+        if contents[row] is None:
+            contents[row] = _image_file(folder, name, f"{where} + {row}")
     return list(contents)
+
+
+def _image_file(folder: Path | None, name: object, where: str) -> bytes:
+    """Read an image that is only named. A Parquet file from elsewhere may name no file outside its own folder."""
+    wrong = "no bytes" if folder is None else "no bytes and no path"
+    if folder is not None and isinstance(name, str) and name:
+        shown = repr(name[:200])
+        path = folder / name
+        try:
+            if not path.resolve().is_relative_to(folder.resolve()):
+                wrong = f"{shown}, outside its folder"
+            elif not path.exists():
+                wrong = f"{shown}, which does not exist"
+            elif not path.is_file():
+                wrong = f"{shown}, {'a folder' if path.is_dir() else 'a pipe or a device'}"
+            else:
+                return path.read_bytes()
+        except (OSError, ValueError) as error:
+            wrong = f"{shown}: {reason(error)}"
+    raise BadInput(where, expected="an image's bytes, or a path that exists beside the Parquet file", found=wrong)
 
 
 def _texts(column: pa.Array, where: str) -> list[str]:
@@ -78,12 +96,3 @@ def _texts(column: pa.Array, where: str) -> list[str]:
     if None in texts:
         raise BadInput(f"{where} + {texts.index(None)}", expected="a text", found="NULL")
     return texts
-
-
-def _is_in(folder: Path, name: object) -> bool:
-    """Tell whether a file of this name is in the folder. A Parquet file from elsewhere may name no other file."""
-    try:
-        path = (folder / str(name)).resolve()
-        return path.is_relative_to(folder.resolve()) and path.is_file()
-    except (OSError, ValueError):
-        return False

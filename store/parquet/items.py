@@ -13,10 +13,17 @@ from numpy.typing import NDArray
 
 from skipfill.store.errors import Advice, BadInput
 from skipfill.store.parquet import ids
-from skipfill.store.parquet.files import column_type, expand, open_parquet, refuse_other_count, unreadable
+from skipfill.store.parquet.files import (
+    column_type,
+    expand,
+    open_parquet,
+    read_ids_and_labels,
+    refuse_other_count,
+    unreadable,
+)
 from skipfill.store.parquet.inputs import INPUT_COLUMNS, InputKind, input_kind, inputs_of
 from skipfill.store.parquet.pinned import PinnedFile
-from skipfill.store.parquet.stored_rows import OpenFile, ParquetReader, opened
+from skipfill.store.parquet.stored_rows import OpenFile, opened
 from skipfill.store.parquet.vectors import Matrix
 
 BLOCK_ROWS = 2_048
@@ -181,11 +188,7 @@ def open_items(paths: Sequence[Path], columns: ItemColumns = ItemColumns(), open
         column_type(path, file, input_column, "input")
         has_labels &= columns.label in file.schema_arrow.names
         wanted = [columns.id] + ([columns.label] if has_labels else [])
-        try:
-            table = _table(file, wanted)
-        except (OSError, pa.ArrowException) as error:
-            raise unreadable(path, error) from error
-        refuse_other_count(path, file, table.num_rows)
+        table = read_ids_and_labels(path, file, wanted)
         all_ids.append(ids.plain(table.column(columns.id), id_kind, f"{path}, column {columns.id}"))
         if has_labels:
             all_labels.append(ids.labels(table.column(columns.label), f"{path}, column {columns.label}"))
@@ -215,15 +218,6 @@ def only_vector_column(paths: Sequence[Path], other_than: str = "") -> str:
         return ""
     vectors = [field.name for field in schema if input_kind(field.type) == "vector" and field.name != other_than]
     return vectors[0] if len(vectors) == 1 else ""
-
-
-def _table(file: ParquetReader, columns: list[str]) -> pa.Table:
-    schema = pa.schema([file.schema_arrow.field(name) for name in columns])
-    return (
-        pa.Table.from_batches(file.iter_batches(BLOCK_ROWS, columns))
-        if file.metadata.num_rows
-        else schema.empty_table()
-    )
 
 
 def _input(path: Path, named: str, open_file: OpenFile) -> tuple[InputKind, str]:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from skipfill.store.errors import Advice, BadInput
 from skipfill.store.parquet import ids
-from skipfill.store.parquet.files import column_type, refuse_other_count, unreadable
+from skipfill.store.parquet.files import column_type, refuse_long_values, refuse_other_count, unreadable
 from skipfill.store.parquet.pinned import PinnedFile
 from skipfill.store.parquet.vectors import Matrix, is_vector_type, matrix, storage_type
 from skipfill.store.storage.address import Address
@@ -115,6 +115,8 @@ class StoredRows:
                 )
             if columns.label:
                 column_type(path, file, columns.label, "label")
+            for text in filter(None, (columns.id, columns.label)):
+                refuse_long_values(path, file, text)
             count += file.metadata.num_rows
         if count == 0:
             raise BadInput(files[0], expected="at least one row", found="none")

@@ -187,7 +187,7 @@ JUDGED = {
     "a grade of words": ("i0030 i0031 1\ni0031 i0032 much\n", "line 2: expected a grade"),
     "a first line without a number": ("i0030 i0031 high\ni0031 i0032 1\n", "line 1: expected a grade"),
     "one line without a number": ("i0030 i0031 x\n", "line 1: expected a grade"),
-    "rows that the gallery has not": ("i0030 nope 1\n", "of gallery things, found none (first: row 'nope')"),
+    "rows that the gallery has not": ("HELDOUT nope 1\n", "of gallery things, found none (first: row 'nope')"),
     "too few columns": ("a b 1\nc d\n", "expected query, row, grade"),
     "no line": ("", "no judgements"),
 }
@@ -196,7 +196,8 @@ JUDGED = {
 @pytest.mark.parametrize("case", JUDGED)
 def test_strange_judgements(skipfill: Skipfill, with_v2: World, tmp_path: Path, case: str) -> None:
     content, said = JUDGED[case]
-    (tmp_path / "judged.tsv").write_text(content)
+    heldout = str(pq.read_table(with_v2.heldout).column("id")[0])
+    (tmp_path / "judged.tsv").write_text(content.replace("HELDOUT", heldout))
     done = skipfill("check", "things", "v2", "--items", with_v2.heldout, "--judgements", "judged.tsv", expect=2)
     assert is_one_message(done.err), done.err
     assert "judged.tsv" in done.err

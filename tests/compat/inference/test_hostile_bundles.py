@@ -66,6 +66,16 @@ def network(**values: Any) -> Change:
     return lambda card, files: card["network"].update(values)
 
 
+def described(change: Change = lambda card, files: None, **values: Any) -> Change:
+    """Also changes of the card itself."""
+
+    def apply(card: Content, files: dict[str, bytes]) -> None:
+        change(card, files)
+        card.update(values)
+
+    return apply
+
+
 def tokenizer(**parts: Any) -> Change:
     return lambda card, files: with_tokenizer(card, files, **parts)
 
@@ -139,7 +149,11 @@ def test_the_limit_of_a_trial_is_on_its_own_process(exports: Path) -> None:
 # The smallest network of each kind of harm: the bundle, the change, and the message.
 REFUSED: dict[str, tuple[str, Change, str]] = {
     "200,000 layers": ("texts", config(num_hidden_layers=200_000), "num_hidden_layers: expected a number up to 256"),
-    "a head of gigabytes": ("vectors", network(method="bt2", head=BT2, classifier=None), "that its weights fit"),
+    "a head of gigabytes": (
+        "vectors",
+        described(network(method="bt2", head=BT2, classifier=None), method="bt2", dim=20_008),
+        "that its weights fit",
+    ),
     "a length of a billion": (
         "texts",
         setting(max_length=10**9),
@@ -207,6 +221,30 @@ REFUSED: dict[str, tuple[str, Change, str]] = {
         "vectors",
         weights(lambda tensors: tensors.update({"head.bias": np.zeros(128, np.float64)})),
         "float32 [128], found float64 [128]",
+    ),
+    "a dimension of a billion": ("vectors", described(dim=10**9), "dim: expected 128, by its network"),
+    "a dimension that its network has not": ("vectors", described(dim=129), "dim: expected 128, by its network"),
+    "a method that nobody knows": (
+        "vectors",
+        described(method="nope"),
+        "method: expected 'independent', by its network",
+    ),
+    "a method of another": ("vectors", described(method="gallery"), "method: expected 'independent', by its network"),
+    "fewer items than none": ("vectors", described(trained_items=-1), "trained_items: expected a whole number from 0"),
+    "more items than there are": ("vectors", described(trained_items=10**30), "trained_items: expected a whole number"),
+    "a slot below the first": ("vectors", described(slots={"a": -1}), "slots: expected a whole number from 0"),
+    "a label of a megabyte": ("vectors", described(trained_labels=["x" * 1_000_000]), "labels of at most 4,096 bytes"),
+    "a class of a megabyte": ("vectors", described(classes=["x" * 1_000_000]), "labels of at most 4,096 bytes"),
+    "a gallery of another form": ("vectors", described(gallery={"run": 1}), "gallery: expected a key 'name'"),
+    "a gallery that is no name": (
+        "vectors",
+        described(gallery={"name": "x; y", "version": 1, "space": "v1", "rows": 1}),
+        "gallery name: expected 1-64 letters",
+    ),
+    "a gallery of too many rows": (
+        "vectors",
+        described(gallery={"name": "x", "version": 1, "space": "v1", "rows": 10**30}),
+        "rows: expected a whole number",
     ),
     "nothing": ("texts", lambda card, files: None, ""),
 }
