@@ -62,7 +62,8 @@ class QuerySets:
             for digest in digests:
                 self._with[digest] |= 1 << place
         self._fewer = _Below([(queries.count, place) for place, queries in enumerate(sets)])
-        self._ended = _Below([(digests[-1], place) for place, digests in enumerate(least) if digests])
+        cut = [place for place, digests in enumerate(least) if 0 < len(digests) < sets[place].count]
+        self._ended = _Below([(least[place][-1], place) for place in cut])
 
     def holds(self, part: Queries, first: int = 0) -> bool:
         """Whether one of the sets from number `first` on seems to have all queries of `part`, and perhaps more."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from skipfill.store.checks.entry import CheckEntry, EntryColumns, Terms, entry_of
 from skipfill.store.checks.index import CheckIndex, add_entry, span
 from skipfill.store.checks.policy import Policy
-from skipfill.store.checks.queries import Queries
+from skipfill.store.checks.queries import Queries, QuerySets
 from skipfill.store.checks.saved_reports import load_report
 from skipfill.store.checks.standing import Standing, differences, standing, standing_of_old
 from skipfill.store.strict_json import json_digest
@@ -67,7 +67,14 @@ def holds(whole: Queries, part: Queries) -> bool:
     if not (whole.digest and part.digest and whole.least) or whole.basis != part.basis or whole.count < part.count:
         return False
     least = whole.least.split()
-    return {digest for digest in part.least.split() if digest <= least[-1]} <= set(least)
+    known = {digest for digest in part.least.split() if digest <= least[-1] or whole.count == len(least)}
+    return known <= set(least)
+
+
+def test_a_few_queries_do_not_hold_others_that_come_after_them() -> None:
+    few, others = Queries.of(EVERYTHING[:3]), Queries.of(["f" * 16, "fe" * 8])
+    assert not QuerySets([few]).holds(others)
+    assert QuerySets([few]).holds(Queries.of(EVERYTHING[1:3]))
 
 
 def one_by_one(entries: list[CheckEntry], policy: Policy) -> Standing:
