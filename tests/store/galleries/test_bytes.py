@@ -175,7 +175,9 @@ def test_queries_items_and_judgements_that_change_during_the_check(
     labels = {one["id"]: one["label"] for one in pq.read_table(GALLERY).to_pylist()}
     asked = pq.read_table("queries.parquet").to_pylist()
     pairs = [(one["id"], row, 1) for one in asked for row, label in labels.items() if label == one["label"]]
-    Path("judged.tsv").write_text("q\td\tgrade\n" + "".join(f"{q}\t{row}\t{grade}\n" for q, row, grade in pairs))
+    Path("judged.tsv").write_text(
+        "query-id\tcorpus-id\tscore\n" + "".join(f"{q}\t{row}\t{grade}\n" for q, row, grade in pairs)
+    )
     columns = zip(("query_id", "row_id", "grade"), zip(*pairs, strict=True), strict=True)
     pq.write_table(pa.table({name: list(values) for name, values in columns}), "judged.parquet")
 
