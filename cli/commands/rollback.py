@@ -67,7 +67,7 @@ def _done(planned: Rollback, *, dry_run: bool) -> str:
 
 
 def _notes(objects: ObjectStore, version: Version) -> str:
-    """What to know of the release that came back: that no check allowed it, or that its model is not here."""
+    """Warnings about the release that came back: no check allowed it, or its model is not here."""
     from skipfill.store.errors import SkipfillError
     from skipfill.store.models.cards import has_model, load_card
 

@@ -76,7 +76,7 @@ def _inputs(options: dict[str, Any]) -> list[Path]:
 
 
 def _store(options: dict[str, Any]) -> object:
-    """Where the store of the options is; None where there is none."""
+    """The place of the store that the options name; None for no store."""
     from skipfill.store.storage.location import find_root
 
     with suppress(SkipfillError, OSError):

@@ -1,4 +1,4 @@
-"""Where reports are written: a file appears as a whole or not at all, and none that the command needs is replaced."""
+"""Writes report files: each as a whole or not at all, and never over a file that the command needs."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def main() -> None:
 
 
 def _refusal(error: str, hint: Hint = "") -> dict[str, Any]:
-    """What the parent says: an error's message, and its hint or its advice, as JSON values."""
+    """An error for the parent process, as JSON values: its message, and its hint or its advice."""
     if isinstance(hint, str):
         return {"error": error, "hint": hint, "advice": "", "values": {}}
     return {"error": error, "hint": "", "advice": hint.key, "values": hint.values}

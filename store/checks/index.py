@@ -69,7 +69,7 @@ class CheckIndex:
         self._standings: dict[tuple[str, str, Policy, str, int], Standing] = {}
 
     def standing(self, rows_state: str, fingerprint: str, policy: Policy, state: str) -> Standing | None:
-        """What the checks of a model on a gallery's rows allow on a state with these rows; None where there is none.
+        """The joint result of a model's checks on a gallery's rows, for a state with these rows; None for no check.
 
         Decided anew where there are new ones.
 

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 from skipfill.store.errors import Advice, BadInput
 from skipfill.store.models.cards import has_model, load_card, view_onto
-from skipfill.store.parquet.files import encoded_by
-from skipfill.store.parquet.stored_rows import ParquetReader
+from skipfill.store.parquet.files import ParquetReader, encoded_by
 from skipfill.store.spaces import Space
 from skipfill.store.storage.address import Address
 from skipfill.store.storage.object_store import ObjectStore

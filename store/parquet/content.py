@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from skipfill.store.errors import Stale
-from skipfill.store.parquet.stored_rows import Block, ParquetReader, StoredRows
+from skipfill.store.parquet.files import ParquetReader
+from skipfill.store.parquet.stored_rows import Block, StoredRows
 from skipfill.store.storage.address import Address
 
 BY_COLUMN = "v2:"

@@ -126,7 +126,7 @@ def unreadable(path: Address, error: Exception) -> BadInput:
     )
 
 
-def refuse_other_count(path: Address, file: ParquetSource, read: int) -> None:
+def refuse_other_count(path: Address, file: ParquetReader, read: int) -> None:
     """Raise `BadInput` when a whole file has given another number of rows than its footer claims."""
     claimed = file.metadata.num_rows
     if claimed != read:
@@ -173,8 +173,8 @@ def column_type(path: Address, file: pq.ParquetFile, column: str, parameter: str
     return schema.field(column).type
 
 
-class ParquetSource(Protocol):
-    """An opened file: see `PinnedFile`."""
+class ParquetReader(Protocol):
+    """An opened Parquet file: see `PinnedFile`."""
 
     @property
     def metadata(self) -> pq.FileMetaData: ...
@@ -185,10 +185,12 @@ class ParquetSource(Protocol):
     @property
     def source(self) -> Any: ...
 
-    def iter_batches(self, batch_size: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]: ...
+    def iter_batches(
+        self, batch_size: int, columns: Sequence[str], *, use_threads: bool = True
+    ) -> Iterator[pa.RecordBatch]: ...
 
 
-def read_ids_and_labels(path: Address, file: ParquetSource, columns: Sequence[str]) -> pa.Table:
+def read_ids_and_labels(path: Address, file: ParquetReader, columns: Sequence[str]) -> pa.Table:
     """Read whole columns of ids or labels.
 
     Raises:
@@ -206,7 +208,7 @@ def read_ids_and_labels(path: Address, file: ParquetSource, columns: Sequence[st
     return table
 
 
-def refuse_long_values(path: Address, file: ParquetSource, column: str) -> None:
+def refuse_long_values(path: Address, file: ParquetReader, column: str) -> None:
     """Look at a column of ids or labels by the footer and its dictionaries, before its values are copied for each row.
 
     Dictionaries of files on object storage are not looked at: each would be a request.
@@ -214,10 +216,9 @@ def refuse_long_values(path: Address, file: ParquetSource, column: str) -> None:
     Raises:
         BadInput: values longer than `LONGEST`.
     """
-    number = next(
-        (at for at in range(file.metadata.num_columns) if file.metadata.schema.column(at).path == column), None
-    )
-    if number is None or file.metadata.schema.column(number).physical_type != "BYTE_ARRAY":
+    schema = file.metadata.schema
+    number = next((at for at in range(len(schema)) if schema.column(at).path == column), None)
+    if number is None or schema.column(number).physical_type != "BYTE_ARRAY":
         return
     row = 0
     for group in range(file.metadata.num_row_groups):
@@ -227,12 +228,11 @@ def refuse_long_values(path: Address, file: ParquetSource, column: str) -> None:
         if chunk.total_uncompressed_size > min(MOST_CHUNK, (rows + 16) * (LONGEST + 16)):
             raise too_long(where, f"{chunk.total_uncompressed_size:,} bytes in {rows:,} rows of a row group")
         if chunk.has_dictionary_page and not isinstance(path, Url):
-            longest = _longest_of_dictionary(path, file, column, group)
-            if longest > LONGEST:
+            if (longest := _longest_of_dictionary(path, file, column, group)) > LONGEST:
                 raise too_long(where, f"one of {longest:,}")
 
 
-def _longest_of_dictionary(path: Address, file: ParquetSource, column: str, group: int) -> int:
+def _longest_of_dictionary(path: Address, file: ParquetReader, column: str, group: int) -> int:
     try:
         reader = pq.ParquetFile(
             file.source, metadata=file.metadata, read_dictionary=[column], pre_buffer=False, buffer_size=1 << 16

@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from skipfill.store.errors import BadInput
+from skipfill.store.parquet.files import ParquetReader
 from skipfill.store.parquet.items import Items
-from skipfill.store.parquet.stored_rows import ParquetReader, StoredRows
+from skipfill.store.parquet.stored_rows import StoredRows
 from skipfill.store.storage.unfinished import scratch_folder
 
 TABLES = ("query", "gallery", "asked")

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from skipfill.store.errors import Advice, BadInput
 from skipfill.store.parquet import ids
-from skipfill.store.parquet.files import column_type, refuse_long_values, refuse_other_count, unreadable
+from skipfill.store.parquet.files import ParquetReader, column_type, refuse_long_values, refuse_other_count, unreadable
 from skipfill.store.parquet.pinned import PinnedFile
 from skipfill.store.parquet.vectors import Matrix, is_vector_type, matrix, storage_type
 from skipfill.store.storage.address import Address
@@ -50,23 +48,6 @@ class Block:
     ids: pa.Array
     vectors: Matrix
     labels: pa.Array | None
-
-
-class ParquetReader(Protocol):
-    """An opened Parquet file: see `PinnedFile`."""
-
-    @property
-    def metadata(self) -> pq.FileMetaData: ...
-
-    @property
-    def schema_arrow(self) -> pa.Schema: ...
-
-    @property
-    def source(self) -> Any: ...
-
-    def iter_batches(
-        self, batch_size: int, columns: Sequence[str], *, use_threads: bool = True
-    ) -> Iterator[pa.RecordBatch]: ...
 
 
 OpenFile = Callable[[Address], ParquetReader]

@@ -1,4 +1,4 @@
-"""How often the gate lets a worse model through on SciFact: the share of checks over drawn queries that allow a swap.
+"""Share of checks that allow a swap to a worse model on SciFact, over queries that are drawn anew for each check.
 
     pip install -c .ci/constraints.txt '.[bench]'
     python tests/benchmarks/scifact_gate.py DATA_FOLDER [--checks 200] [--queries 300]

@@ -1,4 +1,4 @@
-"""What a CI system sees of a check that could not be made, and of one that is not saved."""
+"""Reports for CI systems: of a check that could not be made, and of one that is not saved."""
 
 from __future__ import annotations
 

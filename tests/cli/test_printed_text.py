@@ -31,7 +31,7 @@ terminal_or_not = pytest.mark.parametrize("terminal", [False, True], ids=["no te
 
 
 def assert_printable(*texts: str) -> None:
-    """What rich itself sends a terminal, and the pages' own blanks, are no data."""
+    """Leave out rich's own control sequences and the pages' own blanks: they are no data."""
     for text in texts:
         for line in STYLE.sub("", text).split("\n"):
             assert line.isprintable(), repr(line)
@@ -91,7 +91,7 @@ def test_what_commands_print_is_escaped(
 
 
 def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Where in a JSON value texts are."""
+    """Paths of the texts in a JSON value."""
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     if isinstance(value, str):
         yield path

@@ -1,4 +1,4 @@
-"""Where reports go: devices and pipes are written into and stay, inputs and the store are never overwritten."""
+"""Report files: devices and pipes are written into and stay; inputs and the store are never overwritten."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a command finds around it: streams closed, full or unread, files that may not grow, folders that are gone."""
+"""Commands with closed, full or unread streams, with files that may not grow, and in folders that are gone."""
 
 from __future__ import annotations
 

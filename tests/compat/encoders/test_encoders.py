@@ -138,7 +138,7 @@ def test_pickled_weights_are_refused(skipfill: Skipfill, tmp_path: Path) -> None
 
 
 def test_adapters_are_refused(tmp_path: Path) -> None:
-    """Where peft is installed, transformers would load the model that the adapter names; elsewhere, ignore it."""
+    """An adapter is refused: with peft installed, transformers would load the model that it names."""
     folder = Path(bert(tmp_path))
     (folder / "adapter_config.json").write_text('{"peft_type": "LORA", "base_model_name_or_path": "someone/else"}')
     with pytest.raises(BadInput, match=r"adapter_config\.json: expected a model that is whole, found an adapter"):
