@@ -227,9 +227,9 @@ def refuse_long_values(path: Address, file: ParquetReader, column: str) -> None:
         row += rows
         if chunk.total_uncompressed_size > min(MOST_CHUNK, (rows + 16) * (LONGEST + 16)):
             raise too_long(where, f"{chunk.total_uncompressed_size:,} bytes in {rows:,} rows of a row group")
-        if chunk.has_dictionary_page and not isinstance(path, Url):
-            if (longest := _longest_of_dictionary(path, file, column, group)) > LONGEST:
-                raise too_long(where, f"one of {longest:,}")
+        in_reach = chunk.has_dictionary_page and not isinstance(path, Url)
+        if in_reach and (longest := _longest_of_dictionary(path, file, column, group)) > LONGEST:
+            raise too_long(where, f"one of {longest:,}")
 
 
 def _longest_of_dictionary(path: Address, file: ParquetReader, column: str, group: int) -> int:
