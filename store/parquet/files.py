@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from skipfill.store.errors import Advice, BadInput, reason
 from skipfill.store.parquet.remote import RemoteFile, matching
-from skipfill.store.storage.address import Address, Url
+from skipfill.store.storage.address import Address, Url, found_at
 
 LONGEST = 4_096
 """Bytes of an id or a label. A block has thousands of them, and a small file can repeat a long one without end."""
@@ -95,13 +95,8 @@ def refuse_no_file(path: Address) -> None:
         str(path).encode()
     except UnicodeEncodeError as error:
         raise BadInput(path, expected="a name in UTF-8", found="other bytes") from error
-    if path.exists() and not path.is_file():
-        raise BadInput(
-            path,
-            expected="a file",
-            found="a folder" if path.is_dir() else "a pipe or a device",
-            hint="Write its content to a file first.",
-        )
+    if (found := found_at(path)) not in ("", "a file"):
+        raise BadInput(path, expected="a file", found=found, hint="Write its content to a file first.")
 
 
 def refuse_bad_names(path: Address, file: pq.ParquetFile) -> None:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from skipfill.store.errors import BadInput, reason
 from skipfill.store.parquet.ids import refuse_bad_strings
 from skipfill.store.parquet.vectors import Matrix, is_vector_type, matrix
+from skipfill.store.storage.address import found_at
 
 InputKind = Literal["image", "vector", "text"]
 INPUT_COLUMNS = ("image", "vector", "text")
@@ -79,12 +80,12 @@ def _image_file(folder: Path | None, name: object, where: str) -> bytes:
         try:
             if not path.resolve().is_relative_to(folder.resolve()):
                 wrong = f"{shown}, outside its folder"
-            elif not path.exists():
-                wrong = f"{shown}, which does not exist"
-            elif not path.is_file():
-                wrong = f"{shown}, {'a folder' if path.is_dir() else 'a pipe or a device'}"
+            elif (found := found_at(path)) not in ("", "a file"):
+                wrong = f"{shown}, {found}"
             else:
                 return path.read_bytes()
+        except FileNotFoundError:
+            wrong = f"{shown}, which does not exist"
         except (OSError, ValueError) as error:
             wrong = f"{shown}: {reason(error)}"
     raise BadInput(where, expected="an image's bytes, or a path that exists beside the Parquet file", found=wrong)

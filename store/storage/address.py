@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -66,3 +67,17 @@ def address(given: str, where: object = Parameter("store")) -> Address:
             hint=f"Give credentials by the environment: {SCHEMES[parts.scheme]}_...",
         )
     return Url(given.rstrip("/"))
+
+
+def found_at(path: Path) -> str:
+    """Tell what is at a local path: "a file", "a folder", "a pipe or a device"; "" for nothing.
+
+    It is looked at once: a file may be deleted between two looks.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return ""
+    if stat.S_ISREG(mode):
+        return "a file"
+    return "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"

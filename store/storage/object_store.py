@@ -17,7 +17,7 @@ from obstore.store import LocalStore
 
 from skipfill.store.errors import Advice, BadInput, reason
 from skipfill.store.storage import durable_files
-from skipfill.store.storage.address import Address, Url
+from skipfill.store.storage.address import Address, Url, found_at
 from skipfill.store.storage.client import client
 from skipfill.store.storage.object_errors import READ, WRITE, unreachable
 
@@ -200,8 +200,8 @@ class ObjectStore:
 
     def _ask(self, key: str, expected: str, request: Callable[[], Answer]) -> Answer:
         path = self.root / key
-        if isinstance(path, Path) and path.exists() and not (path.is_file() or path.is_dir()):
-            raise BadInput(path, expected="a file or a folder", found="a pipe or a device")
+        if isinstance(path, Path) and (found := found_at(path)) == "a pipe or a device":
+            raise BadInput(path, expected="a file or a folder", found=found)
         try:
             return request()
         except (FileNotFoundError, FileExistsError, AlreadyExistsError):
