@@ -18,11 +18,13 @@ WIDEST = 100  # longer lines of prose are hard to read
 def guide(
     topic: Annotated[
         str | None,
-        typer.Argument(help="Page to read. Default: the list of pages.", autocompletion=lambda: list(TOPICS)),
+        typer.Argument(
+            metavar="TOPIC", help="Page to read. Default: the list of pages.", autocompletion=lambda: list(TOPICS)
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Read the guide: rendered in a terminal, as Markdown when redirected.
+    """Read a page of the guide; redirected, it is Markdown.
 
     Example: skipfill guide gate
     """

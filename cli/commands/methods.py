@@ -13,11 +13,11 @@ from skipfill.cli.terminal.printing import emit, table
 
 def methods(
     settings: Annotated[
-        bool, typer.Option("--settings", help="List the settings of methods and encoders, for train --set.")
+        bool, typer.Option("--settings", help="List the settings of methods and encoders, for `train --set`.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """List the training methods, what each needs, and where it comes from.
+    """List the training methods, or with `--settings` what can be set.
 
     Example: skipfill methods --settings
     """
