@@ -125,7 +125,8 @@ def train(
         columns=item_columns(id_column, label, input_column, items, quiet=quiet or not first),
     )
     began = time.monotonic()
-    with progress(quiet=quiet or not first) as bar, log_file(log if first else "") as write_epoch:
+    written = log_file(log if first else "", sources.files, objects.root)
+    with progress(quiet=quiet or not first) as bar, written as write_epoch:
         watcher = Watcher(step_shower(name, bar), write_epoch, resumption_teller(name, quiet=quiet or not first))
         stages = Progress(bar.start, bar.advance)
         card = train_model(objects, name, recipe, sources, stages, watcher, restart=restart)

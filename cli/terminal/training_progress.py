@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -76,8 +76,13 @@ def resumption_teller(name: str, *, quiet: bool) -> Callable[[int, int], None]:
 
 
 @contextmanager
-def log_file(name: str) -> Iterator[Callable[[Epoch], None]]:
-    """A function that appends an epoch's line to a file at once. `-` is stdout; an empty name writes nothing."""
+def log_file(name: str, inputs: Sequence[Path], store: object) -> Iterator[Callable[[Epoch], None]]:
+    """A function that appends an epoch's line to a file at once. `-` is stdout; an empty name writes nothing.
+
+    Args:
+        inputs: files that the command reads. Neither they nor the files of the `store` are written to.
+    """
+    from skipfill.cli.reports.files import refuse_overwriting
     from skipfill.store.errors import BadInput, reason
 
     if name in ("", "-"):
@@ -91,6 +96,7 @@ def log_file(name: str) -> Iterator[Callable[[Epoch], None]]:
         except OSError as error:
             raise BadInput(name, expected="a file that can be written to", found=reason(error)) from error
 
+    refuse_overwriting(Path(name), inputs, store)
     with ExitStack() as stack:
         with blamed():
             # Without a buffer, a line is there when it is written, and none is left to fail when the file is closed.
