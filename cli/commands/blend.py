@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from skipfill.cli import completion
+from skipfill.cli.commands.overview import searchable
 from skipfill.cli.options import Json, Quiet, Store, opened
 from skipfill.cli.terminal.printing import emit, show_next
 
@@ -43,11 +44,11 @@ def blend(
     """
     from skipfill.compat.training.blend import blend_models
 
-    card = blend_models(opened(store), name, new, old)
+    objects = opened(store)
+    card = blend_models(objects, name, new, old)
     emit(
         {"model": asdict(card), "fingerprint": card.fingerprint},
         as_json=json,
         show=lambda out: out.print(f"Blended {name}: {new} where it is sure, {old} where it is not (dim {card.dim})"),
     )
-    gallery = card.gallery.get("name", "GALLERY")
-    show_next(f"Next: skipfill check {gallery} {name} --items HELDOUT.parquet", quiet=quiet)
+    show_next(f"Next: skipfill check {searchable(objects, card)} {name} --items HELDOUT.parquet", quiet=quiet)

@@ -26,6 +26,7 @@ from skipfill.cli.options import (
     NotWorse,
     Quiet,
     Store,
+    column_options,
     item_columns,
     opened,
     with_options,
@@ -151,6 +152,8 @@ def check(
     write_reports(report, junit_file=junit, html_file=html, github=github, json=json)
     document = {"check": asdict(report), "verdict": report.verdict}
     emit(document, as_json=json, show=lambda out: show_report(out, report), exit_code=EXIT_CODES[report.verdict])
-    if report.verdict == "pass":
-        show_next(f"Next: {next_command(report)}", quiet=quiet)
+    following = next_command(report)
+    if following.startswith(("skipfill check", "skipfill train")):
+        following += column_options(inputs.columns)
+    show_next(f"Next: {following}", quiet=quiet)
     raise typer.Exit(EXIT_CODES[report.verdict])

@@ -10,6 +10,7 @@ import typer
 from rich.text import Text
 
 from skipfill.cli import completion
+from skipfill.cli.commands.overview import next_step
 from skipfill.cli.error_messages import message
 from skipfill.cli.options import (
     COLUMNS,
@@ -102,7 +103,8 @@ def add(
             dry_run=dry_run,
         )
     show_gallery(made, as_json=json, title="Would register" if dry_run else "Registered")
-    show_next(f"Next: skipfill train v2 --gallery {name} --items ITEMS.parquet --method gallery", quiet=quiet)
+    following = f"skipfill train {_free_name(objects)} --gallery {name} --items ITEMS.parquet"
+    show_next(f"Next: {'the same command without --dry-run' if dry_run else following}", quiet=quiet)
 
 
 @app.command()
@@ -133,6 +135,8 @@ def append(
         bar.start("reading rows", sum(open_parquet(path).metadata.num_rows for path in paths))
         made = append_rows(objects, name, paths, reason, bar.advance, dry_run=dry_run)
     show_gallery(made, as_json=json, title="Would append to" if dry_run else "Appended to")
+    following = "the same command without --dry-run" if dry_run else next_step(objects, name)
+    show_next(f"Next: {following}", quiet=quiet)
 
 
 @app.command()
@@ -205,6 +209,15 @@ def verify(
     models = models_of_gallery(objects, gallery)
     told = [(f"model {model}", state) for model, state in models.items()]
     show_gallery(gallery, as_json=json, title="Every row is as registered:", more={"models": models}, rows=told)
+
+
+def _free_name(objects: ObjectStore) -> str:
+    """A name that no model has: v2, or one of a higher number."""
+    from itertools import count
+
+    from skipfill.store.models.cards import has_model
+
+    return next(name for name in (f"v{number}" for number in count(2)) if not has_model(objects, name))
 
 
 def _space(objects: ObjectStore, name: str, metric: str) -> tuple[Space, Release | None]:

@@ -31,7 +31,11 @@ def guide(
     if topic is None:
         rows = [(name, summary) for name, summary in TOPICS.items()]
         topics = [{"topic": name, "summary": summary} for name, summary in rows]
-        emit({"topics": topics}, as_json=json, show=lambda out: out.print(table(["topic", "what it is about"], rows)))
+        emit(
+            {"topics": topics},
+            as_json=json,
+            show=lambda out: out.print(table(["topic", "about"], rows, wrap=["about"])),
+        )
         return
     if topic not in TOPICS:
         raise unknown_name("topic", topic, TOPICS, where="guide")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
+from skipfill.cli.commands.overview import searchable
 from skipfill.cli.options import DryRun, Json, ModelName, Quiet, Store, opened
 from skipfill.cli.terminal.help_page import HelpGroup
 from skipfill.cli.terminal.next_command import quoted
@@ -160,7 +161,6 @@ def add(
     Example: skipfill model add v2.skipfill
     """
     from skipfill.compat.inference.trial import try_bundle
-    from skipfill.store.galleries.log import galleries_of
     from skipfill.store.models.transfer import add_bundle
 
     objects = opened(store)
@@ -175,9 +175,7 @@ def add(
     for note in notes:
         show_next(f"Note: {note}", quiet=quiet)
     if not dry_run:
-        galleries = [gallery for space in card.views for gallery in galleries_of(objects, space)]
-        gallery = galleries[0] if galleries else "GALLERY"
-        show_next(f"Next: skipfill check {gallery} {card.name} --items HELDOUT.parquet", quiet=quiet)
+        show_next(f"Next: skipfill check {searchable(objects, card)} {card.name} --items HELDOUT.parquet", quiet=quiet)
 
 
 def _notes(manifest: Manifest) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from skipfill.cli import completion
+from skipfill.cli.commands.overview import next_step
 from skipfill.cli.options import (
     POLICY,
     AcceptWorse,
@@ -25,7 +26,7 @@ from skipfill.cli.options import (
     opened,
     with_options,
 )
-from skipfill.cli.terminal.printing import emit, facts
+from skipfill.cli.terminal.printing import emit, facts, show_next
 
 
 def policy(
@@ -102,6 +103,7 @@ def policy(
         "most_left_out": most_left_out,
         "queries": queries,
     }
+    changed = False
     title = f"Policy of {gallery}" + ("" if now.policy else ": the defaults, because none was set")
     if defaults or any(value is not None for value in given.values()):
         from skipfill.compat.gate.inputs import refuse_unknown_metric
@@ -109,8 +111,9 @@ def policy(
         wanted = with_options(base, **given)
         refuse_unknown_metric(wanted)
         before, now = now, (planned_policy if dry_run else change_policy)(objects, gallery, wanted, reason, now)
+        changed = now is not before
         title = f"{'Would change' if dry_run else 'Changed'} the policy of {gallery} (version {now.number})"
-        if now is before:
+        if not changed:
             title = f"Already so: the policy of {gallery} (version {now.number}); nothing was written"
     document = {"gallery": gallery, "policy": asdict(now.policy_in_force), "own": now.policy is not None}
     emit(
@@ -118,3 +121,6 @@ def policy(
         as_json=json,
         show=lambda out: out.print(title, facts(now.policy_in_force.in_words()), sep="\n"),
     )
+    if changed:
+        following = "the same command without --dry-run" if dry_run else next_step(objects, gallery)
+        show_next(f"Next: {following}", quiet=False)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from skipfill.cli.commands.gallery import show_gallery
+from skipfill.cli.commands.overview import next_step
 from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Reason, Store, opened
 from skipfill.cli.terminal.printing import progress, show_next
 
@@ -53,10 +54,8 @@ def refresh(
         rows=[("compared", _said(done.rows))],
     )
     if done.changed:
-        show_next(
-            f"Earlier checks no longer allow a swap. Next: skipfill check {name} MODEL --items HELDOUT.parquet",
-            quiet=quiet,
-        )
+        following = "the same command without --dry-run" if dry_run else next_step(objects, name)
+        show_next(f"Earlier checks no longer allow a swap. Next: {following}", quiet=quiet)
 
 
 def _said(changes: RowChanges | None) -> str:

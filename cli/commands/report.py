@@ -9,7 +9,7 @@ import typer
 
 from skipfill.cli import completion
 from skipfill.cli.options import GalleryName, GitHub, HtmlFile, Json, JunitFile, Store, opened
-from skipfill.cli.terminal.printing import emit
+from skipfill.cli.terminal.printing import emit, show_next
 
 
 def report(
@@ -36,6 +36,7 @@ def report(
     """
     from skipfill.cli.reports import write_reports
     from skipfill.cli.reports.files import refuse_unwritable
+    from skipfill.cli.reports.findings import next_command
     from skipfill.cli.reports.text import show_report
     from skipfill.store.checks.newest import newest_check
     from skipfill.store.checks.saved_reports import load_report
@@ -55,3 +56,4 @@ def report(
             as_json=json,
             show=lambda out: show_report(out, saved),
         )
+        show_next(f"Next: {next_command(saved)}", quiet=False)

@@ -60,8 +60,10 @@ def rollback(
             f"{planned.origin} (now version {done.number}){_notes(objects, done)}"
         ),
     )
-    if not planned.already and not dry_run:
-        show_next(f"Undo: skipfill rollback {gallery} --to {done.number - 1}", quiet=quiet)
+    if planned.already:
+        return
+    undo = f"Undo: skipfill rollback {gallery} --to {done.number - 1}"
+    show_next("Next: the same command without --dry-run" if dry_run else undo, quiet=quiet)
 
 
 def _done(planned: Rollback, *, dry_run: bool) -> str:

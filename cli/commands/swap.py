@@ -81,9 +81,11 @@ def swap(
             f"(version {done.number}, {evidence})"
         ),
     )
-    show_next(
-        f"Next: skipfill search {gallery} --items QUERIES.parquet. Undo: skipfill rollback {gallery}", quiet=quiet
-    )
+    if dry_run:
+        show_next("Next: the same command without --dry-run", quiet=quiet)
+    else:
+        search = f"skipfill search {gallery} --items QUERIES.parquet"
+        show_next(f"Next: {search}. Undo: skipfill rollback {gallery}", quiet=quiet)
 
 
 def _show_already(gallery: str, now: Version, against: list[str], *, dry_run: bool, json: bool) -> None:

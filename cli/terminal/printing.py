@@ -121,8 +121,9 @@ def policy_line(version: Version) -> str:
 
 def leftover_table(leftovers: Iterable[Leftover]) -> Table:
     """A table of the files that interrupted runs left in a store; their ages in hours."""
+    columns = ["leftover", "bytes", "hours old", "what it is"]
     rows = [(one.key, f"{one.bytes:,}", f"{one.age / 3600:,.1f}", one.why) for one in leftovers]
-    return table(["leftover", "bytes", "hours old", "what it is"], rows, numbers=["bytes", "hours old"])
+    return table(columns, rows, numbers=columns[1:3], wrap=columns[::3])
 
 
 class Bar:

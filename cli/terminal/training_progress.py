@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skipfill.cli.terminal.next_command import quoted
+from skipfill.cli.options import column_options
 from skipfill.cli.terminal.printing import Bar, Lines, emit, show_next
 
 if TYPE_CHECKING:
@@ -44,14 +44,7 @@ def show_trained(
         if gallery and gallery["space"] in card.views
         else f"encode {card.name} ITEMS.parquet -o GALLERY.parquet"
     )
-    show_next(f"Next: skipfill {following}{_options(columns)}", quiet=quiet)
-
-
-def _options(columns: ItemColumns) -> str:
-    """The options that name columns, where they have not the usual names."""
-    named = {"id": columns.id, "label": columns.label, "input": columns.input}
-    usual = {"id": "id", "label": "label", "input": ""}
-    return "".join(f" --{option} {quoted(name)}" for option, name in named.items() if name != usual[option])
+    show_next(f"Next: skipfill {following}{column_options(columns)}", quiet=quiet)
 
 
 def _summary(card: Card, seconds: float) -> str:
