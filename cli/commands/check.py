@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -52,6 +53,10 @@ from skipfill.cli.options.check import (
     TruthVector,
 )
 from skipfill.cli.terminal.printing import emit, progress, show_next
+
+if TYPE_CHECKING:
+    from skipfill.store.checks.report import Report
+    from skipfill.store.parquet.items import ItemColumns
 
 EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
 
@@ -105,7 +110,6 @@ def check(
     """
     from skipfill.cli.reports import write_reports
     from skipfill.cli.reports.files import refuse_unwritable
-    from skipfill.cli.reports.findings import next_command
     from skipfill.cli.reports.text import show_report
     from skipfill.compat.evaluation.index.settings import read_index
     from skipfill.compat.gate.check import check_model
@@ -152,8 +156,14 @@ def check(
     write_reports(report, junit_file=junit, html_file=html, github=github, json=json)
     document = {"check": asdict(report), "verdict": report.verdict}
     emit(document, as_json=json, show=lambda out: show_report(out, report), exit_code=EXIT_CODES[report.verdict])
-    following = next_command(report)
-    if following.startswith(("skipfill check", "skipfill train")):
-        following += column_options(inputs.columns)
-    show_next(f"Next: {following}", quiet=quiet)
+    show_next(f"Next: {_next(report, inputs.columns)}", quiet=quiet)
     raise typer.Exit(EXIT_CODES[report.verdict])
+
+
+def _next(report: Report, columns: ItemColumns) -> str:
+    """The next command, with the columns of this check where it takes them."""
+    from skipfill.cli.reports.findings import next_command
+
+    following = next_command(report)
+    takes_columns = following.startswith(("skipfill check", "skipfill train"))
+    return following + (column_options(columns) if takes_columns else "")

@@ -87,7 +87,7 @@ def _refuse_large(size: tuple[int, int], block: ItemBlock, row: int) -> None:
 
 
 def _too_large(block: ItemBlock, row: int, found: str) -> BadInput:
-    expected = f"an image of at most {MOST_PIXELS:,} pixels, also once its shorter side is resized"
+    expected = f"an image of at most {MOST_PIXELS:,} pixels, before and after its shorter side is resized"
     return BadInput(_place(block, row), expected=expected, found=found)
 
 
@@ -141,7 +141,7 @@ def decoding(block: ItemBlock, row: int) -> Iterator[None]:
         raise BadInput(
             _place(block, row),
             expected=f"an image ({', '.join(FORMATS)})",
-            found=f"{len(block.inputs[row])} bytes that are none",
+            found=f"{len(block.inputs[row])} bytes that are no such image",
         ) from error
 
 

@@ -2,7 +2,7 @@
 
 The path of a check, a file for each step: `inputs`, opened as a `context`; `reencodable` rows, which are encoded where
 a later step asks for them; `queries`, by the rules of `admission`, with their `query_lookup` and their `slices`;
-`vectors`; `ranks`; what an index does and the cut-offs (`compat/evaluation`); `evidence`; `verdict`; and the report
+`vectors`; `ranks`; what an index does and the thresholds (`compat/evaluation`); `evidence`; `verdict`; and the report
 with its `reasons` and its `query_table`. No step calls an earlier one.
 """
 
@@ -163,7 +163,7 @@ def _index_recall(context: CheckContext, queries: QuerySet, vectors: QueryVector
 def _transferred_thresholds(
     context: CheckContext, queries: QuerySet, grouping: Grouping, stored: StoredRanks
 ) -> list[Threshold]:
-    """The cut-offs for new scores. Queries of one class are drawn together, unless an identity was named."""
+    """The thresholds for new scores. Queries of one class are drawn together, unless an identity was named."""
     if not context.inputs.thresholds:
         return []
     old, new = stored.counts[OLD_OLD], stored.counts[NEW_OLD]

@@ -62,7 +62,7 @@ def _old_vectors(context: CheckContext, queries: QuerySet) -> tuple[Matrix, str]
     inputs, gallery = context.inputs, context.gallery
     if inputs.old_vector:
         brought = brought_vectors(queries.items, inputs.old_vector, gallery.space.dim)
-        return brought, f"brought in column {inputs.old_vector}"
+        return brought, f"given in column {inputs.old_vector}"
     if queries.lookup.by_old.all():
         return _stored_vectors(context, queries), "stored vectors of the queries' ids"
     items = queries.items.reading(inputs.old_input) if inputs.old_input else queries.items
@@ -111,7 +111,7 @@ def _old_model(context: CheckContext, queries: QuerySet, items: Items) -> Loaded
     if old.card.fingerprint != gallery.space.fingerprint:
         raise BadInput(
             f"model {old.card.name}",
-            expected=f"the encoder that filled the gallery ({gallery.space.fingerprint[:12]})",
+            expected=f"the encoder of the gallery ({gallery.space.fingerprint[:12]})",
             found=f"another ({old.card.fingerprint[:12]})",
         )
     refuse_changed(context.objects, old, context.warnings)
