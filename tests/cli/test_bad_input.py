@@ -373,7 +373,7 @@ def test_a_read_only_folder(skipfill: Skipfill, registered: World, tmp_path: Pat
         if os.geteuid() == 0:
             blind = as_nobody("doctor")
             assert (blind.returncode, blind.stderr) == (1, "")
-            assert "models: expected what this user can use as the rest of the store" in blind.stdout
+            assert "models: expected the permissions of the rest of the store" in blind.stdout
     finally:
         for folder in [tmp_path, *tmp_path.rglob("*")]:
             folder.chmod(0o755)
