@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -32,7 +32,12 @@ from skipfill.cli.options import (
     opened,
     with_options,
 )
+from skipfill.cli.terminal.next_command import column_options
 from skipfill.cli.terminal.printing import emit, progress, show_next
+
+if TYPE_CHECKING:
+    from skipfill.compat.gate.inputs import CheckInputs
+    from skipfill.store.checks.report import Report
 
 EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
 
@@ -115,7 +120,6 @@ def check(
     """
     from skipfill.cli.reports import write_reports
     from skipfill.cli.reports.files import refuse_unwritable
-    from skipfill.cli.reports.findings import next_command
     from skipfill.cli.reports.text import show_report
     from skipfill.compat.evaluation.index.settings import read_index
     from skipfill.compat.gate.check import check_model
@@ -162,6 +166,17 @@ def check(
     write_reports(report, junit_file=junit, html_file=html, github=github, json=json)
     document = {"check": asdict(report), "verdict": report.verdict}
     emit(document, as_json=json, show=lambda out: show_report(out, report), exit_code=EXIT_CODES[report.verdict])
+    _show_next(report, inputs, quiet=quiet)
+    raise typer.Exit(EXIT_CODES[report.verdict])
+
+
+def _show_next(report: Report, inputs: CheckInputs, *, quiet: bool) -> None:
+    """Print the next command, and after it another one that may serve instead."""
+    from skipfill.cli.reports.findings import blend_command, next_command
+
     if report.verdict == "pass":
         show_next(f"Next: {next_command(report)}", quiet=quiet)
-    raise typer.Exit(EXIT_CODES[report.verdict])
+    elif report.verdict == "fail":
+        show_next(f"Next: {next_command(report)}{column_options(inputs.columns)}", quiet=quiet)
+        if not inputs.old_input and (blend := blend_command(report)):
+            show_next(f"Or: {blend}", quiet=quiet)

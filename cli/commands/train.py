@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from skipfill.cli.options import IdColumn, InputColumn, Json, LabelColumn, Quiet, Store, item_columns, opened
+from skipfill.cli.terminal.gallery_coverage import coverage_teller, notes_of
 from skipfill.cli.terminal.printing import progress
 from skipfill.cli.terminal.training_progress import log_file, resumption_teller, show_trained, step_shower
 
@@ -134,9 +135,22 @@ def train(
     )
     began = time.monotonic()
     with progress(quiet=quiet or not first) as bar, log_file(log if first else "") as write_epoch:
-        watcher = Watcher(step_shower(name, bar), write_epoch, resumption_teller(name, quiet=quiet or not first))
+        watcher = Watcher(
+            step=step_shower(name, bar),
+            epoch=write_epoch,
+            joined=coverage_teller(objects, gallery, name, quiet=quiet or not first),
+            resumed=resumption_teller(name, quiet=quiet or not first),
+        )
         stages = Progress(bar.start, bar.advance)
         card = train_model(objects, name, recipe, sources, stages, watcher, restart=restart)
     if not first:
         return
-    show_trained(card, time.monotonic() - began, sources.columns, log_on_stdout=log == "-", as_json=json, quiet=quiet)
+    show_trained(
+        card,
+        time.monotonic() - began,
+        sources.columns,
+        notes_of(objects, card),
+        log_on_stdout=log == "-",
+        as_json=json,
+        quiet=quiet,
+    )

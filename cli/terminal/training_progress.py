@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skipfill.cli.terminal.next_command import quoted
+from skipfill.cli.terminal.next_command import column_options
 from skipfill.cli.terminal.printing import Bar, Lines, emit, show_next
 
 if TYPE_CHECKING:
@@ -19,11 +19,19 @@ if TYPE_CHECKING:
 
 
 def show_trained(
-    card: Card, seconds: float, columns: ItemColumns, *, log_on_stdout: bool, as_json: bool, quiet: bool
+    card: Card,
+    seconds: float,
+    columns: ItemColumns,
+    notes: Sequence[str],
+    *,
+    log_on_stdout: bool,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Print the summary or the document of a training, and the next command.
 
     Args:
+        notes: sentences that were printed when the training began; the document repeats them.
         seconds: that the training took.
         columns: of its items; those of the next command are likely to have the same.
         log_on_stdout: whether stdout has the log; the summary then goes to stderr.
@@ -34,7 +42,7 @@ def show_trained(
         show_next(summary, quiet=quiet)
     else:
         emit(
-            {"model": asdict(card), "fingerprint": card.fingerprint, "seconds": seconds},
+            {"model": asdict(card), "fingerprint": card.fingerprint, "seconds": seconds, "notes": list(notes)},
             as_json=as_json,
             show=lambda out: out.print(summary),
         )
@@ -44,14 +52,7 @@ def show_trained(
         if gallery and gallery["space"] in card.views
         else f"encode {card.name} ITEMS.parquet -o GALLERY.parquet"
     )
-    show_next(f"Next: skipfill {following}{_options(columns)}", quiet=quiet)
-
-
-def _options(columns: ItemColumns) -> str:
-    """The options that name columns, where they have not the usual names."""
-    named = {"id": columns.id, "label": columns.label, "input": columns.input}
-    usual = {"id": "id", "label": "label", "input": ""}
-    return "".join(f" --{option} {quoted(name)}" for option, name in named.items() if name != usual[option])
+    show_next(f"Next: skipfill {following}{column_options(columns)}", quiet=quiet)
 
 
 def _summary(card: Card, seconds: float) -> str:
@@ -62,7 +63,8 @@ def _summary(card: Card, seconds: float) -> str:
     against = f", against {gallery['rows']:,} rows by {gallery['space']} in {gallery['name']}" if gallery else ""
     return (
         f"Trained {card.name}: {card.method}, dim {card.dim}, {card.trained_items:,} items of "
-        f"{len(card.trained_labels):,} classes{against}, {seconds:.0f} s{kept} ({losses})"
+        f"{len(card.trained_labels):,} classes{against}, {card.recipe['epochs']:,} epochs, {seconds:.0f} s{kept} "
+        f"({losses})"
     )
 
 
