@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from skipfill.cli.options import IdColumn, InputColumn, Json, LabelColumn, Quiet, Store, item_columns, opened
-from skipfill.cli.terminal.gallery_coverage import coverage_teller, notes_of
 from skipfill.cli.terminal.printing import progress
-from skipfill.cli.terminal.training_progress import log_file, resumption_teller, show_trained, step_shower
+from skipfill.cli.terminal.training_progress import log_file, show_trained, watcher_of
 
 if TYPE_CHECKING:
     from skipfill.compat.training.loop.device import Device, Precision
@@ -96,7 +95,6 @@ def train(
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     from skipfill.compat.progress import Progress
     from skipfill.compat.training.loop.distributed import launched
-    from skipfill.compat.training.loop.schedule import Watcher
     from skipfill.compat.training.overrides import read_settings
     from skipfill.compat.training.recipe import Recipe, Sources
     from skipfill.compat.training.train import train_model
@@ -134,23 +132,12 @@ def train(
         columns=item_columns(id_column, label, input_column, items, quiet=quiet or not first),
     )
     began = time.monotonic()
-    with progress(quiet=quiet or not first) as bar, log_file(log if first else "") as write_epoch:
-        watcher = Watcher(
-            step=step_shower(name, bar),
-            epoch=write_epoch,
-            joined=coverage_teller(objects, gallery, name, quiet=quiet or not first),
-            resumed=resumption_teller(name, quiet=quiet or not first),
-        )
+    written = log_file(log if first else "", sources.files, objects.root)
+    with progress(quiet=quiet or not first) as bar, written as write_epoch:
+        watcher = watcher_of(objects, name, gallery, bar, write_epoch, quiet=quiet or not first)
         stages = Progress(bar.start, bar.advance)
         card = train_model(objects, name, recipe, sources, stages, watcher, restart=restart)
     if not first:
         return
-    show_trained(
-        card,
-        time.monotonic() - began,
-        sources.columns,
-        notes_of(objects, card),
-        log_on_stdout=log == "-",
-        as_json=json,
-        quiet=quiet,
-    )
+    seconds = time.monotonic() - began
+    show_trained(objects, card, seconds, sources.columns, log_on_stdout=log == "-", as_json=json, quiet=quiet)

@@ -8,21 +8,23 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from skipfill.cli.terminal.gallery_coverage import coverage_teller, notes_of
 from skipfill.cli.terminal.next_command import column_options
 from skipfill.cli.terminal.printing import Bar, Lines, emit, show_next
 
 if TYPE_CHECKING:
     from skipfill.compat.training.loop.epoch_log import Epoch
-    from skipfill.compat.training.loop.schedule import Step
+    from skipfill.compat.training.loop.schedule import Step, Watcher
     from skipfill.store.models.cards import Card
     from skipfill.store.parquet.items import ItemColumns
+    from skipfill.store.storage.object_store import ObjectStore
 
 
 def show_trained(
+    objects: ObjectStore,
     card: Card,
     seconds: float,
     columns: ItemColumns,
-    notes: Sequence[str],
     *,
     log_on_stdout: bool,
     as_json: bool,
@@ -31,7 +33,6 @@ def show_trained(
     """Print the summary or the document of a training, and the next command.
 
     Args:
-        notes: sentences that were printed when the training began; the document repeats them.
         seconds: that the training took.
         columns: of its items; those of the next command are likely to have the same.
         log_on_stdout: whether stdout has the log; the summary then goes to stderr.
@@ -42,7 +43,12 @@ def show_trained(
         show_next(summary, quiet=quiet)
     else:
         emit(
-            {"model": asdict(card), "fingerprint": card.fingerprint, "seconds": seconds, "notes": list(notes)},
+            {
+                "model": asdict(card),
+                "fingerprint": card.fingerprint,
+                "seconds": seconds,
+                "notes": notes_of(objects, card),
+            },
             as_json=as_json,
             show=lambda out: out.print(summary),
         )
@@ -68,7 +74,27 @@ def _summary(card: Card, seconds: float) -> str:
     )
 
 
-def resumption_teller(name: str, *, quiet: bool) -> Callable[[int, int], None]:
+def watcher_of(
+    objects: ObjectStore,
+    name: str,
+    gallery: str,
+    bar: Bar | Lines,
+    write_epoch: Callable[[Epoch], None],
+    *,
+    quiet: bool,
+) -> Watcher:
+    """A watcher that shows the progress of a training on the terminal."""
+    from skipfill.compat.training.loop.schedule import Watcher
+
+    return Watcher(
+        step=_step_shower(name, bar),
+        epoch=write_epoch,
+        joined=coverage_teller(objects, gallery, name, quiet=quiet),
+        resumed=_resumption_teller(name, quiet=quiet),
+    )
+
+
+def _resumption_teller(name: str, *, quiet: bool) -> Callable[[int, int], None]:
     """A function that says that an unfinished training goes on: with the epochs done, and all epochs."""
 
     def tell(done: int, total: int) -> None:
@@ -78,8 +104,13 @@ def resumption_teller(name: str, *, quiet: bool) -> Callable[[int, int], None]:
 
 
 @contextmanager
-def log_file(name: str) -> Iterator[Callable[[Epoch], None]]:
-    """A function that appends an epoch's line to a file at once. `-` is stdout; an empty name writes nothing."""
+def log_file(name: str, inputs: Sequence[Path], store: object) -> Iterator[Callable[[Epoch], None]]:
+    """A function that appends an epoch's line to a file at once. `-` is stdout; an empty name writes nothing.
+
+    Args:
+        inputs: files that the command reads. Neither they nor the files of the `store` are written to.
+    """
+    from skipfill.cli.reports.files import refuse_overwriting
     from skipfill.store.errors import BadInput, reason
 
     if name in ("", "-"):
@@ -93,6 +124,7 @@ def log_file(name: str) -> Iterator[Callable[[Epoch], None]]:
         except OSError as error:
             raise BadInput(name, expected="a file that can be written to", found=reason(error)) from error
 
+    refuse_overwriting(Path(name), inputs, store)
     with ExitStack() as stack:
         with blamed():
             # Without a buffer, a line is there when it is written, and none is left to fail when the file is closed.
@@ -105,7 +137,7 @@ def log_file(name: str) -> Iterator[Callable[[Epoch], None]]:
         yield write
 
 
-def step_shower(name: str, bar: Bar | Lines) -> Callable[[Step], None]:
+def _step_shower(name: str, bar: Bar | Lines) -> Callable[[Step], None]:
     """A function that moves the bar after each step of a training, and shows new losses beside it."""
     shown: dict[str, float] = {}
 

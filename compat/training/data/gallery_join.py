@@ -105,16 +105,14 @@ def join_gallery(
         usable = slice(None) if excluded_ids is None else positions(block.ids, excluded_ids) < 0
         prototypes.add(vectors[usable], codes[usable])
         pool.add(vectors[usable], training[usable], places[usable])
-    stored_items.refuse_no_overlap()
+    of_items = stored_items.result()
     agreement.refuse_mostly_different(items, gallery.name)
     _refuse_no_row(gallery, pool)
-    if unlabelled_rows is not None:
-        unlabelled_rows.refuse_no_overlap()
     pool.shuffle()
     sample = None if unlabelled_rows is None else unlabelled_rows.result()
     return GalleryJoin(
         space=OldSpace(gallery.space.dim, prototypes.means(), torch.from_numpy(prototypes.counts), pool.sample()),
-        items=stored_items.result(),
+        items=of_items,
         unlabelled=sample,
         coverage=coverage.result(0 if sample is None else int(sample.present.sum())),
     )
@@ -164,8 +162,12 @@ class _ItemRows:
         self._present[places[rows]] = True
         self._labels[places[rows]] = labels[rows]
 
-    def refuse_no_overlap(self) -> None:
-        """Raise `BadInput` when the gallery has no row of any of the items."""
+    def result(self) -> StoredItems:
+        """The rows of the items.
+
+        Raises:
+            BadInput: the gallery has no row of any of them.
+        """
         if not self._present.any():
             raise BadInput(
                 f"{self._items.where}, column {self._items.id_column}",
@@ -173,8 +175,6 @@ class _ItemRows:
                 found=f"none of {len(self._items)} (first: {self._items.ids[0].as_py()!r})",
                 hint=Advice("join_by_id"),
             )
-
-    def result(self) -> StoredItems:
         return StoredItems(*map(torch.from_numpy, (self._vectors, self._present, self._labels)))
 
 
