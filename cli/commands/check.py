@@ -55,8 +55,8 @@ from skipfill.cli.options.check import (
 from skipfill.cli.terminal.printing import emit, progress, show_next
 
 if TYPE_CHECKING:
+    from skipfill.compat.gate.inputs import CheckInputs
     from skipfill.store.checks.report import Report
-    from skipfill.store.parquet.items import ItemColumns
 
 EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
 
@@ -156,14 +156,16 @@ def check(
     write_reports(report, junit_file=junit, html_file=html, github=github, json=json)
     document = {"check": asdict(report), "verdict": report.verdict}
     emit(document, as_json=json, show=lambda out: show_report(out, report), exit_code=EXIT_CODES[report.verdict])
-    show_next(f"Next: {_next(report, inputs.columns)}", quiet=quiet)
+    _show_next(report, inputs, quiet=quiet)
     raise typer.Exit(EXIT_CODES[report.verdict])
 
 
-def _next(report: Report, columns: ItemColumns) -> str:
-    """The next command, with the columns of this check where it takes them."""
-    from skipfill.cli.reports.findings import next_command
+def _show_next(report: Report, inputs: CheckInputs, *, quiet: bool) -> None:
+    """Print the next command, and after it another one that may serve instead."""
+    from skipfill.cli.reports.findings import blend_command, next_command
 
     following = next_command(report)
     takes_columns = following.startswith(("skipfill check", "skipfill train"))
-    return following + (column_options(columns) if takes_columns else "")
+    show_next(f"Next: {following}{column_options(inputs.columns) if takes_columns else ''}", quiet=quiet)
+    if report.verdict == "fail" and not inputs.old_input and (blend := blend_command(report)):
+        show_next(f"Or: {blend}", quiet=quiet)

@@ -22,7 +22,7 @@ from skipfill.compat.gate.inputs import CheckInputs, refuse_unknown_metric
 from skipfill.compat.gate.queries import QuerySet, asked, build_query_set
 from skipfill.compat.gate.query_table import per_query_table
 from skipfill.compat.gate.ranks import StoredRanks, rank_reencoded_rows, rank_stored_rows
-from skipfill.compat.gate.reasons import asked_less, reasons
+from skipfill.compat.gate.reasons import asked_less, reasons, remedies
 from skipfill.compat.gate.reencodable import ReencodableRows
 from skipfill.compat.gate.slices import Grouping, group_queries
 from skipfill.compat.gate.vectors import QueryVectors, query_vectors
@@ -32,6 +32,7 @@ from skipfill.store.checks.names import CEILING, NEW_NEW, NEW_OLD, OLD_OLD
 from skipfill.store.checks.policy import Policy
 from skipfill.store.checks.report import IndexRecall, Report, Slice, Threshold
 from skipfill.store.checks.saved_reports import refuse_unwritable, save_report
+from skipfill.store.models.cards import has_model
 from skipfill.store.storage.object_store import ObjectStore
 
 
@@ -93,6 +94,7 @@ def _report(measured: Measurements, slices: list[Slice], began: float) -> Report
     """The report of judged slices, of a check that began at this reading of the monotonic clock."""
     context, queries, stored = measured.context, measured.queries, measured.stored
     inputs, policy, version = context.inputs, context.policy, context.gallery.version
+    old_model = context.gallery.space.name if has_model(context.objects, context.gallery.space.name) else ""
     return Report(
         gallery=context.gallery.name,
         version=version.number,
@@ -100,7 +102,7 @@ def _report(measured: Measurements, slices: list[Slice], began: float) -> Report
         model=context.model.card.name,
         fingerprint=context.model.card.fingerprint,
         verdict=worst([one.verdict for one in slices]),
-        why=reasons(slices, policy),
+        why=[*reasons(slices, policy), *remedies(slices, context.model.card, old_model)],
         slices=slices,
         policy=policy.described(),
         truth=inputs.truth,

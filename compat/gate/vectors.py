@@ -15,7 +15,7 @@ from skipfill.compat.inference.gallery_agreement import StoredItems, agreement_o
 from skipfill.compat.inference.load import LoadedModel, load_model, viewed
 from skipfill.compat.inference.released import released_model
 from skipfill.compat.inference.witness import refuse_changed
-from skipfill.store.checks.names import NEW_OLD, OLD_OLD, RELEASED_OLD
+from skipfill.store.checks.names import NEW_OLD, OLD_OLD, RELEASED_OLD, encoded_by
 from skipfill.store.errors import Advice, BadInput, NotPermitted
 from skipfill.store.parquet.items import Items
 from skipfill.store.parquet.vectors import Matrix, normalised
@@ -67,7 +67,7 @@ def _old_vectors(context: CheckContext, queries: QuerySet) -> tuple[Matrix, str]
         return _stored_vectors(context, queries), "stored vectors of the queries' ids"
     items = queries.items.reading(inputs.old_input) if inputs.old_input else queries.items
     old_model = _old_model(context, queries, items)
-    return encode_all(old_model, items, context.progress), f"encoded by {old_model.card.name}"
+    return encode_all(old_model, items, context.progress), encoded_by(old_model.card.name)
 
 
 def _stored_vectors(context: CheckContext, queries: QuerySet) -> Matrix:
