@@ -86,7 +86,7 @@ GALLERIES: dict[str, tuple[Callable[[Path], object], str]] = {
     "ragged rows": (ragged, "row 2: expected 2 numbers, as in the other rows, found 1"),
     "a NULL vector": (
         lambda path: write(path, id=["a", "b"], vector=[[1.0], None]),
-        "+ 1: expected a vector, found NULL",
+        ", row 1: expected a vector, found NULL",
     ),
     "a NULL coordinate": (lambda path: write(path, id=["a"], vector=[[1.0, None]]), "found NULL"),
     "NaN": (lambda path: write_vectors(path, spoiled(7, np.nan)), "row 7: expected finite numbers, found nan"),
