@@ -27,7 +27,6 @@ from skipfill.cli.options import (
     NotWorse,
     Quiet,
     Store,
-    column_options,
     item_columns,
     opened,
     with_options,
@@ -52,6 +51,7 @@ from skipfill.cli.options.check import (
     Truth,
     TruthVector,
 )
+from skipfill.cli.terminal.next_command import column_options
 from skipfill.cli.terminal.printing import emit, progress, show_next
 
 if TYPE_CHECKING:
