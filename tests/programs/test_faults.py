@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import json
-import platform
-import sys
 import textwrap
 from pathlib import Path
 from typing import Any
 
-import pytest
-
+from tests.store.system_calls import follows_calls
 from tests.warm import program, run
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.skipif(
-    (sys.platform, platform.machine()) != ("linux", "x86_64"), reason="follows the system calls of Linux on x86-64"
-)
+pytestmark = follows_calls
 
 
 def faults(*arguments: str) -> list[dict[str, Any]]:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import os
-import platform
 import stat
-import sys
 import textwrap
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Skipfill, World, tree
+from tests.store.system_calls import follows_calls
 from tests.warm import run
 
 ROOT = Path(__file__).parents[2]
-follows_calls = pytest.mark.skipif(
-    (sys.platform, platform.machine()) != ("linux", "x86_64"), reason="follows the system calls of Linux on x86-64"
-)
 
 
 def on_a_disk_without(folder: Path, lacking: str, *commands: list[str], kept: str = "") -> list[tuple[int, str]]:
