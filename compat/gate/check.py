@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from skipfill.compat.encoders.decoded import decoding_once
 from skipfill.compat.evaluation.index.recall import measure_index
 from skipfill.compat.evaluation.statistics.threshold_transfer import rule, transferred
 from skipfill.compat.gate.admission.registry import OF_BASELINE, OF_CHECK, OF_VERDICTS
@@ -128,7 +129,7 @@ def _report(measured: Measurements, slices: list[Slice], began: float) -> Report
 
 def _measure(context: CheckContext) -> Measurements:
     """Admit the queries, and rank what is relevant to them by every model."""
-    with ReencodableRows.opened(context) as reencodable:
+    with decoding_once(), ReencodableRows.opened(context) as reencodable:
         if context.inputs.truth == "reindex" and reencodable.items is not None:
             context = context.on_rows(reencodable.items.ids)
         queries = build_query_set(context, reencodable)
