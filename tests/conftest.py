@@ -289,7 +289,7 @@ def url(server: str, monkeypatch: pytest.MonkeyPatch) -> str:
         "AWS_REGION": "us-east-1",
         "AWS_ALLOW_HTTP": "true",
         "AWS_ENDPOINT_URL": server,
-        "AWS_TIMEOUT": "1s",
+        "AWS_TIMEOUT": "20s",
         "NO_PROXY": "127.0.0.1",
     }.items():
         monkeypatch.setenv(name, value)

@@ -138,7 +138,14 @@ def start(
     command = [sys.executable, "-c", code, *arguments]
     prepare = lambda: _prepare_signals(ignoring)  # noqa: E731
     return subprocess.Popen(
-        command, cwd=cwd, env=environment, stdout=stdout, stderr=stderr, text=True, preexec_fn=prepare
+        command,
+        cwd=cwd,
+        env=environment,
+        stdout=stdout,
+        stderr=stderr,
+        text=True,
+        process_group=0,
+        preexec_fn=prepare,
     )
 
 
@@ -146,13 +153,13 @@ def run(code: str, arguments: Sequence[object] = (), *, cwd: Path, timeout: floa
     """Run Python code, see `start`, and wait for its end.
 
     Raises:
-        subprocess.TimeoutExpired: it was killed, as it took longer.
+        subprocess.TimeoutExpired: it was killed, with all that it started, as it took longer.
     """
     running = start(code, [str(one) for one in arguments], cwd=cwd, **given)
     try:
         out, err = running.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
-        running.kill()
+        os.killpg(running.pid, signal.SIGKILL)
         raise
     assert running.returncode is not None
     return subprocess.CompletedProcess(code, running.returncode, out, err)
@@ -220,6 +227,7 @@ def serve(listener: socket.socket) -> dict[str, Any]:
             request, handles = _received(connection)
             child = os.fork()
             if child == 0:
+                os.setpgid(0, 0)
                 for number, handle in enumerate(handles, 1):
                     os.dup2(handle, number)
                 nothing = os.open(os.devnull, os.O_RDONLY)
