@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -29,6 +27,7 @@ from skipfill.store.parquet.items import ItemBlock, open_items
 from skipfill.store.storage.location import open_store
 from tests.compat.encoders.samples import CASES, OWN, bert, block, drawings, encoded, own
 from tests.conftest import Skipfill, World, tree, write_vectors
+from tests.warm import run
 
 TIED = """
 import torch
@@ -91,7 +90,7 @@ def test_help_and_a_training_without_hf_load_no_transformers(registered: World) 
         "assert run('train v2 --items items.parquet --epochs 1 --quiet'.split()) == 0; "
         "sys.exit(run('train v3 --items items.parquet --input label --encoder hf:x --quiet'.split()))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    done = run(code, cwd=Path.cwd(), timeout=120)
     assert done.returncode == 2, done
     assert "expected the transformers library" in done.stderr
     assert "pip install 'skipfill[hf]'" in done.stderr
