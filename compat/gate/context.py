@@ -33,7 +33,7 @@ class CheckContext:
     """Everything that the steps of a check share.
 
     Attributes:
-        bound: the gallery as it is now, all that is read of it compared with what was registered.
+        bound: the gallery as it is now. Everything read of it is compared with what was registered.
         gallery: the same, perhaps with fewer rows: those that the check measures on.
         model: the one that is checked, verified.
         ceiling: an independent model, verified; None to relate the update gain to new/new.
@@ -110,7 +110,7 @@ class CheckContext:
         return open_items(files, self.inputs.columns, self.pins)
 
     def confirm_files(self) -> None:
-        """See that gallery, queries and items are what was registered, or opened, from beginning to end.
+        """Confirm that gallery, queries and items did not change since they were registered or opened.
 
         Raises:
             Stale: they are not.

@@ -43,12 +43,12 @@ def train_model(
     *,
     restart: bool = False,
 ) -> Card:
-    """Train model `name` and save it; a run that was killed goes on from its last epoch.
+    """Train model `name` and save it. A run that was killed resumes after its last epoch.
 
     Args:
         progress: told of each stage and of the items or rows that are done.
         watcher: called after each step, and when an epoch is saved.
-        restart: drop a run of this name that was killed, instead of going on with it.
+        restart: drop a killed run of this name instead of resuming it.
 
     Returns:
         The card of the complete model.
@@ -68,7 +68,7 @@ def train_model(
         setup = set_up(run, recipe, choice, opened, restart=restart)
         trained = _train(run, setup)
         card = model_card(name, setup, trained)
-        # Each process has the same model: the first saves it.
+        # Each process has the same model. The first one saves it.
         return _save(run, setup, trained, card) if processes.first else card
 
 
@@ -112,7 +112,7 @@ def _save(run: Run, setup: TrainingSetup, trained: TrainedModel, card: Card) -> 
     """Save the bundle and its space, and drop the checkpoints."""
     objects, opened = run.objects, setup.opened
     for space in opened.onto:
-        register_space(objects, space)  # a view is onto a space of this name for ever: the name must stay taken
+        register_space(objects, space)  # the view names this space for ever, so its name must stay taken
     network = trained.network
     weights = network.weights()
     witness = witness_file(LoadedModel(card, network.eval()), witness_items(next(opened.items.blocks())), weights)
