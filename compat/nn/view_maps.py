@@ -65,7 +65,7 @@ def build_map(described: Mapping[str, Any]) -> LinearMap:
     """The map that `describe` told of, ready for its weights.
 
     Args:
-        described: found to be within bounds, see `compat.inference.bundle_schema`.
+        described: found to be within bounds, see `compat.inference.bundle.schema`.
     """
     dim_in, dim_out = described["dim_in"], described["dim_out"]
     if described["kind"] == "linear":

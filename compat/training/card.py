@@ -73,5 +73,7 @@ def _views(name: str, method: Method, onto: list[Space]) -> dict[str, View]:
     for space in onto if method.view_dim else []:
         views[space.name] = View(method.view_dim)
         for earlier, view in space.views.items():
-            views.setdefault(earlier, View(method.view_dim).then(view))
+            onward = View(method.view_dim).then(view)
+            if onward is not None:
+                views.setdefault(earlier, onward)
     return views
