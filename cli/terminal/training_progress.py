@@ -74,12 +74,15 @@ def _summary_of_map(card: Card, seconds: float) -> list[str]:
     lines = [
         f"Fitted {card.name}: {card.method}, dim {card.dim}, onto {card.views[space].dim} dimensions of {space}, "
         f"{training['pairs']:,} pairs with {gallery['name']}, {seconds:.0f} s",
-        f"Of {training['held_out']:,} pairs held out, searched among stored rows: mean reciprocal rank of the own row "
-        f"{training['reciprocal_rank']:.3f}, {training['agreement']:.0%} of the 10 old neighbours kept",
+        f"Of {training['held_out']:,} pairs held out: {training['agreement']:.0%} of the 10 nearest rows in the new "
+        f"space are found among stored vectors; mean reciprocal rank of the own row {training['reciprocal_rank']:.3f}",
     ]
     if wrong := training["wrong_pairs"]:
         shown = ", ".join(map(str, training["wrong_ids"]))
-        lines.append(f"Left out {wrong:,} pairs that look wrong, as if the ids were mixed up: {shown}")
+        lines.append(
+            f"Left out {wrong:,} pairs that are no nearer than random ones, as where ids are mixed up. "
+            f"The farthest: {shown}"
+        )
     if not training["related"]:
         lines.append("The two spaces share next to nothing: stay with the old encoder, or look at the ids")
     if training["not_tried"]:

@@ -1,4 +1,4 @@
-"""One pass over the gallery in its own order: sums over all pairs, a sample of them, and a pool of stored rows."""
+"""One pass over the gallery in its own order: sums over all pairs, and a sample of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from skipfill.store.parquet.stored_rows import Block
 from skipfill.store.parquet.vectors import Matrix, normalised
 
 SAMPLE_BYTES = 1 << 27  # of pairs in memory
-POOL_ROWS = 16_384
 
 
 @dataclass(frozen=True)
@@ -65,21 +64,16 @@ class Collected:
         sums: over all pairs.
         sample: pairs in memory, all of them or some at random.
         places: (S,) items of the sample.
-        pool: (R, d) stored rows, drawn at random, L2-normalised.
-        pool_places: (R,) items of the pool, -1 for rows that are none.
     """
 
     sums: PairSums
     sample: PairSample
     places: NDArray[np.int64]
-    pool: torch.Tensor
-    pool_places: NDArray[np.int64]
 
 
 def collect(
     gallery: Gallery,
     new: NewVectors,
-    excluded_ids: pa.Array | None,
     progress: Progress,
     *,
     with_products: bool,
@@ -89,10 +83,9 @@ def collect(
     """Join the gallery with the items by id, in one pass.
 
     Args:
-        excluded_ids: ids whose rows are not used. No item has one of them.
         with_products: see `PairSums`.
         with_labels: take the class of each pair, from its item or else its row.
-        seed: of the sample and the pool.
+        seed: of the sample.
     """
     dim_new, dim_old = new.model.card.dim, gallery.space.dim
     sums = PairSums(dim_new, dim_old, with_new=with_products)
@@ -100,24 +93,17 @@ def collect(
     sample = _Kept(most, seed, new=np.empty((most, dim_new), np.float32), old=np.empty((most, dim_old), np.float32))
     sample.arrays["places"] = np.empty(most, np.int64)
     sample.arrays["labels"] = np.full(most, None, object)
-    size = min(POOL_ROWS, gallery.rows.count)
-    pool = _Kept(size, seed + 1, rows=np.empty((size, dim_old), np.float32), places=np.empty(size, np.int64))
     progress.start(f"joining rows by {gallery.space.name} in gallery {gallery.name}", gallery.rows.count)
     for joined in joined_blocks(gallery, new.items.ids, progress):
         vectors, old = new.take(joined.places), joined.vectors[joined.rows]
         sums.add(torch.from_numpy(vectors), torch.from_numpy(old))
         labels = _labels(joined, new.items.labels) if with_labels else np.full(len(old), None, object)
         sample.add(new=vectors, old=old, places=joined.places, labels=labels)
-        places = np.full(len(joined.vectors), -1)
-        places[joined.rows] = joined.places
-        usable = np.full(len(places), True) if excluded_ids is None else positions(joined.block.ids, excluded_ids) < 0
-        pool.add(rows=joined.vectors[usable], places=places[usable])
     new.read_rest()
     kept = sample.result()
     classes = torch.from_numpy(_classes(kept["labels"])) if with_labels else None
     pairs = PairSample(torch.from_numpy(kept["new"]), torch.from_numpy(kept["old"]), classes)
-    stored = pool.result()
-    return Collected(sums, pairs, kept["places"], torch.from_numpy(stored["rows"]), stored["places"])
+    return Collected(sums, pairs, kept["places"])
 
 
 class _Kept:

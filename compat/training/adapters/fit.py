@@ -57,7 +57,7 @@ def fit_adapter(objects: ObjectStore, name: str, recipe: Recipe, sources: Source
         collected = _collected(opened, new, recipe.seed, progress)
         options = options_for(opened, collected)
         judged = without_wrong(opened, new, collected, recipe.seed, progress)
-        chosen = choose(judged.pairs, judged.places, collected, options.tried, progress, recipe.seed)
+        chosen = choose(judged.pairs, options.tried, progress, recipe.seed)
     network = _network(opened, chosen, encoder)
     card = _card(name, recipe, opened, network, chosen, _story(chosen, judged, options))
     digests = TrainedContent.joined([TrainedContent(np.concatenate(new.digests), complete=True)])
@@ -78,7 +78,6 @@ def _collected(opened: OpenedPairs, new: NewVectors, seed: int, progress: Progre
     return collect(
         opened.gallery,
         new,
-        opened.excluded_ids,
         progress,
         with_products=any(kind.needs_products for kind in kinds),
         with_labels=any(kind.needs_labels for kind in kinds),
