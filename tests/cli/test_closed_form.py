@@ -14,6 +14,7 @@ import pytest
 import scipy.stats
 from numpy.typing import NDArray
 
+from skipfill.compat.methods.registry import ADAPTERS
 from tests.conftest import Skipfill, write_vectors
 
 Array = NDArray[np.float64]
@@ -52,26 +53,29 @@ def train(skipfill: Skipfill, *arguments: object, **how: Any) -> Any:
 
 
 @pytest.mark.parametrize("method", ["procrustes", "relative", "ridge", "low-rank", "lambda-orthogonal", "auto"])
-def test_a_map_is_trained_checked_swapped_and_rolled_back(
-    skipfill: Skipfill, gallery: tuple[Array, Array], method: str
-) -> None:
-    """By the commands that every other model takes, without labels except where the method needs them."""
+def test_a_map_brings_queries_into_the_old_space(skipfill: Skipfill, gallery: tuple[Array, Array], method: str) -> None:
+    """By the same commands as every other model, without labels except where the method needs them."""
     document = train(skipfill, "--items", "pairs.parquet", "--method", method).document["model"]
-    assert (
-        document["method"] == method if method != "auto" else document["method"] in ("procrustes", "ridge", "low-rank")
-    )
+    assert document["method"] in ({method} if method != "auto" else ADAPTERS.keys() - {"auto"})
     assert document["dim"] == NEW
     assert document["views"] == {"v2": {"dim": NEW, "kind": "prefix"}, "old": {"dim": OLD, "kind": "linear"}}
     assert (document["trained_items"], document["training"]["wrong_pairs"]) == (600, 0)
     assert document["training"]["reciprocal_rank"] > 0.3
-    skipfill("check", "things", "v2", "--items", "heldout.parquet", "--no-save", expect=None)
-    skipfill("policy", "things", "--not-worse", "--margin", 0.99, "--flip-budget", 0.99)
-    skipfill("check", "things", "v2", "--items", "heldout.parquet", expect=None)
     skipfill("encode", "v2", "heldout.parquet", "-o", "mapped.parquet", "--onto", "old")
     mapped = np.stack(pq.read_table("mapped.parquet")["vector"].to_pylist())
     assert mapped.shape == (100, OLD)
     old = gallery[1][600:] / np.linalg.norm(gallery[1][600:], axis=1, keepdims=True)
     assert np.median((mapped * old).sum(axis=1)) > 0.5
+
+
+def test_a_map_is_checked_swapped_searched_and_rolled_back(skipfill: Skipfill, gallery: tuple[Array, Array]) -> None:
+    train(skipfill, "--items", "pairs.parquet", "--method", "auto")
+    skipfill("policy", "things", "--not-worse", "--margin", 0.3, "--least-queries", 20)
+    assert skipfill("check", "things", "v2", "--items", "heldout.parquet", "--json").document["verdict"] == "pass"
+    skipfill("swap", "things", "v2")
+    hits = skipfill("search", "things", "--items", "heldout.parquet", "-k", 3, "--json").document
+    assert (hits["model"], len(hits["hits"])) == ("v2", 300)
+    skipfill("rollback", "things")
 
 
 def test_a_rotated_copy_is_recovered_exactly(skipfill: Skipfill) -> None:
