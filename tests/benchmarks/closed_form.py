@@ -55,7 +55,7 @@ def decode_and_multiply(folder: Path, dim: int, *, with_new: bool) -> None:
     """The pass to compare with."""
     cross, own = torch.zeros(dim, dim, dtype=torch.float64), torch.zeros(dim, dim, dtype=torch.float64)
     streams = [pq.ParquetFile(folder / f"{name}.parquet") for name in ("ordered", "gallery")]
-    for batches in zip(*(one.iter_batches(BLOCK, ["id", "vector"]) for one in streams), strict=True):
+    for batches in zip(*(one.iter_batches(BLOCK, columns=["id", "vector"]) for one in streams), strict=True):
         u, v = (torch.from_numpy(one.column(1).flatten().to_numpy().reshape(-1, dim)).double() for one in batches)
         cross.addmm_(u.T, v)
         if with_new:
