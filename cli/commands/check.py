@@ -49,9 +49,10 @@ def check(
         Path | None, typer.Option(help="What is relevant to which query: TREC or BEIR text, or Parquet.")
     ] = None,
     truth: Annotated[
-        str, typer.Option(help="What is relevant: labels, judgements, or reindex (by --ceiling or --truth-vector).")
+        str,
+        typer.Option(help="labels, judgements, reindex (by --ceiling or --truth-vector), or neighbours (agreement)."),
     ] = "",
-    depth: Annotated[int, typer.Option(min=1, help="How many first rows of a reindex are relevant.")] = 10,
+    depth: Annotated[int, typer.Option(min=1, help="How many first rows of a reindex, or neighbours.")] = 10,
     metric: Metric = None,
     margin: Margin = None,
     confidence: Confidence = None,
@@ -127,7 +128,7 @@ def check(
     of_gallery = latest(objects, gallery).policy_in_force
     policy = with_options(
         of_gallery,
-        metric=metric,
+        metric=metric or (f"recall@{depth}" if truth == "neighbours" else None),
         confidence=confidence,
         margin=margin,
         better=None if not_worse is None else not not_worse,
