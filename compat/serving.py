@@ -53,7 +53,7 @@ class Served:
 
     @property
     def thresholds(self) -> list[Threshold]:
-        """Cut-offs for the scores of these queries, as the release's check transferred them; empty without any."""
+        """Thresholds for the scores of these queries, as the release's check transferred them; empty without any."""
         return self.release.thresholds
 
     def encode(self, queries: Queries, old_vectors: NDArray[np.floating] | None = None) -> Matrix:

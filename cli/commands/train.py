@@ -35,7 +35,7 @@ from skipfill.cli.options.train import (
     WeightDecay,
 )
 from skipfill.cli.terminal.printing import progress
-from skipfill.cli.terminal.training_progress import log_file, resumption_teller, show_trained, step_shower
+from skipfill.cli.terminal.training_progress import log_file, show_trained, watcher_of
 
 if TYPE_CHECKING:
     from skipfill.compat.training.loop.device import Device, Precision
@@ -88,7 +88,6 @@ def train(
     from skipfill.compat.methods.registry import ADAPTERS
     from skipfill.compat.progress import Progress
     from skipfill.compat.training.loop.distributed import launched
-    from skipfill.compat.training.loop.schedule import Watcher
     from skipfill.compat.training.overrides import read_settings
     from skipfill.compat.training.recipe import Recipe, Sources
     from skipfill.compat.training.train import train_model
@@ -136,9 +135,10 @@ def train(
     began = time.monotonic()
     written = log_file(log if first else "", sources.files, objects.root)
     with progress(quiet=quiet or not first) as bar, written as write_epoch:
-        watcher = Watcher(step_shower(name, bar), write_epoch, resumption_teller(name, quiet=quiet or not first))
+        watcher = watcher_of(objects, name, gallery, bar, write_epoch, quiet=quiet or not first)
         stages = Progress(bar.start, bar.advance)
         card = train_model(objects, name, recipe, sources, stages, watcher, restart=restart)
     if not first:
         return
-    show_trained(card, time.monotonic() - began, sources.columns, log_on_stdout=log == "-", as_json=json, quiet=quiet)
+    seconds = time.monotonic() - began
+    show_trained(objects, card, seconds, sources.columns, log_on_stdout=log == "-", as_json=json, quiet=quiet)

@@ -71,7 +71,7 @@ class CheckContext:
 
         Raises:
             BadInput: an unknown gallery or model, a model that encodes in another way than when it was saved, one
-                without a view onto the gallery's space, or cut-offs for a gallery that is not searched by cosine.
+                without a view onto the gallery's space, or thresholds for a gallery that is not searched by cosine.
         """
         bound = BoundGallery.of(open_gallery(objects, gallery_name))
         gallery = bound.gallery
