@@ -42,6 +42,7 @@ COMPAT = {
     "training": {"inference", "encoders", "methods", "nn", "progress", "settings"},
     "evaluation": {"metrics", "progress", "settings"},
     "evaluation.sequences": {"encoders", "evaluation", "inference", "metrics", "progress"},
+    "training.blending": {"training", "gate", "evaluation", "inference", "methods", "metrics", "progress"},
     "gate": {"encoders", "evaluation", "inference", "metrics", "progress"},
     "serving": {"inference", "trusted_code"},
 }

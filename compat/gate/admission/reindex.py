@@ -9,8 +9,10 @@ from skipfill.compat.encoders.encoder import Encoder
 from skipfill.compat.gate.admission.ruling import Finding, Ruling
 from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.query_lookup import QueryLookup
-from skipfill.compat.inference.load import LoadedModel, viewed
+from skipfill.compat.inference.load import LoadedModel
 from skipfill.compat.inference.network import Network
+from skipfill.compat.inference.views import own_view
+from skipfill.store.checks.policy import NEIGHBOURS
 from skipfill.store.errors import Advice, BadInput, Parameter
 from skipfill.store.models.cards import lineage
 from skipfill.store.parquet.items import Items
@@ -52,6 +54,18 @@ def truth_of_the_policy(context: CheckContext) -> Ruling:
     return Ruling(findings=[Finding("truth of the policy", 1, claim, found)])
 
 
+def agreement_is_no_truth(context: CheckContext) -> Ruling:
+    """Find that neighbours of the stored vectors are the truth: they tell what changes, and not what improves."""
+    if context.inputs.truth != NEIGHBOURS:
+        return Ruling()
+    claim = "rows that people, or labels, call relevant"
+    found = (
+        f"agreement: relevant are the first {context.inputs.depth} rows that each stored vector finds, so that the old "
+        "model is always right; it tells how much changes, and not what improves"
+    )
+    return Ruling(findings=[Finding("agreement is no truth", 1, claim, found)])
+
+
 def truth_vectors_of_another_model(context: CheckContext, brought: Matrix, own: Matrix) -> Ruling:
     """Refuse brought vectors with the angles of the model's own vectors or of their views: it would judge itself.
 
@@ -62,9 +76,8 @@ def truth_vectors_of_another_model(context: CheckContext, brought: Matrix, own: 
         BadInput: all angles among some queries are the same.
     """
     angles = _angles(brought)
-    if len(own) > 1 and any(
-        np.abs(_angles(mine) - angles).max() < SAME_ANGLES for mine in (own, viewed(own, context.view))
-    ):
+    in_gallerys_space = own_view(context.model, own, context.gallery.space.name)
+    if len(own) > 1 and any(np.abs(_angles(mine) - angles).max() < SAME_ANGLES for mine in (own, in_gallerys_space)):
         column, name = context.inputs.truth_vector, context.model.card.name
         raise BadInput(Parameter("truth_vector", column), expected=f"vectors of another model than {name}", found="its")
     return Ruling()
