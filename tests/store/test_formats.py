@@ -215,7 +215,7 @@ def test_only_what_needs_a_newer_format_has_it(views: Skipfill, tmp_path: Path) 
     log = sorted(tmp_path.glob("store/galleries/things/versions/*.json"))
     assert [json.loads(path.read_text())["format"] for path in log] == [1, 3]
     assert json.loads((tmp_path / "store/galleries/things/release.json").read_text())["format"] == 3
-    assert "blend 4" in views("status", "things").out
-    assert "linear 4" in views("model", "show", "mapped").out
+    assert "blend, 4 coordinates" in views("status", "things").out
+    assert "linear, 4 coordinates" in views("model", "show", "mapped").out
     views("rollback", "things")
     assert json.loads((tmp_path / "store/galleries/things/release.json").read_text())["format"] == 1
