@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from skipfill.cli.commands import (
+    advise,
     blend,
     check,
     demo,
@@ -99,6 +100,7 @@ app.command("train")(train.train)
 app.command("blend")(blend.blend)
 app.command("encode")(encode.encode)
 app.command("check")(check.check)
+app.command("advise")(advise.advise)
 app.command("report")(report.report)
 app.command("matrix")(matrix.matrix)
 app.command("policy")(policy.policy)

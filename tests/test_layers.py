@@ -43,6 +43,7 @@ COMPAT = {
     "evaluation": {"metrics", "progress", "settings"},
     "evaluation.sequences": {"evaluation", "inference", "metrics", "progress"},
     "gate": {"encoders", "evaluation", "inference", "metrics", "progress"},
+    "advice": {"evaluation", "gate", "inference", "progress"},
     "serving": {"inference", "trusted_code"},
 }
 """Which rooms of the same package each room may import; a room may always import itself."""

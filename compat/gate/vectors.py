@@ -45,7 +45,7 @@ def query_vectors(context: CheckContext, queries: QuerySet) -> QueryVectors:
             another way now; or the gallery holds the vectors of another model.
     """
     old, baseline = _old_vectors(context, queries)
-    by_pair = {OLD_OLD: old, NEW_OLD: viewed(queries.vectors, context.view)}
+    by_pair = {OLD_OLD: old, NEW_OLD: view_vectors(context, queries)}
     release = context.gallery.version.release
     if release is not None and release.fingerprint not in (
         context.gallery.space.fingerprint,
@@ -55,6 +55,11 @@ def query_vectors(context: CheckContext, queries: QuerySet) -> QueryVectors:
         by_pair[RELEASED_OLD] = viewed(encode_all(released, queries.items, context.progress), release.view)
     context.record(rule(context, by_pair) for rule in OF_VECTORS.values())
     return QueryVectors(by_pair, baseline)
+
+
+def view_vectors(context: CheckContext, queries: QuerySet) -> Matrix:
+    """(Q, d) the new model's vectors of the queries in its view onto the gallery's space."""
+    return viewed(queries.vectors, context.view)
 
 
 def _old_vectors(context: CheckContext, queries: QuerySet) -> tuple[Matrix, str]:

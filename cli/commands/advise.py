@@ -1,0 +1,178 @@
+"""skipfill advise"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from skipfill.cli.options import (
+    Confidence,
+    GalleryName,
+    IdColumn,
+    InputColumn,
+    Json,
+    LabelColumn,
+    LeastQueries,
+    Margin,
+    Metric,
+    Quiet,
+    Store,
+    item_columns,
+    opened,
+    with_options,
+)
+from skipfill.cli.terminal.next_command import quoted
+from skipfill.cli.terminal.printing import emit, progress, show_next, table
+
+if TYPE_CHECKING:
+    from skipfill.compat.advice.advise import Advised
+    from skipfill.compat.advice.table import Line
+
+EXIT_CODES = {"change": 0, "stay": 1, "undecided": 3}
+VERDICTS = {"pass": "pass", "fail": "fail", "inconclusive": "?", None: ""}
+LONGEST_NAME = 24
+
+
+def advise(
+    gallery: GalleryName,
+    candidate: Annotated[list[str], typer.Option(metavar="MODEL", help="A model that might serve. Repeatable.")],
+    items: Annotated[list[Path], typer.Option(help="Queries that no candidate was trained on. Repeatable.")],
+    gallery_items: Annotated[
+        list[Path] | None, typer.Option(help="Items of gallery rows, to measure a reindex. Repeatable.")
+    ] = None,
+    judgements: Annotated[
+        Path | None,
+        typer.Option(help="What is relevant to which query: TREC or BEIR text, or Parquet. Default: labels."),
+    ] = None,
+    old_vector: Annotated[
+        str, typer.Option(metavar="COLUMN", help="The old model's vectors of the queries, and of 32 rows or more.")
+    ] = "",
+    old_input: Annotated[
+        str, typer.Option(metavar="COLUMN", help="Column that the old model encodes. Default: as the new one.")
+    ] = "",
+    identity: Annotated[
+        str, typer.Option(metavar="SQL", help="Column whose values are drawn as a whole: person, product, ...")
+    ] = "",
+    metric: Metric = None,
+    margin: Margin = None,
+    confidence: Confidence = None,
+    least_queries: LeastQueries = None,
+    price_per_hour: Annotated[
+        float | None, typer.Option(min=0, help="Price of an hour of this machine, for the cost of a reindex.")
+    ] = None,
+    id_column: IdColumn = "id",
+    label: LabelColumn = "label",
+    input_column: InputColumn = "",
+    store: Store = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compare staying with candidates, blends and a reindex. Exit 0: something is worth it, 1: stay, 3: unknown.
+
+    One half of the queries chooses weights and the row to recommend; the other half tests it by the gallery's policy,
+    and the table is about these. Nothing is written to the store.
+
+    Example: skipfill advise products --candidate v2 --items heldout.parquet --gallery-items items.parquet
+    """
+    from skipfill.compat.advice.advise import advise as compared
+    from skipfill.compat.gate.inputs import CheckInputs, SliceSpec
+    from skipfill.compat.progress import Progress
+    from skipfill.store.galleries.log import latest
+
+    objects = opened(store)
+    of_gallery = latest(objects, gallery).policy_in_force
+    policy = with_options(of_gallery, metric=metric, margin=margin, confidence=confidence, least_queries=least_queries)
+    inputs = CheckInputs(
+        items=items,
+        gallery_items=gallery_items or [],
+        truth="judgements" if judgements else "labels",
+        judgements=judgements,
+        identity=identity,
+        old_vector=old_vector,
+        old_input=old_input,
+        slices=SliceSpec(policy.slices, (), policy.least_queries),
+        columns=item_columns(id_column, label, input_column, items, quiet=quiet, other_than=old_vector),
+    )
+    with progress(quiet=quiet) as bar:
+        made = compared(objects, gallery, candidate, inputs, policy, Progress(bar.start, bar.advance), price_per_hour)
+    code = EXIT_CODES[made.outcome]
+    emit(
+        {"advice": _document(made), "outcome": made.outcome},
+        as_json=json,
+        show=lambda out: show_advice(out, made),
+        exit_code=code,
+    )
+    show_next(_next(made, inputs.files), quiet=quiet)
+    raise typer.Exit(code)
+
+
+def show_advice(out: Console, made: Advised) -> None:
+    """The table, the recommendation and its reason."""
+    policy = made.policy
+    out.print(f"{policy.metric} on gallery {made.gallery}, version {made.version}", style="bold")
+    out.print(f"{made.choosing:,} queries chose, {made.reporting:,} others are measured here. Policy: {policy.short}")
+    out.print()
+    columns = ["", policy.metric, "change", "flips", "queries/s", "rows", ""]
+    rows = [_cells(line, recommended=place == made.recommended) for place, line in enumerate(made.lines)]
+    out.print(table(columns, rows, numbers=columns[1:6]))
+    for line in made.lines:
+        if line.rows:
+            out.print(_cost(line))
+    out.print()
+    headline = "The evidence does not tell" if made.recommended is None else _recommended(made)
+    out.print(Text.assemble((f"{headline}: ", "bold"), f"{made.reason}."))
+    for note in made.notes:
+        out.print(Text.assemble(("note: ", "yellow"), note))
+
+
+def _cells(line: Line, *, recommended: bool) -> list[object]:
+    change = "" if line.change is None else f"{line.change.mean:+.3f} {line.change.low:+.3f} {line.change.high:+.3f}"
+    name = line.name if len(line.name) <= LONGEST_NAME else f"{line.name[: LONGEST_NAME - 3]}..."
+    return [
+        Text(name, "bold" if recommended else ""),
+        f"{line.quality.mean:.3f}",
+        change,
+        "" if line.flips is None else f"{line.flips:.1%}",
+        "-" if line.queries_per_second is None else f"{line.queries_per_second:,.0f}",
+        f"{line.rows:,}",
+        VERDICTS[line.verdict],
+    ]
+
+
+def _recommended(made: Advised) -> str:
+    assert made.recommended is not None
+    line = made.lines[made.recommended]
+    words = {"stay": line.name[0].upper() + line.name[1:], "reindex": line.name[0].upper() + line.name[1:]}
+    return f"Recommended: {words.get(line.kind, line.name)}"
+
+
+def _cost(line: Line) -> str:
+    if line.seconds is None:
+        return f"{line.name}: the time is not known, because no model here encodes the items"
+    money = "" if line.money is None else f", price {line.money:,.4g}"
+    return f"{line.name}: {line.rows:,} rows take {line.seconds / 3600:,.3g} hours on this machine{money}"
+
+
+def _document(made: Advised) -> dict[str, Any]:
+    """The advice as JSON values."""
+    document = asdict(made)
+    del document["reporting_ids"]
+    return document
+
+
+def _next(made: Advised, files: list[Path]) -> str:
+    if made.recommended is None:
+        return f"Next: run it again with more queries, or see: skipfill policy {made.gallery}"
+    line, given = made.lines[made.recommended], " ".join(quoted(one) for one in files[:1])
+    if line.kind == "stay":
+        return f"Next: nothing to do. To see what would get worse: skipfill check {made.gallery} MODEL --items {given}"
+    if line.kind == "blend":
+        return f"Next: skipfill blend NAME --new {line.model} --old {made.old} --weight {line.weight:g}"
+    if line.kind == "reindex":
+        return f"Next: skipfill encode {line.model} ITEMS.parquet -o VECTORS.parquet"
+    return f"Next: skipfill check {made.gallery} {line.model} --items {given}"
