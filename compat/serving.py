@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from skipfill.compat.inference.load import LoadedModel, viewed
+from skipfill.compat.inference.load import LoadedModel
 from skipfill.compat.inference.released import model_in_force
+from skipfill.compat.inference.views import viewed
 from skipfill.compat.trusted_code import permit
 from skipfill.store.checks.report import Threshold
 from skipfill.store.errors import BadInput
@@ -72,7 +73,7 @@ class Served:
         takes = self._loaded.network.encoder.takes
         if block.kind != takes:
             raise BadInput("queries", expected=f"{takes}s, which model {self.model} encodes", found=f"{block.kind}s")
-        return viewed(self._loaded.encode_block(block), self.release.view)
+        return viewed(self._loaded, self._loaded.encode_block(block), self.space.name)
 
     def changed(self) -> bool:
         """Whether the gallery's release is another one now; then call `released` again. Reads one small file.

@@ -35,7 +35,7 @@ def history(gallery: GalleryName, store: Store = None, json: Json = False) -> No
         (
             version.number,
             version.action,
-            released(version),
+            _in_use(version),
             origins[version.number],
             _evidence(version, checks.get(version.number, [])),
             short_time(version.at),
@@ -60,6 +60,12 @@ def history(gallery: GalleryName, store: Store = None, json: Json = False) -> No
             )
         ),
     )
+
+
+def _in_use(version: Version) -> str:
+    """The released model, and its view where that is no prefix."""
+    view = version.release.view if version.release else None
+    return released(version) if view is None or view.kind == "prefix" else f"{released(version)} ({view})"
 
 
 def _evidence(version: Version, checks: list[CheckEntry]) -> str:

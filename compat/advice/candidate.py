@@ -17,7 +17,8 @@ from skipfill.compat.gate.queries import QuerySet, build_query_set
 from skipfill.compat.gate.ranks import Ranker
 from skipfill.compat.gate.reencodable import ReencodableRows
 from skipfill.compat.gate.slices import Grouping, group_queries
-from skipfill.compat.gate.vectors import QueryVectors, query_vectors, view_vectors
+from skipfill.compat.gate.vectors import QueryVectors, query_vectors
+from skipfill.compat.inference.views import viewed
 from skipfill.store.checks.names import NEW_OLD, OLD_OLD, RELEASED_OLD
 from skipfill.store.errors import BadInput, Parameter
 from skipfill.store.parquet.ids import IdSet
@@ -86,7 +87,7 @@ def candidates_of(
     staying, baseline = _staying(contexts[0], sets[0], first)
     made = []
     for context, queries in zip(contexts, sets, strict=True):
-        viewed = {**first.by_pair, NEW_OLD: view_vectors(context, queries)}
+        viewed = {**first.by_pair, NEW_OLD: viewed(context.model, queries.vectors, context.gallery.space.name)}
         context.record(rule(context, viewed) for rule in OF_VECTORS.values())
         context.record(rule(context, baseline) for rule in OF_BASELINE.values())
         vectors, grouping = replace(first, by_pair=viewed), group_queries(context, queries)

@@ -24,7 +24,6 @@ from skipfill.store.models.files import TrainedContent, trained_content, trained
 from skipfill.store.parquet.ids import IdSet
 from skipfill.store.parquet.items import Items, open_items
 from skipfill.store.parquet.pinned import PinnedFiles
-from skipfill.store.spaces import View
 from skipfill.store.storage.object_store import ObjectStore
 
 
@@ -99,11 +98,6 @@ class CheckContext:
             progress=progress,
             warnings=warnings,
         )
-
-    @property
-    def view(self) -> View:
-        """The model's view onto the gallery's space."""
-        return view_onto(self.model.card, self.gallery.space.name)
 
     def open_items(self, files: Sequence[Path]) -> Items:
         """Open files of queries or of items, each in the state in which it was opened first."""

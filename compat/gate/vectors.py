@@ -12,8 +12,9 @@ from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.queries import QuerySet
 from skipfill.compat.inference.encode import encode_all
 from skipfill.compat.inference.gallery_agreement import StoredItems, agreement_of_stored, refuse_another_gallery
-from skipfill.compat.inference.load import LoadedModel, load_model, viewed
+from skipfill.compat.inference.load import LoadedModel, load_model
 from skipfill.compat.inference.released import released_model
+from skipfill.compat.inference.views import viewed
 from skipfill.compat.inference.witness import refuse_changed
 from skipfill.store.checks.names import NEW_OLD, OLD_OLD, RELEASED_OLD
 from skipfill.store.errors import Advice, BadInput, NotPermitted
@@ -45,21 +46,16 @@ def query_vectors(context: CheckContext, queries: QuerySet) -> QueryVectors:
             another way now; or the gallery holds the vectors of another model.
     """
     old, baseline = _old_vectors(context, queries)
-    by_pair = {OLD_OLD: old, NEW_OLD: view_vectors(context, queries)}
+    space = context.gallery.space
+    by_pair = {OLD_OLD: old, NEW_OLD: viewed(context.model, queries.vectors, space.name)}
     release = context.gallery.version.release
-    if release is not None and release.fingerprint not in (
-        context.gallery.space.fingerprint,
-        context.model.card.fingerprint,
-    ):
+    if release is not None and release.fingerprint not in (space.fingerprint, context.model.card.fingerprint):
         released = released_model(context.objects, context.gallery, context.warnings)
-        by_pair[RELEASED_OLD] = viewed(encode_all(released, queries.items, context.progress), release.view)
+        by_pair[RELEASED_OLD] = viewed(
+            released, encode_all(released, queries.items, context.progress), context.gallery.space.name
+        )
     context.record(rule(context, by_pair) for rule in OF_VECTORS.values())
     return QueryVectors(by_pair, baseline)
-
-
-def view_vectors(context: CheckContext, queries: QuerySet) -> Matrix:
-    """(Q, d) the new model's vectors of the queries in its view onto the gallery's space."""
-    return viewed(queries.vectors, context.view)
 
 
 def _old_vectors(context: CheckContext, queries: QuerySet) -> tuple[Matrix, str]:

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from skipfill.compat.inference.load import LoadedModel, viewed
+from skipfill.compat.inference.load import LoadedModel
+from skipfill.compat.inference.views import viewed
 from skipfill.compat.progress import Progress
 from skipfill.store.models.cards import view_onto
 from skipfill.store.parquet.items import Items
@@ -51,7 +52,7 @@ def write_encoded(
     with new_file(output) as file, ExitStack() as closing:
         writer: pq.ParquetWriter | None = None
         for ids, embedded in model.encode(items):
-            vectors = embedded if view is None else viewed(embedded, view)
+            vectors = viewed(model, embedded, onto) if onto else embedded
             columns = {
                 "id": ids,
                 "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1]),

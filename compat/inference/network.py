@@ -15,6 +15,7 @@ from skipfill.compat.methods.registry import METHODS
 from skipfill.compat.nn.classifier import CosineClassifier
 from skipfill.compat.nn.normalize import unit
 from skipfill.compat.nn.serialization import tensor_bytes
+from skipfill.compat.nn.view_maps import LinearMap, build_map
 from skipfill.store.errors import Advice, BadInput
 from skipfill.store.parquet.items import ItemBlock
 
@@ -45,6 +46,19 @@ class Network(nn.Module):
         self.classifier = classifier
         self.old = old
         self.old_dim = 0
+        self.map_spaces: list[str] = []
+        self.maps = nn.ModuleList()
+
+    def add_map(self, space: str, view_map: LinearMap) -> None:
+        """Keep a map onto `space`: the model's view there. One a space."""
+        self.map_spaces.append(space)
+        self.maps.append(view_map)
+
+    @property
+    def maps_by_space(self) -> dict[str, LinearMap]:
+        """Maps onto other spaces, in the order of the bundle. Views that are prefixes need none."""
+        maps = [one for one in self.maps if isinstance(one, LinearMap)]
+        return dict(zip(self.map_spaces, maps, strict=True))
 
     @classmethod
     def trained(cls, encoder: Encoder, name: str, method: Method) -> Network:
@@ -98,6 +112,8 @@ class Network(nn.Module):
         network = cls(encoder, described["method"], head, classifier, old)
         network.described_head = described["head"]
         network.old_dim = described["old_dim"]
+        for one in described.get("maps", []):
+            network.add_map(one["space"], build_map(one))
         return network
 
     def describe(self) -> dict[str, Any]:
@@ -107,7 +123,8 @@ class Network(nn.Module):
         if self.classifier is not None:
             classes, dim = self.classifier.weight.shape
             classifier = {"dim": dim, "classes": classes, "scale": self.classifier.scale}
-        return {
+        maps = [{"space": space, **one.describe()} for space, one in self.maps_by_space.items()]
+        described = {
             "encoder": {"kind": kind, "settings": self.encoder.described()},
             "method": self.method,
             "head": self.described_head,
@@ -115,6 +132,8 @@ class Network(nn.Module):
             "old": None if self.old is None else self.old.describe(),
             "old_dim": self.old_dim,
         }
+        # Only where there is one: older releases read bundles without.
+        return described | ({"maps": maps} if maps else {})
 
     def weights(self) -> bytes:
         """The weights as safetensors."""

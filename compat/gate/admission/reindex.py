@@ -9,8 +9,9 @@ from skipfill.compat.encoders.encoder import Encoder
 from skipfill.compat.gate.admission.ruling import Finding, Ruling
 from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.query_lookup import QueryLookup
-from skipfill.compat.inference.load import LoadedModel, viewed
+from skipfill.compat.inference.load import LoadedModel
 from skipfill.compat.inference.network import Network
+from skipfill.compat.inference.views import viewed
 from skipfill.store.errors import Advice, BadInput, Parameter
 from skipfill.store.models.cards import lineage
 from skipfill.store.parquet.items import Items
@@ -62,9 +63,8 @@ def truth_vectors_of_another_model(context: CheckContext, brought: Matrix, own: 
         BadInput: all angles among some queries are the same.
     """
     angles = _angles(brought)
-    if len(own) > 1 and any(
-        np.abs(_angles(mine) - angles).max() < SAME_ANGLES for mine in (own, viewed(own, context.view))
-    ):
+    in_gallerys_space = viewed(context.model, own, context.gallery.space.name)
+    if len(own) > 1 and any(np.abs(_angles(mine) - angles).max() < SAME_ANGLES for mine in (own, in_gallerys_space)):
         column, name = context.inputs.truth_vector, context.model.card.name
         raise BadInput(Parameter("truth_vector", column), expected=f"vectors of another model than {name}", found="its")
     return Ruling()
