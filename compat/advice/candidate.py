@@ -87,10 +87,10 @@ def candidates_of(
     staying, baseline = _staying(contexts[0], sets[0], first)
     made = []
     for context, queries in zip(contexts, sets, strict=True):
-        viewed = {**first.by_pair, NEW_OLD: viewed(context.model, queries.vectors, context.gallery.space.name)}
-        context.record(rule(context, viewed) for rule in OF_VECTORS.values())
+        by_pair = {**first.by_pair, NEW_OLD: viewed(context.model, queries.vectors, context.gallery.space.name)}
+        context.record(rule(context, by_pair) for rule in OF_VECTORS.values())
         context.record(rule(context, baseline) for rule in OF_BASELINE.values())
-        vectors, grouping = replace(first, by_pair=viewed), group_queries(context, queries)
+        vectors, grouping = replace(first, by_pair=by_pair), group_queries(context, queries)
         made.append(Candidate(context, queries, grouping, vectors, staying, baseline, reencodable, old_serves))
     return made
 
