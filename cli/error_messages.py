@@ -63,6 +63,13 @@ SENTENCES = {
     "train_with_gallery": "Train one with --method gallery.",
     "see_settings": "See: skipfill methods --settings",
     "see_methods": "See: skipfill methods",
+    "leave_out": "Leave {parameter:flag} out, or choose a method that is trained: skipfill methods",
+    "encoder_at_rest": "Name one that was trained elsewhere, --encoder hf:FOLDER_OR_NAME or python:MODULE:FACTORY, or "
+    "a column of its vectors with --input COLUMN.",
+    "more_pairs": "Encode more items of the gallery with the new encoder, and give all of them with --items.",
+    "more_pairs_or_auto": "Give more of the gallery's items with --items, or take the method that suits so few: "
+    "--method auto",
+    "label_pairs": "Name the label column of the items with --label COLUMN, or choose another method: skipfill methods",
     "choose_method": "Choose another method: skipfill methods",
     "settings_example": "For example: --set oca.extra_dims=64",
     "name_gallery": "Add --gallery NAME. See: skipfill gallery list",

@@ -29,14 +29,15 @@ def show_trained(
         log_on_stdout: whether stdout has the log; the summary then goes to stderr.
     """
     seconds = round(seconds, 1)
-    summary = _summary(card, seconds)
+    summary = _summary_of_map(card, seconds) if "pairs" in card.training else [_summary(card, seconds)]
     if log_on_stdout:
-        show_next(summary, quiet=quiet)
+        for line in summary:
+            show_next(line, quiet=quiet)
     else:
         emit(
             {"model": asdict(card), "fingerprint": card.fingerprint, "seconds": seconds},
             as_json=as_json,
-            show=lambda out: out.print(summary),
+            show=lambda out: out.print(*summary, sep="\n"),
         )
     gallery = card.gallery
     following = (
@@ -56,14 +57,35 @@ def _options(columns: ItemColumns) -> str:
 
 def _summary(card: Card, seconds: float) -> str:
     """One sentence about a finished training."""
-    losses = ", ".join(f"{term} {value:.3f}" for term, value in card.losses.items())
     training, gallery = card.training, card.gallery
+    losses = ", ".join(f"{term} {value:.3f}" for term, value in card.losses.items())
     kept = f", epoch {training['best_epoch']} of {training['epochs']} kept" if training["held_out"] else ""
     against = f", against {gallery['rows']:,} rows by {gallery['space']} in {gallery['name']}" if gallery else ""
     return (
         f"Trained {card.name}: {card.method}, dim {card.dim}, {card.trained_items:,} items of "
         f"{len(card.trained_labels):,} classes{against}, {seconds:.0f} s{kept} ({losses})"
     )
+
+
+def _summary_of_map(card: Card, seconds: float) -> list[str]:
+    """Sentences about a map that was fitted in closed form, with what a user should know of its pairs."""
+    training, gallery = card.training, card.gallery
+    space = gallery["space"]
+    lines = [
+        f"Fitted {card.name}: {card.method}, dim {card.dim}, onto {card.views[space].dim} dimensions of {space}, "
+        f"{training['pairs']:,} pairs with {gallery['name']}, {seconds:.0f} s",
+        f"Of {training['held_out']:,} pairs held out, searched among stored rows: mean reciprocal rank of the own row "
+        f"{training['reciprocal_rank']:.3f}, {training['agreement']:.0%} of the 10 old neighbours kept",
+    ]
+    if wrong := training["wrong_pairs"]:
+        shown = ", ".join(map(str, training["wrong_ids"]))
+        lines.append(f"Left out {wrong:,} pairs that look wrong, as if the ids were mixed up: {shown}")
+    if not training["related"]:
+        lines.append("The two spaces share next to nothing: stay with the old encoder, or look at the ids")
+    if training["not_tried"]:
+        reasons = ", ".join(f"{name} {why}" for name, why in training["not_tried"].items())
+        lines.append(f"Not tried: {reasons}")
+    return lines
 
 
 def resumption_teller(name: str, *, quiet: bool) -> Callable[[int, int], None]:

@@ -91,9 +91,9 @@ def open_pairs(objects: ObjectStore, recipe: Recipe, sources: Sources) -> Opened
 def _refuse_without_effect(recipe: Recipe, sources: Sources) -> None:
     """Raise `BadInput` for an option that only a training by gradients takes."""
     for given, used in ((recipe, RECIPE_USED), (sources, SOURCES_USED)):
-        plain = type(given)(**{name: getattr(given, name) for name in used})
         for field in fields(given):
-            if getattr(given, field.name) != getattr(plain, field.name):
+            value = getattr(given, field.name)
+            if field.name not in used and value != field.default and value:
                 raise BadInput(
                     Parameter(field.name),
                     expected="a method that it has an effect on",
