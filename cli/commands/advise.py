@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 EXIT_CODES = {"change": 0, "stay": 1, "undecided": 3}
 VERDICTS = {"pass": "pass", "fail": "fail", "inconclusive": "?", None: ""}
-LONGEST_NAME = 24
+LONGEST_NAME = 20  # so that the table fits into 80 columns
 
 
 def advise(
@@ -117,7 +117,7 @@ def show_advice(out: Console, made: Advised) -> None:
     out.print(f"{policy.metric} on gallery {made.gallery}, version {made.version}", style="bold")
     out.print(f"{made.choosing:,} queries chose, {made.reporting:,} others are measured here. Policy: {policy.short}")
     out.print()
-    columns = ["", policy.metric, "change", "flips", "queries/s", "rows", ""]
+    columns = ["", policy.metric, "change", "flips", "per s", "rows", ""]
     rows = [_cells(line, recommended=place == made.recommended) for place, line in enumerate(made.lines)]
     out.print(table(columns, rows, numbers=columns[1:6]))
     for line in made.lines:
@@ -131,7 +131,8 @@ def show_advice(out: Console, made: Advised) -> None:
 
 
 def _cells(line: Line, *, recommended: bool) -> list[object]:
-    change = "" if line.change is None else f"{line.change.mean:+.3f} {line.change.low:+.3f} {line.change.high:+.3f}"
+    ends = [] if line.change is None else [line.change.mean, line.change.low, line.change.high]
+    change = " ".join(f"{end:+.3f}".replace("0.", ".", 1) for end in ends)
     name = line.name if len(line.name) <= LONGEST_NAME else f"{line.name[: LONGEST_NAME - 3]}..."
     return [
         Text(name, "bold" if recommended else ""),

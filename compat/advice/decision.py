@@ -26,6 +26,8 @@ from skipfill.store.checks.policy import Policy
 from skipfill.store.checks.report import Slice
 from skipfill.store.checks.requirement import Requirement, Verdict
 
+ROUNDING = 1e-12
+"""Of a mean: one query that lost is within one standard error of none, exactly."""
 Outcome = Literal["change", "stay", "undecided"]
 
 
@@ -106,6 +108,13 @@ def decided(
     return Decision("stay" if staying else "undecided", leading, chosen, verdict)
 
 
+def within_one_error(lost: Clusters) -> bool:
+    """Whether a mean loss is at most one standard error of itself: too little to choose by."""
+    count = len(lost.sums)
+    squares = ((lost.sums - lost.mean * lost.sizes) ** 2).sum() * count / max(count - 1, 1)
+    return lost.mean <= float(np.sqrt(squares) / lost.sizes.sum()) + ROUNDING
+
+
 def judged_alone(alternative: Alternative, clusters: NDArray[np.int64], asked: Mask, policy: Policy) -> Verdict:
     """The policy's verdict on some queries together, without slices."""
     chosen = asked & alternative.answered
@@ -143,9 +152,7 @@ def _as_good(one: Alternative, best: Alternative, clusters: NDArray[np.int64], c
     both = choosing & one.answered & best.answered
     if not both.any():
         return False
-    lost = Clusters.of((best.change - one.change)[both], clusters[both])
-    error = float(np.sqrt(((lost.sums - lost.mean * lost.sizes) ** 2).sum()) / lost.sizes.sum())
-    return lost.mean <= error
+    return within_one_error(Clusters.of((best.change - one.change)[both], clusters[both]))
 
 
 def _not_better(one: Alternative, clusters: NDArray[np.int64], policy: Policy) -> bool:

@@ -29,7 +29,7 @@ class Case:
     Attributes:
         outcome: `change`, `stay` or `undecided`.
         row: the row that it comes to; staying where the evidence does not tell.
-        means: row -> its mean on the held-out queries.
+        means: row -> its mean on the held-out queries; of the blend with the best weight also where it is no row.
         worse: whether the row is significantly worse than the best one on the held-out queries.
         worse_by_margin: the same, by more than the margin.
         below_policy: whether a recommended row is no better than staying, over all queries of the upgrade.
@@ -49,14 +49,21 @@ class Case:
 def rows_of(one: dict[str, Values], choosing: NDArray[np.int64]) -> tuple[dict[str, Values], float]:
     """The rows of the table by name, staying first, and the weight of the blend, chosen on some of the queries.
 
-    There is no blend where its best weight is 0.
+    There is no blend where its weight is 0.
     """
     rows = {"stay": one["stay"], "view": one["map auto"]}
-    weight = blend.best_weight(lambda at: one[f"blend {at:g}"][choosing], float(one["stay"][choosing].mean()))
+    clusters = np.arange(len(choosing))
+    weight = blend.best_weight(lambda at: one[f"blend {at:g}"][choosing], one["stay"][choosing], clusters)
     if weight:
         rows["blend"] = one[f"blend {weight:g}"]
     rows["reindex"] = one["reindex"]
     return rows, weight
+
+
+def best_of_blends(one: dict[str, Values], choosing: NDArray[np.int64]) -> Values:
+    """The results of the blend with the best mean on some of the queries, even where it is not in the table."""
+    blends = [values for name, values in one.items() if name.startswith("blend ")]
+    return max(blends, key=lambda values: float(values[choosing].mean()))
 
 
 def cases(upgrade: str, one: dict[str, Values], draws: int, seed: int) -> Iterator[Case]:
@@ -82,9 +89,10 @@ def _case(upgrade: str, one: dict[str, Values], mine: NDArray[np.int64], rest: N
         lambda place, asked: judged_alone(alternatives[place], clusters, asked, POLICY),
     )
     row = names[made.leading] if made.outcome == "change" else "stay"
-    means = {name: float(values[rest].mean()) for name, values in rows.items()}
+    everything = {**rows, "blend": best_of_blends(one, mine[choosing])}
+    means = {name: float(values[rest].mean()) for name, values in everything.items()}
     best = max(means, key=means.__getitem__)
-    lost = Clusters.of(rows[best][rest] - rows[row][rest])
+    lost = Clusters.of(everything[best][rest] - rows[row][rest])
     change = float((rows[row] - rows["stay"]).mean())
     return Case(
         upgrade=upgrade,

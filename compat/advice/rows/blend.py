@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from skipfill.compat.advice.candidate import Candidate
+from skipfill.compat.advice.decision import within_one_error
 from skipfill.compat.advice.rows.row import Missing, Row, among_all_rows
 from skipfill.compat.evaluation.statistics.bootstrap import Values
+from skipfill.compat.evaluation.statistics.tilted_bootstrap import Clusters
 from skipfill.compat.gate.admission.ruling import Mask
 from skipfill.store.checks.names import NEW_OLD, OLD_OLD
 from skipfill.store.parquet.vectors import Matrix, normalised
@@ -23,15 +26,15 @@ def blend_row(candidate: Candidate, choosing: Mask) -> Row | Missing:
     if not candidate.old_serves:
         return Missing(f"{name}: not possible, because the old model is gone and no column has its vectors of queries")
     new, old = candidate.vectors.by_pair[NEW_OLD], candidate.vectors.by_pair[OLD_OLD]
-    base = candidate.baseline.values[choosing].mean()
+    base, clusters = candidate.baseline.values[choosing], candidate.grouping.clusters[choosing]
 
     def results(weight: float) -> Values:
         mixed = blended(new[choosing], old[choosing], weight)
         return candidate.ranked(mixed, f"{name}, weight {weight:g}", choosing)
 
-    weight = best_weight(results, float(base))
+    weight = best_weight(results, base, clusters)
     if weight == 0:
-        return Missing(f"{name}: the best weight is 0, which is the old model alone")
+        return Missing(f"{name}: no weight is better than the old model alone, by one standard error")
     values = candidate.ranked(blended(new, old, weight), f"{name}, weight {weight:g}")
     alternative, rows = among_all_rows(candidate, COST, values), candidate.context.gallery.rows.count
     return Row(
@@ -58,15 +61,16 @@ def blended(new: Matrix, old: Matrix, weight: float) -> Matrix:
     return normalised(np.where(mixed.any(axis=1, keepdims=True), mixed, unit_old))
 
 
-def best_weight(results: Callable[[float], Values], old: float) -> float:
-    """The weight of the new query with the best mean; of equal ones the smallest, 0 for none above the old model's.
+def best_weight(results: Callable[[float], Values], old: Values, clusters: NDArray[np.int64]) -> float:
+    """The weight of the new query with the best mean, the smallest of equal ones; 0 where the old model is as good.
+
+    It is as good within one standard error of the difference.
 
     Args:
         results: weight -> (N,) results of a blend.
-        old: mean of the old model's results.
+        old: (N,) results of the old model.
+        clusters: (N,) queries of the same number stand or fall together.
     """
-    best, weight = old, 0.0
-    for one in WEIGHTS:
-        if (mean := float(results(one).mean())) > best:
-            best, weight = mean, one
-    return weight
+    found = {weight: results(weight) for weight in WEIGHTS}
+    best = max(WEIGHTS, key=lambda weight: float(found[weight].mean()))
+    return 0.0 if within_one_error(Clusters.of(found[best] - old, clusters)) else best

@@ -1,0 +1,102 @@
+"""The choice on one half of the queries and the test on the other, on drawn numbers of which the truth is known."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from skipfill.compat.advice.decision import Alternative, Decision, choosing_half, decided, judged_alone
+from skipfill.compat.advice.rows.blend import best_weight, blended
+from skipfill.store.checks.policy import Policy
+
+QUERIES = 300
+
+
+def decision(alternatives: list[Alternative], seed: int, policy: Policy = Policy()) -> Decision:
+    clusters = np.arange(len(alternatives[0].values))
+    choosing = choosing_half(clusters, seed)
+    return decided(
+        alternatives,
+        clusters,
+        choosing,
+        policy,
+        lambda place, asked: judged_alone(alternatives[place], clusters, asked, policy),
+    )
+
+
+def drawn(random: np.random.Generator, *shares: float, base: float = 0.5) -> list[Alternative]:
+    """Alternatives that are right on these shares of the queries, each query at random, and cost 1, 2, ..."""
+    staying = (random.random(QUERIES) < base).astype(float)
+    right = [(random.random(QUERIES) < share).astype(float) for share in shares]
+    return [Alternative(cost, values, staying) for cost, values in enumerate(right, 1)]
+
+
+def outcomes(*shares: float, draws: int = 120) -> Counter[str]:
+    random = np.random.default_rng(0)
+    return Counter(decision(drawn(random, *shares), seed).outcome for seed in range(draws))
+
+
+def test_a_much_better_alternative_is_recommended() -> None:
+    assert outcomes(0.8, draws=30) == {"change": 30}
+
+
+def test_staying_is_said_where_all_alternatives_are_far_below_it() -> None:
+    assert outcomes(0.2, 0.1, 0.3, draws=30) == {"stay": 30}
+
+
+def test_alternatives_as_good_as_staying_are_recommended_in_at_most_5_percent() -> None:
+    """Of three alternatives the best on the choosing half would pass far more often if that half tested it too."""
+    found = outcomes(0.5, 0.5, 0.5)
+    assert found["change"] <= 120 * 0.05 + 3  # a binomial of 120 draws at 5% is above 9 in 1 of 20 cases, of 1% never
+    assert found["undecided"] > found["change"]
+
+
+def test_of_alternatives_as_good_as_each_other_the_cheapest_leads() -> None:
+    random = np.random.default_rng(1)
+    staying = (random.random(QUERIES) < 0.4).astype(float)
+    good = (random.random(QUERIES) < 0.9).astype(float)
+    nearly = good.copy()
+    nearly[np.flatnonzero(good)[0]] = 0
+    dear, cheap = Alternative(3, good, staying), Alternative(1, nearly, staying)
+    assert decision([dear, cheap], 0).leading == 1
+    assert decision([dear, Alternative(1, staying, staying)], 0).leading == 0
+
+
+def test_queries_with_nothing_to_find_do_not_count() -> None:
+    random = np.random.default_rng(2)
+    (full,) = drawn(random, 0.9)
+    gone = random.random(QUERIES) < 0.3
+    partial = Alternative(1, np.where(gone, np.nan, full.values), np.where(gone, np.nan, full.staying))
+    assert decision([partial], 0).outcome == "change"
+    assert decision([partial], 0, Policy(least_queries=140)).outcome == "undecided"  # about 105 are left
+
+
+def test_halves_hold_whole_clusters() -> None:
+    clusters = np.repeat(np.arange(40), 3)
+    half = choosing_half(clusters, 0)
+    assert half.sum() == 60
+    assert (half.reshape(40, 3).all(axis=1) | ~half.reshape(40, 3).any(axis=1)).all()
+    assert (choosing_half(clusters, 1) != half).any()
+
+
+def test_a_blend_is_the_normalised_sum_of_unit_vectors() -> None:
+    new, old = np.array([[3.0, 0.0], [0.0, 2.0]], np.float32), np.array([[0.0, 5.0], [0.0, -1.0]], np.float32)
+    slow = np.array([0.25, 0.75]) / np.hypot(0.25, 0.75)
+    np.testing.assert_allclose(blended(new, old, 0.25)[0], slow, rtol=1e-6)
+    np.testing.assert_allclose(blended(new, old, 0.5)[1], [0.0, -1.0])  # they cancel out: the old one stays
+
+
+@pytest.mark.parametrize(("best", "expected"), [(0.3, 0.3), (0.9, 0.9)])
+def test_the_weight_is_that_of_the_best_blend(best: float, expected: float) -> None:
+    old = np.full(5, 0.3)
+    assert best_weight(lambda weight: np.full(5, 0.8 - abs(weight - best)), old, np.arange(5)) == expected
+
+
+def test_the_weight_is_0_where_the_old_model_is_as_good_within_one_standard_error() -> None:
+    old = np.zeros(100)
+    one, four = (np.where(np.arange(100) < count, 1.0, 0.0) for count in (1, 4))
+    assert best_weight(lambda weight: one, old, np.arange(100)) == 0
+    assert best_weight(lambda weight: four, old, np.arange(100)) == 0.1
+    assert best_weight(lambda weight: four, old, np.arange(100) // 4) == 0  # all four of one cluster
