@@ -36,6 +36,9 @@ LabelColumn = Annotated[str, typer.Option("--label", help="Column with the label
 InputColumn = Annotated[
     str, typer.Option("--input", help="Column to encode. Default: image, vector, text, or the only vectors.")
 ]
+OldVector = Annotated[
+    str, typer.Option(metavar="COLUMN", help="The old encoder's vectors of the items, for a blend without one.")
+]
 JunitFile = Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML, for CI systems.")]
 HtmlFile = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write one self-contained page.")]
 GitHub = Annotated[bool, typer.Option("--github", help="Print GitHub annotations; append to the step's summary.")]
@@ -98,7 +101,8 @@ def item_columns(
         items: their files.
         other_than: a column of vectors that is not their input.
     """
-    from skipfill.store.parquet.items import ItemColumns, only_vector_column
+    from skipfill.store.parquet.inputs import only_vector_column
+    from skipfill.store.parquet.items import ItemColumns
 
     only = "" if input_column or not items else only_vector_column(items, other_than)
     if only:

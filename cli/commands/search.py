@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from skipfill.cli.options import GalleryName, IdColumn, InputColumn, Json, Quiet, Store, item_columns, opened
+from skipfill.cli.options import GalleryName, IdColumn, InputColumn, Json, OldVector, Quiet, Store, item_columns, opened
 from skipfill.cli.terminal.printing import emit, progress, show_next, table
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def search(
     id_column: IdColumn = "id",
     vector: Annotated[str, typer.Option(help="Vector column of --vectors.")] = "vector",
     input_column: InputColumn = "",
+    old_vector: OldVector = "",
     store: Store = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -56,7 +58,8 @@ def search(
         bar = closing.enter_context(progress(quiet=quiet))
         stages = Progress(bar.start, bar.advance)
         if items:
-            columns = item_columns(id_column, "label", input_column, items, quiet=quiet)
+            columns = item_columns(id_column, "label", input_column, items, quiet=quiet, other_than=old_vector)
+            columns = replace(columns, old_vector=old_vector)
             result = search_items(objects, gallery, items, columns, k, stages)
         else:
             result = search_vectors(objects, gallery, vectors or [], id_column, vector, k, stages)

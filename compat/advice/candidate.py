@@ -17,8 +17,7 @@ from skipfill.compat.gate.queries import QuerySet, build_query_set
 from skipfill.compat.gate.ranks import Ranker
 from skipfill.compat.gate.reencodable import ReencodableRows
 from skipfill.compat.gate.slices import Grouping, group_queries
-from skipfill.compat.gate.vectors import QueryVectors, query_vectors
-from skipfill.compat.inference.views import viewed
+from skipfill.compat.gate.vectors import QueryVectors, new_vectors, query_vectors
 from skipfill.store.checks.names import NEW_OLD, OLD_OLD, RELEASED_OLD
 from skipfill.store.errors import BadInput, Parameter
 from skipfill.store.parquet.ids import IdSet
@@ -87,7 +86,7 @@ def candidates_of(
     staying, baseline = _staying(contexts[0], sets[0], first)
     made = []
     for context, queries in zip(contexts, sets, strict=True):
-        by_pair = {**first.by_pair, NEW_OLD: viewed(context.model, queries.vectors, context.gallery.space.name)}
+        by_pair = {**first.by_pair, NEW_OLD: new_vectors(context, queries, first.by_pair[OLD_OLD])}
         context.record(rule(context, by_pair) for rule in OF_VECTORS.values())
         context.record(rule(context, baseline) for rule in OF_BASELINE.values())
         vectors, grouping = replace(first, by_pair=by_pair), group_queries(context, queries)

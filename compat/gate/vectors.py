@@ -47,15 +47,31 @@ def query_vectors(context: CheckContext, queries: QuerySet) -> QueryVectors:
     """
     old, baseline = _old_vectors(context, queries)
     space = context.gallery.space
-    by_pair = {OLD_OLD: old, NEW_OLD: viewed(context.model, queries.vectors, space.name)}
+    by_pair = {OLD_OLD: old, NEW_OLD: new_vectors(context, queries, old)}
     release = context.gallery.version.release
     if release is not None and release.fingerprint not in (space.fingerprint, context.model.card.fingerprint):
         released = released_model(context.objects, context.gallery, context.warnings)
-        by_pair[RELEASED_OLD] = viewed(
-            released, encode_all(released, queries.items, context.progress), context.gallery.space.name
-        )
+        own = encode_all(released, queries.items, context.progress)
+        by_pair[RELEASED_OLD] = viewed(released, own, space.name, _old_part(context, released, queries, old))
     context.record(rule(context, by_pair) for rule in OF_VECTORS.values())
     return QueryVectors(by_pair, baseline)
+
+
+def new_vectors(context: CheckContext, queries: QuerySet, old: Matrix) -> Matrix:
+    """(Q, d) the new model's vectors of the queries, viewed in the gallery's space.
+
+    Args:
+        old: (Q, d) the old model's, for a blend whose queries bring them.
+    """
+    blended_in = _old_part(context, context.model, queries, old)
+    return viewed(context.model, queries.vectors, context.gallery.space.name, blended_in)
+
+
+def _old_part(context: CheckContext, model: LoadedModel, queries: QuerySet, baseline: Matrix) -> Matrix:
+    """(Q, d) the vectors that a blend mixes in: by the old encoder that it holds, or else those of the baseline."""
+    old = model.old_model
+    stage = f"encoding queries with the old encoder of {model.card.name}"
+    return baseline if old is None else encode_all(old, queries.items, context.progress, stage)
 
 
 def _old_vectors(context: CheckContext, queries: QuerySet) -> tuple[Matrix, str]:

@@ -38,6 +38,13 @@ class LoadedModel:
     card: Card
     network: Network
 
+    @property
+    def old_model(self) -> LoadedModel | None:
+        """The old encoder of a blend, in its own space; None for other models, and where items bring its vectors."""
+        if self.network.blend is None or self.network.old is None:
+            return None
+        return LoadedModel(self.card, self.network.old)
+
     def embed(self, block: ItemBlock) -> Matrix:
         """(N, D) L2-normalised embeddings of a block of items in the model's own space.
 

@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 
 from skipfill.compat.inference.encode import encode_all
 from skipfill.compat.inference.released import released_model
-from skipfill.compat.inference.views import viewed
 from skipfill.compat.progress import Progress
 from skipfill.store.galleries.gallery import Gallery, open_gallery
 from skipfill.store.parquet.files import expand
@@ -74,7 +73,7 @@ def search_items(
     gallery = open_gallery(objects, name)
     model = released_model(objects, gallery)
     queries = open_items(items, columns)
-    vectors = viewed(model, encode_all(model, queries, progress), gallery.space.name)
+    vectors = encode_all(model, queries, progress, onto=gallery.space.name)
     return _searched(gallery, model.card.name, queries.ids, vectors, k, progress)
 
 

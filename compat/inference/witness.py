@@ -45,7 +45,7 @@ class Witness:
 
     Attributes:
         items: N of them, by `witness_items`.
-        vectors: (N, D) the embeddings of them in the model's own space.
+        vectors: (N, D) what the model made of them, see `witness_of`.
         made_with: settings, libraries and code then, by name.
     """
 
@@ -55,10 +55,11 @@ class Witness:
 
 
 def witness_of(model: LoadedModel, items: ItemBlock) -> Matrix:
-    """(N, D) embeddings in the model's own space."""
+    """(N, D) embeddings in the model's own space; a blend with an old encoder has that one's beside them."""
     # The last text is long: alone, it does not make the others as long as itself.
-    parts = np.split(np.arange(len(items.ids)), [-1])
-    return np.concatenate([model.embed(_only(items, rows.tolist())) for rows in parts if len(rows)])
+    parts = [_only(items, rows.tolist()) for rows in np.split(np.arange(len(items.ids)), [-1]) if len(rows)]
+    models = [model, *([model.old_model] if model.old_model else [])]
+    return np.concatenate([np.concatenate([one.embed(part) for part in parts]) for one in models], axis=1)
 
 
 def witness_file(model: LoadedModel, items: ItemBlock, weights: bytes) -> dict[str, bytes]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from skipfill.compat.advice.decision import Alternative, choosing_half, decided, judged_alone
 from skipfill.compat.advice.rows import blend, reindex, view
 from skipfill.compat.evaluation.statistics.tilted_bootstrap import Clusters, p_above
+from skipfill.compat.training.blending.weight import best_weight
 from skipfill.store.checks.policy import Policy
 
 Values = NDArray[np.float64]
@@ -49,13 +50,14 @@ class Case:
 def rows_of(one: dict[str, Values], choosing: NDArray[np.int64]) -> tuple[dict[str, Values], float]:
     """The rows of the table by name, staying first, and the weight of the blend, chosen on some of the queries.
 
-    There is no blend where its weight is 0.
+    There is no blend where its weight is 0 or 1.
     """
     rows = {"stay": one["stay"], "view": one["map auto"]}
-    clusters = np.arange(len(choosing))
-    weight = blend.best_weight(lambda at: one[f"blend {at:g}"][choosing], one["stay"][choosing], clusters)
-    if weight:
-        rows["blend"] = one[f"blend {weight:g}"]
+    blends = {float(name.removeprefix("blend ")): values for name, values in one.items() if name.startswith("blend ")}
+    grid = {0.0: one["stay"], **blends, 1.0: one["map auto"]}
+    weight = best_weight({at: values[choosing] for at, values in grid.items()})
+    if weight in blends:
+        rows["blend"] = blends[weight]
     rows["reindex"] = one["reindex"]
     return rows, weight
 

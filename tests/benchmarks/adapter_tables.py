@@ -45,7 +45,9 @@ class Pooled:
         self.reporting = np.concatenate([~half for half in halves])
         chosen = [rows_of(one, np.flatnonzero(half)) for one, half in zip(seeds, halves, strict=True)]
         self.weights = [weight for _, weight in chosen]
-        self.blend = np.concatenate([rows.get("blend", rows["stay"]) for rows, _ in chosen])
+        self.blend = np.concatenate(
+            [rows.get("blend", rows["view"] if weight else rows["stay"]) for rows, weight in chosen]
+        )
 
     def of(self, row: str) -> Values | None:
         if any(row not in one for one in self.seeds):

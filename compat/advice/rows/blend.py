@@ -2,41 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import numpy as np
-from numpy.typing import NDArray
+import torch
 
 from skipfill.compat.advice.candidate import Candidate
-from skipfill.compat.advice.decision import within_one_error
 from skipfill.compat.advice.rows.row import Missing, Row, among_all_rows
 from skipfill.compat.evaluation.statistics.bootstrap import Values
-from skipfill.compat.evaluation.statistics.tilted_bootstrap import Clusters
 from skipfill.compat.gate.admission.ruling import Mask
+from skipfill.compat.inference.network import Blend
+from skipfill.compat.training.blending.weight import GRID, best_weight
 from skipfill.store.checks.names import NEW_OLD, OLD_OLD
-from skipfill.store.parquet.vectors import Matrix, normalised
+from skipfill.store.parquet.vectors import Matrix
 
 COST = 2
-WEIGHTS = tuple(tenth / 10 for tenth in range(1, 10))
 
 
 def blend_row(candidate: Candidate, choosing: Mask) -> Row | Missing:
     """Two encodings a query, no stored row encoded again."""
     name = f"{candidate.name} blended"
+    if candidate.context.model.network.blend is not None:
+        return Missing(f"{name}: it is a blend already")
     if not candidate.old_serves:
         return Missing(f"{name}: not possible, because the old model is gone and no column has its vectors of queries")
-    new, old = candidate.vectors.by_pair[NEW_OLD], candidate.vectors.by_pair[OLD_OLD]
-    base, clusters = candidate.baseline.values[choosing], candidate.grouping.clusters[choosing]
-
-    def results(weight: float) -> Values:
-        mixed = blended(new[choosing], old[choosing], weight)
-        return candidate.ranked(mixed, f"{name}, weight {weight:g}", choosing)
-
-    weight = best_weight(results, base, clusters)
+    stay = candidate.baseline.values[choosing]
+    results = {weight: _ranked(candidate, weight, choosing) for weight in GRID if weight > 0}
+    weight = best_weight({0.0: stay, **results})
     if weight == 0:
-        return Missing(f"{name}: no weight is better than the old model alone, by one standard error")
-    values = candidate.ranked(blended(new, old, weight), f"{name}, weight {weight:g}")
-    alternative, rows = among_all_rows(candidate, COST, values), candidate.context.gallery.rows.count
+        return Missing(f"{name}: no weight is better than the old model alone by one standard error")
+    if weight == 1:
+        return Missing(f"{name}: the best weight is 1, which is {candidate.name} alone")
+    alternative = among_all_rows(candidate, COST, _ranked(candidate, weight))
+    rows = candidate.context.gallery.rows.count
     return Row(
         f"{name}, {weight:g}",
         "blend",
@@ -49,28 +44,10 @@ def blend_row(candidate: Candidate, choosing: Mask) -> Row | Missing:
     )
 
 
-def blended(new: Matrix, old: Matrix, weight: float) -> Matrix:
-    """(N, d) n(w n(new) + (1 - w) n(old)), L2-normalised; the old vector where the two cancel out.
-
-    Args:
-        new, old: (N, d) in the same space.
-        weight: w, in [0, 1].
-    """
-    unit_old = normalised(old)
-    mixed = weight * normalised(new) + (1 - weight) * unit_old
-    return normalised(np.where(mixed.any(axis=1, keepdims=True), mixed, unit_old))
-
-
-def best_weight(results: Callable[[float], Values], old: Values, clusters: NDArray[np.int64]) -> float:
-    """The weight of the new query with the best mean, the smallest of equal ones; 0 where the old model is as good.
-
-    It is as good within one standard error of the difference.
-
-    Args:
-        results: weight -> (N,) results of a blend.
-        old: (N,) results of the old model.
-        clusters: (N,) queries of the same number stand or fall together.
-    """
-    found = {weight: results(weight) for weight in WEIGHTS}
-    best = max(WEIGHTS, key=lambda weight: float(found[weight].mean()))
-    return 0.0 if within_one_error(Clusters.of(found[best] - old, clusters)) else best
+def _ranked(candidate: Candidate, weight: float, asked: Mask | None = None) -> Values:
+    """(Q,) results of the blend of this weight, of some queries or of all."""
+    space, by_pair = candidate.context.gallery.space, candidate.vectors.by_pair
+    new, old = (by_pair[pair] if asked is None else by_pair[pair][asked] for pair in (NEW_OLD, OLD_OLD))
+    blend = Blend(space.name, space.dim, weight)
+    mixed: Matrix = blend.mixed(torch.from_numpy(new), torch.from_numpy(old), None).numpy()
+    return candidate.ranked(mixed, f"{candidate.name} blended, weight {weight:g}", asked)

@@ -11,7 +11,7 @@ from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.query_lookup import QueryLookup
 from skipfill.compat.inference.load import LoadedModel
 from skipfill.compat.inference.network import Network
-from skipfill.compat.inference.views import viewed
+from skipfill.compat.inference.views import own_view
 from skipfill.store.errors import Advice, BadInput, Parameter
 from skipfill.store.models.cards import lineage
 from skipfill.store.parquet.items import Items
@@ -63,7 +63,7 @@ def truth_vectors_of_another_model(context: CheckContext, brought: Matrix, own: 
         BadInput: all angles among some queries are the same.
     """
     angles = _angles(brought)
-    in_gallerys_space = viewed(context.model, own, context.gallery.space.name)
+    in_gallerys_space = own_view(context.model, own, context.gallery.space.name)
     if len(own) > 1 and any(np.abs(_angles(mine) - angles).max() < SAME_ANGLES for mine in (own, in_gallerys_space)):
         column, name = context.inputs.truth_vector, context.model.card.name
         raise BadInput(Parameter("truth_vector", column), expected=f"vectors of another model than {name}", found="its")

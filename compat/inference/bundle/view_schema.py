@@ -24,9 +24,20 @@ class MapDescription:
     hidden: Annotated[int, Range(0, WIDEST)]
 
 
-def refuse_views(card: Card, maps: list[MapDescription], where: str) -> None:
-    """Raise `BadInput` where a view of the card has no map in the network, or a map no view."""
-    of_network = {one.space: (one.kind, one.dim_out) for one in maps}
+@dataclass(frozen=True)
+class BlendDescription:
+    """A view that is a blend, see `network.Blend`."""
+
+    space: str
+    dim: Annotated[int, Range(1, WIDEST)]
+    weight: float | None
+
+
+def refuse_views(card: Card, maps: list[MapDescription], blend: BlendDescription | None, where: str) -> None:
+    """Raise `BadInput` where a view of the card has no map or blend in the network, or one of these has no view."""
+    of_network: dict[str, tuple[str, int]] = {one.space: (one.kind, one.dim_out) for one in maps}
+    if blend is not None:
+        of_network[blend.space] = ("blend", blend.dim)
     of_card = {space: (view.kind, view.dim) for space, view in card.views.items() if view.kind != "prefix"}
     for space in sorted(of_network.keys() | of_card.keys()):
         expected, found = of_network.get(space, ("none", 0)), of_card.get(space, ("none", 0))
@@ -46,3 +57,20 @@ def refuse_maps(maps: list[MapDescription], dim: int, where: str) -> None:
             raise BadInput(place, expected=f"a map of {dim:,} coordinates, as the network has", found=f"{one.dim_in:,}")
         if (one.hidden > 0) != (one.kind == "residual"):
             raise BadInput(place, expected="a hidden layer in a residual map, and in no other", found=str(one.hidden))
+
+
+def refuse_blend(blend: BlendDescription, maps: list[MapDescription], dims: tuple[int, int], where: str) -> None:
+    """Raise `BadInput` unless the blend mixes vectors of one dimension, with a weight from 0 to 1.
+
+    Args:
+        dims: of the network, and of the older one in it; the second is 0 where items bring the old vectors.
+    """
+    place = f"{where}, blend for {valid_name('space', blend.space)}"
+    read_described(BlendDescription, asdict(blend), place)
+    dim, old = dims
+    view = next((one.dim_out for one in maps if one.space == blend.space), min(dim, blend.dim))
+    if view != blend.dim or old not in (0, blend.dim):
+        found = f"{view:,} of the view, {old:,} of the old network"
+        raise BadInput(place, expected=f"{blend.dim:,} coordinates on both sides", found=found)
+    if blend.weight is not None and not 0 <= blend.weight <= 1:
+        raise BadInput(f"{place}, weight", expected="a number from 0 to 1", found=str(blend.weight))

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
-import pytest
 
 from skipfill.compat.advice.decision import Alternative, Decision, choosing_half, decided, judged_alone
-from skipfill.compat.advice.rows.blend import best_weight, blended
 from skipfill.store.checks.policy import Policy
 
 QUERIES = 300
@@ -79,24 +77,3 @@ def test_halves_hold_whole_clusters() -> None:
     assert half.sum() == 60
     assert (half.reshape(40, 3).all(axis=1) | ~half.reshape(40, 3).any(axis=1)).all()
     assert (choosing_half(clusters, 1) != half).any()
-
-
-def test_a_blend_is_the_normalised_sum_of_unit_vectors() -> None:
-    new, old = np.array([[3.0, 0.0], [0.0, 2.0]], np.float32), np.array([[0.0, 5.0], [0.0, -1.0]], np.float32)
-    slow = np.array([0.25, 0.75]) / np.hypot(0.25, 0.75)
-    np.testing.assert_allclose(blended(new, old, 0.25)[0], slow, rtol=1e-6)
-    np.testing.assert_allclose(blended(new, old, 0.5)[1], [0.0, -1.0])  # they cancel out: the old one stays
-
-
-@pytest.mark.parametrize(("best", "expected"), [(0.3, 0.3), (0.9, 0.9)])
-def test_the_weight_is_that_of_the_best_blend(best: float, expected: float) -> None:
-    old = np.full(5, 0.3)
-    assert best_weight(lambda weight: np.full(5, 0.8 - abs(weight - best)), old, np.arange(5)) == expected
-
-
-def test_the_weight_is_0_where_the_old_model_is_as_good_within_one_standard_error() -> None:
-    old = np.zeros(100)
-    one, four = (np.where(np.arange(100) < count, 1.0, 0.0) for count in (1, 4))
-    assert best_weight(lambda weight: one, old, np.arange(100)) == 0
-    assert best_weight(lambda weight: four, old, np.arange(100)) == 0.1
-    assert best_weight(lambda weight: four, old, np.arange(100) // 4) == 0  # all four of one cluster
