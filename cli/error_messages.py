@@ -110,6 +110,7 @@ SENTENCES = {
     "other_gallery_items": "Name other items with --gallery-items.",
     "train_slower": "Train the model again, with a lower learning rate (--lr).",
     "bring_vectors_to_blend": "Name the column of the items that has the old vectors: --old-vector COLUMN.",
+    "bring_vectors_of_the_space": "Encode the queries with the encoder of {space}, as queries, and name that column.",
     "stay_or_give_weight": "Stay with the old model, or give a weight yourself: --weight 0.4",
     "search_with_vectors": "Search with --vectors, or train a model and swap to it.",
     "restore_or_roll_back": "Restore models/{model}/, search with --vectors, or: skipfill rollback {gallery}",

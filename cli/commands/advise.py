@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,8 +32,10 @@ from skipfill.cli.terminal.printing import emit, progress, show_next, table
 if TYPE_CHECKING:
     from skipfill.compat.advice.advise import Advised
     from skipfill.compat.advice.table import Line
+    from skipfill.compat.gate.inputs import CheckInputs
 
 EXIT_CODES = {"change": 0, "stay": 1, "undecided": 3}
+CHOSE, CHECK = "chose.parquet", "check.parquet"  # as in compat/advice/halves.py, which is not loaded for the help
 VERDICTS = {"pass": "pass", "fail": "fail", "inconclusive": "?", None: ""}
 LONGEST_NAME = 20  # so that the table fits into 80 columns
 
@@ -65,6 +67,10 @@ def advise(
     price_per_hour: Annotated[
         float | None, typer.Option(min=0, help="Price of an hour of this machine, for the cost of a reindex.")
     ] = None,
+    halves: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Write chose.parquet, for a blend, and check.parquet, for a check."),
+    ] = None,
     id_column: IdColumn = "id",
     label: LabelColumn = "label",
     input_column: InputColumn = "",
@@ -75,11 +81,12 @@ def advise(
     """Compare staying with candidates, blends and a reindex. Exit 0: something is worth it, 1: stay, 3: unknown.
 
     One half of the queries chooses weights and the row to recommend; the other half tests it by the gallery's policy,
-    and the table is about these. Nothing is written to the store.
+    and the table is about these. The store stays as it is.
 
     Example: skipfill advise products --candidate v2 --items heldout.parquet --gallery-items items.parquet
     """
     from skipfill.compat.advice.advise import advise as compared
+    from skipfill.compat.advice.halves import refuse_files, write_halves
     from skipfill.compat.gate.inputs import CheckInputs, SliceSpec
     from skipfill.compat.progress import Progress
     from skipfill.store.galleries.log import latest
@@ -98,8 +105,12 @@ def advise(
         slices=SliceSpec(policy.slices, (), policy.least_queries),
         columns=item_columns(id_column, label, input_column, items, quiet=quiet, other_than=old_vector),
     )
+    if halves is not None:
+        refuse_files(halves)
     with progress(quiet=quiet) as bar:
         made = compared(objects, gallery, candidate, inputs, policy, Progress(bar.start, bar.advance), price_per_hour)
+    if halves is not None and made.halves is not None:
+        write_halves(made.halves, halves)
     code = EXIT_CODES[made.outcome]
     emit(
         {"advice": _document(made), "outcome": made.outcome},
@@ -107,7 +118,7 @@ def advise(
         show=lambda out: show_advice(out, made),
         exit_code=code,
     )
-    show_next(_next(made, inputs.files), quiet=quiet)
+    show_next(_next(made, inputs, halves), quiet=quiet)
     raise typer.Exit(code)
 
 
@@ -161,19 +172,26 @@ def _cost(line: Line) -> str:
 
 def _document(made: Advised) -> dict[str, Any]:
     """The advice as JSON values."""
-    document = asdict(made)
-    del document["reporting_ids"]
+    document = asdict(replace(made, halves=None))
+    del document["halves"]
     return document
 
 
-def _next(made: Advised, files: list[Path]) -> str:
+def _next(made: Advised, inputs: CheckInputs, halves: Path | None) -> str:
     if made.recommended is None:
         return f"Next: run it again with more queries, or see: skipfill policy {made.gallery}"
-    line, given = made.lines[made.recommended], " ".join(quoted(one) for one in files[:1])
+    line = made.lines[made.recommended]
+    chose, check = ("CHOSE.parquet", "CHECK.parquet") if halves is None else (halves / CHOSE, halves / CHECK)
+    truth = f" --judgements {quoted(inputs.judgements)}" if inputs.judgements else ""
+    brought = f" --old-vector {quoted(inputs.old_vector)}" if inputs.old_vector else ""
+    split = " (--halves FOLDER writes the two files)" if halves is None else ""
     if line.kind == "stay":
-        return f"Next: nothing to do. To see what would get worse: skipfill check {made.gallery} MODEL --items {given}"
+        return (
+            f"Next: nothing to do. What would change: skipfill check {made.gallery} MODEL --items FILES{truth}{brought}"
+        )
     if line.kind == "blend":
-        return f"Next: skipfill blend NAME --new {line.model} --old {made.old} --weight {line.weight:g}"
+        source = f"--new {line.model} --old {made.old} --items {quoted(chose)} --gallery {made.gallery}"
+        return f"Next: skipfill blend NAME {source}{truth}{brought}, then skipfill check with {quoted(check)}{split}"
     if line.kind == "reindex":
         return f"Next: skipfill encode {line.model} ITEMS.parquet -o VECTORS.parquet"
-    return f"Next: skipfill check {made.gallery} {line.model} --items {given}"
+    return f"Next: skipfill check {made.gallery} {line.model} --items {quoted(check)}{truth}{brought}{split}"

@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from skipfill.cli.options import IdColumn, InputColumn, Json, LabelColumn, Metric, Quiet, Store, item_columns, opened
+from skipfill.cli import completion
+from skipfill.cli.commands.overview import searchable
+from skipfill.cli.options import (
+    COLUMNS,
+    IdColumn,
+    InputColumn,
+    Json,
+    LabelColumn,
+    Quiet,
+    Store,
+    item_columns,
+    opened,
+)
 from skipfill.cli.terminal.printing import emit, progress, show_next, table
 
 if TYPE_CHECKING:
@@ -17,23 +29,73 @@ if TYPE_CHECKING:
     from skipfill.store.models.cards import Card
     from skipfill.store.storage.object_store import ObjectStore
 
+CHOICE = "Queries that choose the weight"
+
 
 def blend(
     name: Annotated[str, typer.Argument(metavar="MODEL", help="Name of the model to make.")],
-    new: Annotated[str, typer.Option(help="Model with a view onto the old one's space.")],
-    old: Annotated[str, typer.Option(help="The model that filled the gallery, or its space where it is not here.")],
+    new: Annotated[
+        str,
+        typer.Option(
+            metavar="MODEL", help="Model with a view onto the old one's space.", autocompletion=completion.models
+        ),
+    ],
+    old: Annotated[
+        str,
+        typer.Option(
+            metavar="MODEL",
+            help="Model that encoded the gallery, or the name of its space where it is not in the store.",
+            autocompletion=completion.models,
+        ),
+    ],
     weight: Annotated[
-        float | None, typer.Option(min=0.01, max=1, help="Of the new query; the rest is the old's.")
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            min=0.01,
+            max=1,
+            help="Weight of the new query; the old one has the rest. Default: the best one for --items; without them, "
+            "by the new model's classifier; without one, 0.4, which is a guess.",
+        ),
     ] = None,
     items: Annotated[
-        list[Path] | None, typer.Option(help="Held-out queries that choose the weight, and are no check's. Repeatable.")
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Held-out queries, which no check of the model takes again: Parquet. Repeatable. Default: none.",
+            rich_help_panel=CHOICE,
+        ),
     ] = None,
-    judgements: Annotated[Path | None, typer.Option(help="What is relevant to them. Default: their labels.")] = None,
-    gallery: Annotated[str, typer.Option(help="Gallery that they search. Default: the only one in that space.")] = "",
-    old_vector: Annotated[
-        str, typer.Option(metavar="COLUMN", help="Queries bring the old model's vectors: no old model runs here.")
+    judgements: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Their relevance judgements: TREC or BEIR qrels, or Parquet. Default: their labels.",
+            rich_help_panel=CHOICE,
+        ),
+    ] = None,
+    gallery: Annotated[
+        str,
+        typer.Option(
+            metavar="GALLERY",
+            help="Gallery that they search. Default: the only one in that space.",
+            rich_help_panel=CHOICE,
+            autocompletion=completion.galleries,
+        ),
     ] = "",
-    metric: Metric = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(metavar="METRIC", help="Metric that decides. Default: the policy's.", rich_help_panel=CHOICE),
+    ] = None,
+    old_vector: Annotated[
+        str,
+        typer.Option(
+            metavar="COLUMN",
+            help="Column with the old encoder's vectors of the queries; all queries must bring them then. "
+            "Default: the old encoder is put into the bundle.",
+            rich_help_panel=COLUMNS,
+        ),
+    ] = "",
     id_column: IdColumn = "id",
     label: LabelColumn = "label",
     input_column: InputColumn = "",
@@ -41,10 +103,10 @@ def blend(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make one model of two: each query is the new one in its view, mixed with the old one. Trains nothing.
+    """Mix the new model's queries with the old model's.
 
-    The weight is the best one for --items, or --weight. Without both, it follows the new model's classifier
-    where that has one, and else it is 0.4, a guess. Queries cost both encodings.
+    Each query is n(w n(new) + (1 - w) n(old)), where w is the weight and n normalises. Nothing is trained. A query is
+    encoded by both models.
 
     Example: skipfill blend v2-safe --new v2 --old v1
     """
@@ -78,7 +140,7 @@ def blend(
         as_json=json,
         show=lambda out: out.print(*_shown(card, chosen), sep="\n"),
     )
-    for_check = card.gallery.get("name") or gallery or "GALLERY"
+    for_check = gallery or searchable(objects, card)
     bring = " --old-vector COLUMN" if card.recipe["old_vectors"].startswith("brought") else ""
     show_next(f"Next: skipfill check {for_check} {name} --items HELDOUT.parquet{bring}", quiet=quiet)
 

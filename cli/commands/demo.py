@@ -31,16 +31,20 @@ Document = dict[str, Any]
 
 def demo(
     context: typer.Context,
-    folder: Annotated[Path, typer.Option(help="Where to work; made if it is not there.")] = Path("skipfill-demo"),
-    seed: Annotated[int, typer.Option(min=0, help="Decides the alphabets, the weights and the order.")] = 0,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the items in each training.")] = 20,
+    folder: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder to work in, which is made if needed.")] = Path(
+        "skipfill-demo"
+    ),
+    seed: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Seed of the random numbers: alphabets, weights and order.")
+    ] = 0,
+    epochs: Annotated[int, typer.Option(metavar="N", min=1, help="Passes over the items in each training.")] = 20,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Live through an upgrade on 12,000 real drawings: train, check, swap, search, roll back (five minutes to ten).
+    """Watch a whole upgrade of a gallery of 12,000 real drawings.
 
-    An old model knows some alphabets, the new ones know more; the gallery also holds alphabets that nobody was
-    trained on. Run it again to go on after an interruption.
+    Train, check, swap, search, roll back. The old model knows some alphabets, the new ones know more, and the gallery
+    also holds alphabets that no model was trained on. After an interruption, the same command goes on.
 
     Example: skipfill demo
     """

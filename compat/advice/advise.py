@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from skipfill.compat.advice.candidate import Candidate, candidates_of
 from skipfill.compat.advice.decision import Decision, Outcome, choosing_half, decided
+from skipfill.compat.advice.halves import Halves
 from skipfill.compat.advice.judgement import judged_slices, objection
 from skipfill.compat.advice.rates import measured_rates
 from skipfill.compat.advice.reasons import reason
@@ -49,7 +49,7 @@ class Advised:
         recommended: position of a line; 0 is staying. None where the evidence does not tell.
         reason: one sentence.
         notes: sentences on queries that were left out, rows that are missing, and the like.
-        reporting_ids: of the queries that chose nothing, which a check may ask.
+        halves: the queries that chose, and the others, which a check may ask.
     """
 
     gallery: str
@@ -63,7 +63,7 @@ class Advised:
     recommended: int | None
     reason: str
     notes: list[str] = field(default_factory=list)
-    reporting_ids: pa.Array | None = None
+    halves: Halves | None = None
 
 
 def advise(
@@ -123,7 +123,7 @@ def advise(
         recommended=_recommended(decision),
         reason=reason(lines, decision, policy, objection(reported[decision.leading])),
         notes=_notes(contexts, [one.why for one in made if isinstance(one, Missing)]),
-        reporting_ids=candidates[0].queries.items.ids.filter(pa.array(~choosing)),
+        halves=Halves(*(candidates[0].queries.items.restricted(half) for half in (choosing, ~choosing))),
     )
 
 

@@ -178,3 +178,20 @@ def test_one_query_cannot_choose_and_report(skipfill: Skipfill, gallery: Gallery
     pq.write_table(pq.read_table(gallery.queries["better"]).slice(0, 1), tmp_path / "one.parquet")
     one = Gallery(gallery.pairs, {"better": tmp_path / "one.parquet"})
     assert "expected two queries at least" in skipfill(*command(one, "better"), expect=2).err
+
+
+def test_the_half_that_chose_is_no_evidence_for_the_blend(skipfill: Skipfill, gallery: Gallery) -> None:
+    """The next commands take the files: `blend` chooses the same weight, and the check leaves its queries out."""
+    advice = skipfill(*command(gallery, "better"), "--halves", "halves", "--json", expect=0).document["advice"]
+    chose, check = (pq.read_table(f"halves/{name}.parquet") for name in ("chose", "check"))
+    assert (len(chose), len(check)) == (advice["choosing"], advice["reporting"])
+    assert not set(chose.column("id").to_pylist()) & set(check.column("id").to_pylist())
+    columns = ("--input", "vector", "--old-vector", "old")
+    skipfill("blend", "mixed", "--new", "better", "--old", "ada", "--items", "halves/chose.parquet", *columns)
+    weight = skipfill("model", "show", "mixed", "--json").document["model"]["recipe"]["weight"]
+    assert weight == next(line["weight"] for line in advice["lines"] if line["kind"] == "blend")
+    sources = ("--items", gallery.queries["better"], "--gallery-items", gallery.pairs["better"])
+    report = skipfill("check", "docs", "mixed", *sources, *columns, "--json", expect=None).document["check"]
+    assert report["slices"][0]["queries"] == advice["reporting"]
+    again = skipfill(*command(gallery, "better"), "--halves", "halves", expect=2)
+    assert "--halves halves: expected a folder without the two files, found chose.parquet" in again.err

@@ -12,6 +12,7 @@ from skipfill.compat.gate.query_lookup import QueryLookup
 from skipfill.compat.inference.load import LoadedModel
 from skipfill.compat.inference.network import Network
 from skipfill.compat.inference.views import own_view
+from skipfill.store.checks.policy import NEIGHBOURS
 from skipfill.store.errors import Advice, BadInput, Parameter
 from skipfill.store.models.cards import lineage
 from skipfill.store.parquet.items import Items
@@ -51,6 +52,18 @@ def truth_of_the_policy(context: CheckContext) -> Ruling:
     judge = f"the vectors of column {column}" if column else context.inputs.ceiling
     found = f"relevant is what a reindex with {judge} returns first"
     return Ruling(findings=[Finding("truth of the policy", 1, claim, found)])
+
+
+def agreement_is_no_truth(context: CheckContext) -> Ruling:
+    """Find that neighbours of the stored vectors are the truth: they tell what changes, and not what improves."""
+    if context.inputs.truth != NEIGHBOURS:
+        return Ruling()
+    claim = "rows that people, or labels, call relevant"
+    found = (
+        f"agreement: relevant are the first {context.inputs.depth} rows that each stored vector finds, so that the old "
+        "model is always right; it tells how much changes, and not what improves"
+    )
+    return Ruling(findings=[Finding("agreement is no truth", 1, claim, found)])
 
 
 def truth_vectors_of_another_model(context: CheckContext, brought: Matrix, own: Matrix) -> Ruling:
