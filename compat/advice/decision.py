@@ -3,8 +3,9 @@
 On the choosing half, the alternatives within one standard error of the best one are as good as it: of these the
 cheapest is taken, and staying is the cheapest of all (the rule of Breiman et al. 1984, section 3.4.3). On the other
 half the chosen one is tested by the policy. These queries chose nothing, so that a wrong recommendation has at most
-the policy's error. Where nothing is recommended, staying is best if no alternative can be better than it by more than
-the margin, on all queries; otherwise the evidence does not tell.
+the policy's error. Where nothing is recommended, staying is best if no alternative looks better: if each is within one
+standard error of staying on all queries, or surely not better by more than the margin. Otherwise something looks
+better and the evidence does not tell.
 """
 
 from __future__ import annotations
@@ -104,12 +105,13 @@ def decided(
     verdict = judge(leading, ~choosing)
     if chosen and verdict == "pass":
         return Decision("change", leading, chosen, verdict)
-    staying = all(_not_better(one, clusters, policy) for one in alternatives)
+    enough = min(len(np.unique(clusters[half])) for half in (choosing, ~choosing)) >= policy.least_queries
+    staying = enough and not any(_looks_better(one, clusters, policy) for one in alternatives)
     return Decision("stay" if staying else "undecided", leading, chosen, verdict)
 
 
 def within_one_error(lost: Clusters) -> bool:
-    """Whether a mean loss is at most one standard error of itself: too little to choose by."""
+    """Whether a mean difference is at most its standard error: too little to choose by."""
     count = len(lost.sums)
     squares = ((lost.sums - lost.mean * lost.sizes) ** 2).sum() * count / max(count - 1, 1)
     return lost.mean <= float(np.sqrt(squares) / lost.sizes.sum()) + ROUNDING
@@ -155,8 +157,8 @@ def _as_good(one: Alternative, best: Alternative, clusters: NDArray[np.int64], c
     return within_one_error(Clusters.of((best.change - one.change)[both], clusters[both]))
 
 
-def _not_better(one: Alternative, clusters: NDArray[np.int64], policy: Policy) -> bool:
-    """Whether an alternative is surely not better than staying by more than the margin."""
+def _looks_better(one: Alternative, clusters: NDArray[np.int64], policy: Policy) -> bool:
+    """Whether an alternative is better than staying by a standard error, and perhaps by more than the margin."""
     answered = one.answered
     change = Clusters.of(one.change[answered], clusters[answered])
-    return len(change.sums) >= policy.least_queries and p_below(change, policy.margin) <= policy.error
+    return not within_one_error(change) and p_below(change, policy.margin) > policy.error

@@ -22,13 +22,14 @@ def reason(lines: Sequence[Line], decision: Decision, policy: Policy, objection:
         return f"{leading.name} is better than staying in {metric}: {_told(leading.change)}{_beside(lines, leading)}"
     if decision.outcome == "stay":
         return (
-            f"no alternative is better than staying by more than the margin of {policy.margin:g} in {metric}; the best "
-            f"on the choosing half, {leading.name}, changes it by {_told(leading.change)}"
+            f"no alternative looks better in {metric}, by a standard error over all queries or by more than the "
+            f"margin of {policy.margin:g}; the best on the choosing half, {leading.name}, "
+            f"changes it by {_told(leading.change)}"
         )
     if not decision.chosen:
         return (
-            f"staying is as good as {leading.name} on the choosing half, but a gain of more than the margin of "
-            f"{policy.margin:g} in {metric} is not ruled out ({_told(leading.change)} on the other half)"
+            f"staying is as good as {leading.name} on the choosing half, but over all queries something looks "
+            f"better, or there are too few ({_told(leading.change)} on the other half)"
         )
     said = objection or f"the two halves of the queries disagree: {_told(leading.change)}"
     return f"the best on the choosing half is {leading.name}, but not surely by the policy: {said}"
