@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from skipfill.cli import completion
 from skipfill.cli.options import (
     Confidence,
     GalleryName,
@@ -26,6 +27,7 @@ from skipfill.cli.options import (
     opened,
     with_options,
 )
+from skipfill.cli.options.check import GalleryItems, Identity, Judgements, OldInput, OldVector
 from skipfill.cli.terminal.next_command import quoted
 from skipfill.cli.terminal.printing import emit, progress, show_next, table
 
@@ -39,49 +41,55 @@ CHOSE, CHECK = "chose.parquet", "check.parquet"  # as in compat/advice/halves.py
 VERDICTS = {"pass": "pass", "fail": "fail", "inconclusive": "?", None: ""}
 LONGEST_NAME = 20  # so that the table fits into 80 columns
 
+Candidate = Annotated[
+    list[str],
+    typer.Option(metavar="MODEL", help="A model that might serve. Repeatable.", autocompletion=completion.models),
+]
+Queries = Annotated[
+    list[Path],
+    typer.Option(metavar="FILE", help="Queries that no candidate was trained on: Parquet. Repeatable."),
+]
+PricePerHour = Annotated[
+    float | None,
+    typer.Option(
+        min=0, metavar="N", help="Price of an hour of this machine, for the cost of a reindex. Default: none."
+    ),
+]
+HalvesFolder = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER", help="Write chose.parquet, for a blend, and check.parquet, for a check. Default: neither."
+    ),
+]
+
 
 def advise(
     gallery: GalleryName,
-    candidate: Annotated[list[str], typer.Option(metavar="MODEL", help="A model that might serve. Repeatable.")],
-    items: Annotated[list[Path], typer.Option(help="Queries that no candidate was trained on. Repeatable.")],
-    gallery_items: Annotated[
-        list[Path] | None, typer.Option(help="Items of gallery rows, to measure a reindex. Repeatable.")
-    ] = None,
-    judgements: Annotated[
-        Path | None,
-        typer.Option(help="What is relevant to which query: TREC or BEIR text, or Parquet. Default: labels."),
-    ] = None,
-    old_vector: Annotated[
-        str, typer.Option(metavar="COLUMN", help="The old model's vectors of the queries, and of 32 rows or more.")
-    ] = "",
-    old_input: Annotated[
-        str, typer.Option(metavar="COLUMN", help="Column that the old model encodes. Default: as the new one.")
-    ] = "",
-    identity: Annotated[
-        str, typer.Option(metavar="SQL", help="Column whose values are drawn as a whole: person, product, ...")
-    ] = "",
+    candidate: Candidate,
+    items: Queries,
+    gallery_items: GalleryItems = None,
+    judgements: Judgements = None,
+    identity: Identity = "",
     metric: Metric = None,
     margin: Margin = None,
     confidence: Confidence = None,
     least_queries: LeastQueries = None,
-    price_per_hour: Annotated[
-        float | None, typer.Option(min=0, help="Price of an hour of this machine, for the cost of a reindex.")
-    ] = None,
-    halves: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Write chose.parquet, for a blend, and check.parquet, for a check."),
-    ] = None,
+    price_per_hour: PricePerHour = None,
     id_column: IdColumn = "id",
     label: LabelColumn = "label",
     input_column: InputColumn = "",
+    old_vector: OldVector = "",
+    old_input: OldInput = "",
+    halves: HalvesFolder = None,
     store: Store = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Compare staying with candidates, blends and a reindex. Exit 0: something is worth it, 1: stay, 3: unknown.
+    """Compare staying with candidates, their blends and a reindex, and recommend one.
 
-    One half of the queries chooses weights and the row to recommend; the other half tests it by the gallery's policy,
-    and the table is about these. The store stays as it is.
+    One half of the queries chooses weights and the row to recommend. The other half tests it by the gallery's policy,
+    and the table is about these. The store stays as it is. Exit 0: a change is worth it, 1: staying is best, 3: not
+    enough evidence.
 
     Example: skipfill advise products --candidate v2 --items heldout.parquet --gallery-items items.parquet
     """

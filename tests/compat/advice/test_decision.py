@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
+import pytest
 
 from skipfill.compat.advice.decision import Alternative, Decision, choosing_half, decided, judged_alone
+from skipfill.compat.advice.table import together
 from skipfill.store.checks.policy import Policy
 
 QUERIES = 300
@@ -96,3 +98,8 @@ def test_halves_hold_whole_clusters() -> None:
     assert half.sum() == 60
     assert (half.reshape(40, 3).all(axis=1) | ~half.reshape(40, 3).any(axis=1)).all()
     assert (choosing_half(clusters, 1) != half).any()
+
+
+def test_models_that_encode_one_after_the_other_add_their_times() -> None:
+    assert together({"new": 100.0, "old": 50.0}, ["new", "old"]) == pytest.approx(1 / (1 / 100 + 1 / 50))
+    assert together({"new": 100.0}, ["new", "old"]) is None
