@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 
 import numpy as np
@@ -49,6 +49,17 @@ class QuerySet:
     vectors: Matrix
     ids: pa.Array
     asked: list[str]
+
+    def restricted(self, chosen: NDArray[np.bool_]) -> QuerySet:
+        """The same with some of the queries, (Q,) bool."""
+        return replace(
+            self,
+            items=self.items.restricted(chosen),
+            relevance=self.relevance.restricted(chosen),
+            lookup=self.lookup.restricted(chosen),
+            vectors=self.vectors[chosen],
+            ids=self.ids.filter(pa.array(chosen)),
+        )
 
 
 def build_query_set(context: CheckContext, reencodable: ReencodableRows) -> QuerySet:
