@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,7 @@ from skipfill.store.parquet.vectors import Matrix, is_vector_type, matrix, stora
 from skipfill.store.storage.address import Address
 
 BLOCK_ROWS = 16_384
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -178,13 +180,13 @@ class StoredRows:
         raise AssertionError("files with rows have a first row")
 
 
-def read_ahead(blocks: Iterator[Block]) -> Iterator[Block]:
-    """The same blocks; the next one is read on a thread while the caller works on this one."""
+def read_ahead(made: Iterator[T]) -> Iterator[T]:
+    """The same things; the next one is made on a thread while the caller works on this one."""
     with ThreadPoolExecutor(1) as thread:
-        following = thread.submit(next, blocks, None)
-        while (block := following.result()) is not None:
-            following = thread.submit(next, blocks, None)
-            yield block
+        following = thread.submit(next, made, None)
+        while (one := following.result()) is not None:
+            following = thread.submit(next, made, None)
+            yield one
 
 
 def opened(open_file: OpenFile, path: Address) -> ParquetReader:

@@ -76,59 +76,65 @@ class OtherRows:
         self._parts = min(parts_for(most, rows), max(1, TABLES // (2 * BINS * max(queries, 1))))
         self._ties = np.zeros(relevant.starts[part.stop] - relevant.starts[part.start], np.int64)
         self._first = relevant.starts[part.start]
-        self._done: list[list[ScoreCells]] = []
         self._precision: Precision = np.float32 if ORDINARY[0] < bound < ORDINARY[1] else np.float64
-        self._cells = self._new_cells()
+        self._cells: dict[Precision, list[ScoreCells]] = {}
 
-    def add(self, rows: RowsOfBlock, left_out: tuple[Places, list[Places]]) -> None:
+    def products(self, rows: RowsOfBlock) -> NDArray[Any]:
+        """(q, N) inner products with the rows of one block, for `add`.
+
+        Raises:
+            BadInput: one is too large for float32.
+        """
+        products: NDArray[Any] = self._vectors.astype(self._precision, copy=False) @ rows.as_(self._precision).T
+        if self._bound > LARGEST / 2:
+            refuse_too_large(products, rows.ids)
+        return products
+
+    def add(self, rows: RowsOfBlock, products: NDArray[Any], left_out: list[Places]) -> None:
         """Count the rows of one block.
 
         Args:
-            left_out: see `BlockTruth.not_others`.
-
-        Raises:
-            BadInput: a score is too large for float32.
+            left_out: of each query, the rows that are not counted.
         """
-        products = self._vectors.astype(self._precision, copy=False) @ rows.as_(self._precision).T
-        if self._bound > LARGEST / 2:
-            refuse_too_large(products, rows.ids)
-        scratch = Scratch(products.shape[1], self._precision)
-        doubtful = [
-            cells.add(of_query, out, scratch)
-            for cells, of_query, out in zip(self._cells, products, left_out[1], strict=True)
-        ]
+        precision = products.dtype.type
+        cells = self._cells.get(precision) or self._new_cells(precision)
+        scratch = Scratch(products.shape[1], precision)
+        doubtful = [one.add(*of_query, scratch) for one, *of_query in zip(cells, products, left_out, strict=True)]
         counts = [len(rows_in_doubt) for rows_in_doubt in doubtful]
         in_doubt = sum(counts)
         if in_doubt:
             query, row = np.repeat(np.arange(len(counts)), counts), np.concatenate(doubtful)
-            self._add_exact(rows, query, row, exact_scores(self._vectors, rows.vectors, query, row, rows.ids))
-        if in_doubt > MUCH_DOUBT * products.size and self._precision is np.float32:
-            self._done.append(self._cells)
+            exact = exact_scores(self._vectors, rows.vectors, query, row, rows.ids)
+            self._add_exact(cells, rows, query, row, exact)
+        if in_doubt > MUCH_DOUBT * products.size:
             self._precision = np.float64
-            self._cells = self._new_cells()
 
     def above(self) -> list[Places]:
         """Of each query, how many rows are above each relevant one, in the order of `RelevantRows`."""
         result = []
         for number, of in enumerate(self._of):
             above = self._ties[of.start - self._first : of.stop - self._first]
-            for cells in [*self._done, self._cells]:
+            for cells in self._cells.values():
                 above = above + cells[number].above()
             result.append(above)
         return result
 
     def histograms(self) -> NDArray[np.uint32]:
         """(q, B) how many rows score within each bin."""
-        each = [[one.histogram() for one in cells] for cells in [*self._done, self._cells]]
-        total: NDArray[np.uint32] = np.sum(each, axis=0, dtype=np.uint32)
-        return total
+        counts = np.zeros((len(self._of), BINS), np.uint32)
+        for cells in self._cells.values():
+            counts += np.stack([one.histogram() for one in cells])
+        return counts
 
-    def _new_cells(self) -> list[ScoreCells]:
-        slack = rounding(self._vectors.shape[1], self._precision) * self._bound * (1 + 1e-5)
-        scale = Scale(self._bound, slack, self._parts, self._precision)
-        return [ScoreCells(self._relevant.scores[of], scale) for of in self._of]
+    def _new_cells(self, precision: Precision) -> list[ScoreCells]:
+        slack = rounding(self._vectors.shape[1], precision) * self._bound * (1 + 1e-5)
+        scale = Scale(self._bound, slack, self._parts, precision)
+        cells = self._cells[precision] = [ScoreCells(self._relevant.scores[of], scale) for of in self._of]
+        return cells
 
-    def _add_exact(self, rows: RowsOfBlock, query: Places, row: Places, scores: Scores) -> None:
+    def _add_exact(
+        self, cells: list[ScoreCells], rows: RowsOfBlock, query: Places, row: Places, scores: Scores
+    ) -> None:
         """Count pairs by their exact scores; they are sorted by query."""
         starts = np.searchsorted(query, np.arange(len(self._of) + 1))
         for number, of in enumerate(self._of):
@@ -136,7 +142,7 @@ class OtherRows:
             if here.start == here.stop:
                 continue
             relevant = self._relevant.scores[of]
-            self._cells[number].add_exact(scores[here])
+            cells[number].add_exact(scores[here])
             at = np.searchsorted(relevant, scores[here]).clip(max=len(relevant) - 1)
             tied = np.flatnonzero(relevant[at] == scores[here])
             if len(tied):

@@ -6,17 +6,18 @@ of them are counted. No sort, no full matrix of scores. Several sets of query ve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from skipfill.store.parquet.stored_rows import StoredRows
+from skipfill.store.parquet.stored_rows import StoredRows, read_ahead
 from skipfill.store.parquet.vectors import Matrix, Similarity, longest
 from skipfill.store.retrieval.other_rows import OtherRows, RowsOfBlock
-from skipfill.store.retrieval.products import Scores, comparable
+from skipfill.store.retrieval.products import Places, Scores, comparable
 from skipfill.store.retrieval.relevance import Relevance
 from skipfill.store.retrieval.relevant_rows import BlockTruth, score_relevant_rows
 from skipfill.store.retrieval.score_cells import BINS
@@ -94,14 +95,9 @@ def ranks_of_sets(
         [OtherRows(one, part, found, bound, rows.count, of_all) for part in parts]
         for one, found, bound in zip(sets, relevant, bounds, strict=True)
     ]
-    for block in rows.blocks():
-        of_block = RowsOfBlock(block.ids, comparable(block.vectors, similarity))
-        truth_here = BlockTruth.of(block, ids, truth)
-        for number, part in enumerate(parts):
-            left_out = truth_here.not_others(part)
-            for of_set in counted:
-                of_set[number].add(of_block, left_out)
-                progress((part.stop - part.start) * len(block.ids))
+    for step in read_ahead(_steps(rows, ids, truth, counted, parts, similarity)):
+        step.others.add(step.rows, step.products, step.left_out)
+        progress(step.products.size)
     results = []
     for found, of_set, bound in zip(relevant, counted, bounds, strict=True):
         cuts = found.starts[1:-1]
@@ -111,3 +107,31 @@ def ranks_of_sets(
         others = np.concatenate([part.histograms() for part in of_set])
         results.append(RelevantRanks(ranks, scores, grades, np.linspace(-bound, bound, BINS + 1), others))
     return results
+
+
+@dataclass(frozen=True)
+class _Step:
+    """The products of some queries with the rows of one block, to be counted."""
+
+    others: OtherRows
+    rows: RowsOfBlock
+    products: NDArray[Any]
+    left_out: list[Places]
+
+
+def _steps(
+    rows: StoredRows,
+    ids: pa.Array,
+    truth: Relevance,
+    counted: list[list[OtherRows]],
+    parts: list[slice],
+    similarity: Similarity,
+) -> Iterator[_Step]:
+    for block in rows.blocks():
+        of_block = RowsOfBlock(block.ids, comparable(block.vectors, similarity))
+        truth_here = BlockTruth.of(block, ids, truth)
+        for number, part in enumerate(parts):
+            left_out = truth_here.not_others(part)
+            for of_set in counted:
+                others = of_set[number]
+                yield _Step(others, of_block, others.products(of_block), left_out)

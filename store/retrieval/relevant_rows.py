@@ -65,18 +65,14 @@ class BlockTruth:
         for pairs in self.relevance.pairs():
             yield pairs.filter(pairs.row != self.selves[pairs.query])
 
-    def not_others(self, part: slice) -> tuple[Places, list[Places]]:
-        """Of each of some queries, the rows that are relevant or itself.
-
-        Returns:
-            (P,) their positions, query by query; and the same cut by query.
-        """
+    def not_others(self, part: slice) -> list[Places]:
+        """Of each of some queries, the positions of the rows that are relevant or itself."""
         pairs = self.relevance.pairs_of(part)
         selves = np.flatnonzero(self.selves[part] >= 0)
         query = np.concatenate([pairs.query - part.start, selves])
         row = np.concatenate([pairs.row, self.selves[part][selves]])[np.argsort(query, kind="stable")]
         ends = np.bincount(query, minlength=part.stop - part.start).cumsum()
-        return row, np.split(row, ends[:-1])
+        return np.split(row, ends[:-1])
 
 
 def score_relevant_rows(

@@ -63,11 +63,12 @@ def search(
     k = min(k, rows.count)
     step = max(1, SCORES_AT_ONCE // BLOCK_ROWS)
     nearest = [_Nearest(queries[start : start + step], k) for start in range(0, len(queries), step)]
+    scratch = np.empty(min(step, len(queries)) * BLOCK_ROWS, np.float32)  # to get it anew costs page faults
     for block in rows.blocks():
         vectors = comparable(block.vectors, similarity)
         length = longest(vectors)
         for part in nearest:
-            part.add(block.ids, vectors, length)
+            part.add(block.ids, vectors, length, scratch)
         progress(len(block.ids))
     return Hits(pa.concat_arrays([part.ids() for part in nearest]), np.concatenate([part.scores() for part in nearest]))
 
@@ -84,10 +85,15 @@ class _Nearest:
         self._scores = np.empty(0, np.float32)
         self._ids: pa.Array | None = None
 
-    def add(self, ids: pa.Array, vectors: Matrix, length: float) -> None:
-        """Look at the rows of a block, the longest of which has this length."""
+    def add(self, ids: pa.Array, vectors: Matrix, length: float, scratch: Scores) -> None:
+        """Look at the rows of a block, the longest of which has this length.
+
+        Args:
+            scratch: memory for the products.
+        """
+        products = scratch[: len(self._queries) * len(vectors)].reshape(-1, len(vectors))
         with np.errstate(over="ignore", invalid="ignore"):
-            products: Scores = self._queries @ vectors.T
+            np.matmul(self._queries, vectors.T, out=products)
         if self._scale * length > LARGEST / 2:
             refuse_too_large(products, ids)
         slack = rounding(vectors.shape[1], np.float32) * self._scale * length
