@@ -50,17 +50,11 @@ class Candidate:
     def name(self) -> str:
         return self.context.model.card.name
 
-    def ranked(self, vectors: Matrix, what: str, asked: Mask | None = None) -> Values:
-        """(Q,) results of query vectors in the gallery's space, among all stored rows.
-
-        Args:
-            what: name of the stage.
-            asked: (Q,) bool, the queries that `vectors` has; None for all.
-        """
-        queries = self.queries if asked is None else self.queries.restricted(asked)
-        ranker, gallery = Ranker(self.context, queries), self.context.gallery
-        [ranks] = ranker.ranks({what: vectors}, gallery.rows, gallery.space.metric).values()
-        return ranker.values(ranks)[self.context.policy.metric]
+    def ranked(self, sets: dict[str, Matrix]) -> dict[str, Values]:
+        """(Q,) results of each set of query vectors in the gallery's space, in one pass over all stored rows."""
+        ranker, gallery = Ranker(self.context, self.queries), self.context.gallery
+        ranked = ranker.ranks(sets, gallery.rows, gallery.space.metric)
+        return {name: ranker.values(ranks)[self.context.policy.metric] for name, ranks in ranked.items()}
 
 
 def candidates_of(

@@ -12,7 +12,7 @@ COST = 1
 
 def view_row(candidate: Candidate, choosing: Mask) -> Row | Missing:
     """One encoding a query, no stored row encoded again."""
-    values = candidate.ranked(candidate.vectors.by_pair[NEW_OLD], f"{candidate.name} by its view")
+    [values] = candidate.ranked({f"{candidate.name} by its view": candidate.vectors.by_pair[NEW_OLD]}).values()
     rows = candidate.context.gallery.rows.count
     alternative = among_all_rows(candidate, COST, values)
     return Row(candidate.name, "view", candidate, alternative, candidate.staying, rows)

@@ -7,16 +7,15 @@ from dataclasses import dataclass
 
 import torch
 
-from skipfill.compat.evaluation.per_query import rankings, values_of
 from skipfill.compat.evaluation.statistics.bootstrap import Values, interval, resampled_means
 from skipfill.compat.gate.admission.registry import OF_CHECK
 from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.inputs import CheckInputs
 from skipfill.compat.gate.queries import QuerySet, build_query_set
+from skipfill.compat.gate.ranks import Ranker
 from skipfill.compat.gate.reencodable import ReencodableRows
 from skipfill.compat.gate.vectors import query_vectors
 from skipfill.compat.inference.network import Blend
-from skipfill.compat.metrics.registry import named_metrics
 from skipfill.compat.progress import Progress
 from skipfill.store.checks.names import NEW_OLD, OLD_OLD
 from skipfill.store.checks.policy import Policy
@@ -24,7 +23,7 @@ from skipfill.store.checks.report import Interval
 from skipfill.store.errors import Advice, NotAcceptable
 from skipfill.store.parquet.items import Items
 from skipfill.store.parquet.vectors import Matrix
-from skipfill.store.retrieval.ranks import Queries, relevant_ranks
+from skipfill.store.spaces import Space
 from skipfill.store.storage.object_store import ObjectStore
 
 GUESS = 0.4
@@ -85,7 +84,7 @@ def choose_weight(
     with ReencodableRows.opened(context) as reencodable:
         queries = build_query_set(context, reencodable)
         by_pair = query_vectors(context, queries).by_pair
-    results = {weight: _results(context, queries, by_pair, weight) for weight in GRID}
+    results = _results(context, queries, by_pair)
     weight = best_weight(results)
     context.confirm_files()
     if weight == 0:
@@ -114,15 +113,19 @@ def best_weight(results: dict[float, Values]) -> float:
     return best if float(change.mean()) > error else 0.0
 
 
-def _results(context: CheckContext, queries: QuerySet, by_pair: dict[str, Matrix], weight: float) -> Values:
-    space, metric = context.gallery.space, context.policy.metric
+def _results(context: CheckContext, queries: QuerySet, by_pair: dict[str, Matrix]) -> dict[float, Values]:
+    """Weight -> (Q,) results, of all weights in one pass over the gallery."""
+    space, metric, ranker = context.gallery.space, context.policy.metric, Ranker(context, queries)
+    sets = {f"weight {weight:g}": mixed_queries(space, by_pair, weight) for weight in GRID}
+    ranked = ranker.ranks(sets, context.gallery.rows, space.metric)
+    return {weight: ranker.values(ranks)[metric] for weight, ranks in zip(GRID, ranked.values(), strict=True)}
+
+
+def mixed_queries(space: Space, by_pair: dict[str, Matrix], weight: float) -> Matrix:
+    """(Q, d) the new queries mixed with the old ones, in the gallery's space."""
     new, old = (torch.from_numpy(by_pair[pair]) for pair in (NEW_OLD, OLD_OLD))
-    vectors: Matrix = Blend(space.name, space.dim, weight).mixed(new, old, None).numpy()
-    rows = context.gallery.rows
-    context.progress.start(f"weight {weight:g}", 2 * len(vectors) * rows.count)
-    asked = Queries(queries.ids, queries.relevance, vectors)
-    ranks = relevant_ranks(rows, asked, space.metric, context.progress.advance)
-    return values_of(rankings(ranks), named_metrics((metric,)))[metric]
+    mixed: Matrix = Blend(space.name, space.dim, weight).mixed(new, old, None).numpy()
+    return mixed
 
 
 def _measured(weight: float, values: Values, staying: Values, policy: Policy) -> Measured:

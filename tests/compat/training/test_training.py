@@ -288,11 +288,11 @@ def test_losses_that_are_not_finite_are_said_so_with_advice(tmp_path: Path) -> N
 
 def test_only_what_the_log_is_written_to_is_blamed_on_it(tmp_path: Path) -> None:
     epoch = Epoch(1, 1, 0.1, {}, {}, 0.1, 1.0)
-    with pytest.raises(FileNotFoundError), log_file(str(tmp_path / "log")):
+    with pytest.raises(FileNotFoundError), log_file(str(tmp_path / "log"), [], None):
         (tmp_path / "table.bin").read_bytes()
     with (
         pytest.raises(BadInput, match="/dev/full: expected a file that can be written to"),
-        log_file("/dev/full") as log,
+        log_file("/dev/full", [], None) as log,
     ):
         log(epoch)
 
