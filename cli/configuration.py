@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from typer.core import TyperCommand
 
+from skipfill.cli.terminal.help_page import HelpCommand
 from skipfill.cli.terminal.printing import printer
 from skipfill.store.errors import BadInput, SkipfillError, reason, unknown_name
 
@@ -51,7 +51,7 @@ class Configuration:
         return str(self.path or "no file") + (f"; not read because of it: {self.not_read}" if self.not_read else "")
 
 
-class ConfiguredCommand(TyperCommand):
+class ConfiguredCommand(HelpCommand):
     """A command whose options may come from a file. Its context has the `Configuration` as `obj`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

@@ -83,8 +83,11 @@ def _tell(said: str, hint: str) -> None:
     if os.environ.get("SKIPFILL_DEBUG"):
         for line in _traceback():
             err.print(line)
-    if said:
-        err.print(failure.line(said, hint))
+    if said and err.is_terminal:
+        err.print(failure.line(said, ""))
+        err.print(hint) if hint else None
+    elif said:
+        err.print(failure.line(said, hint))  # one line of a log
 
 
 def _in_a_folder() -> bool:

@@ -22,6 +22,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.eighty_columns import assert_wraps
+
 # Models are small here: threads would only wait for each other. Before torch is loaded, and for what tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -64,6 +66,9 @@ def skipfill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capt
         code = run([str(one) for one in arguments])
         out, err = capfd.readouterr()
         assert expect is None or code == expect, f"exit {code}, expected {expect}\n{out}\n{err}"
+        for line in err.splitlines():
+            if line.startswith("error: "):
+                assert_wraps(line)
         return Result(code, out, err)
 
     return call

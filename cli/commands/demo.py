@@ -51,24 +51,28 @@ class Plan:
 
 def demo(
     context: typer.Context,
-    folder: Annotated[Path, typer.Option(help="Where to work; made if it is not there.")] = Path("skipfill-demo"),
+    folder: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder to work in, which is made if needed.")] = Path(
+        "skipfill-demo"
+    ),
     full: Annotated[
         bool,
         typer.Option(
-            "--full", help="Longer trainings, blend, and the ceiling of each gain: about three times as long."
+            "--full", help="Train longer, try blend too, and measure a ceiling: takes about three times as long."
         ),
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Decides the alphabets, the weights and the order.")] = 0,
+    seed: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Seed of the random numbers: alphabets, weights and order.")
+    ] = 0,
     epochs: Annotated[
-        int, typer.Option(min=0, help="Passes over the items in each training. 0: 6, and 20 with --full.")
+        int, typer.Option(metavar="N", min=0, help="Passes over the items in each training; 0: 6, or 20 with --full.")
     ] = 0,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Live through an upgrade on 12,000 real drawings: train, check, swap, search, roll back (a minute and a half).
+    """Watch a whole upgrade of a gallery of 12,000 real drawings, in a minute and a half.
 
-    An old model knows some alphabets, the new ones know more; the gallery also holds alphabets that nobody was
-    trained on. Run it again to go on after an interruption.
+    Train, check, swap, search, roll back. The old model knows some alphabets, the new ones know more, and the gallery
+    also holds alphabets that no model was trained on. After an interruption, the same command goes on.
 
     Example: skipfill demo
     """

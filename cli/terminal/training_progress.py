@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skipfill.cli.terminal.next_command import quoted
+from skipfill.cli.options import column_options
 from skipfill.cli.terminal.printing import Bar, Lines, emit, show_next
 
 if TYPE_CHECKING:
@@ -44,14 +44,7 @@ def show_trained(
         if gallery and gallery["space"] in card.views
         else f"encode {card.name} ITEMS.parquet -o GALLERY.parquet"
     )
-    show_next(f"Next: skipfill {following}{_options(columns)}", quiet=quiet)
-
-
-def _options(columns: ItemColumns) -> str:
-    """The options that name columns, where they have not the usual names."""
-    named = {"id": columns.id, "label": columns.label, "input": columns.input}
-    usual = {"id": "id", "label": "label", "input": ""}
-    return "".join(f" --{option} {quoted(name)}" for option, name in named.items() if name != usual[option])
+    show_next(f"Next: skipfill {following}{column_options(columns)}", quiet=quiet)
 
 
 def _summary(card: Card, seconds: float) -> str:
@@ -76,8 +69,13 @@ def resumption_teller(name: str, *, quiet: bool) -> Callable[[int, int], None]:
 
 
 @contextmanager
-def log_file(name: str) -> Iterator[Callable[[Epoch], None]]:
-    """A function that appends an epoch's line to a file at once. `-` is stdout; an empty name writes nothing."""
+def log_file(name: str, inputs: Sequence[Path], store: object) -> Iterator[Callable[[Epoch], None]]:
+    """A function that appends an epoch's line to a file at once. `-` is stdout; an empty name writes nothing.
+
+    Args:
+        inputs: files that the command reads. Neither they nor the files of the `store` are written to.
+    """
+    from skipfill.cli.reports.files import refuse_overwriting
     from skipfill.store.errors import BadInput, reason
 
     if name in ("", "-"):
@@ -91,6 +89,7 @@ def log_file(name: str) -> Iterator[Callable[[Epoch], None]]:
         except OSError as error:
             raise BadInput(name, expected="a file that can be written to", found=reason(error)) from error
 
+    refuse_overwriting(Path(name), inputs, store)
     with ExitStack() as stack:
         with blamed():
             # Without a buffer, a line is there when it is written, and none is left to fail when the file is closed.

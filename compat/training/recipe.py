@@ -106,3 +106,8 @@ class Sources:
     align: Sequence[Path] = ()
     hold_out: Sequence[Path] = ()
     columns: ItemColumns = ItemColumns()
+
+    @property
+    def files(self) -> list[Path]:
+        """Every file that is read."""
+        return [*self.items, *self.align, *self.hold_out]
