@@ -64,12 +64,13 @@ def demo(
         int, typer.Option(metavar="N", min=0, help="Seed of the random numbers: alphabets, weights and order.")
     ] = 0,
     epochs: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Passes over the items in each training; 0: 6, or 20 with --full.")
+        int,
+        typer.Option(metavar="N", min=0, help="Passes over the items in each training. 0: 6, and 20 with --full."),
     ] = 0,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Watch a whole upgrade of a gallery of 12,000 real drawings, in a minute or two.
+    """Watch a whole upgrade on 12,000 real drawings, in about 90 seconds.
 
     Train, check, swap, search, roll back. The old model knows some alphabets, the new ones know more, and the gallery
     also holds alphabets that no model was trained on. After an interruption, the same command goes on.

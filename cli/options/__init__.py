@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from skipfill.cli import completion
-from skipfill.cli.terminal.next_command import name_store, quoted
+from skipfill.cli.terminal.next_command import name_store
 from skipfill.cli.terminal.printing import show_next
 
 if TYPE_CHECKING:
@@ -60,6 +60,15 @@ InputColumn = Annotated[
         "--input",
         metavar="COLUMN",
         help="Column to encode. Default: image, vector or text, or the only column of vectors.",
+        rich_help_panel=COLUMNS,
+    ),
+]
+BlendedVector = Annotated[
+    str,
+    typer.Option(
+        "--old-vector",
+        metavar="COLUMN",
+        help="Column with the old encoder's vectors, for a blend that holds no old encoder. Default: none.",
         rich_help_panel=COLUMNS,
     ),
 ]
@@ -203,16 +212,10 @@ def item_columns(
         items: their files.
         other_than: a column of vectors that is not their input.
     """
-    from skipfill.store.parquet.items import ItemColumns, only_vector_column
+    from skipfill.store.parquet.inputs import only_vector_column
+    from skipfill.store.parquet.items import ItemColumns
 
     only = "" if input_column or not items else only_vector_column(items, other_than)
     if only:
         show_next(f"Input: column {only}, the only column of vectors", quiet=quiet)
     return ItemColumns(id_column, label, input_column or only)
-
-
-def column_options(columns: ItemColumns) -> str:
-    """The options that name columns, where these have not the usual names, for a next command."""
-    named = {"id": columns.id, "label": columns.label, "input": columns.input}
-    usual = {"id": "id", "label": "label", "input": ""}
-    return "".join(f" --{option} {quoted(name)}" for option, name in named.items() if name != usual[option])

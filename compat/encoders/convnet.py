@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from skipfill.compat.encoders.encoder import Encoder
+from skipfill.compat.encoders.encoder import Encoder, Pace
 from skipfill.compat.encoders.images import ImageSpec, natural_size, pixels, randomly_moved
 from skipfill.compat.settings import Range
 from skipfill.store.parquet.items import ItemBlock
@@ -64,8 +64,8 @@ class ConvNet(Encoder):
         self.width = 9 * inputs
 
     @classmethod
-    def schedule(cls, given: Mapping[str, Any]) -> dict[str, Any]:
-        return {"epochs": 20, "batch": 128, "lr": 3e-3}
+    def pace(cls, given: Mapping[str, Any]) -> Pace:
+        return Pace(epochs=20, steps=0, batch=128, lr=3e-3)
 
     @classmethod
     def settings_for(cls, first: ItemBlock, given: Mapping[str, Any]) -> Settings:
