@@ -57,7 +57,7 @@ def demo(
     full: Annotated[
         bool,
         typer.Option(
-            "--full", help="Longer trainings, blend, and the ceiling of each gain: about three times as long."
+            "--full", help="Train longer, try blend too, and measure a ceiling: takes about three times as long."
         ),
     ] = False,
     seed: Annotated[

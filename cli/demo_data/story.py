@@ -10,6 +10,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 import typer
+from rich.text import Text
 
 from skipfill.cli.reports.findings import headline
 from skipfill.cli.runner import run_command
@@ -71,8 +72,8 @@ class Story:
                 raise typer.Exit(code)
             report = load_report(open_store(STORE), gallery, document["check"]["id"])
             mine.write_text(report.id)
-        self._out.print(report.verdict.upper(), style=VERDICT_STYLE[report.verdict], end="  ")
-        self._out.print(headline(report))
+        verdict = (report.verdict.upper(), VERDICT_STYLE[report.verdict])
+        self._out.print(Text.assemble(verdict, f"  {headline(report)}"))
         return report
 
     def end(self, lines: Iterable[object]) -> None:
