@@ -38,7 +38,7 @@ def train(
         list[Path] | None,
         typer.Option(help="Queries of the check: training uses neither these items nor their stored rows."),
     ] = None,
-    epochs: Annotated[int, typer.Option(min=0, help="Passes over the items. 0: by encoder.")] = 0,
+    epochs: Annotated[int, typer.Option(min=0, help="Passes over the items. 0: by their number; few need more.")] = 0,
     batch: Annotated[int, typer.Option(min=0, help="Items per step. 0: by encoder.")] = 0,
     lr: Annotated[float, typer.Option(min=0, help="Peak learning rate. 0: by encoder.")] = 0.0,
     encoder: Annotated[
