@@ -60,9 +60,9 @@ def headline(report: Report) -> str:
         return f"{_things(asked, 'requirement')} met, each with {confidence} confidence.{rest}"
     first = next(each for each in found if each.outcome == report.verdict)
     others = sum(each.outcome == report.verdict for each in found) - 1
-    more = f" So {'are' if others > 1 else 'is'} {_things(others, 'other requirement')}." if others else ""
-    what = "Refuted" if report.verdict == "fail" else "Not decided"
-    return f"{what} for slice {first.slice}: \u201c{first.claim}\u201d: {first.text}.{more}"
+    more = f" The same holds for {_things(others, 'other requirement')}." if others else ""
+    what = "Not met" if report.verdict == "fail" else "Not decided"
+    return f"{what} in slice {first.slice}: \u201c{first.claim}\u201d: {first.text}.{more}"
 
 
 def next_command(report: Report) -> str:
@@ -95,7 +95,7 @@ def lax(report: Report) -> list[str]:
     """Notes on why a pass would allow no swap: it asked less than the gallery's policy, or was not saved."""
     less = "; ".join(report.asked_less)
     said = [f"this check asked less than the gallery's policy, so that a pass allows no swap: {less}"] if less else []
-    return said if report.saved else ["this check was not saved: it counts for no swap, and against none", *said]
+    return said if report.saved else ["this check was not saved, so that it has no effect on a swap", *said]
 
 
 def check_name(report: Report) -> str:

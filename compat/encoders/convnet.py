@@ -55,8 +55,9 @@ class ConvNet(Encoder):
         inputs = settings.channels
         for depth in range(4):
             wide = settings.channel_width * 2**depth
-            layers += [nn.Conv2d(inputs, wide, 3, padding=1, bias=False), nn.BatchNorm2d(wide), nn.ReLU(inplace=True)]
-            layers += [nn.MaxPool2d(2)] if depth < 3 else []
+            layers += [nn.Conv2d(inputs, wide, 3, padding=1, bias=False), nn.BatchNorm2d(wide)]
+            # The largest of four is the same before and after: a quarter of the values is left to cut.
+            layers += [nn.MaxPool2d(2), nn.ReLU(inplace=True)] if depth < 3 else [nn.ReLU(inplace=True)]
             inputs = wide
         self.layers = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(3), nn.Flatten())
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # 3-4 times faster than contiguous on CPUs without AMX

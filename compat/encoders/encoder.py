@@ -54,6 +54,7 @@ class Encoder(nn.Module):
         inputs: the input kinds that it can be built for.
         source: form of the text that follows its name and a colon, for messages; empty where nothing follows.
         settings_type: frozen dataclass; its values are kept in the model card and rebuild the network.
+        at_rest: whether it encodes well before any training, as one that was trained elsewhere.
         any_setting: whether its settings are arguments of the user's own code, so that they may have any name.
 
     Instance attributes:
@@ -67,6 +68,7 @@ class Encoder(nn.Module):
     inputs: ClassVar[tuple[InputKind, ...]]
     source: ClassVar[str] = ""
     settings_type: ClassVar[type[Any]]
+    at_rest: ClassVar[bool] = False
     any_setting: ClassVar[bool] = False
     takes: InputKind
     settings: Any

@@ -24,7 +24,6 @@ from skipfill.store.models.files import TrainedContent, trained_content, trained
 from skipfill.store.parquet.ids import IdSet
 from skipfill.store.parquet.items import Items, open_items
 from skipfill.store.parquet.pinned import PinnedFiles
-from skipfill.store.spaces import View
 from skipfill.store.storage.object_store import ObjectStore
 
 
@@ -72,7 +71,7 @@ class CheckContext:
 
         Raises:
             BadInput: an unknown gallery or model, a model that encodes in another way than when it was saved, one
-                without a view onto the gallery's space, or cut-offs for a gallery that is not searched by cosine.
+                without a view onto the gallery's space, or thresholds for a gallery that is not searched by cosine.
         """
         bound = BoundGallery.of(open_gallery(objects, gallery_name))
         gallery = bound.gallery
@@ -99,11 +98,6 @@ class CheckContext:
             progress=progress,
             warnings=warnings,
         )
-
-    @property
-    def view(self) -> View:
-        """The model's view onto the gallery's space."""
-        return view_onto(self.model.card, self.gallery.space.name)
 
     def open_items(self, files: Sequence[Path]) -> Items:
         """Open files of queries or of items, each in the state in which it was opened first."""

@@ -31,7 +31,7 @@ class StoredRanks:
     Attributes:
         values: pair -> metric -> (Q,) values.
         scores: how the scores of each pair lie.
-        counts: pair -> the scores counted by query, where cut-offs are to be transferred; else nothing.
+        counts: pair -> the scores counted by query, where thresholds are to be transferred; else nothing.
         grades: (R,) of the relevant rows of each of Q queries, in no order.
     """
 
@@ -43,7 +43,7 @@ class StoredRanks:
 
 def rank_stored_rows(context: CheckContext, queries: QuerySet, vectors: QueryVectors) -> StoredRanks:
     """Rank the stored rows by the query vectors of every pair."""
-    ranker = _Ranker(context, queries)
+    ranker = Ranker(context, queries)
     stored = StoredRanks({}, [], {})
     for pair, matrix in vectors.by_pair.items():
         ranks = ranker.ranks(pair, matrix, context.gallery.rows, context.gallery.space.metric)
@@ -65,7 +65,7 @@ def rank_reencoded_rows(
     if rows.items is None:
         context.warnings.append("new/new and update gain are not measured: no items of the gallery's rows were given")
         return {}
-    ranker = _Ranker(context, queries)
+    ranker = Ranker(context, queries)
     if len(rows) == context.gallery.rows.count:
         values = {pair: stored.values[pair] for pair in (OLD_OLD, NEW_OLD)}
     else:
@@ -89,7 +89,7 @@ def rank_reencoded_rows(
 
 
 @dataclass(frozen=True)
-class _Ranker:
+class Ranker:
     """Turns query vectors into ranks, and ranks into per-query values of every metric."""
 
     context: CheckContext

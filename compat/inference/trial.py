@@ -96,7 +96,7 @@ def load_and_encode(path: Path, fingerprint: str) -> None:
     Raises:
         BadInput: see `try_bundle`.
     """
-    from skipfill.compat.inference.bundle_schema import refuse_card
+    from skipfill.compat.inference.bundle.schema import refuse_card
     from skipfill.compat.inference.load import loaded_from
     from skipfill.compat.inference.witness import refuse_others, witness_from, witness_of
     from skipfill.compat.inference.witness_items import fixed_items

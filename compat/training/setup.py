@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from skipfill.compat.encoders.choice import EncoderChoice
+from skipfill.compat.encoders.decoded import decoding_once
 from skipfill.compat.encoders.encoder import Encoder
 from skipfill.compat.encoders.prepared import prepare_items
 from skipfill.compat.inference.encode import encode_all
@@ -193,6 +194,7 @@ def _shapes(module: nn.Module) -> dict[str, torch.Size]:
     return {name: parameter.shape for name, parameter in module.named_parameters()}
 
 
+@decoding_once()  # a teacher encodes the same items
 def _training_data(
     run: Run, recipe: Recipe, opened: OpenedSources, encoder: Encoder, join: GalleryJoin | None
 ) -> TrainingData:

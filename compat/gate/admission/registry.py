@@ -26,6 +26,7 @@ from skipfill.compat.gate.admission.left_out import (
 )
 from skipfill.compat.gate.admission.near_copies import Groups, near_copies, same_identity
 from skipfill.compat.gate.admission.reindex import (
+    agreement_is_no_truth,
     documents_as_queries,
     truth_of_another_model,
     truth_of_the_policy,
@@ -52,6 +53,7 @@ OF_CHECK: dict[str, Callable[[CheckContext], Ruling]] = {
     "depth within rows": depth_within_rows,
     "truth of another model": truth_of_another_model,
     "truth of the policy": truth_of_the_policy,
+    "agreement is no truth": agreement_is_no_truth,
     "vectors of the gallery's model": vectors_of_the_gallerys_model,
 }
 """Before anything is read."""

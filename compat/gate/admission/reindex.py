@@ -9,8 +9,10 @@ from skipfill.compat.encoders.encoder import Encoder
 from skipfill.compat.gate.admission.ruling import Finding, Ruling
 from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.query_lookup import QueryLookup
-from skipfill.compat.inference.load import LoadedModel, viewed
+from skipfill.compat.inference.load import LoadedModel
 from skipfill.compat.inference.network import Network
+from skipfill.compat.inference.views import own_view
+from skipfill.store.checks.policy import NEIGHBOURS
 from skipfill.store.errors import Advice, BadInput, Parameter
 from skipfill.store.models.cards import lineage
 from skipfill.store.parquet.items import Items
@@ -45,11 +47,23 @@ def truth_of_the_policy(context: CheckContext) -> Ruling:
     """Find that the truth is a reindex, though the gallery's policy does not name it: a model then judges a model."""
     if context.inputs.truth != "reindex" or context.policy.truth == "reindex":
         return Ruling()
-    claim = "rows that people, or labels, call relevant; or a policy of the gallery with reindex as its truth"
+    claim = "relevance by labels or judgements, or a policy of the gallery that allows a reindex as the truth"
     column = context.inputs.truth_vector
     judge = f"the vectors of column {column}" if column else context.inputs.ceiling
-    found = f"relevant is what a reindex with {judge} returns first"
+    found = f"the first rows of a reindex with {judge} count as relevant"
     return Ruling(findings=[Finding("truth of the policy", 1, claim, found)])
+
+
+def agreement_is_no_truth(context: CheckContext) -> Ruling:
+    """Find that neighbours of the stored vectors are the truth: they tell what changes, and not what improves."""
+    if context.inputs.truth != NEIGHBOURS:
+        return Ruling()
+    claim = "rows that people, or labels, call relevant"
+    found = (
+        f"agreement: relevant are the first {context.inputs.depth} rows that each stored vector finds, so that the old "
+        "model is always right; it tells how much changes, and not what improves"
+    )
+    return Ruling(findings=[Finding("agreement is no truth", 1, claim, found)])
 
 
 def truth_vectors_of_another_model(context: CheckContext, brought: Matrix, own: Matrix) -> Ruling:
@@ -62,9 +76,8 @@ def truth_vectors_of_another_model(context: CheckContext, brought: Matrix, own: 
         BadInput: all angles among some queries are the same.
     """
     angles = _angles(brought)
-    if len(own) > 1 and any(
-        np.abs(_angles(mine) - angles).max() < SAME_ANGLES for mine in (own, viewed(own, context.view))
-    ):
+    in_gallerys_space = own_view(context.model, own, context.gallery.space.name)
+    if len(own) > 1 and any(np.abs(_angles(mine) - angles).max() < SAME_ANGLES for mine in (own, in_gallerys_space)):
         column, name = context.inputs.truth_vector, context.model.card.name
         raise BadInput(Parameter("truth_vector", column), expected=f"vectors of another model than {name}", found="its")
     return Ruling()
@@ -81,8 +94,8 @@ def documents_as_queries(context: CheckContext, items: Items, lookup: QueryLooku
     documents = int(lookup.present.sum())
     if context.inputs.truth != "reindex" or not documents:
         return Ruling()
-    note = f"{documents} of {len(items)} queries are rows of the gallery: what holds for documents need not for queries"
-    return Ruling(notes=[note])
+    what = f"{documents} of {len(items)} queries are rows of the gallery"
+    return Ruling(notes=[f"{what}: documents may behave differently from real queries"])
 
 
 def _shared(model: LoadedModel, ceiling: LoadedModel) -> str:
