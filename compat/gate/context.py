@@ -23,6 +23,7 @@ from skipfill.store.models.cards import view_onto
 from skipfill.store.models.files import TrainedContent, trained_content, trained_ids
 from skipfill.store.parquet.ids import IdSet
 from skipfill.store.parquet.items import Items, open_items
+from skipfill.store.parquet.kept import MOST_BYTES, KeptFiles
 from skipfill.store.parquet.pinned import PinnedFiles
 from skipfill.store.storage.object_store import ObjectStore
 
@@ -74,7 +75,7 @@ class CheckContext:
                 without a view onto the gallery's space, or thresholds for a gallery that is not searched by cosine.
         """
         bound = BoundGallery.of(open_gallery(objects, gallery_name))
-        gallery = bound.gallery
+        gallery = replace(bound.gallery, rows=KeptFiles(bound.gallery.rows, MOST_BYTES).rows)
         warnings: list[str] = []
         model = verified_model(objects, model_name, warnings)
         ceiling = verified_model(objects, inputs.ceiling, warnings) if inputs.ceiling else None

@@ -62,7 +62,7 @@ def _items_of_rows(context: CheckContext) -> Items | None:
     items = context.open_items(files)
     are_rows = np.zeros(len(items), bool)
     labels = np.full(len(items), None, object)
-    for match in matched(context.gallery.rows, items.ids):
+    for match in matched(context.gallery.rows.without_vectors(), items.ids):
         are_rows[match.places] = True
         if match.labels is not None:
             labels[match.places] = match.labels.to_pylist()

@@ -147,4 +147,5 @@ class _Classes:
         for label in encoded.dictionary.to_pylist():
             self.numbers.setdefault(label, len(self.numbers))
         numbers = np.array([*(self.numbers[label] for label in encoded.dictionary.to_pylist()), -1])
-        return numbers[pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)]
+        places: NDArray[np.int64] = numbers[pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)]
+        return places
