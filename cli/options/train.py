@@ -61,7 +61,12 @@ Method = Annotated[
 ]
 Epochs = Annotated[
     int,
-    typer.Option(metavar="N", min=0, help="Passes over the items; 0: as the encoder needs.", rich_help_panel=HOW),
+    typer.Option(
+        metavar="N",
+        min=0,
+        help="Passes over the items; 0: as the encoder needs, more for few items.",
+        rich_help_panel=HOW,
+    ),
 ]
 Encoder = Annotated[
     str,

@@ -65,7 +65,7 @@ class ConvNet(Encoder):
 
     @classmethod
     def pace(cls, given: Mapping[str, Any]) -> Pace:
-        return Pace(epochs=20, steps=0, batch=128, lr=3e-3)
+        return Pace(epochs=20, steps=800, batch=128, lr=3e-3)
 
     @classmethod
     def settings_for(cls, first: ItemBlock, given: Mapping[str, Any]) -> Settings:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from skipfill.store.parquet.inputs import InputKind
 from skipfill.store.parquet.items import ItemBlock
 
-MOST_EPOCHS = 200  # by default; each writes a checkpoint
+MOST_EPOCHS = 200  # by default: each epoch writes a checkpoint
 PreparedItems = NDArray[np.uint8] | NDArray[np.float32] | NDArray[np.int32]
 """(N, ...) decoded items. uint8 stands for values in [0, 1], int32 for tokens."""
 ReadFile = Callable[[str], bytes]
@@ -26,9 +26,9 @@ class Pace:
     """Default length and pace of a training.
 
     Attributes:
-        epochs: passes over the items, where these make `steps` steps or more.
-        steps: optimizer steps that few items are trained for, in as many epochs as that takes.
-        batch: items a step.
+        epochs: passes over the items, at least.
+        steps: optimizer steps, at least. Few items are passed over more often to reach them.
+        batch: items of a step.
         lr: peak learning rate.
     """
 
@@ -38,12 +38,9 @@ class Pace:
     lr: float
 
     def epochs_for(self, items: int, batch: int) -> int:
-        """The number of epochs for so many items in batches of this size.
-
-        Few items need more passes: a network learns by steps, and 20 passes over 900 items are only 160.
-        """
+        """The default number of epochs for so many items in batches of this size, at most `MOST_EPOCHS`."""
         steps_of_an_epoch = max(1, math.ceil(items / batch))
-        return min(max(self.epochs, math.ceil(self.steps / steps_of_an_epoch)), MOST_EPOCHS)
+        return max(self.epochs, min(math.ceil(self.steps / steps_of_an_epoch), MOST_EPOCHS))
 
 
 class Encoder(nn.Module):
@@ -55,10 +52,10 @@ class Encoder(nn.Module):
 
     Class attributes:
         inputs: the input kinds that it can be built for.
-        source: what follows its name and a colon where an encoder is chosen, for messages; empty for nothing.
+        source: form of the text that follows its name and a colon, for messages; empty where nothing follows.
         settings_type: frozen dataclass; its values are kept in the model card and rebuild the network.
         at_rest: whether it encodes well before any training, as one that was trained elsewhere.
-        any_setting: whether settings are arguments of the user's own code, which may have any name.
+        any_setting: whether its settings are arguments of the user's own code, so that they may have any name.
 
     Instance attributes:
         takes: the input kind that it encodes.
@@ -104,7 +101,7 @@ class Encoder(nn.Module):
 
     @classmethod
     def refuse_described(cls, settings: Any, where: str) -> None:
-        """Raise `BadInput` for settings of a bundle, each within its range, that do not go together or reach too far.
+        """Raise `BadInput` for settings of a bundle that do not fit together, though each is within its range.
 
         Args:
             settings: an instance of `settings_type`.

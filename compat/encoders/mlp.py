@@ -33,7 +33,7 @@ class Settings:
 
 
 class Mlp(Encoder):
-    """The scaled inputs beside a hidden layer of them, so that good inputs pass unharmed. Features: inputs + hidden."""
+    """The scaled inputs beside a hidden layer of them: good inputs pass unchanged. Features: inputs + hidden."""
 
     inputs = ("vector",)
     takes = "vector"
@@ -51,7 +51,7 @@ class Mlp(Encoder):
 
     @classmethod
     def pace(cls, given: Mapping[str, Any]) -> Pace:
-        return Pace(epochs=20, steps=0, batch=256, lr=1e-3)
+        return Pace(epochs=20, steps=800, batch=256, lr=1e-3)
 
     @classmethod
     def settings_for(cls, first: ItemBlock, given: Mapping[str, Any]) -> Settings:

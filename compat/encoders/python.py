@@ -48,7 +48,7 @@ class Settings:
 
 
 class Python(Encoder):
-    """A torch module of the user's, with `forward(batch) -> (N, F)`.
+    """A torch module that the user wrote, with `forward(batch) -> (N, F)`.
 
     The settings that a user gives are the arguments of the factory. The module may also have
         takes: the kind of items, if it is not that of the training's items.
@@ -74,7 +74,7 @@ class Python(Encoder):
 
     @classmethod
     def pace(cls, given: Mapping[str, Any]) -> Pace:
-        return Pace(epochs=20, steps=0, batch=128, lr=1e-3)
+        return Pace(epochs=20, steps=800, batch=128, lr=1e-3)
 
     @classmethod
     def for_items(cls, source: str, first: ItemBlock, given: Mapping[str, Any]) -> Self:

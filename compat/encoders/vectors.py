@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skipfill.compat.encoders.encoder import Encoder
+from skipfill.compat.encoders.encoder import Encoder, Pace
 from skipfill.compat.encoders.mlp import feature_rows
 from skipfill.compat.settings import DERIVED, WIDEST, Range
 from skipfill.store.parquet.items import ItemBlock
@@ -39,8 +39,8 @@ class Vectors(Encoder):
         self.width = settings.inputs
 
     @classmethod
-    def schedule(cls, given: Mapping[str, Any]) -> dict[str, Any]:
-        return {"epochs": 20, "batch": 256, "lr": 1e-3}
+    def pace(cls, given: Mapping[str, Any]) -> Pace:
+        return Pace(epochs=20, steps=800, batch=256, lr=1e-3)
 
     @classmethod
     def settings_for(cls, first: ItemBlock, given: Mapping[str, Any]) -> Settings:

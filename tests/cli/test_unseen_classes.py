@@ -50,7 +50,7 @@ def test_the_document_and_the_card_have_the_same(skipfill: Skipfill, registered:
         "train", "v3", "--items", registered.items, "--align", registered.unlabelled, *SHORT, "--json"
     ).document
     assert with_sample["model"]["training"]["coverage"]["sample"] == 96
-    assert "--align gives 96 rows as a sample" in with_sample["notes"][0]
+    assert "--align gives a sample of 96 rows" in with_sample["notes"][0]
     assert "worse" not in with_sample["notes"][0]
 
 

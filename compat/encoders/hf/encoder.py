@@ -67,7 +67,7 @@ class Hf(Encoder):
     @classmethod
     def pace(cls, given: Mapping[str, Any]) -> Pace:
         if given.get("frozen"):
-            return Pace(epochs=20, steps=0, batch=256, lr=1e-3)
+            return Pace(epochs=20, steps=800, batch=256, lr=1e-3)
         return Pace(epochs=5, steps=0, batch=32, lr=1e-3)
 
     @classmethod
