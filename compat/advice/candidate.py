@@ -59,8 +59,8 @@ class Candidate:
         """
         queries = self.queries if asked is None else self.queries.restricted(asked)
         ranker, gallery = Ranker(self.context, queries), self.context.gallery
-        values = ranker.values(ranker.ranks(what, vectors, gallery.rows, gallery.space.metric))
-        return values[self.context.policy.metric]
+        [ranks] = ranker.ranks({what: vectors}, gallery.rows, gallery.space.metric).values()
+        return ranker.values(ranks)[self.context.policy.metric]
 
 
 def candidates_of(
@@ -104,14 +104,10 @@ def _common(queries: QuerySet, sets: Sequence[QuerySet]) -> Mask:
 
 def _staying(context: CheckContext, queries: QuerySet, vectors: QueryVectors) -> tuple[dict[str, Values], Baseline]:
     ranker, gallery, metric = Ranker(context, queries), context.gallery, context.policy.metric
-    values, baseline = {}, Baseline(queries.lookup, np.zeros(0), [])
-    for pair in (OLD_OLD, RELEASED_OLD):
-        if pair in vectors.by_pair:
-            ranks = ranker.ranks(pair, vectors.by_pair[pair], gallery.rows, gallery.space.metric)
-            values[pair] = ranker.values(ranks)[metric]
-            if pair == OLD_OLD:
-                baseline = Baseline(queries.lookup, values[pair], grades_of(ranks))
-    return values, baseline
+    sets = {pair: vectors.by_pair[pair] for pair in (OLD_OLD, RELEASED_OLD) if pair in vectors.by_pair}
+    ranked = ranker.ranks(sets, gallery.rows, gallery.space.metric)
+    values = {pair: ranker.values(ranks)[metric] for pair, ranks in ranked.items()}
+    return values, Baseline(queries.lookup, values[OLD_OLD], grades_of(ranked[OLD_OLD]))
 
 
 def _refuse_released(context: CheckContext) -> None:

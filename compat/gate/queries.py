@@ -85,7 +85,7 @@ def build_query_set(context: CheckContext, reencodable: ReencodableRows) -> Quer
 
 
 def asked(context: CheckContext, queries: QuerySet, basis: dict[str, str]) -> Queries:
-    """Everything that was asked, so that another check can be compared.
+    """Digests of everything that was asked, so that another check can be compared with this one.
 
     Args:
         basis: of the groups: see `Grouping`.
@@ -96,7 +96,7 @@ def asked(context: CheckContext, queries: QuerySet, basis: dict[str, str]) -> Qu
 
 
 def _asked(given: Items, admitted: NDArray[np.bool_], relevance: Relevance) -> list[str]:
-    """Digests of everything that was given: to leave out what has nothing to find is to ask other queries."""
+    """Digests of all queries that were given. Leaving some out changes what was asked."""
     digests = query_digests(given.restricted(admitted), relevance.contents())
     if not admitted.all():
         digests += query_digests(given.restricted(~admitted), repeat(""))

@@ -27,8 +27,8 @@ def reindex_row(candidate: Candidate, choosing: Mask) -> Row | Missing:
     if len(rows) < context.gallery.rows.count:
         part = context.gallery.rows.restricted(rows.items.ids, len(rows))
         old = candidate.vectors.by_pair[OLD_OLD]
-        among = ranker.ranks(f"{OLD_OLD}, sample", old, part, context.gallery.space.metric)
-        baselines = {OLD_OLD: ranker.values(among)[metric]}
+        ranked = ranker.ranks({OLD_OLD: old}, part, context.gallery.space.metric, "sample")
+        baselines = {OLD_OLD: ranker.values(ranked[OLD_OLD])[metric]}
     values = ranker.reindexed(context.model, candidate.queries.vectors, rows)[metric]
     alternative = Alternative(COST, values, list(baselines.values())[-1])
     found = alternative.answered
