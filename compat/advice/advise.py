@@ -27,12 +27,12 @@ from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.inputs import CheckInputs, refuse_unknown_metric
 from skipfill.compat.gate.reencodable import ReencodableRows
 from skipfill.compat.gate.verdict import worst
-from skipfill.compat.inference.load import load_model
 from skipfill.compat.progress import Progress
 from skipfill.store.checks.policy import Policy
 from skipfill.store.checks.report import Slice
 from skipfill.store.checks.requirement import Verdict
-from skipfill.store.errors import BadInput, NotPermitted, Parameter
+from skipfill.store.errors import BadInput, Parameter
+from skipfill.store.models.cards import load_card
 from skipfill.store.storage.object_store import ObjectStore
 
 
@@ -151,12 +151,9 @@ def _old_model_serves(context: CheckContext) -> bool:
     """Whether a query's old vector can be had when it is served."""
     if context.inputs.old_vector:
         return True
+    space = context.gallery.space
     try:
-        return load_model(context.objects, context.gallery.space.name).card.fingerprint == (
-            context.gallery.space.fingerprint
-        )
-    except NotPermitted:
-        raise
+        return load_card(context.objects, space.name).fingerprint == space.fingerprint
     except BadInput:
         return False
 

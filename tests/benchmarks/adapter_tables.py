@@ -28,11 +28,29 @@ one half of the queries of each seed, and the blend is measured on the other hal
 
 def report(found: Mapping[str, Sequence[dict[str, Values]]], upgrades: Mapping[str, Any]) -> str:
     """The whole page."""
-    lines = [INTRODUCTION, *_upgrades(found, upgrades), "", *_maps(found), "", *_summary(found), ""]
+    lines = [
+        INTRODUCTION,
+        *_measured(found, upgrades),
+        *_upgrades(found, upgrades),
+        "",
+        *_maps(found),
+        "",
+        *_summary(found),
+        "",
+    ]
     every = [
         case for name, seeds in found.items() for at, one in enumerate(seeds) for case in cases(name, one, DRAWS, at)
     ]
     return "\n".join([*lines, *_cases(every)]) + "\n"
+
+
+def _measured(found: Mapping[str, Sequence[dict[str, Values]]], upgrades: Mapping[str, Any]) -> list[str]:
+    """How many seeds there are of each upgrade, and which upgrades are missing."""
+    counts = Counter(len(seeds) for seeds in found.values())
+    seeds = ", ".join(f"{count} with {of} seed{'s' if of > 1 else ''}" for of, count in sorted(counts.items()))
+    missing = [name for name in upgrades if name not in found]
+    told = f" Not measured yet: {'; '.join(missing)}." if missing else ""
+    return [f"{len(found)} of {len(upgrades)} upgrades: {seeds}.{told}", ""]
 
 
 class Pooled:
