@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.durations import Recorder, arrange, measured
+from tests.eighty_columns import assert_wraps
 from tests.warm import Started, begin_server, start
 
 # Models are small here: threads would only wait for each other. Before torch is loaded, and for what tests start.
@@ -94,6 +95,9 @@ def skipfill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capt
         code = run([str(one) for one in arguments])
         out, err = capfd.readouterr()
         assert expect is None or code == expect, f"exit {code}, expected {expect}\n{out}\n{err}"
+        for line in err.splitlines():
+            if line.startswith("error: "):
+                assert_wraps(line)
         return Result(code, out, err)
 
     return call

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+import os
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,7 +12,7 @@ from rich.text import Text
 from skipfill.cli.error_messages import sentence
 from skipfill.cli.options import Json, Store, opened
 from skipfill.cli.terminal.next_command import with_store
-from skipfill.cli.terminal.printing import emit, leftover_table, table
+from skipfill.cli.terminal.printing import emit, facts, leftover_table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,14 +24,15 @@ if TYPE_CHECKING:
 def doctor(
     context: typer.Context,
     deep: Annotated[
-        bool, typer.Option("--deep", help="Read every model and gallery whole, and compare the hashes.")
+        bool, typer.Option("--deep", help="Read every model and gallery in full, and compare the hashes.")
     ] = False,
     store: Store = None,
     json: Json = False,
 ) -> int:
-    """Say what is wrong with the environment and the store, and what to do about it; exit 1 if anything is.
+    """Find what is wrong with the store, and say how to mend it.
 
-    Changes nothing. What killed runs left, and what a user without rights cannot do, is said and is nothing wrong.
+    Looks at the environment, too. Changes nothing. Exit 1 if anything is wrong. Leftover files of interrupted runs
+    and missing permissions are listed, but are not counted as wrong.
 
     Example: skipfill doctor
     """
@@ -44,6 +46,7 @@ def doctor(
         {
             "verdict": "pass" if diagnosis.healthy else "fail",
             "configuration": None if context.obj.path is None else str(context.obj.path),
+            "threads": asdict(_threads()),
             **asdict(diagnosis),
         },
         as_json=json,
@@ -53,17 +56,39 @@ def doctor(
     return code
 
 
+@dataclass(frozen=True)
+class _Threads:
+    """Threads of torch.
+
+    Attributes:
+        count: as many as the process may use processors, or OMP_NUM_THREADS says.
+        wait_policy: OMP_WAIT_POLICY: PASSIVE, they sleep while they wait for each other; ACTIVE, they spin.
+    """
+
+    count: int
+    wait_policy: str
+
+
+def _threads() -> _Threads:
+    from skipfill.compat import WAIT_POLICY
+
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    given = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    return _Threads(int(given) if given.isdecimal() and int(given) else processors, WAIT_POLICY)
+
+
 def _show(out: Console, diagnosis: Diagnosis, configuration: Configuration) -> None:
-    environment = diagnosis.environment
+    environment, threads = diagnosis.environment, _threads()
     extras = {extra: ", ".join(_named(packages)) for extra, packages in environment.extras.items()}
     rows = [
         ("skipfill", f"{environment.skipfill}, Python {environment.python}, {environment.system}"),
         ("packages", ", ".join(_named(environment.packages))),
         *((f"extra {extra}", packages) for extra, packages in extras.items()),
+        ("threads", f"{threads.count}, OMP_WAIT_POLICY={threads.wait_policy}"),
         ("store", f"{diagnosis.store}{_room(diagnosis)}"),
         ("options from", str(configuration)),
     ]
-    out.print(table(["", ""], rows))
+    out.print(facts(rows))
     for finding in diagnosis.findings:
         out.print(
             Text(finding.kind, "bold red" if finding.kind == "problem" else "bold"),
@@ -72,13 +97,13 @@ def _show(out: Console, diagnosis: Diagnosis, configuration: Configuration) -> N
         )
     if diagnosis.leftovers:
         out.print(leftover_table(diagnosis.leftovers))
-        out.print(with_store("Left by killed runs, or being written. See: skipfill prune"))
+        out.print(with_store("Leftover files of interrupted runs, or files being written now. See: skipfill prune"))
     if diagnosis.trainings:
         out.print(leftover_table(diagnosis.trainings))
-        drop = with_store("To drop those of a day ago: skipfill prune --trainings")
-        out.print(f"The same train command goes on from there. {drop}")
-    depth = "" if diagnosis.deep else ", at a quick look: --deep reads every file"
-    out.print(f"{'Nothing is' if diagnosis.healthy else 'Something is'} wrong{depth}")
+        drop = with_store("To remove those older than a day: skipfill prune --trainings")
+        out.print(f"Unfinished trainings: the same train command goes on with them. {drop}")
+    depth = "" if diagnosis.deep else " This was a quick look; --deep reads every file."
+    out.print(f"{'Nothing is' if diagnosis.healthy else 'Something is'} wrong.{depth}")
 
 
 def _named(packages: dict[str, str]) -> list[str]:

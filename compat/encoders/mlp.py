@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from skipfill.compat.encoders.encoder import Encoder
+from skipfill.compat.encoders.encoder import Encoder, Pace
 from skipfill.compat.settings import DERIVED, SHARE, WIDEST, Range
 from skipfill.store.errors import Advice, BadInput
 from skipfill.store.parquet.items import ItemBlock
@@ -50,8 +50,8 @@ class Mlp(Encoder):
         self.width = settings.inputs + settings.hidden
 
     @classmethod
-    def schedule(cls, given: Mapping[str, Any]) -> dict[str, Any]:
-        return {"epochs": 20, "batch": 256, "lr": 1e-3}
+    def pace(cls, given: Mapping[str, Any]) -> Pace:
+        return Pace(epochs=20, steps=0, batch=256, lr=1e-3)
 
     @classmethod
     def settings_for(cls, first: ItemBlock, given: Mapping[str, Any]) -> Settings:
@@ -59,16 +59,25 @@ class Mlp(Encoder):
         return Settings(**{"inputs": first.inputs.shape[1], **given})
 
     def prepare(self, block: ItemBlock) -> NDArray[np.float32]:
-        assert not isinstance(block.inputs, list)
-        if block.inputs.shape[1] != self.settings.inputs:
-            raise BadInput(
-                f"{block.path}, row {block.rows[0]}",
-                expected=f"features of dimension {self.settings.inputs}",
-                found=f"dimension {block.inputs.shape[1]}",
-                hint=Advice("other_features"),
-            )
-        return block.inputs
+        return feature_rows(block, self.settings.inputs)
 
     def forward(self, batch: Tensor) -> Tensor:
         scaled = self.scale(batch)
         return torch.cat([scaled, self.hidden(self.drop(scaled))], dim=1)
+
+
+def feature_rows(block: ItemBlock, inputs: int) -> NDArray[np.float32]:
+    """(N, F) the vectors of a block.
+
+    Raises:
+        BadInput: they have another dimension than `inputs`.
+    """
+    assert not isinstance(block.inputs, list)
+    if block.inputs.shape[1] != inputs:
+        raise BadInput(
+            f"{block.path}, row {block.rows[0]}",
+            expected=f"features of dimension {inputs}",
+            found=f"dimension {block.inputs.shape[1]}",
+            hint=Advice("other_features"),
+        )
+    return block.inputs

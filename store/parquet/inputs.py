@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from skipfill.store.errors import BadInput, reason
+from skipfill.store.errors import Advice, BadInput, reason
+from skipfill.store.parquet.files import expand, open_parquet
 from skipfill.store.parquet.ids import refuse_bad_strings
+from skipfill.store.parquet.row_places import row_place
+from skipfill.store.parquet.stored_rows import OpenFile, opened
 from skipfill.store.parquet.vectors import Matrix, is_vector_type, matrix
 from skipfill.store.storage.address import found_at
 
@@ -39,11 +43,11 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
-def inputs_of(kind: InputKind, column: pa.Array, where: str, folder: Path | None) -> list[Any] | Matrix:
+def inputs_of(kind: InputKind, column: pa.Array, where: object, folder: Path | None) -> list[Any] | Matrix:
     """Return a column of inputs as an encoder takes them: N bytes of images, N texts, or an (N, F) float32 matrix.
 
     Args:
-        where: file and column, for messages.
+        where: file and column, or the place of the block, for messages.
         folder: the folder of images that the column only names; None where it must hold their bytes.
 
     Raises:
@@ -54,7 +58,7 @@ def inputs_of(kind: InputKind, column: pa.Array, where: str, folder: Path | None
     return _texts(column, where) if kind == "text" else matrix(column, where, allow_zero=True)
 
 
-def _images(column: pa.Array, where: str, folder: Path | None) -> list[bytes]:
+def _images(column: pa.Array, where: object, folder: Path | None) -> list[bytes]:
     if not pa.types.is_struct(column.type):
         column = pa.StructArray.from_arrays([column], ["bytes"])
     contents = pc.struct_field(column, "bytes").to_pylist()
@@ -67,11 +71,11 @@ def _images(column: pa.Array, where: str, folder: Path | None) -> list[bytes]:
         names = paths.to_pylist()
     for row, name in enumerate(names):
         if contents[row] is None:
-            contents[row] = _image_file(folder, name, f"{where} + {row}")
+            contents[row] = _image_file(folder, name, row_place(where, row))
     return list(contents)
 
 
-def _image_file(folder: Path | None, name: object, where: str) -> bytes:
+def _image_file(folder: Path | None, name: object, where: object) -> bytes:
     """Read an image that is only named. A Parquet file from elsewhere may name no file outside its own folder."""
     wrong = "no bytes" if folder is None else "no bytes and no path"
     if folder is not None and isinstance(name, str) and name:
@@ -91,9 +95,57 @@ def _image_file(folder: Path | None, name: object, where: str) -> bytes:
     raise BadInput(where, expected="an image's bytes, or a path that exists beside the Parquet file", found=wrong)
 
 
-def _texts(column: pa.Array, where: str) -> list[str]:
+def _texts(column: pa.Array, where: object) -> list[str]:
     refuse_bad_strings(column, where)
     texts: list[Any] = column.to_pylist()
     if None in texts:
-        raise BadInput(f"{where} + {texts.index(None)}", expected="a text", found="NULL")
+        raise BadInput(row_place(where, texts.index(None)), expected="a text", found="NULL")
     return texts
+
+
+def only_vector_column(paths: Sequence[Path], other_than: str = "") -> str:
+    """Name of the column to encode where none has a usual name, and only one column holds vectors; else empty.
+
+    Args:
+        other_than: a column of vectors that are not to be encoded.
+    """
+    try:
+        schema = open_parquet(expand(paths)[0]).schema_arrow
+    except BadInput:
+        return ""  # who opens the items says what is wrong with them
+    if set(INPUT_COLUMNS) & set(schema.names):
+        return ""
+    vectors = [field.name for field in schema if input_kind(field.type) == "vector" and field.name != other_than]
+    return vectors[0] if len(vectors) == 1 else ""
+
+
+def input_of(path: Path, named: str, open_file: OpenFile) -> tuple[InputKind, str]:
+    """Kind and name of the column of a file that is encoded.
+
+    Args:
+        named: by the user; empty for the first of the usual names.
+
+    Raises:
+        BadInput: no such column, or one that cannot be encoded.
+    """
+    file = opened(open_file, path)
+    names = file.schema_arrow.names
+    candidates = [named] if named else list(INPUT_COLUMNS)
+    for name in candidates:
+        if name in names:
+            column = file.schema_arrow.field(name).type
+            kind = input_kind(column)
+            if kind is not None:
+                return kind, name
+            raise BadInput(
+                f"{path}, column {name}",
+                expected="images (bytes, or a struct of bytes and path), lists of floats or strings",
+                found=str(column),
+                hint=Advice("name_column", parameter="input"),
+            )
+    raise BadInput(
+        path,
+        expected=f"a column {' or '.join(repr(name) for name in candidates)}",
+        found=f"columns {', '.join(names)}",
+        hint=Advice("name_column", parameter="input"),
+    )
