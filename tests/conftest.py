@@ -48,7 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     if config.getoption("record_durations"):
         config.pluginmanager.register(Recorder())
-    if sys.platform == "linux":
+    if hasattr(os, "pidfd_open"):
         folder = Path(tempfile.mkdtemp(prefix="skipfill-tests-"))
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
         config.add_cleanup(begin_server(folder))

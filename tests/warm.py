@@ -27,7 +27,6 @@ from typing import IO, Any
 ADDRESS = "SKIPFILL_TESTS_WARM"  # the environment's name of the server's socket
 ROOT = Path(__file__).parents[1]
 
-
 Done = subprocess.CompletedProcess[str]
 
 
@@ -180,7 +179,7 @@ def _prepare_signals(ignoring: int | None) -> None:
 
 
 def begin_server(folder: Path) -> Callable[[], None]:
-    """Start the server, whose socket lies in `folder`, for this process and those that it starts; how to end it."""
+    """Start a server for this process and those that it starts. Its socket lies in `folder`. Returns how to end it."""
     address = folder / "warm.socket"
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind(str(address))
@@ -205,7 +204,7 @@ def begin_server(folder: Path) -> Callable[[], None]:
 
 
 def serve(listener: socket.socket) -> dict[str, Any]:
-    """Fork for each request, and return the request in the child. The process ends with its stdin."""
+    """Fork for each request, and return the request in the child. At the end of stdin it ends, and all its forks."""
     waiting = selectors.DefaultSelector()
     waiting.register(sys.stdin.fileno(), selectors.EVENT_READ)
     waiting.register(listener, selectors.EVENT_READ)
@@ -213,6 +212,9 @@ def serve(listener: socket.socket) -> dict[str, Any]:
     while True:
         for key, _ in waiting.select():
             if key.fd == sys.stdin.fileno():
+                for child, _ in children.values():
+                    with suppress(ProcessLookupError):
+                        os.killpg(child, signal.SIGKILL)
                 os._exit(0)
             if key.fileobj is not listener:
                 child, connection = children.pop(key.fd)
@@ -224,7 +226,9 @@ def serve(listener: socket.socket) -> dict[str, Any]:
                 continue
             preload()
             connection, _ = listener.accept()
-            request, handles = _received(connection)
+            data, handles, _, _ = socket.recv_fds(connection, 1 << 20, 2)
+            if not data:  # the test that asked is over
+                continue
             child = os.fork()
             if child == 0:
                 os.setpgid(0, 0)
@@ -237,7 +241,8 @@ def serve(listener: socket.socket) -> dict[str, Any]:
                 for _, other in children.values():
                     other.close()
                 waiting.close()
-                return request
+                asked: dict[str, Any] = json.loads(data)
+                return asked
             for handle in handles:
                 os.close(handle)
             _tell(connection, str(child))
@@ -247,14 +252,8 @@ def serve(listener: socket.socket) -> dict[str, Any]:
 
 
 def _tell(connection: socket.socket, answer: str) -> None:
-    with suppress(BrokenPipeError):  # the test that asked is over
+    with suppress(BrokenPipeError, ConnectionResetError):  # the test that asked is over
         connection.send(answer.encode())
-
-
-def _received(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
-    data, handles, _, _ = socket.recv_fds(connection, 1 << 20, 2)
-    request: dict[str, Any] = json.loads(data)
-    return request, handles
 
 
 def preload() -> None:

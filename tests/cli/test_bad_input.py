@@ -7,7 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -325,26 +326,36 @@ def test_a_store_of_a_newer_release(skipfill: Skipfill, tmp_path: Path) -> None:
     assert "Upgrade skipfill" in one_line(skipfill("status", expect=2).err)
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """An empty folder that every user may look into: any start of pytest closes those above `tmp_path` to them."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv to give up root's rights")
-def test_a_read_only_folder(skipfill: Skipfill, registered: World, tmp_path: Path) -> None:
+def test_a_read_only_folder(skipfill: Skipfill, registered: World, tmp_path: Path, open_folder: Path) -> None:
     """As a user without rights: writing commands say so, reading commands work."""
 
     def as_nobody(*arguments: str, code: str = "main()") -> subprocess.CompletedProcess[str]:
         drop = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 else []
         code = f"import sys; sys.path[:0] = {sys.path!r}; from skipfill.cli.app import main, run; {code}"
         return subprocess.run(
-            [*drop, sys.executable, "-c", code, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=120
+            [*drop, sys.executable, "-c", code, *arguments],
+            cwd=open_folder,
+            capture_output=True,
+            text=True,
+            timeout=120,
         )
 
     skipfill("train", "v2", "--gallery", "things", "--items", registered.items, "--epochs", 1, "--batch", 32)
     measured = skipfill("check", "things", "v2", "--items", registered.heldout, "--json", expect=None).document
     check = measured["check"]["id"]
-    for folder in [tmp_path, *tmp_path.rglob("*")]:
+    shutil.copytree(tmp_path, open_folder, dirs_exist_ok=True)
+    for folder in [open_folder, *open_folder.rglob("*")]:
         folder.chmod(0o555 if folder.is_dir() else 0o444)
-    for parent in tmp_path.parents[:3]:
-        if parent.name.startswith(("pytest", "popen")):
-            parent.chmod(0o755)
-    before = tree(tmp_path)
+    before = tree(open_folder)
     try:
         if as_nobody("--help").returncode:
             pytest.skip("another user cannot run this Python")
@@ -368,14 +379,14 @@ def test_a_read_only_folder(skipfill: Skipfill, registered: World, tmp_path: Pat
         assert [line for line in codes.splitlines() if line.startswith("[") or line[0] in "01234"] == [
             f"0 {one}" for one in reading
         ], codes
-        assert tree(tmp_path) == before
-        (tmp_path / ".skipfill" / "models").chmod(0o700)
+        assert tree(open_folder) == before
+        (open_folder / ".skipfill" / "models").chmod(0o700)
         if os.geteuid() == 0:
             blind = as_nobody("doctor")
             assert (blind.returncode, blind.stderr) == (1, "")
             assert "models: expected the permissions of the rest of the store" in blind.stdout
     finally:
-        for folder in [tmp_path, *tmp_path.rglob("*")]:
+        for folder in [open_folder, *open_folder.rglob("*")]:
             folder.chmod(0o755)
 
 

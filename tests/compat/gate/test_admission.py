@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from skipfill.compat.gate.inputs import CheckInputs, Policy
 from skipfill.compat.inference.load import load_model
 from skipfill.store.models.files import save_model
 from skipfill.store.storage.location import open_store
-from tests.conftest import Result, Skipfill, World, write_vectors
+from tests.conftest import Result, Skipfill, World, made_once, run_in, write_vectors
 
 LENIENT = ("--metric", "mAP", "--margin", 0.25, "--accept-worse", "unseen")
 
@@ -486,11 +487,23 @@ def test_a_slice_in_which_the_old_model_is_hardly_better_than_chance_is_no_evide
 REINDEX = ("--truth", "reindex", "--metric", "recall@10")
 
 
+@pytest.fixture(scope="session")
+def with_other_folder(with_v2_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that each test's `with_other` is a copy of."""
+
+    def make(folder: Path) -> None:
+        shutil.copytree(with_v2_folder, folder, dirs_exist_ok=True)
+        independent = ["--method", "independent", "--epochs", 20, "--seed", 1]
+        run_in(folder, ["train", "other", "--items", World.at(folder).items, *independent])
+
+    return made_once(tmp_path_factory, "with_other", make)
+
+
 @pytest.fixture
-def with_other(skipfill: Skipfill, with_v2: World) -> World:
+def with_other(skipfill: Skipfill, with_other_folder: Path, tmp_path: Path) -> World:
     """And an independent model."""
-    skipfill("train", "other", "--items", with_v2.items, "--method", "independent", "--epochs", 20, "--seed", 1)
-    return with_v2
+    shutil.copytree(with_other_folder, tmp_path, dirs_exist_ok=True)
+    return World.at(tmp_path)
 
 
 def test_a_model_does_not_say_itself_what_is_relevant(skipfill: Skipfill, with_other: World) -> None:

@@ -201,7 +201,7 @@ sys.exit(any(os.waitpid(child, 0)[1] for child in children))
 def test_16_processes_lose_none_of_their_commits(place: str, tmp_path: Path) -> None:
     objects = store_at(place, tmp_path)
     pause, turns = (0.2, 15) if place.startswith("s3") else (0.01, 50)
-    done = run(WRITERS, [place, pause, turns], cwd=tmp_path, timeout=300)
+    done = run(WRITERS, [place, pause, turns], cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     log = history(objects, "g")
     assert [one.number for one in log] == list(range(1, 16 * turns + 2))
