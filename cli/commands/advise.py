@@ -85,7 +85,7 @@ def advise(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Compare staying with candidates, their blends and a reindex, and recommend one.
+    """Recommend one: stay, a candidate, a blend, or a reindex.
 
     One half of the queries chooses weights and the row to recommend. The other half tests it by the gallery's policy,
     and the table is about these. The store stays as it is. Exit 0: a change is worth it, 1: staying is best, 3: not

@@ -47,8 +47,7 @@ def show_help(command: Any, context: Any) -> None:
     out.print(wrapped(Text(f"Usage: {_usage(command, context, parameters)}", "bold"), out.width))
     for paragraph in cleandoc(command.help or "").split("\n\n"):
         out.print()
-        for line in _paragraph(paragraph, out.width - 2).wrap(out, out.width - 2):
-            out.print(Text("  ").append_text(line))
+        _print_indented(out, _paragraph(paragraph, out.width - 2))
     out.print()
     rows = {panel: [(_term(one), _help(one)) for one in those] for panel, those in _in_panels(parameters).items()}
     commands = _in_command_panels(command, context)
@@ -58,7 +57,12 @@ def show_help(command: Any, context: Any) -> None:
             out.print(_panel(panel, those, widest))
     if command.epilog:
         out.print()
-    for line in _marked(command.epilog or "").wrap(out, out.width - 2):
+        _print_indented(out, _marked(command.epilog))
+
+
+def _print_indented(out: Console, text: Text) -> None:
+    for line in text.wrap(out, out.width - 2):
+        line.rstrip()
         out.print(Text("  ").append_text(line))
 
 

@@ -15,7 +15,7 @@ _store: ContextVar[str] = ContextVar("store", default="")
 WITH_STORE = (
     *(f"gallery {word}" for word in ("add", "append", "show", "list", "verify", "refresh", "drop")),
     *(f"model {word}" for word in ("list", "show", "plot", "export", "add")),
-    *("init", "train", "blend", "encode", "check", "report", "matrix", "policy", "plan", "swap", "rollback"),
+    *("init", "train", "blend", "encode", "check", "advise", "report", "matrix", "policy", "plan", "swap", "rollback"),
     *("history", "status", "search", "doctor", "prune"),
 )
 """The commands that take a store."""

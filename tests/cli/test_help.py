@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -65,6 +66,21 @@ def test_every_parameter_says_what_it_does_and_its_default(page: Any, words: tup
             after = shown.split(told, 1)[1].split(" --")[0]
             assert any(word in told + after for word in ("Default:", "defaults", "New galleries:")), one.name
         assert "<" not in (one.metavar or ""), one.name
+
+
+@pytest.mark.parametrize(
+    "words", [words for words, one in COMMANDS.items() if "Example: " in (one.help or "")], ids=str
+)
+def test_the_example_can_be_pasted(page: Any, words: tuple[str, ...]) -> None:
+    """A shell joins lines that end in a backslash."""
+    (example,) = re.findall(r"Example: (.+)", COMMANDS[words].help)
+    shown = page(words).split("Example:\n")[1].split("\n\n")[0].strip("\n").replace("\\\n", "")
+    assert "\n" not in shown
+    assert shown.split() == example.split()
+
+
+def test_no_line_of_help_ends_in_blanks(page: Any) -> None:
+    assert all(line == line.rstrip() for words in COMMANDS for line in page(words).splitlines())
 
 
 def test_the_type_column_is_narrow(page: Any) -> None:

@@ -194,7 +194,7 @@ def test_status_of_one_gallery(skipfill: Skipfill, tmp_path: Path) -> None:
     assert version["since"] == {"number": 2, "at": version["at"], "by": version["by"]}
     assert copy(objects) == {"format": 1, "gallery": "g", "version": version}
     shown = skipfill("status", "g").out
-    for part in ("v2", "a reason", "old prefix 4", "version 2", version["by"]):
+    for part in ("v2", "a reason", "the first 4 coordinates, in space old", "version 2", version["by"]):
         assert part in shown
     assert "nearest: g" in skipfill("status", "gg", expect=2).err
     assert tree(STORE) == before

@@ -74,7 +74,7 @@ def test_other_files_replace_the_list(skipfill: Skipfill, tmp_path: Path) -> Non
     write_vectors(tmp_path / "last.parquet", vectors, np.arange(500, 505))
     said = skipfill("gallery", "refresh", "g", "part-0001.parquet", "last.parquet")
     assert "5 rows added, 50 removed, 0 changed" in said.out
-    assert "skipfill check g MODEL" in said.err
+    assert "skipfill check g v2" in said.err
     assert [Path(one.path).name for one in reread_gallery(objects, "g").files] == ["part-0001.parquet", "last.parquet"]
     assert "refreshed" in skipfill("history", "g").out
 

@@ -48,7 +48,13 @@ def test_the_story(skipfill: Skipfill, ready: World, tmp_path: Path) -> None:
     shown = skipfill("plan", "things", "v2", *timed)
     assert tree(tmp_path) == before
     assert max(len(line) for line in shown.out.splitlines()) <= 80
-    for text in ("v1 -> v2 (prefix 8)", "2 -> 3", "gallery version", "gallery files", "384 rows x 20 / 1,000,000"):
+    for text in (
+        "v1 -> v2 (the first 8 coordinates)",
+        "2 -> 3",
+        "gallery version",
+        "gallery files",
+        "384 rows x 20 / 1,000,000",
+    ):
         assert text in shown.out
     assert "NO" not in shown.out
     assert "skipfill swap things v2. To apply exactly this plan, save it with -o FILE" in shown.err
