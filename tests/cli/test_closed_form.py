@@ -156,7 +156,7 @@ def test_few_pairs_are_refused_or_answered_by_a_map_that_bears_them(
 WRONG_INPUT: dict[str, tuple[tuple[object, ...], str]] = {
     "no overlap": (("--items", "strangers.parquet"), "expected ids that gallery things has, found none of 600"),
     "constant": (("--items", "constant.parquet"), "expected vectors that differ from item to item, found one vector"),
-    "NULL": (("--items", "null.parquet"), "null.parquet, column vector, row 0 + 3: expected a vector, found NULL"),
+    "NULL": (("--items", "null.parquet"), "null.parquet, column vector, row 3: expected a vector, found NULL"),
     "ragged": (("--items", "ragged.parquet"), "expected 24 coordinates, found 5"),
     "two dimensions": (("--items", "pairs.parquet", "--items", "narrow.parquet"), "found dimension 9"),
     "zero": (("--items", "zero.parquet"), "found a zero vector for item 'r00007'"),
