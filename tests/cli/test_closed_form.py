@@ -157,7 +157,7 @@ WRONG_INPUT: dict[str, tuple[tuple[object, ...], str]] = {
     "no overlap": (("--items", "strangers.parquet"), "expected ids that gallery things has, found none of 600"),
     "constant": (("--items", "constant.parquet"), "expected vectors that differ from item to item, found one vector"),
     "NULL": (("--items", "null.parquet"), "null.parquet, column vector, row 3: expected a vector, found NULL"),
-    "ragged": (("--items", "ragged.parquet"), "expected 24 coordinates, found 5"),
+    "ragged": (("--items", "ragged.parquet"), "row 5: expected 24 numbers, as in the other rows, found 5"),
     "two dimensions": (("--items", "pairs.parquet", "--items", "narrow.parquet"), "found dimension 9"),
     "zero": (("--items", "zero.parquet"), "found a zero vector for item 'r00007'"),
     "integers": (("--items", "integers.parquet"), "expected ids of type string"),
