@@ -38,9 +38,10 @@ SENTENCES = {
     "choose_model_name": "Choose another name: models are never overwritten. See: skipfill model list",
     "check_model": "Run: skipfill check {gallery} {model} --items HELDOUT.parquet",
     "check_gallery": "Run: skipfill check {gallery} MODEL --items HELDOUT.parquet",
-    "fail_stands": "A fail counts until a later check passes on the same queries, or on queries that the policy names "
-    "by the digest in their report: skipfill policy {gallery} --queries DIGEST. If the queries of the failed check "
-    "were wrong: skipfill check {gallery} {model} --items FILES --instead-of {check} --reason TEXT",
+    "fail_stands": "A fail counts until a later check passes: on the same queries, if the policy's least number of "
+    "them; or on queries that the policy names by their digest: skipfill policy {gallery} --queries DIGEST. If the "
+    "queries of the failed check were wrong: skipfill check {gallery} {model} --items FILES --instead-of {check} "
+    "--reason TEXT",
     "check_without_saving": "To measure without saving the check: --no-save. It then counts for no swap.",
     "ask_more": "Check again, with these queries and more: skipfill check {gallery} {model} --items FILES --items MORE",
     "check_by_policy": "Check it by the policy: skipfill check {gallery} {model} --items FILES. See: "

@@ -92,7 +92,7 @@ def check_model(
 
 
 def _report(measured: Measurements, slices: list[Slice], began: float) -> Report:
-    """The report of judged slices, of a check that began at this reading of the monotonic clock."""
+    """The report of judged slices. `began` is the reading of the monotonic clock when the check began."""
     context, queries, stored = measured.context, measured.queries, measured.stored
     inputs, policy, version = context.inputs, context.policy, context.gallery.version
     old_model = context.gallery.space.name if has_model(context.objects, context.gallery.space.name) else ""
@@ -133,7 +133,7 @@ def _measure(context: CheckContext) -> Measurements:
         if context.inputs.truth == "reindex" and reencodable.items is not None:
             context = context.on_rows(reencodable.items.ids)
         queries = build_query_set(context, reencodable)
-        # Before the long part: it finds whatever is wrong with an expression.
+        # Before the long part, so that a wrong expression is reported at once.
         grouping = group_queries(context, queries)
         vectors = query_vectors(context, queries)
         stored = rank_stored_rows(context, queries, vectors)

@@ -42,7 +42,7 @@ class CheckInputs:
             that the query's own stored vector finds.
         judgements: file of them; needed where they are the truth.
         depth: how many of the first rows of a reindex, or of neighbours, are relevant; at least 1.
-        identity: SQL over the queries; those of one value stand or fall together. Empty: each query for itself.
+        identity: SQL over the queries. Those with the same value are one cluster. Empty: each query is its own.
         slices: further groups of queries.
         index: the index to measure with; None for none.
         old_vector: column of the items with the old model's vectors of the queries; empty: stored or encoded ones.
@@ -112,7 +112,7 @@ class CheckInputs:
 
     @property
     def queries_are_rows(self) -> bool:
-        """Whether a row of a query's id is the query itself. Judged queries have ids of their own, as in TREC."""
+        """Whether a row with a query's id is the query itself. Judged queries have ids of their own, as in TREC."""
         return self.truth != "judgements"
 
 

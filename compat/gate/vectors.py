@@ -47,8 +47,7 @@ def query_vectors(context: CheckContext, queries: QuerySet) -> QueryVectors:
     """
     old, baseline = _old_vectors(context, queries)
     space = context.gallery.space
-    blended_in = _old_part(context, context.model, queries, old)
-    by_pair = {OLD_OLD: old, NEW_OLD: viewed(context.model, queries.vectors, space.name, blended_in)}
+    by_pair = {OLD_OLD: old, NEW_OLD: new_vectors(context, queries, old)}
     release = context.gallery.version.release
     if release is not None and release.fingerprint not in (space.fingerprint, context.model.card.fingerprint):
         released = released_model(context.objects, context.gallery, context.warnings)
@@ -56,6 +55,16 @@ def query_vectors(context: CheckContext, queries: QuerySet) -> QueryVectors:
         by_pair[RELEASED_OLD] = viewed(released, own, space.name, _old_part(context, released, queries, old))
     context.record(rule(context, by_pair) for rule in OF_VECTORS.values())
     return QueryVectors(by_pair, baseline)
+
+
+def new_vectors(context: CheckContext, queries: QuerySet, old: Matrix) -> Matrix:
+    """(Q, d) the new model's vectors of the queries, viewed in the gallery's space.
+
+    Args:
+        old: (Q, d) the old model's, for a blend whose queries bring them.
+    """
+    blended_in = _old_part(context, context.model, queries, old)
+    return viewed(context.model, queries.vectors, context.gallery.space.name, blended_in)
 
 
 def _old_part(context: CheckContext, model: LoadedModel, queries: QuerySet, baseline: Matrix) -> Matrix:

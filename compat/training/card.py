@@ -1,4 +1,4 @@
-"""Writes the card of a trained model: what it is, what it was trained on, and how that went."""
+"""Writes the card of a trained model: its network, its data, and the course of the training."""
 
 from __future__ import annotations
 

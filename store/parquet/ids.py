@@ -189,6 +189,7 @@ class IdSet:
         return held
 
 
-def to_numpy(ids: pa.Array) -> NDArray[np.int64] | NDArray[np.object_]:
-    """Ids as a numpy array that sorts as they do."""
-    return np.asarray(ids.to_numpy(zero_copy_only=False))
+def ranked(ids: pa.Array) -> NDArray[np.int64]:
+    """(N,) ranks of the ids in ascending order, from 1; equal ones have one rank."""
+    ranks: NDArray[np.int64] = pc.rank(ids, sort_keys="ascending", tiebreaker="dense").to_numpy().astype(np.int64)
+    return ranks

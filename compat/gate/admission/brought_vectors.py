@@ -1,4 +1,4 @@
-"""Old queries' vectors that the user brings: of the model that filled the gallery, as some of its rows show."""
+"""Old query vectors that the user brings. Some gallery rows must show that the gallery's model made them."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def vectors_of_the_gallerys_model(context: CheckContext) -> Ruling:
 
 
 def rows_of_the_old_input(context: CheckContext, items: Items, lookup: QueryLookup) -> Ruling:
-    """Find that no row of the gallery came with the column that the old model encodes: it could be any column.
+    """Find that no gallery row was given with the column that the old model encodes: it could be any column.
 
     Where some did, the old model must make of them what is stored: see `refuse_another_gallery`.
     """

@@ -117,7 +117,7 @@ def test_old_vectors_come_with_the_queries_in_check_search_and_serving(skipfill:
     assert "old/old" in {pair for pair, _ in cells}
 
     skipfill("swap", "things", "b", "--without-check", "test")
-    assert "blend 8" in skipfill("status", "things").out
+    assert "blend, 8 coordinates" in skipfill("status", "things").out
     found = skipfill("search", "things", "--items", brought, "--old-vector", "old", "-k", 1, "--json").document
     assert [hit["id"] for hit in found["hits"]] == [rows.column("id")[int(row)].as_py() for row in nearest]
     served = released(open_store(STORE), "things")

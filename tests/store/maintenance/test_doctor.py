@@ -230,3 +230,13 @@ def test_a_log_that_says_it_is_older_than_it_is_is_noted(skipfill: Skipfill, tmp
     assert note["kind"] == "note"
     assert "a clock went backwards" in note["what"]
     skipfill("rollback", "g")  # the log's order is by number
+
+
+def test_doctor_says_what_threads_are_used(skipfill: Skipfill, monkeypatch: pytest.MonkeyPatch) -> None:
+    skipfill("init")
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    threads = skipfill("doctor", "--json").document["threads"]
+    assert threads == {"count": 3, "wait_policy": os.environ["OMP_WAIT_POLICY"]}
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert skipfill("doctor", "--json").document["threads"]["count"] == len(os.sched_getaffinity(0))
+    assert "OMP_WAIT_POLICY=" in skipfill("doctor").out
