@@ -85,24 +85,16 @@ def train(
     if "TORCHELASTIC_RUN_ID" in os.environ:
         # DDP would warn, in C++, of an option that users' encoders may need.
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    from skipfill.compat.methods.registry import ADAPTERS
     from skipfill.compat.progress import Progress
     from skipfill.compat.training.loop.distributed import launched
     from skipfill.compat.training.overrides import read_settings
     from skipfill.compat.training.recipe import Recipe, Sources
     from skipfill.compat.training.train import train_model
-    from skipfill.store.errors import Advice, BadInput, Parameter
+    from skipfill.store.errors import BadInput, Parameter
 
     if log == "-" and json:
         raise BadInput(Parameter("log"), expected="a file: stdout has the document of --json", found="-")
-    for option, given in (("log", log), ("restart", restart)):
-        if given and method in ADAPTERS:
-            raise BadInput(
-                Parameter(option),
-                expected="a method that is trained in epochs",
-                found=f"method {method}, which is fitted in closed form",
-                hint=Advice("leave_out", parameter=option),
-            )
+    _refuse_without_epochs(method, log=log, restart=restart)
     first = launched().first
     objects = opened(store, to_write=True)
     recipe = Recipe(
@@ -142,3 +134,18 @@ def train(
         return
     seconds = time.monotonic() - began
     show_trained(objects, card, seconds, sources.columns, log_on_stdout=log == "-", as_json=json, quiet=quiet)
+
+
+def _refuse_without_epochs(method: str, **given: object) -> None:
+    """Raise `BadInput` for an option that has to do with epochs, where the method has none."""
+    from skipfill.compat.methods.registry import ADAPTERS
+    from skipfill.store.errors import Advice, BadInput, Parameter
+
+    for option, value in given.items():
+        if value and method in ADAPTERS:
+            raise BadInput(
+                Parameter(option),
+                expected="a method that is trained in epochs",
+                found=f"method {method}, which is fitted in closed form",
+                hint=Advice("leave_out", parameter=option),
+            )

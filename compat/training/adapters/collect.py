@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import torch
 from numpy.typing import NDArray
 
-from skipfill.compat.methods.adapters.pairs import PairSample, PairSums
+from skipfill.compat.methods.adapters.pairs import ROWS_AT_ONCE, PairSample, PairSums
 from skipfill.compat.progress import Progress
 from skipfill.compat.training.adapters.new_vectors import NewVectors
 from skipfill.compat.training.data.reservoir import Slots
@@ -26,10 +26,11 @@ SAMPLE_BYTES = 1 << 26  # of pairs in memory
 
 @dataclass(frozen=True)
 class JoinedBlock:
-    """Consecutive rows of the gallery, and which of them are items.
+    """Some rows of the gallery that are items.
 
     Attributes:
-        rows: (m,) positions of those that are items, ascending.
+        block: the rows are among it.
+        rows: (m,) positions in it, ascending.
         places: (m,) of these items.
         old: (m, d) their stored vectors, L2-normalised.
     """
@@ -53,8 +54,9 @@ def joined_blocks(gallery: Gallery, ids: pa.Array, progress: Progress) -> Iterat
         rows = np.flatnonzero(places >= 0)
         if len(rows):
             following = int(places[rows[-1]]) + 1
-        of_items = block.vectors if len(rows) == len(block.vectors) else block.vectors[rows]
-        yield JoinedBlock(block, rows, places[rows], normalised(of_items))
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            some = rows[start : start + ROWS_AT_ONCE]
+            yield JoinedBlock(block, some, places[some], normalised(block.vectors[some]))
 
 
 @dataclass(frozen=True)
