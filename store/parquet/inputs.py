@@ -9,10 +9,9 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from skipfill.store.errors import Advice, BadInput, reason
+from skipfill.store.errors import Advice, BadInput, reason, row_place
 from skipfill.store.parquet.files import expand, open_parquet
 from skipfill.store.parquet.ids import refuse_bad_strings
-from skipfill.store.parquet.row_places import row_place
 from skipfill.store.parquet.stored_rows import OpenFile, opened
 from skipfill.store.parquet.vectors import Matrix, is_vector_type, matrix
 from skipfill.store.storage.address import found_at

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from skipfill.store.errors import BadInput
+from skipfill.store.errors import BadInput, BlockPlace
 from skipfill.store.parquet import ids
 from skipfill.store.parquet.files import (
     ParquetReader,
@@ -23,7 +23,6 @@ from skipfill.store.parquet.files import (
 )
 from skipfill.store.parquet.inputs import InputKind, input_of, inputs_of
 from skipfill.store.parquet.pinned import PinnedFile
-from skipfill.store.parquet.row_places import BlockPlace
 from skipfill.store.parquet.stored_rows import OpenFile, opened
 from skipfill.store.parquet.vectors import Matrix, is_vector_type, matrix
 
