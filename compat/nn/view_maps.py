@@ -71,3 +71,11 @@ def build_map(described: Mapping[str, Any]) -> LinearMap:
     if described["kind"] == "linear":
         return LinearMap(dim_in, dim_out)
     return ResidualMap(dim_in, dim_out, described["hidden"])
+
+
+def first_coordinates(view_map: LinearMap, dim: int) -> LinearMap:
+    """The same map onto the first `dim` of its d coordinates, which are a space of their own."""
+    cut = build_map({**view_map.describe(), "dim_out": dim})
+    weights = view_map.state_dict()
+    cut.load_state_dict({name: value if name.startswith("inner") else value[:dim] for name, value in weights.items()})
+    return cut

@@ -15,7 +15,7 @@ import scipy.stats
 from numpy.typing import NDArray
 
 from skipfill.compat.methods.registry import ADAPTERS
-from tests.conftest import Skipfill, write_vectors
+from tests.conftest import Skipfill, World, write_vectors
 
 Array = NDArray[np.float64]
 NEW, OLD, ROWS = 24, 16, 700
@@ -76,6 +76,20 @@ def test_a_map_is_checked_swapped_searched_and_rolled_back(skipfill: Skipfill, g
     hits = skipfill("search", "things", "--items", "heldout.parquet", "-k", 3, "--json").document
     assert (hits["model"], len(hits["hits"])) == ("v2", 300)
     skipfill("rollback", "things")
+
+
+def test_a_map_reaches_the_prefixes_of_the_gallerys_space(skipfill: Skipfill, registered: World) -> None:
+    skipfill("train", "v2", "--items", registered.items, "--gallery", "things", "--method", "bct", "--epochs", 1)
+    skipfill("encode", "v2", registered.gallery_items, "-o", "newer.parquet")
+    skipfill("gallery", "add", "newer", "newer.parquet", "--space", "v2")
+    items = ("--items", registered.gallery_items, "--encoder", "vectors")
+    skipfill("train", "v3", "--gallery", "newer", *items, "--method", "ridge")
+    found = {}
+    for space in ("v1", "v2"):
+        skipfill("encode", "v3", registered.heldout, "-o", f"{space}.parquet", "--onto", space)
+        found[space] = np.stack(pq.read_table(f"{space}.parquet")["vector"].to_pylist())
+    prefix = found["v2"][:, : found["v1"].shape[1]]
+    np.testing.assert_allclose(found["v1"], prefix / np.linalg.norm(prefix, axis=1, keepdims=True), atol=1e-6)
 
 
 def test_a_rotated_copy_is_recovered_exactly(skipfill: Skipfill) -> None:
@@ -156,8 +170,8 @@ def test_few_pairs_are_refused_or_answered_by_a_map_that_bears_them(
 WRONG_INPUT: dict[str, tuple[tuple[object, ...], str]] = {
     "no overlap": (("--items", "strangers.parquet"), "expected ids that gallery things has, found none of 600"),
     "constant": (("--items", "constant.parquet"), "expected vectors that differ from item to item, found one vector"),
-    "NULL": (("--items", "null.parquet"), "null.parquet, column vector, row 0 + 3: expected a vector, found NULL"),
-    "ragged": (("--items", "ragged.parquet"), "expected 24 coordinates, found 5"),
+    "NULL": (("--items", "null.parquet"), "null.parquet, column vector, row 3: expected a vector, found NULL"),
+    "ragged": (("--items", "ragged.parquet"), "row 5: expected 24 numbers, as in the other rows, found 5"),
     "two dimensions": (("--items", "pairs.parquet", "--items", "narrow.parquet"), "found dimension 9"),
     "zero": (("--items", "zero.parquet"), "found a zero vector for item 'r00007'"),
     "integers": (("--items", "integers.parquet"), "expected ids of type string"),

@@ -48,8 +48,8 @@ class PairSums:
             self.new_old.addmm_(u.T, v, alpha=sign)
             if self.with_new:
                 self.new_new.addmm_(u.T, u, alpha=sign)
-            self.new_squares += sign * u.square().sum().item()
-            self.old_squares += sign * v.square().sum().item()
+            self.new_squares += sign * torch.dot(u.flatten(), u.flatten()).item()
+            self.old_squares += sign * torch.dot(v.flatten(), v.flatten()).item()
 
     def copy(self) -> PairSums:
         """The same sums, to add to."""

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import torch
 from numpy.typing import NDArray
 
-from skipfill.compat.methods.adapters.pairs import PairSample, PairSums
+from skipfill.compat.methods.adapters.pairs import ROWS_AT_ONCE, PairSample, PairSums
 from skipfill.compat.progress import Progress
 from skipfill.compat.training.adapters.new_vectors import NewVectors
 from skipfill.compat.training.data.reservoir import Slots
@@ -21,23 +21,24 @@ from skipfill.store.parquet.ids import positions
 from skipfill.store.parquet.stored_rows import Block
 from skipfill.store.parquet.vectors import Matrix, normalised
 
-SAMPLE_BYTES = 1 << 27  # of pairs in memory
+SAMPLE_BYTES = 1 << 26  # of pairs in memory
 
 
 @dataclass(frozen=True)
 class JoinedBlock:
-    """Consecutive rows of the gallery, and which of them are items.
+    """Some rows of the gallery that are items.
 
     Attributes:
-        vectors: (M, d) L2-normalised stored vectors.
-        rows: (m,) positions of those that are items, ascending.
+        block: the rows are among it.
+        rows: (m,) positions in it, ascending.
         places: (m,) of these items.
+        old: (m, d) their stored vectors, L2-normalised.
     """
 
     block: Block
-    vectors: Matrix
     rows: NDArray[np.int64]
     places: NDArray[np.int64]
+    old: Matrix
 
 
 def joined_blocks(gallery: Gallery, ids: pa.Array, progress: Progress) -> Iterator[JoinedBlock]:
@@ -53,7 +54,9 @@ def joined_blocks(gallery: Gallery, ids: pa.Array, progress: Progress) -> Iterat
         rows = np.flatnonzero(places >= 0)
         if len(rows):
             following = int(places[rows[-1]]) + 1
-        yield JoinedBlock(block, normalised(block.vectors), rows, places[rows])
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            some = rows[start : start + ROWS_AT_ONCE]
+            yield JoinedBlock(block, some, places[some], normalised(block.vectors[some]))
 
 
 @dataclass(frozen=True)
@@ -102,9 +105,9 @@ def collect(
     classes = _Classes()
     progress.start(f"joining rows by {gallery.space.name} in gallery {gallery.name}", gallery.rows.count)
     for joined in joined_blocks(gallery, new.items.ids, progress):
-        vectors, old = new.take(joined.places), joined.vectors[joined.rows]
-        sums.add(torch.from_numpy(vectors), torch.from_numpy(old))
-        sample.add(new=vectors, old=old, places=joined.places, classes=classes.of(joined, new.items.labels))
+        vectors = new.take(joined.places)
+        sums.add(torch.from_numpy(vectors), torch.from_numpy(joined.old))
+        sample.add(new=vectors, old=joined.old, places=joined.places, classes=classes.of(joined, new.items.labels))
     new.read_rest()
     kept = sample.result()
     numbers = torch.from_numpy(kept["classes"]) if classes.numbers else None
@@ -147,5 +150,5 @@ class _Classes:
         for label in encoded.dictionary.to_pylist():
             self.numbers.setdefault(label, len(self.numbers))
         numbers = np.array([*(self.numbers[label] for label in encoded.dictionary.to_pylist()), -1])
-        places: NDArray[np.int64] = numbers[pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)]
-        return places
+        classes: NDArray[np.int64] = numbers[pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)]
+        return classes

@@ -17,6 +17,7 @@ from skipfill.compat.encoders.encoder import Encoder
 from skipfill.compat.inference.load import LoadedModel
 from skipfill.compat.inference.network import Network
 from skipfill.compat.inference.provenance import versions
+from skipfill.compat.nn.view_maps import first_coordinates
 from skipfill.compat.progress import Progress
 from skipfill.compat.training.adapters.choose import Chosen, choose
 from skipfill.compat.training.adapters.collect import Collected, collect
@@ -85,11 +86,19 @@ def _collected(opened: OpenedPairs, new: NewVectors, seed: int, progress: Progre
 
 
 def _network(opened: OpenedPairs, chosen: Chosen, encoder: Encoder) -> Network:
-    """The network of the bundle, with the map onto the gallery's space."""
+    """The network of the bundle, with the maps onto the gallery's space and by way of it onto earlier ones."""
     network = Network(encoder, chosen.option.name, torch.nn.Identity(), None, None)
     network.described_head = {"features": encoder.width}
-    network.add_map(opened.space.name, chosen.fitted)
+    for space, view in _views(opened, chosen).items():
+        network.add_map(space, first_coordinates(chosen.fitted, view.dim))
     return network
+
+
+def _views(opened: OpenedPairs, chosen: Chosen) -> dict[str, View]:
+    """The views onto the gallery's space, and onto the earlier ones that are prefixes of it."""
+    view = View(opened.space.dim, chosen.fitted.describe()["kind"])
+    by_way = {earlier: view.then(onward) for earlier, onward in opened.space.views.items()}
+    return {opened.space.name: view} | {earlier: one for earlier, one in by_way.items() if one is not None}
 
 
 def _card(
@@ -102,19 +111,13 @@ def _card(
     story: dict[str, Any],
 ) -> Card:
     """The card of a model that is fitted and not yet saved: it lists no files."""
-    view = View(opened.space.dim, chosen.fitted.describe()["kind"])
-    views = {name: View(network.encoder.width), opened.space.name: view}
-    for earlier, onward in opened.space.views.items():
-        by_way = view.then(onward)
-        if by_way is not None:
-            views.setdefault(earlier, by_way)
     option = chosen.option
     return Card(
         name=name,
         method=option.name,
         network=network.describe(),
         dim=network.encoder.width,
-        views=views,
+        views={name: View(network.encoder.width), **_views(opened, chosen)},
         classes=labels,
         trained_labels=labels,
         trained_items=story["pairs"],

@@ -62,8 +62,9 @@ def standings(sample: PairSample, seed: int) -> Tensor:
 
 def judge_by(sample: PairSample) -> PairJudge:
     """A judge that is fitted to some pairs. A rotation is: it cannot bend to a few wrong ones."""
-    pairs = Pairs.of(sample.new, sample.old)
-    return PairJudge(Procrustes.fit(pairs, NoSettings(), 0), sample.old[:REFERENCES])
+    sums = PairSums(sample.new.shape[1], sample.old.shape[1], with_new=False)
+    sums.add(sample.new, sample.old)
+    return PairJudge(Procrustes.fit(Pairs(sums, sample), NoSettings(), 0), sample.old[:REFERENCES])
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def _right_sums(
     progress.start("looking for wrong pairs", opened.gallery.rows.count)
     for joined in joined_blocks(opened.gallery, opened.items.ids, progress):
         vectors = torch.from_numpy(new.take(joined.places))
-        old = torch.from_numpy(joined.vectors[joined.rows])
+        old = torch.from_numpy(joined.old)
         wrong = judge.standing(vectors, old) < limit
         right.add(vectors[wrong], old[wrong], -1)
     return right
