@@ -48,7 +48,7 @@ class Configuration:
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return str(self.path or "no file") + (f"; not read because of it: {self.not_read}" if self.not_read else "")
+        return str(self.path or "no file") + (f"; {self.not_read} is not read" if self.not_read else "")
 
 
 class ConfiguredCommand(HelpCommand):
@@ -189,7 +189,7 @@ def _values(where: str, command: Any, table: Mapping[str, Any], context: typer.C
     values: dict[str, Any] = {}
     for key, value in table.items():
         if key not in options and not HARMLESS & options.keys():
-            raise BadInput(where, expected="no key: a file may set no option of this command", found=repr(key))
+            raise BadInput(where, expected="no key, because a file may set no option of this command", found=repr(key))
         if key not in options:
             raise unknown_name("key", key, HARMLESS & options.keys(), where=where)
         if key not in HARMLESS:

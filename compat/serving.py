@@ -53,7 +53,7 @@ class Served:
 
     @property
     def thresholds(self) -> list[Threshold]:
-        """Cut-offs for the scores of these queries, as the release's check transferred them; empty without any."""
+        """Thresholds for the scores of these queries, as the release's check transferred them; empty without any."""
         return self.release.thresholds
 
     def encode(self, queries: Queries, old_vectors: NDArray[np.floating] | None = None) -> Matrix:
@@ -68,7 +68,7 @@ class Served:
         Raises:
             BadInput: queries of another kind, of another dimension, or an image that cannot be decoded; or no old
                 vectors where the model needs them.
-            SkipfillError: the model made something that is no vector of them.
+            SkipfillError: an embedding is not finite or has no direction.
         """
         if not len(queries):
             return np.empty((0, self.space.dim), np.float32)

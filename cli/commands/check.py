@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -26,7 +27,6 @@ from skipfill.cli.options import (
     NotWorse,
     Quiet,
     Store,
-    column_options,
     item_columns,
     opened,
     with_options,
@@ -51,7 +51,12 @@ from skipfill.cli.options.check import (
     Truth,
     TruthVector,
 )
+from skipfill.cli.terminal.next_command import column_options
 from skipfill.cli.terminal.printing import emit, progress, show_next
+
+if TYPE_CHECKING:
+    from skipfill.compat.gate.inputs import CheckInputs
+    from skipfill.store.checks.report import Report
 
 EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
 
@@ -105,7 +110,6 @@ def check(
     """
     from skipfill.cli.reports import write_reports
     from skipfill.cli.reports.files import refuse_unwritable
-    from skipfill.cli.reports.findings import next_command
     from skipfill.cli.reports.text import show_report
     from skipfill.compat.evaluation.index.settings import read_index
     from skipfill.compat.gate.check import check_model
@@ -152,8 +156,16 @@ def check(
     write_reports(report, junit_file=junit, html_file=html, github=github, json=json)
     document = {"check": asdict(report), "verdict": report.verdict}
     emit(document, as_json=json, show=lambda out: show_report(out, report), exit_code=EXIT_CODES[report.verdict])
-    following = next_command(report)
-    if following.startswith(("skipfill check", "skipfill train")):
-        following += column_options(inputs.columns)
-    show_next(f"Next: {following}", quiet=quiet)
+    _show_next(report, inputs, quiet=quiet)
     raise typer.Exit(EXIT_CODES[report.verdict])
+
+
+def _show_next(report: Report, inputs: CheckInputs, *, quiet: bool) -> None:
+    """Print the next command, and after it another one that may serve instead."""
+    from skipfill.cli.reports.findings import blend_command, next_command
+
+    following = next_command(report)
+    takes_columns = following.startswith(("skipfill check", "skipfill train"))
+    show_next(f"Next: {following}{column_options(inputs.columns) if takes_columns else ''}", quiet=quiet)
+    if report.verdict == "fail" and not inputs.old_input and (blend := blend_command(report)):
+        show_next(f"Or: {blend}", quiet=quiet)

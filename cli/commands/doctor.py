@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+import os
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -45,6 +46,7 @@ def doctor(
         {
             "verdict": "pass" if diagnosis.healthy else "fail",
             "configuration": None if context.obj.path is None else str(context.obj.path),
+            "threads": asdict(_threads()),
             **asdict(diagnosis),
         },
         as_json=json,
@@ -54,13 +56,35 @@ def doctor(
     return code
 
 
+@dataclass(frozen=True)
+class _Threads:
+    """Threads of torch.
+
+    Attributes:
+        count: as many as the process may use processors, or OMP_NUM_THREADS says.
+        wait_policy: OMP_WAIT_POLICY: PASSIVE, they sleep while they wait for each other; ACTIVE, they spin.
+    """
+
+    count: int
+    wait_policy: str
+
+
+def _threads() -> _Threads:
+    from skipfill.compat import WAIT_POLICY
+
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    given = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    return _Threads(int(given) if given.isdecimal() and int(given) else processors, WAIT_POLICY)
+
+
 def _show(out: Console, diagnosis: Diagnosis, configuration: Configuration) -> None:
-    environment = diagnosis.environment
+    environment, threads = diagnosis.environment, _threads()
     extras = {extra: ", ".join(_named(packages)) for extra, packages in environment.extras.items()}
     rows = [
         ("skipfill", f"{environment.skipfill}, Python {environment.python}, {environment.system}"),
         ("packages", ", ".join(_named(environment.packages))),
         *((f"extra {extra}", packages) for extra, packages in extras.items()),
+        ("threads", f"{threads.count}, OMP_WAIT_POLICY={threads.wait_policy}"),
         ("store", f"{diagnosis.store}{_room(diagnosis)}"),
         ("options from", str(configuration)),
     ]

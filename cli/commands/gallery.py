@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.text import Text
 
 from skipfill.cli import completion
 from skipfill.cli.commands.overview import next_step
@@ -24,11 +22,11 @@ from skipfill.cli.options import (
     VectorColumn,
     opened,
 )
+from skipfill.cli.reports.gallery import show_gallery
 from skipfill.cli.terminal.help_page import HelpGroup
-from skipfill.cli.terminal.printing import emit, facts, policy_line, progress, released, show_next, table
+from skipfill.cli.terminal.printing import emit, progress, released, show_next, table
 
 if TYPE_CHECKING:
-    from skipfill.store.galleries.gallery import Gallery
     from skipfill.store.galleries.log import Release
     from skipfill.store.spaces import Space
     from skipfill.store.storage.object_store import ObjectStore
@@ -236,45 +234,3 @@ def _space(objects: ObjectStore, name: str, metric: str) -> tuple[Space, Release
     if name in space_names(objects):
         return load_space(objects, name), None
     return Space(name, 0, "ip" if metric == "ip" else "cosine"), None
-
-
-def show_gallery(
-    gallery: Gallery,
-    *,
-    as_json: bool,
-    title: str,
-    more: dict[str, Any] | None = None,
-    rows: Sequence[tuple[str, str]] = (),
-) -> None:
-    """Print a gallery.
-
-    Args:
-        more: further fields of the document.
-        rows: further lines for people.
-    """
-    now, makers = gallery.version, gallery.rows_by
-    mixed = [(f"rows by {one.model}", f"{one.rows:,}") for one in makers] if len(makers) > 1 else []
-    document: dict[str, Any] = {
-        "gallery": gallery.name,
-        "version": asdict(now),
-        "space": asdict(gallery.space),
-        "files": [asdict(one) for one in gallery.files],
-        "rows_by": [asdict(one) for one in makers],
-        **(more or {}),
-    }
-    lines = [
-        ("rows", f"{now.rows:,}" + (", mixed" if mixed else "")),
-        *mixed,
-        ("files", f"{len(gallery.files)} ({sum(one.bytes for one in gallery.files) / 1e6:,.1f} MB)"),
-        ("space", f"{gallery.space.name}, dim {gallery.space.dim}, {gallery.space.metric}"),
-        ("columns", ", ".join(f"{role}: {column}" for role, column in now.columns.items() if column)),
-        ("version", now.number),
-        ("queries use", released(now)),
-        ("policy", policy_line(now)),
-        *rows,
-    ]
-    emit(
-        document,
-        as_json=as_json,
-        show=lambda out: out.print(Text(f"{title} {gallery.name}", "bold"), facts(lines), sep="\n"),
-    )

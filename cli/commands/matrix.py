@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 COLUMNS = 9  # of the matrix beside each other, so that they fit into 80
 MEANING = {
-    "AC": "share of the cells below the diagonal that are at least as good",
+    "AC": "share of new/old cells that are at least as high as old/old",
     "AM": "mean of all cells",
     "backward": "last model's queries: earlier galleries minus its own gallery",
     "forward": "queries on the gallery before minus on their own gallery",

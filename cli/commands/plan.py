@@ -107,7 +107,10 @@ def show_plan(out: Console, plan: Plan, policy: str) -> None:
                 ("queries use", f"{plan.changes.before} -> {plan.changes.after} ({view_words(plan.view)})"),
                 ("version", f"{plan.version} -> {plan.version + 1}"),
                 ("stored vectors", "none"),
-                *((f"cut-off ({one.rule})", f"{one.old:.4f} -> {one.new.mean:.4f}") for one in plan.changes.thresholds),
+                *(
+                    (f"threshold ({one.rule})", f"{one.old:.4f} -> {one.new.mean:.4f}")
+                    for one in plan.changes.thresholds
+                ),
             ]
         )
     )
@@ -127,7 +130,7 @@ def show_plan(out: Console, plan: Plan, policy: str) -> None:
     if plan.without_check:
         out.print(f"without a check: {plan.without_check}")
     out.print()
-    out.print(Text("avoids encoding the gallery again", "bold"))
+    out.print(Text("saves, because the gallery is not encoded again", "bold"))
     saved = {"rows": f"{plan.avoids.rows:,} rows", **NOT_MEASURED, **plan.avoids.arithmetic}
     out.print(facts([(name, saved[name]) for name in ("rows", "vectors", "encoding", "money")]))
 
@@ -147,5 +150,7 @@ def _next(plan: Plan, output: Path | None) -> str:
         return f"Next: skipfill check {plan.gallery} {plan.model} --items HELDOUT.parquet"
     if output is None:
         reason = f" --without-check {quoted(plan.without_check)}" if plan.without_check else ""
-        return f"Next: skipfill swap {plan.gallery} {plan.model}{reason}. To apply this very plan, save it with -o FILE"
+        return (
+            f"Next: skipfill swap {plan.gallery} {plan.model}{reason}. To apply exactly this plan, save it with -o FILE"
+        )
     return f"Next: skipfill swap {plan.gallery} --plan {quoted(output)}"

@@ -35,7 +35,7 @@ def prune(
 
     pruned = leftovers.prune(opened(store), all_ages=all_ages, trainings=trainings, dry_run=not yes)
     size = sum(leftover.bytes for leftover in pruned)
-    summary = f"{'Removed' if yes else 'Would remove'} {len(pruned):,} leftovers ({size:,} bytes)"
+    summary = f"{'Removed' if yes else 'Would remove'} {len(pruned):,} leftover files ({size:,} bytes)"
     emit(
         {"leftovers": [asdict(leftover) for leftover in pruned], "bytes": size, "dry_run": not yes},
         as_json=json,

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from skipfill.cli.commands.gallery import show_gallery
 from skipfill.cli.commands.overview import next_step
 from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Reason, Store, opened
+from skipfill.cli.reports.gallery import show_gallery
 from skipfill.cli.terminal.printing import progress, show_next
 
 if TYPE_CHECKING:

@@ -68,7 +68,7 @@ def rollback(
 
 def _done(planned: Rollback, *, dry_run: bool) -> str:
     if planned.already:
-        return "Already so"
+        return "Nothing to do"
     return "Would roll back" if dry_run else "Rolled back"
 
 

@@ -100,7 +100,7 @@ def _show_already(gallery: str, now: Version, against: list[str], *, dry_run: bo
         },
         as_json=json,
         show=lambda out: out.print(
-            f"Already so: queries of {gallery} use {released(now)} since version {now.released_at}; nothing was written"
+            f"Nothing to do: queries of {gallery} use {released(now)} already, since version {now.released_at}"
             + (f". Checks since then speak against it: {', '.join(against)}" if against else "")
         ),
     )

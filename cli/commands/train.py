@@ -35,7 +35,7 @@ from skipfill.cli.options.train import (
     WeightDecay,
 )
 from skipfill.cli.terminal.printing import progress
-from skipfill.cli.terminal.training_progress import log_file, resumption_teller, show_trained, step_shower
+from skipfill.cli.terminal.training_progress import log_file, show_trained, watcher_of
 
 if TYPE_CHECKING:
     from skipfill.compat.training.loop.device import Device, Precision
@@ -85,25 +85,13 @@ def train(
     if "TORCHELASTIC_RUN_ID" in os.environ:
         # DDP would warn, in C++, of an option that users' encoders may need.
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    from skipfill.compat.methods.registry import ADAPTERS
     from skipfill.compat.progress import Progress
     from skipfill.compat.training.loop.distributed import launched
-    from skipfill.compat.training.loop.schedule import Watcher
     from skipfill.compat.training.overrides import read_settings
     from skipfill.compat.training.recipe import Recipe, Sources
     from skipfill.compat.training.train import train_model
-    from skipfill.store.errors import Advice, BadInput, Parameter
 
-    if log == "-" and json:
-        raise BadInput(Parameter("log"), expected="a file: stdout has the document of --json", found="-")
-    for option, given in (("log", log), ("restart", restart)):
-        if given and method in ADAPTERS:
-            raise BadInput(
-                Parameter(option),
-                expected="a method that is trained in epochs",
-                found=f"method {method}, which is fitted in closed form",
-                hint=Advice("leave_out", parameter=option),
-            )
+    _refuse(method, log, restart=restart, json=json)
     first = launched().first
     objects = opened(store, to_write=True)
     recipe = Recipe(
@@ -136,9 +124,27 @@ def train(
     began = time.monotonic()
     written = log_file(log if first else "", sources.files, objects.root)
     with progress(quiet=quiet or not first) as bar, written as write_epoch:
-        watcher = Watcher(step_shower(name, bar), write_epoch, resumption_teller(name, quiet=quiet or not first))
+        watcher = watcher_of(objects, name, gallery, bar, write_epoch, quiet=quiet or not first)
         stages = Progress(bar.start, bar.advance)
         card = train_model(objects, name, recipe, sources, stages, watcher, restart=restart)
     if not first:
         return
-    show_trained(card, time.monotonic() - began, sources.columns, log_on_stdout=log == "-", as_json=json, quiet=quiet)
+    seconds = time.monotonic() - began
+    show_trained(objects, card, seconds, sources.columns, log_on_stdout=log == "-", as_json=json, quiet=quiet)
+
+
+def _refuse(method: str, log: str, *, restart: bool, json: bool) -> None:
+    """Refuse options that exclude each other."""
+    from skipfill.compat.methods.registry import ADAPTERS
+    from skipfill.store.errors import Advice, BadInput, Parameter
+
+    if log == "-" and json:
+        raise BadInput(Parameter("log"), expected="a file: stdout has the document of --json", found="-")
+    for option, given in (("log", log), ("restart", restart)):
+        if given and method in ADAPTERS:
+            raise BadInput(
+                Parameter(option),
+                expected="a method that is trained in epochs",
+                found=f"method {method}, which is fitted in closed form",
+                hint=Advice("leave_out", parameter=option),
+            )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from skipfill.cli import completion
-from skipfill.cli.terminal.next_command import name_store, quoted
+from skipfill.cli.terminal.next_command import name_store
 from skipfill.cli.terminal.printing import show_next
 
 if TYPE_CHECKING:
@@ -219,10 +219,3 @@ def item_columns(
     if only:
         show_next(f"Input: column {only}, the only column of vectors", quiet=quiet)
     return ItemColumns(id_column, label, input_column or only)
-
-
-def column_options(columns: ItemColumns) -> str:
-    """The options that name columns, where these have not the usual names, for a next command."""
-    named = {"id": columns.id, "label": columns.label, "input": columns.input}
-    usual = {"id": "id", "label": "label", "input": ""}
-    return "".join(f" --{option} {quoted(name)}" for option, name in named.items() if name != usual[option])

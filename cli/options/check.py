@@ -1,4 +1,4 @@
-"""The options that only `skipfill check` has."""
+"""The options of `skipfill check`; `skipfill advise` has some of them too."""
 
 from __future__ import annotations
 

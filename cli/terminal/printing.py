@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -170,9 +171,23 @@ class Lines:
         self._what, self._text = what, text
 
 
+_shown_though_quiet: ContextVar[bool] = ContextVar("shown_though_quiet", default=False)
+
+
+@contextmanager
+def progress_of_quiet_commands(*, shown: bool) -> Iterator[None]:
+    """In the block, show the progress of commands that are told to be quiet: for a command that runs others."""
+    token = _shown_though_quiet.set(shown)
+    try:
+        yield
+    finally:
+        _shown_though_quiet.reset(token)
+
+
 @contextmanager
 def progress(*, quiet: bool) -> Iterator[Bar | Lines]:
     """A progress bar on stderr with rate and time left; plain lines where that is no terminal; nothing when quiet."""
+    quiet = quiet and not _shown_though_quiet.get()
     console = Console(stderr=True)
     if not quiet and not console.is_terminal:
         yield Lines()

@@ -8,18 +8,28 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skipfill.cli.options import column_options
+from skipfill.cli.terminal.gallery_coverage import coverage_teller, notes_of
+from skipfill.cli.terminal.map_summary import map_summary
+from skipfill.cli.terminal.next_command import column_options
 from skipfill.cli.terminal.printing import Bar, Lines, emit, show_next
 
 if TYPE_CHECKING:
     from skipfill.compat.training.loop.epoch_log import Epoch
-    from skipfill.compat.training.loop.schedule import Step
+    from skipfill.compat.training.loop.schedule import Step, Watcher
     from skipfill.store.models.cards import Card
     from skipfill.store.parquet.items import ItemColumns
+    from skipfill.store.storage.object_store import ObjectStore
 
 
 def show_trained(
-    card: Card, seconds: float, columns: ItemColumns, *, log_on_stdout: bool, as_json: bool, quiet: bool
+    objects: ObjectStore,
+    card: Card,
+    seconds: float,
+    columns: ItemColumns,
+    *,
+    log_on_stdout: bool,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Print the summary or the document of a training, and the next command.
 
@@ -29,13 +39,18 @@ def show_trained(
         log_on_stdout: whether stdout has the log; the summary then goes to stderr.
     """
     seconds = round(seconds, 1)
-    summary = _summary_of_map(card, seconds) if "pairs" in card.training else [_summary(card, seconds)]
+    summary = map_summary(card, seconds) if "pairs" in card.training else [_summary(card, seconds)]
     if log_on_stdout:
         for line in summary:
             show_next(line, quiet=quiet)
     else:
         emit(
-            {"model": asdict(card), "fingerprint": card.fingerprint, "seconds": seconds},
+            {
+                "model": asdict(card),
+                "fingerprint": card.fingerprint,
+                "seconds": seconds,
+                "notes": notes_of(objects, card),
+            },
             as_json=as_json,
             show=lambda out: out.print(*summary, sep="\n"),
         )
@@ -56,32 +71,32 @@ def _summary(card: Card, seconds: float) -> str:
     against = f", against {gallery['rows']:,} rows by {gallery['space']} in {gallery['name']}" if gallery else ""
     return (
         f"Trained {card.name}: {card.method}, dim {card.dim}, {card.trained_items:,} items of "
-        f"{len(card.trained_labels):,} classes{against}, {seconds:.0f} s{kept} ({losses})"
+        f"{len(card.trained_labels):,} classes{against}, {card.recipe['epochs']:,} epochs, {seconds:.0f} s{kept} "
+        f"({losses})"
     )
 
 
-def _summary_of_map(card: Card, seconds: float) -> list[str]:
-    """Sentences about a map that was fitted in closed form, with what a user should know of its pairs."""
-    training, gallery = card.training, card.gallery
-    space = gallery["space"]
-    lines = [
-        f"Fitted {card.name}: {card.method}, dim {card.dim}, onto {card.views[space].dim} dimensions of {space}, "
-        f"{training['pairs']:,} pairs with {gallery['name']}, {seconds:.0f} s",
-        f"Of {training['held_out']:,} pairs held out, searched among stored rows: mean reciprocal rank of the own row "
-        f"{training['reciprocal_rank']:.3f}, {training['agreement']:.0%} of the 10 old neighbours kept",
-    ]
-    if wrong := training["wrong_pairs"]:
-        shown = ", ".join(map(str, training["wrong_ids"]))
-        lines.append(f"Left out {wrong:,} pairs that look wrong, as if the ids were mixed up: {shown}")
-    if not training["related"]:
-        lines.append("The two spaces share next to nothing: stay with the old encoder, or look at the ids")
-    if training["not_tried"]:
-        reasons = ", ".join(f"{name} {why}" for name, why in training["not_tried"].items())
-        lines.append(f"Not tried: {reasons}")
-    return lines
+def watcher_of(
+    objects: ObjectStore,
+    name: str,
+    gallery: str,
+    bar: Bar | Lines,
+    write_epoch: Callable[[Epoch], None],
+    *,
+    quiet: bool,
+) -> Watcher:
+    """A watcher that shows the progress of a training on the terminal."""
+    from skipfill.compat.training.loop.schedule import Watcher
+
+    return Watcher(
+        step=_step_shower(name, bar),
+        epoch=write_epoch,
+        joined=coverage_teller(objects, gallery, name, quiet=quiet),
+        resumed=_resumption_teller(name, quiet=quiet),
+    )
 
 
-def resumption_teller(name: str, *, quiet: bool) -> Callable[[int, int], None]:
+def _resumption_teller(name: str, *, quiet: bool) -> Callable[[int, int], None]:
     """A function that says that an unfinished training goes on: with the epochs done, and all epochs."""
 
     def tell(done: int, total: int) -> None:
@@ -124,7 +139,7 @@ def log_file(name: str, inputs: Sequence[Path], store: object) -> Iterator[Calla
         yield write
 
 
-def step_shower(name: str, bar: Bar | Lines) -> Callable[[Step], None]:
+def _step_shower(name: str, bar: Bar | Lines) -> Callable[[Step], None]:
     """A function that moves the bar after each step of a training, and shows new losses beside it."""
     shown: dict[str, float] = {}
 

@@ -23,6 +23,7 @@ from skipfill.store.models.cards import view_onto
 from skipfill.store.models.files import TrainedContent, trained_content, trained_ids
 from skipfill.store.parquet.ids import IdSet
 from skipfill.store.parquet.items import Items, open_items
+from skipfill.store.parquet.kept import MOST_BYTES, KeptFiles
 from skipfill.store.parquet.pinned import PinnedFiles
 from skipfill.store.storage.object_store import ObjectStore
 
@@ -32,7 +33,7 @@ class CheckContext:
     """Everything that the steps of a check share.
 
     Attributes:
-        bound: the gallery as it is now, all that is read of it compared with what was registered.
+        bound: the gallery as it is now. Everything read of it is compared with what was registered.
         gallery: the same, perhaps with fewer rows: those that the check measures on.
         model: the one that is checked, verified.
         ceiling: an independent model, verified; None to relate the update gain to new/new.
@@ -71,10 +72,10 @@ class CheckContext:
 
         Raises:
             BadInput: an unknown gallery or model, a model that encodes in another way than when it was saved, one
-                without a view onto the gallery's space, or cut-offs for a gallery that is not searched by cosine.
+                without a view onto the gallery's space, or thresholds for a gallery that is not searched by cosine.
         """
         bound = BoundGallery.of(open_gallery(objects, gallery_name))
-        gallery = bound.gallery
+        gallery = replace(bound.gallery, rows=KeptFiles(bound.gallery.rows, MOST_BYTES).rows)
         warnings: list[str] = []
         model = verified_model(objects, model_name, warnings)
         ceiling = verified_model(objects, inputs.ceiling, warnings) if inputs.ceiling else None
@@ -104,7 +105,7 @@ class CheckContext:
         return open_items(files, self.inputs.columns, self.pins)
 
     def confirm_files(self) -> None:
-        """See that gallery, queries and items are what was registered, or opened, from beginning to end.
+        """Confirm that gallery, queries and items did not change since they were registered or opened.
 
         Raises:
             Stale: they are not.

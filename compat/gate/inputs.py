@@ -42,14 +42,14 @@ class CheckInputs:
             that the query's own stored vector finds.
         judgements: file of them; needed where they are the truth.
         depth: how many of the first rows of a reindex, or of neighbours, are relevant; at least 1.
-        identity: SQL over the queries; those of one value stand or fall together. Empty: each query for itself.
+        identity: SQL over the queries. Those with the same value are one cluster. Empty: each query is its own.
         slices: further groups of queries.
         index: the index to measure with; None for none.
         old_vector: column of the items with the old model's vectors of the queries; empty: stored or encoded ones.
         old_input: column of the items that the old model encodes; empty: the one that the new model does.
         truth_vector: column of the items, and of those of gallery rows, with an independent model's vectors, which say
             what is relevant where the truth is a reindex; empty: the ceiling does.
-        thresholds: cut-offs on old scores, each in [-1, 1], to be transferred to new ones.
+        thresholds: thresholds on old scores, each in [-1, 1], to be transferred to new ones.
         threshold_rule: what stays the same: `far`, the share accepted of rows that are not relevant, or `match-rate`.
         instead_of: ids of checks on other queries that did not pass, and that this one shall stand in for.
         reason: why these queries are the better ones; recorded. Needed where `instead_of` names any.
@@ -112,7 +112,7 @@ class CheckInputs:
 
     @property
     def queries_are_rows(self) -> bool:
-        """Whether a row of a query's id is the query itself. Judged queries have ids of their own, as in TREC."""
+        """Whether a row with a query's id is the query itself. Judged queries have ids of their own, as in TREC."""
         return self.truth != "judgements"
 
 

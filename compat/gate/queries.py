@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 
 import numpy as np
@@ -50,6 +50,17 @@ class QuerySet:
     ids: pa.Array
     asked: list[str]
 
+    def restricted(self, chosen: NDArray[np.bool_]) -> QuerySet:
+        """The same with some of the queries, (Q,) bool."""
+        return replace(
+            self,
+            items=self.items.restricted(chosen),
+            relevance=self.relevance.restricted(chosen),
+            lookup=self.lookup.restricted(chosen),
+            vectors=self.vectors[chosen],
+            ids=self.ids.filter(pa.array(chosen)),
+        )
+
 
 def build_query_set(context: CheckContext, reencodable: ReencodableRows) -> QuerySet:
     """Open the items, encode and look up those that are admitted, and keep those with a relevant row in the gallery.
@@ -74,7 +85,7 @@ def build_query_set(context: CheckContext, reencodable: ReencodableRows) -> Quer
 
 
 def asked(context: CheckContext, queries: QuerySet, basis: dict[str, str]) -> Queries:
-    """Everything that was asked, so that another check can be compared.
+    """Digests of everything that was asked, so that another check can be compared with this one.
 
     Args:
         basis: of the groups: see `Grouping`.
@@ -85,7 +96,7 @@ def asked(context: CheckContext, queries: QuerySet, basis: dict[str, str]) -> Qu
 
 
 def _asked(given: Items, admitted: NDArray[np.bool_], relevance: Relevance) -> list[str]:
-    """Digests of everything that was given: to leave out what has nothing to find is to ask other queries."""
+    """Digests of all queries that were given. Leaving some out changes what was asked."""
     digests = query_digests(given.restricted(admitted), relevance.contents())
     if not admitted.all():
         digests += query_digests(given.restricted(~admitted), repeat(""))

@@ -1,4 +1,4 @@
-"""Lookup of a check's queries in the gallery, in one pass: their stored vectors, and how many rows are relevant."""
+"""Lookup of a check's queries in the gallery: their stored vectors, and how many rows are relevant."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from skipfill.store.galleries.gallery import Gallery
 from skipfill.store.galleries.label_agreement import LabelForms, LabelsOfOneId
 from skipfill.store.parquet.ids import positions
 from skipfill.store.parquet.items import Items
-from skipfill.store.parquet.matching import Match
+from skipfill.store.parquet.matching import Match, matched
 from skipfill.store.parquet.stored_rows import Block
 from skipfill.store.parquet.vectors import Matrix
 from skipfill.store.retrieval.relevance import Judgements, Relevance
@@ -23,7 +23,7 @@ from skipfill.store.retrieval.relevance import Judgements, Relevance
 
 @dataclass(frozen=True)
 class QueryLookup:
-    """The gallery's knowledge of Q queries.
+    """Results of looking up Q queries in the gallery.
 
     Attributes:
         vectors: (Q, d) the stored vectors of their ids, zeros where `present` is False.
@@ -63,7 +63,7 @@ class QueryLookup:
 
 
 def look_up_queries(context: CheckContext, queries: Items, relevance: Relevance) -> QueryLookup:
-    """Read the gallery once and match it with the queries.
+    """Read the gallery's ids and labels and match them with the queries; then the vectors of those that are rows.
 
     Raises:
         BadInput: rows and queries of one id differ in their label more often than not.
@@ -81,8 +81,8 @@ def look_up_queries(context: CheckContext, queries: Items, relevance: Relevance)
         of_block = relevance.of(block)
         relevant += of_block.counts
         own = Match.of(block, row_ids)
-        vectors[own.places], present[own.places], by_old[own.places] = own.vectors, True, made_by_old
-        relevant[own.places] -= of_block.pairs(own.places, own.rows)
+        present[own.places], by_old[own.places] = True, made_by_old
+        relevant[own.places] -= of_block.holds(own.places, own.rows)
         if own.labels is not None and queries.labels is not None:
             other_label[own.places] = labels.compare(own.labels, queries.labels.take(pa.array(own.places)))
         trained.look_at(block)
@@ -90,26 +90,30 @@ def look_up_queries(context: CheckContext, queries: Items, relevance: Relevance)
         context.progress.advance(len(block.ids))
     labels.refuse_mostly_different(queries, gallery.name)
     has_trained, has_others = trained.kinds()
+    if present.any():
+        for match in matched(gallery.rows, row_ids):
+            vectors[match.places] = match.vectors
     return QueryLookup(
         vectors, present, by_old, relevant, trained.queries, has_trained, has_others, other_label, forms.others
     )
 
 
 def _blocks_by_maker(gallery: Gallery) -> Iterator[tuple[bool, Block]]:
-    """The rows, and whether the model of the gallery's space made them."""
-    for file, path in zip(gallery.files, gallery.rows.files, strict=True):
-        for block in gallery.rows.file_blocks(path):
+    """Ids and labels of the rows, and whether the model of the gallery's space made them."""
+    rows = gallery.rows.without_vectors()
+    for file, path in zip(gallery.files, rows.files, strict=True):
+        for block in rows.file_blocks(path):
             yield not file.encoder, block
 
 
 class _Trained:
-    """Tells queries and rows of what the model was trained on from others, both by the same thing.
+    """Tells queries and rows of trained classes from others. Both are told apart in the same way.
 
     Rows go by their labels, where gallery and model know labels, and else by their ids. Queries go by their labels too,
     or by the rows relevant to them. A model that was fitted to rows without labels knows the labels that the gallery
     has of these: where labels are the truth, rows and queries go by them.
 
-    Ids are looked up as many at a time as the model was trained on, because each lookup hashes all of those.
+    Ids are looked up in batches as large as the set of trained ids, because each lookup hashes that whole set.
     """
 
     def __init__(self, context: CheckContext, queries: Items, relevance: Relevance) -> None:

@@ -21,7 +21,7 @@ from skipfill.store.checks.names import CEILING, NEW_NEW, NEW_OLD, OLD_OLD
 from skipfill.store.checks.scores import ScoreDistribution
 from skipfill.store.parquet.stored_rows import StoredRows
 from skipfill.store.parquet.vectors import Matrix, Similarity
-from skipfill.store.retrieval.ranks import Queries, RelevantRanks, relevant_ranks
+from skipfill.store.retrieval.ranks import RelevantRanks, ranks_of_sets
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class StoredRanks:
     Attributes:
         values: pair -> metric -> (Q,) values.
         scores: how the scores of each pair lie.
-        counts: pair -> the scores counted by query, where cut-offs are to be transferred; else nothing.
+        counts: pair -> the scores counted by query, where thresholds are to be transferred; else nothing.
         grades: (R,) of the relevant rows of each of Q queries, in no order.
     """
 
@@ -43,10 +43,10 @@ class StoredRanks:
 
 def rank_stored_rows(context: CheckContext, queries: QuerySet, vectors: QueryVectors) -> StoredRanks:
     """Rank the stored rows by the query vectors of every pair."""
-    ranker = _Ranker(context, queries)
+    ranker = Ranker(context, queries)
     stored = StoredRanks({}, [], {})
-    for pair, matrix in vectors.by_pair.items():
-        ranks = ranker.ranks(pair, matrix, context.gallery.rows, context.gallery.space.metric)
+    ranked = ranker.ranks(vectors.by_pair, context.gallery.rows, context.gallery.space.metric)
+    for pair, ranks in ranked.items():
         stored.values[pair] = ranker.values(ranks)
         stored.scores.append(distribution(pair, ranks))
         if context.inputs.thresholds and pair in (OLD_OLD, NEW_OLD):
@@ -65,7 +65,7 @@ def rank_reencoded_rows(
     if rows.items is None:
         context.warnings.append("new/new and update gain are not measured: no items of the gallery's rows were given")
         return {}
-    ranker = _Ranker(context, queries)
+    ranker = Ranker(context, queries)
     if len(rows) == context.gallery.rows.count:
         values = {pair: stored.values[pair] for pair in (OLD_OLD, NEW_OLD)}
     else:
@@ -74,12 +74,9 @@ def rank_reencoded_rows(
             "whose items are given"
         )
         part = context.gallery.rows.restricted(rows.items.ids, len(rows))
-        values = {
-            pair: ranker.values(
-                ranker.ranks(f"{pair}, sample", vectors.by_pair[pair], part, context.gallery.space.metric)
-            )
-            for pair in (OLD_OLD, NEW_OLD)
-        }
+        of_sample = {pair: vectors.by_pair[pair] for pair in (OLD_OLD, NEW_OLD)}
+        ranked = ranker.ranks(of_sample, part, context.gallery.space.metric, "sample")
+        values = {pair: ranker.values(ranks) for pair, ranks in ranked.items()}
     values[NEW_NEW] = ranker.reindexed(context.model, queries.vectors, rows)
     if context.ceiling is not None:
         values[CEILING] = ranker.reindexed(
@@ -89,21 +86,32 @@ def rank_reencoded_rows(
 
 
 @dataclass(frozen=True)
-class _Ranker:
+class Ranker:
     """Turns query vectors into ranks, and ranks into per-query values of every metric."""
 
     context: CheckContext
     queries: QuerySet
 
-    def ranks(self, stage: str, vectors: Matrix, rows: StoredRows, similarity: Similarity) -> RelevantRanks:
-        self.context.progress.start(stage, 2 * len(vectors) * rows.count)
-        queries = Queries(self.queries.ids, self.queries.relevance, vectors)
-        return relevant_ranks(rows, queries, similarity, self.context.progress.advance)
+    def ranks(
+        self, sets: dict[str, Matrix], rows: StoredRows, similarity: Similarity, among: str = ""
+    ) -> dict[str, RelevantRanks]:
+        """The ranks under each set of query vectors, by its name.
+
+        Args:
+            among: the rows in a word, for the progress bar, where they are not all.
+        """
+        stage = ", ".join([*sets, *filter(None, [among])])
+        self.context.progress.start(stage, 2 * len(sets) * len(self.queries.items) * rows.count)
+        ids, truth, advance = self.queries.ids, self.queries.relevance, self.context.progress.advance
+        ranked = ranks_of_sets(rows, ids, truth, list(sets.values()), similarity, advance)
+        return dict(zip(sets, ranked, strict=True))
 
     def values(self, ranks: RelevantRanks) -> dict[str, Values]:
         return values_of(rankings(ranks), named_metrics((self.context.policy.metric, *ALWAYS)))
 
     def reindexed(self, model: LoadedModel, vectors: Matrix, rows: ReencodableRows) -> dict[str, Values]:
         """The values when gallery and queries are both encoded by `model`; `vectors` are the queries'."""
-        stage = f"{model.card.name}/{model.card.name}"
-        return self.values(self.ranks(stage, vectors, rows.encoded_by(model), "cosine"))
+        [ranks] = self.ranks(
+            {f"{model.card.name}/{model.card.name}": vectors}, rows.encoded_by(model), "cosine"
+        ).values()
+        return self.values(ranks)

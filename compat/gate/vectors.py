@@ -16,7 +16,7 @@ from skipfill.compat.inference.load import LoadedModel, load_model
 from skipfill.compat.inference.released import released_model
 from skipfill.compat.inference.views import viewed
 from skipfill.compat.inference.witness import refuse_changed
-from skipfill.store.checks.names import NEW_OLD, OLD_OLD, RELEASED_OLD
+from skipfill.store.checks.names import NEW_OLD, OLD_OLD, RELEASED_OLD, encoded_by
 from skipfill.store.errors import Advice, BadInput, NotPermitted
 from skipfill.store.parquet.items import Items
 from skipfill.store.parquet.vectors import Matrix, normalised
@@ -47,8 +47,7 @@ def query_vectors(context: CheckContext, queries: QuerySet) -> QueryVectors:
     """
     old, baseline = _old_vectors(context, queries)
     space = context.gallery.space
-    blended_in = _old_part(context, context.model, queries, old)
-    by_pair = {OLD_OLD: old, NEW_OLD: viewed(context.model, queries.vectors, space.name, blended_in)}
+    by_pair = {OLD_OLD: old, NEW_OLD: new_vectors(context, queries, old)}
     release = context.gallery.version.release
     if release is not None and release.fingerprint not in (space.fingerprint, context.model.card.fingerprint):
         released = released_model(context.objects, context.gallery, context.warnings)
@@ -56,6 +55,16 @@ def query_vectors(context: CheckContext, queries: QuerySet) -> QueryVectors:
         by_pair[RELEASED_OLD] = viewed(released, own, space.name, _old_part(context, released, queries, old))
     context.record(rule(context, by_pair) for rule in OF_VECTORS.values())
     return QueryVectors(by_pair, baseline)
+
+
+def new_vectors(context: CheckContext, queries: QuerySet, old: Matrix) -> Matrix:
+    """(Q, d) the new model's vectors of the queries, viewed in the gallery's space.
+
+    Args:
+        old: (Q, d) the old model's, for a blend whose queries bring them.
+    """
+    blended_in = _old_part(context, context.model, queries, old)
+    return viewed(context.model, queries.vectors, context.gallery.space.name, blended_in)
 
 
 def _old_part(context: CheckContext, model: LoadedModel, queries: QuerySet, baseline: Matrix) -> Matrix:
@@ -70,12 +79,12 @@ def _old_vectors(context: CheckContext, queries: QuerySet) -> tuple[Matrix, str]
     inputs, gallery = context.inputs, context.gallery
     if inputs.old_vector:
         brought = brought_vectors(queries.items, inputs.old_vector, gallery.space.dim)
-        return brought, f"brought in column {inputs.old_vector}"
+        return brought, f"given in column {inputs.old_vector}"
     if queries.lookup.by_old.all():
         return _stored_vectors(context, queries), "stored vectors of the queries' ids"
     items = queries.items.reading(inputs.old_input) if inputs.old_input else queries.items
     old_model = _old_model(context, queries, items)
-    return encode_all(old_model, items, context.progress), f"encoded by {old_model.card.name}"
+    return encode_all(old_model, items, context.progress), encoded_by(old_model.card.name)
 
 
 def _stored_vectors(context: CheckContext, queries: QuerySet) -> Matrix:
@@ -119,7 +128,7 @@ def _old_model(context: CheckContext, queries: QuerySet, items: Items) -> Loaded
     if old.card.fingerprint != gallery.space.fingerprint:
         raise BadInput(
             f"model {old.card.name}",
-            expected=f"the encoder that filled the gallery ({gallery.space.fingerprint[:12]})",
+            expected=f"the encoder of the gallery ({gallery.space.fingerprint[:12]})",
             found=f"another ({old.card.fingerprint[:12]})",
         )
     refuse_changed(context.objects, old, context.warnings)

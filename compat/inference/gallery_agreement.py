@@ -23,7 +23,7 @@ from skipfill.store.parquet.vectors import Matrix, normalised
 from skipfill.store.storage.object_store import ObjectStore
 
 LOOKED_AT = 32
-ALIKE = 0.99  # half precision and int8 keep more of a cosine than this
+ALIKE = 0.99  # half precision and int8 change a cosine by less
 THE_SAME = 0.9999
 FEWEST_ALIKE = 0.95
 """Share of the vectors looked at that must be alike to be those of one model: some items may have changed since."""
@@ -55,7 +55,7 @@ class Agreement:
 
     @property
     def nearly_all_alike(self) -> bool:
-        """Whether no more of them are others than items may have changed since."""
+        """Whether so few differ that the items may have changed since they were stored."""
         return bool(self.alike.sum() >= FEWEST_ALIKE * len(self.alike))
 
 
@@ -90,7 +90,7 @@ class StoredItems:
 def stored_items(rows: StoredRows, items: Items) -> StoredItems | None:
     """At least 32 items, if so many are rows, from all parts of the gallery; None when none is.
 
-    Reads no more of a file than it takes to find its share.
+    Each file is read only until its share is found.
     """
     if not rows.files:
         return None
@@ -111,7 +111,7 @@ def stored_items(rows: StoredRows, items: Items) -> StoredItems | None:
 
 
 def refuse_another_gallery(gallery: Gallery, old: LoadedModel, items: Items | None, warnings: list[str]) -> None:
-    """See that stored vectors are those of the old model, before it encodes queries.
+    """Confirm that stored vectors are those of the old model, before it encodes queries.
 
     Args:
         items: of which some may be rows of the gallery; without any, nothing is compared, and `warnings` told.
@@ -122,8 +122,7 @@ def refuse_another_gallery(gallery: Gallery, old: LoadedModel, items: Items | No
     some = None if items is None else stored_items(gallery.own_part.rows, items)
     if some is None:
         warnings.append(
-            f"whether gallery {gallery.name} holds vectors of {old.card.name} is not known: no item given is a row "
-            "of it"
+            f"it cannot be verified that {old.card.name} encoded gallery {gallery.name}: no item is one of its rows"
         )
         return
     agreement = some.agreement(old)
@@ -131,7 +130,7 @@ def refuse_another_gallery(gallery: Gallery, old: LoadedModel, items: Items | No
         raise _another(gallery, agreement, "others")
     if few := int((~agreement.alike).sum()):
         warnings.append(
-            f"{few} of {len(agreement.alike)} stored vectors looked at in gallery {gallery.name} are not what "
+            f"in gallery {gallery.name}, {few} of {len(agreement.alike)} stored vectors differ from what "
             f"{old.card.name} makes of the items with their ids"
         )
 
@@ -176,7 +175,7 @@ def agreement_of_stored(
     except NotPermitted:
         raise
     except BadInput as error:
-        warnings.append(f"whether gallery {gallery.name} holds vectors of {name} is not known: {error}")
+        warnings.append(f"it cannot be verified that {name} encoded gallery {gallery.name}: {error}")
         return None
     if not agreement.mostly_alike and _mostly(stored.agreement(new).cosines >= THE_SAME):
         raise _another(gallery, agreement, f"those of {new.card.name}")
@@ -205,7 +204,7 @@ def models_of_gallery(objects: ObjectStore, gallery: Gallery) -> dict[str, str]:
         try:
             model = verified_model(objects, name, warnings)
         except NotPermitted as error:
-            findings[name] = f"not looked at: {error}"
+            findings[name] = f"not verified: {error}"
             continue
         if model.card.fingerprint != fingerprint:
             raise BadInput(f"model {name}", expected=fingerprint[:12], found=model.card.fingerprint[:12], hint=RESTORE)
@@ -218,7 +217,7 @@ def _another(gallery: Gallery, agreement: Agreement, found: str) -> BadInput:
     return BadInput(
         f"gallery {gallery.name}",
         expected=f"the vectors that {agreement.model} makes of the items with the same ids",
-        found=f"{found} (cosine {np.median(cosines):.3f} in the middle of {len(cosines)})",
+        found=f"{found} (cosine {np.median(cosines):.3f} as the median of {len(cosines)})",
         hint=Advice("register_with_space"),
     )
 

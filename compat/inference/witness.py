@@ -1,4 +1,4 @@
-"""Witness vectors: what a model made of fixed items when it was saved. It must make the same of them now."""
+"""Witness vectors: embeddings of fixed items, made when a model was saved. It must make the same ones now."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Witness:
 
 def witness_of(model: LoadedModel, items: ItemBlock) -> Matrix:
     """(N, D) embeddings in the model's own space; a blend with an old encoder has that one's beside them."""
-    # The last text is long: alone, it does not make the others as long as itself.
+    # The last text is long. Encoded alone, it does not pad the others to its length.
     parts = [_only(items, rows.tolist()) for rows in np.split(np.arange(len(items.ids)), [-1]) if len(rows)]
     models = [model, *([model.old_model] if model.old_model else [])]
     return np.concatenate([np.concatenate([one.embed(part) for part in parts]) for one in models], axis=1)
@@ -111,7 +111,7 @@ def witness_from(data: bytes, card: Card) -> Witness:
 
 
 def verified_model(objects: ObjectStore, name: str, warnings: list[str] | None = None) -> LoadedModel:
-    """Read model `name`, as `load_model` does, and see that it still encodes as it did when it was saved.
+    """Read model `name`, as `load_model` does, and confirm that it encodes as it did when it was saved.
 
     Raises:
         BadInput: see `load_model` and `refuse_changed`.
@@ -128,20 +128,20 @@ def refuse_changed(objects: ObjectStore, model: LoadedModel, warnings: list[str]
         warnings: told when there is no witness, so that nothing can be compared.
 
     Raises:
-        BadInput: the embeddings are others now. What differs of settings, libraries and code is named.
+        BadInput: the embeddings are different now. The error names the settings, libraries and code that changed.
     """
     witness = read_witness(objects, model.card)
     if witness is None:
         if warnings is not None:
             warnings.append(
-                f"model {model.card.name} keeps no witness vectors: whether it still encodes as it did is not known"
+                f"model {model.card.name} has no witness vectors: it cannot be verified that it still encodes as it did"
             )
         return
     refuse_others(model, witness)
 
 
 def refuse_others(model: LoadedModel, witness: Witness) -> None:
-    """Raise `BadInput` when the model does not make the vectors of the witness of its items."""
+    """Raise `BadInput` when the model does not make the stored vectors of its witness items."""
     try:
         found = difference(witness.vectors, witness_of(model, witness.items))
     except Exception as error:  # it may be the user's code
@@ -151,9 +151,10 @@ def refuse_others(model: LoadedModel, witness: Witness) -> None:
     changed = changes(witness.made_with, made_with(model.card, model.network, model.card.files[WEIGHTS]))
     raise BadInput(
         f"model {model.card.name}",
-        expected="the embeddings of its witness items that it gave when it was saved",
+        expected="the same embeddings of its witness items as when it was saved",
         found=f"{found}; {told(changed)}",
-        hint="Bring back what it was made with, or train it again: stored vectors are not comparable with these.",
+        hint="Bring back the code and the libraries that it was made with, or train it again: its embeddings do not "
+        "fit the stored vectors.",
     )
 
 
@@ -169,11 +170,11 @@ def difference(then: Matrix, now: Matrix) -> str:
     cosines = (then * now).sum(axis=1) / np.maximum(lengths * np.linalg.norm(then, axis=1), 1e-30)
     if cosines.min() >= 1 - TOLERANCE**2 / 2:
         return f"embeddings that are no longer normalised (lengths from {lengths.min():.3g} to {lengths.max():.3g})"
-    return f"others, with a cosine of {cosines.min():.4f} in the worst case and {np.median(cosines):.4f} in the middle"
+    return f"others, with a cosine of {cosines.min():.4f} in the worst case and {np.median(cosines):.4f} as the median"
 
 
 def _usable(model: LoadedModel, items: ItemBlock) -> list[int]:
-    """Rows that can be encoded together, and give the same each time."""
+    """Rows that can be encoded together, and give the same vectors each time."""
     rows = list(range(len(items.ids)))
     if _steady(model, items):
         return rows
@@ -187,7 +188,7 @@ def _usable(model: LoadedModel, items: ItemBlock) -> list[int]:
 def _steady(model: LoadedModel, items: ItemBlock) -> bool:
     try:
         return not difference(witness_of(model, items), witness_of(model, items))
-    except Exception:  # the user's code need not take what it was not written for
+    except Exception:  # the user's code need not take items that it was not written for
         return False
 
 

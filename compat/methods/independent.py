@@ -1,4 +1,4 @@
-"""No compatibility term: the ceiling as new/new, the chance floor as new/old."""
+"""Training without a compatibility term. New/new is the ceiling, new/old the chance floor."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Settings:
 
 
 class Independent(Method):
-    summary = "cross-entropy only; the ceiling of an update, and how an old model is made"
+    summary = "cross-entropy only; for a first model, and for the ceiling of an upgrade"
     source = "plain classification with cosine logits"
     needs_gallery = False
     takes_dim = True

@@ -76,6 +76,11 @@ class Method(MethodKind, nn.Module):
     def __init__(self, context: MethodContext, settings: Any) -> None:
         super().__init__()
 
+    @classmethod
+    def has_view(cls) -> bool:
+        """Whether its embeddings have a view onto the space of a gallery."""
+        return cls.needs_gallery or cls.on_simplex
+
     def describe_head(self) -> dict[str, Any]:
         """JSON values that `build_head` needs."""
         assert isinstance(self.head, nn.Linear)

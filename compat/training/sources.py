@@ -1,4 +1,4 @@
-"""Opens the sources of a training, and refuses what does not fit its method before any work is done."""
+"""Opens the sources of a training. Sources that do not fit the method are refused before any work is done."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def open_sources(objects: ObjectStore, recipe: Recipe, sources: Sources) -> Open
 def _refuse_without_effect(recipe: Recipe, sources: Sources) -> None:
     """Raise `BadInput` for an input that has no effect on the method."""
     name, method = recipe.method, TRAINED[recipe.method]
-    if sources.align and not (sources.gallery and (method.needs_gallery or method.on_simplex)):
+    if sources.align and not (sources.gallery and method.has_view()):
         raise BadInput(
             Parameter("align"),
             expected="a gallery whose items they are, and a method with a view onto its space",
@@ -210,7 +210,7 @@ def without(items: Items, excluded_ids: pa.Array | None) -> Items:
 
 def _spaces_to_search(objects: ObjectStore, gallery: Gallery | None, sources: Sources) -> list[Space]:
     """The gallery's space and those whose class slots are kept, each as its model's card describes it now."""
-    # The gallery's too: the card may list more views than an older release wrote down with the gallery.
+    # The gallery's space as well: the card may list more views than an older release recorded with the gallery.
     names = [gallery.space.name] if gallery is not None else []
     return [space_of(objects, name) for name in dict.fromkeys([*names, *sources.slots_of])]
 
@@ -233,7 +233,7 @@ def _labels(items: Items) -> pa.Array:
 
 
 def _teacher(objects: ObjectStore, method: str, sources: Sources) -> LoadedModel | None:
-    """The model to imitate, found to encode as when it was saved; None for methods without a teacher."""
+    """The model to imitate, verified to encode as when it was saved; None for methods without a teacher."""
     if not TRAINED[method].needs_teacher:
         return None
     if not sources.teacher:

@@ -42,12 +42,12 @@ def train_model(
     *,
     restart: bool = False,
 ) -> Card:
-    """Train model `name` and save it; a run that was killed goes on from its last epoch.
+    """Train model `name` and save it. A run that was killed resumes after its last epoch.
 
     Args:
         progress: told of each stage and of the items or rows that are done.
         watcher: called after each step, and when an epoch is saved.
-        restart: drop a run of this name that was killed, instead of going on with it.
+        restart: drop a killed run of this name instead of resuming it.
 
     Returns:
         The card of the complete model.
@@ -63,13 +63,13 @@ def train_model(
     opened = open_sources(objects, recipe, sources)
     choice = chosen_encoder(recipe.encoder, opened.items)
     refuse_unused(recipe.settings, [recipe.method, choice.name])
-    recipe = recipe.resolved(opened.items.kind, choice)
+    recipe = recipe.resolved(opened.items.kind, choice, len(opened.items))
     with connected(recipe.device) as processes, scratch_folder() as scratch:
         run = Run(objects, name, scratch, processes, progress, watcher)
         setup = set_up(run, recipe, choice, opened, restart=restart)
         trained = _train(run, setup)
         card = model_card(name, setup, trained)
-        # Each process has the same model: the first saves it.
+        # Each process has the same model. The first one saves it.
         return _save(run, setup, trained, card) if processes.first else card
 
 

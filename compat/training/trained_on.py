@@ -1,6 +1,6 @@
-"""Items that a training used, which may be no queries of a check: by id and content, with those of its models.
+"""Items that a training used, by id and content, and those of the models it builds on. They may not be queries.
 
-Items held out to choose the epoch by are among it: the epoch is chosen so that they fare well.
+Items held out to choose the epoch are among them, because the epoch was chosen to suit them.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from skipfill.store.errors import BadInput
+from skipfill.store.errors import BadInput, BlockPlace
 from skipfill.store.parquet import ids
 from skipfill.store.parquet.files import (
     ParquetReader,
@@ -168,12 +168,11 @@ class Items:
 
     def _block(self, batch: pa.RecordBatch, path: Path, rows: NDArray[np.int64]) -> ItemBlock:
         column = batch.column(self.input_column)
-        where = f"{path}, column {self.input_column}, row {rows[0]}"
-        if len(rows) <= rows[-1] - rows[0]:
-            where += " and after, of the items in use"
         return ItemBlock(
-            ids.plain(batch.column(self.id_column), self.ids.type, where),
-            inputs_of(self.kind, column, where, path.parent),
+            ids.plain(
+                batch.column(self.id_column), self.ids.type, BlockPlace(f"{path}, column {self.id_column}", rows)
+            ),
+            inputs_of(self.kind, column, BlockPlace(f"{path}, column {self.input_column}", rows), path.parent),
             rows,
             path,
             self._old_vectors(batch, path, rows),

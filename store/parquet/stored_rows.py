@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
+from typing import TypeVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from skipfill.store.errors import Advice, BadInput
+from skipfill.store.errors import Advice, BadInput, BlockPlace
 from skipfill.store.parquet import ids
 from skipfill.store.parquet.files import ParquetReader, column_type, refuse_long_values, refuse_other_count, unreadable
 from skipfill.store.parquet.pinned import PinnedFile
@@ -16,11 +20,12 @@ from skipfill.store.parquet.vectors import Matrix, is_vector_type, matrix, stora
 from skipfill.store.storage.address import Address
 
 BLOCK_ROWS = 16_384
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of the columns of ids, vectors and labels. `label` may be empty: no labels."""
+    """Names of the columns of ids, vectors and labels. `label` may be empty: no labels; `vector`: they are not read."""
 
     id: str = "id"
     vector: str = "vector"
@@ -107,17 +112,20 @@ class StoredRows:
         return rows if dim else replace(rows, dim=rows._first_dim())
 
     def blocks(self) -> Iterator[Block]:
-        """The rows, at most `BLOCK_ROWS` at a time.
+        """The rows, at most `BLOCK_ROWS` at a time. The next ones are read while the caller works on these.
 
         Raises:
             BadInput: a row's vector is not what it should be; the error names file and row.
         """
-        for path in self.files:
-            yield from self.file_blocks(path)
+        return read_ahead(chain.from_iterable(map(self.file_blocks, self.files)))
 
     def restricted(self, keep: pa.Array, count: int) -> StoredRows:
         """The same files, only the `count` rows whose ids are in `keep`."""
         return replace(self, count=count, keep=keep)
+
+    def without_vectors(self) -> StoredRows:
+        """The same rows, of which only ids and labels are read; their vectors have no coordinates."""
+        return replace(self, columns=replace(self.columns, vector=""))
 
     def file_blocks(self, path: Address) -> Iterator[Block]:
         """The rows of one of the files."""
@@ -140,17 +148,24 @@ class StoredRows:
             BadInput: a row's vector is not what it should be.
         """
 
+        numbers = np.arange(row, row + batch.num_rows)
+
+        def place(column: str) -> BlockPlace:
+            return BlockPlace(f"{path}, column {column}", numbers)
+
         def plain(column: str, kind: pa.DataType) -> pa.Array:
-            return ids.plain(batch.column(column), kind, f"{path}, column {column}, row {row} and after")
+            return ids.plain(batch.column(column), kind, place(column))
 
         if self.keep is not None:
-            batch = batch.filter(pc.is_in(plain(self.columns.id, self.id_kind), value_set=self.keep))
-        where = f"{path}, column {self.columns.vector}, row {row}"
-        label = self.columns.label
-        labels = ids.labels(batch.column(label), f"{path}, column {label}, row {row} and after") if label else None
+            kept = pc.is_in(plain(self.columns.id, self.id_kind), value_set=self.keep)
+            batch, numbers = batch.filter(kept), numbers[kept.to_numpy(zero_copy_only=False)]
+        vector, label = self.columns.vector, self.columns.label
+        labels = ids.labels(batch.column(label), place(label)) if label else None
         return Block(
             ids=plain(self.columns.id, self.id_kind),
-            vectors=matrix(batch.column(self.columns.vector), where, dim=self.dim),
+            vectors=matrix(batch.column(vector), place(vector), dim=self.dim)
+            if vector
+            else np.empty((batch.num_rows, 0), np.float32),
             labels=labels,
         )
 
@@ -165,9 +180,18 @@ class StoredRows:
             except (OSError, pa.ArrowException) as error:
                 raise unreadable(path, error) from error
             if batch is not None:
-                where = f"{path}, column {self.columns.vector}, row 0"
+                where = f"{path}, column {self.columns.vector}"
                 return int(matrix(batch.column(0), where).shape[1])
         raise AssertionError("files with rows have a first row")
+
+
+def read_ahead(made: Iterator[T]) -> Iterator[T]:
+    """The same things; the next one is made on a thread while the caller works on this one."""
+    with ThreadPoolExecutor(1) as thread:
+        following = thread.submit(next, made, None)
+        while (one := following.result()) is not None:
+            following = thread.submit(next, made, None)
+            yield one
 
 
 def opened(open_file: OpenFile, path: Address) -> ParquetReader:

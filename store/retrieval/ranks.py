@@ -1,12 +1,12 @@
 """Exact ranks of every relevant row of every query over a gallery that need not fit in memory.
 
-The relevant rows are scored first; then, while the gallery streams by once more, the other rows that lie above
-each of them are counted. No full sort, no full matrix of scores.
+The relevant rows are scored first; then, while the gallery streams by once more, the other rows that lie above each
+of them are counted. No sort, no full matrix of scores. Several sets of query vectors share both passes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,15 +14,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from skipfill.store.parquet.ids import positions, to_numpy
-from skipfill.store.parquet.stored_rows import Block, StoredRows
+from skipfill.store.parquet.stored_rows import StoredRows, read_ahead
 from skipfill.store.parquet.vectors import Matrix, Similarity, longest
-from skipfill.store.retrieval.relevance import BlockRelevance, Mask, Relevance
-from skipfill.store.retrieval.search import scored_blocks
+from skipfill.store.retrieval.other_rows import OtherRows, RowsOfBlock
+from skipfill.store.retrieval.products import Places, Scores, comparable
+from skipfill.store.retrieval.relevance import Relevance
+from skipfill.store.retrieval.relevant_rows import BlockTruth, score_relevant_rows
+from skipfill.store.retrieval.score_cells import BINS
 
-Scores = NDArray[np.float32]
-BINS = 2048
-LEAST = np.finfo(np.float32).min
+QUERIES_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -65,147 +65,73 @@ def relevant_ranks(
 ) -> RelevantRanks:
     """Rank the relevant rows of each query among all rows; equal scores are ordered by the smaller id.
 
+    Scores are float64 inner products rounded to float32.
+
     Args:
         progress: called with the number of query-row pairs scored since the last call, 2 * Q * N in all.
     """
-    truth = _Truth(queries)
-    relevant_rows, length = _scored(rows, queries, similarity, truth, progress)
-    scores = [relevant.scores for relevant in relevant_rows]
-    above = [np.zeros(len(of_query), np.int64) for of_query in scores]
-    edges = _edges(queries, similarity, length)
-    # A cosine is rounded to a little beyond 1 at times; what was left out above is below every bound.
-    bounds = np.concatenate([[LEAST], edges[1:-1], [-LEAST]]).astype(np.float32)
-    others = np.zeros((len(queries.ids), BINS), np.uint32)
-    tied: dict[int, list[Scores]] = {}
-    for block, part, products in scored_blocks(rows, queries.vectors, similarity):
-        relevant, itself = truth.masks(block, part)
-        products[relevant | itself] = -np.inf
-        products.sort(axis=1)
-        for row, query in enumerate(range(part.start, part.stop)):
-            right = np.searchsorted(products[row], scores[query], side="right")
-            above[query] += products.shape[1] - right
-            left = np.searchsorted(products[row], scores[query], side="left")
-            if (left != right).any():
-                tied.setdefault(query, []).append(np.unique(scores[query][left != right]))
-            others[query] += np.diff(np.searchsorted(products[row], bounds)).astype(np.uint32)
-        progress(products.size)
-    if tied:
-        values = {query: np.unique(np.concatenate(parts)) for query, parts in tied.items()}
-        _break_ties(rows, queries, similarity, truth, scores, above, values)
-    ranks = [counts + np.arange(1, len(counts) + 1) for counts in above]
-    grades = [relevant.grades for relevant in relevant_rows] if queries.truth.graded else None
-    return RelevantRanks(ranks, scores, grades, edges, others)
+    return ranks_of_sets(rows, queries.ids, queries.truth, [queries.vectors], similarity, progress)[0]
+
+
+def ranks_of_sets(
+    rows: StoredRows,
+    ids: pa.Array,
+    truth: Relevance,
+    sets: Sequence[Matrix],
+    similarity: Similarity = "cosine",
+    progress: Callable[[int], None] = lambda rows: None,
+) -> list[RelevantRanks]:
+    """Rank as `relevant_ranks` does, under each of S sets of vectors of the same Q queries, in the same two passes.
+
+    Args:
+        progress: 2 * S * Q * N in all.
+    """
+    sets = [comparable(one, similarity) for one in sets]
+    relevant, length = score_relevant_rows(rows, ids, truth, sets, similarity, progress)
+    parts = [slice(start, min(start + QUERIES_AT_ONCE, len(ids))) for start in range(0, len(ids), QUERIES_AT_ONCE)]
+    bounds = [1.0 if similarity == "cosine" else length * longest(one) or 1.0 for one in sets]
+    of_all = len(sets) * len(ids)
+    counted = [
+        [OtherRows(one, part, found, bound, rows.count, of_all) for part in parts]
+        for one, found, bound in zip(sets, relevant, bounds, strict=True)
+    ]
+    for step in read_ahead(_steps(rows, ids, truth, counted, parts, similarity)):
+        step.others.add(step.rows, step.products, step.left_out)
+        progress(step.products.size)
+    results = []
+    for found, of_set, bound in zip(relevant, counted, bounds, strict=True):
+        cuts = found.starts[1:-1]
+        ranks = [np.sort(above) + np.arange(1, len(above) + 1) for part in of_set for above in part.above()]
+        scores = [one[::-1] for one in np.split(found.scores, cuts)]
+        grades = None if found.grades is None else [one[::-1] for one in np.split(found.grades, cuts)]
+        others = np.concatenate([part.histograms() for part in of_set])
+        results.append(RelevantRanks(ranks, scores, grades, np.linspace(-bound, bound, BINS + 1), others))
+    return results
 
 
 @dataclass(frozen=True)
-class _Relevant:
-    """The relevant rows of one query by descending score, equal ones by ascending id."""
+class _Step:
+    """The products of some queries with the rows of one block, to be counted."""
 
-    scores: Scores
-    grades: NDArray[np.float32]
-
-
-def _scored(
-    rows: StoredRows, queries: Queries, similarity: Similarity, truth: _Truth, progress: Callable[[int], None]
-) -> tuple[list[_Relevant], float]:
-    """Of each query, and the length of the longest stored vector."""
-    length, last = 0.0, None
-    graded = queries.truth.graded
-    scores: list[list[Scores]] = [[] for _ in range(len(queries.ids))]
-    grades: list[list[NDArray[np.float32]]] = [[] for _ in range(len(queries.ids))]
-    names: list[list[NDArray[Any]]] = [[] for _ in range(len(queries.ids))]
-    for block, part, products in scored_blocks(rows, queries.vectors, similarity):
-        if block is not last:
-            last = block
-            length = max(length, longest(block.vectors))
-        relevant, _ = truth.masks(block, part)
-        for row in np.flatnonzero(relevant.any(axis=1)).tolist():
-            query = part.start + row
-            scores[query].append(products[row, relevant[row]])
-            if graded:
-                grades[query].append(truth.block(block).grades(query)[relevant[row]])
-                names[query].append(to_numpy(block.ids)[relevant[row]])
-        progress(products.size)
-    nothing = np.empty(0, np.float32)
-    if not graded:  # which of equally relevant rows with one score comes first makes no difference
-        ordered = (np.sort(np.concatenate(parts))[::-1] if parts else nothing for parts in scores)
-        return [_Relevant(of_query, nothing) for of_query in ordered], length
-    relevant_rows = []
-    for query, parts in enumerate(scores):
-        if not parts:
-            relevant_rows.append(_Relevant(nothing, nothing))
-            continue
-        own, ids = np.concatenate(parts), np.concatenate(names[query])
-        order = np.lexsort((np.unique(ids, return_inverse=True)[1], -own))
-        relevant_rows.append(_Relevant(own[order], np.concatenate(grades[query])[order]))
-    return relevant_rows, length
+    others: OtherRows
+    rows: RowsOfBlock
+    products: NDArray[Any]
+    left_out: list[Places]
 
 
-def _edges(queries: Queries, similarity: Similarity, length: float) -> NDArray[np.float64]:
-    """Bounds of equal bins that hold every score."""
-    bound = 1.0
-    if similarity == "ip":
-        bound = length * longest(queries.vectors) or 1.0
-    return np.linspace(-bound, bound, BINS + 1)
-
-
-def _break_ties(
+def _steps(
     rows: StoredRows,
-    queries: Queries,
+    ids: pa.Array,
+    truth: Relevance,
+    counted: list[list[OtherRows]],
+    parts: list[slice],
     similarity: Similarity,
-    truth: _Truth,
-    scores: list[Scores],
-    above: list[NDArray[np.int64]],
-    tied: dict[int, Scores],
-) -> None:
-    """Count rows with the same score as a relevant row and a smaller id as above it.
-
-    A pass of its own, over the tied queries alone: ids are not kept for rows that tie with nothing.
-
-    Args:
-        tied: query -> its relevant scores that others have too, ascending.
-    """
-    ties: dict[int, list[tuple[Scores, NDArray[Any], Mask]]] = {query: [] for query in tied}
-    for block, part, products in scored_blocks(rows, queries.vectors, similarity):
-        relevant, itself = truth.masks(block, part)
-        names = to_numpy(block.ids)
-        for query in range(part.start, part.stop):
-            if query in tied:
-                row, values = query - part.start, tied[query]
-                nearest = values[np.searchsorted(values, products[row]).clip(max=len(values) - 1)]
-                columns = np.flatnonzero((nearest == products[row]) & ~itself[row])
-                ties[query].append((products[row, columns], names[columns], relevant[row, columns]))
-    for query, parts in ties.items():
-        values, ids, mine = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-        # As in `scores`: by descending score, equal ones by ascending id.
-        order = np.lexsort((np.unique(ids, return_inverse=True)[1], -values))
-        values, mine = values[order], mine[order]
-        others = np.cumsum(~mine)
-        first = np.searchsorted(-values, -values, side="left")
-        before = others - (others[first] - ~mine[first])
-        above[query][np.isin(scores[query], values)] += before[mine]
-
-
-class _Truth:
-    """The ground truth of one block after the other, and which row is the query itself."""
-
-    def __init__(self, queries: Queries) -> None:
-        self._queries = queries
-        self._block: Block | None = None
-        self._truth: BlockRelevance
-        self._selves: NDArray[np.int64]
-
-    def block(self, block: Block) -> BlockRelevance:
-        if block is not self._block:
-            self._block, self._truth = block, self._queries.truth.of(block)
-            self._selves = positions(self._queries.ids, block.ids)
-        return self._truth
-
-    def masks(self, block: Block, part: slice) -> tuple[Mask, Mask]:
-        """(q, N) relevant, and (q, N) the query itself, which is relevant to no query of its own id."""
-        relevant = self.block(block).mask(part)
-        itself = np.zeros_like(relevant)
-        selves = self._selves[part]
-        here = np.flatnonzero(selves >= 0)
-        itself[here, selves[here]] = True
-        return relevant & ~itself, itself
+) -> Iterator[_Step]:
+    for block in rows.blocks():
+        of_block = RowsOfBlock(block.ids, comparable(block.vectors, similarity))
+        truth_here = BlockTruth.of(block, ids, truth)
+        for number, part in enumerate(parts):
+            left_out = truth_here.not_others(part)
+            for of_set in counted:
+                others = of_set[number]
+                yield _Step(others, of_block, others.products(of_block), left_out)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -17,6 +17,25 @@ from skipfill.store.parquet.stored_rows import Block
 
 Mask = NDArray[np.bool_]
 Places = NDArray[np.int64]
+PAIRS_AT_ONCE = 2**20
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """P pairs of a query and a row that is relevant to it, query by query, rows ascending.
+
+    Attributes:
+        query, row: (P,) positions.
+        grade: (P,) float32, how relevant.
+    """
+
+    query: Places
+    row: Places
+    grade: NDArray[np.float32]
+
+    def filter(self, chosen: Mask) -> Pairs:
+        """Some of them, (P,) bool."""
+        return self if chosen.all() else Pairs(self.query[chosen], self.row[chosen], self.grade[chosen])
 
 
 @dataclass(frozen=True)
@@ -24,16 +43,24 @@ class BlockRelevance:
     """Relevance of the N rows of one block.
 
     Attributes:
-        mask: slice of the queries -> (q, N) bool.
-        grades: a query -> (N,) float32, how relevant each row is; 0 where it is not.
         counts: (Q,) how many of the rows are relevant to each query.
-        pairs: (P,) queries and (P,) rows -> (P,) bool, whether each row is relevant to its query.
+        holds: (P,) queries and (P,) rows -> (P,) bool, whether each row is relevant to its query.
+        pairs_of: slice of the queries -> their pairs.
     """
 
-    mask: Callable[[slice], Mask]
-    grades: Callable[[int], NDArray[np.float32]]
     counts: NDArray[np.int64]
-    pairs: Callable[[Places, Places], Mask]
+    holds: Callable[[Places, Places], Mask]
+    pairs_of: Callable[[slice], Pairs]
+
+    def pairs(self) -> Iterator[Pairs]:
+        """All pairs, about `PAIRS_AT_ONCE` at a time."""
+        ends = self.counts.cumsum()
+        start = 0
+        while start < len(ends):
+            before = ends[start - 1] if start else 0
+            stop = max(start + 1, int(np.searchsorted(ends, before + PAIRS_AT_ONCE, side="right")))
+            yield self.pairs_of(slice(start, stop))
+            start = stop
 
 
 class Relevance(Protocol):
@@ -83,17 +110,17 @@ class SameLabel:
         labels = block.labels if block.labels is not None else pa.nulls(len(block.ids), pa.string())
         of_rows = positions(labels, classes)
 
-        def mask(part: slice) -> Mask:
-            same: Mask = of_queries[part, None] == of_rows[None, :]
-            return same
-
+        rows = np.argsort(of_rows, kind="stable")[(of_rows < 0).sum() :]
         rows_of_class = np.bincount(of_rows[of_rows >= 0], minlength=len(classes))
-        return BlockRelevance(
-            mask,
-            lambda query: (of_rows == of_queries[query]).astype(np.float32),
-            rows_of_class[of_queries],
-            lambda query, row: of_queries[query] == of_rows[row],
-        )
+        counts, first = rows_of_class[of_queries], (rows_of_class.cumsum() - rows_of_class)[of_queries]
+
+        def pairs_of(part: slice) -> Pairs:
+            query = np.repeat(np.arange(part.start, part.start + len(counts[part])), counts[part])
+            starts = first[part] - (counts[part].cumsum() - counts[part])
+            row = rows[np.arange(len(query)) + np.repeat(starts, counts[part])]
+            return Pairs(query, row, np.broadcast_to(np.float32(1), len(row)))
+
+        return BlockRelevance(counts, lambda query, row: of_queries[query] == of_rows[row], pairs_of)
 
     def restricted(self, chosen: Mask) -> SameLabel:
         return SameLabel(self.labels.filter(pa.array(chosen)))
@@ -128,24 +155,18 @@ class Judgements:
     def of(self, block: Block) -> BlockRelevance:
         column = positions(self.row, block.ids)
         here = np.flatnonzero(column >= 0)
-        query, column, grade = self.query[here], column[here], self.grade[here]
+        order = here[np.lexsort((column[here], self.query[here]))]
+        query, row, grade = self.query[order], column[order], self.grade[order]
+        keys = query * len(block.ids) + row
 
-        def mask(part: slice) -> Mask:
-            start, stop = np.searchsorted(query, [part.start, part.stop])
-            relevant = np.zeros((part.stop - part.start, len(block.ids)), bool)
-            relevant[query[start:stop] - part.start, column[start:stop]] = True
-            return relevant
+        def pairs_of(part: slice) -> Pairs:
+            chosen = slice(*np.searchsorted(query, [part.start, part.stop]))
+            return Pairs(query[chosen], row[chosen], grade[chosen])
 
-        def grades(of_query: int) -> NDArray[np.float32]:
-            start, stop = np.searchsorted(query, [of_query, of_query + 1])
-            of_rows = np.zeros(len(block.ids), np.float32)
-            of_rows[column[start:stop]] = grade[start:stop]
-            return of_rows
-
-        counts = np.bincount(query, minlength=self.queries)
-        keys = query * len(block.ids) + column
         return BlockRelevance(
-            mask, grades, counts, lambda queries, rows: np.isin(queries * len(block.ids) + rows, keys)
+            np.bincount(query, minlength=self.queries),
+            lambda queries, rows: np.isin(queries * len(block.ids) + rows, keys),
+            pairs_of,
         )
 
     def restricted(self, chosen: Mask) -> Judgements:

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from skipfill.store.errors import BadInput
-from skipfill.store.parquet.stored_rows import BLOCK_ROWS, Block, StoredRows
-from skipfill.store.parquet.vectors import Matrix, Similarity, longest, normalised
+from skipfill.store.parquet.ids import ranked
+from skipfill.store.parquet.stored_rows import BLOCK_ROWS, StoredRows
+from skipfill.store.parquet.vectors import Matrix, Similarity, longest
+from skipfill.store.retrieval.products import (
+    LARGEST,
+    Places,
+    Scores,
+    comparable,
+    exact_scores,
+    refuse_too_large,
+    rounding,
+)
 
 SCORES_AT_ONCE = 2**23
-# How far two float32 products of the same vectors can lie apart, as a share of the norms' product.
-ROUNDING = 2e-6
+FIRST_ROWS = 4_096
+"""Rows among which the first bar is found, or four times as many as hits are asked for."""
+MANY = 4
+"""Times as many rows of a block above the bar as hits are asked for: then the block has a better bar."""
 
 
 @dataclass(frozen=True)
@@ -41,22 +51,24 @@ def search(
 ) -> Hits:
     """The `k` rows (all, if there are fewer) with the highest score for each query.
 
-    A float32 matrix product finds the candidates; these are scored again in float64, because the product's
-    rounding depends on where a row lies in its block, and equal rows must tie.
+    A float32 matrix product finds the candidates: the rows that are not below the k-th hit so far by more than the
+    rounding of the product. These are scored again in float64, because the rounding depends on where a row lies in
+    its block, and equal rows must tie.
 
     Args:
         queries: (Q, D) float32.
         progress: called with the number of rows read since the last call.
     """
-    if similarity == "cosine":
-        queries = normalised(queries)
+    queries = comparable(queries, similarity)
     k = min(k, rows.count)
     step = max(1, SCORES_AT_ONCE // BLOCK_ROWS)
     nearest = [_Nearest(queries[start : start + step], k) for start in range(0, len(queries), step)]
+    scratch = np.empty(min(step, len(queries)) * BLOCK_ROWS, np.float32)  # to get it anew costs page faults
     for block in rows.blocks():
-        vectors = normalised(block.vectors) if similarity == "cosine" else block.vectors
+        vectors = comparable(block.vectors, similarity)
+        length = longest(vectors)
         for part in nearest:
-            part.add(block.ids, vectors)
+            part.add(block.ids, vectors, length, scratch)
         progress(len(block.ids))
     return Hits(pa.concat_arrays([part.ids() for part in nearest]), np.concatenate([part.scores() for part in nearest]))
 
@@ -73,25 +85,47 @@ class _Nearest:
         self._scores = np.empty(0, np.float32)
         self._ids: pa.Array | None = None
 
-    def add(self, ids: pa.Array, vectors: Matrix) -> None:
-        products = _products(self._queries, vectors, ids)
-        slack = np.float32(ROUNDING * self._scale * longest(vectors))
-        hot = np.flatnonzero(products.max(axis=1) >= self._worst - slack)
-        if len(hot) == 0:
-            return
-        products = products[hot]
-        bar = self._worst[hot]
-        if products.shape[1] > self._k:
-            at = products.shape[1] - self._k
-            bar = np.maximum(bar, np.partition(products, at, axis=1)[:, at])
-        query, column = np.nonzero(products >= (bar - slack)[:, None])
-        query = hot[query]
+    def add(self, ids: pa.Array, vectors: Matrix, length: float, scratch: Scores) -> None:
+        """Look at the rows of a block, the longest of which has this length.
+
+        Args:
+            scratch: memory for the products.
+        """
+        products = scratch[: len(self._queries) * len(vectors)].reshape(-1, len(vectors))
+        with np.errstate(over="ignore", invalid="ignore"):
+            np.matmul(self._queries, vectors.T, out=products)
+        if self._scale * length > LARGEST / 2:
+            refuse_too_large(products, ids)
+        slack = rounding(vectors.shape[1], np.float32) * self._scale * length
+        bar = np.maximum(self._worst.astype(np.float64) - slack, self._first_bar(products, slack))
+        flat = (products >= _float32_below(bar)[:, None]).reshape(-1).nonzero()[0]
+        query, column = np.divmod(flat, len(vectors))
+        query, column = self._fewer(products, query, column, slack)
         for start in range(0, len(query), SCORES_AT_ONCE // 16):
             part = slice(start, start + SCORES_AT_ONCE // 16)
-            exact = np.einsum(
-                "cd,cd->c", self._queries[query[part]].astype(np.float64), vectors[column[part]], optimize=False
-            )
-            self._merge(query[part], exact.astype(np.float32), ids.take(pa.array(column[part])))
+            exact = exact_scores(self._queries, vectors, query[part], column[part], ids)
+            self._merge(query[part], exact, ids.take(pa.array(column[part])))
+
+    def _first_bar(self, products: Scores, slack: float) -> NDArray[np.float64]:
+        """(Q,) what the k-th hit of each query cannot be below, by some rows of this block; only where none is known.
+
+        The k-th of the products is within the slack of an exact score, and that one of the product of what is above.
+        """
+        bar = np.full(len(products), -np.inf)
+        some = products[:, : max(FIRST_ROWS, MANY * self._k)]
+        unknown = np.flatnonzero(np.isinf(self._worst))
+        if some.shape[1] > self._k and len(unknown):
+            bar[unknown] = _kth(some[unknown], self._k) - 2 * slack
+        return bar
+
+    def _fewer(self, products: Scores, query: Places, column: Places, slack: float) -> tuple[Places, Places]:
+        """The candidates without those that others of the same block show not to be hits, where there are many."""
+        counts = np.bincount(query, minlength=len(products))
+        bar = np.full(len(products), -np.inf)
+        for one in np.flatnonzero(counts > max(MANY * self._k, FIRST_ROWS)):
+            bar[one] = _kth(products[one : one + 1], self._k)[0] - 2 * slack
+        kept = products[query, column] >= bar[query]
+        return query[kept], column[kept]
 
     def _merge(self, query: NDArray[np.int64], scores: NDArray[np.float32], ids: pa.Array) -> None:
         touched = np.zeros(len(self._queries), bool)
@@ -100,7 +134,7 @@ class _Nearest:
         kept_ids = ids if self._ids is None else pa.concat_arrays([self._ids.filter(pa.array(again)), ids])
         query = np.concatenate([self._of[again], query])
         scores = np.concatenate([self._scores[again], scores])
-        order = np.lexsort((_ranked(kept_ids), -scores, query))
+        order = np.lexsort((ranked(kept_ids), -scores, query))
         query, scores = query[order], scores[order]
         first = np.searchsorted(query, query, side="left")
         best = np.arange(len(query)) - first < self._k
@@ -125,41 +159,14 @@ class _Nearest:
         return self._scores[self._order()].reshape(len(self._queries), self._k)
 
 
-def _ranked(ids: pa.Array) -> NDArray[np.uint64]:
-    ranks: NDArray[np.uint64] = pc.rank(ids, sort_keys="ascending", tiebreaker="dense").to_numpy()
-    return ranks
+def _kth(products: Scores, k: int) -> NDArray[np.float64]:
+    """(q,) the k-th largest of each row."""
+    at = products.shape[1] - k
+    kth: NDArray[np.float64] = np.partition(products, at, axis=1)[:, at].astype(np.float64)
+    return kth
 
 
-def scored_blocks(
-    rows: StoredRows, queries: Matrix, similarity: Similarity
-) -> Iterator[tuple[Block, slice, NDArray[np.float32]]]:
-    """Every score of every query, block by block: (block, which queries, their scores (q, N)).
-
-    The same arguments give the same bits in the same order each time.
-    """
-    if similarity == "cosine":
-        queries = normalised(queries)
-    for block in rows.blocks():
-        vectors = normalised(block.vectors) if similarity == "cosine" else block.vectors
-        step = max(1, SCORES_AT_ONCE // len(vectors))
-        for start in range(0, len(queries), step):
-            part = slice(start, min(start + step, len(queries)))
-            yield block, part, _products(queries[part], vectors, block.ids)
-
-
-def _products(queries: Matrix, vectors: Matrix, ids: pa.Array) -> NDArray[np.float32]:
-    """(Q, N) inner products.
-
-    Raises:
-        BadInput: one is too large for float32; no order would be right.
-    """
-    with np.errstate(over="ignore", invalid="ignore"):
-        products: NDArray[np.float32] = queries @ vectors.T
-    if not np.isfinite(products).all():
-        row = int(np.flatnonzero(~np.isfinite(products).all(axis=0))[0])
-        raise BadInput(
-            f"inner product with the gallery's row {ids[row].as_py()!r}",
-            expected="a number that float32 can hold",
-            found="a larger one",
-        )
-    return products
+def _float32_below(bar: NDArray[np.float64]) -> Scores:
+    """Numbers that float32 holds and that are not above these."""
+    below: Scores = np.nextafter(bar.astype(np.float32), np.float32(-np.inf))
+    return below

@@ -144,9 +144,9 @@ def test_the_file_beside_the_store(
     here = link.parent / "skipfill.toml"
     here.write_text("[train]\nseed = 6\n")
     found = skipfill("train", "v10", "--items", world.items, "--epochs", 1)
-    assert f"Options from {here}; not read because of it: {beside}\n" in found.err
+    assert f"Options from {here}; {beside} is not read\n" in found.err
     assert recipe(skipfill, "v10")["seed"] == 6
-    assert f"{here}; not read because of it: {beside}" in skipfill("doctor").out
+    assert f"{here}; {beside} is not read" in skipfill("doctor").out
     assert skipfill("doctor", "--json").document["configuration"] == str(here)
 
 
@@ -266,7 +266,7 @@ def test_a_file_with_a_mark_of_its_encoding_is_read(skipfill: Skipfill) -> None:
 
 def test_a_command_without_such_options_says_so(skipfill: Skipfill) -> None:
     Path("skipfill.toml").write_text("[status]\nquiet = true\n")
-    said = "[status]: expected no key: a file may set no option of this command, found 'quiet'"
+    said = "[status]: expected no key, because a file may set no option of this command, found 'quiet'"
     assert said in skipfill("status", expect=2).err
 
 

@@ -14,7 +14,7 @@ Counts = NDArray[np.integer]
 
 @dataclass(frozen=True)
 class ScoreCounts:
-    """Of one model's queries.
+    """Scores of one model's queries, counted in bins.
 
     Attributes:
         others: (Q, B) counts of the scores of rows that are not relevant.
@@ -56,7 +56,7 @@ def mean_accepted(counts: Counts) -> NDArray[np.float64]:
 
 
 def cutoff_for(mean: NDArray[np.float64], rate: float) -> float:
-    """The cut-off at which the mean share accepted is `rate`.
+    """The threshold at which the mean share accepted is `rate`.
 
     Args:
         mean: of `mean_accepted`.

@@ -1,4 +1,4 @@
-"""Old queries' vectors that the user brings: of the model that filled the gallery, as some of its rows show."""
+"""Old query vectors that the user brings. Some gallery rows must show that the gallery's model made them."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def vectors_of_the_gallerys_model(context: CheckContext) -> Ruling:
 
 
 def rows_of_the_old_input(context: CheckContext, items: Items, lookup: QueryLookup) -> Ruling:
-    """Find that no row of the gallery came with the column that the old model encodes: it could be any column.
+    """Find that no gallery row was given with the column that the old model encodes: it could be any column.
 
     Where some did, the old model must make of them what is stored: see `refuse_another_gallery`.
     """
@@ -73,7 +73,7 @@ def rows_of_the_old_input(context: CheckContext, items: Items, lookup: QueryLook
     of_rows = stored_items(rows, context.open_items(files)) if files else None
     if of_rows is not None and of_rows.items.has(column):
         return Ruling()
-    claim = f"rows of the gallery with column {column} among the items, to see that it is what its model encoded"
+    claim = f"rows of the gallery with column {column} among the items, to verify that the gallery's model encoded it"
     return Ruling(findings=[Finding("rows of the old input", 0, claim, "there is none")])
 
 

@@ -1,4 +1,4 @@
-"""Queries without a label or a row to be found are left out, and only so many of them."""
+"""Queries without a label or a relevant row are left out. Only a limited share may be."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def without_relevant_row(context: CheckContext, items: Items, lookup: QueryLooku
     left_out = lookup.relevant == 0
     if not left_out.any():
         return Ruling()
-    note = f"{left_out.sum()} queries left out: the gallery has no row to be found for them"
+    note = f"{left_out.sum()} queries left out: the gallery has no row that is relevant to them"
     if context.inputs.truth == "labels" and items.labels is not None:
         labels = items.labels.filter(pa.array(left_out)).unique().to_pylist()
         missing = [label for label in labels if label in lookup.other_forms]
@@ -68,12 +68,12 @@ def label_of_another(context: CheckContext, items: Items, lookup: QueryLookup) -
     left_out = lookup.other_label
     if context.inputs.truth != "labels" or not left_out.any():
         return Ruling()
-    note = f"{left_out.sum()} queries left out: they have another label than the gallery's row of the same id"
+    note = f"{left_out.sum()} queries left out: they have another label than the gallery's row with the same id"
     return Ruling(left_out, counts=True, notes=[note])
 
 
 def few_left_out(context: CheckContext, left_out: LeftOut) -> Ruling:
-    """Find more left out than the policy allows: those that are left may be the ones that got better."""
+    """Find that more queries are left out than the policy allows: the remaining ones may be those that got better."""
     most = context.policy.most_left_out
     if left_out.count <= most * left_out.among:
         return Ruling()

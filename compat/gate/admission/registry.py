@@ -1,8 +1,8 @@
 """Rules of admission by name, in the order of the steps of a check that apply them.
 
-A rule is a function of what is known by then. It returns a `Ruling`, and raises `BadInput` for what cannot be evidence
-at all. To add one: its function in a file here, and its line below. `tests/programs/gate_mutations.py` takes each line
-away in turn, and some test of admission must notice.
+A rule is a function of everything known at its step. It returns a `Ruling`, and raises `BadInput` for input that can
+be no evidence at all. To add one: its function in a file here, and its line below. `tests/programs/gate_mutations.py`
+takes each line away in turn, and some test of admission must notice.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The first rows of a reindex as the truth: a model that says itself what is relevant agrees with itself."""
+"""Rules for a reindex as the truth. The model that says what is relevant must not be the one that is judged."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SAME_ANGLES = 0.01
 
 
 def truth_of_another_model(context: CheckContext) -> Ruling:
-    """Refuse a reindex with the model that is checked, or with one that it was made of or together with.
+    """Refuse a reindex by the checked model, or by one that it was made of or trained with.
 
     Raises:
         BadInput: neither a ceiling is named nor a column of vectors, or the ceiling shares an encoder or its training
@@ -44,13 +44,13 @@ def truth_of_another_model(context: CheckContext) -> Ruling:
 
 
 def truth_of_the_policy(context: CheckContext) -> Ruling:
-    """Find a reindex as the truth where the gallery's policy does not name it: models judge models."""
+    """Find that the truth is a reindex, though the gallery's policy does not name it: a model then judges a model."""
     if context.inputs.truth != "reindex" or context.policy.truth == "reindex":
         return Ruling()
-    claim = "rows that people, or labels, call relevant; or a policy of the gallery with reindex as its truth"
+    claim = "relevance by labels or judgements, or a policy of the gallery that allows a reindex as the truth"
     column = context.inputs.truth_vector
     judge = f"the vectors of column {column}" if column else context.inputs.ceiling
-    found = f"relevant is what a reindex with {judge} returns first"
+    found = f"the first rows of a reindex with {judge} count as relevant"
     return Ruling(findings=[Finding("truth of the policy", 1, claim, found)])
 
 
@@ -67,7 +67,7 @@ def agreement_is_no_truth(context: CheckContext) -> Ruling:
 
 
 def truth_vectors_of_another_model(context: CheckContext, brought: Matrix, own: Matrix) -> Ruling:
-    """Refuse brought vectors that lie among each other as the model's own do, or their views: it would judge itself.
+    """Refuse brought vectors with the angles of the model's own vectors or of their views: it would judge itself.
 
     Args:
         brought, own: (Q, d) and (Q, D), of the queries.
@@ -94,12 +94,12 @@ def documents_as_queries(context: CheckContext, items: Items, lookup: QueryLooku
     documents = int(lookup.present.sum())
     if context.inputs.truth != "reindex" or not documents:
         return Ruling()
-    note = f"{documents} of {len(items)} queries are rows of the gallery: what holds for documents need not for queries"
-    return Ruling(notes=[note])
+    what = f"{documents} of {len(items)} queries are rows of the gallery"
+    return Ruling(notes=[f"{what}: documents may behave differently from real queries"])
 
 
 def _shared(model: LoadedModel, ceiling: LoadedModel) -> str:
-    """The thing that both have, in words; empty for nothing."""
+    """The thing that both models share, in words; empty for nothing."""
     if lineage(model.card) & lineage(ceiling.card):
         return "one that it was made from, or that was made from the same"
     mine, others = _encoders(model.network), _encoders(ceiling.network)

@@ -38,10 +38,10 @@ from skipfill.store.strict_json import fitted, parsed
 MOST_NETWORKS = 8  # a blend holds a whole older network, which may be a blend
 LARGEST_HEADER = 1 << 24
 MOST_TENSORS = 1 << 14
-MOST_MODULES = 64  # a tensor: a layer has some without weights
+MOST_MODULES = 64  # for each tensor: a layer has some modules without weights
 MOST_ITEMS = 1 << 40
 BLEND = "blend"  # the method of a card whose network has an older one in it
-MOST_UNSAVED = 1 << 28  # bytes of buffers that are made anew
+MOST_UNSAVED = 1 << 28  # bytes of buffers that are not in the file
 _TYPES = {
     **{"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"},
     **{"I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool"},

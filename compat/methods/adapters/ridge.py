@@ -13,7 +13,7 @@ from skipfill.compat.methods.adapters.pairs import Pairs, PairSums
 from skipfill.compat.nn.view_maps import LinearMap
 from skipfill.compat.settings import Range
 
-PENALTIES = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.001)
+PENALTIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.001)
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-
 from skipfill.compat.methods.adapters.adapter import Adapter
 from skipfill.compat.methods.adapters.pairs import Pairs
 from skipfill.compat.nn.view_maps import LinearMap
 from skipfill.compat.progress import Progress
-from skipfill.compat.training.adapters.collect import Collected
 from skipfill.compat.training.adapters.held_out import (
     Candidate,
     HeldOutRetrieval,
@@ -58,8 +53,6 @@ class Chosen:
 
 def choose(
     pairs: Pairs,
-    places: NDArray[np.int64],
-    collected: Collected,
     options: Sequence[Option],
     progress: Progress,
     seed: int,
@@ -67,15 +60,12 @@ def choose(
     """Measure every option on held-out pairs, take the simplest of the best, and fit it to all pairs.
 
     Args:
-        places: (S,) items of the pairs in memory.
-        collected: its pool of stored rows is searched.
         options: the simplest first; at least one.
         seed: of the pairs held out and of the fits.
     """
     chosen = held_out(len(pairs.sample), seed)
     queries, fitting = pairs.sample.at(chosen), pairs.without(chosen)
-    others = ~np.isin(collected.pool_places, places[chosen.numpy()])
-    retrieval = HeldOutRetrieval(queries.new, queries.old, collected.pool[torch.from_numpy(others)])
+    retrieval = HeldOutRetrieval(queries, fitting.sample)
     progress.start(f"choosing among {len(options)} maps" if len(options) > 1 else "measuring the map", len(options))
     candidates = []
     for option in options:

@@ -1,4 +1,4 @@
-"""One pass over the gallery in its own order: sums over all pairs, a sample of them, and a pool of stored rows."""
+"""One pass over the gallery in its own order: sums over all pairs, and a sample of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from skipfill.store.parquet.stored_rows import Block
 from skipfill.store.parquet.vectors import Matrix, normalised
 
 SAMPLE_BYTES = 1 << 27  # of pairs in memory
-POOL_ROWS = 16_384
 
 
 @dataclass(frozen=True)
@@ -65,91 +64,88 @@ class Collected:
         sums: over all pairs.
         sample: pairs in memory, all of them or some at random.
         places: (S,) items of the sample.
-        pool: (R, d) stored rows, drawn at random, L2-normalised.
-        pool_places: (R,) items of the pool, -1 for rows that are none.
+        labels: those of the pairs, each once, sorted.
     """
 
     sums: PairSums
     sample: PairSample
     places: NDArray[np.int64]
-    pool: torch.Tensor
-    pool_places: NDArray[np.int64]
+    labels: list[str]
 
 
 def collect(
     gallery: Gallery,
     new: NewVectors,
-    excluded_ids: pa.Array | None,
     progress: Progress,
     *,
     with_products: bool,
-    with_labels: bool,
     seed: int,
 ) -> Collected:
     """Join the gallery with the items by id, in one pass.
 
     Args:
-        excluded_ids: ids whose rows are not used. No item has one of them.
         with_products: see `PairSums`.
-        with_labels: take the class of each pair, from its item or else its row.
-        seed: of the sample and the pool.
+        seed: of the sample.
     """
     dim_new, dim_old = new.model.card.dim, gallery.space.dim
     sums = PairSums(dim_new, dim_old, with_new=with_products)
     most = min(len(new.items), gallery.rows.count, SAMPLE_BYTES // (4 * (dim_new + dim_old)))
-    sample = _Kept(most, seed, new=np.empty((most, dim_new), np.float32), old=np.empty((most, dim_old), np.float32))
-    sample.arrays["places"] = np.empty(most, np.int64)
-    sample.arrays["labels"] = np.full(most, None, object)
-    size = min(POOL_ROWS, gallery.rows.count)
-    pool = _Kept(size, seed + 1, rows=np.empty((size, dim_old), np.float32), places=np.empty(size, np.int64))
+    sample = _Kept(
+        Slots(most, seed),
+        {
+            "new": np.empty((most, dim_new), np.float32),
+            "old": np.empty((most, dim_old), np.float32),
+            "places": np.empty(most, np.int64),
+            "classes": np.empty(most, np.int64),
+        },
+    )
+    classes = _Classes()
     progress.start(f"joining rows by {gallery.space.name} in gallery {gallery.name}", gallery.rows.count)
     for joined in joined_blocks(gallery, new.items.ids, progress):
         vectors, old = new.take(joined.places), joined.vectors[joined.rows]
         sums.add(torch.from_numpy(vectors), torch.from_numpy(old))
-        labels = _labels(joined, new.items.labels) if with_labels else np.full(len(old), None, object)
-        sample.add(new=vectors, old=old, places=joined.places, labels=labels)
-        places = np.full(len(joined.vectors), -1)
-        places[joined.rows] = joined.places
-        usable = np.full(len(places), True) if excluded_ids is None else positions(joined.block.ids, excluded_ids) < 0
-        pool.add(rows=joined.vectors[usable], places=places[usable])
+        sample.add(new=vectors, old=old, places=joined.places, classes=classes.of(joined, new.items.labels))
     new.read_rest()
     kept = sample.result()
-    classes = torch.from_numpy(_classes(kept["labels"])) if with_labels else None
-    pairs = PairSample(torch.from_numpy(kept["new"]), torch.from_numpy(kept["old"]), classes)
-    stored = pool.result()
-    return Collected(sums, pairs, kept["places"], torch.from_numpy(stored["rows"]), stored["places"])
+    numbers = torch.from_numpy(kept["classes"]) if classes.numbers else None
+    pairs = PairSample(torch.from_numpy(kept["new"]), torch.from_numpy(kept["old"]), numbers)
+    return Collected(sums, pairs, kept["places"], sorted(classes.numbers))
 
 
+@dataclass(frozen=True)
 class _Kept:
     """A uniform sample of a stream, as several arrays of one length."""
 
-    def __init__(self, size: int, seed: int, **arrays: NDArray[Any]) -> None:
-        self.arrays = arrays
-        self._slots = Slots(size, seed)
+    slots: Slots
+    arrays: dict[str, NDArray[Any]]
 
     def add(self, **rows: NDArray[Any]) -> None:
         """Offer M rows of each array."""
-        slots, kept = self._slots.of_next(len(next(iter(rows.values()))))
+        slots, kept = self.slots.of_next(len(rows["new"]))
         for name, values in rows.items():
             self.arrays[name][slots] = values[kept]
 
     def result(self) -> dict[str, NDArray[Any]]:
         """The kept rows."""
-        return {name: array[: self._slots.filled] for name, array in self.arrays.items()}
+        return {name: array[: self.slots.filled] for name, array in self.arrays.items()}
 
 
-def _labels(joined: JoinedBlock, of_items: pa.Array | None) -> NDArray[np.object_]:
-    """(m,) label of each pair: that of its item, or else of its row; None for none."""
-    labels = pa.nulls(len(joined.rows), pa.string())
-    if joined.block.labels is not None:
-        labels = joined.block.labels.take(pa.array(joined.rows))
-    if of_items is not None:
-        labels = pc.coalesce(of_items.take(pa.array(joined.places)), labels)
-    return np.asarray(labels.to_numpy(zero_copy_only=False), object)
+class _Classes:
+    """Numbers the labels as they come."""
 
+    def __init__(self) -> None:
+        self.numbers: dict[str, int] = {}
 
-def _classes(labels: NDArray[Any]) -> NDArray[np.int64]:
-    """(S,) a number for each label; -1 for none."""
-    encoded = pa.array(labels.tolist(), pa.string()).dictionary_encode().indices
-    numbers: NDArray[np.int64] = pc.fill_null(encoded, -1).to_numpy(zero_copy_only=False).astype(np.int64)
-    return numbers
+    def of(self, joined: JoinedBlock, of_items: pa.Array | None) -> NDArray[np.int64]:
+        """(m,) class of each pair, by the label of its item or else of its row; -1 for none."""
+        labels = pa.nulls(len(joined.rows), pa.string())
+        if joined.block.labels is not None:
+            labels = joined.block.labels.take(pa.array(joined.rows))
+        if of_items is not None:
+            labels = pc.coalesce(of_items.take(pa.array(joined.places)), labels)
+        encoded = labels.dictionary_encode()
+        for label in encoded.dictionary.to_pylist():
+            self.numbers.setdefault(label, len(self.numbers))
+        numbers = np.array([*(self.numbers[label] for label in encoded.dictionary.to_pylist()), -1])
+        places: NDArray[np.int64] = numbers[pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)]
+        return places

@@ -57,9 +57,9 @@ def fit_adapter(objects: ObjectStore, name: str, recipe: Recipe, sources: Source
         collected = _collected(opened, new, recipe.seed, progress)
         options = options_for(opened, collected)
         judged = without_wrong(opened, new, collected, recipe.seed, progress)
-        chosen = choose(judged.pairs, judged.places, collected, options.tried, progress, recipe.seed)
+        chosen = choose(judged.pairs, options.tried, progress, recipe.seed)
     network = _network(opened, chosen, encoder)
-    card = _card(name, recipe, opened, network, chosen, _story(chosen, judged, options))
+    card = _card(name, recipe, opened, network, chosen, collected.labels, _story(chosen, judged, options))
     digests = TrainedContent.joined([TrainedContent(np.concatenate(new.digests), complete=True)])
     trained_on = TrainedOn(IdSet.of([opened.items.ids]), digests)
     return save_trained(objects, card, network, opened.items, trained_on, [opened.space])
@@ -78,10 +78,8 @@ def _collected(opened: OpenedPairs, new: NewVectors, seed: int, progress: Progre
     return collect(
         opened.gallery,
         new,
-        opened.excluded_ids,
         progress,
         with_products=any(kind.needs_products for kind in kinds),
-        with_labels=any(kind.needs_labels for kind in kinds),
         seed=seed,
     )
 
@@ -95,7 +93,13 @@ def _network(opened: OpenedPairs, chosen: Chosen, encoder: Encoder) -> Network:
 
 
 def _card(
-    name: str, recipe: Recipe, opened: OpenedPairs, network: Network, chosen: Chosen, story: dict[str, Any]
+    name: str,
+    recipe: Recipe,
+    opened: OpenedPairs,
+    network: Network,
+    chosen: Chosen,
+    labels: list[str],
+    story: dict[str, Any],
 ) -> Card:
     """The card of a model that is fitted and not yet saved: it lists no files."""
     view = View(opened.space.dim, chosen.fitted.describe()["kind"])
@@ -111,8 +115,8 @@ def _card(
         network=network.describe(),
         dim=network.encoder.width,
         views=views,
-        classes=[],
-        trained_labels=[],
+        classes=labels,
+        trained_labels=labels,
         trained_items=story["pairs"],
         gallery=trained_against(opened.gallery),
         recipe={

@@ -9,10 +9,12 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
+from skipfill.compat.methods.adapters.pairs import PairSample
 from skipfill.compat.nn.view_maps import LinearMap
 
 NEIGHBOURS = 10
 QUERIES_AT_ONCE = 256
+MOST_ROWS = 16_384
 MOST_HELD_OUT, SHARE_HELD_OUT = 1_000, 0.2
 T = TypeVar("T")
 
@@ -30,68 +32,55 @@ class Measured:
     """Held-out retrieval of one map, each query's in [0, 1], higher is better.
 
     Attributes:
-        reciprocal_rank: (H,) of the query's own stored row among all rows.
-        agreement: (H,) share of the 10 nearest rows of the query's own stored vector that are among the 10 nearest
-            of the mapped query, itself left out of both.
+        agreement: (H,) share of the 10 rows nearest in the new space that are among the 10 whose stored vectors are
+            nearest to the mapped query. It decides: a search should find what the new encoder finds alike.
+        reciprocal_rank: (H,) of the query's own stored row among all rows. It does not decide: a map that imitates the
+            old encoder's mistakes as well comes out best.
     """
 
-    reciprocal_rank: Tensor
     agreement: Tensor
-
-    @property
-    def score(self) -> Tensor:
-        """(H,) the mean of both: the one alone would ask for the item itself, the other for its neighbours."""
-        return (self.reciprocal_rank + self.agreement) / 2
+    reciprocal_rank: Tensor
 
     def means(self) -> dict[str, float]:
         """Both over the queries."""
-        return {"reciprocal_rank": float(self.reciprocal_rank.mean()), "agreement": float(self.agreement.mean())}
+        return {"agreement": float(self.agreement.mean()), "reciprocal_rank": float(self.reciprocal_rank.mean())}
 
 
 class HeldOutRetrieval:
-    """Held-out pairs as queries of stored rows.
+    """Held-out pairs as queries of the stored vectors of other pairs.
 
     Args:
-        new: (H, D) new vectors.
-        old: (H, d) stored vectors of the same items.
-        others: (R, d) further stored rows.
+        queries: H pairs, to which no map that is measured was fitted.
+        rows: the other pairs; the first 16,384 of them are searched.
     """
 
-    def __init__(self, new: Tensor, old: Tensor, others: Tensor) -> None:
-        self._new = new
-        self._rows = torch.cat([old, others])
-        self._neighbours = self._nearest(old)
+    def __init__(self, queries: PairSample, rows: PairSample) -> None:
+        self._queries = queries
+        self._rows = rows.at(torch.arange(min(MOST_ROWS, len(rows))))
+        self._wanted = [_nearest(new @ self._rows.new.T) for new in torch.split(queries.new, QUERIES_AT_ONCE)]
 
     def measure(self, fitted: LinearMap) -> Measured:
         """The retrieval of a map."""
+        agreement, ranks = [], []
+        parts = (torch.split(side, QUERIES_AT_ONCE) for side in (self._queries.new, self._queries.old))
         with torch.inference_mode():
-            mapped = fitted(self._new)
-            agreement = _overlap(self._nearest(mapped), self._neighbours)
-            ranks = torch.cat([self._ranks(mapped, part) for part in self._parts()])
-        return Measured(1 / ranks, agreement)
-
-    def _parts(self) -> list[Tensor]:
-        return list(torch.split(torch.arange(len(self._new)), QUERIES_AT_ONCE))
-
-    def _ranks(self, queries: Tensor, part: Tensor) -> Tensor:
-        """Ranks of the own rows of some queries; equal scores share theirs."""
-        scores = queries[part] @ self._rows.T
-        own = scores[torch.arange(len(part)), part][:, None]
-        return (scores > own).sum(dim=1) + ((scores == own).sum(dim=1) + 1) / 2
-
-    def _nearest(self, queries: Tensor) -> Tensor:
-        """(H, k) the rows nearest to the queries, their own left out."""
-        found = []
-        for part in self._parts():
-            scores = queries[part] @ self._rows.T
-            scores[torch.arange(len(part)), part] = -torch.inf
-            found.append(scores.topk(min(NEIGHBOURS, len(self._rows) - 1), dim=1).indices)
-        return torch.cat(found)
+            for new, old, wanted in zip(*parts, self._wanted, strict=True):
+                mapped = fitted(new)
+                scores = mapped @ self._rows.old.T
+                own = (mapped * old).sum(dim=1, keepdim=True)
+                agreement.append(_overlap(_nearest(scores), wanted))
+                ranks.append(1 + (scores > own).sum(dim=1) + (scores == own).sum(dim=1) / 2)  # ties share a rank
+        return Measured(torch.cat(agreement), 1 / torch.cat(ranks))
 
 
-def _overlap(found: Tensor, expected: Tensor) -> Tensor:
-    """(H,) share of the expected rows that were found."""
-    return (found[:, :, None] == expected[:, None, :]).any(dim=1).float().mean(dim=1)
+def _nearest(scores: Tensor) -> Tensor:
+    """(Q, 10) positions of the highest scores; of all rows, where there are fewer."""
+    return scores.topk(min(NEIGHBOURS, scores.shape[1]), dim=1).indices
+
+
+def _overlap(found: Tensor, wanted: Tensor) -> Tensor:
+    """(Q,) share of the wanted rows that were found."""
+    return (found[:, :, None] == wanted[:, None, :]).any(dim=1).float().mean(dim=1)
 
 
 @dataclass(frozen=True)
@@ -111,9 +100,9 @@ def simplest_of_the_best(candidates: Sequence[Candidate[T]]) -> Candidate[T]:
 
     The standard error is that of the difference of the two over the same queries.
     """
-    best = max(candidates, key=lambda one: float(one.measured.score.mean()))
+    best = max(candidates, key=lambda one: float(one.measured.agreement.mean()))
     for candidate in candidates:
-        behind = best.measured.score - candidate.measured.score
+        behind = best.measured.agreement - candidate.measured.agreement
         if behind.mean() <= behind.std() / len(behind) ** 0.5:
             return candidate
     return best

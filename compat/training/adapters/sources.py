@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-import pyarrow as pa
-
 from skipfill.compat.encoders.choice import EncoderChoice, chosen_encoder
 from skipfill.compat.methods.adapters.adapter import Adapter
 from skipfill.compat.methods.registry import ADAPTERS
@@ -36,7 +34,6 @@ class OpenedPairs:
         gallery: only the rows by the model of its space.
         items: without those held out.
         space: the gallery's, as its model's card describes it now.
-        excluded_ids: of the items held out for a check.
     """
 
     adapters: dict[str, type[Adapter]]
@@ -46,7 +43,6 @@ class OpenedPairs:
     choice: EncoderChoice
     encoder_settings: Mapping[str, Any]
     space: Space
-    excluded_ids: pa.Array | None
 
 
 def open_pairs(objects: ObjectStore, recipe: Recipe, sources: Sources) -> OpenedPairs:
@@ -84,7 +80,6 @@ def open_pairs(objects: ObjectStore, recipe: Recipe, sources: Sources) -> Opened
         choice=choice,
         encoder_settings=recipe.given(choice.name),
         space=space_of(objects, gallery.space.name),
-        excluded_ids=excluded_ids,
     )
 
 

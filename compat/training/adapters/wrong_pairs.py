@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from skipfill.compat.methods.adapters.adapter import NoSettings
@@ -20,7 +18,7 @@ from skipfill.compat.training.adapters.sources import OpenedPairs
 
 REFERENCES = 512
 ROWS_AT_ONCE = 4_096
-FEWEST_WRONG = 0.002
+FEWEST_WRONG = 0.005
 """Share of the pairs in memory that must look wrong for all pairs to be looked at."""
 SHOWN = 5
 
@@ -74,14 +72,12 @@ class Judged:
 
     Attributes:
         pairs: the others.
-        places: (S,) items of their sample.
         wrong: number of pairs left out.
         wrong_ids: some of their ids, those that stand lowest first.
         related: whether most pairs stand above random ones; otherwise the spaces share next to nothing.
     """
 
     pairs: Pairs
-    places: NDArray[np.int64]
     wrong: int
     wrong_ids: list[int | str]
     related: bool
@@ -95,7 +91,7 @@ def without_wrong(opened: OpenedPairs, new: NewVectors, collected: Collected, se
     second pass, where some in memory are wrong.
     """
     sample, sums = collected.sample, collected.sums
-    as_they_are = Judged(Pairs(sums, sample), collected.places, 0, [], related=True)
+    as_they_are = Judged(Pairs(sums, sample), 0, [], related=True)
     if sums.count < 2 * Procrustes.fewest_pairs(*sums.dims):
         return as_they_are  # half of the pairs are too few to judge the others by
     standing = standings(sample, seed)
@@ -109,12 +105,12 @@ def without_wrong(opened: OpenedPairs, new: NewVectors, collected: Collected, se
     ids = [opened.items.ids[int(place)].as_py() for place in collected.places[lowest]]
     if len(sample) == sums.count:
         pairs = Pairs(sums, sample).without(wrong)
-        return Judged(pairs, collected.places[~wrong.numpy()], int(wrong.sum()), ids, related=True)
+        return Judged(pairs, int(wrong.sum()), ids, related=True)
     judge = judge_by(sample.at(~wrong))
     wrong = judge.standing(sample.new, sample.old) < limit
     right = _right_sums(opened, new, collected, judge, limit, progress)
     pairs = Pairs(right, sample.at(~wrong))
-    return Judged(pairs, collected.places[~wrong.numpy()], sums.count - right.count, ids, related=True)
+    return Judged(pairs, sums.count - right.count, ids, related=True)
 
 
 def _limit(standing: Tensor) -> float | None:

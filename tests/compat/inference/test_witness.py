@@ -131,7 +131,7 @@ def test_code_that_was_edited_is_refused_and_named(skipfill: Skipfill, own_code:
         ["matrix", "v1", "--items", "items.parquet", "--gallery-items", "items.parquet"],
     ):
         found = skipfill(*code, *command, expect=2).err
-        assert "model v1: expected the embeddings of its witness items that it gave when it was saved" in found
+        assert "model v1: expected the same embeddings of its witness items as when it was saved" in found
         assert f"changed since: the code of {own_code} " in found
         assert "torch" not in found
     assert {name for name in tree(tmp_path) if "__pycache__" not in name} == before
@@ -165,7 +165,7 @@ def test_what_the_code_imports_is_named_as_unrecorded(skipfill: Skipfill, tmp_pa
     trained(f"python:{name}:Own", np.random.default_rng(0).normal(size=(40, 16)).astype(np.float32))
     write_module(tmp_path, f"{name}_helper", "def change(batch): return batch.cos()  # edited\n")
     sys.modules.pop(name)
-    assert "nothing that is recorded has changed, so the encoder's code, or a library under it" in refused()
+    assert "no recorded version or setting has changed, so that the code of the encoder" in refused()
 
 
 PARTICULAR = """
@@ -196,7 +196,7 @@ def test_code_that_takes_only_some_of_the_items(skipfill: Skipfill, tmp_path: Pa
     assert WITNESS not in shaky.files
     warnings: list[str] = []
     verified_model(open_store(STORE), "v2", warnings)
-    assert warnings == ["model v2 keeps no witness vectors: whether it still encodes as it did is not known"]
+    assert warnings == ["model v2 has no witness vectors: it cannot be verified that it still encodes as it did"]
 
 
 # Settings, tokenizers, libraries
@@ -260,7 +260,7 @@ def test_embeddings_that_are_no_longer_normalised(
     monkeypatch.setattr("skipfill.compat.inference.network.unit", lambda vectors: vectors)
     found = refused()
     assert "found embeddings that are no longer normalised (lengths from " in found
-    assert "nothing that is recorded has changed" in found
+    assert "no recorded version or setting has changed" in found
 
 
 def test_an_encoder_that_fails_now(skipfill: Skipfill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,7 +285,7 @@ def test_a_bundle_without_a_witness_is_used_with_a_warning(skipfill: Skipfill, r
     without_witness("v1")
     assert load_card(open_store(STORE), "v1").fingerprint == fingerprint
     after = skipfill(*check, expect=None).document["check"]
-    told = "model v1 keeps no witness vectors: whether it still encodes as it did is not known"
+    told = "model v1 has no witness vectors: it cannot be verified that it still encodes as it did"
     assert told not in before["warnings"]
     assert told in after["warnings"]
     assert after["slices"] == before["slices"]

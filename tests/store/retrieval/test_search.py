@@ -51,6 +51,29 @@ def test_ties_go_to_the_smaller_id(tmp_path: Path, kind: str, queries: int) -> N
         assert found[query].tolist() == expected
 
 
+def test_the_best_rows_come_last(tmp_path: Path) -> None:
+    """Every row of a block is above all before it."""
+    random = np.random.default_rng(4)
+    vectors = random.normal(size=(50_000, 8)).astype(np.float32)
+    asked = vectors[:1] + 0.01 * random.normal(size=(5, 8)).astype(np.float32)
+    vectors = vectors[np.argsort(vectors @ asked[0])]
+    index = faiss.IndexFlatIP(8)
+    index.add(vectors)
+    _, positions = index.search(asked, 30)
+    hits = search(opened(write_vectors(tmp_path / "g.parquet", vectors, np.arange(50_000))), asked, 30, "ip")
+    assert hits.ids.to_numpy().reshape(-1, 30).tolist() == positions.tolist()
+
+
+def test_all_rows_are_equal(tmp_path: Path) -> None:
+    random = np.random.default_rng(5)
+    vectors = np.repeat(random.normal(size=(1, 33)), 40_000, axis=0)
+    ids = random.permutation(40_000)
+    asked = random.normal(size=(3, 33)).astype(np.float32)
+    hits = search(opened(write_vectors(tmp_path / "g.parquet", vectors, ids)), asked, 20, "cosine")
+    assert hits.ids.to_pylist() == list(range(20)) * 3
+    assert np.ptp(hits.scores, axis=1).max() == 0
+
+
 def test_fewer_rows_than_asked_for(tmp_path: Path) -> None:
     hits = search(opened(write_vectors(tmp_path / "g.parquet", np.eye(3))), np.ones((2, 3), np.float32), 10)
     assert hits.scores.shape == (2, 3)

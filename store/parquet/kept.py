@@ -1,0 +1,77 @@
+"""Files kept in memory once they were read, where they are small: a check reads a gallery several times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import pyarrow as pa
+
+from skipfill.store.parquet.files import ParquetReader
+from skipfill.store.parquet.stored_rows import BLOCK_ROWS, StoredRows
+from skipfill.store.storage.address import Address
+
+MOST_BYTES = 2**28
+"""Room for a check: 65,000 vectors of 1,024 numbers, or 500,000 of 128."""
+
+
+class KeptFiles:
+    """Keeps what the first complete pass over each file reads, as long as there is room, and gives it to later ones.
+
+    Attributes:
+        rows: the same rows, read by way of this.
+    """
+
+    def __init__(self, rows: StoredRows, room: int) -> None:
+        """Args:
+        room: bytes of all files together.
+        """
+        self._all, self._room = rows, room
+        self._kept: dict[Address, list[pa.RecordBatch]] = {}
+        self.rows = replace(rows, open_file=self._open)
+
+    def _open(self, path: Address) -> ParquetReader:
+        return _KeptFile(self, path, self._all.open_file(path))
+
+    def kept(self, path: Address, batch_size: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch] | None:
+        """The columns of a file from memory; None where it is not kept, or in other batches."""
+        if batch_size != BLOCK_ROWS or path not in self._kept or not {*columns} <= {*self._all.columns.names}:
+            return None
+        return (batch.select(list(columns)) for batch in self._kept[path])
+
+    def has_room(self, file: ParquetReader, batch_size: int, columns: Sequence[str]) -> bool:
+        """Tell whether to keep what a pass over these columns of a file reads."""
+        size = file.metadata.num_rows * self._all.dim * 4
+        return size <= self._room and batch_size == BLOCK_ROWS and tuple(columns) == self._all.columns.names
+
+    def keeping(self, path: Address, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Pass the batches of a file on; keep them at its end."""
+        kept: list[pa.RecordBatch] | None = []
+        room = self._room
+        for batch in batches:
+            room -= batch.nbytes
+            if room < 0:
+                kept = None
+            if kept is not None:
+                kept.append(batch)
+            yield batch
+        if kept is not None and path not in self._kept:
+            self._kept[path], self._room = kept, room
+
+
+class _KeptFile:
+    """An opened file that is read from memory once it was read whole."""
+
+    def __init__(self, files: KeptFiles, path: Address, file: ParquetReader) -> None:
+        self._files, self._path, self._file = files, path, file
+        self.metadata, self.schema_arrow, self.source = file.metadata, file.schema_arrow, file.source
+
+    def iter_batches(
+        self, batch_size: int, columns: Sequence[str], *, use_threads: bool = True
+    ) -> Iterator[pa.RecordBatch]:
+        kept = self._files.kept(self._path, batch_size, columns)
+        if kept is not None:
+            return kept
+        batches = self._file.iter_batches(batch_size, columns, use_threads=use_threads)
+        keeps = self._files.has_room(self._file, batch_size, columns)
+        return self._files.keeping(self._path, batches) if keeps else batches

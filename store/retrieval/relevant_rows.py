@@ -1,0 +1,135 @@
+"""Exact scores of the rows that are relevant to queries, from one pass over a gallery."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from skipfill.store.parquet.ids import positions, ranked
+from skipfill.store.parquet.stored_rows import Block, StoredRows
+from skipfill.store.parquet.vectors import Matrix, Similarity, longest
+from skipfill.store.retrieval.products import Places, Scores, comparable, exact_scores
+from skipfill.store.retrieval.relevance import BlockRelevance, Pairs, Relevance
+
+
+@dataclass(frozen=True)
+class RelevantRows:
+    """The P relevant rows of Q queries, query by query, each by ascending score; where grades differ, equal scores by
+    descending id.
+
+    Attributes:
+        starts: (Q + 1,) where the rows of each query begin.
+        scores: (P,) exact.
+        grades: (P,) how relevant; None when all are 1.
+        ids: of every row that is relevant to some query.
+        place: (P,) positions in `ids`.
+    """
+
+    starts: Places
+    scores: Scores
+    grades: NDArray[np.float32] | None
+    ids: pa.Array
+    place: Places
+
+    def of(self, query: int) -> slice:
+        """Where the rows of a query lie."""
+        return slice(self.starts[query], self.starts[query + 1])
+
+
+@dataclass(frozen=True)
+class BlockTruth:
+    """What is relevant in one block, a query's own row not counted.
+
+    Attributes:
+        selves: (Q,) position of each query's own row; -1 where it is in another block, or no row.
+    """
+
+    relevance: BlockRelevance
+    selves: Places
+
+    @classmethod
+    def of(cls, block: Block, ids: pa.Array, truth: Relevance) -> BlockTruth:
+        """Look at a block.
+
+        Args:
+            ids: (Q,) of the queries; NULL where they are no rows.
+        """
+        return cls(truth.of(block), positions(ids, block.ids))
+
+    def pairs(self) -> Iterator[Pairs]:
+        """All relevant pairs, in parts."""
+        for pairs in self.relevance.pairs():
+            yield pairs.filter(pairs.row != self.selves[pairs.query])
+
+    def not_others(self, part: slice) -> list[Places]:
+        """Of each of some queries, the positions of the rows that are relevant or itself."""
+        pairs = self.relevance.pairs_of(part)
+        selves = np.flatnonzero(self.selves[part] >= 0)
+        query = np.concatenate([pairs.query - part.start, selves])
+        row = np.concatenate([pairs.row, self.selves[part][selves]])[np.argsort(query, kind="stable")]
+        ends = np.bincount(query, minlength=part.stop - part.start).cumsum()
+        return np.split(row, ends[:-1])
+
+
+def score_relevant_rows(
+    rows: StoredRows,
+    ids: pa.Array,
+    truth: Relevance,
+    sets: Sequence[Matrix],
+    similarity: Similarity,
+    progress: Callable[[int], None],
+) -> tuple[list[RelevantRows], float]:
+    """The relevant rows under each of S sets of query vectors, and the length of the longest stored vector.
+
+    Args:
+        ids: (Q,) of the queries.
+        sets: S of (Q, D), comparable with the rows.
+    """
+    count, length, known = len(ids), 0.0, 0
+    query, place, grade = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0, np.float32)]
+    names = [pa.array([], rows.id_kind)]
+    scores = [[np.empty(0, np.float32)] for _ in sets]
+    for block in rows.blocks():
+        vectors = comparable(block.vectors, similarity)
+        length = max(length, longest(vectors))
+        is_relevant = np.zeros(len(vectors), bool)
+        of_block = len(query)
+        for pairs in BlockTruth.of(block, ids, truth).pairs():
+            for one, of_set in zip(sets, scores, strict=True):
+                of_set.append(exact_scores(one, vectors, pairs.query, pairs.row, block.ids))
+            is_relevant[pairs.row] = True
+            query.append(pairs.query)
+            place.append(pairs.row)
+            grade.append(pairs.grade)
+        numbers = is_relevant.cumsum() - 1 + known
+        place[of_block:] = [numbers[row] for row in place[of_block:]]
+        names.append(block.ids.filter(pa.array(is_relevant)))
+        known += len(names[-1])
+        progress(len(sets) * count * len(vectors))
+    all_ids = pa.concat_arrays(names)
+    grades = np.concatenate(grade) if truth.graded else None
+    found = _Found(count, np.concatenate(query), np.concatenate(place), grades, all_ids)
+    return [found.sorted_by(np.concatenate(of_set)) for of_set in scores], length
+
+
+@dataclass(frozen=True)
+class _Found:
+    """P relevant pairs of Q queries, in the order of the rows."""
+
+    queries: int
+    query: Places
+    place: Places
+    grades: NDArray[np.float32] | None
+    ids: pa.Array
+
+    def sorted_by(self, scores: Scores) -> RelevantRows:
+        """By (P,) scores."""
+        keys = (scores, self.query) if self.grades is None else (-ranked(self.ids)[self.place], scores, self.query)
+        order = np.lexsort(keys)
+        starts = np.append(0, np.bincount(self.query, minlength=self.queries).cumsum())
+        grades = None if self.grades is None else self.grades[order]
+        return RelevantRows(starts, scores[order], grades, self.ids, self.place[order])
