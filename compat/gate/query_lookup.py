@@ -110,7 +110,8 @@ class _Trained:
     """Tells queries and rows of trained classes from others. Both are told apart in the same way.
 
     Rows go by their labels, where gallery and model know labels, and else by their ids. Queries go by their labels too,
-    or by the rows relevant to them.
+    or by the rows relevant to them. A model that was fitted to rows without labels knows the labels that the gallery
+    has of these: where labels are the truth, rows and queries go by them.
 
     Ids are looked up in batches as large as the set of trained ids, because each lookup hashes that whole set.
     """
@@ -120,17 +121,19 @@ class _Trained:
         self._labels = pa.array(context.model.card.trained_labels, pa.string())
         self._by_label = bool(context.gallery.rows.columns.label and len(self._labels))
         self._judged = relevance if isinstance(relevance, Judgements) else None
+        self._by_labels_of_rows = bool(context.gallery.rows.columns.label) and not self._by_label and not self._judged
+        self._every_label = pa.array([], pa.string())
         self._of_queries = queries.labels
         self._by_rows = np.zeros(len(queries), bool)
         if self._judged is not None and not self._by_label:
             self._by_rows[self._judged.query[self._ids.holds(self._judged.row)]] = True
-        self._waiting: list[pa.Array] = []
+        self._waiting: list[Block] = []
         self._trained = self._others = False
 
     @property
     def queries(self) -> NDArray[np.bool_]:
         """(Q,) whether each is of what the model was trained on."""
-        if not self._by_label or self._of_queries is None:
+        if not (self._by_label or self._by_labels_of_rows) or self._of_queries is None:
             return self._by_rows
         labelled = self._of_queries.is_valid().to_numpy(zero_copy_only=False)
         return np.where(labelled, self._known(self._of_queries), self._by_rows)
@@ -143,14 +146,16 @@ class _Trained:
             if self._judged is not None:
                 judged = positions(self._judged.row, block.ids.filter(pa.array(known))) >= 0
                 self._by_rows[self._judged.query[judged]] = True
-        elif not (self._trained and self._others):
-            self._waiting.append(block.ids)
-            if sum(map(len, self._waiting)) >= len(self._ids):
+        elif self._by_labels_of_rows or not (self._trained and self._others):
+            self._waiting.append(block)
+            if sum(len(one.ids) for one in self._waiting) >= len(self._ids):
                 self._look_up()
 
     def kinds(self) -> tuple[bool, bool]:
         """Whether there are rows of what the model was trained on, and whether there are others."""
         self._look_up()
+        if self._by_labels_of_rows:
+            self._add(self._known(self._every_label))
         return self._trained, self._others
 
     def _known(self, labels: pa.Array | None) -> NDArray[np.bool_]:
@@ -159,9 +164,21 @@ class _Trained:
 
     def _look_up(self) -> None:
         if self._waiting:
-            self._add(self._ids.holds(pa.chunked_array(self._waiting)))
+            trained = self._ids.holds(pa.chunked_array([one.ids for one in self._waiting]))
+            if self._by_labels_of_rows:
+                self._add_labels(trained)
+            else:
+                self._add(trained)
         self._waiting = []
+
+    def _add_labels(self, trained: NDArray[np.bool_]) -> None:
+        """Keep the labels of the waiting rows; those without one go by their ids."""
+        labels = pa.concat_arrays([one.labels for one in self._waiting])
+        known = labels.filter(pa.array(trained)).drop_null()
+        self._labels = pc.unique(pa.concat_arrays([self._labels, known]))
+        self._every_label = pc.unique(pa.concat_arrays([self._every_label, labels.drop_null()]))
+        self._add(trained[labels.is_null().to_numpy(zero_copy_only=False)])
 
     def _add(self, trained: NDArray[np.bool_]) -> None:
         self._trained |= bool(trained.any())
-        self._others |= not trained.all()
+        self._others |= not trained.all()  # of none, all are

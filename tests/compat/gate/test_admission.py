@@ -143,6 +143,25 @@ def test_a_model_that_tells_of_no_labels_knows_no_class(skipfill: Skipfill, with
     ]
 
 
+def test_a_model_fitted_to_rows_without_labels_knows_the_labels_that_the_gallery_has_of_them(
+    skipfill: Skipfill, with_v2: World
+) -> None:
+    objects = open_store(Path(".skipfill"))
+    v2, rows = load_model(objects, "v2"), pq.read_table("gallery.parquet")
+    views = {("map" if space == "v2" else space): view for space, view in v2.card.views.items()}
+    card = replace(v2.card, name="map", views=views, trained_labels=[])
+    pairs = rows.filter(pc.and_(pc.less(rows["label"], "class-04"), pc.equal(pc.utf8_length(rows["id"]), 5)))
+    save_model(objects, card, v2.network.weights(), pairs["id"].combine_chunks())
+    result = skipfill("check", "things", "map", "--items", with_v2.heldout, *LENIENT, "--json", expect=None)
+    queries = pq.read_table(with_v2.heldout)
+    seen = pc.sum(pc.less(queries["label"], "class-04")).as_py()
+    assert [(one["name"], one["queries"]) for one in result.document["check"]["slices"]] == [
+        ("all", 192),
+        ("seen", seen),
+        ("unseen", 192 - seen),
+    ]
+
+
 def test_judged_queries_and_rows_are_told_by_the_same_thing(skipfill: Skipfill, with_v2: World) -> None:
     """Queries without labels are of a class that the model knows where rows relevant to them are, new ones too."""
     rows = pq.read_table("gallery.parquet")
