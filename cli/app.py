@@ -38,6 +38,7 @@ from skipfill.cli.commands import (
 from skipfill.cli.configuration import FILE, ConfiguredCommand, listen_to_environment
 from skipfill.cli.runner import run_command
 from skipfill.cli.signals import end_on_signals, finished
+from skipfill.cli.terminal.help_page import HelpGroup
 from skipfill.cli.terminal.streams import prepare_streams
 
 
@@ -50,6 +51,9 @@ def _show_version(requested: bool) -> None:
 app = typer.Typer(
     name="skipfill",
     help="Upgrade an embedding model without backfilling the gallery: train a compatible one, check it, swap it.",
+    epilog="Without a command, `skipfill` says what to do next. Each option can also be set by a variable: "
+    "SKIPFILL_CHECK_MARGIN=0.01 stands for `skipfill check --margin 0.01`.",
+    cls=HelpGroup,
     invoke_without_command=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -67,16 +71,17 @@ def root(
         list[str] | None,
         typer.Option(
             envvar="SKIPFILL_CODE",
-            metavar="python:MODULE:FACTORY",
-            help="Code of yours that a model may run as its encoder: only this, with no arguments but those you give "
-            "here, as in MODULE:FACTORY(depth=3). Repeatable.",
+            metavar="CODE",
+            help="python:MODULE:FACTORY: your code, which a model may run as its encoder with the arguments that you "
+            "give here, such as MODULE:FACTORY(depth=3). Repeatable. Default: none.",
         ),
     ] = None,
     config: Annotated[  # read by each command
         Path | None,
         typer.Option(
+            metavar="FILE",
             envvar="SKIPFILL_CONFIG",
-            help=f"File with harmless options of commands. Default: {FILE} in this folder, or else beside the store.",
+            help=f"File with safe options of commands. Default: {FILE} in this folder, or else beside the store.",
         ),
     ] = None,
 ) -> None:
@@ -88,29 +93,31 @@ def root(
         raise typer.Exit(overview.overview())
 
 
-app.command("init")(init.init)
-app.command("guide")(guide.guide)
+START, TRAIN, CHECK, RELEASE, MAINTAIN = "Start", "Train", "Check", "Release and search", "Maintain"
+
 gallery.app.command("refresh")(refresh.refresh)
 gallery.app.command("drop")(drop.drop)
-app.add_typer(gallery.app, name="gallery")
-app.add_typer(model.app, name="model")
-app.command("methods")(methods.methods)
-app.command("train")(train.train)
-app.command("blend")(blend.blend)
-app.command("encode")(encode.encode)
-app.command("check")(check.check)
-app.command("report")(report.report)
-app.command("matrix")(matrix.matrix)
-app.command("policy")(policy.policy)
-app.command("plan")(plan.plan)
-app.command("swap")(swap.swap)
-app.command("rollback")(rollback.rollback)
-app.command("history")(history.history)
-app.command("status")(status.status)
-app.command("search")(search.search)
-app.command("doctor")(doctor.doctor)
-app.command("prune")(prune.prune)
-app.command("demo")(demo.demo)
+app.command("demo", rich_help_panel=START)(demo.demo)
+app.command("guide", rich_help_panel=START)(guide.guide)
+app.command("init", rich_help_panel=START)(init.init)
+app.add_typer(gallery.app, name="gallery", rich_help_panel=START)
+app.command("train", rich_help_panel=TRAIN)(train.train)
+app.command("methods", rich_help_panel=TRAIN)(methods.methods)
+app.command("blend", rich_help_panel=TRAIN)(blend.blend)
+app.command("encode", rich_help_panel=TRAIN)(encode.encode)
+app.add_typer(model.app, name="model", rich_help_panel=TRAIN)
+app.command("check", rich_help_panel=CHECK)(check.check)
+app.command("report", rich_help_panel=CHECK)(report.report)
+app.command("policy", rich_help_panel=CHECK)(policy.policy)
+app.command("matrix", rich_help_panel=CHECK)(matrix.matrix)
+app.command("plan", rich_help_panel=RELEASE)(plan.plan)
+app.command("swap", rich_help_panel=RELEASE)(swap.swap)
+app.command("rollback", rich_help_panel=RELEASE)(rollback.rollback)
+app.command("search", rich_help_panel=RELEASE)(search.search)
+app.command("status", rich_help_panel=MAINTAIN)(status.status)
+app.command("history", rich_help_panel=MAINTAIN)(history.history)
+app.command("doctor", rich_help_panel=MAINTAIN)(doctor.doctor)
+app.command("prune", rich_help_panel=MAINTAIN)(prune.prune)
 for part in (app, gallery.app, model.app):
     for command in part.registered_commands:
         command.cls = ConfiguredCommand

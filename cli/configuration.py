@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from typer.core import TyperCommand
 
+from skipfill.cli.terminal.help_page import HelpCommand
 from skipfill.cli.terminal.printing import printer
 from skipfill.store.errors import BadInput, SkipfillError, reason, unknown_name
 
@@ -48,10 +48,10 @@ class Configuration:
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return str(self.path or "no file") + (f"; not read because of it: {self.not_read}" if self.not_read else "")
+        return str(self.path or "no file") + (f"; {self.not_read} is not read" if self.not_read else "")
 
 
-class ConfiguredCommand(TyperCommand):
+class ConfiguredCommand(HelpCommand):
     """A command whose options may come from a file. Its context has the `Configuration` as `obj`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -189,7 +189,7 @@ def _values(where: str, command: Any, table: Mapping[str, Any], context: typer.C
     values: dict[str, Any] = {}
     for key, value in table.items():
         if key not in options and not HARMLESS & options.keys():
-            raise BadInput(where, expected="no key: a file may set no option of this command", found=repr(key))
+            raise BadInput(where, expected="no key, because a file may set no option of this command", found=repr(key))
         if key not in options:
             raise unknown_name("key", key, HARMLESS & options.keys(), where=where)
         if key not in HARMLESS:

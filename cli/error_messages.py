@@ -28,8 +28,8 @@ SENTENCES = {
     "register_again": "See: skipfill history {gallery}. "
     "Register it again with: skipfill gallery add {gallery} FILES...",
     "register_encoded": "Register what `skipfill encode` wrote, or name another space with --space.",
-    "name_space_or_append": "Name the model that made them with --space. Rows in a later model's view are appended: "
-    "skipfill gallery append",
+    "name_space_or_append": "Name the model that made them with --space. To add rows that a later model "
+    "encoded into this space: skipfill gallery append",
     "name_another_space": "Two spaces never share a name: give the new one another with --space.",
     "encode_in_view": "Encode the items with {space}, or with a model that has a view onto it: "
     "skipfill encode {model} ITEMS.parquet -o FILE.parquet --onto {space}",
@@ -38,11 +38,11 @@ SENTENCES = {
     "choose_model_name": "Choose another name: models are never overwritten. See: skipfill model list",
     "check_model": "Run: skipfill check {gallery} {model} --items HELDOUT.parquet",
     "check_gallery": "Run: skipfill check {gallery} MODEL --items HELDOUT.parquet",
-    "fail_stands": "It stands until a pass answers it: on the same queries, if the policy's least number of them; on "
-    "queries that the policy names, by the digest in their report: skipfill policy {gallery} --queries DIGEST; or, if "
-    "these were the wrong ones: skipfill check {gallery} {model} --items FILES --instead-of {check} --reason TEXT",
-    "check_without_saving": "To measure without saving the check, which then counts for no swap: --no-save",
-    "ask_more": "Ask these queries again, and more: skipfill check {gallery} {model} --items FILES --items MORE",
+    "fail_stands": "A fail counts until a later check passes on the same queries, or on queries that the policy names "
+    "by the digest in their report: skipfill policy {gallery} --queries DIGEST. If the queries of the failed check "
+    "were wrong: skipfill check {gallery} {model} --items FILES --instead-of {check} --reason TEXT",
+    "check_without_saving": "To measure without saving the check: --no-save. It then counts for no swap.",
+    "ask_more": "Check again, with these queries and more: skipfill check {gallery} {model} --items FILES --items MORE",
     "check_by_policy": "Check it by the policy: skipfill check {gallery} {model} --items FILES. See: "
     "skipfill policy {gallery}",
     "fit_policy": "Check it by the policy: skipfill check {gallery} {model} --items FILES. Or, if less is enough for "
@@ -58,7 +58,7 @@ SENTENCES = {
     "make_bucket": "Make the bucket first, or name another with --store.",
     "show_traceback": "SKIPFILL_DEBUG=1 shows where.",
     "look_and_repeat": "It may or may not have arrived: look with skipfill status, then run the same command again.",
-    "look_at_disk": "It is written, and may not be after a crash. Look at the disk, then: skipfill doctor",
+    "look_at_disk": "It is written, but a crash may undo that. Look at the disk, then run: skipfill doctor",
     # compat/encoders, compat/methods, compat/training
     "train_with_gallery": "Train one with --method gallery.",
     "see_settings": "See: skipfill methods --settings",
@@ -69,20 +69,20 @@ SENTENCES = {
     "train_teacher": "Name one with --teacher MODEL. To train it: "
     "skipfill train TEACHER --method independent --items FILES",
     "teacher_dim": "Train the teacher with --dim {dim}, or give --set {method}.extra_dims=NUMBER.",
-    "share_slots": "They share no space. Train one with --slots-of the other, or with slots at the other end.",
-    "start_from_nothing": "Leave --init away to start from nothing.",
+    "share_slots": "Train one of them with --slots-of the other, or with slots from the other end of the simplex.",
+    "start_from_nothing": "Leave out --init to start from nothing.",
     "label_items": "Name the label column with --label COLUMN; unlabelled items of the gallery go to --align FILES.",
     "join_by_id": "Items and gallery are joined by id: name the id column with --id COLUMN.",
     "hold_out_fewer": "Hold out fewer with --hold-out.",
     "hold_out_share": "Hold some out with --validation SHARE.",
-    "smaller_batches": "Take the same batch in smaller parts: --accumulate {accumulate}; or --batch {batch}.",
+    "smaller_batches": "Encode the batch in parts: --accumulate {accumulate}. Or make it smaller: --batch {batch}",
     "lower_lr": "Try a lower learning rate: --lr {lr}",
     "repeat_or_restart": "Repeat the first command to go on with it, or add --restart to drop it.",
     "restart": "Start over with --restart.",
     "name_encoder": "Name one: --encoder hf:FOLDER_OR_NAME, such as hf:sentence-transformers/all-MiniLM-L6-v2.",
     "other_input": "Name another column with --input COLUMN, or another encoder.",
     "other_features": "The model was trained on another feature column: name it with --input COLUMN.",
-    "choose_pooling": "Choose a pooling yourself to leave out the rest: --set hf.pooling=mean",
+    "choose_pooling": "To use the model without these parts, choose the pooling: --set hf.pooling=mean",
     "permit_code": "If you trust it: skipfill --code {call:quoted} COMMAND ..., or SKIPFILL_CODE={call:quoted}",
     "install": "Install it: pip install 'skipfill[{extra}]'",
     # compat/inference, compat/evaluation, compat/gate
@@ -90,9 +90,9 @@ SENTENCES = {
     "--method gallery",
     "give_them": "Give them with {parameter:flag}.",
     "independent_ceiling": "Name an independent model with --ceiling, trained from nothing: skipfill train NAME "
-    "--method independent --items FILES; or bring its vectors with --truth-vector COLUMN; or give --judgements FILE.",
-    "bring_old_vectors": "Bring the old model's vectors of the queries, and of 32 rows of the gallery or more, with "
-    "--old-vector COLUMN. Queries without judgements may be held-out rows of the gallery, which has their vectors.",
+    "--method independent --items FILES; or give its vectors with --truth-vector COLUMN; or give --judgements FILE.",
+    "bring_old_vectors": "Give the old model's vectors of the queries and of at least 32 gallery rows: --old-vector "
+    "COLUMN. Or, without judgements, use held-out rows of the gallery as queries: it has their vectors.",
     "slice_expression": "If a column has this name, say what it must be: --slice '{name} = true'.",
     "slice_by_predicates": "Slice by something coarser, or by predicates with --slice.",
     "label_or_other_truth": "Name the label column with --label COLUMN, or give --judgements FILE, or --truth reindex.",
@@ -105,8 +105,8 @@ SENTENCES = {
     "search_with_vectors": "Search with --vectors, or train a model and swap to it.",
     "restore_or_roll_back": "Restore models/{model}/, search with --vectors, or: skipfill rollback {gallery}",
     "roll_back": "Go back with: skipfill rollback {gallery}",
-    "register_with_space": "Register the files with --space MODEL, the one that made them. Or the items are others: "
-    "see --id COLUMN and --input COLUMN.",
+    "register_with_space": "Register the files with --space MODEL, the model that encoded them. If the items do not "
+    "match the rows, name other columns with --id COLUMN and --input COLUMN.",
 }
 """Key of an `Advice` -> its sentence. `{name}` is completed with a value; `{name:flag}` shows it as a flag, and
 `{name:quoted}` as one word of a shell."""

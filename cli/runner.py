@@ -36,7 +36,7 @@ def run_command(root: Callable[..., object], arguments: list[str]) -> int:
     except SkipfillError as error:
         return _show(root, arguments, message(error), sentence(error.hint), error.exit_code)
     except typer.TyperException as error:
-        return _show(root, arguments, one_line(error.format_message()), "See: skipfill --help", 2)
+        return _show(root, arguments, one_line(error.format_message()), f"See: {_command_of(error)} --help", 2)
     except (KeyboardInterrupt, typer.Abort):
         return _show(root, arguments, "interrupted", failure.GO_ON, INTERRUPTED)
     except ReaderGone:
@@ -83,8 +83,21 @@ def _tell(said: str, hint: str) -> None:
     if os.environ.get("SKIPFILL_DEBUG"):
         for line in _traceback():
             err.print(line)
-    if said:
-        err.print(failure.line(said, hint))
+    if said and err.is_terminal:
+        err.print(failure.line(said, ""))
+        err.print(hint) if hint else None
+    elif said:
+        err.print(failure.line(said, hint))  # one line of a log
+
+
+def _command_of(error: typer.TyperException) -> str:
+    """The command whose options were wrong."""
+    words: list[str] = []
+    context: Any = getattr(error, "ctx", None)
+    while context is not None and context.parent is not None:
+        words.insert(0, context.info_name)
+        context = context.parent
+    return " ".join(["skipfill", *words])
 
 
 def _in_a_folder() -> bool:

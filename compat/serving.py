@@ -52,7 +52,7 @@ class Served:
 
     @property
     def thresholds(self) -> list[Threshold]:
-        """Cut-offs for the scores of these queries, as the release's check transferred them; empty without any."""
+        """Thresholds for the scores of these queries, as the release's check transferred them; empty without any."""
         return self.release.thresholds
 
     def encode(self, queries: Queries) -> Matrix:

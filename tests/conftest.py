@@ -6,9 +6,9 @@ import io
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import chdir, redirect_stderr, redirect_stdout
@@ -22,11 +22,27 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.eighty_columns import assert_wraps
+from tests.warm import Started, begin_server, start
+
 # Models are small here: threads would only wait for each other. Before torch is loaded, and for what tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# In memory, where there is such a disk: the order of calls is tested, not the speed of fsync.
+MEMORY_DISK, ENOUGH = "/dev/shm", 4 << 30
+if "TMPDIR" not in os.environ and os.access(MEMORY_DISK, os.W_OK) and shutil.disk_usage(MEMORY_DISK).free > ENOUGH:
+    os.environ["TMPDIR"] = tempfile.tempdir = MEMORY_DISK
+
 CLASSES, PER_CLASS, FEATURES = 12, 48, 16
 LONGEST = ("test_demo.py", "test_faults.py", "test_real_encoders.py", "test_object_storage.py", "test_swap.py")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the server of tests/warm.py, once for all workers."""
+    if not hasattr(config, "workerinput") and sys.platform == "linux":
+        folder = Path(tempfile.mkdtemp(prefix="skipfill-tests-"))
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+        config.add_cleanup(begin_server(folder))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -64,29 +80,34 @@ def skipfill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capt
         code = run([str(one) for one in arguments])
         out, err = capfd.readouterr()
         assert expect is None or code == expect, f"exit {code}, expected {expect}\n{out}\n{err}"
+        for line in err.splitlines():
+            if line.startswith("error: "):
+                assert_wraps(line)
         return Result(code, out, err)
 
     return call
 
 
-def spawn(
-    *arguments: object, cwd: Path, under: Sequence[str] = (), stdout: int | IO[str] = subprocess.PIPE
-) -> subprocess.Popen[str]:
-    """The same in a process of its own, to be killed, raced or followed by the program `under`."""
-    command = [sys.executable, "-c", "from skipfill.cli.__main__ import main; main()", *(str(one) for one in arguments)]
+COMMAND = "from skipfill.cli.__main__ import main; main()"
+
+
+def spawn(*arguments: object, cwd: Path, under: Sequence[str] = (), stdout: int | IO[str] = subprocess.PIPE) -> Started:
+    """The same in a process of its own, to be killed or raced; or started as usual, followed by the program `under`."""
+    words = [str(one) for one in arguments]
+    environment = {key: value for key, value in os.environ.items() if key != "SKIPFILL_STORE"}
+    if not under:
+        return start(COMMAND, words, cwd=cwd, environment=environment, stdout=stdout)
     return subprocess.Popen(
-        [*under, *command],
+        [*under, sys.executable, "-c", COMMAND, *words],
         cwd=cwd,
         stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
-        env={key: value for key, value in os.environ.items() if key != "SKIPFILL_STORE"},
-        # A shell's background job ignores it, and so would what the job starts.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        env=environment,
     )
 
 
-def kill_after(running: subprocess.Popen[str], path: Path) -> None:
+def kill_after(running: Started, path: Path) -> None:
     """Kill a process as soon as it has written the file `path`."""
     deadline = time.monotonic() + 60
     while not path.exists() and time.monotonic() < deadline:

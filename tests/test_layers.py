@@ -41,7 +41,7 @@ COMPAT = {
     "inference": {"encoders", "methods", "nn", "progress", "settings"},
     "training": {"inference", "encoders", "methods", "nn", "progress", "settings"},
     "evaluation": {"metrics", "progress", "settings"},
-    "evaluation.sequences": {"evaluation", "inference", "metrics", "progress"},
+    "evaluation.sequences": {"encoders", "evaluation", "inference", "metrics", "progress"},
     "gate": {"encoders", "evaluation", "inference", "metrics", "progress"},
     "serving": {"inference", "trusted_code"},
 }

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -32,7 +31,32 @@ from skipfill.cli.options import (
     opened,
     with_options,
 )
+from skipfill.cli.options.check import (
+    Ceiling,
+    Depth,
+    GalleryItems,
+    Identity,
+    Index,
+    InsteadOf,
+    Items,
+    Judgements,
+    NoSave,
+    OldInput,
+    OldVector,
+    Reason,
+    Slice,
+    SliceBy,
+    Threshold,
+    ThresholdRule,
+    Truth,
+    TruthVector,
+)
+from skipfill.cli.terminal.next_command import column_options
 from skipfill.cli.terminal.printing import emit, progress, show_next
+
+if TYPE_CHECKING:
+    from skipfill.compat.gate.inputs import CheckInputs
+    from skipfill.store.checks.report import Report
 
 EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
 
@@ -40,82 +64,52 @@ EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
 def check(
     gallery: GalleryName,
     name: ModelName,
-    items: Annotated[list[Path], typer.Option(help="Held-out items: the queries. Repeatable.")],
-    gallery_items: Annotated[
-        list[Path] | None, typer.Option(help="Items of gallery rows, to measure new/new. Default: --items.")
-    ] = None,
-    ceiling: Annotated[str, typer.Option(help="Independent model: the update gain's ceiling, and the reindex.")] = "",
-    judgements: Annotated[
-        Path | None, typer.Option(help="What is relevant to which query: TREC or BEIR text, or Parquet.")
-    ] = None,
-    truth: Annotated[
-        str, typer.Option(help="What is relevant: labels, judgements, or reindex (by --ceiling or --truth-vector).")
-    ] = "",
-    depth: Annotated[int, typer.Option(min=1, help="How many first rows of a reindex are relevant.")] = 10,
+    items: Items,
+    gallery_items: GalleryItems = None,
+    judgements: Judgements = None,
+    truth: Truth = "",
+    depth: Depth = 10,
+    ceiling: Ceiling = "",
+    slice: Slice = None,
+    slice_by: SliceBy = None,
+    identity: Identity = "",
     metric: Metric = None,
     margin: Margin = None,
     confidence: Confidence = None,
     not_worse: NotWorse = None,
     flip_budget: FlipBudget = None,
-    slice: Annotated[
-        list[str] | None, typer.Option(metavar="SQL", help="Queries to judge apart: lang = 'en'. Repeatable.")
-    ] = None,
-    slice_by: Annotated[
-        list[str] | None, typer.Option(metavar="SQL", help="Each value of a column is a slice. Repeatable.")
-    ] = None,
-    identity: Annotated[
-        str, typer.Option(metavar="SQL", help="Column whose values are drawn as a whole: person, product, ...")
-    ] = "",
     accept_worse: AcceptWorse = None,
-    old_vector: Annotated[
-        str, typer.Option(metavar="COLUMN", help="The old model's vectors of the queries, and of 32 rows or more.")
-    ] = "",
-    old_input: Annotated[
-        str, typer.Option(metavar="COLUMN", help="Column that the old model encodes. Default: as the new one.")
-    ] = "",
-    truth_vector: Annotated[
-        str, typer.Option(metavar="COLUMN", help="An independent model's vectors of queries and rows: the reindex.")
-    ] = "",
-    index: Annotated[
-        str, typer.Option(metavar="hnsw[:NAME=VALUE,...]", help="Also measure what such an index does to new queries.")
-    ] = "",
-    threshold: Annotated[
-        list[float] | None, typer.Option(min=-1, max=1, help="Cut-off on old scores, to be transferred. Repeatable.")
-    ] = None,
-    threshold_rule: Annotated[
-        str, typer.Option(help="What stays: far, the share accepted of rows not relevant; or match-rate, of all.")
-    ] = "far",
     least_queries: LeastQueries = None,
     most_left_out: MostLeftOut = None,
-    instead_of: Annotated[
-        list[str] | None,
-        typer.Option(metavar="CHECK", help="A check that did not pass, on queries that were wrong. Repeatable."),
-    ] = None,
-    reason: Annotated[str, typer.Option(help="Why these queries are better than those of --instead-of.")] = "",
-    no_save: Annotated[
-        bool, typer.Option("--no-save", help="Write nothing to the store: the check counts for no swap.")
-    ] = False,
     id_column: IdColumn = "id",
     label: LabelColumn = "label",
     input_column: InputColumn = "",
+    old_vector: OldVector = "",
+    old_input: OldInput = "",
+    truth_vector: TruthVector = "",
+    index: Index = "",
+    threshold: Threshold = None,
+    threshold_rule: ThresholdRule = "far",
+    instead_of: InsteadOf = None,
+    reason: Reason = "",
     junit: JunitFile = None,
     html: HtmlFile = None,
     github: GitHub = False,
+    no_save: NoSave = False,
     store: Store = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Measure a model on a stored gallery. Exit 0: pass, 1: fail, 3: not enough evidence.
+    """Measure on the stored gallery whether a model is safe to swap to.
 
-    All queries together must be better than now; those of classes the model was trained on, those of all
-    other classes, and every slice asked for, must each not be worse by the margin. What is not given here is
-    as in the gallery's policy.
+    To pass, all queries together must be better than now. The queries of classes that the model was trained on, those
+    of all other classes, and each slice must not be worse by more than the margin. Exit 0: pass, 1: fail, 3: not enough
+    evidence.
 
     Example: skipfill check products v2 --items heldout.parquet
     """
     from skipfill.cli.reports import write_reports
     from skipfill.cli.reports.files import refuse_unwritable
-    from skipfill.cli.reports.findings import next_command
     from skipfill.cli.reports.text import show_report
     from skipfill.compat.evaluation.index.settings import read_index
     from skipfill.compat.gate.check import check_model
@@ -162,6 +156,16 @@ def check(
     write_reports(report, junit_file=junit, html_file=html, github=github, json=json)
     document = {"check": asdict(report), "verdict": report.verdict}
     emit(document, as_json=json, show=lambda out: show_report(out, report), exit_code=EXIT_CODES[report.verdict])
-    if report.verdict == "pass":
-        show_next(f"Next: {next_command(report)}", quiet=quiet)
+    _show_next(report, inputs, quiet=quiet)
     raise typer.Exit(EXIT_CODES[report.verdict])
+
+
+def _show_next(report: Report, inputs: CheckInputs, *, quiet: bool) -> None:
+    """Print the next command, and after it another one that may serve instead."""
+    from skipfill.cli.reports.findings import blend_command, next_command
+
+    following = next_command(report)
+    takes_columns = following.startswith(("skipfill check", "skipfill train"))
+    show_next(f"Next: {following}{column_options(inputs.columns) if takes_columns else ''}", quiet=quiet)
+    if report.verdict == "fail" and not inputs.old_input and (blend := blend_command(report)):
+        show_next(f"Or: {blend}", quiet=quiet)

@@ -2,49 +2,84 @@
 
 from __future__ import annotations
 
-import io
 import json as json_format
 import os
-import shlex
 import time
-from collections.abc import Callable, Iterator
-from contextlib import chdir, contextmanager, redirect_stdout
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from contextlib import chdir, contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from skipfill.cli.options import Json, Quiet
-from skipfill.cli.runner import run_command
-from skipfill.cli.terminal.printing import emit, printer
+from skipfill.cli.terminal.printing import emit
 
 if TYPE_CHECKING:
+    from skipfill.cli.demo_data.story import Story
     from skipfill.store.checks.report import Report
 
-METHODS = ("oca", "bt2", "simplex", "blend", "gallery")  # the last that passes is swapped to: it encodes a query once
 GALLERY, SIMPLEX_GALLERY = "characters", "characters-simplex"
-STORE = Path(".skipfill")
-WITHOUT_QUIET = ("history",)  # commands that have no such option
 Document = dict[str, Any]
+
+
+SHORT_EPOCHS, FULL_EPOCHS = 6, 20
+METHODS = ("oca", "bt2", "simplex", "gallery")
+FULL_METHODS = ("oca", "bt2", "simplex", "blend", "gallery")  # gallery encodes a query once, blend twice
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that decides what the demo does: a later run goes on only with the same.
+
+    Attributes:
+        seed: decides the alphabets, the weights and the order.
+        epochs: of each training.
+        full: whether blend is tried too, and each check measures an independent model's reindex.
+    """
+
+    seed: int
+    epochs: int
+    full: bool
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods that are checked; the last that passes is swapped to."""
+        return FULL_METHODS if self.full else METHODS
 
 
 def demo(
     context: typer.Context,
-    folder: Annotated[Path, typer.Option(help="Where to work; made if it is not there.")] = Path("skipfill-demo"),
-    seed: Annotated[int, typer.Option(min=0, help="Decides the alphabets, the weights and the order.")] = 0,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the items in each training.")] = 20,
+    folder: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder to work in, which is made if needed.")] = Path(
+        "skipfill-demo"
+    ),
+    full: Annotated[
+        bool,
+        typer.Option(
+            "--full", help="Longer trainings, blend, and the ceiling of each gain: about three times as long."
+        ),
+    ] = False,
+    seed: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Seed of the random numbers: alphabets, weights and order.")
+    ] = 0,
+    epochs: Annotated[
+        int,
+        typer.Option(metavar="N", min=0, help="Passes over the items in each training. 0: 6, and 20 with --full."),
+    ] = 0,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Live through an upgrade on 12,000 real drawings: train, check, swap, search, roll back (five minutes to ten).
+    """Watch a whole upgrade of a gallery of 12,000 real drawings, in about 90 seconds.
 
-    An old model knows some alphabets, the new ones know more; the gallery also holds alphabets that nobody was
-    trained on. Run it again to go on after an interruption.
+    Train, check, swap, search, roll back. The old model knows some alphabets, the new ones know more, and the gallery
+    also holds alphabets that no model was trained on. After an interruption, the same command goes on.
 
     Example: skipfill demo
     """
     from skipfill.cli.demo_data.split import write_demo_files
+    from skipfill.cli.demo_data.story import Story
+    from skipfill.compat.encoders.decoded import decoding_once
     from skipfill.store.errors import BadInput, reason
 
     began = time.monotonic()
@@ -54,18 +89,24 @@ def demo(
         raise BadInput(
             folder, expected="a folder to work in", found=reason(error), hint="Choose another with --folder FOLDER."
         ) from error
-    story = _Story(context.find_root().command, seed, epochs, quiet=quiet or json)
-    with _only_the_store_of(folder):
-        story.refuse_another(folder)
+    plan = Plan(seed, epochs or (FULL_EPOCHS if full else SHORT_EPOCHS), full)
+    story = Story(context.find_root().command, quiet=quiet or json)
+    with _only_the_store_of(folder), decoding_once():
+        _refuse_another(folder, plan)
         write_demo_files(Path(), seed)
         story.say(f"In {folder}/: an old model, v1, and the gallery that it filled")
-        document = _tell(story)
+        reports, swapped = _tell(story, plan)
+        story.end(_ending(reports, swapped))
+    checks = {method: asdict(report) for method, report in reports.items()}
     seconds = round(time.monotonic() - began)
     emit(
-        {**document, "seconds": seconds},
+        {"checks": checks, "swapped": swapped, "seconds": seconds},
         as_json=json,
         show=lambda out: out.print(
-            "", f"Done in {seconds} s. To go on from here: cd {folder} && skipfill status", sep="\n"
+            f"Done in {seconds} s. To go on from here: cd {folder} && skipfill status",
+            "With longer trainings: skipfill demo --full --folder skipfill-demo-full",
+            "With a gallery of yours: skipfill guide tutorial",
+            sep="\n",
         ),
     )
 
@@ -82,155 +123,110 @@ def _only_the_store_of(folder: Path) -> Iterator[None]:
             os.environ["SKIPFILL_STORE"] = users_store
 
 
-def _tell(story: _Story) -> Document:
+def _refuse_another(folder: Path, plan: Plan) -> None:
+    """Go on only with a run of the same plan: its models would be taken for this run's."""
+    from skipfill.store.errors import BadInput
+    from skipfill.store.strict_json import parsed
+
+    note, planned = Path("demo.json"), asdict(plan)
+    if not note.exists() and not any(Path().iterdir()):
+        note.write_text(json_format.dumps(planned))
+    before = parsed(note.read_bytes(), note) if note.exists() else "other files"
+    if before != planned:
+        raise BadInput(
+            folder,
+            expected=f"an empty folder, or a demo of {planned}",
+            found=str(before),
+            hint="Choose another with --folder FOLDER.",
+        )
+
+
+def _tell(story: Story, plan: Plan) -> tuple[dict[str, Report], str]:
+    """The whole story: the report of each method's check, and the model that was swapped to, or nothing."""
+    from skipfill.cli.demo_data.story import STORE
+
+    def train(model: str, method: str, options: str, items: str = "items") -> None:
+        story.do(
+            f"train {model} --method {method} --items {items}.parquet {options} "
+            f"--seed {plan.seed} --epochs {plan.epochs}",
+            unless=STORE / "models" / model / "card.json",
+        )
+
+    def old_and_gallery(model: str, method: str, gallery: str, file: str) -> None:
+        train(model, method, "", items="old_items")
+        story.do(f"encode {model} gallery_items.parquet -o {file}", unless=Path(file))
+        story.do(f"gallery add {gallery} {file} --space {model}", unless=STORE / "galleries" / gallery / "versions")
+
     story.do("init", unless=STORE / "store.json")
-    _old_and_gallery(story, "v1", "independent", GALLERY, "gallery.parquet")
-    story.say("A better model is to come: what would a full reindex give?")
-    story.train("ceiling", "independent", f"--gallery {GALLERY}")
+    old_and_gallery("v1", "independent", GALLERY, "gallery.parquet")
+    story.say("A better model is to come. Its vectors cannot be compared with the stored ones; bt2 imitates it")
+    train("ceiling", "independent", f"--gallery {GALLERY}")
     story.say("New models, trained to search the stored gallery as it is")
-    _old_and_gallery(story, "v1-simplex", "simplex", SIMPLEX_GALLERY, "gallery-simplex.parquet")
-    story.train("v2-oca", "oca", f"--gallery {GALLERY}")
-    story.train("v2-bt2", "bt2", f"--gallery {GALLERY} --teacher ceiling")
-    story.train("v2-simplex", "simplex", f"--gallery {SIMPLEX_GALLERY}")
-    story.train("v2-gallery", "gallery", f"--gallery {GALLERY}")
-    story.say("The old encoder still runs here: keep it for what the new one knows nothing of")
-    story.do("blend v2-blend --new v2-gallery --old v1", unless=STORE / "models" / "v2-blend" / "card.json")
+    old_and_gallery("v1-simplex", "simplex", SIMPLEX_GALLERY, "gallery-simplex.parquet")
+    train("v2-oca", "oca", f"--gallery {GALLERY}")
+    train("v2-bt2", "bt2", f"--gallery {GALLERY} --teacher ceiling")
+    train("v2-simplex", "simplex", f"--gallery {SIMPLEX_GALLERY}")
+    story.say("And one that has also seen a tenth of the gallery's drawings, none of their labels")
+    train("v2-gallery", "gallery", f"--gallery {GALLERY} --align sample.parquet")
+    if plan.full:
+        story.say("The old encoder still runs here: keep it for what the new one knows nothing of")
+        story.do("blend v2-blend --new v2-gallery --old v1", unless=STORE / "models" / "v2-blend" / "card.json")
     story.say("Are they safe? Each is measured on the stored gallery, on drawings that no model has seen")
-    checks = {method: story.check(method) for method in METHODS}
-    story.compare(checks)
-    passed = [method for method in reversed(METHODS) if checks[method]["verdict"] == "pass"]
-    ending = _swap_and_back(story, passed[0]) if passed else {"swapped": ""}
-    if not passed:
-        story.say("No model passed its check: nothing is swapped, queries still use v1")
-    return {"checks": {method: document["check"] for method, document in checks.items()}, **ending}
+    options = "--items heldout.parquet --gallery-items gallery_items.parquet"
+    options += " --ceiling ceiling" if plan.full else ""
+    reports = {method: story.check(_gallery_of(method), f"v2-{method}", options) for method in plan.methods}
+    passed = [method for method, report in reports.items() if report.verdict == "pass"]
+    return reports, _swap_and_back(story, passed[-1]) if passed else ""
 
 
-def _old_and_gallery(story: _Story, model: str, method: str, gallery: str, file: str) -> None:
-    story.train(model, method, "", items="old_items")
-    story.do(f"encode {model} gallery_items.parquet -o {file}", unless=Path(file))
-    story.do(f"gallery add {gallery} {file} --space {model}", unless=STORE / "galleries" / gallery / "versions")
+def _gallery_of(method: str) -> str:
+    """The gallery that its model searches: models on a simplex need an old one on the same simplex."""
+    return SIMPLEX_GALLERY if method == "simplex" else GALLERY
 
 
-def _swap_and_back(story: _Story, method: str) -> Document:
+def _swap_and_back(story: Story, method: str) -> str:
+    """Swap to a model, search with it, and roll back; its name."""
+    from skipfill.cli.demo_data.story import STORE
     from skipfill.store.galleries.log import latest
     from skipfill.store.storage.location import open_store
 
-    gallery = SIMPLEX_GALLERY if method == "simplex" else GALLERY
+    gallery = _gallery_of(method)
     if latest(open_store(STORE), gallery).undo:
         story.say("An earlier run ended before its rollback")
         story.do(f"rollback {gallery}")
     story.say(f"{method} passed: swap to it, search with it, and see how it is undone")
     story.do(f"swap {gallery} v2-{method}")
-    story.do(f"search {gallery} --items {story.three_queries()} -k 3")
+    story.do(f"search {gallery} --items {_three_queries()} -k 3")
     story.do(f"rollback {gallery}")
     story.do(f"history {gallery}")
-    return {"swapped": f"v2-{method}"}
+    return f"v2-{method}"
 
 
-class _Story:
-    """Runs commands in this process, showing each as it would be typed; skips what an earlier run has done."""
+def _three_queries() -> Path:
+    """A file with three of the held-out drawings."""
+    import pyarrow.parquet as pq
 
-    def __init__(self, root: Callable[..., object], seed: int, epochs: int, *, quiet: bool) -> None:
-        self._root = root
-        self._seed = seed
-        self._epochs = epochs
-        self._quiet = quiet
-        self._out = printer(quiet=quiet)
-
-    def refuse_another(self, folder: Path) -> None:
-        """Go on only with a run of the same seed and epochs: its models would be taken for this run's."""
-        from skipfill.store.errors import BadInput
-        from skipfill.store.strict_json import parsed
-
-        note, options = Path("demo.json"), {"seed": self._seed, "epochs": self._epochs}
-        if not note.exists() and not any(Path().iterdir()):
-            note.write_text(json_format.dumps(options))
-        options_before = parsed(note.read_bytes(), note) if note.exists() else "other files"
-        if options_before != options:
-            raise BadInput(
-                folder,
-                expected=f"an empty folder, or a demo of {options}",
-                found=str(options_before),
-                hint="Choose another with --folder FOLDER.",
-            )
-
-    def say(self, text: str) -> None:
-        self._out.print()
-        self._out.print(text, style="bold")
-
-    def train(self, model: str, method: str, options: str, items: str = "items") -> None:
-        self.do(
-            f"train {model} --method {method} --items {items}.parquet {options} "
-            f"--seed {self._seed} --epochs {self._epochs}",
-            unless=STORE / "models" / model / "card.json",
-        )
-
-    def do(self, command: str, unless: Path | None = None) -> None:
-        """Run one command, its output shown, unless the path that it makes is there."""
-        self._out.print(f"$ skipfill {' '.join(command.split())}", style="dim")
-        if unless is not None and unless.exists():
-            self._out.print("done by an earlier run")
-            return
-        with redirect_stdout(io.StringIO()) as printed:
-            code = self._run(command)
-        for line in printed.getvalue().rstrip().splitlines():
-            self._out.print(line)
-        if code:
-            raise typer.Exit(code)
-
-    def check(self, method: str) -> Document:
-        """One method's check, measured against the ceiling; its JSON document, that of an earlier run if it holds."""
-        gallery = SIMPLEX_GALLERY if method == "simplex" else GALLERY
-        command = (
-            f"check {gallery} v2-{method} --items heldout.parquet "
-            "--gallery-items gallery_items.parquet --ceiling ceiling"
-        )
-        self._out.print(f"$ skipfill {command}", style="dim")
-        mine = Path(f"check-{method}.txt")  # a user's own check may have other queries and another policy
-        report = _check_that_holds(gallery, f"v2-{method}")
-        if report and mine.exists() and report.id == mine.read_text():
-            self._out.print("done by an earlier run")
-            return {"check": asdict(report), "verdict": report.verdict}
-        with redirect_stdout(io.StringIO()) as printed:
-            code = self._run(command + " --json")
-        document: Document = json_format.loads(printed.getvalue())
-        if "check" not in document:
-            raise typer.Exit(code)
-        mine.write_text(document["check"]["id"])
-        return document
-
-    def three_queries(self) -> Path:
-        """A file with three of the held-out drawings."""
-        import pyarrow.parquet as pq
-
-        path = Path("queries.parquet")
-        pq.write_table(pq.read_table("heldout.parquet").slice(0, 3), path)
-        return path
-
-    def compare(self, checks: dict[str, Document]) -> None:
-        """Show every method on the characters that it was trained on, and on those that no model was trained on."""
-        from skipfill.cli.reports.comparison import comparison
-
-        for title, shown in comparison({method: document["check"] for method, document in checks.items()}):
-            self._out.print()
-            self._out.print(title, style="bold")
-            self._out.print(shown)
-
-    def _run(self, command: str) -> int:
-        quiet = [] if command.startswith(WITHOUT_QUIET) else ["--quiet"]
-        return run_command(self._root, [*shlex.split(command), *quiet])
+    path = Path("queries.parquet")
+    pq.write_table(pq.read_table("heldout.parquet").slice(0, 3), path)
+    return path
 
 
-def _check_that_holds(gallery: str, model: str) -> Report | None:
-    """The newest check of the model on the gallery as it is now."""
-    from skipfill.store.checks.index import CheckIndex
-    from skipfill.store.checks.saved_reports import load_report
-    from skipfill.store.galleries.log import latest
-    from skipfill.store.models.cards import load_card
-    from skipfill.store.storage.location import open_store
+def _ending(reports: dict[str, Report], swapped: str) -> Iterator[object]:
+    """The last screen: every model in one table, why models did not pass, and what queries use now."""
+    from rich.text import Text
 
-    objects = open_store(STORE)
-    now, fingerprint = latest(objects, gallery), load_card(objects, model).fingerprint
-    of_rows = CheckIndex(objects, gallery).of(now.rows_state, fingerprint)
-    checks = [check for check in of_rows if check.state == now.state]
-    return load_report(objects, gallery, checks[-1].check) if checks else None
+    from skipfill.cli.reports.comparison import comparison, objections
+
+    shown: Sequence[Report] = list(reports.values())
+    metric = shown[0].policy["metric"]
+    queries = next(one.queries for one in shown[0].slices if one.name == "all")
+    yield Text(f"{metric} of {queries:,} held-out drawings: the first drawing found is the same character", "bold")
+    yield comparison(shown)
+    yield Text("old/old: today. new/old: new queries, stored gallery. new/new: a full reindex.", "dim")
+    yield Text("gain: 0 as today, 1 as a full reindex. seen: characters the new model learned.", "dim")
+    yield from objections(shown)
+    yield ""
+    if swapped:
+        yield f"{swapped} passed, was swapped to, and rolled back: queries use v1 again"
+    else:
+        yield "No model passed its check: nothing was swapped, queries still use v1"

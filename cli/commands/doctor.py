@@ -12,7 +12,7 @@ from rich.text import Text
 from skipfill.cli.error_messages import sentence
 from skipfill.cli.options import Json, Store, opened
 from skipfill.cli.terminal.next_command import with_store
-from skipfill.cli.terminal.printing import emit, leftover_table, table
+from skipfill.cli.terminal.printing import emit, facts, leftover_table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,14 +24,15 @@ if TYPE_CHECKING:
 def doctor(
     context: typer.Context,
     deep: Annotated[
-        bool, typer.Option("--deep", help="Read every model and gallery whole, and compare the hashes.")
+        bool, typer.Option("--deep", help="Read every model and gallery in full, and compare the hashes.")
     ] = False,
     store: Store = None,
     json: Json = False,
 ) -> int:
-    """Say what is wrong with the environment and the store, and what to do about it; exit 1 if anything is.
+    """Find what is wrong with the store, and say how to mend it.
 
-    Changes nothing. What killed runs left, and what a user without rights cannot do, is said and is nothing wrong.
+    Looks at the environment, too. Changes nothing. Exit 1 if anything is wrong. Leftover files of interrupted runs
+    and missing permissions are listed, but are not counted as wrong.
 
     Example: skipfill doctor
     """
@@ -87,7 +88,7 @@ def _show(out: Console, diagnosis: Diagnosis, configuration: Configuration) -> N
         ("store", f"{diagnosis.store}{_room(diagnosis)}"),
         ("options from", str(configuration)),
     ]
-    out.print(table(["", ""], rows))
+    out.print(facts(rows))
     for finding in diagnosis.findings:
         out.print(
             Text(finding.kind, "bold red" if finding.kind == "problem" else "bold"),
@@ -96,13 +97,13 @@ def _show(out: Console, diagnosis: Diagnosis, configuration: Configuration) -> N
         )
     if diagnosis.leftovers:
         out.print(leftover_table(diagnosis.leftovers))
-        out.print(with_store("Left by killed runs, or being written. See: skipfill prune"))
+        out.print(with_store("Leftover files of interrupted runs, or files being written now. See: skipfill prune"))
     if diagnosis.trainings:
         out.print(leftover_table(diagnosis.trainings))
-        drop = with_store("To drop those of a day ago: skipfill prune --trainings")
-        out.print(f"The same train command goes on from there. {drop}")
-    depth = "" if diagnosis.deep else ", at a quick look: --deep reads every file"
-    out.print(f"{'Nothing is' if diagnosis.healthy else 'Something is'} wrong{depth}")
+        drop = with_store("To remove those older than a day: skipfill prune --trainings")
+        out.print(f"Unfinished trainings: the same train command goes on with them. {drop}")
+    depth = "" if diagnosis.deep else " This was a quick look; --deep reads every file."
+    out.print(f"{'Nothing is' if diagnosis.healthy else 'Something is'} wrong.{depth}")
 
 
 def _named(packages: dict[str, str]) -> list[str]:

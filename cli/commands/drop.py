@@ -7,21 +7,21 @@ from typing import Annotated
 
 import typer
 
-from skipfill.cli.options import GalleryName, Json, Store, opened
+from skipfill.cli.options import GalleryName, Json, Reason, Store, opened
 from skipfill.cli.terminal.next_command import with_store
 from skipfill.cli.terminal.printing import emit
 
 
 def drop(
     name: GalleryName,
-    confirm: Annotated[str, typer.Option(metavar="NAME", help="The gallery's name once more.")],
-    reason: Annotated[str, typer.Option(help="Recorded in the history.")] = "",
+    confirm: Annotated[str, typer.Option(metavar="NAME", help="Name of the gallery, once more.")],
+    reason: Reason = "",
     store: Store = None,
     json: Json = False,
 ) -> None:
-    """End a gallery by a last version of its log: its history stays, and so do your Parquet files.
+    """Take a gallery out of the store; your Parquet files stay.
 
-    The name may be registered again, and its log goes on.
+    Its history stays, too. The name can be registered again; its log then goes on.
 
     Example: skipfill gallery drop products --confirm products
     """

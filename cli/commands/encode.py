@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from skipfill.cli import completion
 from skipfill.cli.options import IdColumn, InputColumn, Json, LabelColumn, ModelName, Quiet, Store, item_columns, opened
 from skipfill.cli.terminal.next_command import quoted
 from skipfill.cli.terminal.printing import emit, progress, show_next
@@ -14,10 +15,19 @@ from skipfill.cli.terminal.printing import emit, progress, show_next
 
 def encode(
     name: ModelName,
-    items: Annotated[list[Path], typer.Argument(metavar="FILES", help="Parquet with id, and image, vector or text.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Parquet file to write; it must not exist.")],
+    items: Annotated[
+        list[Path], typer.Argument(metavar="FILES", help="Parquet with id, and one of image, vector or text.")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Parquet file to write; it must not exist.")
+    ],
     onto: Annotated[
-        str, typer.Option(metavar="SPACE", help="View them in this space, to append them to a gallery of it.")
+        str,
+        typer.Option(
+            metavar="SPACE",
+            help="Space of an older gallery to which the vectors shall be appended. Default: the model's own space.",
+            autocompletion=completion.spaces,
+        ),
     ] = "",
     id_column: IdColumn = "id",
     label: LabelColumn = "label",
@@ -26,9 +36,10 @@ def encode(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Encode items into a Parquet file of vectors: id, vector and, if the items have one, label.
+    """Encode items into a Parquet file of ids, vectors and labels.
 
-    After a swap to v2, new items get into a gallery of v1 by `--onto v1` and `skipfill gallery append`.
+    Items without labels are fine. To add new items to a gallery of v1 after a swap to v2: encode them with v2 and
+    `--onto v1`, then `skipfill gallery append`.
 
     Example: skipfill encode v1 items.parquet -o gallery.parquet
     """
@@ -59,7 +70,7 @@ def _next(galleries: list[str], name: str, onto: str, output: Path) -> list[str]
     if galleries:
         search = f"skipfill search {galleries[0]} --vectors {file}"
         append = f"skipfill gallery append {galleries[0]} {file}"
-        return [f"Next, with queries: {search}", f"Next, with new rows: {append}"]
+        return [f"Next, if these are queries: {search}", f"Next, if these are new rows: {append}"]
     if onto and onto != name:
         return [f"Next: skipfill gallery append GALLERY {file}"]
     return [f"Next: skipfill gallery add NAME {file} --space {name}"]

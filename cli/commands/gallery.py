@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.text import Text
 
+from skipfill.cli import completion
+from skipfill.cli.commands.overview import next_step
 from skipfill.cli.error_messages import message
-from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Store, opened
-from skipfill.cli.terminal.printing import emit, policy_line, progress, released, show_next, table
+from skipfill.cli.options import (
+    COLUMNS,
+    DryRun,
+    GalleryName,
+    IdColumn,
+    Json,
+    Quiet,
+    Reason,
+    Store,
+    VectorColumn,
+    opened,
+)
+from skipfill.cli.reports.gallery import show_gallery
+from skipfill.cli.terminal.help_page import HelpGroup
+from skipfill.cli.terminal.printing import emit, progress, released, show_next, table
 
 if TYPE_CHECKING:
-    from skipfill.store.galleries.gallery import Gallery
     from skipfill.store.galleries.log import Release
     from skipfill.store.spaces import Space
     from skipfill.store.storage.object_store import ObjectStore
@@ -23,24 +35,45 @@ ParquetFiles = Annotated[
     list[str],
     typer.Argument(metavar="FILES", help="Parquet files, folders of them, or s3://bucket/part-*.parquet."),
 ]
-app = typer.Typer(help="Register stored galleries where they lie, and look at them.", no_args_is_help=True)
+app = typer.Typer(help="Register galleries where they lie, and look at them.", no_args_is_help=True, cls=HelpGroup)
 
 
 @app.command()
 def add(
-    name: GalleryName,
+    name: Annotated[str, typer.Argument(metavar="GALLERY", help="Name of the new gallery.")],
     files: ParquetFiles,
-    space: Annotated[str, typer.Option(help="The space of the vectors: the model that made them, or a new name.")],
-    id_column: Annotated[str, typer.Option("--id", help="Column with the ids.")] = "id",
-    vector: Annotated[str, typer.Option(help="Column with the vectors.")] = "vector",
-    label: Annotated[str, typer.Option(help="Column with the labels. Default: label, if there is one.")] = "",
-    metric: Annotated[str, typer.Option(help="cosine or ip; for a space that no model here made.")] = "cosine",
+    space: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Space of the vectors: the model that made them, or a new name for an encoder that is not here.",
+            autocompletion=completion.spaces,
+        ),
+    ],
+    metric: Annotated[
+        str,
+        typer.Option(
+            metavar="METRIC",
+            help="Similarity in a new space: cosine, or ip (inner product).",
+            autocompletion=completion.one_of("cosine", "ip"),
+        ),
+    ] = "cosine",
+    id_column: IdColumn = "id",
+    vector: VectorColumn = "vector",
+    label: Annotated[
+        str,
+        typer.Option(
+            metavar="COLUMN", help="Column with the labels. Default: label, if there is one.", rich_help_panel=COLUMNS
+        ),
+    ] = "",
     dry_run: DryRun = False,
     store: Store = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Register Parquet files as a gallery: read whole once, never copied, never changed.
+    """Register Parquet files as a gallery, without copying them.
+
+    The files are read once and never changed.
 
     Example: skipfill gallery add products gallery.parquet --space v1
     """
@@ -56,7 +89,7 @@ def add(
         label = "label"
     space_of_rows, release = _space(objects, space, metric)
     with progress(quiet=quiet) as bar:
-        bar.start("verifying rows", sum(footer.metadata.num_rows for footer in footers))
+        bar.start("reading rows", sum(footer.metadata.num_rows for footer in footers))
         made = add_gallery(
             objects,
             name,
@@ -68,23 +101,25 @@ def add(
             dry_run=dry_run,
         )
     show_gallery(made, as_json=json, title="Would register" if dry_run else "Registered")
-    show_next(f"Next: skipfill train v2 --gallery {name} --items ITEMS.parquet --method gallery", quiet=quiet)
+    following = f"skipfill train {_free_name(objects)} --gallery {name} --items ITEMS.parquet"
+    show_next(f"Next: {'the same command without --dry-run' if dry_run else following}", quiet=quiet)
 
 
 @app.command()
 def append(
     name: GalleryName,
     files: ParquetFiles,
-    reason: Annotated[str, typer.Option(help="Recorded in the history.")] = "",
+    reason: Reason = "",
     dry_run: DryRun = False,
     store: Store = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Add rows to a gallery, as a new version: files of the same space and columns, with ids of their own.
+    """Add files of new rows to a gallery.
 
-    Made by the gallery's model, or by a later one that has a view onto its space: `skipfill encode v2 ... --onto v1`.
-    The release stays. Checks made before no longer allow a swap. Exit 4: another change was first.
+    Their columns and their space are those of the gallery: the gallery's model encoded them, or a later one that
+    has a view onto its space: `skipfill encode v2 ... --onto v1`. Queries use the same model as before. Earlier
+    checks no longer allow a swap. Exit 4: another change came first.
 
     Example: skipfill gallery append products more.parquet
     """
@@ -95,14 +130,16 @@ def append(
     objects = opened(store, to_write=not dry_run)
     paths = expand_addresses([address(file, "FILES") for file in files])
     with progress(quiet=quiet) as bar:
-        bar.start("verifying rows", sum(open_parquet(path).metadata.num_rows for path in paths))
+        bar.start("reading rows", sum(open_parquet(path).metadata.num_rows for path in paths))
         made = append_rows(objects, name, paths, reason, bar.advance, dry_run=dry_run)
     show_gallery(made, as_json=json, title="Would append to" if dry_run else "Appended to")
+    following = "the same command without --dry-run" if dry_run else next_step(objects, name)
+    show_next(f"Next: {following}", quiet=quiet)
 
 
 @app.command()
 def show(name: GalleryName, store: Store = None, json: Json = False) -> None:
-    """Show a gallery: rows, files, space, and what queries use now.
+    """Show a gallery: rows, files, space, and the model that queries use.
 
     Example: skipfill gallery show products
     """
@@ -113,7 +150,7 @@ def show(name: GalleryName, store: Store = None, json: Json = False) -> None:
 
 @app.command("list")
 def list_galleries(store: Store = None, json: Json = False) -> int:
-    """List the registered galleries; exit 2 where the log of one is damaged.
+    """List the galleries. Exit 2: the log of one is damaged.
 
     Example: skipfill gallery list
     """
@@ -121,13 +158,14 @@ def list_galleries(store: Store = None, json: Json = False) -> int:
 
     galleries = newest_versions(opened(store))
     rows = [(name, now.rows, now.space, released(now), now.number) for name, now in galleries.in_force.items()]
+    columns = ["gallery", "rows", "space", "queries use", "version"]
     faults = {name: message(fault) for name, fault in galleries.faults.items()}
     code = 2 if faults else 0
     emit(
         {"galleries": [{"name": name, **asdict(now)} for name, now in galleries.in_force.items()], "faults": faults},
         as_json=json,
         show=lambda out: out.print(
-            table(["gallery", "rows", "space", "released", "version"], rows, numbers=["rows", "version"]),
+            table(columns, rows, numbers=["rows", "version"], wrap=["gallery", "space", "queries use"]),
             *(f"{name}: {fault}" for name, fault in faults.items()),
             sep="\n",
         ),
@@ -140,13 +178,15 @@ def list_galleries(store: Store = None, json: Json = False) -> int:
 def verify(
     name: GalleryName,
     deep: Annotated[
-        bool, typer.Option("--deep", help="Read every row again, and encode the witness items of its models again.")
+        bool, typer.Option("--deep", help="Read every row, and test that the models still encode as they did.")
     ] = False,
     store: Store = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Compare a gallery with what was registered: counts, sizes and footers of its files; all of it with --deep.
+    """Compare a gallery's files with those that were registered.
+
+    Numbers of rows, sizes and footers; with `--deep`, every row.
 
     Example: skipfill gallery verify products --deep
     """
@@ -156,17 +196,26 @@ def verify(
 
     objects = opened(store)
     if not deep:
-        show_gallery(open_gallery(objects, name), as_json=json, title="Verified by sizes and footers:")
-        show_next(f"Every row: skipfill gallery verify {name} --deep", quiet=quiet)
+        show_gallery(open_gallery(objects, name), as_json=json, title="Sizes and footers are as registered:")
+        show_next(f"To compare every row: skipfill gallery verify {name} --deep", quiet=quiet)
         return
     from skipfill.compat.inference.gallery_agreement import models_of_gallery
 
     with progress(quiet=quiet) as bar:
-        bar.start("verifying rows", latest(objects, name).rows)
+        bar.start("reading rows", latest(objects, name).rows)
         gallery = reread_gallery(objects, name, bar.advance)
     models = models_of_gallery(objects, gallery)
     told = [(f"model {model}", state) for model, state in models.items()]
-    show_gallery(gallery, as_json=json, title="Verified row by row:", more={"models": models}, rows=told)
+    show_gallery(gallery, as_json=json, title="Every row is as registered:", more={"models": models}, rows=told)
+
+
+def _free_name(objects: ObjectStore) -> str:
+    """A name that no model has: v2, or one of a higher number."""
+    from itertools import count
+
+    from skipfill.store.models.cards import has_model
+
+    return next(name for name in (f"v{number}" for number in count(2)) if not has_model(objects, name))
 
 
 def _space(objects: ObjectStore, name: str, metric: str) -> tuple[Space, Release | None]:
@@ -185,45 +234,3 @@ def _space(objects: ObjectStore, name: str, metric: str) -> tuple[Space, Release
     if name in space_names(objects):
         return load_space(objects, name), None
     return Space(name, 0, "ip" if metric == "ip" else "cosine"), None
-
-
-def show_gallery(
-    gallery: Gallery,
-    *,
-    as_json: bool,
-    title: str,
-    more: dict[str, Any] | None = None,
-    rows: Sequence[tuple[str, str]] = (),
-) -> None:
-    """Print a gallery.
-
-    Args:
-        more: further fields of the document.
-        rows: further lines for people.
-    """
-    now, makers = gallery.version, gallery.rows_by
-    mixed = [(f"rows by {one.model}", f"{one.rows:,}") for one in makers] if len(makers) > 1 else []
-    document: dict[str, Any] = {
-        "gallery": gallery.name,
-        "version": asdict(now),
-        "space": asdict(gallery.space),
-        "files": [asdict(one) for one in gallery.files],
-        "rows_by": [asdict(one) for one in makers],
-        **(more or {}),
-    }
-    lines = [
-        ("rows", f"{now.rows:,}" + (", mixed" if mixed else "")),
-        *mixed,
-        ("files", f"{len(gallery.files)} ({sum(one.bytes for one in gallery.files) / 1e6:,.1f} MB)"),
-        ("space", f"{gallery.space.name}, dim {gallery.space.dim}, {gallery.space.metric}"),
-        ("columns", ", ".join(f"{role}: {column}" for role, column in now.columns.items() if column)),
-        ("version", now.number),
-        ("queries use", released(now)),
-        ("policy", policy_line(now)),
-        *rows,
-    ]
-    emit(
-        document,
-        as_json=as_json,
-        show=lambda out: out.print(Text(f"{title} {gallery.name}", "bold"), table(["", ""], lines), sep="\n"),
-    )

@@ -18,18 +18,24 @@ WIDEST = 100  # longer lines of prose are hard to read
 def guide(
     topic: Annotated[
         str | None,
-        typer.Argument(help="Page to read. Default: the list of pages.", autocompletion=lambda: list(TOPICS)),
+        typer.Argument(
+            metavar="TOPIC", help="Page to read. Default: the list of pages.", autocompletion=lambda: list(TOPICS)
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Read the guide: rendered in a terminal, as Markdown when redirected.
+    """Read a page of the guide; redirected, it is Markdown.
 
     Example: skipfill guide gate
     """
     if topic is None:
         rows = [(name, summary) for name, summary in TOPICS.items()]
         topics = [{"topic": name, "summary": summary} for name, summary in rows]
-        emit({"topics": topics}, as_json=json, show=lambda out: out.print(table(["topic", "what it is about"], rows)))
+        emit(
+            {"topics": topics},
+            as_json=json,
+            show=lambda out: out.print(table(["topic", "about"], rows, wrap=["about"])),
+        )
         return
     if topic not in TOPICS:
         raise unknown_name("topic", topic, TOPICS, where="guide")

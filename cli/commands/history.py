@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 
 SHOWN = 5
 """The newest checks before a swap that are shown; the JSON document has all."""
+COLUMNS = ("version", "when (UTC)", "what", "queries use", "who", "check and reason")
 
 
 def history(gallery: GalleryName, store: Store = None, json: Json = False) -> None:
-    """Show every version of a gallery: what happened, when, by whom, and on what evidence.
+    """Show every change of a gallery: what, when, by whom and why.
 
-    "Brought by" is the version whose swap or registration brought the release; a rollback brings one back.
+    After a rollback, queries use the release of an earlier version, which is named: "as in version 3".
 
     Example: skipfill history products
     """
@@ -34,13 +35,11 @@ def history(gallery: GalleryName, store: Store = None, json: Json = False) -> No
     rows = [
         (
             version.number,
+            short_time(version.at),
             version.action,
             released(version),
-            origins[version.number],
-            _evidence(version, checks.get(version.number, [])),
-            short_time(version.at),
             version.by,
-            _why(version, checks.get(version.number, [])),
+            "; ".join(_details(version, origins[version.number], checks.get(version.number, []))),
         )
         for version in log
     ]
@@ -52,37 +51,36 @@ def history(gallery: GalleryName, store: Store = None, json: Json = False) -> No
             "checks": {number: [check.as_document() for check in of_swap] for number, of_swap in checks.items()},
         },
         as_json=json,
-        show=lambda out: out.print(
-            table(
-                ["version", "what", "queries use", "brought by", "check", "when (UTC)", "who", "why"],
-                rows,
-                numbers=["version", "brought by"],
-            )
-        ),
+        show=lambda out: out.print(table(COLUMNS, rows, numbers=COLUMNS[:1], wrap=COLUMNS[2:])),
     )
 
 
-def _evidence(version: Version, checks: list[CheckEntry]) -> str:
-    """The check that allowed a release; for a swap without one, the newest of those that there were."""
-    if version.release is None or version.action != "swapped":
-        return version.release.check if version.release and version.release.check else "-"
-    newest = [f"{check.check} {check.verdict}" for check in checks[-SHOWN:]]
-    before = [f"{len(checks) - SHOWN:,} before"] if len(checks) > SHOWN else []
-    return version.release.check or ", ".join(before + newest) or "-"
+def _details(version: Version, origin: int, checks: list[CheckEntry]) -> list[str]:
+    """The evidence of a version and its reasons, in words.
 
-
-def _why(version: Version, checks: list[CheckEntry]) -> str:
-    """The reason that was given, what a change of the policy made of it, and on what queries a check stands in."""
+    Args:
+        origin: number of the version that brought the release.
+        checks: those before a swap.
+    """
     from skipfill.store.checks.standing import differences
 
-    reasons = [version.reason]
+    release, told = version.release, []
+    if release is not None and release.check:
+        told.append(f"check {release.check}")
+    elif version.action == "swapped" and checks:
+        newest = [f"{check.check} {check.verdict}" for check in checks[-SHOWN:]]
+        before = [f"{len(checks) - SHOWN:,} before"] if len(checks) > SHOWN else []
+        told.append("checks " + ", ".join(before + newest))
+    if version.action == "rolled back":
+        told.append(f"as in version {origin}")
+    told.append(version.reason)
     if version.action == "policy changed":
-        reasons.append(version.policy_in_force.short)
-    if version.action == "swapped" and version.release is not None:
+        told.append(version.policy_in_force.short)
+    if version.action == "swapped" and release is not None:
         for check in checks:
-            if check.check == version.release.check and check.instead_of:
-                reasons.append(f"instead of {', '.join(check.instead_of)}: {check.reason}")
-        for check in () if version.release.check else checks[-SHOWN:]:
+            if check.check == release.check and check.instead_of:
+                told.append(f"instead of {', '.join(check.instead_of)}: {check.reason}")
+        for check in () if release.check else checks[-SHOWN:]:
             less = "; ".join(map(str, differences(version.policy_in_force, check.terms)))
-            reasons.append(f"{check.check} asked less: {less}" if less else "")
-    return "; ".join(filter(None, reasons))
+            told.append(f"{check.check} asked less: {less}" if less else "")
+    return list(filter(None, told))

@@ -10,7 +10,7 @@ from skipfill.cli.terminal.printing import emit, show_next
 
 
 def init(store: Store = None, json: Json = False, quiet: Quiet = False) -> None:
-    """Make a store: a .skipfill/ folder here, or the folder or s3://bucket/prefix that --store names.
+    """Make a store: a .skipfill/ folder here, or where `--store` says.
 
     Example: skipfill init
     """

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from skipfill.cli import completion
 from skipfill.cli.options import IdColumn, InputColumn, Json, LabelColumn, Quiet, Store, item_columns, opened
 from skipfill.cli.terminal.printing import emit, progress, table
 from skipfill.compat.metrics.always import ALWAYS
@@ -18,23 +19,42 @@ if TYPE_CHECKING:
 
 COLUMNS = 9  # of the matrix beside each other, so that they fit into 80
 MEANING = {
-    "AC": "share of cells under the diagonal that are not below it",
+    "AC": "share of new/old cells that are at least as high as old/old",
     "AM": "mean of all cells",
-    "backward": "last model's queries on each earlier gallery, less its own",
-    "forward": "queries on the gallery before, less those on their own",
+    "backward": "last model's queries: earlier galleries minus its own gallery",
+    "forward": "queries on the gallery before minus on their own gallery",
 }
 
 
 def matrix(
-    models: Annotated[list[str], typer.Argument(metavar="MODEL", help="Models in their order, earliest first.")],
-    items: Annotated[list[Path], typer.Option(help="Labelled items: the queries. Repeatable.")],
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODELS", help="Models in their order, the earliest first.", autocompletion=completion.models
+        ),
+    ],
+    items: Annotated[
+        list[Path], typer.Option(metavar="FILE", help="Labelled items, which are the queries: Parquet. Repeatable.")
+    ],
     gallery_items: Annotated[
-        list[Path] | None, typer.Option(help="Labelled items of the galleries. Default: --items, own rows left out.")
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Labelled items of the galleries. Repeatable. Default: --items, where no query finds itself.",
+        ),
     ] = None,
     templates: Annotated[
-        bool, typer.Option("--templates", help="One gallery row a class: the mean of its items, as papers measure.")
+        bool,
+        typer.Option("--templates", help="One gallery row for each class, the mean of its items, as papers measure."),
     ] = False,
-    metric: Annotated[str, typer.Option(help=f"Metric to show: {', '.join(ALWAYS)}.")] = "CMC@1",
+    metric: Annotated[
+        str,
+        typer.Option(
+            metavar="METRIC",
+            help=f"Metric to show: {', '.join(ALWAYS)}.",
+            autocompletion=completion.one_of(*ALWAYS),
+        ),
+    ] = "CMC@1",
     id_column: IdColumn = "id",
     label: LabelColumn = "label",
     input_column: InputColumn = "",
@@ -42,9 +62,9 @@ def matrix(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Measure a sequence of models, each with the galleries of all before it.
+    """Measure each model of a sequence on its own and all earlier galleries.
 
-    Row: the model of the queries. Column: the model that filled the gallery.
+    A row is the model of the queries, a column the model that encoded the gallery.
 
     Example: skipfill matrix v1 v2 v3 --items heldout.parquet --gallery-items items.parquet
     """
@@ -67,7 +87,12 @@ def show_report(out: Console, report: SequenceReport, metric: str) -> None:
     """The lower triangle in parts that fit the line, then what it comes to."""
     out.print(f"{metric} of {report.queries:,} queries among {report.gallery_rows:,} gallery rows", style="bold")
     if report.left_out:
-        out.print(Text.assemble(("note: ", "yellow"), f"{report.left_out:,} queries left out: nothing to be found"))
+        out.print(
+            Text.assemble(
+                ("note: ", "yellow"),
+                f"{report.left_out:,} queries were left out: the gallery has no row of their label",
+            )
+        )
     for start in range(0, len(report.models), COLUMNS):
         stop = min(start + COLUMNS, len(report.models))
         numbers = [str(column + 1) for column in range(start, stop)]
@@ -78,7 +103,7 @@ def show_report(out: Console, report: SequenceReport, metric: str) -> None:
         ]
         padded = [[*row, *[""] * (2 + len(numbers) - len(row))] for row in rows]
         out.print("", table(["", "queries by", *numbers], padded, numbers=numbers), sep="\n")
-    out.print("Column: the model that filled the gallery. <: below what its own queries find.")
+    out.print("Column: the model that encoded the gallery. <: worse than that model's own queries.")
     out.print()
     summary = report.summary(metric)
     rows = [[name, "undefined" if value is None else f"{value:.3f}", MEANING[name]] for name, value in summary.items()]

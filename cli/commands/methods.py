@@ -13,11 +13,11 @@ from skipfill.cli.terminal.printing import emit, table
 
 def methods(
     settings: Annotated[
-        bool, typer.Option("--settings", help="List the settings of methods and encoders, for train --set.")
+        bool, typer.Option("--settings", help="List the settings of methods and encoders, for `train --set`.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """List the training methods, what each needs, and where it comes from.
+    """List the training methods, or with `--settings` what can be set.
 
     Example: skipfill methods --settings
     """
@@ -53,7 +53,7 @@ def methods(
 
 def _needs(rows: list[dict[str, Any]]) -> Table:
     cells = [(row["name"], " ".join(row["needs"]) or "-", row["summary"]) for row in rows]
-    return table(["method", "needs", "what it does"], cells)
+    return table(["method", "needs", "what it does"], cells, wrap=["what it does"])
 
 
 def _settings(parts: list[dict[str, Any]]) -> Table:
@@ -63,7 +63,7 @@ def _settings(parts: list[dict[str, Any]]) -> Table:
             (f"{part['name']}.{one['name']}", _default(one["default"]), one["expected"]) for one in part["settings"]
         ]
         cells += [(f"{part['name']}.*", "", "an argument of the factory")] if part.get("any_setting") else []
-    return table(["setting", "default", "takes"], cells)
+    return table(["setting", "default", "takes"], cells, wrap=["takes"])
 
 
 def _default(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,21 +10,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
+from skipfill.cli.commands.overview import searchable
 from skipfill.cli.options import DryRun, Json, ModelName, Quiet, Store, opened
+from skipfill.cli.terminal.help_page import HelpGroup
 from skipfill.cli.terminal.next_command import quoted
-from skipfill.cli.terminal.printing import emit, printer, show_next, table
+from skipfill.cli.terminal.printing import emit, facts, printer, show_next, table, view_words
 
 if TYPE_CHECKING:
     from skipfill.store.models.transfer import Manifest
 
-app = typer.Typer(
-    help="Look at the models in the store, and take them from one store to another.", no_args_is_help=True
-)
+WRAPPED = ("model", "method", "views onto")
+app = typer.Typer(help="Look at the models, and take them to another store.", no_args_is_help=True, cls=HelpGroup)
 
 
 @app.command("list")
 def list_models(store: Store = None, json: Json = False) -> None:
-    """List the models: method, dimension, classes, and the spaces they have a view onto.
+    """List the models: method, dimension, classes, and the spaces they can search.
 
     Example: skipfill model list
     """
@@ -36,14 +38,14 @@ def list_models(store: Store = None, json: Json = False) -> None:
         {"models": [asdict(card) for card in cards]},
         as_json=json,
         show=lambda out: out.print(
-            table(["model", "method", "dim", "classes", "views onto"], rows, numbers=["dim", "classes"])
+            table(["model", "method", "dim", "classes", "views onto"], rows, numbers=["dim", "classes"], wrap=WRAPPED)
         ),
     )
 
 
 @app.command()
 def show(name: ModelName, store: Store = None, json: Json = False) -> None:
-    """Show a model's card: what it was trained on and how.
+    """Show how a model was trained, and on what.
 
     Example: skipfill model show v2
     """
@@ -53,14 +55,14 @@ def show(name: ModelName, store: Store = None, json: Json = False) -> None:
     against = f"{card.gallery.get('name')} version {card.gallery.get('version')}" if card.gallery else "-"
     rows = [
         ("method", card.method),
-        ("encoder", f"{card.encoder.get('kind')} {card.encoder.get('settings')}"),
+        ("encoder", f"{card.encoder.get('kind')}: {_listed(card.encoder.get('settings') or {})}"),
         ("dim", card.dim),
-        ("views onto", ", ".join(f"{space} ({view.kind} {view.dim})" for space, view in card.views.items())),
+        ("views onto", ", ".join(f"{space} ({view_words(view)})" for space, view in card.views.items())),
         ("class slots", f"{len(card.slots):,} of {card.dim + 1:,} vertices" if card.slots else "-"),
         ("trained on", f"{card.trained_items:,} items of {len(card.trained_labels):,} classes"),
         ("against gallery", against),
-        ("training", ", ".join(f"{name}={value}" for name, value in card.training.items()) or "-"),
-        ("recipe", ", ".join(f"{name}={value}" for name, value in card.recipe.items())),
+        ("training", _listed(card.training) or "-"),
+        ("recipe", _listed(card.recipe)),
         ("last losses", ", ".join(f"{name} {value:.3f}" for name, value in card.losses.items())),
         ("created", card.created),
         ("fingerprint", card.fingerprint[:16]),
@@ -68,17 +70,30 @@ def show(name: ModelName, store: Store = None, json: Json = False) -> None:
     emit(
         {"model": asdict(card), "fingerprint": card.fingerprint},
         as_json=json,
-        show=lambda out: out.print(Text(f"Model {card.name}", "bold"), table(["", ""], rows), sep="\n"),
+        show=lambda out: out.print(Text(f"Model {card.name}", "bold"), facts(rows), sep="\n"),
     )
+
+
+def _listed(values: Mapping[str, object], within: str | None = None) -> str:
+    """Named values, those of inner mappings by a name such as `mlp.hidden`."""
+    told = []
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            told.append(_listed(value, "" if within is None else f"{name}."))
+        elif value != []:
+            told.append(f"{within or ''}{name}={value}")
+    return ", ".join(filter(None, told))
 
 
 @app.command()
 def plot(
     name: ModelName,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Picture to write: .svg, .png or .pdf.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Picture to write: .svg, .png or .pdf.")
+    ],
     store: Store = None,
 ) -> None:
-    """Draw a model's losses, epoch by epoch.
+    """Draw a model's losses by epoch.
 
     Example: skipfill model plot v2 -o loss.svg
     """
@@ -105,12 +120,14 @@ def plot(
 @app.command()
 def export(
     name: ModelName,
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write; it must not exist.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="File to write; it must not exist.")],
     store: Store = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write a model to one file, with the spaces that it has views onto; the same bytes every time.
+    """Write a model to one file, to take it to another store.
+
+    The spaces that it can search are in the file, too. The same model gives the same bytes every time.
 
     Example: skipfill model export v2 -o v2.skipfill
     """
@@ -128,27 +145,28 @@ def export(
 
 @app.command()
 def add(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `skipfill model export` wrote.")],
-    name: Annotated[str, typer.Option(metavar="NAME", help="Name of the model here. Default: its own.")] = "",
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="File that `skipfill model export` wrote.")],
+    name: Annotated[
+        str, typer.Option(metavar="NAME", help="Name of the model in this store. Default: the name it has.")
+    ] = "",
     dry_run: DryRun = False,
     store: Store = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Register a model from another store, once every hash is verified and it encodes its witness items.
+    """Add a model from another store, after its hashes and its encodings are verified.
 
-    A process of its own tries that, with limits on time and memory, before anything is written.
+    A separate process with limits on time and memory tries the model before anything is written.
 
     Example: skipfill model add v2.skipfill
     """
     from skipfill.compat.inference.trial import try_bundle
-    from skipfill.store.galleries.log import galleries_of
     from skipfill.store.models.transfer import add_bundle
 
     objects = opened(store)
     added = add_bundle(objects, file, name, trial=try_bundle, dry_run=dry_run)
     card, notes = added.manifest.card, _notes(added.manifest)
-    done = ("Would add" if dry_run else "Added") if added.new else "There already:"
+    done = ("Would add" if dry_run else "Added") if added.new else "Already there:"
     emit(
         {"model": asdict(card), "fingerprint": card.fingerprint, "new": added.new, "notes": notes, "dry_run": dry_run},
         as_json=json,
@@ -157,9 +175,7 @@ def add(
     for note in notes:
         show_next(f"Note: {note}", quiet=quiet)
     if not dry_run:
-        galleries = [gallery for space in card.views for gallery in galleries_of(objects, space)]
-        gallery = galleries[0] if galleries else "GALLERY"
-        show_next(f"Next: skipfill check {gallery} {card.name} --items HELDOUT.parquet", quiet=quiet)
+        show_next(f"Next: skipfill check {searchable(objects, card)} {card.name} --items HELDOUT.parquet", quiet=quiet)
 
 
 def _notes(manifest: Manifest) -> list[str]:
@@ -168,9 +184,9 @@ def _notes(manifest: Manifest) -> list[str]:
     card = manifest.card
     notes = []
     if "python" in card.encoders:
-        notes.append("it encodes by code that is not in the bundle, and that runs only when you name it with --code")
+        notes.append("it encodes with code that is not in the bundle; that code runs only when you name it with --code")
     if unknown:
         notes.append(
-            f"{', '.join(unknown)} is known only by its vectors: whether yours are of the same encoder, a check tells"
+            f"space {', '.join(unknown)} is known only by its vectors; a check tells whether your encoder made them"
         )
     return notes

@@ -53,6 +53,24 @@ def overview() -> int:
     return 2 if galleries.faults else 0
 
 
+def next_step(objects: ObjectStore, gallery: str) -> str:
+    """The command that brings a gallery's newest model forward, as `_next_step` finds it."""
+    from skipfill.store.galleries.log import latest
+    from skipfill.store.models.cards import load_card, model_names
+
+    cards = [load_card(objects, name) for name in model_names(objects)]
+    return _next_step(objects, gallery, latest(objects, gallery), cards)
+
+
+def searchable(objects: ObjectStore, card: Card) -> str:
+    """A gallery that a model's queries can search; `GALLERY` if there is none yet."""
+    from skipfill.store.galleries.log import galleries_of
+
+    found = [name for space in card.views for name in galleries_of(objects, space)]
+    trained_against = str(card.gallery.get("name", ""))
+    return trained_against if trained_against in found else next(iter(found), "GALLERY")
+
+
 def _next_step(objects: ObjectStore, gallery: str, now: Version, cards: list[Card]) -> str:
     """The command that brings the newest model for a gallery forward; one that looks, where it is in use."""
     from skipfill.store.releases.evidence import evidence_of

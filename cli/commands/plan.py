@@ -10,9 +10,9 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from skipfill.cli.options import GalleryName, InputColumn, Json, ModelName, Quiet, Store, item_columns, opened
+from skipfill.cli.options import GalleryName, IdColumn, InputColumn, Json, ModelName, Quiet, Store, item_columns, opened
 from skipfill.cli.terminal.next_command import quoted
-from skipfill.cli.terminal.printing import emit, policy_line, show_next, table, to_stdout
+from skipfill.cli.terminal.printing import emit, facts, policy_line, show_next, table, to_stdout, view_words
 
 if TYPE_CHECKING:
     from skipfill.store.releases.backfill_cost import EncodeRate
@@ -29,22 +29,41 @@ def plan(
     gallery: GalleryName,
     name: ModelName,
     items: Annotated[
-        list[Path] | None, typer.Option(help="Items to time the model on: the first 256 of them. Repeatable.")
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Items to time the model on: the first 256. Repeatable. Default: the time is not measured.",
+        ),
     ] = None,
-    price_per_million: Annotated[float | None, typer.Option(help="Price of encoding a million items.")] = None,
+    price_per_million: Annotated[
+        float | None,
+        typer.Option(metavar="N", help="Price of encoding a million items, in any currency. Default: no price."),
+    ] = None,
     without_check: Annotated[
-        str, typer.Option(metavar="REASON", help="Plan a swap without a passing check; the reason is recorded.")
+        str,
+        typer.Option(
+            metavar="REASON",
+            help="Plan a swap without a passing check, for this recorded reason. Default: a pass is required.",
+        ),
     ] = "",
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File for the plan; it must not exist. - for stdout.")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="File for the plan, which must not exist; - is stdout. Default: the plan is only shown.",
+        ),
     ] = None,
-    id_column: Annotated[str, typer.Option("--id", help="Column of --items with the ids.")] = "id",
+    id_column: IdColumn = "id",
     input_column: InputColumn = "",
     store: Store = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show what a swap would change, what it requires and what it saves. Exit 1: something required is missing.
+    """Show what a swap changes, requires and saves; nothing is changed.
+
+    Exit 1: something that is required is missing.
 
     Example: skipfill plan products v2 -o plan.json
     """
@@ -83,34 +102,37 @@ def show_plan(out: Console, plan: Plan, policy: str) -> None:
     out.print()
     out.print(Text("changes", "bold"))
     out.print(
-        table(
-            ["", ""],
+        facts(
             [
-                ("queries use", f"{plan.changes.before} -> {plan.changes.after} ({plan.view.kind} {plan.view.dim})"),
+                ("queries use", f"{plan.changes.before} -> {plan.changes.after} ({view_words(plan.view)})"),
                 ("version", f"{plan.version} -> {plan.version + 1}"),
                 ("stored vectors", "none"),
-                *((f"cut-off ({one.rule})", f"{one.old:.4f} -> {one.new.mean:.4f}") for one in plan.changes.thresholds),
-            ],
+                *(
+                    (f"threshold ({one.rule})", f"{one.old:.4f} -> {one.new.mean:.4f}")
+                    for one in plan.changes.thresholds
+                ),
+            ]
         )
     )
     out.print()
     out.print(Text("requires", "bold"))
     out.print(
         table(
-            ["", "expected", "found", ""],
+            ["requirement", "expected", "found", "met"],
             [
                 (one.name, one.expected, one.found, Text("yes", "green") if one.holds else Text("NO", "bold red"))
                 for one in plan.requires
             ],
+            wrap=["requirement", "expected", "found"],
         )
     )
     out.print(f"policy: {policy}")
     if plan.without_check:
         out.print(f"without a check: {plan.without_check}")
     out.print()
-    out.print(Text("avoids encoding the gallery again", "bold"))
+    out.print(Text("saves, because the gallery is not encoded again", "bold"))
     saved = {"rows": f"{plan.avoids.rows:,} rows", **NOT_MEASURED, **plan.avoids.arithmetic}
-    out.print(table(["", ""], [(name, saved[name]) for name in ("rows", "vectors", "encoding", "money")]))
+    out.print(facts([(name, saved[name]) for name in ("rows", "vectors", "encoding", "money")]))
 
 
 def _rate(objects: ObjectStore, name: str, items: list[Path], id_column: str, input_column: str) -> EncodeRate:
@@ -128,5 +150,7 @@ def _next(plan: Plan, output: Path | None) -> str:
         return f"Next: skipfill check {plan.gallery} {plan.model} --items HELDOUT.parquet"
     if output is None:
         reason = f" --without-check {quoted(plan.without_check)}" if plan.without_check else ""
-        return f"Next: skipfill swap {plan.gallery} {plan.model}{reason}. To apply this very plan, save it with -o FILE"
+        return (
+            f"Next: skipfill swap {plan.gallery} {plan.model}{reason}. To apply exactly this plan, save it with -o FILE"
+        )
     return f"Next: skipfill swap {plan.gallery} --plan {quoted(output)}"

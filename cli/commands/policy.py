@@ -6,7 +6,10 @@ from typing import Annotated
 
 import typer
 
+from skipfill.cli import completion
+from skipfill.cli.commands.overview import next_step
 from skipfill.cli.options import (
+    POLICY,
     AcceptWorse,
     Confidence,
     DryRun,
@@ -18,11 +21,12 @@ from skipfill.cli.options import (
     Metric,
     MostLeftOut,
     NotWorse,
+    Reason,
     Store,
     opened,
     with_options,
 )
-from skipfill.cli.terminal.printing import emit, table
+from skipfill.cli.terminal.printing import emit, facts, show_next
 
 
 def policy(
@@ -36,25 +40,44 @@ def policy(
     least_queries: LeastQueries = None,
     truth: Annotated[
         str | None,
-        typer.Option(help="What makes rows relevant: labels, judgements, reindex. Default: either of two."),
+        typer.Option(
+            metavar="KIND",
+            help="What makes a row relevant in a check: labels, judgements, or reindex. New galleries: labels or "
+            "judgements.",
+            rich_help_panel=POLICY,
+            autocompletion=completion.one_of("labels", "judgements", "reindex"),
+        ),
     ] = None,
     slice: Annotated[
-        list[str] | None, typer.Option(metavar="SQL", help="Queries that every check judges apart. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            metavar="SQL",
+            help="Condition on the queries' columns; every check judges those that meet it apart. Repeatable. "
+            "New galleries: none.",
+            rich_help_panel=POLICY,
+        ),
     ] = None,
     most_left_out: MostLeftOut = None,
     queries: Annotated[
         list[str] | None,
-        typer.Option(metavar="DIGEST", help="Queries on which a pass counts whatever failed on others. Repeatable."),
+        typer.Option(
+            metavar="DIGEST",
+            help="Digest of a query set, from a report: a pass on these queries counts, even after a fail on others. "
+            "Repeatable. New galleries: none.",
+            rich_help_panel=POLICY,
+        ),
     ] = None,
     defaults: Annotated[
-        bool, typer.Option("--defaults", help="Begin with the defaults, not with what is now.")
+        bool, typer.Option("--defaults", help="Start from the policy of a new gallery, not from the present one.")
     ] = False,
-    reason: Annotated[str, typer.Option(help="Recorded in the history.")] = "",
+    reason: Reason = "",
     dry_run: DryRun = False,
     store: Store = None,
     json: Json = False,
 ) -> None:
-    """Show what a model must meet before a swap to it, or change it, as a new version of the gallery's log.
+    """Show or change what a model must achieve before a swap.
+
+    A change is a new version of the gallery.
 
     Example: skipfill policy products --metric nDCG@10 --margin 0.01
     """
@@ -80,19 +103,24 @@ def policy(
         "most_left_out": most_left_out,
         "queries": queries,
     }
-    title = f"Policy of {gallery}" + ("" if now.policy else ": none of its own, so that the defaults hold")
+    changed = False
+    title = f"Policy of {gallery}" + ("" if now.policy else ": the defaults, because none was set")
     if defaults or any(value is not None for value in given.values()):
         from skipfill.compat.gate.inputs import refuse_unknown_metric
 
         wanted = with_options(base, **given)
         refuse_unknown_metric(wanted)
         before, now = now, (planned_policy if dry_run else change_policy)(objects, gallery, wanted, reason, now)
+        changed = now is not before
         title = f"{'Would change' if dry_run else 'Changed'} the policy of {gallery} (version {now.number})"
-        if now is before:
-            title = f"Already so: the policy of {gallery} (version {now.number}); nothing was written"
+        if not changed:
+            title = f"Nothing to do: the policy of {gallery} (version {now.number}); nothing was written"
     document = {"gallery": gallery, "policy": asdict(now.policy_in_force), "own": now.policy is not None}
     emit(
         {**document, "version": asdict(now), "dry_run": dry_run},
         as_json=json,
-        show=lambda out: out.print(title, table(["", ""], now.policy_in_force.in_words()), sep="\n"),
+        show=lambda out: out.print(title, facts(now.policy_in_force.in_words()), sep="\n"),
     )
+    if changed:
+        following = "the same command without --dry-run" if dry_run else next_step(objects, gallery)
+        show_next(f"Next: {following}", quiet=False)

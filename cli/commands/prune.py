@@ -12,21 +12,22 @@ from skipfill.cli.terminal.printing import emit, leftover_table, show_next
 
 
 def prune(
-    yes: Annotated[bool, typer.Option("--yes", help="Remove them; without it they are only named.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove the files; without it, they are only listed.")] = False,
     all_ages: Annotated[
-        bool, typer.Option("--all-ages", help="Also what is younger than an hour: only while nothing else writes.")
+        bool, typer.Option("--all-ages", help="Also files younger than an hour; only while no other command runs.")
     ] = False,
     trainings: Annotated[
-        bool, typer.Option("--trainings", help="Also unfinished trainings that nothing wrote to for a day.")
+        bool, typer.Option("--trainings", help="Also unfinished trainings that have not changed for a day.")
     ] = False,
     store: Store = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Name what killed runs left in the store, and with --yes remove it. Nothing that anything refers to is touched.
+    """List leftover files of interrupted runs; with `--yes`, remove them.
 
-    What is younger than an hour is kept: a command that still runs may own it. Unfinished trainings, from which the
-    same command goes on, are kept unless --trainings says otherwise; `skipfill doctor` names them.
+    Files that are in use are never touched. Files younger than an hour are kept, because a command that still runs may
+    need them. Unfinished trainings are kept, too, unless `--trainings` is given: the same train command goes on with
+    them. `skipfill doctor` lists them.
 
     Example: skipfill prune --yes
     """
@@ -34,7 +35,7 @@ def prune(
 
     pruned = leftovers.prune(opened(store), all_ages=all_ages, trainings=trainings, dry_run=not yes)
     size = sum(leftover.bytes for leftover in pruned)
-    summary = f"{'Removed' if yes else 'Would remove'} {len(pruned):,} leftovers ({size:,} bytes)"
+    summary = f"{'Removed' if yes else 'Would remove'} {len(pruned):,} leftover files ({size:,} bytes)"
     emit(
         {"leftovers": [asdict(leftover) for leftover in pruned], "bytes": size, "dry_run": not yes},
         as_json=json,

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from skipfill.cli.commands.gallery import show_gallery
-from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Store, opened
+from skipfill.cli.commands.overview import next_step
+from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Reason, Store, opened
+from skipfill.cli.reports.gallery import show_gallery
 from skipfill.cli.terminal.printing import progress, show_next
 
 if TYPE_CHECKING:
@@ -19,18 +20,18 @@ def refresh(
     name: GalleryName,
     files: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[FILES]", help="Files that replace the registered ones. Default: the same ones again."),
+        typer.Argument(metavar="FILES", help="Files in place of the registered ones. Default: the same files."),
     ] = None,
-    reason: Annotated[str, typer.Option(help="Recorded in the history.")] = "",
+    reason: Reason = "",
     dry_run: DryRun = False,
     store: Store = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Register a gallery's files as they are now, as a new version; says how many rows came, went and changed.
+    """Register a gallery's files again, after they were rewritten.
 
-    For files that are rewritten, every night for example. Read whole once, like `add`. The release stays; checks made
-    before no longer allow a swap. Exit 4: another change was first, or a file changed while it was read.
+    Says how many rows were added, removed and changed. Queries use the same model as before. Earlier checks no longer
+    allow a swap. Exit 4: another change came first, or a file changed while it was read.
 
     Example: skipfill gallery refresh products
     """
@@ -40,7 +41,7 @@ def refresh(
 
     objects = opened(store, to_write=not dry_run)
     with progress(quiet=quiet) as bar:
-        bar.start("verifying rows", latest(objects, name).rows)
+        bar.start("reading rows", latest(objects, name).rows)
         done = refresh_gallery(
             objects, name, [address(file, "FILES") for file in files or ()], reason, bar.advance, dry_run=dry_run
         )
@@ -53,10 +54,11 @@ def refresh(
         rows=[("compared", _said(done.rows))],
     )
     if done.changed:
-        show_next(f"Checks made before count no more: skipfill check {name} MODEL --items HELDOUT.parquet", quiet=quiet)
+        following = "the same command without --dry-run" if dry_run else next_step(objects, name)
+        show_next(f"Earlier checks no longer allow a swap. Next: {following}", quiet=quiet)
 
 
 def _said(changes: RowChanges | None) -> str:
     if changes is None:
-        return "not known: the registered rows were not kept count of"
-    return f"{changes.came:,} rows came, {changes.went:,} went, {changes.changed:,} changed"
+        return "not known: this gallery was registered without a record of its rows"
+    return f"{changes.came:,} rows added, {changes.went:,} removed, {changes.changed:,} changed"

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from skipfill.cli import completion
 from skipfill.cli.options import GalleryName, GitHub, HtmlFile, Json, JunitFile, Store, opened
-from skipfill.cli.terminal.printing import emit
+from skipfill.cli.terminal.printing import emit, show_next
 
 
 def report(
@@ -16,7 +17,9 @@ def report(
     check: Annotated[
         str,
         typer.Argument(
-            metavar="CHECK|MODEL", help="Id of a check, or a model: its newest one. Default: the gallery's newest."
+            metavar="CHECK",
+            help="Id of a check, or a model, for its newest check. Default: the gallery's newest check.",
+            autocompletion=completion.checks_and_models,
         ),
     ] = "",
     junit: JunitFile = None,
@@ -25,14 +28,15 @@ def report(
     store: Store = None,
     json: Json = False,
 ) -> None:
-    """Show a check that was made before, or write it in another form; exit 0, whatever its verdict.
+    """Show a saved check, or write it as HTML or JUnit, or for GitHub.
 
-    Without an id: the newest check of the gallery, or of a model on it.
+    The exit code is 0, whatever the verdict.
 
     Example: skipfill report products 71b245d1a14f --html report.html
     """
     from skipfill.cli.reports import write_reports
     from skipfill.cli.reports.files import refuse_unwritable
+    from skipfill.cli.reports.findings import next_command
     from skipfill.cli.reports.text import show_report
     from skipfill.store.checks.newest import newest_check
     from skipfill.store.checks.saved_reports import load_report
@@ -52,3 +56,4 @@ def report(
             as_json=json,
             show=lambda out: show_report(out, saved),
         )
+        show_next(f"Next: {next_command(saved)}", quiet=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from skipfill.cli.error_messages import message
-from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Store, opened
+from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Reason, Store, opened
 from skipfill.cli.terminal.printing import emit, released, show_next
 
 if TYPE_CHECKING:
@@ -21,19 +21,23 @@ def rollback(
     gallery: GalleryName,
     to: Annotated[
         int | None,
-        typer.Option(min=1, metavar="VERSION", help="Bring back the release of this version of the gallery."),
+        typer.Option(
+            min=1,
+            metavar="VERSION",
+            help="Version of the gallery whose model queries shall use again. Default: the one before the last swap.",
+        ),
     ] = None,
-    reason: Annotated[str, typer.Option(help="Recorded in the history.")] = "",
+    reason: Reason = "",
     dry_run: DryRun = False,
     store: Store = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Bring back the release before the last swap, or that of a version, as a new version. Needs no model at hand.
+    """Undo the last swap: queries use the model that they used before.
 
-    After a rollback, name the version to go back to: a second one may be meant to repeat the first. What is in force
-    already is not written again: exit 0. It is said where no check allowed the release that comes back, or where its
-    model is not here.
+    Needs no model files. For a second rollback in a row, name the version with `--to`. If queries use that model
+    already, nothing is written: exit 0. A note says if no check allowed the model that comes back, or if it is not in
+    this store.
 
     Example: skipfill rollback products
     """
@@ -56,13 +60,15 @@ def rollback(
             f"{planned.origin} (now version {done.number}){_notes(objects, done)}"
         ),
     )
-    if not planned.already and not dry_run:
-        show_next(f"Undo: skipfill rollback {gallery} --to {done.number - 1}", quiet=quiet)
+    if planned.already:
+        return
+    undo = f"Undo: skipfill rollback {gallery} --to {done.number - 1}"
+    show_next("Next: the same command without --dry-run" if dry_run else undo, quiet=quiet)
 
 
 def _done(planned: Rollback, *, dry_run: bool) -> str:
     if planned.already:
-        return "Already so"
+        return "Nothing to do"
     return "Would roll back" if dry_run else "Rolled back"
 
 
@@ -77,9 +83,9 @@ def _notes(objects: ObjectStore, version: Version) -> str:
     notes = [f"no check allowed it: {release.without_check}"] if release.without_check else []
     try:
         if not has_model(objects, release.model):
-            notes.append(f"model {release.model} is not in this store, which can be searched with vectors only")
+            notes.append(f"model {release.model} is not in this store, so that a search needs --vectors")
         elif load_card(objects, release.model).fingerprint != release.fingerprint:
-            notes.append(f"model {release.model} in this store is another one")
+            notes.append(f"model {release.model} in this store is another model of the same name")
     except SkipfillError as damage:  # the rollback is done all the same
         notes.append(message(damage))
     return "".join(f"; {note}" for note in notes)

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from skipfill.cli.options import GalleryName, IdColumn, InputColumn, Json, Quiet, Store, item_columns, opened
+from skipfill.cli.options import (
+    GalleryName,
+    IdColumn,
+    InputColumn,
+    Json,
+    Quiet,
+    Store,
+    VectorColumn,
+    item_columns,
+    opened,
+)
 from skipfill.cli.terminal.printing import emit, progress, show_next, table
 
 if TYPE_CHECKING:
@@ -20,20 +30,38 @@ SHOWN = 20
 
 def search(
     gallery: GalleryName,
-    items: Annotated[list[Path] | None, typer.Option(help="Items to encode with the released model.")] = None,
-    vectors: Annotated[list[Path] | None, typer.Option(help="Query vectors in the gallery's own space.")] = None,
-    k: Annotated[int, typer.Option("-k", min=1, help="How many rows for each query.")] = 10,
+    items: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE", help="Queries, which the model in use encodes: Parquet. Repeatable. Default: --vectors."
+        ),
+    ] = None,
+    vectors: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE", help="Or query vectors in the gallery's own space: Parquet. Repeatable. Default: --items."
+        ),
+    ] = None,
+    k: Annotated[int, typer.Option("-k", metavar="N", min=1, help="Rows to find for each query.")] = 10,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Parquet file for the hits; it must not exist.")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Parquet file for the hits; it must not exist. Default: the terminal.",
+        ),
     ] = None,
     id_column: IdColumn = "id",
-    vector: Annotated[str, typer.Option(help="Vector column of --vectors.")] = "vector",
+    vector: VectorColumn = "vector",
     input_column: InputColumn = "",
     store: Store = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Search a gallery exactly, streaming its files: with items, or with vectors of its own space.
+    """Search a gallery with items, or with vectors of its own space.
+
+    The search is exact and streams the files, so that they need not fit in memory.
 
     Example: skipfill search products --items queries.parquet -k 10
     """

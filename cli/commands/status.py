@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
+from skipfill.cli import completion
 from skipfill.cli.error_messages import message
 from skipfill.cli.options import Json, Store, opened
 from skipfill.cli.signals import silently
 from skipfill.cli.terminal.failure import SCHEMA_VERSION
-from skipfill.cli.terminal.printing import emit, policy_line, printer, released, short_time, table
+from skipfill.cli.terminal.printing import emit, facts, policy_line, printer, released, short_time, table, view_words
 
 if TYPE_CHECKING:
     from skipfill.store.galleries.log import Version
@@ -20,17 +21,26 @@ if TYPE_CHECKING:
 
 
 def status(
-    gallery: Annotated[str, typer.Argument(metavar="GALLERY", help="Show all that a service needs of this.")] = "",
+    gallery: Annotated[
+        str,
+        typer.Argument(
+            metavar="GALLERY",
+            help="Gallery to show in full. Default: a line for each.",
+            autocompletion=completion.galleries,
+        ),
+    ] = "",
     watch: Annotated[
-        bool, typer.Option("--watch", help="Print a line now and at every change, until interrupted (exit code 130).")
+        bool, typer.Option("--watch", help="Print a line now and at each change, until interrupted (exit 130).")
     ] = False,
-    every: Annotated[float, typer.Option(min=0.01, metavar="SECONDS", help="How often --watch looks.")] = 1.0,
+    every: Annotated[
+        float, typer.Option(min=0.01, metavar="SECONDS", help="Time between two looks of --watch, in seconds.")
+    ] = 1.0,
     store: Store = None,
     json: Json = False,
 ) -> int:
-    """Show what queries of each gallery use now; of one gallery: model, view, check, thresholds, since when, by whom.
+    """Show the model that queries of a gallery, or of each one, use.
 
-    A gallery whose log is damaged hides no other: its row says what is wrong, and the exit code is 2.
+    A damaged log is shown in its gallery's row, and the exit code is 2.
 
     Example: skipfill status products --json
     """
@@ -52,18 +62,19 @@ def _show_all(objects: ObjectStore, *, as_json: bool) -> int:
 
     galleries = newest_versions(objects)
     rows: dict[str, tuple[object, ...]] = {
-        name: (released(now), _evidence(now), _view(now), now.number, short_time(now.since.at if now.since else now.at))
+        name: (released(now), now.number, short_time(now.since.at if now.since else now.at), _evidence(now))
         for name, now in galleries.in_force.items()
     }
     faults = {name: message(fault) for name, fault in galleries.faults.items()}
-    rows |= {name: ("?", "-", "-", "-", "-", fault) for name, fault in faults.items()}
-    columns = ["gallery", "queries use", "check", "view", "version", "since (UTC)", *(["fault"] if faults else [])]
-    lines = [(name, *rows[name], *([""] if faults and name not in faults else [])) for name in sorted(rows)]
+    rows |= {name: ("?", "-", "-", fault) for name, fault in faults.items()}
+    columns = ["gallery", "queries use", "version", "since (UTC)", "check, or fault" if faults else "check"]
+    lines = [(name, *rows[name]) for name in sorted(rows)]
+    wrapped = ("gallery", "queries use", columns[-1])
     code = 2 if faults else 0
     emit(
         {"galleries": {name: asdict(now) for name, now in galleries.in_force.items()}, "faults": faults},
         as_json=as_json,
-        show=lambda out: out.print(table(columns, lines, numbers=["version"])),
+        show=lambda out: out.print(table(columns, lines, numbers=["version"], wrap=wrapped)),
         exit_code=code,
     )
     return code
@@ -87,7 +98,7 @@ def _show_one(objects: ObjectStore, gallery: str, now: Version, *, as_json: bool
     emit(
         {**_document(objects, gallery, now), "checks_against": against},
         as_json=as_json,
-        show=lambda out: out.print(Text(f"Gallery {gallery}", "bold"), table(["", ""], rows), sep="\n"),
+        show=lambda out: out.print(Text(f"Gallery {gallery}", "bold"), facts(rows), sep="\n"),
     )
 
 
@@ -103,7 +114,7 @@ def _watch(objects: ObjectStore, gallery: str, every: float, *, as_json: bool) -
     with silently():
         for now in followed(objects, gallery, every):
             happened = f"version {now.number} {now.action} by {now.by}"
-            line = f"{short_time(now.at)} {gallery} {happened}: queries use {released(now)}"
+            line = f"{short_time(now.at, seconds=True)} {gallery} {happened}: queries use {released(now)}"
             if as_json:
                 line = dumps({"schema_version": SCHEMA_VERSION, **_document(objects, gallery, now)})
             out.print(line)
@@ -147,9 +158,9 @@ def _against(objects: ObjectStore, gallery: str, now: Version) -> list[str] | No
 
 def _newest_of(against: list[str] | None) -> str:
     if against is None:
-        return "not known: the checks cannot be read. Next: skipfill doctor"
+        return "not known, because the checks cannot be read. Next: skipfill doctor"
     return against[-1] + (f" (and {len(against) - 1} more)" if len(against) > 1 else "")
 
 
 def _view(now: Version) -> str:
-    return f"{now.space} {now.release.view.kind} {now.release.view.dim}" if now.release else "-"
+    return f"{view_words(now.release.view)}, in space {now.space}" if now.release else "-"

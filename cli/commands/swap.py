@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from skipfill.cli import completion
 from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Store, opened
 from skipfill.cli.terminal.printing import emit, released, show_next
 
@@ -19,23 +20,35 @@ if TYPE_CHECKING:
 
 def swap(
     gallery: GalleryName,
-    name: Annotated[str, typer.Argument(metavar="MODEL", help="Name of a model in the store.")] = "",
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="Name of a model in the store. Not with --plan.", autocompletion=completion.models
+        ),
+    ] = "",
     plan: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Apply a saved plan, as it is or not at all; - for stdin.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Apply a plan that was saved with `skipfill plan -o FILE`; - is stdin. Default: MODEL."
+        ),
     ] = None,
     without_check: Annotated[
-        str, typer.Option(metavar="REASON", help="Swap without a passing check; the reason is recorded.")
+        str,
+        typer.Option(
+            metavar="REASON",
+            help="Swap without a passing check, for this recorded reason. Default: a pass is required.",
+        ),
     ] = "",
     dry_run: DryRun = False,
     store: Store = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make a model the one that queries use: one small file, readers see the old release or the new one.
+    """Make a model the one that queries use; no vector is changed.
 
-    Refused without a passing check of this model on the gallery as it is now: exit 1. Exit 4: the plan is stale,
-    another change was first, or a file of the gallery is not the one that was registered. Where queries use the model
-    already, nothing is written: exit 0, with a note where a check since then speaks against it.
+    Needs a passing check of this model on the gallery as it is now, else exit 1. Exit 4: the plan is stale, another
+    change came first, or a file of the gallery is not the one that was registered. If queries use the model already,
+    nothing is written: exit 0, with a note if a later check speaks against it.
 
     Example: skipfill swap products v2
     """
@@ -68,9 +81,11 @@ def swap(
             f"(version {done.number}, {evidence})"
         ),
     )
-    show_next(
-        f"Next: skipfill search {gallery} --items QUERIES.parquet. Undo: skipfill rollback {gallery}", quiet=quiet
-    )
+    if dry_run:
+        show_next("Next: the same command without --dry-run", quiet=quiet)
+    else:
+        search = f"skipfill search {gallery} --items QUERIES.parquet"
+        show_next(f"Next: {search}. Undo: skipfill rollback {gallery}", quiet=quiet)
 
 
 def _show_already(gallery: str, now: Version, against: list[str], *, dry_run: bool, json: bool) -> None:
@@ -85,7 +100,7 @@ def _show_already(gallery: str, now: Version, against: list[str], *, dry_run: bo
         },
         as_json=json,
         show=lambda out: out.print(
-            f"Already so: queries of {gallery} use {released(now)} since version {now.released_at}; nothing was written"
+            f"Nothing to do: queries of {gallery} use {released(now)} already, since version {now.released_at}"
             + (f". Checks since then speak against it: {', '.join(against)}" if against else "")
         ),
     )

@@ -4,14 +4,38 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from skipfill.cli.options import IdColumn, InputColumn, Json, LabelColumn, Quiet, Store, item_columns, opened
+from skipfill.cli.options.train import (
+    Accumulate,
+    Align,
+    Batch,
+    DeviceName,
+    Dim,
+    Encoder,
+    Epochs,
+    Gallery,
+    HoldOut,
+    Items,
+    Log,
+    Lr,
+    Method,
+    Patience,
+    PrecisionName,
+    Restart,
+    Seed,
+    Settings,
+    SlotsOf,
+    StartFrom,
+    Teacher,
+    Validation,
+    WeightDecay,
+)
 from skipfill.cli.terminal.printing import progress
-from skipfill.cli.terminal.training_progress import log_file, resumption_teller, show_trained, step_shower
+from skipfill.cli.terminal.training_progress import log_file, show_trained, watcher_of
 
 if TYPE_CHECKING:
     from skipfill.compat.training.loop.device import Device, Precision
@@ -20,61 +44,29 @@ if TYPE_CHECKING:
 def train(
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="MODEL", help="Name of the new model.")],
-    items: Annotated[list[Path], typer.Option(help="Parquet with id, label, and image, vector or text. Repeatable.")],
-    method: Annotated[str, typer.Option(help="How to train; `skipfill methods` lists them.")] = "",
-    gallery: Annotated[str, typer.Option(help="Stored gallery that the model's queries will search.")] = "",
-    align: Annotated[
-        list[Path] | None, typer.Option(help="Items of the gallery, labels not needed: keeps what nobody labelled.")
-    ] = None,
-    teacher: Annotated[str, typer.Option(help="Independent model to imitate, for methods that do.")] = "",
-    slots_of: Annotated[
-        list[str] | None,
-        typer.Option(help="Model on the same simplex: keep its class slots, search its spaces. Repeatable."),
-    ] = None,
-    start_from: Annotated[
-        str, typer.Option("--init", metavar="MODEL", help="Start from this model's encoder, and head if it fits.")
-    ] = "",
-    hold_out: Annotated[
-        list[Path] | None,
-        typer.Option(help="Queries of the check: training uses neither these items nor their stored rows."),
-    ] = None,
-    epochs: Annotated[int, typer.Option(min=0, help="Passes over the items. 0: by encoder.")] = 0,
-    batch: Annotated[int, typer.Option(min=0, help="Items per step. 0: by encoder.")] = 0,
-    lr: Annotated[float, typer.Option(min=0, help="Peak learning rate. 0: by encoder.")] = 0.0,
-    encoder: Annotated[
-        str,
-        typer.Option(help="auto, convnet, mlp, hf:FOLDER_OR_NAME (transformers), or python:MODULE:FACTORY (yours)."),
-    ] = "auto",
-    weight_decay: Annotated[float, typer.Option(min=0, help="Of AdamW.")] = 1e-4,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME.FIELD=VALUE",
-            help="A setting of the method or encoder; `skipfill methods --settings` lists them. Repeatable.",
-        ),
-    ] = None,
-    dim: Annotated[
-        int,
-        typer.Option(min=0, help="Of an independent model. 0: 32 more than the gallery has, 128 without one."),
-    ] = 0,
-    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Same seed, same weights.")] = 0,
-    precision: Annotated[str, typer.Option(help="auto, bf16 or f32, for the encoder.")] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda. Several processes: torchrun.")] = "auto",
-    accumulate: Annotated[int, typer.Option(min=1, help="Parts that a batch is encoded in: less memory.")] = 1,
-    validation: Annotated[
-        float, typer.Option(min=0, max=0.9, help="Share of the items held out; the best epoch on them is kept.")
-    ] = 0.0,
-    patience: Annotated[int, typer.Option(min=0, help="Stop after so many epochs that were not better. 0: never.")] = 0,
-    log: Annotated[
-        str,
-        typer.Option(
-            "--log",
-            "--log-file",
-            help="File for one line of NDJSON an epoch, appended. -: stdout. torchrun: --log-file.",
-        ),
-    ] = "",
-    restart: Annotated[bool, typer.Option("--restart", help="Drop an unfinished run of this name.")] = False,
+    items: Items,
+    gallery: Gallery = "",
+    align: Align = None,
+    hold_out: HoldOut = None,
+    method: Method = "",
+    epochs: Epochs = 0,
+    encoder: Encoder = "auto",
+    dim: Dim = 0,
+    settings: Settings = None,
+    seed: Seed = 0,
+    start_from: StartFrom = "",
+    teacher: Teacher = "",
+    slots_of: SlotsOf = None,
+    batch: Batch = 0,
+    accumulate: Accumulate = 1,
+    lr: Lr = 0.0,
+    weight_decay: WeightDecay = 1e-4,
+    validation: Validation = 0.0,
+    patience: Patience = 0,
+    device: DeviceName = "auto",
+    precision: PrecisionName = "auto",
+    log: Log = "",
+    restart: Restart = False,
     id_column: IdColumn = "id",
     label: LabelColumn = "label",
     input_column: InputColumn = "",
@@ -82,11 +74,11 @@ def train(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a model: from nothing, or so that its queries search a stored gallery as it is.
+    """Train a model whose queries search a stored gallery as it is.
 
-    Rows of a mixed gallery that a later model made are left out: they are no examples of the old space.
-    Without --method: gallery when a gallery is named, independent otherwise.
-    A killed run goes on from its last epoch when the same command is given again.
+    Without `--gallery`, train a model from nothing. Rows of a mixed gallery that a later model encoded are left
+    out: they are no examples of the old space. After an interruption, the same command goes on from the last
+    finished epoch.
 
     Example: skipfill train v2 --gallery products --items items.parquet --method oca --set oca.extra_dims=64
     """
@@ -95,7 +87,6 @@ def train(
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     from skipfill.compat.progress import Progress
     from skipfill.compat.training.loop.distributed import launched
-    from skipfill.compat.training.loop.schedule import Watcher
     from skipfill.compat.training.overrides import read_settings
     from skipfill.compat.training.recipe import Recipe, Sources
     from skipfill.compat.training.train import train_model
@@ -133,10 +124,12 @@ def train(
         columns=item_columns(id_column, label, input_column, items, quiet=quiet or not first),
     )
     began = time.monotonic()
-    with progress(quiet=quiet or not first) as bar, log_file(log if first else "") as write_epoch:
-        watcher = Watcher(step_shower(name, bar), write_epoch, resumption_teller(name, quiet=quiet or not first))
+    written = log_file(log if first else "", sources.files, objects.root)
+    with progress(quiet=quiet or not first) as bar, written as write_epoch:
+        watcher = watcher_of(objects, name, gallery, bar, write_epoch, quiet=quiet or not first)
         stages = Progress(bar.start, bar.advance)
         card = train_model(objects, name, recipe, sources, stages, watcher, restart=restart)
     if not first:
         return
-    show_trained(card, time.monotonic() - began, sources.columns, log_on_stdout=log == "-", as_json=json, quiet=quiet)
+    seconds = time.monotonic() - began
+    show_trained(objects, card, seconds, sources.columns, log_on_stdout=log == "-", as_json=json, quiet=quiet)

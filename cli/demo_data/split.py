@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 OLD_CLASSES, KNOWN_CLASSES, DRAWINGS = 150, 400, 14
+SAMPLE = 0.1
 
 
 @dataclass(frozen=True)
@@ -20,12 +21,14 @@ class Files:
     old_items: training items of the old model: the first alphabets.
     items: training items of the new model: more alphabets, the old ones included.
     gallery_items: everything in the gallery: all alphabets, also those that neither model is trained on.
+    sample: a tenth of the gallery's items, drawn at random; training looks at none of its labels.
     heldout: other drawings of all characters: the queries.
     """
 
     old_items: Path
     items: Path
     gallery_items: Path
+    sample: Path
     heldout: Path
 
 
@@ -33,7 +36,7 @@ def write_demo_files(folder: Path, seed: int = 0) -> Files:
     """Split the bundled Omniglot drawings by alphabet (what is known) and by drawer (what is held out).
 
     Args:
-        seed: which alphabets are known.
+        seed: decides which alphabets are known, and what is in the sample.
     """
     source = files("skipfill.cli.demo_data") / "omniglot.parquet"
     with source.open("rb") as handle:
@@ -47,7 +50,14 @@ def write_demo_files(folder: Path, seed: int = 0) -> Files:
     old = np.isin(alphabets, order[before < OLD_CLASSES])
     known = np.isin(alphabets, order[before < KNOWN_CLASSES])
     first = _drawing_number(labels) < DRAWINGS
-    chosen = {"old_items": first & old, "items": first & known, "gallery_items": first, "heldout": ~first}
+    sample = first & (random.random(len(labels)) < SAMPLE)
+    chosen = {
+        "old_items": first & old,
+        "items": first & known,
+        "gallery_items": first,
+        "sample": sample,
+        "heldout": ~first,
+    }
     for name, mask in chosen.items():
         pq.write_table(table.filter(pa.array(mask)), folder / f"{name}.parquet")
     return Files(**{name: folder / f"{name}.parquet" for name in chosen})

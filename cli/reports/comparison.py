@@ -1,48 +1,53 @@
-"""The checks of the demo's methods beside each other, for a terminal."""
+"""The checks of several models beside each other: one table that fits a screen, and what spoke against each model."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
 
 from skipfill.cli.terminal.printing import VERDICT_STYLE, table
+from skipfill.store.checks.names import NEW_NEW, NEW_OLD, OLD_OLD, SEEN, UNSEEN
 
-PAIRS = ("old/old", "new/old", "new/new", "ceiling")
-DECIDING = "CMC@1"
-"""The metric of the verdicts."""
-SLICES = {
-    "seen": "queries of characters the new model was trained on",
-    "unseen": "queries of characters that neither model was trained on",
-    "all": "all queries",
-}
+if TYPE_CHECKING:
+    from skipfill.store.checks.report import Report, Slice
+
+NUMBERS = (OLD_OLD, NEW_OLD, "change", NEW_NEW, "gain")
 
 
-def comparison(reports: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Table]]:
-    """A title and a table for each slice and metric, with one row a method.
-
-    Args:
-        reports: method -> its check's report as a JSON document.
-    """
-    for name, meaning in SLICES.items():
-        slices = {
-            method: next(part for part in report["slices"] if part["name"] == name)
-            for method, report in reports.items()
-        }
-        queries = next(iter(slices.values()))["queries"]
-        for metric in (DECIDING, "mAP"):
-            columns = ["method", *PAIRS, "update gain", *(["verdict"] if metric == DECIDING else [])]
-            rows = [[method, *_cells(part, metric)] for method, part in slices.items()]
-            yield f"{metric}, {meaning} ({queries:,})", table(columns, rows, numbers=PAIRS)
+def comparison(reports: Sequence[Report]) -> Table:
+    """A table with a row for the seen and one for the unseen queries of each report, in the metric that decides."""
+    columns = ["model", "queries", *NUMBERS, "verdict"]
+    rows = [_row(report, one) for report in reports for one in report.slices if one.name in (SEEN, UNSEEN)]
+    return table(columns, rows, numbers=NUMBERS)
 
 
-def _cells(part: Mapping[str, Any], metric: str) -> list[object]:
-    means = {cell["pair"]: cell["value"]["mean"] for cell in part["cells"] if cell["metric"] == metric}
-    gain, verdict = part["gain"][metric], part["verdict"]
-    shown = Text("undefined")
-    if gain is not None:
-        shown = Text.assemble(f"{gain['mean']:+.2f} ", (f"{gain['low']:+.2f} {gain['high']:+.2f}", "dim"))
-    decided = [Text(verdict, VERDICT_STYLE[verdict])] if metric == DECIDING else []
-    return [*(f"{means[pair]:.3f}" for pair in PAIRS), shown, *decided]
+def objections(reports: Sequence[Report]) -> Iterator[Text]:
+    """A line for each report that is no pass: the first requirement that was not met."""
+    width = max((len(report.model) for report in reports), default=0)
+    for report in reports:
+        unmet = [each for one in report.slices for each in one.requirements if each.verdict == report.verdict != "pass"]
+        for each in unmet[:1]:
+            verdict = (f"{report.verdict.upper()}  ", VERDICT_STYLE[report.verdict])
+            said = each.claim if each.kind == "admission" else f"change {each.found:+.3f}, required above {each.bar:+g}"
+            yield Text.assemble(f"{report.model:{width}}  ", verdict, f"{each.slice} queries: {said}")
+
+
+def _row(report: Report, one: Slice) -> list[object]:
+    metric = str(report.policy["metric"])
+    means = {cell.pair: cell.value.mean for cell in one.cells if cell.metric == metric}
+    shown = {pair: f"{means[pair]:.3f}" if pair in means else "" for pair in (OLD_OLD, NEW_OLD, NEW_NEW)}
+    change = f"{one.change[metric].mean:+.3f}" if one.queries else ""
+    gain = one.gain.get(metric)
+    return [
+        report.model,
+        one.name,
+        shown[OLD_OLD],
+        shown[NEW_OLD],
+        Text(change, VERDICT_STYLE[one.verdict]),
+        shown[NEW_NEW],
+        "" if gain is None else f"{gain.mean:+.2f}",
+        Text(one.verdict, VERDICT_STYLE[one.verdict]),
+    ]

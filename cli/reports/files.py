@@ -28,8 +28,10 @@ def refuse_unwritable(
         store: where the store is; a folder, if it is a `Path`.
 
     Raises:
-        BadInput: no file can be created there, or one that must stay as it is would be replaced.
+        BadInput: no file can be created there, one that must stay as it is would be replaced, or two reports have one
+            path.
     """
+    places = set()
     for path in paths:
         if path is None:
             continue
@@ -41,6 +43,9 @@ def refuse_unwritable(
                 if not os.access(path, os.W_OK):
                     raise PermissionError(errno.EACCES, "")
                 continue  # to open a pipe and close it again would be its end, for the reader
+            if (place := os.path.realpath(path)) in places:
+                raise BadInput(path, expected="a file for each report", found="the same file for two of them")
+            places.add(place)
             with temporary(_beside(path)) as part:
                 part.open("x").close()
     if github and os.environ.get(SUMMARY):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Literal
 
-from skipfill.store.checks.names import ALL, EVERY_CHECK
+from skipfill.store.checks.names import ALL, EVERY_CHECK, UNSEEN, encoded_by, todays
 from skipfill.store.checks.requirement import is_binary
 
 if TYPE_CHECKING:
@@ -60,9 +60,9 @@ def headline(report: Report) -> str:
         return f"{_things(asked, 'requirement')} met, each with {confidence} confidence.{rest}"
     first = next(each for each in found if each.outcome == report.verdict)
     others = sum(each.outcome == report.verdict for each in found) - 1
-    more = f" So {'are' if others > 1 else 'is'} {_things(others, 'other requirement')}." if others else ""
-    what = "Refuted" if report.verdict == "fail" else "Not decided"
-    return f"{what} for slice {first.slice}: \u201c{first.claim}\u201d: {first.text}.{more}"
+    more = f" The same holds for {_things(others, 'other requirement')}." if others else ""
+    what = "Not met" if report.verdict == "fail" else "Not decided"
+    return f"{what} in slice {first.slice}: \u201c{first.claim}\u201d: {first.text}.{more}"
 
 
 def next_command(report: Report) -> str:
@@ -71,19 +71,31 @@ def next_command(report: Report) -> str:
         return f"skipfill check {report.gallery} {report.model} --items HELDOUT.parquet"
     if report.verdict == "pass" and report.asked_less:
         return f"skipfill policy {report.gallery}"
+    align = " --align SAMPLE.parquet" if _unseen_fails(report) else ""
     commands: dict[Verdict, str] = {
         "pass": f"skipfill swap {report.gallery} {report.model}",
-        "fail": f"skipfill train NAME --gallery {report.gallery} --items ITEMS.parquet",
+        "fail": f"skipfill train NAME --gallery {report.gallery} --items ITEMS.parquet{align}",
         "inconclusive": f"skipfill check {report.gallery} {report.model} --items HELDOUT.parquet --items MORE.parquet",
     }
     return commands[report.verdict]
+
+
+def blend_command(report: Report) -> str:
+    """The command that blends the model with the old one, for queries of unseen classes that got worse.
+
+    Empty where these did not, and where the old model did not encode the queries.
+    """
+    old = report.rows_by[0].model if report.rows_by else ""
+    if not old or report.baseline != encoded_by(old) or not _unseen_fails(report):
+        return ""
+    return f"skipfill blend {report.model}-blend --new {report.model} --old {old}"
 
 
 def lax(report: Report) -> list[str]:
     """Notes on why a pass would allow no swap: it asked less than the gallery's policy, or was not saved."""
     less = "; ".join(report.asked_less)
     said = [f"this check asked less than the gallery's policy, so that a pass allows no swap: {less}"] if less else []
-    return said if report.saved else ["this check was not saved: it counts for no swap, and against none", *said]
+    return said if report.saved else ["this check was not saved, so that it has no effect on a swap", *said]
 
 
 def check_name(report: Report) -> str:
@@ -141,6 +153,11 @@ def _text(one: Slice, asked: Requirement, report: Report) -> str:
     if asked.verdict == "inconclusive" and asked.high < asked.bar:
         text += f"; too little to fail one of {sum(len(each.requirements) for each in report.slices)} requirements"
     return f"{text}; about {asked.more_queries:,} more queries would decide it" if asked.more_queries else text
+
+
+def _unseen_fails(report: Report) -> bool:
+    """Whether queries of classes that the model was not trained on are found to be worse."""
+    return any(todays([one.name]) == (UNSEEN,) and one.verdict == "fail" for one in report.slices)
 
 
 def _things(count: int, one: str, many: str = "") -> str:

@@ -92,14 +92,14 @@ def _legend(report: Report) -> list[str]:
         f"check {check_name(report)}; truth: {report.truth}{asked}; old queries: {report.baseline}",
         f"Each end of a change holds with {sure} confidence; means and gains lie between theirs with {sure}.",
     ]
-    return [*lines, f"Per query: {per_query_key(report.gallery, report.id)}"] if report.saved else lines
+    return [*lines, f"Results of each query: {per_query_key(report.gallery, report.id)}"] if report.saved else lines
 
 
 def _show_threshold(out: Console, threshold: Threshold) -> None:
     new, rate = threshold.new, threshold.new_rate
     out.print()
     out.print(
-        f"cut-off {threshold.old:g} becomes {new.mean:.4f} ({new.low:.4f} to {new.high:.4f}): "
+        f"threshold {threshold.old:g} becomes {new.mean:.4f} ({new.low:.4f} to {new.high:.4f}): "
         f"{threshold.rule} {threshold.old_rate:.3g} as before, on other queries {rate.low:.2g} to {rate.high:.2g}"
         + (f"; TAR {threshold.tar['old']:.3f}, then {threshold.tar['new']:.3f}" if threshold.tar else "")
     )

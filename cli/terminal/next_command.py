@@ -6,6 +6,10 @@ import os
 import re
 import shlex
 from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from skipfill.store.parquet.items import ItemColumns
 
 _store: ContextVar[str] = ContextVar("store", default="")
 WITH_STORE = (
@@ -27,6 +31,13 @@ def with_store(text: str) -> str:
     """A text whose commands have the option --store, if this command has it."""
     store = _store.get()
     return _COMMAND.sub(lambda match: f"{match[0]} --store {shlex.quote(store)}", text) if store else text
+
+
+def column_options(columns: ItemColumns) -> str:
+    """The options that name columns, where they have not the usual names."""
+    named = {"id": columns.id, "label": columns.label, "input": columns.input}
+    usual = {"id": "id", "label": "label", "input": ""}
+    return "".join(f" --{option} {quoted(name)}" for option, name in named.items() if name != usual[option])
 
 
 def quoted(*words: object) -> str:

@@ -10,59 +10,27 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import accumulate
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
-from rich.text import Span, Text
+from rich.text import Text
 
 from skipfill.cli.terminal.characters import visible
 from skipfill.cli.terminal.failure import SCHEMA_VERSION
 from skipfill.cli.terminal.next_command import with_store
+from skipfill.cli.terminal.printer import Printer, plain
 from skipfill.cli.terminal.streams import ReaderGone, mute
 
 if TYPE_CHECKING:
     from skipfill.store.galleries.log import Version
     from skipfill.store.maintenance.prune import Leftover
+    from skipfill.store.spaces import View
 
 SECONDS_BETWEEN_LINES = 10  # of progress in a log; and at least a hundredth of the work
-NEVER_CUT = 10_000  # the terminal wraps what is longer than its lines; ids and scores are not to be lost
 VERDICT_STYLE = {"pass": "bold green", "fail": "bold red", "inconclusive": "bold yellow"}
-
-
-class Printer(Console):
-    """A console that prints text as it is: not cut, not coloured by its content, and never read as markup.
-
-    A text is one line: line breaks in it are written out, as all control characters are.
-    """
-
-    def __init__(self, *, stderr: bool = False, quiet: bool = False) -> None:
-        super().__init__(stderr=stderr, quiet=quiet, highlight=False, markup=False, soft_wrap=True, width=NEVER_CUT)
-
-    def print(self, *parts: Any, **how: Any) -> None:
-        """Print texts and tables, as `Console.print` does."""
-        super().print(*(self._ready(part) for part in parts), **how)
-
-    def _ready(self, part: Any) -> Any:
-        if isinstance(part, Table) and not self.is_terminal:
-            with self.capture() as captured:
-                super().print(part)
-            # rich fills each line up with blanks, which are a nuisance in a file or a pipe.
-            return Text("\n".join(line.rstrip() for line in captured.get().splitlines()))
-        return plain(part) if isinstance(part, str | Text) else part
-
-
-def plain(part: str | Text) -> Text:
-    """A text that holds no control character, in the same style."""
-    if isinstance(part, str):
-        return Text(visible(part))
-    shown = [visible(character) for character in part.plain]
-    at = [0, *accumulate(map(len, shown))]
-    made = part.blank_copy("".join(shown))
-    made.spans = [Span(at[span.start], at[min(span.end, len(shown))], span.style) for span in part.spans]
-    return made
 
 
 def printer(*, stderr: bool = False, quiet: bool = False) -> Printer:
@@ -102,25 +70,49 @@ def show_next(text: str, *, quiet: bool) -> None:
         printer(stderr=True).print(with_store(text), style="dim")
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Sequence[str] = ()) -> Table:
-    """A plain table; the columns in `numbers` are right-aligned. Only a `Text` may carry style."""
+def table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    numbers: Sequence[str] = (),
+    wrap: Sequence[str] = (),
+) -> Table:
+    """A plain table. Only a `Text` may carry style.
+
+    Args:
+        numbers: columns that are right-aligned.
+        wrap: columns whose cells take more lines where the terminal is too narrow.
+    """
     made = Table(box=None, pad_edge=False, header_style="bold", show_header=any(columns))
     for column in columns:
-        made.add_column(plain(column), justify="right" if column in numbers else "left", no_wrap=True)
+        side: Any = "right" if column in numbers else "left"
+        made.add_column(plain(column), justify=side, no_wrap=column not in wrap, overflow="fold")
     for row in rows:
         # A user's own words and ids may look like markup.
         made.add_row(*(plain(value if isinstance(value, Text) else str(value)) for value in row))
     return made
 
 
-def short_time(at: str) -> str:
-    """A stored time to the second, without its zone: `2026-01-31 12:00:00`."""
-    return at[:19].replace("T", " ")
+def facts(rows: Iterable[tuple[str, object]]) -> Table:
+    """A table of names and values; a long value takes more lines."""
+    made = table(["", " "], rows, wrap=[" "])
+    made.show_header = False
+    return made
+
+
+def short_time(at: str, *, seconds: bool = False) -> str:
+    """A stored time to the minute, without its zone: `2026-01-31 12:00`."""
+    return at[: 19 if seconds else 16].replace("T", " ")
 
 
 def released(version: Version) -> str:
     """The name of the model that queries use; before any swap, that of the encoder that made the gallery's vectors."""
     return version.space if version.release is None else version.release.model
+
+
+def view_words(view: View) -> str:
+    """The part of a model's vectors that a view takes, in words."""
+    return f"the first {view.dim} coordinates" if view.kind == "prefix" else f"{view.kind}, {view.dim} coordinates"
 
 
 def policy_line(version: Version) -> str:
@@ -130,8 +122,9 @@ def policy_line(version: Version) -> str:
 
 def leftover_table(leftovers: Iterable[Leftover]) -> Table:
     """A table of the files that interrupted runs left in a store; their ages in hours."""
+    columns = ["leftover", "bytes", "hours old", "what it is"]
     rows = [(one.key, f"{one.bytes:,}", f"{one.age / 3600:,.1f}", one.why) for one in leftovers]
-    return table(["leftover", "bytes", "hours old", "what it is"], rows, numbers=["bytes", "hours old"])
+    return table(columns, rows, numbers=columns[1:3], wrap=columns[::3])
 
 
 class Bar:
@@ -178,9 +171,23 @@ class Lines:
         self._what, self._text = what, text
 
 
+_shown_though_quiet: ContextVar[bool] = ContextVar("shown_though_quiet", default=False)
+
+
+@contextmanager
+def progress_of_quiet_commands(*, shown: bool) -> Iterator[None]:
+    """In the block, show the progress of commands that are told to be quiet: for a command that runs others."""
+    token = _shown_though_quiet.set(shown)
+    try:
+        yield
+    finally:
+        _shown_though_quiet.reset(token)
+
+
 @contextmanager
 def progress(*, quiet: bool) -> Iterator[Bar | Lines]:
     """A progress bar on stderr with rate and time left; plain lines where that is no terminal; nothing when quiet."""
+    quiet = quiet and not _shown_though_quiet.get()
     console = Console(stderr=True)
     if not quiet and not console.is_terminal:
         yield Lines()

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skipfill.cli.terminal.next_command import quoted
+from skipfill.cli.terminal.gallery_coverage import coverage_teller, notes_of
+from skipfill.cli.terminal.next_command import column_options
 from skipfill.cli.terminal.printing import Bar, Lines, emit, show_next
 
 if TYPE_CHECKING:
     from skipfill.compat.training.loop.epoch_log import Epoch
-    from skipfill.compat.training.loop.schedule import Step
+    from skipfill.compat.training.loop.schedule import Step, Watcher
     from skipfill.store.models.cards import Card
     from skipfill.store.parquet.items import ItemColumns
+    from skipfill.store.storage.object_store import ObjectStore
 
 
 def show_trained(
-    card: Card, seconds: float, columns: ItemColumns, *, log_on_stdout: bool, as_json: bool, quiet: bool
+    objects: ObjectStore,
+    card: Card,
+    seconds: float,
+    columns: ItemColumns,
+    *,
+    log_on_stdout: bool,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Print the summary or the document of a training, and the next command.
 
@@ -34,7 +43,12 @@ def show_trained(
         show_next(summary, quiet=quiet)
     else:
         emit(
-            {"model": asdict(card), "fingerprint": card.fingerprint, "seconds": seconds},
+            {
+                "model": asdict(card),
+                "fingerprint": card.fingerprint,
+                "seconds": seconds,
+                "notes": notes_of(objects, card),
+            },
             as_json=as_json,
             show=lambda out: out.print(summary),
         )
@@ -44,14 +58,7 @@ def show_trained(
         if gallery and gallery["space"] in card.views
         else f"encode {card.name} ITEMS.parquet -o GALLERY.parquet"
     )
-    show_next(f"Next: skipfill {following}{_options(columns)}", quiet=quiet)
-
-
-def _options(columns: ItemColumns) -> str:
-    """The options that name columns, where they have not the usual names."""
-    named = {"id": columns.id, "label": columns.label, "input": columns.input}
-    usual = {"id": "id", "label": "label", "input": ""}
-    return "".join(f" --{option} {quoted(name)}" for option, name in named.items() if name != usual[option])
+    show_next(f"Next: skipfill {following}{column_options(columns)}", quiet=quiet)
 
 
 def _summary(card: Card, seconds: float) -> str:
@@ -62,11 +69,32 @@ def _summary(card: Card, seconds: float) -> str:
     against = f", against {gallery['rows']:,} rows by {gallery['space']} in {gallery['name']}" if gallery else ""
     return (
         f"Trained {card.name}: {card.method}, dim {card.dim}, {card.trained_items:,} items of "
-        f"{len(card.trained_labels):,} classes{against}, {seconds:.0f} s{kept} ({losses})"
+        f"{len(card.trained_labels):,} classes{against}, {card.recipe['epochs']:,} epochs, {seconds:.0f} s{kept} "
+        f"({losses})"
     )
 
 
-def resumption_teller(name: str, *, quiet: bool) -> Callable[[int, int], None]:
+def watcher_of(
+    objects: ObjectStore,
+    name: str,
+    gallery: str,
+    bar: Bar | Lines,
+    write_epoch: Callable[[Epoch], None],
+    *,
+    quiet: bool,
+) -> Watcher:
+    """A watcher that shows the progress of a training on the terminal."""
+    from skipfill.compat.training.loop.schedule import Watcher
+
+    return Watcher(
+        step=_step_shower(name, bar),
+        epoch=write_epoch,
+        joined=coverage_teller(objects, gallery, name, quiet=quiet),
+        resumed=_resumption_teller(name, quiet=quiet),
+    )
+
+
+def _resumption_teller(name: str, *, quiet: bool) -> Callable[[int, int], None]:
     """A function that says that an unfinished training goes on: with the epochs done, and all epochs."""
 
     def tell(done: int, total: int) -> None:
@@ -76,8 +104,13 @@ def resumption_teller(name: str, *, quiet: bool) -> Callable[[int, int], None]:
 
 
 @contextmanager
-def log_file(name: str) -> Iterator[Callable[[Epoch], None]]:
-    """A function that appends an epoch's line to a file at once. `-` is stdout; an empty name writes nothing."""
+def log_file(name: str, inputs: Sequence[Path], store: object) -> Iterator[Callable[[Epoch], None]]:
+    """A function that appends an epoch's line to a file at once. `-` is stdout; an empty name writes nothing.
+
+    Args:
+        inputs: files that the command reads. Neither they nor the files of the `store` are written to.
+    """
+    from skipfill.cli.reports.files import refuse_overwriting
     from skipfill.store.errors import BadInput, reason
 
     if name in ("", "-"):
@@ -91,6 +124,7 @@ def log_file(name: str) -> Iterator[Callable[[Epoch], None]]:
         except OSError as error:
             raise BadInput(name, expected="a file that can be written to", found=reason(error)) from error
 
+    refuse_overwriting(Path(name), inputs, store)
     with ExitStack() as stack:
         with blamed():
             # Without a buffer, a line is there when it is written, and none is left to fail when the file is closed.
@@ -103,7 +137,7 @@ def log_file(name: str) -> Iterator[Callable[[Epoch], None]]:
         yield write
 
 
-def step_shower(name: str, bar: Bar | Lines) -> Callable[[Step], None]:
+def _step_shower(name: str, bar: Bar | Lines) -> Callable[[Step], None]:
     """A function that moves the bar after each step of a training, and shows new losses beside it."""
     shown: dict[str, float] = {}
 

@@ -69,7 +69,7 @@ def chosen_encoder(text: str, items: Items) -> EncoderChoice:
             raise BadInput(
                 f"{items.where}, column {items.input_column}",
                 expected=f"an encoder of {items.kind}s",
-                found="none named, and none built in",
+                found="none: no built-in encoder takes them",
                 hint=Advice("name_encoder"),
             )
     if name not in ENCODERS:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -13,10 +14,36 @@ from torch import Tensor, nn
 from skipfill.store.parquet.inputs import InputKind
 from skipfill.store.parquet.items import ItemBlock
 
+MOST_EPOCHS = 200  # by default; each writes a checkpoint
 PreparedItems = NDArray[np.uint8] | NDArray[np.float32] | NDArray[np.int32]
 """(N, ...) decoded items. uint8 stands for values in [0, 1], int32 for tokens."""
 ReadFile = Callable[[str], bytes]
 """Reads one file of the bundle by name, its hash verified."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Default length and pace of a training.
+
+    Attributes:
+        epochs: passes over the items, where these make `steps` steps or more.
+        steps: optimizer steps that few items are trained for, in as many epochs as that takes.
+        batch: items a step.
+        lr: peak learning rate.
+    """
+
+    epochs: int
+    steps: int
+    batch: int
+    lr: float
+
+    def epochs_for(self, items: int, batch: int) -> int:
+        """The number of epochs for so many items in batches of this size.
+
+        Few items need more passes: a network learns by steps, and 20 passes over 900 items are only 160.
+        """
+        steps_of_an_epoch = max(1, math.ceil(items / batch))
+        return min(max(self.epochs, math.ceil(self.steps / steps_of_an_epoch)), MOST_EPOCHS)
 
 
 class Encoder(nn.Module):
@@ -51,8 +78,8 @@ class Encoder(nn.Module):
     lr_share: float = 1.0
 
     @classmethod
-    def schedule(cls, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Default epochs, batch and peak learning rate of a training with these settings."""
+    def pace(cls, given: Mapping[str, Any]) -> Pace:
+        """Default length and pace of a training with these settings."""
         raise NotImplementedError
 
     @classmethod

@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
+from skipfill.compat.encoders.decoded import remembered_images
 from skipfill.store.errors import BadInput
 from skipfill.store.parquet.items import ItemBlock
 
@@ -57,13 +58,21 @@ def pixels(block: ItemBlock, spec: ImageSpec) -> NDArray[np.uint8]:
         BadInput: a file is no image, or one too large; the error names its row.
     """
     images = np.empty((len(block.inputs), spec.channels, spec.height, spec.width), np.uint8)
-    for row in range(len(block.inputs)):
-        with decoding(block, row), _opened(block, row) as opened:
-            _refuse_large(_size_before_cut(opened.size, spec), block, row)
-            image = _fitted(_plain(opened, spec.channels), spec)
-            values = np.asarray(image, np.uint8)
-            images[row] = values[None] if spec.channels == 1 else values.transpose(2, 0, 1)
+    remembered = remembered_images()
+    for row, file in enumerate(block.inputs):
+        known = None if remembered is None else remembered.get(spec, bytes(file))
+        images[row] = _decoded(block, row, spec) if known is None else known
+        if remembered is not None and known is None:
+            remembered.put(spec, bytes(file), images[row])
     return images
+
+
+def _decoded(block: ItemBlock, row: int, spec: ImageSpec) -> NDArray[np.uint8]:
+    """(channels, height, width) bytes of one image."""
+    with decoding(block, row), _opened(block, row) as opened:
+        _refuse_large(_size_before_cut(opened.size, spec), block, row)
+        values = np.asarray(_fitted(_plain(opened, spec.channels), spec), np.uint8)
+        return values[None] if spec.channels == 1 else values.transpose(2, 0, 1)
 
 
 @contextmanager
@@ -87,7 +96,7 @@ def _refuse_large(size: tuple[int, int], block: ItemBlock, row: int) -> None:
 
 
 def _too_large(block: ItemBlock, row: int, found: str) -> BadInput:
-    expected = f"an image of at most {MOST_PIXELS:,} pixels, also once its shorter side is resized"
+    expected = f"an image of at most {MOST_PIXELS:,} pixels, before and after its shorter side is resized"
     return BadInput(_place(block, row), expected=expected, found=found)
 
 
@@ -141,7 +150,7 @@ def decoding(block: ItemBlock, row: int) -> Iterator[None]:
         raise BadInput(
             _place(block, row),
             expected=f"an image ({', '.join(FORMATS)})",
-            found=f"{len(block.inputs[row])} bytes that are none",
+            found=f"{len(block.inputs[row])} bytes that are no such image",
         ) from error
 
 

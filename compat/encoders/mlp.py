@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from skipfill.compat.encoders.encoder import Encoder
+from skipfill.compat.encoders.encoder import Encoder, Pace
 from skipfill.compat.settings import DERIVED, SHARE, WIDEST, Range
 from skipfill.store.errors import Advice, BadInput
 from skipfill.store.parquet.items import ItemBlock
@@ -50,8 +50,8 @@ class Mlp(Encoder):
         self.width = settings.inputs + settings.hidden
 
     @classmethod
-    def schedule(cls, given: Mapping[str, Any]) -> dict[str, Any]:
-        return {"epochs": 20, "batch": 256, "lr": 1e-3}
+    def pace(cls, given: Mapping[str, Any]) -> Pace:
+        return Pace(epochs=20, steps=0, batch=256, lr=1e-3)
 
     @classmethod
     def settings_for(cls, first: ItemBlock, given: Mapping[str, Any]) -> Settings:

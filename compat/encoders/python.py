@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from skipfill.compat.encoders.encoder import Encoder, ReadFile
+from skipfill.compat.encoders.encoder import Encoder, Pace, ReadFile
 from skipfill.compat.encoders.images import ImageSpec, natural_size, pixels
 from skipfill.compat.encoders.prepared import as_float
 from skipfill.compat.settings import WIDEST, Range
@@ -72,8 +72,8 @@ class Python(Encoder):
         self._code = _digests(module, settings.factory)  # at once: the files may be edited while a training runs
 
     @classmethod
-    def schedule(cls, given: Mapping[str, Any]) -> dict[str, Any]:
-        return {"epochs": 20, "batch": 128, "lr": 1e-3}
+    def pace(cls, given: Mapping[str, Any]) -> Pace:
+        return Pace(epochs=20, steps=0, batch=128, lr=1e-3)
 
     @classmethod
     def for_items(cls, source: str, first: ItemBlock, given: Mapping[str, Any]) -> Self:

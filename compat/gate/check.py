@@ -2,7 +2,7 @@
 
 The path of a check, a file for each step: `inputs`, opened as a `context`; `reencodable` rows, which are encoded where
 a later step asks for them; `queries`, by the rules of `admission`, with their `query_lookup` and their `slices`;
-`vectors`; `ranks`; what an index does and the cut-offs (`compat/evaluation`); `evidence`; `verdict`; and the report
+`vectors`; `ranks`; what an index does and the thresholds (`compat/evaluation`); `evidence`; `verdict`; and the report
 with its `reasons` and its `query_table`. No step calls an earlier one.
 """
 
@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from skipfill.compat.encoders.decoded import decoding_once
 from skipfill.compat.evaluation.index.recall import measure_index
 from skipfill.compat.evaluation.statistics.threshold_transfer import rule, transferred
 from skipfill.compat.gate.admission.registry import OF_BASELINE, OF_CHECK, OF_VERDICTS
@@ -22,7 +23,7 @@ from skipfill.compat.gate.inputs import CheckInputs, refuse_unknown_metric
 from skipfill.compat.gate.queries import QuerySet, asked, build_query_set
 from skipfill.compat.gate.query_table import per_query_table
 from skipfill.compat.gate.ranks import StoredRanks, rank_reencoded_rows, rank_stored_rows
-from skipfill.compat.gate.reasons import asked_less, reasons
+from skipfill.compat.gate.reasons import asked_less, reasons, remedies
 from skipfill.compat.gate.reencodable import ReencodableRows
 from skipfill.compat.gate.slices import Grouping, group_queries
 from skipfill.compat.gate.vectors import QueryVectors, query_vectors
@@ -32,6 +33,7 @@ from skipfill.store.checks.names import CEILING, NEW_NEW, NEW_OLD, OLD_OLD
 from skipfill.store.checks.policy import Policy
 from skipfill.store.checks.report import IndexRecall, Report, Slice, Threshold
 from skipfill.store.checks.saved_reports import refuse_unwritable, save_report
+from skipfill.store.models.cards import has_model
 from skipfill.store.storage.object_store import ObjectStore
 
 
@@ -93,6 +95,7 @@ def _report(measured: Measurements, slices: list[Slice], began: float) -> Report
     """The report of judged slices, of a check that began at this reading of the monotonic clock."""
     context, queries, stored = measured.context, measured.queries, measured.stored
     inputs, policy, version = context.inputs, context.policy, context.gallery.version
+    old_model = context.gallery.space.name if has_model(context.objects, context.gallery.space.name) else ""
     return Report(
         gallery=context.gallery.name,
         version=version.number,
@@ -100,7 +103,7 @@ def _report(measured: Measurements, slices: list[Slice], began: float) -> Report
         model=context.model.card.name,
         fingerprint=context.model.card.fingerprint,
         verdict=worst([one.verdict for one in slices]),
-        why=reasons(slices, policy),
+        why=[*reasons(slices, policy), *remedies(slices, context.model.card, old_model)],
         slices=slices,
         policy=policy.described(),
         truth=inputs.truth,
@@ -126,7 +129,7 @@ def _report(measured: Measurements, slices: list[Slice], began: float) -> Report
 
 def _measure(context: CheckContext) -> Measurements:
     """Admit the queries, and rank what is relevant to them by every model."""
-    with ReencodableRows.opened(context) as reencodable:
+    with decoding_once(), ReencodableRows.opened(context) as reencodable:
         if context.inputs.truth == "reindex" and reencodable.items is not None:
             context = context.on_rows(reencodable.items.ids)
         queries = build_query_set(context, reencodable)
@@ -163,7 +166,7 @@ def _index_recall(context: CheckContext, queries: QuerySet, vectors: QueryVector
 def _transferred_thresholds(
     context: CheckContext, queries: QuerySet, grouping: Grouping, stored: StoredRanks
 ) -> list[Threshold]:
-    """The cut-offs for new scores. Queries of one class are drawn together, unless an identity was named."""
+    """The thresholds for new scores. Queries of one class are drawn together, unless an identity was named."""
     if not context.inputs.thresholds:
         return []
     old, new = stored.counts[OLD_OLD], stored.counts[NEW_OLD]

@@ -48,7 +48,7 @@ class CheckInputs:
         old_input: column of the items that the old model encodes; empty: the one that the new model does.
         truth_vector: column of the items, and of those of gallery rows, with an independent model's vectors, which say
             what is relevant where the truth is a reindex; empty: the ceiling does.
-        thresholds: cut-offs on old scores, each in [-1, 1], to be transferred to new ones.
+        thresholds: thresholds on old scores, each in [-1, 1], to be transferred to new ones.
         threshold_rule: what stays the same: `far`, the share accepted of rows that are not relevant, or `match-rate`.
         instead_of: ids of checks on other queries that did not pass, and that this one shall stand in for.
         reason: why these queries are the better ones; recorded. Needed where `instead_of` names any.

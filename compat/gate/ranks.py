@@ -31,7 +31,7 @@ class StoredRanks:
     Attributes:
         values: pair -> metric -> (Q,) values.
         scores: how the scores of each pair lie.
-        counts: pair -> the scores counted by query, where cut-offs are to be transferred; else nothing.
+        counts: pair -> the scores counted by query, where thresholds are to be transferred; else nothing.
         grades: (R,) of the relevant rows of each of Q queries, in no order.
     """
 

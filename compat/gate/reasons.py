@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from skipfill.store.checks.names import UNSEEN
 from skipfill.store.checks.policy import Policy
 from skipfill.store.checks.report import Slice, judged_names
 from skipfill.store.checks.requirement import Requirement
+from skipfill.store.models.cards import Card
 
 WORDS = {"pass": "holds", "fail": "does not hold", "inconclusive": "undecided"}
 
@@ -17,6 +19,25 @@ def reasons(slices: list[Slice], policy: Policy) -> list[str]:
     requirements = [each for one in slices for each in one.requirements if each.kind != "admission"]
     everything = all(each.verdict == "pass" for each in requirements)
     return [line for one in slices for line in _of_slice(one, policy, everything=everything)]
+
+
+def remedies(slices: list[Slice], card: Card, old_model: str) -> list[str]:
+    """A sentence on how to keep queries of unseen classes from getting worse; none where they are not found to.
+
+    Args:
+        slices: judged.
+        card: of the model that was checked.
+        old_model: name of the model that filled the gallery; empty where it is not in the store.
+    """
+    if not any(one.name == UNSEEN and one.verdict == "fail" for one in slices):
+        return []
+    coverage = card.training.get("coverage")
+    sampled = coverage.get("sample") if isinstance(coverage, dict) else 0
+    sample = "a sample of the gallery's items, labels not needed"
+    if sampled:
+        sample += f" (larger than the {sampled} of this training)"
+    blend = f", or blend {card.name} with {old_model}" if old_model and card.method != "blend" else ""
+    return [f"{UNSEEN}: to keep these queries from getting worse, train with {sample}{blend}"]
 
 
 def asked_less(of_gallery: Policy, policy: Policy, truth: str, slices: list[Slice]) -> list[str]:

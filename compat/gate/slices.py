@@ -76,7 +76,7 @@ def group_queries(context: CheckContext, queries: QuerySet) -> Grouping:
     clusters = joined([group(identity, queries.vectors) for group in OF_UNITS.values()])
     if identity is None and (repeated := len(clusters) - len(np.unique(clusters))):
         context.warnings.append(
-            f"{repeated} queries have the very vector of another, or nearly so: together they count as one"
+            f"{repeated} queries have the same vector as another query, or nearly the same; such queries count as one"
         )
     has_rows = {SEEN: queries.lookup.has_trained, UNSEEN: queries.lookup.has_others}
     kept = {name: chosen for name, chosen in slices.items() if chosen.any() or has_rows.get(name, True)}

@@ -15,7 +15,7 @@ from skipfill.compat.inference.gallery_agreement import StoredItems, agreement_o
 from skipfill.compat.inference.load import LoadedModel, load_model, viewed
 from skipfill.compat.inference.released import released_model
 from skipfill.compat.inference.witness import refuse_changed
-from skipfill.store.checks.names import NEW_OLD, OLD_OLD, RELEASED_OLD
+from skipfill.store.checks.names import NEW_OLD, OLD_OLD, RELEASED_OLD, encoded_by
 from skipfill.store.errors import Advice, BadInput, NotPermitted
 from skipfill.store.parquet.items import Items
 from skipfill.store.parquet.vectors import Matrix, normalised
@@ -62,12 +62,12 @@ def _old_vectors(context: CheckContext, queries: QuerySet) -> tuple[Matrix, str]
     inputs, gallery = context.inputs, context.gallery
     if inputs.old_vector:
         brought = brought_vectors(queries.items, inputs.old_vector, gallery.space.dim)
-        return brought, f"brought in column {inputs.old_vector}"
+        return brought, f"given in column {inputs.old_vector}"
     if queries.lookup.by_old.all():
         return _stored_vectors(context, queries), "stored vectors of the queries' ids"
     items = queries.items.reading(inputs.old_input) if inputs.old_input else queries.items
     old_model = _old_model(context, queries, items)
-    return encode_all(old_model, items, context.progress), f"encoded by {old_model.card.name}"
+    return encode_all(old_model, items, context.progress), encoded_by(old_model.card.name)
 
 
 def _stored_vectors(context: CheckContext, queries: QuerySet) -> Matrix:
@@ -111,7 +111,7 @@ def _old_model(context: CheckContext, queries: QuerySet, items: Items) -> Loaded
     if old.card.fingerprint != gallery.space.fingerprint:
         raise BadInput(
             f"model {old.card.name}",
-            expected=f"the encoder that filled the gallery ({gallery.space.fingerprint[:12]})",
+            expected=f"the encoder of the gallery ({gallery.space.fingerprint[:12]})",
             found=f"another ({old.card.fingerprint[:12]})",
         )
     refuse_changed(context.objects, old, context.warnings)

@@ -122,8 +122,7 @@ def refuse_another_gallery(gallery: Gallery, old: LoadedModel, items: Items | No
     some = None if items is None else stored_items(gallery.own_part.rows, items)
     if some is None:
         warnings.append(
-            f"whether gallery {gallery.name} holds vectors of {old.card.name} is not known: no item given is a row "
-            "of it"
+            f"it cannot be verified that {old.card.name} encoded gallery {gallery.name}: no item is one of its rows"
         )
         return
     agreement = some.agreement(old)
@@ -131,7 +130,7 @@ def refuse_another_gallery(gallery: Gallery, old: LoadedModel, items: Items | No
         raise _another(gallery, agreement, "others")
     if few := int((~agreement.alike).sum()):
         warnings.append(
-            f"{few} of {len(agreement.alike)} stored vectors looked at in gallery {gallery.name} are not what "
+            f"in gallery {gallery.name}, {few} of {len(agreement.alike)} stored vectors differ from what "
             f"{old.card.name} makes of the items with their ids"
         )
 
@@ -176,7 +175,7 @@ def agreement_of_stored(
     except NotPermitted:
         raise
     except BadInput as error:
-        warnings.append(f"whether gallery {gallery.name} holds vectors of {name} is not known: {error}")
+        warnings.append(f"it cannot be verified that {name} encoded gallery {gallery.name}: {error}")
         return None
     if not agreement.mostly_alike and _mostly(stored.agreement(new).cosines >= THE_SAME):
         raise _another(gallery, agreement, f"those of {new.card.name}")
@@ -205,7 +204,7 @@ def models_of_gallery(objects: ObjectStore, gallery: Gallery) -> dict[str, str]:
         try:
             model = verified_model(objects, name, warnings)
         except NotPermitted as error:
-            findings[name] = f"not looked at: {error}"
+            findings[name] = f"not verified: {error}"
             continue
         if model.card.fingerprint != fingerprint:
             raise BadInput(f"model {name}", expected=fingerprint[:12], found=model.card.fingerprint[:12], hint=RESTORE)
@@ -218,7 +217,7 @@ def _another(gallery: Gallery, agreement: Agreement, found: str) -> BadInput:
     return BadInput(
         f"gallery {gallery.name}",
         expected=f"the vectors that {agreement.model} makes of the items with the same ids",
-        found=f"{found} (cosine {np.median(cosines):.3f} in the middle of {len(cosines)})",
+        found=f"{found} (cosine {np.median(cosines):.3f} as the median of {len(cosines)})",
         hint=Advice("register_with_space"),
     )
 

@@ -157,7 +157,7 @@ def viewed(vectors: Matrix, view: View) -> Matrix:
     prefix = vectors[:, : view.dim]
     if not prefix.any(axis=1).all():
         raise SkipfillError(
-            "expected embeddings with a direction in the old space, found a zero vector", Advice("train_slower")
+            "expected embeddings in the old space that are not all zeros, found only zeros", Advice("train_slower")
         )
     return normalised(prefix)
 

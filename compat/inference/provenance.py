@@ -46,7 +46,7 @@ def changes(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 def told(found: list[str]) -> str:
     """The first of these changes as one text, to follow what is wrong."""
     if not found:
-        return "nothing that is recorded has changed, so the encoder's code, or a library under it, gives other vectors"
+        return "no recorded version or setting has changed, so that the code of the encoder or of a library must have"
     more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
     return f"changed since: {'; '.join(found[:SHOWN])}{more}"
 

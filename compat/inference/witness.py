@@ -133,7 +133,7 @@ def refuse_changed(objects: ObjectStore, model: LoadedModel, warnings: list[str]
     if witness is None:
         if warnings is not None:
             warnings.append(
-                f"model {model.card.name} keeps no witness vectors: whether it still encodes as it did is not known"
+                f"model {model.card.name} has no witness vectors: it cannot be verified that it still encodes as it did"
             )
         return
     refuse_others(model, witness)
@@ -150,9 +150,10 @@ def refuse_others(model: LoadedModel, witness: Witness) -> None:
     changed = changes(witness.made_with, made_with(model.card, model.network, model.card.files[WEIGHTS]))
     raise BadInput(
         f"model {model.card.name}",
-        expected="the embeddings of its witness items that it gave when it was saved",
+        expected="the same embeddings of its witness items as when it was saved",
         found=f"{found}; {told(changed)}",
-        hint="Bring back what it was made with, or train it again: stored vectors are not comparable with these.",
+        hint="Bring back the code and the libraries that it was made with, or train it again: its embeddings do not "
+        "fit the stored vectors.",
     )
 
 
@@ -168,7 +169,7 @@ def difference(then: Matrix, now: Matrix) -> str:
     cosines = (then * now).sum(axis=1) / np.maximum(lengths * np.linalg.norm(then, axis=1), 1e-30)
     if cosines.min() >= 1 - TOLERANCE**2 / 2:
         return f"embeddings that are no longer normalised (lengths from {lengths.min():.3g} to {lengths.max():.3g})"
-    return f"others, with a cosine of {cosines.min():.4f} in the worst case and {np.median(cosines):.4f} in the middle"
+    return f"others, with a cosine of {cosines.min():.4f} in the worst case and {np.median(cosines):.4f} as the median"
 
 
 def _usable(model: LoadedModel, items: ItemBlock) -> list[int]:

@@ -97,7 +97,7 @@ class Bt2(Method):
     prototypes are means of all stored rows of a class.
     """
 
-    summary = "imitates an independent new model and the old one on a shared learned basis"
+    summary = "imitates an independent new model and the old model, on a basis that is learned"
     source = "Zhou et al. 2023, arXiv 2211.03989"
     needs_teacher = True
     settings_type = Settings

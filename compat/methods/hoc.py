@@ -34,7 +34,7 @@ class Hoc(SimplexMethod):
     The first model of a sequence has no gallery and so no stored vectors: it is trained with CE alone, weight 1.
     """
 
-    summary = "simplex, and a contrast of each item's stored vector; the first model is made with it, or with simplex"
+    summary = "simplex, and a contrastive loss with each item's stored vector; begin the sequence with hoc or simplex"
     source = "Biondi et al. 2024, arXiv 2405.02581, eq. 4"
     settings_type = Settings
 

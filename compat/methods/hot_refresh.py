@@ -31,7 +31,7 @@ class Settings:
 class HotRefresh(CosinePrefixMethod):
     """The published embedding has the old dimension: `extra_dims` 0. Both kinds of negatives lie in the old space."""
 
-    summary = "cross-entropy, and the own stored vector against the hardest of other classes"
+    summary = "cross-entropy; each item's stored vector against the hardest ones of other classes"
     source = "Zhang et al. 2022, arXiv 2201.09724"
     settings_type = Settings
 

@@ -29,7 +29,7 @@ class Settings:
 
 
 class Independent(Method):
-    summary = "cross-entropy only; the ceiling of an update, and how an old model is made"
+    summary = "cross-entropy only; for a first model, and for the ceiling of an upgrade"
     source = "plain classification with cosine logits"
     needs_gallery = False
     takes_dim = True

@@ -94,6 +94,11 @@ class Method(nn.Module):
         super().__init__()
 
     @classmethod
+    def has_view(cls) -> bool:
+        """Whether its embeddings have a view onto the space of a gallery."""
+        return cls.needs_gallery or cls.on_simplex
+
+    @classmethod
     def head_shape(cls, described: Mapping[str, Any]) -> type[Any]:
         """The dataclass of what `describe_head` returns: its fields are the names, their ranges those of a bundle."""
         return LinearShape

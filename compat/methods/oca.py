@@ -43,7 +43,7 @@ class Oca(PrefixMethod):
     Ours: a class without stored rows has neither of the old terms.
     """
 
-    summary = "extra dimensions; the first ones classified by, and pulled onto, the old prototypes"
+    summary = "extra dimensions; the first ones are classified by the old class prototypes and drawn to them"
     source = "Ricci et al. 2024, arXiv 2408.08793"
     settings_type = Settings
 

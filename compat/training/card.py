@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,6 +33,7 @@ def model_card(name: str, setup: TrainingSetup, trained: TrainedModel) -> Card:
     """The card of a model that is trained and not yet saved: it lists no files."""
     opened, data, method = setup.opened, setup.task.data, setup.task.method
     best = best_epoch(trained.log)
+    coverage = {} if setup.coverage is None else {"coverage": asdict(setup.coverage)}
     return Card(
         name=name,
         method=setup.recipe.method,
@@ -52,6 +53,7 @@ def model_card(name: str, setup: TrainingSetup, trained: TrainedModel) -> Card:
             "held_out": 0 if data.validation is None else len(data.validation),
             "processes": setup.task.processes.count,
             "built_on": sorted(set().union(*(lineage(model.card) for model in opened.builds_on))),
+            **coverage,
         },
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )

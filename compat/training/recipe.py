@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from skipfill.compat.encoders.choice import AUTO, EncoderChoice
 from skipfill.compat.settings import Range, settable
 from skipfill.compat.training.loop.device import Device, Precision, has_bf16, resolved_device
-from skipfill.store.errors import BadInput, Parameter
+from skipfill.compat.training.loop.distributed import Processes
+from skipfill.compat.training.loop.schedule import Schedule
+from skipfill.store.errors import Advice, BadInput, Parameter
 from skipfill.store.parquet.inputs import InputKind
 from skipfill.store.parquet.items import ItemColumns
 
@@ -23,7 +25,8 @@ class Recipe:
         method: name in the registry.
         encoder: `auto`, or as `chosen_encoder` reads it.
         dim: dimension of the embedding; 0 for the method's choice.
-        epochs, batch, lr: see `Schedule`; 0 for the encoder's default.
+        epochs: passes over the items; 0 for the encoder's default for so many items, see `Pace`.
+        batch, lr: see `Schedule`; 0 for the encoder's default.
         weight_decay, seed: see `Schedule`.
         precision: of the encoder; `auto` for bf16 where the hardware has it, except on vectors; f32 otherwise.
         sample, pairs: see `Schedule`.
@@ -69,19 +72,57 @@ class Recipe:
         """The given settings of a method or encoder, by field name."""
         return {**self.presets.get(part, {}), **self.settings.get(part, {})}
 
-    def resolved(self, kind: InputKind, choice: EncoderChoice) -> Recipe:
-        """This recipe with every default filled in for a kind of input and an encoder of it.
+    def resolved(self, kind: InputKind, choice: EncoderChoice, items: int) -> Recipe:
+        """This recipe with every default filled in for so many items of a kind, and an encoder of them.
 
         Raises:
             BadInput: the device is `cuda`, and there is none.
         """
-        defaults = choice.kind.schedule(self.given(choice.name))
-        missing = {name: value for name, value in defaults.items() if not getattr(self, name)}
+        pace = choice.kind.pace(self.given(choice.name))
+        batch = self.batch or pace.batch
+        epochs = self.epochs or pace.epochs_for(self._trained(items), batch)
         device = resolved_device(self.device)
         precision = self.precision
         if precision == "auto":
             precision = "bf16" if kind != "vector" and has_bf16(device) else "f32"
-        return replace(self, encoder=str(choice), device=device, precision=precision, **missing)
+        return replace(
+            self,
+            encoder=str(choice),
+            epochs=epochs,
+            batch=batch,
+            lr=self.lr or pace.lr,
+            device=device,
+            precision=precision,
+        )
+
+    def schedule(self, items: int, processes: Processes) -> Schedule:
+        """The schedule of this resolved recipe for so many items, those held out included.
+
+        Raises:
+            BadInput: batches, or the items that are left to train on, are too few for batch norm; or patience without
+                items held out.
+        """
+        if self.patience and not self.validation:
+            raise BadInput(
+                Parameter("patience"),
+                expected="items held out to judge the epochs by",
+                found="none",
+                hint=Advice("hold_out_share"),
+            )
+        fewest = 2 * self.accumulate * processes.count
+        each = f" in each of {fewest // 2} parts" if fewest > 2 else ""
+        for name, size in (("batch", self.batch), ("items", self._trained(items))):
+            if size < fewest and (fewest > 2 or name == "batch"):
+                raise BadInput(
+                    Parameter(name),
+                    expected=f"at least {fewest} items: batch norm has no variance over one{each}",
+                    found=str(size),
+                )
+        return Schedule(**{field.name: getattr(self, field.name) for field in fields(Schedule)})
+
+    def _trained(self, items: int) -> int:
+        """How many of so many items are trained on; the others are held out to choose the epoch."""
+        return round(items * (1 - self.validation))
 
 
 @dataclass(frozen=True)
@@ -106,3 +147,8 @@ class Sources:
     align: Sequence[Path] = ()
     hold_out: Sequence[Path] = ()
     columns: ItemColumns = ItemColumns()
+
+    @property
+    def files(self) -> list[Path]:
+        """Every file that is read."""
+        return [*self.items, *self.align, *self.hold_out]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,19 +12,21 @@ import torch
 from torch import Tensor, nn
 
 from skipfill.compat.encoders.choice import EncoderChoice
+from skipfill.compat.encoders.decoded import decoding_once
 from skipfill.compat.encoders.encoder import Encoder
 from skipfill.compat.encoders.prepared import prepare_items
 from skipfill.compat.inference.encode import encode_all
 from skipfill.compat.inference.load import LoadedModel
 from skipfill.compat.methods.method import Method, MethodContext
 from skipfill.compat.progress import Progress
+from skipfill.compat.training.data.coverage import Coverage
 from skipfill.compat.training.data.gallery_join import GalleryJoin, join_gallery
 from skipfill.compat.training.data.training_data import TrainingData
 from skipfill.compat.training.data.unlabelled import read_unlabelled
 from skipfill.compat.training.data.validation_split import split_validation
 from skipfill.compat.training.loop.checkpoint import Checkpoints
 from skipfill.compat.training.loop.distributed import Processes
-from skipfill.compat.training.loop.schedule import Schedule, Watcher
+from skipfill.compat.training.loop.schedule import Watcher
 from skipfill.compat.training.loop.task import Task
 from skipfill.compat.training.overrides import settled
 from skipfill.compat.training.recipe import Recipe
@@ -59,6 +61,7 @@ class TrainingSetup:
     Attributes:
         recipe: resolved, with all settings of method and encoder.
         encoder: the one of the bundle. A frozen encoder is not in `task`, which has its features instead.
+        coverage: of the gallery by the items; None without a gallery.
         task: the training of encoder and method.
         epochs_left: of the task; fewer than the recipe's where a run that was killed goes on.
         refit_checkpoints: of the training of the method alone that may follow.
@@ -67,6 +70,7 @@ class TrainingSetup:
     recipe: Recipe
     opened: OpenedSources
     encoder: Encoder
+    coverage: Coverage | None
     task: Task
     epochs_left: int
     refit_checkpoints: Checkpoints
@@ -83,7 +87,7 @@ def set_up(run: Run, recipe: Recipe, choice: EncoderChoice, opened: OpenedSource
         BadInput: the batch is too small, the encoder or method does not fit the items or the gallery, or a run that
             was killed had other settings or data.
     """
-    schedule = _schedule(recipe, len(opened.items), run.processes)
+    schedule = recipe.schedule(len(opened.items), run.processes)
     torch.manual_seed(recipe.seed)
     encoder = choice.new(opened.items, recipe.given(choice.name))
     recipe = settled(recipe, opened.settings, choice.name, encoder)
@@ -91,7 +95,7 @@ def set_up(run: Run, recipe: Recipe, choice: EncoderChoice, opened: OpenedSource
     # Looked at first: a killed run with other settings is refused before any work.
     epochs_left = recipe.epochs - checkpoints.epochs_done()
     refit_checkpoints.epochs_done()
-    join = _gallery_join(opened, recipe.seed, run.progress)
+    join = _gallery_join(run, opened, recipe.seed)
     method = _method(opened, recipe, encoder, join)
     if opened.start is not None:
         _start_from(opened.start, encoder, method)
@@ -99,7 +103,8 @@ def set_up(run: Run, recipe: Recipe, choice: EncoderChoice, opened: OpenedSource
     task = Task(encoder, method, data, schedule, checkpoints, run.processes)
     if encoder.frozen:
         task = task.on_features(run.scratch, run.progress)
-    return TrainingSetup(recipe, opened, encoder, task, epochs_left, refit_checkpoints)
+    coverage = None if join is None else join.coverage
+    return TrainingSetup(recipe, opened, encoder, coverage, task, epochs_left, refit_checkpoints)
 
 
 def _checkpoints(run: Run, digest: str, *, restart: bool) -> tuple[Checkpoints, Checkpoints]:
@@ -112,47 +117,24 @@ def _checkpoints(run: Run, digest: str, *, restart: bool) -> tuple[Checkpoints, 
     return first, second
 
 
-def _schedule(recipe: Recipe, items: int, processes: Processes) -> Schedule:
-    """The schedule of a recipe for this many items, those held out included.
-
-    Raises:
-        BadInput: batches, or the items that are left to train on, are too few for batch norm; or patience without items
-            held out.
-    """
-    if recipe.patience and not recipe.validation:
-        raise BadInput(
-            Parameter("patience"),
-            expected="items held out to judge the epochs by",
-            found="none",
-            hint=Advice("hold_out_share"),
-        )
-    fewest = 2 * recipe.accumulate * processes.count
-    each = f" in each of {fewest // 2} parts" if fewest > 2 else ""
-    for name, size in (("batch", recipe.batch), ("items", round(items * (1 - recipe.validation)))):
-        if size < fewest and (fewest > 2 or name == "batch"):
-            raise BadInput(
-                Parameter(name),
-                expected=f"at least {fewest} items: batch norm has no variance over one{each}",
-                found=str(size),
-            )
-    return Schedule(**{field.name: getattr(recipe, field.name) for field in fields(Schedule)})
-
-
-def _gallery_join(opened: OpenedSources, seed: int, progress: Progress) -> GalleryJoin | None:
+def _gallery_join(run: Run, opened: OpenedSources, seed: int) -> GalleryJoin | None:
     """The gallery joined with the items; None without a gallery."""
     if opened.gallery is None:
         return None
     rows = f"rows by {opened.gallery.space.name} in gallery {opened.gallery.name}"
-    progress.start(f"joining {rows}", opened.gallery.rows.count)
-    return join_gallery(
+    run.progress.start(f"joining {rows}", opened.gallery.rows.count)
+    join = join_gallery(
         opened.gallery,
         opened.items,
         opened.classes,
         unlabelled=opened.unlabelled,
         excluded_ids=opened.excluded_ids,
         seed=seed,
-        progress=progress.advance,
+        progress=run.progress.advance,
     )
+    if opened.method.has_view():
+        run.watcher.joined(join.coverage)
+    return join
 
 
 def _method(opened: OpenedSources, recipe: Recipe, encoder: Encoder, join: GalleryJoin | None) -> Method:
@@ -212,6 +194,7 @@ def _shapes(module: nn.Module) -> dict[str, torch.Size]:
     return {name: parameter.shape for name, parameter in module.named_parameters()}
 
 
+@decoding_once()  # a teacher encodes the same items
 def _training_data(
     run: Run, recipe: Recipe, opened: OpenedSources, encoder: Encoder, join: GalleryJoin | None
 ) -> TrainingData:

@@ -134,7 +134,7 @@ def open_sources(objects: ObjectStore, recipe: Recipe, sources: Sources) -> Open
 def _refuse_without_effect(recipe: Recipe, sources: Sources) -> None:
     """Raise `BadInput` for an input that has no effect on the method."""
     name, method = recipe.method, METHODS[recipe.method]
-    if sources.align and not (sources.gallery and (method.needs_gallery or method.on_simplex)):
+    if sources.align and not (sources.gallery and method.has_view()):
         raise BadInput(
             Parameter("align"),
             expected="a gallery whose items they are, and a method with a view onto its space",

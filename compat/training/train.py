@@ -62,7 +62,7 @@ def train_model(
     opened = open_sources(objects, recipe, sources)
     choice = chosen_encoder(recipe.encoder, opened.items)
     refuse_unused(recipe.settings, [recipe.method, choice.name])
-    recipe = recipe.resolved(opened.items.kind, choice)
+    recipe = recipe.resolved(opened.items.kind, choice, len(opened.items))
     with connected(recipe.device) as processes, scratch_folder() as scratch:
         run = Run(objects, name, scratch, processes, progress, watcher)
         setup = set_up(run, recipe, choice, opened, restart=restart)

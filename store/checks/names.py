@@ -31,3 +31,8 @@ def is_of_every_check(name: str) -> bool:
 def todays(names: Iterable[str]) -> tuple[str, ...]:
     """Today's names of these slices, each once."""
     return tuple(dict.fromkeys(EARLIER_NAMES.get(name, name) for name in names))
+
+
+def encoded_by(model: str) -> str:
+    """The baseline of a check whose old query vectors were made by `model` during the check."""
+    return f"encoded by {model}"

@@ -80,11 +80,11 @@ class Policy:
             ("every slice", f"not worse by {self.margin:g}"),
             ("confidence", f"{self.confidence:g}"),
             ("flips for the worse", "any" if self.flip_budget is None else f"fewer than {self.flip_budget:g}"),
-            ("accepted as they are", ", ".join(self.accept_worse) or "-"),
-            ("least queries", str(self.least_queries)),
+            ("slices that may get worse", ", ".join(self.accept_worse) or "-"),
+            ("least queries in a slice", str(self.least_queries)),
             ("truth", self.truth or " or ".join(TRUSTED)),
             ("slices", ", ".join(self.slices) or "-"),
-            ("most left out", f"{self.most_left_out:g}"),
+            ("largest share left out", f"{self.most_left_out:g}"),
         ]
         return words + ([("queries", ", ".join(self.queries))] if self.queries else [])
 

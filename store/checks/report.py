@@ -29,20 +29,20 @@ class Interval:
 
 @dataclass(frozen=True)
 class Threshold:
-    """A cut-off on the old model's scores and the one on the new model's that accepts at the same rate.
+    """A threshold on the old model's scores and the one on the new model's that accepts at the same rate.
 
     Attributes:
         rule: `far`: the share of the pairs of query and row that are not relevant; `match-rate`: of all pairs. Both
             are means over queries.
-        old: the cut-off that was given; accepted is a score at or above it.
-        new: the cut-off for the new model, with the ends of its interval.
+        old: the threshold that was given; accepted is a score at or above it.
+        new: the threshold for the new model, with the ends of its interval.
         old_rate: share that `old` accepts.
         new_rate: share that `new` accepts of these queries, and between which ends it will be on as many others.
         confidence: of both intervals, two-sided.
         pairs: how many were counted.
         units: clusters of queries that were drawn together: single ones, or classes.
         effective_units: how many equal ones the rate rests on.
-        tar: share of relevant pairs that the `old` and the `new` cut-off accept; empty where none are known.
+        tar: share of relevant pairs that the `old` and the `new` threshold accept; empty where none are known.
         warnings: what makes the intervals doubtful.
     """
 
@@ -242,4 +242,4 @@ class Report:
         """The models that made the gallery's rows, in words; empty where one made them all."""
         if len(self.rows_by) < 2:
             return ""
-        return f"a mixed gallery: rows {', '.join(f'{one.rows:,} by {one.model}' for one in self.rows_by)}"
+        return f"mixed gallery: {', '.join(f'{one.rows:,} rows by {one.model}' for one in self.rows_by)}"

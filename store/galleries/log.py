@@ -38,7 +38,7 @@ class Release:
         view: from the model's space onto the gallery's.
         check: id of the check that allowed it; empty for the space's own model or a forced swap.
         without_check: the reason given for swapping without one.
-        thresholds: cut-offs for this model's scores, as that check transferred them; empty in old files.
+        thresholds: thresholds for this model's scores, as that check transferred them; empty in old files.
     """
 
     model: str

@@ -65,9 +65,9 @@ def row_origin(objects: ObjectStore, path: Address, file: ParquetReader, space: 
     if space.metric != "cosine":
         raise BadInput(
             path,
-            expected="vectors by the encoder that filled the gallery: it is searched by inner product",
+            expected="vectors by the encoder of the gallery, because it is searched by inner product",
             found=f"vectors of length 1 by {model}",
-            hint="Lengths of two encoders do not compare.",
+            hint="Vector lengths of two encoders cannot be compared.",
         )
     return RowOrigin(model, card.fingerprint)
 

@@ -126,7 +126,7 @@ def _of_environment(around: Environment) -> Iterator[Finding]:
 
 def _of_folders(root: Path, *, writable: bool, free: int) -> Iterator[Finding]:
     if not writable:
-        yield Finding("note", str(root), "this user cannot write to it: reading commands work")
+        yield Finding("note", str(root), "this user cannot write to it; commands that only read work")
     elif free < LITTLE_SPACE:
         yield Finding("problem", str(root), f"{free:,} bytes left on its disk", "Make space.")
     else:
@@ -138,7 +138,7 @@ def _of_folders(root: Path, *, writable: bool, free: int) -> Iterator[Finding]:
     for path in root.rglob("*"):
         need = os.R_OK | (os.X_OK | (os.W_OK if writable else 0) if path.is_dir() else 0)
         if not os.access(path, need) and os.path.lexists(path):  # not one whose writer has come to an end
-            what = "expected what this user can use as the rest of the store, found no permission"
+            what = "expected the permissions of the rest of the store, found that this user cannot use it"
             yield Finding("problem", str(path), what, "Give it the owner and mode of the store's folder.")
 
 
@@ -188,7 +188,7 @@ def _without_newest(objects: ObjectStore, gallery: str) -> str:
         return ""
     return (
         f"Restore it from a copy. Without one, remove {objects.root / version_key(gallery, last)}: version {last - 1} "
-        "is in force then, and what was changed after it is lost."
+        "is then in force, and later changes are lost."
     )
 
 
@@ -202,7 +202,7 @@ def _of_release(objects: ObjectStore, where: str, newest: Version) -> Iterator[F
     if release is None:
         return
     if release.model not in model_names(objects):
-        what = f"its released model {release.model} is not in this store: only vectors can be searched"
+        what = f"its released model {release.model} is not in this store: a search needs query vectors"
         yield Finding("note", where, what)
         return
     card, _ = _tried(where, load_card, objects, release.model)

@@ -40,17 +40,17 @@ from skipfill.store.storage.quarantine import put_back, set_aside
 
 YOUNG = timedelta(hours=1)  # a writer that still runs may own what is younger
 YOUNG_TRAINING = timedelta(days=1)  # a training that still runs writes after each epoch
-UNFINISHED_TRAINING = "an unfinished training: the same one goes on from here"
-UNFINISHED = "a write that was cut off"
-ASIDE = "set aside by a prune that was cut off"
+UNFINISHED_TRAINING = "an unfinished training, with which the same command goes on"
+UNFINISHED = "an interrupted write"
+ASIDE = "set aside by an interrupted prune"
 # What may be left in each folder. Anything else in the store is none of ours to remove.
 KINDS = {
-    f"{MODELS}/*/*": "a file of no card",
-    f"{CHECKS}/*/*/*": "a check that was cut off",
-    f"{GALLERIES}/*/files/*": "a file list of no version",
-    f"{GALLERIES}/*/rows/*": "hashes of rows of no file list",
-    f"{SPACES}/*": "a space of no gallery and no model",
-    f"{TRAINING}/*/*": "a checkpoint of a model that is complete",
+    f"{MODELS}/*/*": "a model file without a card",
+    f"{CHECKS}/*/*/*": "an interrupted check",
+    f"{GALLERIES}/*/files/*": "a file list that no version uses",
+    f"{GALLERIES}/*/rows/*": "row hashes that no file list uses",
+    f"{SPACES}/*": "a space that no gallery and no model uses",
+    f"{TRAINING}/*/*": "a checkpoint of a finished training",
 }
 
 

@@ -38,8 +38,9 @@ class Card:
         gallery: name and version it was trained against, when it was.
         recipe: every resolved setting of the training.
         losses: mean of each loss term in the last epoch.
-        training: how it went: epochs, the one that was kept, items held out to choose it, processes; and `built_on`,
-            fingerprints of the models that it started from, imitated or was blended from, and of theirs.
+        training: how it went: epochs, the one that was kept, items held out to choose it, processes; `built_on`,
+            fingerprints of the models that it started from, imitated or was blended from, and of theirs; and
+            `coverage`, numbers of gallery rows by what the items tell about their class.
         files: SHA-256 of each file of the bundle; the digest is part of the file's name.
         digest: SHA-256 of the rest of the card; empty in old ones.
     """

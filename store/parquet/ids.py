@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from skipfill.store.errors import Advice, BadInput, SkipfillError, reason
 from skipfill.store.parquet.files import LONGEST, too_long, unreadable
+from skipfill.store.parquet.row_places import row_place
 from skipfill.store.storage.address import Address
 
 BLOCK_ROWS = 65_536
@@ -57,13 +58,7 @@ def _refuse_long(strings: pa.Array, where: object) -> None:
     lengths = pc.binary_length(strings)
     longest = pc.max(lengths).as_py() or 0
     if longest > LONGEST:
-        raise too_long(_row_of(where, pc.index(pc.greater(lengths, LONGEST), True).as_py()), f"{longest:,}")
-
-
-def _row_of(where: object, row: int) -> str:
-    """The place of a row of a block, of which `where` names the first row."""
-    place = str(where).removesuffix(" and after")
-    return f"{place} + {row}" if ", row " in place else f"{place}, row {row}"
+        raise too_long(row_place(where, pc.index(pc.greater(lengths, LONGEST), True).as_py()), f"{longest:,}")
 
 
 def refuse_bad_strings(column: pa.Array, where: object) -> None:
@@ -75,7 +70,7 @@ def refuse_bad_strings(column: pa.Array, where: object) -> None:
     except pa.ArrowException as error:
         for row, value in enumerate(column.cast(pa.large_binary()).to_pylist()):
             if value is not None and not _is_utf8(value):
-                raise BadInput(_row_of(where, row), expected="UTF-8", found=repr(value[:40])) from error
+                raise BadInput(row_place(where, row), expected="UTF-8", found=repr(value[:40])) from error
         raise BadInput(where, expected="strings", found=reason(error)) from error
 
 

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from skipfill.store.errors import BadInput, reason
 from skipfill.store.parquet.ids import refuse_bad_strings
+from skipfill.store.parquet.row_places import row_place
 from skipfill.store.parquet.vectors import Matrix, is_vector_type, matrix
 from skipfill.store.storage.address import found_at
 
@@ -39,11 +40,11 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
-def inputs_of(kind: InputKind, column: pa.Array, where: str, folder: Path | None) -> list[Any] | Matrix:
+def inputs_of(kind: InputKind, column: pa.Array, where: object, folder: Path | None) -> list[Any] | Matrix:
     """Return a column of inputs as an encoder takes them: N bytes of images, N texts, or an (N, F) float32 matrix.
 
     Args:
-        where: file and column, for messages.
+        where: file and column, or the place of the block, for messages.
         folder: the folder of images that the column only names; None where it must hold their bytes.
 
     Raises:
@@ -54,7 +55,7 @@ def inputs_of(kind: InputKind, column: pa.Array, where: str, folder: Path | None
     return _texts(column, where) if kind == "text" else matrix(column, where, allow_zero=True)
 
 
-def _images(column: pa.Array, where: str, folder: Path | None) -> list[bytes]:
+def _images(column: pa.Array, where: object, folder: Path | None) -> list[bytes]:
     if not pa.types.is_struct(column.type):
         column = pa.StructArray.from_arrays([column], ["bytes"])
     contents = pc.struct_field(column, "bytes").to_pylist()
@@ -67,11 +68,11 @@ def _images(column: pa.Array, where: str, folder: Path | None) -> list[bytes]:
         names = paths.to_pylist()
     for row, name in enumerate(names):
         if contents[row] is None:
-            contents[row] = _image_file(folder, name, f"{where} + {row}")
+            contents[row] = _image_file(folder, name, row_place(where, row))
     return list(contents)
 
 
-def _image_file(folder: Path | None, name: object, where: str) -> bytes:
+def _image_file(folder: Path | None, name: object, where: object) -> bytes:
     """Read an image that is only named. A Parquet file from elsewhere may name no file outside its own folder."""
     wrong = "no bytes" if folder is None else "no bytes and no path"
     if folder is not None and isinstance(name, str) and name:
@@ -91,9 +92,9 @@ def _image_file(folder: Path | None, name: object, where: str) -> bytes:
     raise BadInput(where, expected="an image's bytes, or a path that exists beside the Parquet file", found=wrong)
 
 
-def _texts(column: pa.Array, where: str) -> list[str]:
+def _texts(column: pa.Array, where: object) -> list[str]:
     refuse_bad_strings(column, where)
     texts: list[Any] = column.to_pylist()
     if None in texts:
-        raise BadInput(f"{where} + {texts.index(None)}", expected="a text", found="NULL")
+        raise BadInput(row_place(where, texts.index(None)), expected="a text", found="NULL")
     return texts

@@ -23,6 +23,7 @@ from skipfill.store.parquet.files import (
 )
 from skipfill.store.parquet.inputs import INPUT_COLUMNS, InputKind, input_kind, inputs_of
 from skipfill.store.parquet.pinned import PinnedFile
+from skipfill.store.parquet.row_places import BlockPlace
 from skipfill.store.parquet.stored_rows import OpenFile, opened
 from skipfill.store.parquet.vectors import Matrix
 
@@ -157,12 +158,11 @@ class Items:
 
     def _block(self, batch: pa.RecordBatch, path: Path, rows: NDArray[np.int64]) -> ItemBlock:
         column = batch.column(self.input_column)
-        where = f"{path}, column {self.input_column}, row {rows[0]}"
-        if len(rows) <= rows[-1] - rows[0]:
-            where += " and after, of the items in use"
         return ItemBlock(
-            ids.plain(batch.column(self.id_column), self.ids.type, where),
-            inputs_of(self.kind, column, where, path.parent),
+            ids.plain(
+                batch.column(self.id_column), self.ids.type, BlockPlace(f"{path}, column {self.id_column}", rows)
+            ),
+            inputs_of(self.kind, column, BlockPlace(f"{path}, column {self.input_column}", rows), path.parent),
             rows,
             path,
         )

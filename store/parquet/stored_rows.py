@@ -16,6 +16,7 @@ from skipfill.store.errors import Advice, BadInput
 from skipfill.store.parquet import ids
 from skipfill.store.parquet.files import ParquetReader, column_type, refuse_long_values, refuse_other_count, unreadable
 from skipfill.store.parquet.pinned import PinnedFile
+from skipfill.store.parquet.row_places import BlockPlace
 from skipfill.store.parquet.vectors import Matrix, is_vector_type, matrix, storage_type
 from skipfill.store.storage.address import Address
 
@@ -148,17 +149,22 @@ class StoredRows:
             BadInput: a row's vector is not what it should be.
         """
 
+        numbers = np.arange(row, row + batch.num_rows)
+
+        def place(column: str) -> BlockPlace:
+            return BlockPlace(f"{path}, column {column}", numbers)
+
         def plain(column: str, kind: pa.DataType) -> pa.Array:
-            return ids.plain(batch.column(column), kind, f"{path}, column {column}, row {row} and after")
+            return ids.plain(batch.column(column), kind, place(column))
 
         if self.keep is not None:
-            batch = batch.filter(pc.is_in(plain(self.columns.id, self.id_kind), value_set=self.keep))
+            kept = pc.is_in(plain(self.columns.id, self.id_kind), value_set=self.keep)
+            batch, numbers = batch.filter(kept), numbers[kept.to_numpy(zero_copy_only=False)]
         vector, label = self.columns.vector, self.columns.label
-        where = f"{path}, column {vector}, row {row}"
-        labels = ids.labels(batch.column(label), f"{path}, column {label}, row {row} and after") if label else None
+        labels = ids.labels(batch.column(label), place(label)) if label else None
         return Block(
             ids=plain(self.columns.id, self.id_kind),
-            vectors=matrix(batch.column(vector), where, dim=self.dim)
+            vectors=matrix(batch.column(vector), place(vector), dim=self.dim)
             if vector
             else np.empty((batch.num_rows, 0), np.float32),
             labels=labels,
@@ -175,7 +181,7 @@ class StoredRows:
             except (OSError, pa.ArrowException) as error:
                 raise unreadable(path, error) from error
             if batch is not None:
-                where = f"{path}, column {self.columns.vector}, row 0"
+                where = f"{path}, column {self.columns.vector}"
                 return int(matrix(batch.column(0), where).shape[1])
         raise AssertionError("files with rows have a first row")
 

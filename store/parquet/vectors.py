@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from skipfill.store.errors import BadInput
+from skipfill.store.parquet.row_places import row_place
 
 Matrix = NDArray[np.float32]
 
@@ -26,12 +27,12 @@ def is_vector_type(kind: pa.DataType) -> bool:
     return bool(is_list and pa.types.is_floating(kind.value_type))
 
 
-def matrix(column: pa.Array, where: str, *, dim: int | None = None, allow_zero: bool = False) -> Matrix:
+def matrix(column: pa.Array, where: object, *, dim: int | None = None, allow_zero: bool = False) -> Matrix:
     """Turn a block of vectors into an (N, D) float32 matrix; no copy when it is one already.
 
     Args:
         column: N vectors.
-        where: file, column and first row, for the error message.
+        where: file and column, or the place of the block, for the error message.
         dim: D, when it is known; otherwise taken from the first vector.
         allow_zero: accept vectors of norm zero (features may be; embeddings under a cosine may not).
 
@@ -44,7 +45,7 @@ def matrix(column: pa.Array, where: str, *, dim: int | None = None, allow_zero: 
         column = column.storage
     if column.null_count:
         row = pc.index(column.is_null(), True).as_py()
-        raise BadInput(f"{where} + {row}", expected="a vector", found="NULL")
+        raise BadInput(row_place(where, row), expected="a vector", found="NULL")
     if len(column) == 0:
         return np.empty((0, dim or 0), np.float32)
     if pa.types.is_fixed_size_list(column.type):
@@ -55,22 +56,24 @@ def matrix(column: pa.Array, where: str, *, dim: int | None = None, allow_zero: 
         ragged = np.flatnonzero(lengths != width)
         if len(ragged):
             row = int(ragged[0])
-            raise BadInput(f"{where} + {row}", expected=f"{width} coordinates", found=f"{lengths[row]}")
+            raise BadInput(
+                row_place(where, row), expected=f"{width} numbers, as in the other rows", found=f"{lengths[row]}"
+            )
     if width == 0:
-        raise BadInput(where, expected="vectors of at least one coordinate", found="empty lists")
+        raise BadInput(where, expected="vectors of at least one number", found="empty lists")
     if dim is not None and width != dim:
         raise BadInput(where, expected=f"vectors of dimension {dim}", found=f"dimension {width}")
     flat = column.flatten()
     if flat.null_count:
         row = pc.index(flat.is_null(), True).as_py() // width
-        raise BadInput(f"{where} + {row}", expected="finite coordinates", found="NULL")
+        raise BadInput(row_place(where, row), expected="finite numbers", found="NULL")
     with np.errstate(over="ignore"):  # what float32 cannot hold is refused below
         values: Matrix = flat.to_numpy(zero_copy_only=False).astype(np.float32, copy=False).reshape(-1, width)
     _refuse_bad_rows(values, where, allow_zero=allow_zero)
     return values
 
 
-def _refuse_bad_rows(values: Matrix, where: str, *, allow_zero: bool) -> None:
+def _refuse_bad_rows(values: Matrix, where: object, *, allow_zero: bool) -> None:
     squares = np.einsum("nd,nd->n", values, values)
     bad = ~np.isfinite(squares)
     if bad.any():
@@ -79,14 +82,14 @@ def _refuse_bad_rows(values: Matrix, where: str, *, allow_zero: bool) -> None:
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         coordinate = values[row][~np.isfinite(values[row])][0]
-        raise BadInput(f"{where} + {row}", expected="finite coordinates", found=f"{coordinate}")
+        raise BadInput(row_place(where, row), expected="finite numbers", found=f"{coordinate}")
     if allow_zero or (squares > 0).all():
         return
     zero = squares == 0
     zero[zero] = ~values[zero].any(axis=1)  # the sum of squares may vanish where a coordinate does not
     if zero.any():
         row = int(np.flatnonzero(zero)[0])
-        raise BadInput(f"{where} + {row}", expected="a vector with a direction", found="a zero vector")
+        raise BadInput(row_place(where, row), expected="a vector that is not all zeros", found="only zeros")
 
 
 SAFE = (1e-15, 1e15)

@@ -87,7 +87,7 @@ def since_release(now: Version, standing: Standing | None) -> list[str]:
 def told(objects: ObjectStore, gallery: str, version: Version, evidence: Evidence) -> str:
     """The evidence in words, short; `none` where there is none."""
     of_state, check = evidence.standing, evidence.deciding
-    old = ", a check of an older release, of which the newest decides" if of_state.old else ""
+    old = ", in an older format, of which only the newest check counts" if of_state.old else ""
     if check is None:
         if evidence.elsewhere is None:
             return "none"

@@ -39,7 +39,7 @@ class Change:
 
     Attributes:
         before, after: name of the model that queries use; a dash for none.
-        thresholds: cut-offs on scores, as the check transferred them.
+        thresholds: thresholds on scores, as the check transferred them.
     """
 
     before: str

@@ -99,7 +99,8 @@ class OtherRows:
         precision = products.dtype.type
         cells = self._cells.get(precision) or self._new_cells(precision)
         scratch = Scratch(products.shape[1], precision)
-        doubtful = [one.add(*of_query, scratch) for one, *of_query in zip(cells, products, left_out, strict=True)]
+        of_queries = zip(cells, products, left_out, strict=True)
+        doubtful = [one.add(of_query, out, scratch) for one, of_query, out in of_queries]
         counts = [len(rows_in_doubt) for rows_in_doubt in doubtful]
         in_doubt = sum(counts)
         if in_doubt:

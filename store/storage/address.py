@@ -51,7 +51,7 @@ def address(given: str, where: object = Parameter("store")) -> Address:
     try:
         parts = urlsplit(given)
     except ValueError as error:  # brackets that hold no IPv6 address
-        raise BadInput(where, expected="a path, or a URL", found="what looks like a URL, and is none") from error
+        raise BadInput(where, expected="a path, or a URL", found="something that only looks like a URL") from error
     if parts.scheme not in SCHEMES or not parts.hostname:
         raise BadInput(
             where,

@@ -83,20 +83,20 @@ GALLERIES: dict[str, tuple[Callable[[Path], object], str]] = {
     "wrong vector type": (lambda path: write(path, id=["a"], vector=["x"]), "expected lists of float"),
     "wrong id type": (lambda path: write(path, id=[1.5], vector=[[1.0]]), "expected ids of an integer or string"),
     "no rows": (lambda path: write_vectors(path, GOOD[:0], np.arange(0)), "expected at least one row"),
-    "ragged rows": (ragged, "row 0 + 2: expected 2 coordinates, found 1"),
+    "ragged rows": (ragged, "row 2: expected 2 numbers, as in the other rows, found 1"),
     "a NULL vector": (
         lambda path: write(path, id=["a", "b"], vector=[[1.0], None]),
         "+ 1: expected a vector, found NULL",
     ),
     "a NULL coordinate": (lambda path: write(path, id=["a"], vector=[[1.0, None]]), "found NULL"),
-    "NaN": (lambda path: write_vectors(path, spoiled(7, np.nan)), "row 0 + 7: expected finite coordinates, found nan"),
+    "NaN": (lambda path: write_vectors(path, spoiled(7, np.nan)), "row 7: expected finite numbers, found nan"),
     "infinity": (
         lambda path: write_vectors(path, spoiled(3, np.inf)),
-        "row 0 + 3: expected finite coordinates, found inf",
+        "row 3: expected finite numbers, found inf",
     ),
     "a zero vector": (
         lambda path: write_vectors(path, spoiled(19, 0)),
-        "row 0 + 19: expected a vector with a direction",
+        "row 19: expected a vector that is not all zeros",
     ),
     "duplicate ids": (
         lambda path: write_vectors(path, GOOD, [1, *range(1, 20)]),
@@ -203,7 +203,7 @@ COMMANDS: dict[str, tuple[Callable[[World], list[object]], str]] = {
     "items of another dimension": (narrow, "expected features of dimension 16, found dimension 4"),
     "no image in the image column": (images, "expected an image"),
     "duplicate items": (duplicate_items, "expected unique ids"),
-    "NaN features": (nan_features, "row 0 + 5: expected finite coordinates, found nan"),
+    "NaN features": (nan_features, "row 5: expected finite numbers, found nan"),
     "missing items": (lambda world: ["train", "v2", "--items", "nowhere.parquet"], "found no such file"),
     "no usable column": (
         lambda world: ["train", "v2", "--items", world.items, "--input", "text"],

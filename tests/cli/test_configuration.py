@@ -144,9 +144,9 @@ def test_the_file_beside_the_store(
     here = link.parent / "skipfill.toml"
     here.write_text("[train]\nseed = 6\n")
     found = skipfill("train", "v10", "--items", world.items, "--epochs", 1)
-    assert f"Options from {here}; not read because of it: {beside}\n" in found.err
+    assert f"Options from {here}; {beside} is not read\n" in found.err
     assert recipe(skipfill, "v10")["seed"] == 6
-    assert f"{here}; not read because of it: {beside}" in skipfill("doctor").out
+    assert f"{here}; {beside} is not read" in skipfill("doctor").out
     assert skipfill("doctor", "--json").document["configuration"] == str(here)
 
 

@@ -195,7 +195,7 @@ def test_the_only_column_of_vectors_is_the_input(skipfill: Skipfill, registered:
     renamed = table.rename_columns(["id", "embedding", "label"])
     pq.write_table(renamed, "items.parquet")
     told = skipfill("encode", "v1", "items.parquet", "-o", "a.parquet").err
-    assert "Input: column embedding, the only one of vectors\n" in told
+    assert "Input: column embedding, the only column of vectors\n" in told
     assert "Input" not in skipfill("encode", "v1", "items.parquet", "-o", "b.parquet", "--quiet").err
     skipfill("encode", "v1", registered.heldout, "-o", "c.parquet")
     vectors = [np.stack(pq.read_table(f"{name}.parquet")["vector"].to_pylist()) for name in "abc"]

@@ -284,7 +284,7 @@ def test_deep_grey_images_keep_their_greys() -> None:
         ([*AGAINST, "--method", "independent", "--align", "items.parquet"], "found method independent"),
         (["train", "v2", "--items", "nested.parquet"], "expected values that fit string"),
         (["train", "v2", "--items", "huge.parquet"], "expected values that fit int64"),
-        (["gallery", "add", "e", "empty.parquet", "--space", "s"], "expected vectors of at least one coordinate"),
+        (["gallery", "add", "e", "empty.parquet", "--space", "s"], "expected vectors of at least one number"),
         (["demo", "--folder", "items.parquet"], "expected a folder to work in"),
     ],
 )

@@ -146,7 +146,7 @@ ACCEPTED = {
 SAID = {
     "two id columns": "expected columns with names of their own, found 2 columns 'id'",
     "ids that are no UTF-8": "column id, row 1: expected UTF-8",
-    "labels that are no UTF-8": r"column label, row 0 + 1: expected UTF-8, found b'\xff\xfe'",
+    "labels that are no UTF-8": r"column label, row 1: expected UTF-8, found b'\xff\xfe'",
     "a pipe": "found a pipe or a device",
     "deep metadata": "metadata skipfill: expected a JSON object, found thousands of nested values",
     "columns of other names": r"found columns \n::stop-commands::x\x1b[31m  Name",
@@ -248,7 +248,7 @@ def test_texts_to_encode_that_are_no_utf8(skipfill: Skipfill, with_v2: World, tm
     from skipfill.store.parquet.items import ItemColumns, open_items
 
     pq.write_table(pa.table({"id": pa.array(IDS), "text": INVALID}), tmp_path / "texts.parquet")
-    with pytest.raises(BadInput, match=r"column text, row 0 \+ 1: expected UTF-8"):
+    with pytest.raises(BadInput, match=r"column text, row 1: expected UTF-8"):
         next(open_items([tmp_path / "texts.parquet"], ItemColumns()).blocks())
 
 

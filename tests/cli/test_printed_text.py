@@ -44,6 +44,7 @@ def safely(skipfill: Skipfill, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
 
     def run(*arguments: object, terminal: bool = False) -> str:
         monkeypatch.setenv("FORCE_COLOR", "1") if terminal else monkeypatch.delenv("FORCE_COLOR", raising=False)
+        monkeypatch.setenv("COLUMNS", "10000")  # so that no line is broken within what is looked for
         done = skipfill(*arguments, expect=None)
         assert done.code in (0, 1, 2, 3, 4), done.err
         assert_printable(done.out, done.err)

@@ -121,6 +121,19 @@ def test_no_report_overwrites_an_input_or_the_store(
     assert tree(tmp_path) == before
 
 
+def test_two_reports_have_two_files(skipfill: Skipfill, checked: World, tmp_path: Path) -> None:
+    said = skipfill("report", "things", "v2", "--junit", "same", "--html", "./same", expect=2).err
+    assert "found the same file for two of them" in said
+    assert not (tmp_path / "same").exists()
+
+
+def test_no_log_overwrites_an_input(skipfill: Skipfill, checked: World) -> None:
+    before = Path("items.parquet").read_bytes()
+    said = skipfill("train", "v3", "--items", checked.items, "--log", checked.items, "--epochs", 1, expect=2).err
+    assert "a file that this command reads" in said
+    assert Path("items.parquet").read_bytes() == before
+
+
 def test_an_earlier_report_is_replaced(skipfill: Skipfill, checked: World, tmp_path: Path) -> None:
     for text in ("", "mine", "<?xml"):
         (tmp_path / "j.xml").write_text(text)

@@ -7,44 +7,32 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import textwrap
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.conftest import World, spawn
+from tests.warm import Started, start
 
 INTERRUPTED = "error: interrupted  Run the same command again to go on.\n"
 SLACK = 30.0  # a second is what is promised, on a machine that is not busy
 
 
-def running(code: str, folder: Path, *arguments: str, ignoring: int | None = None) -> subprocess.Popen[str]:
+def running(code: str, folder: Path, *arguments: str, **given: Any) -> Started:
     """Python code after `end_on_signals`, in a process of its own that has printed `began`."""
     begin = "import os, sys, time; from skipfill.cli.signals import end_on_signals, finished; end_on_signals()\n"
-
-    def prepare() -> None:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # under nohup, the tests ignore one
-            signal.signal(number, signal.SIG_DFL)
-        if ignoring is not None:
-            signal.signal(ignoring, signal.SIG_IGN)
-
-    process = subprocess.Popen(
-        [sys.executable, "-c", begin + textwrap.dedent(code), *arguments],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "TMPDIR": str(folder)},
-        preexec_fn=prepare,
-    )
+    environment = {**os.environ, "TMPDIR": str(folder)}
+    code = begin + textwrap.dedent(code)
+    process = start(code, arguments, cwd=folder, environment=environment, **given)
     assert process.stdout
     assert process.stdout.readline() == "began\n"
     return process
 
 
-def ended_by(process: subprocess.Popen[str], number: int, after: float = 0.3) -> tuple[int, str, str]:
+def ended_by(process: Started, number: int, after: float = 0.3) -> tuple[int, str, str]:
     """Exit code, stdout and stderr after a signal; it must end soon."""
     time.sleep(after)
     process.send_signal(number)
@@ -177,7 +165,7 @@ def test_while_the_command_is_imported(tmp_path: Path) -> None:
         from skipfill.cli.__main__ import main
         main()
     """
-    code, _, err = ended_by(running(code, tmp_path), signal.SIGTERM)
+    code, _, err = ended_by(running(code, tmp_path, cold=True), signal.SIGTERM)
     assert (code, err) == (143, "error: ended by SIGTERM  Run the same command again to go on.\n")
 
 

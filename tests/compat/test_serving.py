@@ -154,7 +154,7 @@ def test_an_encoder_that_encodes_in_another_way_is_refused(
             released(STORE, "g")
     without_witness("v1")
     assert released(STORE, "g").warnings == (
-        "model v1 keeps no witness vectors: whether it still encodes as it did is not known",
+        "model v1 has no witness vectors: it cannot be verified that it still encodes as it did",
     )
     rewritten({"prefix": "query: "})
     with pytest.raises(BadInput, match="expected model v1 with fingerprint"):  # settings are part of it

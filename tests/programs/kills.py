@@ -11,13 +11,31 @@ import ctypes
 import errno
 import os
 import signal
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 # Calls that a file system may lack, and the errors that say so.
 LINKS = frozenset({"link", "linkat"})
 LACKING = {"EPERM": errno.EPERM, "ENOTSUP": errno.ENOTSUP, "ENOSYS": errno.ENOSYS}
+
+# Calls that change a file system's names, or say that they are to last.
+CHANGING = frozenset(
+    {
+        "mkdir",
+        "mkdirat",
+        "link",
+        "linkat",
+        "rename",
+        "renameat",
+        "renameat2",
+        "fsync",
+        "unlink",
+        "unlinkat",
+        "ftruncate",
+    }
+)
 
 # Number, and which arguments are paths (p), file handles (f) or a folder's handle with a path after it (d).
 CALLS = {
@@ -109,12 +127,14 @@ def run_interrupted(
     at: int | None,
     failure: Failure | None = None,
     lacking: Sequence[Failure] = (),
+    counted: Collection[str] = tuple(CALLS),
 ) -> Ended:
     """Run `act` in a child; kill it at call number `at`, from 1, of those whose path is `inside`; None: let it end.
 
     Args:
         failure: do not kill it; let such calls fail from number `at` on.
         lacking: calls that always fail, whatever else happens.
+        counted: names of the calls that count.
     """
     child = os.fork()
     if child == 0:
@@ -132,7 +152,7 @@ def run_interrupted(
         passed_on = os.WSTOPSIG(status)
         if status >> 16 == STOP_AT_SECCOMP:
             name, creates, paths = _call(thread)
-            found = [path for path in paths if inside(path)]
+            found = [path for path in paths if name in counted and inside(path)]
             if found:
                 seen.append((name, found[-1]))
                 if failure is None and len(seen) == at:
@@ -222,3 +242,18 @@ def _ptrace(request: int, thread: int, data: int, address: int = 0) -> None:
         number = ctypes.get_errno()
         if number != 3:  # no such process: it was killed
             raise OSError(number, f"ptrace {request:#x}: {os.strerror(number)}")
+
+
+def main() -> None:
+    """Run Python code, and kill it at the n-th call that changes the folder's files: FOLDER N CODE ARGUMENTS...
+
+    The exit code is 0 where it ended with 0, 9 where it was killed, and 1 otherwise.
+    """
+    folder, at, code, *sys.argv[1:] = sys.argv[1:]
+
+    def act() -> int:
+        exec(code, {})
+        return 0
+
+    ended = run_interrupted(act, lambda path: path.startswith(folder), int(at), counted=CHANGING)
+    sys.exit({0: 0, -signal.SIGKILL: 9}.get(ended.code, 1))

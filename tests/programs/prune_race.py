@@ -148,7 +148,11 @@ def _until(end: float, act: Callable[[int], object], folder: Path, role: str) ->
     os._exit(0)
 
 
-def main(place: Address, folder: Path, seconds: float) -> int:
+def main() -> None:
+    sys.exit(race(address(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])))
+
+
+def race(place: Address, folder: Path, seconds: float) -> int:
     end = time.monotonic() + seconds
 
     def writer(number: int) -> Callable[[int], object]:
@@ -182,4 +186,4 @@ def main(place: Address, folder: Path, seconds: float) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(address(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])))
+    main()

@@ -3,33 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 from typing import Any
 
-import pytest
+from tests.store.system_calls import follows_calls
+from tests.warm import program, run
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.skipif(
-    (sys.platform, platform.machine()) != ("linux", "x86_64"), reason="follows the system calls of Linux on x86-64"
-)
+pytestmark = follows_calls
 
 
 def faults(*arguments: str) -> list[dict[str, Any]]:
-    # In memory, where there is such a disk: what is tested is the order of calls, not the speed of fsync.
-    memory = {"TMPDIR": "/dev/shm"} if os.access("/dev/shm", os.W_OK) else {}
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.programs.faults", *arguments],
-        cwd=ROOT,
-        env={**os.environ, **memory},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+    done = run(program("tests.programs.faults"), arguments, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     found: list[dict[str, Any]] = json.loads(done.stdout)["outcomes"]
     return found
@@ -84,4 +70,5 @@ def test_the_kill_comes_before_the_call_and_the_failure_in_its_place(tmp_path: P
         ended, left = at(second, FAILURES["disk full"])
         assert (ended.code, left) == (70, [("a", "a")]), (ended, left)
     """
-    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, check=True, timeout=60)
+    done = run(textwrap.dedent(code), cwd=ROOT, timeout=60)
+    assert done.returncode == 0, done.stderr

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import os
-import platform
 import stat
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Skipfill, World, tree
+from tests.store.system_calls import follows_calls
+from tests.warm import run
 
 ROOT = Path(__file__).parents[2]
-follows_calls = pytest.mark.skipif(
-    (sys.platform, platform.machine()) != ("linux", "x86_64"), reason="follows the system calls of Linux on x86-64"
-)
 
 
 def on_a_disk_without(folder: Path, lacking: str, *commands: list[str], kept: str = "") -> list[tuple[int, str]]:
@@ -45,9 +41,7 @@ def on_a_disk_without(folder: Path, lacking: str, *commands: list[str], kept: st
             ended = run_interrupted(lambda: act(command), inside, None, None, {lacking})
             print(repr((ended.code, Path("said").read_text())))
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, capture_output=True, text=True, timeout=300
-    )
+    done = run(textwrap.dedent(code), cwd=ROOT, timeout=300)
     assert done.returncode == 0, done.stderr
     (folder / "said").unlink()
     return [eval(line) for line in done.stdout.splitlines()]

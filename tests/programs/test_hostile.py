@@ -7,8 +7,6 @@ import io
 import json
 import os
 import pickle
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +16,7 @@ import torch
 
 from tests.conftest import write_vectors
 from tests.programs.hostile import TARGETS, Sample, everything, fuzz, make_sample
+from tests.warm import run
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -177,13 +176,7 @@ def test_a_forged_file_is_refused_without_memory_for_what_it_claims(tmp_path: Pa
         "peak = open('/proc/self/status').read().split('VmHWM:')[1].split()[0]; "
         "print('peak', int(peak) >> 10); sys.exit(code)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, *command, "--store", "store"],
-        cwd=sample.folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = run(code, [*command, "--store", "store"], cwd=sample.folder, timeout=120)
     assert done.returncode == 2, done
     assert expected in done.stderr
     assert done.stderr.count("\n") == 1, done.stderr

@@ -29,7 +29,7 @@ SECTIONS: dict[str, Callable[[Report], str]] = {
     "Slices": slices,
     "Flips": flips,
     "Scores": scores,
-    "Cut-offs": thresholds,
+    "Thresholds": thresholds,
     "What an index does": index,
     "How it was measured": measured,
 }

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from skipfill.store.checks.requirement import Requirement
 
 LEGEND = (
-    "Difference new \u2212 old; for a budget of flips, minus their share. The line goes from what it is surely above "
-    "to what it is surely below, each with {confidence} confidence. The shaded side of the bar is where it must be. "
-    "All of the line in there passes; a fail takes more, the more requirements there are (Holm 1979)."
+    "Difference new \u2212 old; for a flip budget, minus the share of flips. The line is its interval: the difference "
+    "is above the left end and below the right end, each with {confidence} confidence. A requirement passes where the "
+    "whole line is in the shaded part. The more requirements there are, the more evidence a fail needs (Holm 1979)."
 )
 
 

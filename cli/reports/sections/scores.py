@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 HEIGHT = 120
 LEGEND = (
     '<span class="swatch relevant"></span> above the line: pairs of a query and a row relevant to it; '
-    '<span class="swatch rest"></span> below it: all other pairs. Each is as high as the space, whatever its number. A '
-    "cut-off chosen for the old scores holds for the new ones only where the two lie alike."
+    '<span class="swatch rest"></span> below it: all other pairs. Each is scaled to the height of the plot. A '
+    "threshold chosen for the old scores holds for the new ones only where the two distributions agree."
 )
 
 

@@ -1,4 +1,4 @@
-"""Cut-offs on old scores, and what they become for new ones."""
+"""Thresholds on old scores, and what they become for new ones."""
 
 from __future__ import annotations
 
@@ -13,9 +13,16 @@ if TYPE_CHECKING:
 def thresholds(report: Report) -> str:
     if not report.thresholds:
         return ""
-    columns = ["What stays the same", "#Old cut-off", "#New cut-off", "#Share accepted", "#On other queries", "#TAR"]
+    columns = [
+        "What stays the same",
+        "#Old threshold",
+        "#New threshold",
+        "#Share accepted",
+        "#On other queries",
+        "#TAR",
+    ]
     warned = "".join(f"<li>{text(one)}</li>" for found in report.thresholds for one in found.warnings)
-    return table("Cut-offs", columns, [_row(one) for one in report.thresholds]) + (
+    return table("Thresholds", columns, [_row(one) for one in report.thresholds]) + (
         f"<ul>{warned}</ul>" if warned else ""
     )
 

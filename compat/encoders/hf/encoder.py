@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from skipfill.compat.encoders.encoder import Encoder, ReadFile
+from skipfill.compat.encoders.encoder import Encoder, Pace, ReadFile
 from skipfill.compat.encoders.hf.image import image_settings
 from skipfill.compat.encoders.hf.library import transformers
 from skipfill.compat.encoders.hf.settings import POOLINGS, Settings, refuse_settings
@@ -64,10 +64,10 @@ class Hf(Encoder):
         self.register_buffer("std", torch.tensor(settings.std)[:, None, None], persistent=False)
 
     @classmethod
-    def schedule(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+    def pace(cls, given: Mapping[str, Any]) -> Pace:
         if given.get("frozen"):
-            return {"epochs": 20, "batch": 256, "lr": 1e-3}
-        return {"epochs": 5, "batch": 32, "lr": 1e-3}
+            return Pace(epochs=20, steps=0, batch=256, lr=1e-3)
+        return Pace(epochs=5, steps=0, batch=32, lr=1e-3)
 
     @classmethod
     def for_items(cls, source: str, first: ItemBlock, given: Mapping[str, Any]) -> Self:

@@ -88,7 +88,7 @@ class TransformersSource:
         if main_input not in ("pixel_values", "input_ids") or self.config.get("is_encoder_decoder"):
             raise BadInput(
                 Parameter("encoder", f"hf:{self.name}"),
-                expected="a model of images or an encoder of texts",
+                expected="an image model or a text encoder",
                 found=f"{type(model).__name__}, a model of {main_input or 'something else'}",
             )
         return "image" if main_input == "pixel_values" else "text"
@@ -148,7 +148,7 @@ def open_transformers(name: str) -> TransformersSource:
     if (folder / _ADAPTER).exists():
         raise BadInput(
             folder / _ADAPTER,
-            expected="a model that is whole",
+            expected="a complete model",
             found="an adapter, which names another model to load",
             hint="Merge them first with peft: model.merge_and_unload().save_pretrained(FOLDER)",
         )

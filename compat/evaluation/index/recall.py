@@ -130,7 +130,7 @@ def _refuse_unusable(where: str, vectors: Matrix, shape: tuple[int, int]) -> Non
         found = f"{vectors.shape[0]} of dimension {vectors.shape[1]}"
         raise BadInput(where, expected=f"{max(1, shape[0])} vectors of dimension {shape[1]}", found=found)
     if not np.isfinite(vectors).all() or not np.abs(vectors).max(axis=1).all():
-        raise BadInput(where, expected="finite vectors with a direction", found="NaN, infinity or a zero vector")
+        raise BadInput(where, expected="vectors of finite numbers that are not all zeros", found="others")
 
 
 def _chosen_queries(queries: int, rows: int, settings: IndexSettings, query_ids: pa.Array | None) -> NDArray[np.int64]:
@@ -169,7 +169,7 @@ def _ratio(old: Values, new: Values, settings: IndexSettings) -> Interval | None
 def index_warnings(report: IndexRecall) -> list[str]:
     """A sentence for the operator where new queries are clearly served worse, or too few to tell."""
     if report.queries < LEAST_QUERIES:
-        return [f"{report.queries} queries are too few to tell what the index does to new ones"]
+        return [f"{report.queries} queries are too few to tell what the index does to new queries"]
     lower = report.change.high < -CLEARLY_LOWER
     higher = report.dimension_ratio is not None and report.dimension_ratio.low > CLEARLY_HIGHER
     if not lower and not higher:
@@ -187,5 +187,7 @@ def _advice(report: IndexRecall, effort: int) -> str:
         return f"no efSearch up to {report.most_effort} brings the old recall back"
     if report.effort_needed <= effort:
         return f"efSearch {effort} still gives the old recall"
-    sample = f" (on a sample of {report.rows:,} rows; more on all)" if report.rows < report.gallery_rows // 2 else ""
+    sample = (
+        f" (on a sample of {report.rows:,} rows; all rows need more)" if report.rows < report.gallery_rows // 2 else ""
+    )
     return f"set efSearch to {report.effort_needed}{sample}"

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from skipfill.compat.encoders.decoded import decoding_once
 from skipfill.compat.evaluation.labels import required_labels
 from skipfill.compat.evaluation.per_query import rankings, values_of
 from skipfill.compat.evaluation.sequences.class_templates import write_templates
@@ -78,6 +79,7 @@ class SequenceReport:
         }
 
 
+@decoding_once()
 def measure_sequence(
     objects: ObjectStore,
     names: Sequence[str],

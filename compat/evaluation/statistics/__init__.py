@@ -1,1 +1,1 @@
-"""Statistics over queries: intervals, the test behind a verdict, histograms of scores, cut-offs."""
+"""Statistics over queries: intervals, the test behind a verdict, histograms of scores, thresholds."""

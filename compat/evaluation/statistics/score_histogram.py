@@ -56,7 +56,7 @@ def mean_accepted(counts: Counts) -> NDArray[np.float64]:
 
 
 def cutoff_for(mean: NDArray[np.float64], rate: float) -> float:
-    """The cut-off at which the mean share accepted is `rate`.
+    """The threshold at which the mean share accepted is `rate`.
 
     Args:
         mean: of `mean_accepted`.

@@ -1,4 +1,4 @@
-"""Transfer of a cut-off on old scores to one on new scores that accepts at the same rate. Knows arrays only."""
+"""Transfer of a threshold on old scores to one on new scores that accepts at the same rate. Knows arrays only."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RESAMPLES = 2000
 ENOUGH = 10
 """Effective clusters: with fewer, intervals of 95% held in 88% to 92% of resamples of Omniglot."""
 COARSE = 0.25
-"""Of the rate: a bin that holds more scores than that is too coarse to place a cut-off in."""
+"""Of the rate: a bin that holds more scores than that is too coarse to place a threshold in."""
 
 
 def rule(name: str) -> Rule:
@@ -53,9 +53,9 @@ def transferred(
     clusters: NDArray[np.generic] | None = None,
     seed: int = 0,
 ) -> Threshold:
-    """The cut-off on new scores that accepts the same share of pairs, a mean over queries, as `cutoff` on old ones.
+    """The threshold on new scores that accepts the same share of pairs, a mean over queries, as `cutoff` on old ones.
 
-    The interval of the rate is one of prediction: with the given confidence the new cut-off accepts a share in it on
+    The interval of the rate is one of prediction: with the given confidence the new threshold accepts a share in it on
     as many other queries (clusters) of the same kind and the same gallery.
 
     Args:
@@ -65,7 +65,7 @@ def transferred(
         clusters: (Q,) what queries share, such as their class: they are drawn together. None: each is its own.
 
     Raises:
-        BadInput: a cut-off that is no number, accepts less than one pair or rejects less than one.
+        BadInput: a threshold that is no number, accepts less than one pair or rejects less than one.
     """
     before, after = RULES[rule](old), RULES[rule](new)
     answered = (before.sum(axis=1) > 0) & (after.sum(axis=1) > 0)
@@ -84,7 +84,7 @@ def transferred(
         old=cutoff,
         new=Interval(new_cutoff, min(ends), max(ends)),
         old_rate=rate,
-        # Where in its bin a score lies is not known: equal ones may all be above the cut-off, or all below.
+        # Where in its bin a score lies is not known: equal ones may all be above the threshold, or all below.
         new_rate=Interval(new_rate, min(low, least), max(high, most)),
         confidence=confidence,
         pairs=pairs,
@@ -99,25 +99,25 @@ def _accepted_by_old(counts: Counts, cutoff: float) -> tuple[Values, int, float]
     """The share accepted by query, how many pairs there are, and the mean share: a rate that can be kept.
 
     Raises:
-        BadInput: a cut-off that is no number, accepts less than one pair or rejects less than one.
+        BadInput: a threshold that is no number, accepts less than one pair or rejects less than one.
     """
     if not math.isfinite(cutoff):
-        raise BadInput("cut-off", expected="a finite number", found=str(cutoff))
+        raise BadInput("threshold", expected="a finite number", found=str(cutoff))
     shares = accepted(counts, cutoff)
     pairs, rate = int(counts.sum()), float(shares.mean()) if len(shares) else 0.0
     if not 1 <= rate * pairs <= pairs - 1:
         raise BadInput(
-            f"cut-off {cutoff:g}",
+            f"threshold {cutoff:g}",
             expected=f"a score that accepts some of the {pairs:,} pairs of query and row, and not all",
-            found=f"{'less than one' if rate < 0.5 else 'all'} accepted: no rate to keep",
-            hint="Choose a cut-off among the old scores, or check with more queries.",
+            found=f"{'less than one' if rate < 0.5 else 'all'} accepted, so that there is no rate to keep",
+            hint="Choose a threshold among the old scores, or check with more queries.",
         )
     return shares, pairs, rate
 
 
 @dataclass(frozen=True)
 class _Drawn:
-    """The shares accepted by old and new cut-off in resamples of the clusters.
+    """The shares accepted by old and new threshold in resamples of the clusters.
 
     Attributes:
         old, new, again: (R,) logits of the mean shares; old and new of the same draws, `again` new of others.
@@ -150,11 +150,11 @@ class _Drawn:
         return cls(logits[:RESAMPLES, 0], logits[:RESAMPLES, 1], logits[RESAMPLES:, 1], count, effective, spread)
 
     def realised(self, rate: float, confidence: float) -> tuple[float, float]:
-        """The ends of what the new cut-off accepts on as many other clusters, when it accepts `rate` on these."""
+        """The ends of what the new threshold accepts on as many other clusters, when it accepts `rate` on these."""
         return self._around(rate, (self.again - self.new) * self.spread, confidence)
 
     def matching(self, rate: float, confidence: float) -> tuple[float, float]:
-        """The shares on these clusters between which the cut-off lies that accepts as the old one, on all clusters."""
+        """The ends of the shares on these clusters at which a threshold accepts as the old one does on all clusters."""
         return self._around(rate, (self.old - self.new) * self.spread, confidence)
 
     def _around(self, rate: float, change: Values, confidence: float) -> tuple[float, float]:
@@ -196,5 +196,7 @@ def _warnings(drawn: _Drawn, rate: float, new: tuple[float, float], old: tuple[f
         )
     for which, (least, most) in (("old", old), ("new", new)):
         if most - least > rate * COARSE:
-            found.append(f"many {which} scores are nearly equal to the cut-off: the rate is {least:.2g} to {most:.2g}")
+            found.append(
+                f"many {which} scores are nearly equal to the threshold: the rate is {least:.2g} to {most:.2g}"
+            )
     return found

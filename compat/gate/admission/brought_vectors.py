@@ -61,7 +61,7 @@ def rows_of_the_old_input(context: CheckContext, items: Items, lookup: QueryLook
     of_rows = stored_items(rows, context.open_items(files)) if files else None
     if of_rows is not None and of_rows.items.has(column):
         return Ruling()
-    claim = f"rows of the gallery with column {column} among the items, to see that it is what its model encoded"
+    claim = f"rows of the gallery with column {column} among the items, to verify that the gallery's model encoded it"
     return Ruling(findings=[Finding("rows of the old input", 0, claim, "there is none")])
 
 

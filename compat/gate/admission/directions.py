@@ -24,7 +24,7 @@ def with_a_direction(context: CheckContext, by_pair: dict[str, Matrix]) -> Rulin
         if bad := int((~good).sum()):
             raise BadInput(
                 f"query vectors of {pair}",
-                expected="a direction for every query",
-                found=f"a zero vector, or one that is not finite, for {bad} of {len(vectors)}",
+                expected="vectors that are finite and not all zeros",
+                found=f"{bad} of {len(vectors)} that are not",
             )
     return Ruling()

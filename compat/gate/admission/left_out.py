@@ -52,7 +52,7 @@ def without_relevant_row(context: CheckContext, items: Items, lookup: QueryLooku
     left_out = lookup.relevant == 0
     if not left_out.any():
         return Ruling()
-    note = f"{left_out.sum()} queries left out: the gallery has no row to be found for them"
+    note = f"{left_out.sum()} queries left out: the gallery has no row that is relevant to them"
     if context.inputs.truth == "labels" and items.labels is not None:
         labels = items.labels.filter(pa.array(left_out)).unique().to_pylist()
         missing = [label for label in labels if label in lookup.other_forms]
@@ -68,7 +68,7 @@ def label_of_another(context: CheckContext, items: Items, lookup: QueryLookup) -
     left_out = lookup.other_label
     if context.inputs.truth != "labels" or not left_out.any():
         return Ruling()
-    note = f"{left_out.sum()} queries left out: they have another label than the gallery's row of the same id"
+    note = f"{left_out.sum()} queries left out: they have another label than the gallery's row with the same id"
     return Ruling(left_out, counts=True, notes=[note])
 
 

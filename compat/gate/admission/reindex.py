@@ -45,10 +45,10 @@ def truth_of_the_policy(context: CheckContext) -> Ruling:
     """Find a reindex as the truth where the gallery's policy does not name it: models judge models."""
     if context.inputs.truth != "reindex" or context.policy.truth == "reindex":
         return Ruling()
-    claim = "rows that people, or labels, call relevant; or a policy of the gallery with reindex as its truth"
+    claim = "relevance by labels or judgements, or a policy of the gallery that allows a reindex as the truth"
     column = context.inputs.truth_vector
     judge = f"the vectors of column {column}" if column else context.inputs.ceiling
-    found = f"relevant is what a reindex with {judge} returns first"
+    found = f"the first rows of a reindex with {judge} count as relevant"
     return Ruling(findings=[Finding("truth of the policy", 1, claim, found)])
 
 
@@ -81,8 +81,8 @@ def documents_as_queries(context: CheckContext, items: Items, lookup: QueryLooku
     documents = int(lookup.present.sum())
     if context.inputs.truth != "reindex" or not documents:
         return Ruling()
-    note = f"{documents} of {len(items)} queries are rows of the gallery: what holds for documents need not for queries"
-    return Ruling(notes=[note])
+    what = f"{documents} of {len(items)} queries are rows of the gallery"
+    return Ruling(notes=[f"{what}: documents may behave differently from real queries"])
 
 
 def _shared(model: LoadedModel, ceiling: LoadedModel) -> str:

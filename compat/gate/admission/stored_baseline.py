@@ -16,9 +16,9 @@ def stored_as_encoded(context: CheckContext, agreement: Agreement) -> Ruling:
     """
     others = int((~agreement.alike).sum())
     count, gallery, model = len(agreement.alike), context.gallery.name, agreement.model
-    said = f"{others} of {count} stored vectors looked at in gallery {gallery} are not what {model} makes of the items"
+    said = f"in gallery {gallery}, {others} of {count} stored vectors differ from what {model} makes of the items"
     if agreement.nearly_all_alike:
-        return Ruling(notes=[f"{said} with their ids: {model} encoded these"] if others else [])
-    claim = f"stored vectors of the queries' ids that are what {model} makes of their items"
-    found = f"{said} with their ids (cosine {np.median(agreement.cosines):.3f} in the middle)"
+        return Ruling(notes=[f"{said} with their ids; {model} encoded these"] if others else [])
+    claim = f"stored vectors of the queries that are what {model} makes of their items"
+    found = f"{said} with their ids (cosine {np.median(agreement.cosines):.3f} as the median)"
     return Ruling(findings=[Finding("stored as encoded", others, claim, found)])

@@ -55,7 +55,7 @@ class Gallery(Method):
     is trained on when the encoder is done, see `refit`.
     """
 
-    summary = "ours: stored rows as neighbours, and an imitation of the old encoder for what nobody labelled"
+    summary = "ours: stored rows as neighbours; imitates the old encoder for classes without labels"
     source = "skipfill; the neighbour term after Goldberger et al. 2004"
     needs_sample = True
     needs_pairs = True

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skipfill.compat.methods.batch import OldSpace
+from skipfill.compat.training.data.coverage import Coverage, CoverageCounter
 from skipfill.compat.training.data.reservoir import Reservoir
 from skipfill.store.errors import Advice, BadInput
 from skipfill.store.galleries.gallery import Gallery
@@ -47,11 +48,13 @@ class GalleryJoin:
         space: prototypes of the classes, and a pool of at most 65,536 stored rows.
         items: the stored rows of the training items.
         unlabelled: the stored rows of the unlabelled items; None without such items.
+        coverage: how many rows are of classes that the training items have.
     """
 
     space: OldSpace
     items: StoredItems
     unlabelled: StoredItems | None
+    coverage: Coverage
 
 
 def join_gallery(
@@ -87,7 +90,7 @@ def join_gallery(
     row_classes = _RowClasses(items.labels, classes)
     prototypes = _Prototypes(len(classes), gallery.space.dim)
     pool = Reservoir(gallery.space.dim, min(POOL_ROWS, gallery.rows.count), seed)
-    agreement = LabelsOfOneId()
+    agreement, coverage = LabelsOfOneId(), CoverageCounter()
     for block in gallery.rows.blocks():
         progress(len(block.ids))
         vectors = normalised(block.vectors)
@@ -95,22 +98,23 @@ def join_gallery(
         _compare_labels(agreement, block, items.labels, places)
         codes = row_classes.of(block, places)
         training = row_classes.of_training(codes)
+        coverage.add(block.labels, training)
         stored_items.add(places, vectors, training)
         if unlabelled is not None and unlabelled_rows is not None:
             unlabelled_rows.add(positions(block.ids, unlabelled.ids), vectors, training)
         usable = slice(None) if excluded_ids is None else positions(block.ids, excluded_ids) < 0
         prototypes.add(vectors[usable], codes[usable])
         pool.add(vectors[usable], training[usable], places[usable])
-    stored_items.refuse_no_overlap()
+    of_items = stored_items.result()
     agreement.refuse_mostly_different(items, gallery.name)
     _refuse_no_row(gallery, pool)
-    if unlabelled_rows is not None:
-        unlabelled_rows.refuse_no_overlap()
     pool.shuffle()
+    sample = None if unlabelled_rows is None else unlabelled_rows.result()
     return GalleryJoin(
         space=OldSpace(gallery.space.dim, prototypes.means(), torch.from_numpy(prototypes.counts), pool.sample()),
-        items=stored_items.result(),
-        unlabelled=None if unlabelled_rows is None else unlabelled_rows.result(),
+        items=of_items,
+        unlabelled=sample,
+        coverage=coverage.result(0 if sample is None else int(sample.present.sum())),
     )
 
 
@@ -158,8 +162,12 @@ class _ItemRows:
         self._present[places[rows]] = True
         self._labels[places[rows]] = labels[rows]
 
-    def refuse_no_overlap(self) -> None:
-        """Raise `BadInput` when the gallery has no row of any of the items."""
+    def result(self) -> StoredItems:
+        """The rows of the items.
+
+        Raises:
+            BadInput: the gallery has no row of any of them.
+        """
         if not self._present.any():
             raise BadInput(
                 f"{self._items.where}, column {self._items.id_column}",
@@ -167,8 +175,6 @@ class _ItemRows:
                 found=f"none of {len(self._items)} (first: {self._items.ids[0].as_py()!r})",
                 hint=Advice("join_by_id"),
             )
-
-    def result(self) -> StoredItems:
         return StoredItems(*map(torch.from_numpy, (self._vectors, self._present, self._labels)))
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from skipfill.compat.training.data.coverage import Coverage
 from skipfill.compat.training.loop.epoch_log import Epoch
 
 
@@ -61,11 +62,13 @@ class Watcher:
     """Functions that are called as a training goes on: `step` after each step, `epoch` when an epoch is saved.
 
     Attributes:
-        resumed: called first where a training goes on that was interrupted: with the epochs done, and all epochs.
+        joined: called when the gallery is joined with the items, for a model that will search that gallery.
+        resumed: called before the first step of a training that was interrupted: with the epochs done, and all epochs.
     """
 
     step: Callable[[Step], None] = lambda step: None
     epoch: Callable[[Epoch], None] = lambda epoch: None
+    joined: Callable[[Coverage], None] = lambda coverage: None
     resumed: Callable[[int, int], None] = lambda done, total: None
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import EpsImagePlugin, Image
 
+from skipfill.compat.encoders.decoded import DecodedImages, decoding_once
 from skipfill.compat.encoders.images import FORMATS, ImageSpec, natural_size, pixels
 from skipfill.store.errors import BadInput
 from skipfill.store.parquet.items import ItemBlock
@@ -92,3 +93,33 @@ def test_a_large_image_is_refused_by_its_size(size: tuple[int, int], spec: Image
         warnings.simplefilter("error")
         with pytest.raises(BadInput, match=expected):
             pixels(row_of(empty_image(*size)), spec)
+
+
+def test_images_are_decoded_once_while_several_models_encode_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    items = block([saved("PNG"), saved("JPEG")])
+    small, large = ImageSpec(8, 8, 3), ImageSpec(16, 16, 1)
+    expected = {spec: pixels(items, spec) for spec in (small, large)}
+    opened = []
+    really = Image.open
+    monkeypatch.setattr(Image, "open", lambda *how, **more: opened.append(1) or really(*how, **more))
+    with decoding_once():
+        for spec in (small, large):
+            first = pixels(items, spec)
+            np.testing.assert_array_equal(first, expected[spec])
+            first[:] = 0  # the remembered ones are others
+        with decoding_once():
+            for spec in (small, large):
+                np.testing.assert_array_equal(pixels(items, spec), expected[spec])
+        assert len(opened) == 4
+        pixels(items, small)
+        assert len(opened) == 4
+    pixels(items, small)
+    assert len(opened) == 6
+
+
+def test_decoded_images_keep_within_their_room() -> None:
+    remembered, image = DecodedImages(most_bytes=250), np.full((1, 10, 10), 7, np.uint8)
+    for file in (b"1", b"2", b"3"):
+        remembered.put("grey", file, image)
+    assert [remembered.get("grey", file) is None for file in (b"1", b"2", b"3")] == [False, False, True]
+    assert remembered.get("colour", b"1") is None

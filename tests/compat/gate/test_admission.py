@@ -305,7 +305,7 @@ def test_labels_that_the_gallery_knows_better_are_left_out(skipfill: Skipfill, w
         places = [place for place, one in enumerate(table["id"].to_pylist()) if worse.get(one)][:most]
         changed = [other[place] if place in places else label for place, label in enumerate(labels)]
         result = check(skipfill, write(with_column(table, "label", changed), "changed.parquet"))
-        note = f"{len(places)} queries left out: they have another label than the gallery's row of the same id"
+        note = f"{len(places)} queries left out: they have another label than the gallery's row with the same id"
         assert note in notes(result)
         assert ("few left out" in findings(result)) == (most == 100)
     assert result.code == 3
@@ -608,7 +608,7 @@ def test_a_few_stored_vectors_of_other_items_are_replaced(skipfill: Skipfill, wi
     write(with_column(table, "id", [ids[1], ids[0], *ids[2:]]), "two.parquet")
     result = check(skipfill, Path("two.parquet"))
     assert findings(result) == {}
-    assert f"2 of {len(ids)} stored vectors looked at in gallery things" in notes(result)
+    assert f"in gallery things, 2 of {len(ids)} stored vectors differ" in notes(result)
     # Each finds its own row first, which has another id now.
     values = old_values(result)
     assert values[ids[0]] > honest[ids[1]]
@@ -648,7 +648,7 @@ def test_old_vectors_may_be_brought(skipfill: Skipfill, with_v2: World) -> None:
     result = v3(skipfill, write(pa.concat_tables([queries, rows]), "both.parquet"), "--old-vector", "old")
     assert findings(result) == {}
     assert result.code == 0, result.out
-    assert result.document["check"]["baseline"] == "brought in column old"
+    assert result.document["check"]["baseline"] == "given in column old"
     brought = old_values(result)
     assert {name: brought[name] for name in wanted} == pytest.approx(wanted)
     result = v3(
@@ -714,7 +714,7 @@ def test_zero_vectors_are_no_baseline(skipfill: Skipfill, with_v2: World) -> Non
     both = pa.concat_tables([with_column(queries, "old", zeros), rows])
     refused = v3(skipfill, write(both, "both.parquet"), "--old-vector", "old")
     assert refused.code == 2
-    assert "expected a direction for every query" in refused.err
+    assert "expected vectors that are finite and not all zeros" in refused.err
 
 
 def test_old_and_new_model_may_read_different_columns(skipfill: Skipfill, with_v2: World) -> None:

@@ -132,7 +132,7 @@ def test_queries_asked_many_times_are_not_many(skipfill: Skipfill, with_v2: Worl
     assert found.code == 3, found.out
     first = found.document["check"]["slices"][0]
     assert (first["queries"], first["units"]) == (100, 20)
-    assert "80 queries have the very vector of another" in " ".join(found.document["check"]["warnings"])
+    assert "80 queries have the same vector as another query" in " ".join(found.document["check"]["warnings"])
 
 
 def test_an_empty_slice_and_a_bad_one(skipfill: Skipfill, with_v2: World) -> None:

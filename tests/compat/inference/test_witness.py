@@ -131,7 +131,7 @@ def test_code_that_was_edited_is_refused_and_named(skipfill: Skipfill, own_code:
         ["matrix", "v1", "--items", "items.parquet", "--gallery-items", "items.parquet"],
     ):
         found = skipfill(*code, *command, expect=2).err
-        assert "model v1: expected the embeddings of its witness items that it gave when it was saved" in found
+        assert "model v1: expected the same embeddings of its witness items as when it was saved" in found
         assert f"changed since: the code of {own_code} " in found
         assert "torch" not in found
     assert {name for name in tree(tmp_path) if "__pycache__" not in name} == before
@@ -196,7 +196,7 @@ def test_code_that_takes_only_some_of_the_items(skipfill: Skipfill, tmp_path: Pa
     assert WITNESS not in shaky.files
     warnings: list[str] = []
     verified_model(open_store(STORE), "v2", warnings)
-    assert warnings == ["model v2 keeps no witness vectors: whether it still encodes as it did is not known"]
+    assert warnings == ["model v2 has no witness vectors: it cannot be verified that it still encodes as it did"]
 
 
 # Settings, tokenizers, libraries
@@ -285,7 +285,7 @@ def test_a_bundle_without_a_witness_is_used_with_a_warning(skipfill: Skipfill, r
     without_witness("v1")
     assert load_card(open_store(STORE), "v1").fingerprint == fingerprint
     after = skipfill(*check, expect=None).document["check"]
-    told = "model v1 keeps no witness vectors: whether it still encodes as it did is not known"
+    told = "model v1 has no witness vectors: it cannot be verified that it still encodes as it did"
     assert told not in before["warnings"]
     assert told in after["warnings"]
     assert after["slices"] == before["slices"]

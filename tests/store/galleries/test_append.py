@@ -162,7 +162,7 @@ BAD = {
         "expected ids of type string, as in gallery things, found int64",
     ),
     "no labels": (lambda folder: write_vectors(folder / "more.parquet", np.ones((1, 8)), ["a"]), "a column 'label'"),
-    "NaN": (spoiled, "row 0 + 1: expected finite coordinates"),
+    "NaN": (spoiled, "row 1: expected finite numbers"),
     "vectors of another length": (
         lambda folder: write_vectors(folder / "more.parquet", np.ones((1, 8)), ["a"], ["x"]),
         "expected a vector of length 1",

@@ -73,7 +73,7 @@ def test_other_files_replace_the_list(skipfill: Skipfill, tmp_path: Path) -> Non
     vectors = np.random.default_rng(9).normal(size=(5, 4))
     write_vectors(tmp_path / "last.parquet", vectors, np.arange(500, 505))
     said = skipfill("gallery", "refresh", "g", "part-0001.parquet", "last.parquet")
-    assert "5 rows came, 50 went, 0 changed" in said.out
+    assert "5 rows added, 50 removed, 0 changed" in said.out
     assert "skipfill check g MODEL" in said.err
     assert [Path(one.path).name for one in reread_gallery(objects, "g").files] == ["part-0001.parquet", "last.parquet"]
     assert "refreshed" in skipfill("history", "g").out

@@ -27,18 +27,18 @@ from tests.store.stores import card, store_with, swap, trained_ids
 
 STORE = Path(".skipfill")
 LEFT = {
-    "store.json#1": "a write that was cut off",
-    "galleries/g/versions/0000000002.json#3": "a write that was cut off",
-    "training/v8/checkpoint.safetensors#5": "a write that was cut off",
-    "aside/galleries/g/files/def.json": "set aside by a prune that was cut off",
-    "aside/galleries/g/files/def.json#6": "a write that was cut off",
-    "models/v9/weights-0123.safetensors": "a file of no card",
-    "models/v2/weights-0123.safetensors": "a file of no card",
-    "checks/g/abc/queries.parquet": "a check that was cut off",
-    "galleries/g/files/abc.json": "a file list of no version",
-    "galleries/half/files/abc.json": "a file list of no version",
-    "spaces/nobody.json": "a space of no gallery and no model",
-    "training/v2/checkpoint.safetensors": "a checkpoint of a model that is complete",
+    "store.json#1": "an interrupted write",
+    "galleries/g/versions/0000000002.json#3": "an interrupted write",
+    "training/v8/checkpoint.safetensors#5": "an interrupted write",
+    "aside/galleries/g/files/def.json": "set aside by an interrupted prune",
+    "aside/galleries/g/files/def.json#6": "an interrupted write",
+    "models/v9/weights-0123.safetensors": "a model file without a card",
+    "models/v2/weights-0123.safetensors": "a model file without a card",
+    "checks/g/abc/queries.parquet": "an interrupted check",
+    "galleries/g/files/abc.json": "a file list that no version uses",
+    "galleries/half/files/abc.json": "a file list that no version uses",
+    "spaces/nobody.json": "a space that no gallery and no model uses",
+    "training/v2/checkpoint.safetensors": "a checkpoint of a finished training",
 }
 KEPT = ["training/v8/checkpoint.safetensors", "notes.txt", "galleries/g/release.json", "models/v2/deeper/file.bin"]
 
@@ -218,7 +218,7 @@ def test_doctor_names_what_is_wrong(skipfill: Skipfill, tmp_path: Path, case: st
 def test_a_deep_look_reads_every_hash(skipfill: Skipfill, tmp_path: Path) -> None:
     objects = store_with(tmp_path, 100)
     flipped(first(objects, "models/v2/weights-*"))
-    assert "Nothing is wrong, at a quick look" in skipfill("doctor").out
+    assert "Nothing is wrong. This was a quick look" in skipfill("doctor").out
     assert "The bundle is damaged" in skipfill("doctor", "--deep", expect=1).out
 
 

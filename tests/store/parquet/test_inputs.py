@@ -52,7 +52,7 @@ def test_any_other_path_is_named(folder: Path, name: str | None, found: str) -> 
     with pytest.raises(BadInput) as refused:
         read(folder, "inside.png", name)
     message = str(refused.value)
-    assert message.startswith("x.parquet, column image, row 0 + 1: expected an image's bytes, or a path")
+    assert message.startswith("x.parquet, column image, row 1: expected an image's bytes, or a path")
     assert found in message
     assert len(message) < 500
 

@@ -51,7 +51,7 @@ def test_the_story(skipfill: Skipfill, ready: World, tmp_path: Path) -> None:
     for text in ("v1 -> v2 (prefix 8)", "2 -> 3", "gallery version", "gallery files", "384 rows x 20 / 1,000,000"):
         assert text in shown.out
     assert "NO" not in shown.out
-    assert "skipfill swap things v2. To apply this very plan, save it with -o FILE" in shown.err
+    assert "skipfill swap things v2. To apply exactly this plan, save it with -o FILE" in shown.err
     document = skipfill("plan", "things", "v2", *timed, "--json", "-o", "plan.json").document
     plan = document["plan"]
     assert document["exit_code"] == 0

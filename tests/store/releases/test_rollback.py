@@ -99,7 +99,7 @@ def test_a_rollback_to_a_release_that_no_check_allowed_says_so(skipfill: Skipfil
     )
     again = skipfill("rollback", "g", "--to", 3, "--json").document
     assert (again["already"], again["version"]["number"], again["origin"]) == (True, 5, 3)
-    assert "Already so" in skipfill("rollback", "g", "--to", 5).out
+    assert "Nothing to do" in skipfill("rollback", "g", "--to", 5).out
     assert len(history(objects, "g")) == 5
 
 
@@ -129,14 +129,15 @@ def test_the_history_shows_which_version_brought_a_release(skipfill: Skipfill, o
     document = skipfill("history", "g", "--json").document
     assert document["release_origins"] == {"1": 1, "2": 2, "3": 3, "4": 2, "5": 2, "6": 3}
     lines = skipfill("history", "g").out.splitlines()
-    assert lines[-1].split()[:5] == ["6", "rolled", "back", "v3", "3"]
+    assert "rolled back" in lines[-1]
+    assert lines[-1].endswith("as in version 3")
 
 
 def test_a_swap_to_the_released_model_is_already_so(skipfill: Skipfill, objects: ObjectStore, tmp_path: Path) -> None:
     before = tree(tmp_path)
     for options in ([], ["--dry-run"], ["--without-check", "again"]):
         done = skipfill("swap", "g", "v3", *options)
-        assert done.out == "Already so: queries of g use v3 since version 3; nothing was written\n"
+        assert done.out == "Nothing to do: queries of g use v3 already, since version 3\n"
     assert skipfill("swap", "g", "v3", "--json").document["already"] is True
     assert tree(tmp_path) == before
     failed = saved_check(objects, "v3", verdict="fail", version=3)
@@ -149,7 +150,7 @@ def test_a_plan_that_is_in_force_is_already_so(skipfill: Skipfill, objects: Obje
     skipfill("plan", "g", "v2", "--without-check", "back", "-o", "plan.json")
     skipfill("swap", "g", "--plan", "plan.json")
     change_policy(objects, "g", Policy(margin=0.01))
-    assert "Already so: queries of g use v2 since version 4" in skipfill("swap", "g", "--plan", "plan.json").out
+    assert "Nothing to do: queries of g use v2 since version 4" in skipfill("swap", "g", "--plan", "plan.json").out
     rollback(objects, "g")
     assert "already applied this plan" in skipfill("swap", "g", "--plan", "plan.json", expect=4).err
     assert len(history(objects, "g")) == 6
@@ -158,7 +159,7 @@ def test_a_plan_that_is_in_force_is_already_so(skipfill: Skipfill, objects: Obje
 def test_what_is_already_the_policy_is_not_written_again(skipfill: Skipfill, objects: ObjectStore) -> None:
     skipfill("policy", "g", "--margin", 0.01)
     again = skipfill("policy", "g", "--margin", 0.01)
-    assert "Already so: the policy of g (version 4); nothing was written" in again.out
+    assert "Nothing to do: the policy of g (version 4); nothing was written" in again.out
     assert len(history(objects, "g")) == 4
 
 

@@ -13,15 +13,16 @@ from skipfill.store.models.files import save_model
 from skipfill.store.parquet.stored_rows import Columns
 from skipfill.store.spaces import Space, View
 from skipfill.store.storage.location import open_store
-from tests.conftest import spawn
+from tests.conftest import Skipfill, spawn
 from tests.store.stores import store_with, trained_ids
-from tests.store.system_calls import needs_strace, traced
+from tests.store.system_calls import follows_calls, killed_at, needs_strace, traced
 
 CALLS = (
     "openat,open,read,pread64,write,pwrite64,mmap,link,linkat,rename,renameat,renameat2,fsync,unlink,stat,newfstatat"
 )
 
 
+RUN = "import sys; from skipfill.cli.app import run; assert run(sys.argv[1:]) == 0"
 SWAP = ["swap", "g", "v2", "--without-check", "test"]
 
 
@@ -60,23 +61,21 @@ def test_file_and_folder_are_synced_before_success(tmp_path: Path) -> None:
     assert any("versions>" in line for line in after)
 
 
-@needs_strace
-def test_killed_at_any_call_the_release_is_the_old_or_the_new_one(tmp_path: Path) -> None:
+@follows_calls
+def test_killed_at_any_call_the_release_is_the_old_or_the_new_one(skipfill: Skipfill, tmp_path: Path) -> None:
     """SIGKILL at the n-th call that changes the file system, for every n until the swap is through."""
     store_with(tmp_path, 1_000)
     clean = tmp_path.parent / f"{tmp_path.name}-clean"
     shutil.copytree(tmp_path, clean)
     outcomes = set()
-    changing = "mkdir,mkdirat,link,linkat,rename,renameat,renameat2,fsync,unlink,unlinkat,ftruncate"
     for n in range(1, 40):
         shutil.rmtree(tmp_path / ".skipfill")
         shutil.copytree(clean / ".skipfill", tmp_path / ".skipfill")
-        code, _ = traced(tmp_path, SWAP, "-e", f"trace={changing}", "-e", f"inject={changing}:signal=KILL:when={n}")
+        code = killed_at(n, RUN, SWAP, tmp_path)
         now = latest(open_store(tmp_path / ".skipfill"), "g")
         assert (now.number, now.release and now.release.model) in ((1, None), (2, "v2"))
         outcomes.add((code == 0, now.number))
-        again, _ = traced(tmp_path, SWAP)
-        assert again == 0  # repeated: it is done, or it is so already
+        skipfill(*SWAP)  # repeated: it is done, or it is so already
         assert len(history(open_store(tmp_path / ".skipfill"), "g")) == 2
         if code == 0:
             break

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -42,6 +40,7 @@ from tests.conftest import Skipfill, World, spawn, tree
 from tests.programs.object_storage import KEY, SECRET, Fault, Network, network_to
 from tests.programs.prune_race import look, lost
 from tests.store.stores import store_at, swap
+from tests.warm import program, run
 
 
 @pytest.fixture
@@ -205,7 +204,8 @@ def test_16_processes_keep_800_of_800_commits(place: str, tmp_path: Path, monkey
     monkeypatch.setenv("AWS_TIMEOUT", "20s")
     objects = store_at(place, tmp_path)
     pause = "0.2" if place.startswith("s3") else "0.01"
-    subprocess.run([sys.executable, "-c", WRITERS, place, pause], check=True, timeout=300)
+    done = run(WRITERS, [place, pause], cwd=tmp_path, timeout=300)
+    assert done.returncode == 0, done.stderr
     log = history(objects, "g")
     assert [one.number for one in log] == list(range(1, 802))
     kept = [one.reason for one in log[1:]]
@@ -257,9 +257,8 @@ def test_prune_against_everything(place: str, tmp_path: Path, monkeypatch: pytes
     """Old leftovers are pruned while writers write the very same names again: see tests/programs/prune_race.py."""
     monkeypatch.setenv("AWS_TIMEOUT", "20s")
     objects = store_at(place, tmp_path)
-    command = [sys.executable, "-m", "tests.programs.prune_race", place, str(tmp_path), "4"]
     with planted_long_ago(place):
-        ended = subprocess.run(command, cwd=Path(__file__).parents[3], timeout=120)
+        ended = run(program("tests.programs.prune_race"), [place, tmp_path, 4], cwd=tmp_path, timeout=120)
     assert not [path.read_text() for path in tmp_path.glob("wrong-*")]
     assert ended.returncode == 0
     assert lost(objects, tmp_path) == []

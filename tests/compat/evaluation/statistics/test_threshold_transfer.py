@@ -1,4 +1,4 @@
-"""Cut-offs transferred between two encoders of Omniglot: the rate on other classes is in the stated interval."""
+"""Thresholds transferred between two encoders of Omniglot: the rate on other classes is in the stated interval."""
 
 from __future__ import annotations
 
@@ -220,7 +220,7 @@ def test_a_rate_that_rests_on_few_classes_is_marked() -> None:
 
 
 def test_equal_scores_are_marked_and_inside_the_interval() -> None:
-    """Nine in ten new scores are the same number: no cut-off accepts a third of them, and none is promised."""
+    """Nine in ten new scores are the same number: no threshold accepts a third of them, and none is promised."""
     old = np.zeros((50, BINS), np.int64)
     old[:, 1000:1100] = 1
     new = np.zeros((50, BINS), np.int64)
@@ -229,13 +229,13 @@ def test_equal_scores_are_marked_and_inside_the_interval() -> None:
     assert found.old_rate == pytest.approx(0.34)
     assert found.new_rate.low == 0
     assert found.new_rate.high >= 0.9
-    assert "many new scores are nearly equal to the cut-off" in found.warnings[-1]
+    assert "many new scores are nearly equal to the threshold" in found.warnings[-1]
 
 
 @pytest.mark.parametrize("cutoff", [1.0, 1.5, float("inf"), -1.0, -7.0, float("nan"), 0.99999])
 def test_a_cutoff_without_a_rate_is_refused(cutoff: float) -> None:
     old, new = counted()
-    with pytest.raises(BadInput, match="cut-off"):
+    with pytest.raises(BadInput, match="threshold"):
         transferred(old, new, cutoff)
 
 

@@ -1,0 +1,174 @@
+"""The options that only `skipfill check` has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from skipfill.cli import completion
+from skipfill.cli.options import COLUMNS, OUTPUT
+
+MEASURED = "What is measured"
+SLICES = "Slices"
+INDEX = "Index and thresholds"
+ANSWER = "In place of an earlier check"
+
+Items = Annotated[
+    list[Path],
+    typer.Option(
+        metavar="FILE", help="Held-out items, which are the queries: Parquet. Repeatable.", rich_help_panel=MEASURED
+    ),
+]
+GalleryItems = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE",
+        help="Items of gallery rows, which the new model encodes to measure new/new. Repeatable. Default: --items.",
+        rich_help_panel=MEASURED,
+    ),
+]
+Judgements = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Relevance judgements: TREC or BEIR qrels, or Parquet. Default: the labels say what is relevant.",
+        rich_help_panel=MEASURED,
+    ),
+]
+Truth = Annotated[
+    str,
+    typer.Option(
+        metavar="KIND",
+        help="What makes a row relevant: labels, judgements, or reindex (the first rows of a full reindex). "
+        "Default: the policy's kind; without one, judgements if given, else labels.",
+        rich_help_panel=MEASURED,
+        autocompletion=completion.one_of("labels", "judgements", "reindex"),
+    ),
+]
+Depth = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="With --truth reindex: how many of its first rows are relevant.",
+        rich_help_panel=MEASURED,
+    ),
+]
+Ceiling = Annotated[
+    str,
+    typer.Option(
+        metavar="MODEL",
+        help="Independent model: update gain 1 is its full reindex. Default: the new model's own (new/new).",
+        rich_help_panel=MEASURED,
+        autocompletion=completion.models,
+    ),
+]
+Slice = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="SQL",
+        help="Condition on the queries' columns, such as lang = 'en'; those that meet it are judged apart. "
+        "Repeatable. Default: the policy's slices.",
+        rich_help_panel=SLICES,
+    ),
+]
+SliceBy = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="Column of the queries, each value of which is a slice. Repeatable. Default: none.",
+        rich_help_panel=SLICES,
+    ),
+]
+Identity = Annotated[
+    str,
+    typer.Option(
+        metavar="COLUMN",
+        help="Column that says which queries belong together, such as person or product: the statistics draw "
+        "them as one. Default: each query by itself.",
+        rich_help_panel=SLICES,
+    ),
+]
+OldVector = Annotated[
+    str,
+    typer.Option(
+        metavar="COLUMN",
+        help="Column with the old model's vectors, of the queries and of at least 32 gallery rows. "
+        "Default: the old model encodes.",
+        rich_help_panel=COLUMNS,
+    ),
+]
+OldInput = Annotated[
+    str,
+    typer.Option(
+        metavar="COLUMN",
+        help="Column that the old model encodes. Default: the new model's.",
+        rich_help_panel=COLUMNS,
+    ),
+]
+TruthVector = Annotated[
+    str,
+    typer.Option(
+        metavar="COLUMN",
+        help="Column with an independent model's vectors, of queries and gallery rows: the reindex of --truth "
+        "reindex. Default: the --ceiling model encodes.",
+        rich_help_panel=COLUMNS,
+    ),
+]
+Index = Annotated[
+    str,
+    typer.Option(
+        metavar="INDEX",
+        help="Also measure what an approximate index does to the new queries: hnsw, or hnsw:NAME=VALUE,... "
+        "Default: exact search only.",
+        rich_help_panel=INDEX,
+        autocompletion=completion.one_of("hnsw"),
+    ),
+]
+Threshold = Annotated[
+    list[float] | None,
+    typer.Option(
+        metavar="SCORE",
+        min=-1,
+        max=1,
+        help="Score threshold in use now, from -1 to 1; the check finds the one for the new queries. Repeatable. "
+        "Default: none.",
+        rich_help_panel=INDEX,
+    ),
+]
+ThresholdRule = Annotated[
+    str,
+    typer.Option(
+        metavar="RULE",
+        help="What a new threshold keeps as it is: far, the share of irrelevant rows above it; or match-rate, the "
+        "share of all rows.",
+        rich_help_panel=INDEX,
+        autocompletion=completion.one_of("far", "match-rate"),
+    ),
+]
+InsteadOf = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="CHECK",
+        help="Id of a check that did not pass because its queries were wrong; this one stands in for it. "
+        "Repeatable. Default: none.",
+        rich_help_panel=ANSWER,
+        autocompletion=completion.checks,
+    ),
+]
+Reason = Annotated[
+    str,
+    typer.Option(
+        metavar="TEXT",
+        help="Why these queries are better than those of --instead-of. Default: none; --instead-of needs one.",
+        rich_help_panel=ANSWER,
+    ),
+]
+NoSave = Annotated[
+    bool,
+    typer.Option(
+        "--no-save", help="Write nothing to the store: the check then counts for no swap.", rich_help_panel=OUTPUT
+    ),
+]

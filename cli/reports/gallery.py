@@ -1,0 +1,56 @@
+"""A gallery as people and programs read it: rows, files, space, and the model that queries use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from skipfill.cli.terminal.printing import emit, facts, policy_line, released
+
+if TYPE_CHECKING:
+    from skipfill.store.galleries.gallery import Gallery
+
+
+def show_gallery(
+    gallery: Gallery,
+    *,
+    as_json: bool,
+    title: str,
+    more: dict[str, Any] | None = None,
+    rows: Sequence[tuple[str, str]] = (),
+) -> None:
+    """Print a gallery.
+
+    Args:
+        more: further fields of the document.
+        rows: further lines for people.
+    """
+    now, makers = gallery.version, gallery.rows_by
+    mixed = [(f"rows by {one.model}", f"{one.rows:,}") for one in makers] if len(makers) > 1 else []
+    document: dict[str, Any] = {
+        "gallery": gallery.name,
+        "version": asdict(now),
+        "space": asdict(gallery.space),
+        "files": [asdict(one) for one in gallery.files],
+        "rows_by": [asdict(one) for one in makers],
+        **(more or {}),
+    }
+    lines = [
+        ("rows", f"{now.rows:,}" + (", mixed" if mixed else "")),
+        *mixed,
+        ("files", f"{len(gallery.files)} ({sum(one.bytes for one in gallery.files) / 1e6:,.1f} MB)"),
+        ("space", f"{gallery.space.name}, dim {gallery.space.dim}, {gallery.space.metric}"),
+        ("columns", ", ".join(f"{role}: {column}" for role, column in now.columns.items() if column)),
+        ("version", now.number),
+        ("queries use", released(now)),
+        ("policy", policy_line(now)),
+        *rows,
+    ]
+    emit(
+        document,
+        as_json=as_json,
+        show=lambda out: out.print(Text(f"{title} {gallery.name}", "bold"), facts(lines), sep="\n"),
+    )
