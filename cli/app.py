@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from skipfill.cli.commands import (
+    advise,
     blend,
     check,
     demo,
@@ -106,6 +107,7 @@ app.command("methods", rich_help_panel=TRAIN)(methods.methods)
 app.command("blend", rich_help_panel=TRAIN)(blend.blend)
 app.command("encode", rich_help_panel=TRAIN)(encode.encode)
 app.add_typer(model.app, name="model", rich_help_panel=TRAIN)
+app.command("advise", rich_help_panel=CHECK)(advise.advise)
 app.command("check", rich_help_panel=CHECK)(check.check)
 app.command("report", rich_help_panel=CHECK)(report.report)
 app.command("policy", rich_help_panel=CHECK)(policy.policy)

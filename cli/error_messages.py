@@ -38,9 +38,10 @@ SENTENCES = {
     "choose_model_name": "Choose another name: models are never overwritten. See: skipfill model list",
     "check_model": "Run: skipfill check {gallery} {model} --items HELDOUT.parquet",
     "check_gallery": "Run: skipfill check {gallery} MODEL --items HELDOUT.parquet",
-    "fail_stands": "A fail counts until a later check passes on the same queries, or on queries that the policy names "
-    "by the digest in their report: skipfill policy {gallery} --queries DIGEST. If the queries of the failed check "
-    "were wrong: skipfill check {gallery} {model} --items FILES --instead-of {check} --reason TEXT",
+    "fail_stands": "A fail counts until a later check passes: on the same queries, if the policy's least number of "
+    "them; or on queries that the policy names by their digest: skipfill policy {gallery} --queries DIGEST. If the "
+    "queries of the failed check were wrong: skipfill check {gallery} {model} --items FILES --instead-of {check} "
+    "--reason TEXT",
     "check_without_saving": "To measure without saving the check: --no-save. It then counts for no swap.",
     "ask_more": "Check again, with these queries and more: skipfill check {gallery} {model} --items FILES --items MORE",
     "check_by_policy": "Check it by the policy: skipfill check {gallery} {model} --items FILES. See: "
@@ -63,6 +64,13 @@ SENTENCES = {
     "train_with_gallery": "Train one with --method gallery.",
     "see_settings": "See: skipfill methods --settings",
     "see_methods": "See: skipfill methods",
+    "leave_out": "Leave {parameter:flag} out, or choose a method that is trained: skipfill methods",
+    "encoder_at_rest": "Name one that was trained elsewhere, --encoder hf:FOLDER_OR_NAME or python:MODULE:FACTORY, or "
+    "a column of its vectors with --input COLUMN.",
+    "more_pairs": "Encode more items of the gallery with the new encoder, and give all of them with --items.",
+    "more_pairs_or_auto": "Give more of the gallery's items with --items, or take the method that suits so few: "
+    "--method auto",
+    "label_pairs": "Name the label column of the items with --label COLUMN, or choose another method: skipfill methods",
     "choose_method": "Choose another method: skipfill methods",
     "settings_example": "For example: --set oca.extra_dims=64",
     "name_gallery": "Add --gallery NAME. See: skipfill gallery list",
@@ -102,6 +110,9 @@ SENTENCES = {
     "other_order_or_register_label": "Take the order stored or shuffled, or register the gallery with --label COLUMN.",
     "other_gallery_items": "Name other items with --gallery-items.",
     "train_slower": "Train the model again, with a lower learning rate (--lr).",
+    "bring_vectors_to_blend": "Name the column of the items that has the old vectors: --old-vector COLUMN.",
+    "bring_vectors_of_the_space": "Encode the queries with the encoder of {space}, as queries, and name that column.",
+    "stay_or_give_weight": "Stay with the old model, or give a weight yourself: --weight 0.4",
     "search_with_vectors": "Search with --vectors, or train a model and swap to it.",
     "restore_or_roll_back": "Restore models/{model}/, search with --vectors, or: skipfill rollback {gallery}",
     "roll_back": "Go back with: skipfill rollback {gallery}",

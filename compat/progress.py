@@ -1,4 +1,4 @@
-"""Reports of how far long work is, for a progress bar."""
+"""Progress of long work, reported to a progress bar."""
 
 from __future__ import annotations
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from skipfill.compat.inference.load import LoadedModel, viewed
+from skipfill.compat.inference.load import LoadedModel
 from skipfill.compat.inference.released import model_in_force
+from skipfill.compat.inference.views import view_of_block
 from skipfill.compat.trusted_code import permit
 from skipfill.store.checks.report import Threshold
 from skipfill.store.errors import BadInput
@@ -55,24 +56,27 @@ class Served:
         """Thresholds for the scores of these queries, as the release's check transferred them; empty without any."""
         return self.release.thresholds
 
-    def encode(self, queries: Queries) -> Matrix:
+    def encode(self, queries: Queries, old_vectors: NDArray[np.floating] | None = None) -> Matrix:
         """Queries -> (N, d) float32 vectors in the gallery's space, L2-normalised; compare them by `space.metric`.
 
         Args:
             queries: N of what the model encodes: texts, images as encoded bytes (PNG, JPEG, ...), or an (N, F) matrix
                 of features.
+            old_vectors: (N, d) the old encoder's vectors of the same queries, where the model blends them in and holds
+                no old encoder; others ignore them.
 
         Raises:
-            BadInput: queries of another kind, of another dimension, or an image that cannot be decoded.
-            SkipfillError: the model made something that is no vector of them.
+            BadInput: queries of another kind, of another dimension, or an image that cannot be decoded; or no old
+                vectors where the model needs them.
+            SkipfillError: an embedding is not finite or has no direction.
         """
         if not len(queries):
             return np.empty((0, self.space.dim), np.float32)
-        block = _block(queries, self.model)
+        block = replace(_block(queries, self.model), old_vectors=_old_vectors(old_vectors, len(queries)))
         takes = self._loaded.network.encoder.takes
         if block.kind != takes:
             raise BadInput("queries", expected=f"{takes}s, which model {self.model} encodes", found=f"{block.kind}s")
-        return viewed(self._loaded.encode_block(block), self.release.view)
+        return view_of_block(self._loaded, block, self.space.name)
 
     def changed(self) -> bool:
         """Whether the gallery's release is another one now; then call `released` again. Reads one small file.
@@ -110,6 +114,19 @@ def released(store: ObjectStore | Path | str, gallery: str, *, code: Sequence[st
     model = model_in_force(objects, gallery, version, space, warnings)
     assert version.release is not None
     return Served(gallery, version.number, version.release, space, tuple(warnings), model, objects)
+
+
+def _old_vectors(vectors: NDArray[np.floating] | None, count: int) -> Matrix | None:
+    if vectors is None:
+        return None
+    found = np.asarray(vectors)
+    if found.ndim != 2 or len(found) != count or not np.isfinite(found).all() or not found.any(axis=1).all():
+        raise BadInput(
+            "old_vectors",
+            expected=f"a matrix of {count} finite vectors, one a query, each with a direction",
+            found=f"{found.dtype} of shape {found.shape}",
+        )
+    return found.astype(np.float32, copy=False)
 
 
 def _block(queries: Queries, model: str) -> ItemBlock:

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Range:
-    """Both ends included. A number without one, in `Annotated[int, Range(1)]`, must be at least 0."""
+    """The range of a number, both ends included: `Annotated[int, Range(1)]`. Without one it must be at least 0."""
 
     low: float = 0.0
     high: float = math.inf
@@ -28,7 +28,7 @@ class Range:
 
 
 def _plain(number: float) -> str:
-    """`65536`, and not `6.5536e+04`."""
+    """A number as people write it: `65536`, and not `6.5536e+04`."""
     return str(int(number)) if number == int(number) else f"{number:g}"
 
 
@@ -37,7 +37,7 @@ SHARE = Range(0.0, 1.0)
 WIDEST = 1 << 16  # of any vector or layer
 WIDEST_FEATURES = 2 * WIDEST  # an encoder may put two layers side by side
 MOST_CLASSES = 1 << 24
-DERIVED = "derived"  # `Annotated[int, DERIVED]`: read off the items or the source; a user cannot give it
+DERIVED = "derived"  # `Annotated[int, DERIVED]`: derived from the items or the source; a user cannot set it
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Permits the user's own code to run: calls of factories that they named themselves, and no others."""
+"""Permits the user's own code to run: only calls of factories that the user named."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def refuse_unpermitted(call: str) -> None:
 
 
 def call_text(factory: str, arguments: Mapping[str, Any]) -> str:
-    """The call of a factory as one text without spaces; the same text for the same call only.
+    """The call of a factory as one text without spaces. Equal texts mean equal calls.
 
     Raises:
         BadInput: the factory is no `module:factory`, or the name of an argument is none of Python.
@@ -70,7 +70,7 @@ def call_text(factory: str, arguments: Mapping[str, Any]) -> str:
 
 
 def _json(value: Any) -> str:
-    """A value without spaces: in JSON, they stand in texts only."""
+    """A value as JSON without spaces, except inside texts."""
     return json.dumps(value, sort_keys=True, separators=(",", ":")).replace(" ", "\\u0020")
 
 

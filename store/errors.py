@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -98,3 +103,26 @@ def unknown_name(kind: str, name: str, known: Iterable[str], hint: Hint = "", wh
     near = get_close_matches(name, names, n=3, cutoff=0.4) or names[:8]
     expected = f"a known {kind}" + (f" (nearest: {', '.join(near)})" if near else " (there is none yet)")
     return BadInput(where or kind, expected=expected, found=repr(name), hint=hint)
+
+
+@dataclass(frozen=True)
+class BlockPlace:
+    """The place of a block of rows.
+
+    Attributes:
+        within: file and column.
+        rows: the number in the file of each of its rows, from 0.
+    """
+
+    within: str
+    rows: Sequence[int] | NDArray[np.int64]
+
+    def __str__(self) -> str:
+        return self.within if len(self.rows) == 0 or self.rows[0] == 0 else f"{self.within}, from row {self.rows[0]} on"
+
+
+def row_place(where: object, row: int) -> str:
+    """The place of row number `row` of what `where` names, such as `gallery.parquet, column vector, row 7`."""
+    if isinstance(where, BlockPlace):
+        return f"{where.within}, row {where.rows[row]}"
+    return f"{where}, row {row}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from skipfill.store.errors import Advice, BadInput, unknown_name
@@ -13,7 +14,9 @@ from skipfill.store.storage.layout import SPACES, space_key, space_of_key, valid
 from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import LARGEST_STORED, Older, fitted, parsed, refuse_newer
 
-FORMAT = 1
+FORMAT = 2
+"""Written only for spaces that need it, so that older releases read all others: 2 has views other than prefixes."""
+PREFIXES_ONLY = 1
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Space:
     classes: list[str] = field(default_factory=list)
     slots: dict[str, int] = field(default_factory=dict)
     views: dict[str, View] = field(default_factory=dict)
-    format: int = FORMAT
+    format: int = PREFIXES_ONLY
 
     @property
     def identity(self) -> tuple[int, Similarity, str]:
@@ -62,8 +65,13 @@ def ensure_space(objects: ObjectStore, space: Space) -> None:
     quarantine.ensure(objects, space_key(space.name), _json(space))
 
 
+def space_document(space: Space) -> dict[str, Any]:
+    """A space as JSON values, in the oldest format that has all that it says."""
+    return asdict(replace(space, format=FORMAT if beyond_prefixes(space.views) else PREFIXES_ONLY))
+
+
 def _json(space: Space) -> bytes:
-    return json.dumps(asdict(space)).encode()
+    return json.dumps(space_document(space)).encode()
 
 
 def refuse_another_space(registered: Space, space: Space) -> None:
@@ -127,13 +135,17 @@ def slots_by_order(classes: list[str]) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class View:
-    """A named map from a model's space onto an earlier space: keep the first `dim` coordinates, renormalise.
+    """A named map from a model's space onto an earlier space. All of them return L2-normalised vectors.
 
-    `dim` equal to the model's own dimension is the identity.
+    Attributes:
+        dim: dimension of the earlier space.
+        kind: `prefix` keeps the first `dim` coordinates; `dim` equal to the model's own dimension is the identity.
+            The others need the model's bundle: `linear` is a linear map with a constant, `residual` the same with a
+            small network, and `blend` one of these mixed with the query's vector by the old encoder.
     """
 
     dim: int
-    kind: Literal["prefix"] = "prefix"
+    kind: Literal["prefix", "linear", "residual", "blend"] = "prefix"
 
     def __post_init__(self) -> None:
         if self.dim < 1:
@@ -142,6 +154,15 @@ class View:
     def __str__(self) -> str:
         return f"{self.kind} {self.dim}"
 
-    def then(self, onward: View) -> View:
-        """The view onto an earlier space by way of this one's."""
-        return View(min(self.dim, onward.dim))
+    def then(self, onward: View) -> View | None:
+        """The view onto an earlier space by way of this one's; None where there is none but by a chain of maps.
+
+        A prefix of any map is a map of the same kind. A map of this view's space was fitted to what that space's own
+        model makes: a map onto the earliest space is fitted to that space itself.
+        """
+        return View(min(self.dim, onward.dim), self.kind) if onward.kind == "prefix" else None
+
+
+def beyond_prefixes(views: Mapping[str, View]) -> bool:
+    """Whether some view is no prefix, so that only releases that know the other kinds can use it."""
+    return any(view.kind != "prefix" for view in views.values())

@@ -10,9 +10,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, fields
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
@@ -22,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.durations import Recorder, arrange, measured
 from tests.eighty_columns import assert_wraps
 from tests.warm import Started, begin_server, start
 
@@ -34,20 +36,33 @@ if "TMPDIR" not in os.environ and os.access(MEMORY_DISK, os.W_OK) and shutil.dis
     os.environ["TMPDIR"] = tempfile.tempdir = MEMORY_DISK
 
 CLASSES, PER_CLASS, FEATURES = 12, 48, 16
-LONGEST = ("test_demo.py", "test_faults.py", "test_real_encoders.py", "test_object_storage.py", "test_swap.py")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--record-durations", action="store_true", help="keep the seconds of each test for later runs")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start the server of tests/warm.py, once for all workers."""
-    if not hasattr(config, "workerinput") and sys.platform == "linux":
+    if hasattr(config, "workerinput"):
+        return
+    if config.getoption("record_durations"):
+        config.pluginmanager.register(Recorder())
+    if sys.platform == "linux":
         folder = Path(tempfile.mkdtemp(prefix="skipfill-tests-"))
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
         config.add_cleanup(begin_server(folder))
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start with the files that take longest, so that with several workers none of them is left for the end."""
-    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+    arrange(items)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    with measured(item):
+        return (yield)
 
 
 @dataclass(frozen=True)
@@ -199,10 +214,29 @@ def run_in(folder: Path, *commands: Sequence[object]) -> None:
             assert code == 0, f"{command}: {told.getvalue()}"
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that one worker of this run fills, while others that need it wait."""
+    shared = factory.getbasetemp() if "PYTEST_XDIST_WORKER" not in os.environ else factory.getbasetemp().parent
+    folder, lock = shared / name, shared / f"{name}.lock"
+    with lock.open("w") as held:
+        flock(held, LOCK_EX)
+        if not folder.exists():
+            with tempfile.TemporaryDirectory(dir=shared) as scratch:
+                making = Path(scratch, name)
+                making.mkdir()
+                make(making)
+                making.rename(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def registered_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that each test's `registered` is a copy of."""
-    world = write_world(tmp_path_factory.mktemp("registered"))
+    return made_once(tmp_path_factory, "registered", _make_registered)
+
+
+def _make_registered(folder: Path) -> None:
+    world = write_world(folder)
     run_in(
         world.folder,
         ["init"],
@@ -210,7 +244,6 @@ def registered_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ["encode", "v1", world.gallery_items, "-o", "gallery.parquet"],
         ["gallery", "add", "things", "gallery.parquet", "--space", "v1"],
     )
-    return world.folder
 
 
 @pytest.fixture
@@ -223,11 +256,14 @@ def registered(skipfill: Skipfill, registered_folder: Path, tmp_path: Path) -> W
 @pytest.fixture(scope="session")
 def with_v2_folder(registered_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that each test's `with_v2` is a copy of."""
-    world = World.at(tmp_path_factory.mktemp("with_v2"))
-    shutil.copytree(registered_folder, world.folder, dirs_exist_ok=True)
-    align = ["--align", world.unlabelled, "--epochs", 60]
-    run_in(world.folder, ["train", "v2", "--items", world.items, "--gallery", "things", *align])
-    return world.folder
+
+    def make(folder: Path) -> None:
+        world = World.at(folder)
+        shutil.copytree(registered_folder, folder, dirs_exist_ok=True)
+        align = ["--align", world.unlabelled, "--epochs", 60]
+        run_in(folder, ["train", "v2", "--items", world.items, "--gallery", "things", *align])
+
+    return made_once(tmp_path_factory, "with_v2", make)
 
 
 @pytest.fixture
@@ -257,7 +293,7 @@ def url(server: str, monkeypatch: pytest.MonkeyPatch) -> str:
         "AWS_REGION": "us-east-1",
         "AWS_ALLOW_HTTP": "true",
         "AWS_ENDPOINT_URL": server,
-        "AWS_TIMEOUT": "1s",
+        "AWS_TIMEOUT": "20s",
         "NO_PROXY": "127.0.0.1",
     }.items():
         monkeypatch.setenv(name, value)

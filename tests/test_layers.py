@@ -42,7 +42,9 @@ COMPAT = {
     "training": {"inference", "encoders", "methods", "nn", "progress", "settings"},
     "evaluation": {"metrics", "progress", "settings"},
     "evaluation.sequences": {"encoders", "evaluation", "inference", "metrics", "progress"},
+    "training.blending": {"training", "gate", "evaluation", "inference", "methods", "metrics", "progress"},
     "gate": {"encoders", "evaluation", "inference", "metrics", "progress"},
+    "advice": {"evaluation", "gate", "inference", "progress", "training.blending"},
     "serving": {"inference", "trusted_code"},
 }
 """Which rooms of the same package each room may import; a room may always import itself."""

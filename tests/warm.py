@@ -38,22 +38,23 @@ class Forked:
         self.returncode: int | None = None
         self.stdout, out = _stream(stdout)
         self.stderr, err = _stream(stderr)
-        self._connection = socket.socket(socket.AF_UNIX)
+        self._connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._connection.connect(os.environ[ADDRESS])
-        socket.send_fds(self._connection, [json.dumps(request).encode() + b"\n"], [out, err])
+        socket.send_fds(self._connection, [json.dumps(request).encode()], [out, err])
         for given, ours in ((stdout, out), (stderr, err)):
             if given == subprocess.PIPE:
                 os.close(ours)
-        self._answers = self._connection.makefile()
-        self.pid = int(self._answers.readline())
+        self.pid = int(self._connection.recv(64))
 
     def wait(self, timeout: float | None = None) -> int:
         if self.returncode is None:
             self._connection.settimeout(timeout)
             try:
-                self.returncode = os.waitstatus_to_exitcode(int(self._connection.recv(64)))
+                status, used = self._connection.recv(64).split()
             except (TimeoutError, BlockingIOError):
                 raise subprocess.TimeoutExpired([f"process {self.pid}"], timeout or 0) from None
+            self.returncode = os.waitstatus_to_exitcode(int(status))
+            _processor_seconds.append(float(used))
             self._connection.close()
         return self.returncode
 
@@ -88,6 +89,14 @@ class Forked:
                 raise subprocess.TimeoutExpired([f"process {self.pid}"], timeout or 0)
         self.wait(None if end is None else max(0.001, end - time.monotonic()))
         return read.get("stdout", ""), read.get("stderr", "")
+
+
+_processor_seconds: list[float] = []
+
+
+def processor_seconds_of_forks() -> float:
+    """Processor time of all processes that the server started for this one and that have ended."""
+    return sum(_processor_seconds)
 
 
 def _keep(read: dict[str, str], name: str, stream: IO[str]) -> None:
@@ -129,7 +138,14 @@ def start(
     command = [sys.executable, "-c", code, *arguments]
     prepare = lambda: _prepare_signals(ignoring)  # noqa: E731
     return subprocess.Popen(
-        command, cwd=cwd, env=environment, stdout=stdout, stderr=stderr, text=True, preexec_fn=prepare
+        command,
+        cwd=cwd,
+        env=environment,
+        stdout=stdout,
+        stderr=stderr,
+        text=True,
+        process_group=0,
+        preexec_fn=prepare,
     )
 
 
@@ -137,13 +153,13 @@ def run(code: str, arguments: Sequence[object] = (), *, cwd: Path, timeout: floa
     """Run Python code, see `start`, and wait for its end.
 
     Raises:
-        subprocess.TimeoutExpired: it was killed, as it took longer.
+        subprocess.TimeoutExpired: it was killed, with all that it started, as it took longer.
     """
     running = start(code, [str(one) for one in arguments], cwd=cwd, **given)
     try:
         out, err = running.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
-        running.kill()
+        os.killpg(running.pid, signal.SIGKILL)
         raise
     assert running.returncode is not None
     return subprocess.CompletedProcess(code, running.returncode, out, err)
@@ -166,7 +182,7 @@ def _prepare_signals(ignoring: int | None) -> None:
 def begin_server(folder: Path) -> Callable[[], None]:
     """Start the server, whose socket lies in `folder`, for this process and those that it starts; how to end it."""
     address = folder / "warm.socket"
-    listener = socket.socket(socket.AF_UNIX)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind(str(address))
     listener.listen(64)
     server = subprocess.Popen(
@@ -202,7 +218,8 @@ def serve(listener: socket.socket) -> dict[str, Any]:
                 child, connection = children.pop(key.fd)
                 waiting.unregister(key.fd)
                 os.close(key.fd)
-                _tell(connection, os.waitpid(child, 0)[1])
+                _, status, used = os.wait4(child, 0)
+                _tell(connection, f"{status} {used.ru_utime + used.ru_stime:.3f}")
                 connection.close()
                 continue
             preload()
@@ -210,6 +227,7 @@ def serve(listener: socket.socket) -> dict[str, Any]:
             request, handles = _received(connection)
             child = os.fork()
             if child == 0:
+                os.setpgid(0, 0)
                 for number, handle in enumerate(handles, 1):
                     os.dup2(handle, number)
                 nothing = os.open(os.devnull, os.O_RDONLY)
@@ -222,21 +240,19 @@ def serve(listener: socket.socket) -> dict[str, Any]:
                 return request
             for handle in handles:
                 os.close(handle)
-            _tell(connection, child, end="\n")
+            _tell(connection, str(child))
             handle = os.pidfd_open(child)
             children[handle] = child, connection
             waiting.register(handle, selectors.EVENT_READ)
 
 
-def _tell(connection: socket.socket, number: int, end: str = "") -> None:
+def _tell(connection: socket.socket, answer: str) -> None:
     with suppress(BrokenPipeError):  # the test that asked is over
-        connection.sendall(f"{number}{end}".encode())
+        connection.send(answer.encode())
 
 
 def _received(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
-    data, handles, _, _ = socket.recv_fds(connection, 1 << 16, 2)
-    while not data.endswith(b"\n"):
-        data += connection.recv(1 << 16)
+    data, handles, _, _ = socket.recv_fds(connection, 1 << 20, 2)
     request: dict[str, Any] = json.loads(data)
     return request, handles
 

@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Annotated
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from skipfill.cli import completion
 from skipfill.cli.commands.overview import searchable
-from skipfill.cli.options import Json, Quiet, Store, opened
-from skipfill.cli.terminal.printing import emit, show_next
+from skipfill.cli.options import (
+    COLUMNS,
+    IdColumn,
+    InputColumn,
+    Json,
+    LabelColumn,
+    Quiet,
+    Store,
+    item_columns,
+    opened,
+)
+from skipfill.cli.terminal.printing import emit, progress, show_next, table
+
+if TYPE_CHECKING:
+    from skipfill.compat.gate.inputs import CheckInputs
+    from skipfill.compat.training.blending.weight import ChosenWeight
+    from skipfill.store.models.cards import Card
+    from skipfill.store.storage.object_store import ObjectStore
+
+CHOICE = "Queries that choose the weight"
 
 
 def blend(
@@ -18,37 +37,151 @@ def blend(
     new: Annotated[
         str,
         typer.Option(
-            metavar="MODEL",
-            help="Compatible model, which is used for queries like those it was trained on.",
-            autocompletion=completion.models,
+            metavar="MODEL", help="Model with a view onto the old one's space.", autocompletion=completion.models
         ),
     ],
     old: Annotated[
         str,
         typer.Option(
             metavar="MODEL",
-            help="Model that encoded the gallery, which is used for the other queries.",
+            help="Model that encoded the gallery, or the name of its space where it is not in the store.",
             autocompletion=completion.models,
         ),
     ],
+    weight: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            min=0.01,
+            max=1,
+            help="Weight of the new query; the old one has the rest. Default: the best one for --items; without them, "
+            "by the new model's classifier; without one, 0.4, which is a guess.",
+        ),
+    ] = None,
+    items: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Held-out queries, which no check of the model takes again: Parquet. Repeatable. Default: none.",
+            rich_help_panel=CHOICE,
+        ),
+    ] = None,
+    judgements: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Their relevance judgements: TREC or BEIR qrels, or Parquet. Default: their labels.",
+            rich_help_panel=CHOICE,
+        ),
+    ] = None,
+    gallery: Annotated[
+        str,
+        typer.Option(
+            metavar="GALLERY",
+            help="Gallery that they search. Default: the only one in that space.",
+            rich_help_panel=CHOICE,
+            autocompletion=completion.galleries,
+        ),
+    ] = "",
+    metric: Annotated[
+        str | None,
+        typer.Option(metavar="METRIC", help="Metric that decides. Default: the policy's.", rich_help_panel=CHOICE),
+    ] = None,
+    old_vector: Annotated[
+        str,
+        typer.Option(
+            metavar="COLUMN",
+            help="Column with the old encoder's vectors of the queries; all queries must bring them then. "
+            "Default: the old encoder is put into the bundle.",
+            rich_help_panel=COLUMNS,
+        ),
+    ] = "",
+    id_column: IdColumn = "id",
+    label: LabelColumn = "label",
+    input_column: InputColumn = "",
     store: Store = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Combine two models: the new one where it is sure, else the old.
+    """Mix the new model's queries with the old model's.
 
-    For a gallery with classes that have no labels, while the old encoder still runs. Nothing is trained. A query is
+    Each query is n(w n(new) + (1 - w) n(old)), where w is the weight and n normalises. Nothing is trained. A query is
     encoded by both models.
 
     Example: skipfill blend v2-safe --new v2 --old v1
     """
-    from skipfill.compat.training.blend import blend_models
+    from skipfill.compat.gate.inputs import CheckInputs
+    from skipfill.compat.training.blending.blend import blend_models
+    from skipfill.store.errors import BadInput, Parameter
 
-    objects = opened(store)
-    card = blend_models(objects, name, new, old)
+    if items and weight is not None:
+        raise BadInput(Parameter("weight"), expected="either a weight or queries that choose it", found="both")
+    objects, chosen = opened(store), None
+    if items:
+        columns = item_columns(id_column, label, input_column, items, quiet=quiet, other_than=old_vector)
+        inputs = CheckInputs(
+            items=items,
+            truth="judgements" if judgements else "labels",
+            judgements=judgements,
+            old_vector=old_vector,
+            columns=columns,
+        )
+        chosen = _chosen(objects, gallery or _only_gallery(objects, old), new, inputs, metric, quiet=quiet)
+    elif judgements or metric:
+        raise BadInput(Parameter("items"), expected="queries that choose the weight", found="none")
+    card = blend_models(objects, name, new, old, chosen or weight, brought=bool(old_vector))
     emit(
-        {"model": asdict(card), "fingerprint": card.fingerprint},
+        {
+            "model": asdict(card),
+            "fingerprint": card.fingerprint,
+            "grid": [asdict(one) for one in chosen.grid] if chosen else [],
+            "warnings": chosen.warnings if chosen else [],
+        },
         as_json=json,
-        show=lambda out: out.print(f"Blended {name}: {new} where it is sure, {old} where it is not (dim {card.dim})"),
+        show=lambda out: out.print(*_shown(card, chosen), sep="\n"),
     )
-    show_next(f"Next: skipfill check {searchable(objects, card)} {name} --items HELDOUT.parquet", quiet=quiet)
+    for_check = gallery or searchable(objects, card)
+    bring = " --old-vector COLUMN" if card.recipe["old_vectors"].startswith("brought") else ""
+    show_next(f"Next: skipfill check {for_check} {name} --items HELDOUT.parquet{bring}", quiet=quiet)
+
+
+def _chosen(
+    objects: ObjectStore, gallery: str, new: str, inputs: CheckInputs, metric: str | None, *, quiet: bool
+) -> ChosenWeight:
+    from skipfill.compat.gate.inputs import refuse_unknown_metric
+    from skipfill.compat.progress import Progress
+    from skipfill.compat.training.blending.weight import choose_weight
+    from skipfill.store.galleries.log import latest
+
+    policy = latest(objects, gallery).policy_in_force
+    policy = policy if metric is None else replace(policy, metric=metric)
+    refuse_unknown_metric(policy)
+    with progress(quiet=quiet) as bar:
+        return choose_weight(objects, gallery, new, inputs, policy, Progress(bar.start, bar.advance))
+
+
+def _only_gallery(objects: ObjectStore, space: str) -> str:
+    """The gallery in a space, where there is one alone."""
+    from skipfill.store.errors import BadInput, Parameter
+    from skipfill.store.galleries.log import galleries_of
+
+    names = galleries_of(objects, space)
+    if len(names) != 1:
+        raise BadInput(
+            Parameter("gallery"), expected=f"the gallery in space {space} to search", found=", ".join(names) or "none"
+        )
+    return names[0]
+
+
+def _shown(card: Card, chosen: ChosenWeight | None) -> list[object]:
+    """What was made, after the table of weights that chose it."""
+    recipe = card.recipe
+    made = f"Blended {card.name}: {recipe['new']} in its view with {recipe['old']}, weight {recipe['weight']}"
+    line = f"{made} ({recipe['weight_by']}; old vectors {recipe['old_vectors']})"
+    if chosen is None:
+        return [line]
+    rows = [
+        (f"{one.weight:.1f}", f"{one.mean:.3f}", f"{one.change.mean:+.3f} {one.change.low:+.3f} {one.change.high:+.3f}")
+        for one in chosen.grid
+    ]
+    return [table(["weight", chosen.metric, "change"], rows, numbers=["weight", chosen.metric]), *chosen.warnings, line]

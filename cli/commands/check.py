@@ -121,7 +121,7 @@ def check(
     of_gallery = latest(objects, gallery).policy_in_force
     policy = with_options(
         of_gallery,
-        metric=metric,
+        metric=metric or (f"recall@{depth}" if truth == "neighbours" else None),
         confidence=confidence,
         margin=margin,
         better=None if not_worse is None else not not_worse,

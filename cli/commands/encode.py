@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from skipfill.cli import completion
-from skipfill.cli.options import IdColumn, InputColumn, Json, LabelColumn, ModelName, Quiet, Store, item_columns, opened
+from skipfill.cli.options import (
+    BlendedVector,
+    IdColumn,
+    InputColumn,
+    Json,
+    LabelColumn,
+    ModelName,
+    Quiet,
+    Store,
+    item_columns,
+    opened,
+)
 from skipfill.cli.terminal.next_command import quoted
 from skipfill.cli.terminal.printing import emit, progress, show_next
 
@@ -32,6 +44,7 @@ def encode(
     id_column: IdColumn = "id",
     label: LabelColumn = "label",
     input_column: InputColumn = "",
+    old_vector: BlendedVector = "",
     store: Store = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -50,7 +63,8 @@ def encode(
 
     objects = opened(store)
     model = verified_model(objects, name)
-    source = open_items(items, item_columns(id_column, label, input_column, items, quiet=quiet))
+    columns = item_columns(id_column, label, input_column, items, quiet=quiet, other_than=old_vector)
+    source = open_items(items, replace(columns, old_vector=old_vector))
     with progress(quiet=quiet) as bar:
         bar.start(f"encoding with {name}", len(source))
         rows = write_encoded(model, source, output, bar.advance, onto=onto)

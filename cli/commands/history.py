@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from skipfill.cli.options import GalleryName, Json, Store, opened
-from skipfill.cli.terminal.printing import emit, released, short_time, table
+from skipfill.cli.terminal.printing import emit, released, short_time, table, view_words
 
 if TYPE_CHECKING:
     from skipfill.store.checks.entry import CheckEntry
@@ -37,7 +37,7 @@ def history(gallery: GalleryName, store: Store = None, json: Json = False) -> No
             version.number,
             short_time(version.at),
             version.action,
-            released(version),
+            _in_use(version),
             version.by,
             "; ".join(_details(version, origins[version.number], checks.get(version.number, []))),
         )
@@ -53,6 +53,12 @@ def history(gallery: GalleryName, store: Store = None, json: Json = False) -> No
         as_json=json,
         show=lambda out: out.print(table(COLUMNS, rows, numbers=COLUMNS[:1], wrap=COLUMNS[2:])),
     )
+
+
+def _in_use(version: Version) -> str:
+    """The released model, and its view where that is no prefix."""
+    view = version.release.view if version.release else None
+    return released(version) if view is None or view.kind == "prefix" else f"{released(version)} ({view_words(view)})"
 
 
 def _details(version: Version, origin: int, checks: list[CheckEntry]) -> list[str]:

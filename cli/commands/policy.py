@@ -114,7 +114,7 @@ def policy(
         changed = now is not before
         title = f"{'Would change' if dry_run else 'Changed'} the policy of {gallery} (version {now.number})"
         if not changed:
-            title = f"Nothing to do: the policy of {gallery} (version {now.number}); nothing was written"
+            title = f"Nothing to do: this is the policy of {gallery} already (version {now.number})"
     document = {"gallery": gallery, "policy": asdict(now.policy_in_force), "own": now.policy is not None}
     emit(
         {**document, "version": asdict(now), "dry_run": dry_run},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ import typer
 from rich.console import Console
 
 from skipfill.cli.options import (
+    BlendedVector,
     GalleryName,
     IdColumn,
     InputColumn,
@@ -55,6 +57,7 @@ def search(
     id_column: IdColumn = "id",
     vector: VectorColumn = "vector",
     input_column: InputColumn = "",
+    old_vector: BlendedVector = "",
     store: Store = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -84,7 +87,8 @@ def search(
         bar = closing.enter_context(progress(quiet=quiet))
         stages = Progress(bar.start, bar.advance)
         if items:
-            columns = item_columns(id_column, "label", input_column, items, quiet=quiet)
+            columns = item_columns(id_column, "label", input_column, items, quiet=quiet, other_than=old_vector)
+            columns = replace(columns, old_vector=old_vector)
             result = search_items(objects, gallery, items, columns, k, stages)
         else:
             result = search_vectors(objects, gallery, vectors or [], id_column, vector, k, stages)

@@ -90,10 +90,8 @@ def train(
     from skipfill.compat.training.overrides import read_settings
     from skipfill.compat.training.recipe import Recipe, Sources
     from skipfill.compat.training.train import train_model
-    from skipfill.store.errors import BadInput, Parameter
 
-    if log == "-" and json:
-        raise BadInput(Parameter("log"), expected="a file: stdout has the document of --json", found="-")
+    _refuse(method, log, restart=restart, json=json)
     first = launched().first
     objects = opened(store, to_write=True)
     recipe = Recipe(
@@ -133,3 +131,20 @@ def train(
         return
     seconds = time.monotonic() - began
     show_trained(objects, card, seconds, sources.columns, log_on_stdout=log == "-", as_json=json, quiet=quiet)
+
+
+def _refuse(method: str, log: str, *, restart: bool, json: bool) -> None:
+    """Refuse options that exclude each other."""
+    from skipfill.compat.methods.registry import ADAPTERS
+    from skipfill.store.errors import Advice, BadInput, Parameter
+
+    if log == "-" and json:
+        raise BadInput(Parameter("log"), expected="a file: stdout has the document of --json", found="-")
+    for option, given in (("log", log), ("restart", restart)):
+        if given and method in ADAPTERS:
+            raise BadInput(
+                Parameter(option),
+                expected="a method that is trained in epochs",
+                found=f"method {method}, which is fitted in closed form",
+                hint=Advice("leave_out", parameter=option),
+            )

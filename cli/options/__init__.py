@@ -63,6 +63,15 @@ InputColumn = Annotated[
         rich_help_panel=COLUMNS,
     ),
 ]
+BlendedVector = Annotated[
+    str,
+    typer.Option(
+        "--old-vector",
+        metavar="COLUMN",
+        help="Column with the old encoder's vectors, for a blend that holds no old encoder. Default: none.",
+        rich_help_panel=COLUMNS,
+    ),
+]
 VectorColumn = Annotated[
     str, typer.Option("--vector", metavar="COLUMN", help="Column with the vectors.", rich_help_panel=COLUMNS)
 ]
@@ -203,7 +212,8 @@ def item_columns(
         items: their files.
         other_than: a column of vectors that is not their input.
     """
-    from skipfill.store.parquet.items import ItemColumns, only_vector_column
+    from skipfill.store.parquet.inputs import only_vector_column
+    from skipfill.store.parquet.items import ItemColumns
 
     only = "" if input_column or not items else only_vector_column(items, other_than)
     if only:

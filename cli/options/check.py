@@ -1,4 +1,4 @@
-"""The options that only `skipfill check` has."""
+"""The options of `skipfill check`; `skipfill advise` has some of them too."""
 
 from __future__ import annotations
 
@@ -41,10 +41,11 @@ Truth = Annotated[
     str,
     typer.Option(
         metavar="KIND",
-        help="What makes a row relevant: labels, judgements, or reindex (the first rows of a full reindex). "
+        help="What makes a row relevant: labels, judgements, or reindex (the first rows of a full reindex). Or "
+        "neighbours: how many of the first rows of each stored vector are kept, which no check passes by. "
         "Default: the policy's kind; without one, judgements if given, else labels.",
         rich_help_panel=MEASURED,
-        autocompletion=completion.one_of("labels", "judgements", "reindex"),
+        autocompletion=completion.one_of("labels", "judgements", "reindex", "neighbours"),
     ),
 ]
 Depth = Annotated[
@@ -52,7 +53,7 @@ Depth = Annotated[
     typer.Option(
         metavar="N",
         min=1,
-        help="With --truth reindex: how many of its first rows are relevant.",
+        help="With --truth reindex or neighbours: how many of the first rows are relevant.",
         rich_help_panel=MEASURED,
     ),
 ]

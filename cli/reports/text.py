@@ -90,7 +90,8 @@ def _legend(report: Report) -> list[str]:
     asked = f", queries {report.queries.digest}" if report.queries.digest else ""
     lines = [
         f"check {check_name(report)}; truth: {report.truth}{asked}; old queries: {report.baseline}",
-        f"Each end of a change holds with {sure} confidence; means and gains lie between theirs with {sure}.",
+        f"A change is above its first end and below its second, each with {sure} confidence; means and gains are "
+        f"between their ends with {sure} confidence.",
     ]
     return [*lines, f"Results of each query: {per_query_key(report.gallery, report.id)}"] if report.saved else lines
 

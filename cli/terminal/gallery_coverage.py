@@ -60,8 +60,8 @@ def coverage_note(coverage: Coverage, gallery: str, model: str, old_model: str) 
         )
     if said and coverage.sample:
         said.append(
-            f"--align gives {coverage.sample:,} rows as a sample, so that queries for such classes keep finding "
-            "theirs. The check tells how well."
+            f"--align gives a sample of {coverage.sample:,} rows, which protects queries for such classes. "
+            "The check tells how well."
         )
     elif said:
         said.append("Queries for such classes will get worse.")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skipfill.cli.terminal.gallery_coverage import coverage_teller, notes_of
+from skipfill.cli.terminal.map_summary import map_summary
 from skipfill.cli.terminal.next_command import column_options
 from skipfill.cli.terminal.printing import Bar, Lines, emit, show_next
 
@@ -38,9 +39,10 @@ def show_trained(
         log_on_stdout: whether stdout has the log; the summary then goes to stderr.
     """
     seconds = round(seconds, 1)
-    summary = _summary(card, seconds)
+    summary = map_summary(card, seconds) if "pairs" in card.training else [_summary(card, seconds)]
     if log_on_stdout:
-        show_next(summary, quiet=quiet)
+        for line in summary:
+            show_next(line, quiet=quiet)
     else:
         emit(
             {
@@ -50,7 +52,7 @@ def show_trained(
                 "notes": notes_of(objects, card),
             },
             as_json=as_json,
-            show=lambda out: out.print(summary),
+            show=lambda out: out.print(*summary, sep="\n"),
         )
     gallery = card.gallery
     following = (
@@ -63,8 +65,8 @@ def show_trained(
 
 def _summary(card: Card, seconds: float) -> str:
     """One sentence about a finished training."""
-    losses = ", ".join(f"{term} {value:.3f}" for term, value in card.losses.items())
     training, gallery = card.training, card.gallery
+    losses = ", ".join(f"{term} {value:.3f}" for term, value in card.losses.items())
     kept = f", epoch {training['best_epoch']} of {training['epochs']} kept" if training["held_out"] else ""
     against = f", against {gallery['rows']:,} rows by {gallery['space']} in {gallery['name']}" if gallery else ""
     return (

@@ -54,16 +54,23 @@ class EncoderChoice:
         return encoder
 
 
-def chosen_encoder(text: str, items: Items) -> EncoderChoice:
+def chosen_encoder(text: str, items: Items, *, at_rest: bool = False) -> EncoderChoice:
     """Read `auto`, `NAME` or `NAME:SOURCE`.
+
+    Args:
+        at_rest: nothing will train it: it must encode well as it is.
 
     Raises:
         BadInput: an unknown encoder; a missing source, or one that the encoder does not take; items of a kind that it
-            does not encode; or no built-in encoder for them.
+            does not encode; no built-in encoder for them; or one that must be trained, with `at_rest`.
     """
     name, _, source = text.partition(":")
     if text == AUTO:
-        built_in = [known for known, kind in ENCODERS.items() if items.kind in kind.inputs and not kind.source]
+        built_in = [
+            known
+            for known, kind in ENCODERS.items()
+            if items.kind in kind.inputs and not kind.source and (kind.at_rest or not at_rest)
+        ]
         name = built_in[0] if built_in else ""
         if not name:
             raise BadInput(
@@ -75,6 +82,13 @@ def chosen_encoder(text: str, items: Items) -> EncoderChoice:
     if name not in ENCODERS:
         raise unknown_name("encoder", name, [AUTO, *ENCODERS])
     kind = ENCODERS[name]
+    if at_rest and not kind.at_rest:
+        raise BadInput(
+            Parameter("encoder", text),
+            expected="an encoder that is trained already",
+            found="one that a closed-form method would leave as it begins, at random",
+            hint=Advice("encoder_at_rest"),
+        )
     if bool(kind.source) != bool(source):
         raise BadInput(
             Parameter("encoder"),

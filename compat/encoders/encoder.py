@@ -57,6 +57,7 @@ class Encoder(nn.Module):
         inputs: the input kinds that it can be built for.
         source: what follows its name and a colon where an encoder is chosen, for messages; empty for nothing.
         settings_type: frozen dataclass; its values are kept in the model card and rebuild the network.
+        at_rest: whether it encodes well before any training, as one that was trained elsewhere.
         any_setting: whether settings are arguments of the user's own code, which may have any name.
 
     Instance attributes:
@@ -70,6 +71,7 @@ class Encoder(nn.Module):
     inputs: ClassVar[tuple[InputKind, ...]]
     source: ClassVar[str] = ""
     settings_type: ClassVar[type[Any]]
+    at_rest: ClassVar[bool] = False
     any_setting: ClassVar[bool] = False
     takes: InputKind
     settings: Any

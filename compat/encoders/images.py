@@ -77,7 +77,7 @@ def _decoded(block: ItemBlock, row: int, spec: ImageSpec) -> NDArray[np.uint8]:
 
 @contextmanager
 def _opened(block: ItemBlock, row: int) -> Iterator[Image.Image]:
-    """Open an image. Its size is known from its first bytes, and looked at before any pixel is decoded."""
+    """Open an image, and check its size, which its first bytes tell, before any pixel is decoded."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # this limit is lower than Pillow's
@@ -146,7 +146,7 @@ def decoding(block: ItemBlock, row: int) -> Iterator[None]:
             yield
     except BadInput:
         raise
-    except Exception as error:  # decoders of many formats raise what they like for a damaged file
+    except Exception as error:  # decoders raise errors of many types for a damaged file
         raise BadInput(
             _place(block, row),
             expected=f"an image ({', '.join(FORMATS)})",

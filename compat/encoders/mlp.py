@@ -59,16 +59,25 @@ class Mlp(Encoder):
         return Settings(**{"inputs": first.inputs.shape[1], **given})
 
     def prepare(self, block: ItemBlock) -> NDArray[np.float32]:
-        assert not isinstance(block.inputs, list)
-        if block.inputs.shape[1] != self.settings.inputs:
-            raise BadInput(
-                f"{block.path}, row {block.rows[0]}",
-                expected=f"features of dimension {self.settings.inputs}",
-                found=f"dimension {block.inputs.shape[1]}",
-                hint=Advice("other_features"),
-            )
-        return block.inputs
+        return feature_rows(block, self.settings.inputs)
 
     def forward(self, batch: Tensor) -> Tensor:
         scaled = self.scale(batch)
         return torch.cat([scaled, self.hidden(self.drop(scaled))], dim=1)
+
+
+def feature_rows(block: ItemBlock, inputs: int) -> NDArray[np.float32]:
+    """(N, F) the vectors of a block.
+
+    Raises:
+        BadInput: they have another dimension than `inputs`.
+    """
+    assert not isinstance(block.inputs, list)
+    if block.inputs.shape[1] != inputs:
+        raise BadInput(
+            f"{block.path}, row {block.rows[0]}",
+            expected=f"features of dimension {inputs}",
+            found=f"dimension {block.inputs.shape[1]}",
+            hint=Advice("other_features"),
+        )
+    return block.inputs

@@ -61,6 +61,7 @@ class Python(Encoder):
     inputs = ("image", "vector", "text")
     source = "MODULE:FACTORY"
     settings_type = Settings
+    at_rest = True
     any_setting = True
 
     def __init__(self, settings: Settings, module: nn.Module) -> None:

@@ -7,5 +7,6 @@ from skipfill.compat.encoders.encoder import Encoder
 from skipfill.compat.encoders.hf.encoder import Hf
 from skipfill.compat.encoders.mlp import Mlp
 from skipfill.compat.encoders.python import Python
+from skipfill.compat.encoders.vectors import Vectors
 
-ENCODERS: dict[str, type[Encoder]] = {"convnet": ConvNet, "mlp": Mlp, "hf": Hf, "python": Python}
+ENCODERS: dict[str, type[Encoder]] = {"convnet": ConvNet, "mlp": Mlp, "vectors": Vectors, "hf": Hf, "python": Python}

@@ -1,4 +1,4 @@
-"""Labels that a measurement cannot do without."""
+"""Labels that a measurement requires."""
 
 from __future__ import annotations
 

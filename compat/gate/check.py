@@ -30,7 +30,7 @@ from skipfill.compat.gate.vectors import QueryVectors, query_vectors
 from skipfill.compat.gate.verdict import judged, requirements_of, with_findings, worst
 from skipfill.compat.progress import Progress
 from skipfill.store.checks.names import CEILING, NEW_NEW, NEW_OLD, OLD_OLD
-from skipfill.store.checks.policy import Policy
+from skipfill.store.checks.policy import NEIGHBOURS, Policy
 from skipfill.store.checks.report import IndexRecall, Report, Slice, Threshold
 from skipfill.store.checks.saved_reports import refuse_unwritable, save_report
 from skipfill.store.models.cards import has_model
@@ -83,7 +83,7 @@ def check_model(
     context.record(rule(context) for rule in OF_CHECK.values())
     measured = _measure(context)
     context = measured.context
-    slices = _judged_slices(measured.grouping, measured.evidence, context.policy)
+    slices = _judged_slices(context, measured.grouping, measured.evidence)
     context.record(rule(context, measured.baseline, measured.grouping.slices, slices) for rule in OF_VERDICTS.values())
     report = _report(measured, with_findings(slices, context.findings), began)
     context.confirm_files()
@@ -92,7 +92,7 @@ def check_model(
 
 
 def _report(measured: Measurements, slices: list[Slice], began: float) -> Report:
-    """The report of judged slices, of a check that began at this reading of the monotonic clock."""
+    """The report of judged slices. `began` is the reading of the monotonic clock when the check began."""
     context, queries, stored = measured.context, measured.queries, measured.stored
     inputs, policy, version = context.inputs, context.policy, context.gallery.version
     old_model = context.gallery.space.name if has_model(context.objects, context.gallery.space.name) else ""
@@ -133,7 +133,7 @@ def _measure(context: CheckContext) -> Measurements:
         if context.inputs.truth == "reindex" and reencodable.items is not None:
             context = context.on_rows(reencodable.items.ids)
         queries = build_query_set(context, reencodable)
-        # Before the long part: it finds whatever is wrong with an expression.
+        # Before the long part, so that a wrong expression is reported at once.
         grouping = group_queries(context, queries)
         vectors = query_vectors(context, queries)
         stored = rank_stored_rows(context, queries, vectors)
@@ -144,12 +144,16 @@ def _measure(context: CheckContext) -> Measurements:
     return Measurements(context, queries, grouping, vectors, stored, baseline, evidence, len(reencodable))
 
 
-def _judged_slices(grouping: Grouping, evidence: Evidence, policy: Policy) -> list[Slice]:
-    """Every slice measured, and its requirements tested and judged together with those of the others."""
-    slices = []
+def _judged_slices(context: CheckContext, grouping: Grouping, evidence: Evidence) -> list[Slice]:
+    """Every slice measured, and its requirements tested and judged together with those of the others.
+
+    Of agreement nothing is required: no model agrees with the old one more than that does itself.
+    """
+    slices, policy = [], context.policy
     for name, chosen in grouping.slices.items():
         measured = replace(measure_slice(name, evidence, chosen, policy), by_value=name in grouping.by_value)
-        slices.append(with_requirements(measured, requirements_of(name, evidence, chosen, policy), policy.metric))
+        required = [] if context.inputs.truth == NEIGHBOURS else requirements_of(name, evidence, chosen, policy)
+        slices.append(with_requirements(measured, required, policy.metric))
     return judged(slices, policy)
 
 

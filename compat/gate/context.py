@@ -25,7 +25,6 @@ from skipfill.store.models.files import TrainedContent, trained_content, trained
 from skipfill.store.parquet.ids import IdSet
 from skipfill.store.parquet.items import Items, open_items
 from skipfill.store.parquet.pinned import PinnedFiles
-from skipfill.store.spaces import View
 from skipfill.store.storage.object_store import ObjectStore
 
 
@@ -34,7 +33,7 @@ class CheckContext:
     """Everything that the steps of a check share.
 
     Attributes:
-        bound: the gallery as it is now, all that is read of it compared with what was registered.
+        bound: the gallery as it is now. Everything read of it is compared with what was registered.
         gallery: the same, perhaps with fewer rows: those that the check measures on.
         model: the one that is checked, verified.
         ceiling: an independent model, verified; None to relate the update gain to new/new.
@@ -101,17 +100,12 @@ class CheckContext:
             warnings=warnings,
         )
 
-    @property
-    def view(self) -> View:
-        """The model's view onto the gallery's space."""
-        return view_onto(self.model.card, self.gallery.space.name)
-
     def open_items(self, files: Sequence[Path]) -> Items:
         """Open files of queries or of items, each in the state in which it was opened first."""
         return open_items(files, self.inputs.columns, self.pins)
 
     def confirm_files(self) -> None:
-        """See that gallery, queries and items are what was registered, or opened, from beginning to end.
+        """Confirm that gallery, queries and items did not change since they were registered or opened.
 
         Raises:
             Stale: they are not.

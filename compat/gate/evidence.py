@@ -1,4 +1,4 @@
-"""Evidence of each slice: intervals, update gain and flips from per-query values. Knows arrays only."""
+"""Evidence of each slice: intervals, update gain and flips from per-query values. Works on arrays alone."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def measure_slice(name: str, evidence: Evidence, chosen: NDArray[np.bool_], poli
         chosen: (Q,) bool, the group.
 
     Raises:
-        SkipfillError: a value is not finite: what is not a number must not be judged.
+        SkipfillError: a value is not finite.
     """
     count = int(chosen.sum())
     if count == 0:
@@ -124,13 +124,13 @@ class _Drawn:
 
     def difference(self, key: tuple[str, str], base: tuple[str, str]) -> Interval:
         one, two = self._at[key], self._at[base]
-        # Each end for itself has the confidence, as the bounds of what is required have.
+        # Each end by itself has the confidence, like the bounds of the requirements.
         error = 1 - self._confidence
         drawn = self._drawn[:, one] - self._drawn[:, two]
         percentile = interval(self._means[one] - self._means[two], drawn, 1 - 2 * error)
         if percentile.low < percentile.high:
             return percentile
-        # All queries alike: a resample cannot show what none of them does.
+        # All queries are alike: a resample cannot show an outcome that none of them has.
         differences = Clusters.of(self._columns[key] - self._columns[base], self._clusters)
         return Interval(percentile.mean, lower_bound(differences, error), upper_bound(differences, error))
 

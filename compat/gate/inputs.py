@@ -9,7 +9,7 @@ from pathlib import Path
 from skipfill.compat.evaluation.index.settings import IndexSettings
 from skipfill.compat.evaluation.statistics.threshold_transfer import rule
 from skipfill.compat.metrics.registry import FORMS, metric
-from skipfill.store.checks.policy import TRUTHS, Policy, refuse_outside
+from skipfill.store.checks.policy import NEIGHBOURS, TRUTHS, Policy, refuse_outside
 from skipfill.store.errors import Advice, BadInput, Parameter, unknown_name
 from skipfill.store.parquet.items import ItemColumns
 
@@ -38,10 +38,11 @@ class CheckInputs:
         gallery_items: items of gallery rows, to measure new/new and the ceiling; empty: those among `items`.
         ceiling: name of an independent model, which also says what is relevant where the truth is a reindex; empty to
             relate the update gain to new/new.
-        truth: one of TRUTHS: rows of the query's label are relevant, judged ones, or the first of a reindex.
+        truth: rows of the query's label are relevant, judged ones, the first of a reindex, or (`neighbours`) the first
+            that the query's own stored vector finds.
         judgements: file of them; needed where they are the truth.
-        depth: how many of the first rows of a reindex are relevant; at least 1.
-        identity: SQL over the queries; those of one value stand or fall together. Empty: each query for itself.
+        depth: how many of the first rows of a reindex, or of neighbours, are relevant; at least 1.
+        identity: SQL over the queries. Those with the same value are one cluster. Empty: each query is its own.
         slices: further groups of queries.
         index: the index to measure with; None for none.
         old_vector: column of the items with the old model's vectors of the queries; empty: stored or encoded ones.
@@ -78,8 +79,8 @@ class CheckInputs:
     def __post_init__(self) -> None:
         if not self.items:
             raise BadInput(Parameter("items"), expected="at least one file", found="none")
-        if self.truth not in TRUTHS:
-            raise unknown_name("truth", self.truth, TRUTHS, where=Parameter("truth"))
+        if self.truth not in (*TRUTHS, NEIGHBOURS):
+            raise unknown_name("truth", self.truth, (*TRUTHS, NEIGHBOURS), where=Parameter("truth"))
         if self.truth == "judgements" and self.judgements is None:
             raise BadInput(
                 Parameter("truth", self.truth),
@@ -111,7 +112,7 @@ class CheckInputs:
 
     @property
     def queries_are_rows(self) -> bool:
-        """Whether a row of a query's id is the query itself. Judged queries have ids of their own, as in TREC."""
+        """Whether a row with a query's id is the query itself. Judged queries have ids of their own, as in TREC."""
         return self.truth != "judgements"
 
 

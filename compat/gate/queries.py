@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 
 import numpy as np
@@ -17,9 +17,11 @@ from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.query_lookup import QueryLookup, look_up_queries
 from skipfill.compat.gate.reencodable import ReencodableRows
 from skipfill.compat.inference.encode import encode_all
+from skipfill.store.checks.policy import NEIGHBOURS
 from skipfill.store.checks.queries import Queries
 from skipfill.store.errors import Advice, BadInput, Parameter
 from skipfill.store.parquet.items import Items
+from skipfill.store.parquet.matching import matched
 from skipfill.store.parquet.stored_rows import Columns, StoredRows
 from skipfill.store.parquet.vectors import Matrix
 from skipfill.store.retrieval.judgements import read_judgements
@@ -48,6 +50,17 @@ class QuerySet:
     ids: pa.Array
     asked: list[str]
 
+    def restricted(self, chosen: NDArray[np.bool_]) -> QuerySet:
+        """The same with some of the queries, (Q,) bool."""
+        return replace(
+            self,
+            items=self.items.restricted(chosen),
+            relevance=self.relevance.restricted(chosen),
+            lookup=self.lookup.restricted(chosen),
+            vectors=self.vectors[chosen],
+            ids=self.ids.filter(pa.array(chosen)),
+        )
+
 
 def build_query_set(context: CheckContext, reencodable: ReencodableRows) -> QuerySet:
     """Open the items, encode and look up those that are admitted, and keep those with a relevant row in the gallery.
@@ -72,7 +85,7 @@ def build_query_set(context: CheckContext, reencodable: ReencodableRows) -> Quer
 
 
 def asked(context: CheckContext, queries: QuerySet, basis: dict[str, str]) -> Queries:
-    """Everything that was asked, so that another check can be compared.
+    """Digests of everything that was asked, so that another check can be compared with this one.
 
     Args:
         basis: of the groups: see `Grouping`.
@@ -83,7 +96,7 @@ def asked(context: CheckContext, queries: QuerySet, basis: dict[str, str]) -> Qu
 
 
 def _asked(given: Items, admitted: NDArray[np.bool_], relevance: Relevance) -> list[str]:
-    """Digests of everything that was given: to leave out what has nothing to find is to ask other queries."""
+    """Digests of all queries that were given. Leaving some out changes what was asked."""
     digests = query_digests(given.restricted(admitted), relevance.contents())
     if not admitted.all():
         digests += query_digests(given.restricted(~admitted), repeat(""))
@@ -147,7 +160,26 @@ def relevance_of(context: CheckContext, items: Items, vectors: Matrix, reencodab
     if context.inputs.judgements is not None and context.inputs.truth == "judgements":
         context.pins.watch(context.inputs.judgements)
         return read_judgements(context.inputs.judgements, items.ids, context.gallery.rows.id_kind)
+    if context.inputs.truth == NEIGHBOURS:
+        return _first_neighbours(context, items)
     return _first_of_reindex(context, items, vectors, reencodable)
+
+
+def _first_neighbours(context: CheckContext, items: Items) -> Judgements:
+    """The first rows that the stored vector of each query finds; of those that are no rows, nothing is relevant."""
+    rows = context.gallery.rows
+    vectors = np.zeros((len(items), rows.dim), np.float32)
+    for match in matched(rows, items.ids):
+        vectors[match.places] = match.vectors
+    are_rows = vectors.any(axis=1)
+    if not are_rows.any():
+        raise BadInput(
+            Parameter("truth", NEIGHBOURS),
+            expected=f"queries that are rows of gallery {context.gallery.name}, with stored vectors of their own",
+            found=f"none of {len(items)}",
+            hint=Advice("name_column", parameter="id"),
+        )
+    return _first_found(context, items, vectors, rows, "what the stored vectors find")
 
 
 def _first_of_reindex(context: CheckContext, items: Items, vectors: Matrix, reencodable: ReencodableRows) -> Judgements:
@@ -160,15 +192,23 @@ def _first_of_reindex(context: CheckContext, items: Items, vectors: Matrix, reen
             hint=Advice("give_them", parameter="gallery_items"),
         )
     judge, rows, vectors = _reindex(context, items, vectors, reencodable.items, reencodable)
-    context.progress.start(f"what a reindex with {judge} returns", rows.count)
+    return _first_found(context, items, vectors, rows, f"what a reindex with {judge} returns")
+
+
+def _first_found(context: CheckContext, items: Items, vectors: Matrix, rows: StoredRows, stage: str) -> Judgements:
+    """The first rows that each vector finds among `rows`, the query's own left out; none for a vector of zeros."""
+    context.progress.start(stage, rows.count)
     # One more than is wanted: the query's own row may be among them.
     depth = context.inputs.depth
-    hits = search(rows, vectors, depth + 1, progress=context.progress.advance)
+    has_vector = np.any(vectors, axis=1)
+    sought = np.where(has_vector[:, None], vectors, np.float32(1))
+    hits = search(rows, sought, depth + 1, progress=context.progress.advance)
     count = min(depth + 1, rows.count)
     query = np.repeat(np.arange(len(items)), count)
     other = np.ones(len(query), bool)
     if hits.ids.type == items.ids.type:
         other = pc.not_equal(hits.ids, items.ids.take(pa.array(query))).to_numpy(zero_copy_only=False)
+    other &= has_vector[query]
     first = other & (np.add.accumulate(other.reshape(-1, count), axis=1).reshape(-1) <= depth)
     return Judgements(len(items), query[first], hits.ids.filter(pa.array(first)), np.ones(int(first.sum()), np.float32))
 

@@ -23,7 +23,7 @@ from skipfill.store.retrieval.relevance import Judgements, Relevance
 
 @dataclass(frozen=True)
 class QueryLookup:
-    """The gallery's knowledge of Q queries.
+    """Results of looking up Q queries in the gallery.
 
     Attributes:
         vectors: (Q, d) the stored vectors of their ids, zeros where `present` is False.
@@ -107,12 +107,12 @@ def _blocks_by_maker(gallery: Gallery) -> Iterator[tuple[bool, Block]]:
 
 
 class _Trained:
-    """Tells queries and rows of what the model was trained on from others, both by the same thing.
+    """Tells queries and rows of trained classes from others. Both are told apart in the same way.
 
     Rows go by their labels, where gallery and model know labels, and else by their ids. Queries go by their labels too,
     or by the rows relevant to them.
 
-    Ids are looked up as many at a time as the model was trained on, because each lookup hashes all of those.
+    Ids are looked up in batches as large as the set of trained ids, because each lookup hashes that whole set.
     """
 
     def __init__(self, context: CheckContext, queries: Items, relevance: Relevance) -> None:

@@ -43,7 +43,7 @@ class StoredRanks:
 
 def rank_stored_rows(context: CheckContext, queries: QuerySet, vectors: QueryVectors) -> StoredRanks:
     """Rank the stored rows by the query vectors of every pair."""
-    ranker = _Ranker(context, queries)
+    ranker = Ranker(context, queries)
     stored = StoredRanks({}, [], {})
     ranked = ranker.ranks(vectors.by_pair, context.gallery.rows, context.gallery.space.metric)
     for pair, ranks in ranked.items():
@@ -65,7 +65,7 @@ def rank_reencoded_rows(
     if rows.items is None:
         context.warnings.append("new/new and update gain are not measured: no items of the gallery's rows were given")
         return {}
-    ranker = _Ranker(context, queries)
+    ranker = Ranker(context, queries)
     if len(rows) == context.gallery.rows.count:
         values = {pair: stored.values[pair] for pair in (OLD_OLD, NEW_OLD)}
     else:
@@ -86,7 +86,7 @@ def rank_reencoded_rows(
 
 
 @dataclass(frozen=True)
-class _Ranker:
+class Ranker:
     """Turns query vectors into ranks, and ranks into per-query values of every metric."""
 
     context: CheckContext

@@ -1,4 +1,4 @@
-"""Reasons of a verdict: a sentence for everything that was required, or what of it does not hold for sure."""
+"""Reasons of a verdict: a sentence for each requirement, or for those that are not surely met."""
 
 from __future__ import annotations
 

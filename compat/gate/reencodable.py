@@ -25,7 +25,7 @@ class ReencodableRows:
     """Gallery rows whose items are given, to be encoded again by any model, once each.
 
     Attributes:
-        items: with the labels stored in the gallery; None when there are not two.
+        items: with the labels stored in the gallery; None when there are fewer than two.
         folder: where the vectors lie meanwhile.
     """
 
@@ -54,7 +54,7 @@ class ReencodableRows:
 
 
 def _items_of_rows(context: CheckContext) -> Items | None:
-    """Items of the gallery's own rows, with the labels stored there; None when there are not two of them."""
+    """Items of the gallery's own rows, with the labels stored there; None when there are fewer than two."""
     inputs = context.inputs
     files = inputs.gallery_items or (inputs.items if inputs.queries_are_rows else ())
     if not files:

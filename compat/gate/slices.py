@@ -53,13 +53,13 @@ class Grouping:
 
 
 def group_queries(context: CheckContext, queries: QuerySet) -> Grouping:
-    """Put every query into its slices and its cluster. Queries that are repeated are warned of.
+    """Put every query into its slices and its cluster. Repeated queries are warned of.
 
     `seen` or `unseen` without a query says nothing where the gallery has no such row either, and is left out.
 
     Raises:
-        BadInput: an expression that is no SQL over the queries, one with too many values, or a policy that accepts a
-            slice that there is not.
+        BadInput: an expression that is no SQL over the queries, one with too many values, or a policy that accepts an
+            unknown slice.
     """
     of_trained = queries.lookup.of_trained
     kind = np.where(of_trained, SEEN, UNSEEN)

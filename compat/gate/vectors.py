@@ -12,8 +12,9 @@ from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.queries import QuerySet
 from skipfill.compat.inference.encode import encode_all
 from skipfill.compat.inference.gallery_agreement import StoredItems, agreement_of_stored, refuse_another_gallery
-from skipfill.compat.inference.load import LoadedModel, load_model, viewed
+from skipfill.compat.inference.load import LoadedModel, load_model
 from skipfill.compat.inference.released import released_model
+from skipfill.compat.inference.views import viewed
 from skipfill.compat.inference.witness import refuse_changed
 from skipfill.store.checks.names import NEW_OLD, OLD_OLD, RELEASED_OLD, encoded_by
 from skipfill.store.errors import Advice, BadInput, NotPermitted
@@ -45,16 +46,32 @@ def query_vectors(context: CheckContext, queries: QuerySet) -> QueryVectors:
             another way now; or the gallery holds the vectors of another model.
     """
     old, baseline = _old_vectors(context, queries)
-    by_pair = {OLD_OLD: old, NEW_OLD: viewed(queries.vectors, context.view)}
+    space = context.gallery.space
+    by_pair = {OLD_OLD: old, NEW_OLD: new_vectors(context, queries, old)}
     release = context.gallery.version.release
-    if release is not None and release.fingerprint not in (
-        context.gallery.space.fingerprint,
-        context.model.card.fingerprint,
-    ):
+    if release is not None and release.fingerprint not in (space.fingerprint, context.model.card.fingerprint):
         released = released_model(context.objects, context.gallery, context.warnings)
-        by_pair[RELEASED_OLD] = viewed(encode_all(released, queries.items, context.progress), release.view)
+        own = encode_all(released, queries.items, context.progress)
+        by_pair[RELEASED_OLD] = viewed(released, own, space.name, _old_part(context, released, queries, old))
     context.record(rule(context, by_pair) for rule in OF_VECTORS.values())
     return QueryVectors(by_pair, baseline)
+
+
+def new_vectors(context: CheckContext, queries: QuerySet, old: Matrix) -> Matrix:
+    """(Q, d) the new model's vectors of the queries, viewed in the gallery's space.
+
+    Args:
+        old: (Q, d) the old model's, for a blend whose queries bring them.
+    """
+    blended_in = _old_part(context, context.model, queries, old)
+    return viewed(context.model, queries.vectors, context.gallery.space.name, blended_in)
+
+
+def _old_part(context: CheckContext, model: LoadedModel, queries: QuerySet, baseline: Matrix) -> Matrix:
+    """(Q, d) the vectors that a blend mixes in: by the old encoder that it holds, or else those of the baseline."""
+    old = model.old_model
+    stage = f"encoding queries with the old encoder of {model.card.name}"
+    return baseline if old is None else encode_all(old, queries.items, context.progress, stage)
 
 
 def _old_vectors(context: CheckContext, queries: QuerySet) -> tuple[Matrix, str]:

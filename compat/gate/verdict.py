@@ -1,8 +1,8 @@
 """Verdict of each slice: what the policy requires of it, tested on the evidence: pass, fail or inconclusive.
 
-A claim passes when the test of "it is just false" is refused at the policy's error, and fails when that of "it is just
-true" is. A check passes only if all claims do, so that each is tested at the full error (an intersection-union test,
-Berger 1982); it fails if any does, so that those errors are adjusted together (Holm 1979).
+A claim passes when the test rejects "it is just false" at the policy's error. It fails when the test rejects "it is
+just true". A check passes only if all claims pass, so each is tested at the full error (an intersection-union test,
+Berger 1982). It fails if any claim fails, so the errors of failing are adjusted together (Holm 1979).
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ MOST_QUERIES = 100_000
 
 
 def requirements_of(name: str, evidence: Evidence, chosen: NDArray[np.bool_], policy: Policy) -> list[Requirement]:
-    """Everything that the policy requires of a slice, each tested for itself; nothing of one that it accepts as it is.
+    """All requirements of the policy for a slice, each tested by itself; none for a slice that it accepts as it is.
 
     All queries together must be better than each other pair, where the policy says so; every other slice must not be
-    worse by the margin. Of no queries nothing can be tested.
+    worse by the margin. Without queries nothing can be tested.
 
     Args:
         chosen: (Q,) bool, the queries of the slice.
@@ -123,7 +123,7 @@ def _judged(alone: Requirement, error_of_fail: float, queries: int, policy: Poli
     if requirement.error_of_fail <= policy.error:
         return replace(requirement, verdict="fail", more_queries=None)
     more = alone.more_queries
-    if alone.error_of_fail <= policy.error:  # it would fail if it were all that is required
+    if alone.error_of_fail <= policy.error:  # it would fail if it were the only requirement
         more = _more_to_fail(alone.error_of_fail, policy.error * alone.error_of_fail / error_of_fail, queries)
     return replace(requirement, verdict="inconclusive", more_queries=more)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from skipfill.compat.inference.load import LoadedModel, viewed
+from skipfill.compat.inference.load import LoadedModel
+from skipfill.compat.inference.views import view_of_block
 from skipfill.compat.progress import Progress
 from skipfill.store.models.cards import view_onto
 from skipfill.store.parquet.items import Items
@@ -50,8 +51,7 @@ def write_encoded(
     start = 0
     with new_file(output) as file, ExitStack() as closing:
         writer: pq.ParquetWriter | None = None
-        for ids, embedded in model.encode(items):
-            vectors = embedded if view is None else viewed(embedded, view)
+        for ids, vectors in _encoded(model, items, onto):
             columns = {
                 "id": ids,
                 "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1]),
@@ -68,19 +68,30 @@ def write_encoded(
     return start
 
 
-def encode_all(model: LoadedModel, items: Items, progress: Progress, what: str = "") -> Matrix:
-    """(N, D) L2-normalised embeddings of all items, in order and in memory.
+def encode_all(model: LoadedModel, items: Items, progress: Progress, what: str = "", *, onto: str = "") -> Matrix:
+    """(N, D) L2-normalised vectors of all items, in order and in memory.
 
     Args:
         what: name of the stage for the progress bar; empty: `encoding queries with MODEL`.
+        onto: space to view them in; empty for the model's own.
 
     Raises:
-        BadInput: the items are not of the kind that the model encodes.
+        BadInput: the items are not of the kind that the model encodes, or it has no view onto the space.
         SkipfillError: an embedding is not finite.
     """
     progress.start(what or f"encoding queries with {model.card.name}", len(items))
     blocks = []
-    for ids, vectors in model.encode(items):
+    for ids, vectors in _encoded(model, items, onto):
         blocks.append(vectors)
         progress.advance(len(ids))
     return np.concatenate(blocks)
+
+
+def _encoded(model: LoadedModel, items: Items, onto: str) -> Iterator[tuple[pa.Array, Matrix]]:
+    """Ids and vectors of all items, block by block; in the model's own space, or viewed in the space `onto`."""
+    if not onto:
+        yield from model.encode(items)
+        return
+    model.refuse_other_items(items)
+    for block in items.blocks():
+        yield block.ids, view_of_block(model, block, onto)

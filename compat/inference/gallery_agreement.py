@@ -23,7 +23,7 @@ from skipfill.store.parquet.vectors import Matrix, normalised
 from skipfill.store.storage.object_store import ObjectStore
 
 LOOKED_AT = 32
-ALIKE = 0.99  # half precision and int8 keep more of a cosine than this
+ALIKE = 0.99  # half precision and int8 change a cosine by less
 THE_SAME = 0.9999
 FEWEST_ALIKE = 0.95
 """Share of the vectors looked at that must be alike to be those of one model: some items may have changed since."""
@@ -55,7 +55,7 @@ class Agreement:
 
     @property
     def nearly_all_alike(self) -> bool:
-        """Whether no more of them are others than items may have changed since."""
+        """Whether so few differ that the items may have changed since they were stored."""
         return bool(self.alike.sum() >= FEWEST_ALIKE * len(self.alike))
 
 
@@ -90,7 +90,7 @@ class StoredItems:
 def stored_items(rows: StoredRows, items: Items) -> StoredItems | None:
     """At least 32 items, if so many are rows, from all parts of the gallery; None when none is.
 
-    Reads no more of a file than it takes to find its share.
+    Each file is read only until its share is found.
     """
     if not rows.files:
         return None
@@ -111,7 +111,7 @@ def stored_items(rows: StoredRows, items: Items) -> StoredItems | None:
 
 
 def refuse_another_gallery(gallery: Gallery, old: LoadedModel, items: Items | None, warnings: list[str]) -> None:
-    """See that stored vectors are those of the old model, before it encodes queries.
+    """Confirm that stored vectors are those of the old model, before it encodes queries.
 
     Args:
         items: of which some may be rows of the gallery; without any, nothing is compared, and `warnings` told.

@@ -13,15 +13,14 @@ from safetensors.torch import load
 
 from skipfill.compat.encoders.encoder import ReadFile
 from skipfill.compat.encoders.prepared import as_float
-from skipfill.compat.inference.bundle_schema import at_most, read_header, refuse_card, refuse_tensors
+from skipfill.compat.inference.bundle.schema import at_most, read_header, refuse_card, refuse_tensors
 from skipfill.compat.inference.network import Network
 from skipfill.compat.inference.provenance import changes, told, versions
 from skipfill.store.errors import Advice, BadInput, SkipfillError
 from skipfill.store.models.cards import WEIGHTS, Card, load_card
 from skipfill.store.models.files import read_file
 from skipfill.store.parquet.items import ItemBlock, Items
-from skipfill.store.parquet.vectors import Matrix, normalised
-from skipfill.store.spaces import View
+from skipfill.store.parquet.vectors import Matrix
 from skipfill.store.storage.object_store import ObjectStore
 
 ITEMS_AT_ONCE = 256
@@ -38,6 +37,13 @@ class LoadedModel:
 
     card: Card
     network: Network
+
+    @property
+    def old_model(self) -> LoadedModel | None:
+        """The old encoder of a blend, in its own space; None for other models, and where items bring its vectors."""
+        if self.network.blend is None or self.network.old is None:
+            return None
+        return LoadedModel(self.card, self.network.old)
 
     def embed(self, block: ItemBlock) -> Matrix:
         """(N, D) L2-normalised embeddings of a block of items in the model's own space.
@@ -146,20 +152,6 @@ def _since(card: Card, network: Network | None) -> str:
     if network is None or not isinstance(then, dict):
         return "the bundle is damaged, or was not made by skipfill"
     return told(changes(then, versions(network)))
-
-
-def viewed(vectors: Matrix, view: View) -> Matrix:
-    """(N, D) embeddings in a model's own space -> (N, view.dim) L2-normalised vectors in an earlier space.
-
-    Raises:
-        SkipfillError: an embedding has no direction there.
-    """
-    prefix = vectors[:, : view.dim]
-    if not prefix.any(axis=1).all():
-        raise SkipfillError(
-            "expected embeddings in the old space that are not all zeros, found only zeros", Advice("train_slower")
-        )
-    return normalised(prefix)
 
 
 def _refuse_broken(name: str, vectors: Matrix, ids: pa.Array) -> None:

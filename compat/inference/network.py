@@ -1,7 +1,8 @@
-"""The network of a bundle: an encoder and a head, perhaps with a classifier, and perhaps with a whole older network."""
+"""The network of a bundle: an encoder and a head, perhaps with a classifier, maps, and a whole older network."""
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -15,22 +16,55 @@ from skipfill.compat.methods.registry import METHODS
 from skipfill.compat.nn.classifier import CosineClassifier
 from skipfill.compat.nn.normalize import unit
 from skipfill.compat.nn.serialization import tensor_bytes
+from skipfill.compat.nn.view_maps import LinearMap, build_map
 from skipfill.store.errors import Advice, BadInput
 from skipfill.store.parquet.items import ItemBlock
 
 OLD = "old-"  # before the file names of the older network
 
 
+@dataclass(frozen=True)
+class Blend:
+    """The view onto `space` mixes the model's own view v there with the old encoder's vector o of the same item:
+
+        n(w n(v) + (1 - w) n(o))
+
+    With `weight` None, w follows the classifier's certainty p = max_c softmax(s cos(h, W_c)): w / (1 - w) = sqrt(p),
+    so that items of classes that nobody was trained on keep the neighbours they had.
+
+    Attributes:
+        space: name of the old encoder's space.
+        dim: its dimension, d.
+        weight: w, in [0, 1].
+
+    Source: Ricci et al. 2026 (normalised linear interpolation, NLERP); the weight by certainty is ours.
+    """
+
+    space: str
+    dim: int
+    weight: float | None
+
+    def mixed(self, view: Tensor, old: Tensor, certainty: Tensor | None) -> Tensor:
+        """(N, d) of the two and (N, 1) p -> (N, d), L2-normalised; the old vector where the two cancel out."""
+        weight: Tensor | float
+        if self.weight is None:
+            assert certainty is not None
+            weight = certainty.sqrt() / (1 + certainty.sqrt())
+        else:
+            weight = self.weight
+        old = unit(old)
+        mixed = weight * unit(view) + (1 - weight) * old
+        return unit(torch.where(mixed.any(dim=1, keepdim=True), mixed, old))
+
+
 class Network(nn.Module):
     """Items, prepared -> (N, D) L2-normalised embeddings.
 
-    With an `old` network, the view onto the old space (the first d coordinates) is a blend: the old embedding, plus
-    the new view as far as the classifier is sure of the item,
+    A view onto another space is a prefix of these, or one of the `maps`; one of the views may be a `blend`. Its old
+    vectors are by the `old` network, or brought with the items where there is none.
 
-        compat = n( sqrt(p) n(h[:d]) + f_old ),   p = max_c softmax(s cos(h, W_c)),
-
-    so that items of classes that nobody was trained on keep the neighbours they had. The length of that part of h
-    is kept, and so is h's own.
+    Bundles of older releases have an `old` network and no `blend`: the first `old_dim` coordinates of their
+    embeddings are mixed by the classifier's certainty already.
     """
 
     described_head: dict[str, Any]
@@ -45,6 +79,20 @@ class Network(nn.Module):
         self.classifier = classifier
         self.old = old
         self.old_dim = 0
+        self.map_spaces: list[str] = []
+        self.maps = nn.ModuleList()
+        self.blend: Blend | None = None
+
+    def add_map(self, space: str, view_map: LinearMap) -> None:
+        """Keep a map onto `space`: the model's view there. One a space."""
+        self.map_spaces.append(space)
+        self.maps.append(view_map)
+
+    @property
+    def maps_by_space(self) -> dict[str, LinearMap]:
+        """Maps onto other spaces, in the order of the bundle. Views that are prefixes need none."""
+        maps = [one for one in self.maps if isinstance(one, LinearMap)]
+        return dict(zip(self.map_spaces, maps, strict=True))
 
     @classmethod
     def trained(cls, encoder: Encoder, name: str, method: Method) -> Network:
@@ -56,13 +104,31 @@ class Network(nn.Module):
         return network
 
     @classmethod
-    def blended(cls, new: Network, old: Network, old_dim: int) -> Network:
-        """`new`, its first `old_dim` coordinates blended with those of `old`."""
-        head, classifier = new.class_layers()
+    def blended(cls, new: Network, old: Network | None, blend: Blend) -> Network:
+        """`new` with a blend for its view onto `blend.space`.
+
+        Args:
+            old: makes the old vectors; None where items bring them.
+
+        Raises:
+            BadInput: the weight is by certainty, and the method has no classifier.
+        """
+        head, classifier, described = new.head, new.classifier, new.described_head
+        if blend.weight is None:
+            head, classifier = new.class_layers()
+            described = {"features": head.in_features, "dim": head.out_features}
         network = cls(new.encoder, new.method, head, classifier, old)
-        network.described_head = {"features": head.in_features, "dim": head.out_features}
-        network.old_dim = old_dim
+        network.described_head, network.blend = described, blend
+        for space, view_map in new.maps_by_space.items():
+            network.add_map(space, view_map)
         return network
+
+    def certainty(self, embeddings: Tensor) -> Tensor | None:
+        """(N, D) -> (N, 1) probability of the classifier's first choice; None without a classifier."""
+        if self.classifier is None:
+            return None
+        logits: Tensor = self.classifier(embeddings)
+        return logits.softmax(dim=1).amax(dim=1, keepdim=True)
 
     def class_layers(self) -> tuple[nn.Linear, CosineClassifier]:
         """The head that finds the rows of a known class, and the classifier that says how sure it is.
@@ -98,6 +164,10 @@ class Network(nn.Module):
         network = cls(encoder, described["method"], head, classifier, old)
         network.described_head = described["head"]
         network.old_dim = described["old_dim"]
+        for one in described.get("maps", []):
+            network.add_map(one["space"], build_map(one))
+        if described.get("blend"):
+            network.blend = Blend(**described["blend"])
         return network
 
     def describe(self) -> dict[str, Any]:
@@ -107,7 +177,8 @@ class Network(nn.Module):
         if self.classifier is not None:
             classes, dim = self.classifier.weight.shape
             classifier = {"dim": dim, "classes": classes, "scale": self.classifier.scale}
-        return {
+        maps = [{"space": space, **one.describe()} for space, one in self.maps_by_space.items()]
+        described = {
             "encoder": {"kind": kind, "settings": self.encoder.described()},
             "method": self.method,
             "head": self.described_head,
@@ -115,6 +186,9 @@ class Network(nn.Module):
             "old": None if self.old is None else self.old.describe(),
             "old_dim": self.old_dim,
         }
+        # Only where there is one: older releases read bundles without.
+        blend = {} if self.blend is None else {"blend": asdict(self.blend)}
+        return described | ({"maps": maps} if maps else {}) | blend
 
     def weights(self) -> bytes:
         """The weights as safetensors."""
@@ -126,15 +200,16 @@ class Network(nn.Module):
         return {**self.encoder.files(), **{OLD + file: data for file, data in old.items()}}
 
     def prepare(self, block: ItemBlock) -> list[NDArray[Any]]:
-        """A block of items as each of its encoders takes them."""
-        return [self.encoder.prepare(block), *([] if self.old is None else self.old.prepare(block))]
+        """A block of items as `forward` takes them."""
+        older = [] if self.old is None or self.blend is not None else self.old.prepare(block)
+        return [self.encoder.prepare(block), *older]
 
     def forward(self, items: list[Tensor]) -> Tensor:
         """(N, D) embeddings of what `prepare` returned, given as tensors."""
         embedding = unit(self.head(self.encoder(items[0])))
-        if self.old is None or self.classifier is None:
+        sure = self.certainty(embedding) if self.old is not None and self.blend is None else None
+        if self.old is None or sure is None:
             return embedding
-        sure = self.classifier(embedding).softmax(dim=1).amax(dim=1, keepdim=True)
         view, rest = embedding[:, : self.old_dim], embedding[:, self.old_dim :]
         blend = unit(sure.sqrt() * unit(view) + unit(self.old(items[1:])[:, : self.old_dim]))
         return torch.cat([view.norm(dim=1, keepdim=True) * blend, rest], dim=1)

@@ -15,7 +15,7 @@ from skipfill.store.models.cards import WEIGHTS, Card
 
 SHOWN = 4
 LONGEST = 40
-# Parts of a path that say nothing: `encoder.settings.prefix` is the prefix.
+# Parts of a path that messages leave out: `encoder.settings.prefix` is the prefix.
 _SILENT = ("encoder", "settings")
 
 
@@ -44,7 +44,7 @@ def changes(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 
 
 def told(found: list[str]) -> str:
-    """The first of these changes as one text, to follow what is wrong."""
+    """The first of these changes as one text, appended to an error message."""
     if not found:
         return "no recorded version or setting has changed, so that the code of the encoder or of a library must have"
     more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""

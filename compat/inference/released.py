@@ -48,11 +48,11 @@ def model_in_force(
             found=model.card.fingerprint[:12],
             hint=f"Restore the released bundle in models/{release.model}/.",
         )
-    if release.view.dim != space.dim or release.view.dim > model.card.dim:
+    if release.view.dim != space.dim or release.view != model.card.views.get(space.name):
         raise BadInput(
             f"gallery {gallery} version {version.number}",
             expected=f"a view of model {release.model} (dim {model.card.dim}) onto {space.dim} coordinates",
-            found=f"{release.view.kind} {release.view.dim}",
+            found=str(release.view),
             hint=Advice("roll_back", gallery=gallery),
         )
     refuse_changed(objects, model, warnings)

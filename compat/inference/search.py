@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from skipfill.compat.inference.encode import encode_all
-from skipfill.compat.inference.load import viewed
 from skipfill.compat.inference.released import released_model
 from skipfill.compat.progress import Progress
 from skipfill.store.galleries.gallery import Gallery, open_gallery
@@ -73,9 +72,8 @@ def search_items(
     """
     gallery = open_gallery(objects, name)
     model = released_model(objects, gallery)
-    assert gallery.version.release is not None
     queries = open_items(items, columns)
-    vectors = viewed(encode_all(model, queries, progress), gallery.version.release.view)
+    vectors = encode_all(model, queries, progress, onto=gallery.space.name)
     return _searched(gallery, model.card.name, queries.ids, vectors, k, progress)
 
 

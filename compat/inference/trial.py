@@ -1,6 +1,6 @@
-"""Tries a bundle from elsewhere once, in a process of its own, before it is added to a store.
+"""Trial of a bundle from elsewhere, in a process of its own, before it is added to a store.
 
-The schema of a bundle says nothing about a tokenizer's expressions, nor about all that a library does with a config.
+The schema of a bundle cannot check a tokenizer's expressions, nor everything that a library does with a config.
 Native code that panics, aborts, or takes memory and time without end must not do so where the store is served. So a
 child process with limits loads the model and encodes its witness items.
 """
@@ -44,7 +44,7 @@ def try_bundle(path: Path, card: Card, *, seconds: int = SECONDS) -> None:
     if done.returncode == 0:
         return
     if done.returncode == REFUSED and done.stdout:
-        refusal = json.loads(done.stdout.splitlines()[-1])  # libraries may print before
+        refusal = json.loads(done.stdout.splitlines()[-1])  # libraries may have printed before it
         advice = refusal["advice"]
         raise SkipfillError(refusal["error"], Advice.of(advice, refusal["values"]) if advice else refusal["hint"])
     raise BadInput(
@@ -66,7 +66,7 @@ def _ending(code: int) -> str:
 def main() -> None:
     """Try the bundle at `sys.argv[1]` and end the process."""
     path, fingerprint, seconds = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-    signal.alarm(seconds)  # by the system: native code that never returns cannot put it off
+    signal.alarm(seconds)  # by the system: native code that never returns cannot delay it
     try:
         import skipfill.compat.inference.witness  # noqa: F401 - libraries are there before the limit
 
@@ -96,7 +96,7 @@ def load_and_encode(path: Path, fingerprint: str) -> None:
     Raises:
         BadInput: see `try_bundle`.
     """
-    from skipfill.compat.inference.bundle_schema import refuse_card
+    from skipfill.compat.inference.bundle.schema import refuse_card
     from skipfill.compat.inference.load import loaded_from
     from skipfill.compat.inference.witness import refuse_others, witness_from, witness_of
     from skipfill.compat.inference.witness_items import fixed_items

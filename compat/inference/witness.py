@@ -1,4 +1,4 @@
-"""Witness vectors: what a model made of fixed items when it was saved. It must make the same of them now."""
+"""Witness vectors: embeddings of fixed items, made when a model was saved. It must make the same ones now."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Witness:
 
     Attributes:
         items: N of them, by `witness_items`.
-        vectors: (N, D) the embeddings of them in the model's own space.
+        vectors: (N, D) what the model made of them, see `witness_of`.
         made_with: settings, libraries and code then, by name.
     """
 
@@ -55,10 +55,11 @@ class Witness:
 
 
 def witness_of(model: LoadedModel, items: ItemBlock) -> Matrix:
-    """(N, D) embeddings in the model's own space."""
-    # The last text is long: alone, it does not make the others as long as itself.
-    parts = np.split(np.arange(len(items.ids)), [-1])
-    return np.concatenate([model.embed(_only(items, rows.tolist())) for rows in parts if len(rows)])
+    """(N, D) embeddings in the model's own space; a blend with an old encoder has that one's beside them."""
+    # The last text is long. Encoded alone, it does not pad the others to its length.
+    parts = [_only(items, rows.tolist()) for rows in np.split(np.arange(len(items.ids)), [-1]) if len(rows)]
+    models = [model, *([model.old_model] if model.old_model else [])]
+    return np.concatenate([np.concatenate([one.embed(part) for part in parts]) for one in models], axis=1)
 
 
 def witness_file(model: LoadedModel, items: ItemBlock, weights: bytes) -> dict[str, bytes]:
@@ -110,7 +111,7 @@ def witness_from(data: bytes, card: Card) -> Witness:
 
 
 def verified_model(objects: ObjectStore, name: str, warnings: list[str] | None = None) -> LoadedModel:
-    """Read model `name`, as `load_model` does, and see that it still encodes as it did when it was saved.
+    """Read model `name`, as `load_model` does, and confirm that it encodes as it did when it was saved.
 
     Raises:
         BadInput: see `load_model` and `refuse_changed`.
@@ -127,7 +128,7 @@ def refuse_changed(objects: ObjectStore, model: LoadedModel, warnings: list[str]
         warnings: told when there is no witness, so that nothing can be compared.
 
     Raises:
-        BadInput: the embeddings are others now. What differs of settings, libraries and code is named.
+        BadInput: the embeddings are different now. The error names the settings, libraries and code that changed.
     """
     witness = read_witness(objects, model.card)
     if witness is None:
@@ -140,7 +141,7 @@ def refuse_changed(objects: ObjectStore, model: LoadedModel, warnings: list[str]
 
 
 def refuse_others(model: LoadedModel, witness: Witness) -> None:
-    """Raise `BadInput` when the model does not make the vectors of the witness of its items."""
+    """Raise `BadInput` when the model does not make the stored vectors of its witness items."""
     try:
         found = difference(witness.vectors, witness_of(model, witness.items))
     except Exception as error:  # it may be the user's code
@@ -173,7 +174,7 @@ def difference(then: Matrix, now: Matrix) -> str:
 
 
 def _usable(model: LoadedModel, items: ItemBlock) -> list[int]:
-    """Rows that can be encoded together, and give the same each time."""
+    """Rows that can be encoded together, and give the same vectors each time."""
     rows = list(range(len(items.ids)))
     if _steady(model, items):
         return rows
@@ -187,7 +188,7 @@ def _usable(model: LoadedModel, items: ItemBlock) -> list[int]:
 def _steady(model: LoadedModel, items: ItemBlock) -> bool:
     try:
         return not difference(witness_of(model, items), witness_of(model, items))
-    except Exception:  # the user's code need not take what it was not written for
+    except Exception:  # the user's code need not take items that it was not written for
         return False
 
 

@@ -1,4 +1,4 @@
-"""Items that no user gave: fixed texts, drawn images, seeded vectors. A model keeps what it makes of them."""
+"""Witness items: fixed texts, drawn images, seeded vectors. A bundle keeps its model's embeddings of them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def witness_items(like: ItemBlock) -> ItemBlock:
 
 
 def fixed_items(encoder: Encoder) -> ItemBlock:
-    """Items that an encoder takes, without any to take after."""
+    """Items that an encoder takes, without an example of them."""
     if encoder.takes == "vector":
         return fixed_vectors(encoder.settings.inputs)
     return fixed_texts() if encoder.takes == "text" else fixed_images(LARGEST_SIDE, 3)

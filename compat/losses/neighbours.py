@@ -12,8 +12,8 @@ def stored_neighbours(
 ) -> Tensor:
     """-log( P / (P + N) ): P the sum of exp(z.g / tau) over the stored rows of the item's class, N over all others.
 
-    Both are estimated from few rows, without bias: P from some rows of the very class, of which a uniform sample of the
-    gallery holds few or none, and N from the others in such a sample.
+    Both are estimated from few rows, without bias: P from rows drawn from the item's class, of which a uniform sample
+    of the gallery may hold none, and N from the rows of other classes in such a sample.
 
     Args:
         views: (B, d) new embeddings z in the old space, L2-normalised.

@@ -7,7 +7,7 @@ from torch.nn.functional import kl_div
 
 
 def ranking_divergence(compat: Tensor, stored: Tensor, rows: Tensor, *, tau: float) -> Tensor:
-    """KL( softmax(g.G / tau) || softmax(z.G / tau) ): what is near the stored vector g is to be near z as well.
+    """KL( softmax(g.G / tau) || softmax(z.G / tau) ): rows near the stored vector g should be near z as well.
 
     Args:
         compat: (A, d) new embeddings z in the old space, L2-normalised.

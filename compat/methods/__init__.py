@@ -1,1 +1,1 @@
-"""Training methods, a file or folder each: `registry` names them, `method` is their base, `batch` is what they see."""
+"""Training methods, a file or folder each: `registry` names them, `method` is their base, `batch` their input."""

@@ -33,7 +33,7 @@ class Settings:
 
 
 class Bct(PrefixMethod):
-    """The old classifier is gone with the old model: class means of the stored vectors stand for it.
+    """Class means of the stored vectors take the place of the old classifier, which is gone with the old model.
 
     As published: `bct.cosine=false`, `bct.smoothing=0`, and `bct.extra_dims=0` where both have one dimension.
     """

@@ -1,4 +1,4 @@
-"""Higher-order compatibility: the frozen simplex, and each item told apart by its own stored vector."""
+"""Higher-order compatibility: the frozen simplex, and a contrast of each item with its own stored vector."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Settings(SimplexSettings):
     Attributes:
         classification: lambda, weight of the cross-entropy; 1 - lambda is that of the information term.
         scale: mu, of the cosines.
-        same_class: what becomes of pairs of one class in the sum, see `stored_information`; `zero` as in the code.
+        same_class: how pairs of one class enter the sum, see `stored_information`; `zero` as in the code.
     """
 
     classification: Annotated[float, SHARE] = 0.1

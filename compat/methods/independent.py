@@ -1,4 +1,4 @@
-"""No compatibility term: the ceiling as new/new, the chance floor as new/old."""
+"""Training without a compatibility term. New/new is the ceiling, new/old the chance floor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pull each new embedding onto the item's own stored vector: a strong baseline, not a null one."""
+"""Pull each new embedding onto the item's own stored vector: a strong baseline."""
 
 from __future__ import annotations
 

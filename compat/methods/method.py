@@ -1,19 +1,19 @@
-"""Base of every training method: a head, which goes into the bundle, and named loss terms."""
+"""Base of every method that is trained by gradients: a head, which goes into the bundle, and named loss terms."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from skipfill.compat.losses.alignment import cosine_alignment
 from skipfill.compat.methods.batch import Batch, OldSpace, Pairs, UnlabelledFeatures
+from skipfill.compat.methods.kind import MethodKind
 from skipfill.compat.nn.classifier import CosineClassifier
 from skipfill.compat.nn.normalize import unit
-from skipfill.compat.settings import WIDEST, WIDEST_FEATURES, Range
 
 KEEPING = 5.0  # weight of the cosine to the stored vector, as measured for unlabelled samples
 
@@ -42,21 +42,10 @@ class MethodContext:
 Terms = dict[str, Tensor]
 
 
-@dataclass(frozen=True)
-class LinearShape:
-    """Sizes of a head that is one linear layer: F features, D dimensions."""
-
-    features: Annotated[int, Range(1, WIDEST_FEATURES)]
-    dim: Annotated[int, Range(1, WIDEST)]
-
-
-class Method(nn.Module):
-    """Base of every training method.
+class Method(MethodKind, nn.Module):
+    """Base of every method that is trained by gradients.
 
     Class attributes:
-        summary: one line for the list of methods.
-        source: authors, year, arXiv id.
-        needs_gallery, needs_teacher: what training must be given.
         needs_sample: whether a batch brings stored rows, `sample` and `own_class_rows`; it has no `old` then.
         takes_dim: whether the user may choose its dimension.
         on_simplex: whether classes are vertices of a simplex that models share, at slots that later models keep; the
@@ -64,7 +53,6 @@ class Method(nn.Module):
         needs_pairs: whether its losses take pairs: items with their stored vectors, training items among them. Of the
             other methods, `keeping` keeps unlabelled items near their stored vectors.
         most_remembered: how many items its head remembers at most; 0 for a head without a memory.
-        settings_type: frozen dataclass of hyperparameters with the published defaults.
 
     Instance attributes:
         head: features (N, F) -> embedding (N, D), not normalised. The bundle keeps it, and an attribute `classifier`
@@ -74,16 +62,11 @@ class Method(nn.Module):
         refit: epochs that it is trained on after the encoder, on its features; 0 for none.
     """
 
-    summary: ClassVar[str]
-    source: ClassVar[str]
-    needs_gallery: ClassVar[bool] = True
-    needs_teacher: ClassVar[bool] = False
     needs_sample: ClassVar[bool] = False
     takes_dim: ClassVar[bool] = False
     needs_pairs: ClassVar[bool] = False
     most_remembered: ClassVar[int] = 0
     on_simplex: ClassVar[bool] = False
-    settings_type: ClassVar[type[Any]]
 
     head: nn.Module
     dim: int
@@ -97,33 +80,6 @@ class Method(nn.Module):
     def has_view(cls) -> bool:
         """Whether its embeddings have a view onto the space of a gallery."""
         return cls.needs_gallery or cls.on_simplex
-
-    @classmethod
-    def head_shape(cls, described: Mapping[str, Any]) -> type[Any]:
-        """The dataclass of what `describe_head` returns: its fields are the names, their ranges those of a bundle."""
-        return LinearShape
-
-    @classmethod
-    def build_head(cls, described: dict[str, Any]) -> nn.Module:
-        """The head again, from what `describe_head` returned, ready for the bundle's weights."""
-        return nn.Linear(described["features"], described["dim"])
-
-    @classmethod
-    def dim_of_head(cls, described: Mapping[str, Any]) -> int:
-        """D of the head that `build_head` makes."""
-        return int(described["dim"])
-
-    @classmethod
-    def class_layers(
-        cls, head: nn.Module, classifier: CosineClassifier | None
-    ) -> tuple[nn.Linear, CosineClassifier] | None:
-        """The layer that finds the rows of a known class, and the classifier that says how sure it is; None if none.
-
-        Args:
-            head: of a bundle.
-            classifier: of the same bundle, where it is not a part of the head.
-        """
-        return (head, classifier) if isinstance(head, nn.Linear) and classifier is not None else None
 
     def describe_head(self) -> dict[str, Any]:
         """JSON values that `build_head` needs."""

@@ -1,1 +1,1 @@
-"""Pieces of networks and of linear algebra that know no method: normalisation, classifiers, principal axes."""
+"""Pieces of networks and linear algebra that serve any method: normalisation, classifiers, principal axes."""

@@ -1,4 +1,4 @@
-"""Logistic regression with a few variables: how evidence adds up."""
+"""Logistic regression with a few variables."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def tensor_bytes(tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> bytes:
-    """A file of these tensors; what shares memory, as tied weights do, is in it under each of its names."""
+    """A file of these tensors. Tensors that share memory, like tied weights, are written under each name."""
     apart: dict[str, Tensor] = {}
     seen: set[int] = set()
     for name, value in tensors.items():

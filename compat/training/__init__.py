@@ -1,1 +1,1 @@
-"""Training of a model. `train` tells the story; `data/` is what it learns from, `loop/` is how it learns."""
+"""Training of a model. `train` is the list of steps, `data/` prepares the data, `loop/` trains."""

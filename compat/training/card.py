@@ -1,4 +1,4 @@
-"""Writes the card of a trained model: what it is, what it was trained on, and how that went."""
+"""Writes the card of a trained model: its network, its data, and the course of the training."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def model_card(name: str, setup: TrainingSetup, trained: TrainedModel) -> Card:
         slots=opened.slots,
         trained_labels=sorted(set(opened.labels.to_pylist())),
         trained_items=len(data.trained),
-        gallery={} if opened.gallery is None else _trained_against(opened.gallery),
+        gallery={} if opened.gallery is None else trained_against(opened.gallery),
         recipe={**setup.recipe.recorded(), "versions": versions(trained.network)},
         losses=best.losses,
         training={
@@ -59,7 +59,7 @@ def model_card(name: str, setup: TrainingSetup, trained: TrainedModel) -> Card:
     )
 
 
-def _trained_against(gallery: Gallery) -> dict[str, Any]:
+def trained_against(gallery: Gallery) -> dict[str, Any]:
     """The gallery version, and how many of its rows were used: those of its space's own model."""
     return {
         "name": gallery.name,
@@ -75,5 +75,7 @@ def _views(name: str, method: Method, onto: list[Space]) -> dict[str, View]:
     for space in onto if method.view_dim else []:
         views[space.name] = View(method.view_dim)
         for earlier, view in space.views.items():
-            views.setdefault(earlier, View(method.view_dim).then(view))
+            onward = View(method.view_dim).then(view)
+            if onward is not None:
+                views.setdefault(earlier, onward)
     return views

@@ -1,4 +1,4 @@
-"""Assigns classes to the vertices of a simplex, their slots. Old slots never move, and spaces that share one agree."""
+"""Assigns classes to slots, the vertices of a simplex. A class keeps its slot, and spaces with a class agree on it."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def read_settings(texts: Iterable[str]) -> Given:
 
 
 def checked_settings(given: Mapping[str, Mapping[str, Any]]) -> Given:
-    """Check values that have a type already, as in skipfill.toml; numbers come back as their fields have them.
+    """Check values that have a type already, as in skipfill.toml. Numbers are returned in the type of their field.
 
     Raises:
         BadInput: an unknown name or field, or a value of another type.

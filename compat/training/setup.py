@@ -92,7 +92,7 @@ def set_up(run: Run, recipe: Recipe, choice: EncoderChoice, opened: OpenedSource
     encoder = choice.new(opened.items, recipe.given(choice.name))
     recipe = settled(recipe, opened.settings, choice.name, encoder)
     checkpoints, refit_checkpoints = _checkpoints(run, opened.digest(recipe, encoder), restart=restart)
-    # Looked at first: a killed run with other settings is refused before any work.
+    # First, so that a killed run with other settings is refused before any work.
     epochs_left = recipe.epochs - checkpoints.epochs_done()
     refit_checkpoints.epochs_done()
     join = _gallery_join(run, opened, recipe.seed)
@@ -198,7 +198,7 @@ def _shapes(module: nn.Module) -> dict[str, torch.Size]:
 def _training_data(
     run: Run, recipe: Recipe, opened: OpenedSources, encoder: Encoder, join: GalleryJoin | None
 ) -> TrainingData:
-    """Decode the items, and put beside them what gallery and teacher have for them.
+    """Decode the items, and join them with their stored vectors and the teacher's embeddings.
 
     Raises:
         BadInput: the share of items held out is too small or too large, or an item cannot be decoded.

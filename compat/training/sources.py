@@ -1,4 +1,4 @@
-"""Opens the sources of a training, and refuses what does not fit its method before any work is done."""
+"""Opens the sources of a training. Sources that do not fit the method are refused before any work is done."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from skipfill.compat.encoders.encoder import Encoder
 from skipfill.compat.inference.load import LoadedModel, load_model
 from skipfill.compat.inference.witness import verified_model
 from skipfill.compat.methods.method import Method
-from skipfill.compat.methods.registry import METHODS
+from skipfill.compat.methods.registry import TRAINED
 from skipfill.compat.nn.serialization import tensor_bytes
 from skipfill.compat.settings import checked
 from skipfill.compat.training.class_slots import assigned_slots
@@ -102,14 +102,14 @@ def open_sources(objects: ObjectStore, recipe: Recipe, sources: Sources) -> Open
             effect on the method; files do not hold items; or held-out ids are of another type than the items'.
     """
     name = recipe.method
-    if name not in METHODS:
-        raise unknown_name("method", name, METHODS, Advice("see_methods"))
-    method = METHODS[name]
-    gallery = _gallery(objects, name, sources)
+    if name not in TRAINED:
+        raise unknown_name("method", name, TRAINED, Advice("see_methods"))
+    method = TRAINED[name]
+    gallery = opened_gallery(objects, name, sources)
     _refuse_without_effect(recipe, sources)
     items = open_items(sources.items, sources.columns)
-    excluded_ids = _held_out_ids(sources, items) if sources.hold_out else None
-    items = _without(items, excluded_ids)
+    excluded_ids = held_out_ids(sources, items) if sources.hold_out else None
+    items = without(items, excluded_ids)
     labels = _labels(items)
     settings = method.settings_type(**checked(name, method.settings_type, recipe.given(name)))
     onto = _spaces_to_search(objects, gallery, sources)
@@ -133,7 +133,7 @@ def open_sources(objects: ObjectStore, recipe: Recipe, sources: Sources) -> Open
 
 def _refuse_without_effect(recipe: Recipe, sources: Sources) -> None:
     """Raise `BadInput` for an input that has no effect on the method."""
-    name, method = recipe.method, METHODS[recipe.method]
+    name, method = recipe.method, TRAINED[recipe.method]
     if sources.align and not (sources.gallery and method.has_view()):
         raise BadInput(
             Parameter("align"),
@@ -147,18 +147,18 @@ def _refuse_without_effect(recipe: Recipe, sources: Sources) -> None:
         if value and not used:
             raise BadInput(Parameter(parameter), expected="a method that it has an effect on", found=f"method {name}")
     if sources.slots_of and not method.on_simplex:
-        with_slots = ", ".join(other for other, kind in METHODS.items() if kind.on_simplex)
+        with_slots = ", ".join(other for other, kind in TRAINED.items() if kind.on_simplex)
         raise BadInput(
             Parameter("slots_of"), expected=f"a method with class slots: {with_slots}", found=f"method {name}"
         )
 
 
-def _gallery(objects: ObjectStore, method: str, sources: Sources) -> Gallery | None:
+def opened_gallery(objects: ObjectStore, method: str, sources: Sources) -> Gallery | None:
     """The gallery, without the rows that later models made."""
     if sources.gallery:
         # Their rows lie near those that the space's own model would have made, and are not the same.
         return open_gallery(objects, sources.gallery).own_part
-    if METHODS[method].needs_gallery:
+    if TRAINED[method].needs_gallery:
         raise BadInput(
             f"method {method}",
             expected="a gallery to be compatible with",
@@ -177,10 +177,10 @@ def _unlabelled_items(sources: Sources, items: Items, excluded_ids: pa.Array | N
             expected=f"inputs of the kind of the labelled items: {items.kind}",
             found=align.kind,
         )
-    return _without(align, excluded_ids)
+    return without(align, excluded_ids)
 
 
-def _held_out_ids(sources: Sources, items: Items) -> pa.Array:
+def held_out_ids(sources: Sources, items: Items) -> pa.Array:
     """The ids that must not be used."""
     queries = open_items(sources.hold_out, sources.columns)
     if queries.ids.type != items.ids.type:
@@ -198,7 +198,7 @@ def _footers(items: Items) -> list[str]:
     return [fingerprint(PinnedFile(file), file.parent).footer for file in items.files]
 
 
-def _without(items: Items, excluded_ids: pa.Array | None) -> Items:
+def without(items: Items, excluded_ids: pa.Array | None) -> Items:
     """The items that are not held out."""
     if excluded_ids is None:
         return items
@@ -210,7 +210,7 @@ def _without(items: Items, excluded_ids: pa.Array | None) -> Items:
 
 def _spaces_to_search(objects: ObjectStore, gallery: Gallery | None, sources: Sources) -> list[Space]:
     """The gallery's space and those whose class slots are kept, each as its model's card describes it now."""
-    # The gallery's too: the card may list more views than an older release wrote down with the gallery.
+    # The gallery's space as well: the card may list more views than an older release recorded with the gallery.
     names = [gallery.space.name] if gallery is not None else []
     return [space_of(objects, name) for name in dict.fromkeys([*names, *sources.slots_of])]
 
@@ -233,8 +233,8 @@ def _labels(items: Items) -> pa.Array:
 
 
 def _teacher(objects: ObjectStore, method: str, sources: Sources) -> LoadedModel | None:
-    """The model to imitate, found to encode as when it was saved; None for methods without a teacher."""
-    if not METHODS[method].needs_teacher:
+    """The model to imitate, verified to encode as when it was saved; None for methods without a teacher."""
+    if not TRAINED[method].needs_teacher:
         return None
     if not sources.teacher:
         raise BadInput(

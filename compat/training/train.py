@@ -1,7 +1,8 @@
 """Trains a model on items, from nothing or against a stored gallery, and saves its bundle.
 
 The steps, in order: open the sources (`sources.py`), set up encoder, method and data (`setup.py`), fit and refit
-(`loop/`), remember the gallery, write the card (`card.py`), save the bundle.
+(`loop/`), remember the gallery, write the card (`card.py`), save the bundle. Closed-form methods have steps of their
+own: `adapters/fit.py`.
 """
 
 from __future__ import annotations
@@ -9,11 +10,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from skipfill.compat.encoders.choice import chosen_encoder
-from skipfill.compat.inference.load import LoadedModel
 from skipfill.compat.inference.network import Network
-from skipfill.compat.inference.witness import witness_file
-from skipfill.compat.inference.witness_items import witness_items
+from skipfill.compat.methods.registry import ADAPTERS
 from skipfill.compat.progress import Progress
+from skipfill.compat.training.adapters.fit import fit_adapter
 from skipfill.compat.training.card import TrainedModel, model_card
 from skipfill.compat.training.data.unlabelled import remembered, some_trained
 from skipfill.compat.training.loop.distributed import connected
@@ -23,12 +23,11 @@ from skipfill.compat.training.loop.schedule import Watcher
 from skipfill.compat.training.loop.task import Task
 from skipfill.compat.training.overrides import checked_settings, refuse_unused
 from skipfill.compat.training.recipe import Recipe, Sources
+from skipfill.compat.training.save import save_trained
 from skipfill.compat.training.setup import Run, TrainingSetup, set_up
 from skipfill.compat.training.sources import open_sources
 from skipfill.compat.training.trained_on import TrainedOn
 from skipfill.store.models.cards import LOG, Card, refuse_taken
-from skipfill.store.models.files import save_model
-from skipfill.store.spaces import ensure_space, register_space
 from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.storage.unfinished import scratch_folder
 
@@ -43,12 +42,12 @@ def train_model(
     *,
     restart: bool = False,
 ) -> Card:
-    """Train model `name` and save it; a run that was killed goes on from its last epoch.
+    """Train model `name` and save it. A run that was killed resumes after its last epoch.
 
     Args:
         progress: told of each stage and of the items or rows that are done.
         watcher: called after each step, and when an epoch is saved.
-        restart: drop a run of this name that was killed, instead of going on with it.
+        restart: drop a killed run of this name instead of resuming it.
 
     Returns:
         The card of the complete model.
@@ -59,6 +58,8 @@ def train_model(
     """
     refuse_taken(objects, name)
     recipe = replace(recipe, settings=checked_settings(recipe.settings), presets=checked_settings(recipe.presets))
+    if recipe.method in ADAPTERS:
+        return fit_adapter(objects, name, recipe, sources, progress)
     opened = open_sources(objects, recipe, sources)
     choice = chosen_encoder(recipe.encoder, opened.items)
     refuse_unused(recipe.settings, [recipe.method, choice.name])
@@ -68,7 +69,7 @@ def train_model(
         setup = set_up(run, recipe, choice, opened, restart=restart)
         trained = _train(run, setup)
         card = model_card(name, setup, trained)
-        # Each process has the same model: the first saves it.
+        # Each process has the same model. The first one saves it.
         return _save(run, setup, trained, card) if processes.first else card
 
 
@@ -110,18 +111,12 @@ def _remember_gallery(task: Task, progress: Progress) -> None:
 
 def _save(run: Run, setup: TrainingSetup, trained: TrainedModel, card: Card) -> Card:
     """Save the bundle and its space, and drop the checkpoints."""
-    objects, opened = run.objects, setup.opened
-    for space in opened.onto:
-        register_space(objects, space)  # a view is onto a space of this name for ever: the name must stay taken
-    network = trained.network
-    weights = network.weights()
-    witness = witness_file(LoadedModel(card, network.eval()), witness_items(next(opened.items.blocks())), weights)
+    opened = setup.opened
     log = "".join(f"{epoch.line}\n" for epoch in trained.log)
-    trained_on = TrainedOn.by(objects, opened)
-    files = {**network.files(), LOG: log.encode(), **witness, **trained_on.content.files()}
-    complete = save_model(objects, card, weights, trained_on.ids, files)
-    for space in opened.onto:
-        ensure_space(objects, space)
+    trained_on = TrainedOn.by(run.objects, opened)
+    complete = save_trained(
+        run.objects, card, trained.network, opened.items, trained_on, opened.onto, {LOG: log.encode()}
+    )
     setup.refit_checkpoints.clear()
     setup.task.checkpoints.clear()
     return complete

@@ -1,6 +1,6 @@
-"""Items that a training used, which may be no queries of a check: by id and content, with those of its models.
+"""Items that a training used, by id and content, and those of the models it builds on. They may not be queries.
 
-Items held out to choose the epoch by are among it: the epoch is chosen so that they fare well.
+Items held out to choose the epoch are among them, because the epoch was chosen to suit them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from skipfill.store.models.cards import Card
 from skipfill.store.models.files import TrainedContent, trained_content, trained_ids
 from skipfill.store.parquet.ids import IdSet
 from skipfill.store.parquet.item_digests import content_digests
+from skipfill.store.parquet.items import Items
 from skipfill.store.storage.object_store import ObjectStore
 
 
@@ -37,9 +38,14 @@ class TrainedOn:
         return cls._joined(objects, [model.card for model in opened.builds_on], [items.ids for items in own], read)
 
     @classmethod
-    def by_models(cls, objects: ObjectStore, *models: LoadedModel) -> TrainedOn:
-        """Those of models that another is made of without a training."""
-        return cls._joined(objects, [model.card for model in models], [], [])
+    def by_models(cls, objects: ObjectStore, *models: LoadedModel, queries: Items | None = None) -> TrainedOn:
+        """Those of models that another is made of without a training.
+
+        Args:
+            queries: that chose something of it. They are known by content: ids of queries need not be ids of items.
+        """
+        chose = [] if queries is None else [TrainedContent(content_digests(queries), complete=True)]
+        return cls._joined(objects, [model.card for model in models], [], chose)
 
     @classmethod
     def _joined(

@@ -13,6 +13,9 @@ from skipfill.store.strict_json import fitted
 
 TRUTHS = ("labels", "judgements", "reindex")
 """Kinds of truth: sources of what is relevant to a query."""
+NEIGHBOURS = "neighbours"
+"""What a check may measure besides: the rows that a query's stored vector finds first. It is agreement, no truth: it
+tells what changes, and not what improves, so that no policy names it and no check passes by it."""
 TRUSTED = ("labels", "judgements")
 """The kinds that a policy allows where it names none. Not a reindex: there a model says what is relevant."""
 

@@ -182,7 +182,7 @@ class Report:
         state: digest of the gallery's rows, space and release: a swap needs a pass on the state that is now.
         fingerprint: of the model.
         why: a sentence for each reason of the verdict.
-        truth: what made rows relevant: `labels`, `judgements` or `reindex`.
+        truth: what made rows relevant: `labels`, `judgements`, `reindex` or `neighbours`.
         reencoded_rows: gallery rows that were encoded again for new/new.
         baseline: where the old query vectors come from.
         scores: of old/old and new/old.

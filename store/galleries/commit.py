@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 from skipfill.store.errors import Advice, SkipfillError, Stale
-from skipfill.store.galleries.log import FORMAT, RELEASES, WITHOUT_POLICY, Since, Version, has_version, read_version
+from skipfill.store.galleries.log import RELEASES, Since, Version, has_version, read_version
 from skipfill.store.storage.layout import release_copy_key, version_key
 from skipfill.store.storage.object_store import ObjectStore
 
@@ -25,8 +25,7 @@ def commit(objects: ObjectStore, gallery: str, version: Version) -> Version:
         Stale: another writer appended this number first. Nothing was changed.
     """
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    needed = WITHOUT_POLICY if version.policy is None else FORMAT
-    signed = replace(version, at=now, by=_user(), commit=uuid4().hex, format=needed)
+    signed = replace(version, at=now, by=_user(), commit=uuid4().hex, format=version.needed_format)
     if version.action in RELEASES:
         signed = replace(signed, since=Since(signed.number, signed.at, signed.by))
     data = json.dumps(signed.as_document(), indent=1).encode()
@@ -68,8 +67,10 @@ def _replace_copy(objects: ObjectStore, gallery: str, version: Version) -> None:
     with suppress(SkipfillError, OSError):
         while True:
             # Services of older releases read it: it has what they know, and they need no policy.
-            copied = replace(version, format=WITHOUT_POLICY).as_document()
-            document = {"format": WITHOUT_POLICY, "gallery": gallery, "version": copied}
+            without_policy = replace(version, policy=None)
+            needed = without_policy.needed_format
+            copied = replace(without_policy, format=needed).as_document()
+            document = {"format": needed, "gallery": gallery, "version": copied}
             objects.replace(release_copy_key(gallery), json.dumps(document, indent=1).encode())
             written = version.number
             while has_version(objects, gallery, version.number + 1):  # of others, whose copies may have been first

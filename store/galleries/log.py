@@ -17,8 +17,9 @@ from skipfill.store.storage.numbered import last_number
 from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import json_digest, stored
 
-FORMAT = 2
-"""Written only for versions that need it, so that older releases read all others: 2 has a policy."""
+FORMAT = 3
+"""Written only for versions that need it, so that older releases read all others: 3 has a view that is no prefix."""
+WITH_POLICY = 2
 WITHOUT_POLICY = 1
 RESTORE = "Restore it from a copy."
 Action = Literal["registered", "appended", "refreshed", "swapped", "rolled back", "dropped", "policy changed"]
@@ -109,9 +110,16 @@ class Version:
     def as_document(self) -> dict[str, Any]:
         """The version as JSON values, with the fields of its format."""
         content = asdict(self)
-        if self.format < FORMAT:
+        if self.format < WITH_POLICY:
             del content["policy"]
         return content
+
+    @property
+    def needed_format(self) -> int:
+        """The oldest format that has all that the version says."""
+        if self.release is not None and self.release.view.kind != "prefix":
+            return FORMAT
+        return WITHOUT_POLICY if self.policy is None else WITH_POLICY
 
     @property
     def state(self) -> str:

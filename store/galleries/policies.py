@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from skipfill.store.checks.policy import Policy, refuse_unjudged_exceptions
 from skipfill.store.galleries.commit import commit
-from skipfill.store.galleries.log import FORMAT, Version, latest
+from skipfill.store.galleries.log import Version, latest
 from skipfill.store.storage.object_store import ObjectStore
 
 
@@ -27,9 +27,7 @@ def planned_policy(
     now = after or latest(objects, gallery)
     if policy == now.policy:
         return now
-    return replace(
-        now, number=now.number + 1, action="policy changed", reason=reason, plan="", policy=policy, format=FORMAT
-    )
+    return replace(now, number=now.number + 1, action="policy changed", reason=reason, plan="", policy=policy)
 
 
 def change_policy(

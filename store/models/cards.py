@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from skipfill.store.errors import Advice, BadInput, Stale, unknown_name
-from skipfill.store.spaces import Space, View, load_space, slots_by_order
+from skipfill.store.spaces import Space, View, beyond_prefixes, load_space, slots_by_order
 from skipfill.store.storage.layout import MODELS, card_key, model_file_key, space_key, valid_name
 from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import LARGEST_STORED, Older, fitted, json_digest, parsed, refuse_newer
 
-FORMAT = 1
+FORMAT = 2
+"""Written only for cards that need it, so that older releases read all others: 2 has views other than prefixes."""
+PREFIXES_ONLY = 1
 WEIGHTS = "weights.safetensors"
 TRAINED_IDS = "trained_ids.parquet"
 TRAINED_CONTENT = "trained_content.parquet"
@@ -61,7 +63,7 @@ class Card:
     files: dict[str, str] = field(default_factory=dict)
     slots: dict[str, int] = field(default_factory=dict)
     digest: str = field(default="", compare=False)
-    format: int = FORMAT
+    format: int = PREFIXES_ONLY
 
     @property
     def fingerprint(self) -> str:
@@ -126,7 +128,8 @@ def taken_meanwhile(name: str) -> Stale:
 
 def put_card(objects: ObjectStore, card: Card) -> bool:
     """Make a bundle visible, all its files being there; False when the name is taken."""
-    raw = json.loads(json.dumps(asdict(card)))
+    needed = FORMAT if beyond_prefixes(card.views) else PREFIXES_ONLY
+    raw = json.loads(json.dumps(asdict(replace(card, format=needed))))
     return objects.put_new(card_key(card.name), json.dumps({**raw, "digest": _digest(raw)}, indent=1).encode())
 
 
@@ -162,8 +165,8 @@ def card_from(raw: Any, where: object, name: str = "") -> Card:
     for kind, names in (("model", [card.name]), ("space", card.views), ("file", card.files)):
         for part in names:
             valid_name(kind, part)
-    if card.dim < max([1, *(view.dim for view in card.views.values())]):
-        raise BadInput(where, expected="views of no more coordinates than it has", found=f"{card.dim}")
+    if card.dim < max([1, *(view.dim for view in card.views.values() if view.kind == "prefix")]):
+        raise BadInput(where, expected="prefixes of no more coordinates than it has", found=f"{card.dim}")
     for file, digest in card.files.items():
         if "." not in file or not SHA256.fullmatch(digest):
             raise BadInput(where, expected=f"the SHA-256 of {file!r}", found=repr(digest[:80]))

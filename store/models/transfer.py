@@ -32,6 +32,7 @@ from skipfill.store.spaces import (
     load_space,
     refuse_another_space,
     register_space,
+    space_document,
     space_from,
     space_names,
 )
@@ -59,7 +60,7 @@ class Manifest:
     spaces: list[Space]
 
     def as_json(self) -> bytes:
-        content = {"format": FORMAT, "card": asdict(self.card), "spaces": [asdict(one) for one in self.spaces]}
+        content = {"format": FORMAT, "card": asdict(self.card), "spaces": [space_document(one) for one in self.spaces]}
         return json.dumps({**content, "digest": json_digest(content)}, indent=1).encode()
 
     def named(self, name: str) -> Manifest:

@@ -12,9 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from skipfill.store.errors import Advice, BadInput, SkipfillError, reason
+from skipfill.store.errors import Advice, BadInput, SkipfillError, reason, row_place
 from skipfill.store.parquet.files import LONGEST, too_long, unreadable
-from skipfill.store.parquet.row_places import row_place
 from skipfill.store.storage.address import Address
 
 BLOCK_ROWS = 65_536

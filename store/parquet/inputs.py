@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from skipfill.store.errors import BadInput, reason
+from skipfill.store.errors import Advice, BadInput, reason, row_place
+from skipfill.store.parquet.files import expand, open_parquet
 from skipfill.store.parquet.ids import refuse_bad_strings
-from skipfill.store.parquet.row_places import row_place
+from skipfill.store.parquet.stored_rows import OpenFile, opened
 from skipfill.store.parquet.vectors import Matrix, is_vector_type, matrix
 from skipfill.store.storage.address import found_at
 
@@ -98,3 +100,51 @@ def _texts(column: pa.Array, where: object) -> list[str]:
     if None in texts:
         raise BadInput(row_place(where, texts.index(None)), expected="a text", found="NULL")
     return texts
+
+
+def only_vector_column(paths: Sequence[Path], other_than: str = "") -> str:
+    """Name of the column to encode where none has a usual name, and only one column holds vectors; else empty.
+
+    Args:
+        other_than: a column of vectors that are not to be encoded.
+    """
+    try:
+        schema = open_parquet(expand(paths)[0]).schema_arrow
+    except BadInput:
+        return ""  # who opens the items says what is wrong with them
+    if set(INPUT_COLUMNS) & set(schema.names):
+        return ""
+    vectors = [field.name for field in schema if input_kind(field.type) == "vector" and field.name != other_than]
+    return vectors[0] if len(vectors) == 1 else ""
+
+
+def input_of(path: Path, named: str, open_file: OpenFile) -> tuple[InputKind, str]:
+    """Kind and name of the column of a file that is encoded.
+
+    Args:
+        named: by the user; empty for the first of the usual names.
+
+    Raises:
+        BadInput: no such column, or one that cannot be encoded.
+    """
+    file = opened(open_file, path)
+    names = file.schema_arrow.names
+    candidates = [named] if named else list(INPUT_COLUMNS)
+    for name in candidates:
+        if name in names:
+            column = file.schema_arrow.field(name).type
+            kind = input_kind(column)
+            if kind is not None:
+                return kind, name
+            raise BadInput(
+                f"{path}, column {name}",
+                expected="images (bytes, or a struct of bytes and path), lists of floats or strings",
+                found=str(column),
+                hint=Advice("name_column", parameter="input"),
+            )
+    raise BadInput(
+        path,
+        expected=f"a column {' or '.join(repr(name) for name in candidates)}",
+        found=f"columns {', '.join(names)}",
+        hint=Advice("name_column", parameter="input"),
+    )

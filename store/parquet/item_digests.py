@@ -20,10 +20,11 @@ def content_digests(items: Items) -> Digests:
     Texts that differ only in white space or Unicode normal form are the same, and so are vectors that are equal as
     float32.
     """
-    return np.concatenate([np.zeros(0, np.uint64), *(_of_block(block) for block in items.blocks())])
+    return np.concatenate([np.zeros(0, np.uint64), *(block_digests(block) for block in items.blocks())])
 
 
-def _of_block(block: ItemBlock) -> Digests:
+def block_digests(block: ItemBlock) -> Digests:
+    """The digests of a block of items, as `content_digests` has them."""
     kind = block.kind.encode()
     if not isinstance(block.inputs, list):
         vectors = np.ascontiguousarray(block.inputs + np.float32(0))  # -0 becomes 0

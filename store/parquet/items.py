@@ -11,32 +11,37 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from skipfill.store.errors import Advice, BadInput
+from skipfill.store.errors import BadInput, BlockPlace
 from skipfill.store.parquet import ids
 from skipfill.store.parquet.files import (
+    ParquetReader,
     column_type,
     expand,
-    open_parquet,
     read_ids_and_labels,
     refuse_other_count,
     unreadable,
 )
-from skipfill.store.parquet.inputs import INPUT_COLUMNS, InputKind, input_kind, inputs_of
+from skipfill.store.parquet.inputs import InputKind, input_of, inputs_of
 from skipfill.store.parquet.pinned import PinnedFile
-from skipfill.store.parquet.row_places import BlockPlace
 from skipfill.store.parquet.stored_rows import OpenFile, opened
-from skipfill.store.parquet.vectors import Matrix
+from skipfill.store.parquet.vectors import Matrix, is_vector_type, matrix
 
 BLOCK_ROWS = 2_048
 
 
 @dataclass(frozen=True)
 class ItemColumns:
-    """Column names. An empty `input` means the first there is of `image`, `vector` and `text`."""
+    """Column names.
+
+    Attributes:
+        input: empty for the first there is of `image`, `vector` and `text`.
+        old_vector: of vectors by the old encoder, which a blend mixes in; empty where no item brings one.
+    """
 
     id: str = "id"
     label: str = "label"
     input: str = ""
+    old_vector: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,12 +51,14 @@ class ItemBlock:
     Attributes:
         inputs: a list of encoded images (bytes of PNG, JPEG, ...), of texts (str), or an (N, F) float32 matrix.
         rows: (N,) where in the file they are.
+        old_vectors: (N, d) the old encoder's vectors of the same items; None where they bring none.
     """
 
     ids: pa.Array
     inputs: list[Any] | Matrix
     rows: NDArray[np.int64]
     path: Path
+    old_vectors: Matrix | None = None
 
     @property
     def kind(self) -> InputKind:
@@ -71,6 +78,7 @@ class Items:
         labels: (N,) string with NULLs, or None when there is no label column.
         keep: (rows in the files,) bool, which of them are these items; None for all.
         open_file: opens a file for a pass.
+        old_column: of the old encoder's vectors; empty for none.
     """
 
     files: list[Path]
@@ -81,6 +89,7 @@ class Items:
     labels: pa.Array | None
     keep: NDArray[np.bool_] | None = None
     open_file: OpenFile = PinnedFile
+    old_column: str = ""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -114,10 +123,10 @@ class Items:
         Raises:
             BadInput: a file lacks it, or it cannot be encoded.
         """
-        kind, _ = _input(self.files[0], column, self.open_file)
+        kind, _ = input_of(self.files[0], column, self.open_file)
         for path in self.files:
             column_type(path, opened(self.open_file, path), column, "input")
-        return replace(self, kind=kind, input_column=column)
+        return replace(self, kind=kind, input_column=column, old_column="")
 
     def blocks(self) -> Iterator[ItemBlock]:
         """The items in order, at most 2,048 at a time.
@@ -125,7 +134,8 @@ class Items:
         Raises:
             BadInput: an input is missing or not of the expected form; the error names file and row.
         """
-        for batch, path, rows in self._batches(lambda names: [self.id_column, self.input_column]):
+        columns = dict.fromkeys([self.id_column, self.input_column, *filter(None, [self.old_column])])
+        for batch, path, rows in self._batches(lambda names: list(columns)):
             yield self._block(batch, path, rows)
 
     def details(self) -> Iterator[pa.RecordBatch]:
@@ -165,7 +175,13 @@ class Items:
             inputs_of(self.kind, column, BlockPlace(f"{path}, column {self.input_column}", rows), path.parent),
             rows,
             path,
+            self._old_vectors(batch, path, rows),
         )
+
+    def _old_vectors(self, batch: pa.RecordBatch, path: Path, rows: NDArray[np.int64]) -> Matrix | None:
+        if not self.old_column:
+            return None
+        return matrix(batch.column(self.old_column), f"{path}, column {self.old_column}, row {rows[0]}")
 
 
 def open_items(paths: Sequence[Path], columns: ItemColumns = ItemColumns(), open_file: OpenFile = PinnedFile) -> Items:
@@ -178,7 +194,7 @@ def open_items(paths: Sequence[Path], columns: ItemColumns = ItemColumns(), open
         BadInput: missing or unreadable file, no usable input column, NULL or duplicate ids, no rows.
     """
     files = expand(paths)
-    kind, input_column = _input(files[0], columns.input, open_file)
+    kind, input_column = input_of(files[0], columns.input, open_file)
     all_ids: list[pa.Array] = []
     all_labels: list[pa.Array] = []
     has_labels = True
@@ -186,6 +202,8 @@ def open_items(paths: Sequence[Path], columns: ItemColumns = ItemColumns(), open
         file = opened(open_file, path)
         id_kind = ids.id_type(column_type(path, file, columns.id, "id"), path)
         column_type(path, file, input_column, "input")
+        if columns.old_vector:
+            _refuse_no_vectors(path, file, columns.old_vector)
         has_labels &= columns.label in file.schema_arrow.names
         wanted = [columns.id] + ([columns.label] if has_labels else [])
         table = read_ids_and_labels(path, file, wanted)
@@ -201,44 +219,10 @@ def open_items(paths: Sequence[Path], columns: ItemColumns = ItemColumns(), open
     labels = pa.concat_arrays(all_labels) if has_labels else None
     if labels is not None and labels.null_count == len(labels):
         labels = None
-    return Items(files, kind, input_column, columns.id, joined, labels, None, open_file)
+    return Items(files, kind, input_column, columns.id, joined, labels, None, open_file, columns.old_vector)
 
 
-def only_vector_column(paths: Sequence[Path], other_than: str = "") -> str:
-    """Name of the column to encode where none has a usual name, and only one column holds vectors; else empty.
-
-    Args:
-        other_than: a column of vectors that are not to be encoded.
-    """
-    try:
-        schema = open_parquet(expand(paths)[0]).schema_arrow
-    except BadInput:
-        return ""  # who opens the items says what is wrong with them
-    if set(INPUT_COLUMNS) & set(schema.names):
-        return ""
-    vectors = [field.name for field in schema if input_kind(field.type) == "vector" and field.name != other_than]
-    return vectors[0] if len(vectors) == 1 else ""
-
-
-def _input(path: Path, named: str, open_file: OpenFile) -> tuple[InputKind, str]:
-    file = opened(open_file, path)
-    names = file.schema_arrow.names
-    candidates = [named] if named else list(INPUT_COLUMNS)
-    for name in candidates:
-        if name in names:
-            column = file.schema_arrow.field(name).type
-            kind = input_kind(column)
-            if kind is not None:
-                return kind, name
-            raise BadInput(
-                f"{path}, column {name}",
-                expected="images (bytes, or a struct of bytes and path), lists of floats or strings",
-                found=str(column),
-                hint=Advice("name_column", parameter="input"),
-            )
-    raise BadInput(
-        path,
-        expected=f"a column {' or '.join(repr(name) for name in candidates)}",
-        found=f"columns {', '.join(names)}",
-        hint=Advice("name_column", parameter="input"),
-    )
+def _refuse_no_vectors(path: Path, file: ParquetReader, column: str) -> None:
+    kind = column_type(path, file, column, "old_vector")
+    if not is_vector_type(kind):
+        raise BadInput(f"{path}, column {column}", expected="vectors of the old encoder", found=str(kind))

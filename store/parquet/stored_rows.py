@@ -12,11 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from skipfill.store.errors import Advice, BadInput
+from skipfill.store.errors import Advice, BadInput, BlockPlace
 from skipfill.store.parquet import ids
 from skipfill.store.parquet.files import ParquetReader, column_type, refuse_long_values, refuse_other_count, unreadable
 from skipfill.store.parquet.pinned import PinnedFile
-from skipfill.store.parquet.row_places import BlockPlace
 from skipfill.store.parquet.vectors import Matrix, is_vector_type, matrix, storage_type
 from skipfill.store.storage.address import Address
 

@@ -9,8 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from skipfill.store.errors import BadInput
-from skipfill.store.parquet.row_places import row_place
+from skipfill.store.errors import BadInput, row_place
 
 Matrix = NDArray[np.float32]
 

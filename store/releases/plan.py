@@ -13,7 +13,9 @@ from skipfill.store.spaces import View
 from skipfill.store.storage.layout import valid_name
 from skipfill.store.strict_json import fitted, json_digest, parsed, refuse_newer
 
-FORMAT = 1
+FORMAT = 2
+"""Written only for plans that need it, so that older releases apply all others: 2 has a view that is no prefix."""
+PREFIXES_ONLY = 1
 Named = Literal["gallery version", "gallery files", "model", "view", "check"]
 
 
@@ -77,7 +79,7 @@ class Plan:
     avoids: BackfillCost
     created: str
     id: str = ""
-    format: int = field(default=FORMAT)
+    format: int = field(default=PREFIXES_ONLY)
 
     @property
     def applicable(self) -> bool:
@@ -91,8 +93,9 @@ class Plan:
         return json_digest(content)[:16]
 
     def identified(self) -> Plan:
-        """The same plan with its digest as its id."""
-        return replace(self, id=self.digest)
+        """The same plan in the format that it needs, with its digest as its id."""
+        plan = replace(self, format=PREFIXES_ONLY if self.view.kind == "prefix" else FORMAT)
+        return replace(plan, id=plan.digest)
 
     def as_json(self) -> str:
         return json.dumps(asdict(self), indent=1)

@@ -99,8 +99,7 @@ class OtherRows:
         precision = products.dtype.type
         cells = self._cells.get(precision) or self._new_cells(precision)
         scratch = Scratch(products.shape[1], precision)
-        of_queries = zip(cells, products, left_out, strict=True)
-        doubtful = [one.add(of_query, out, scratch) for one, of_query, out in of_queries]
+        doubtful = [one.add(row, out, scratch) for one, row, out in zip(cells, products, left_out, strict=True)]
         counts = [len(rows_in_doubt) for rows_in_doubt in doubtful]
         in_doubt = sum(counts)
         if in_doubt:

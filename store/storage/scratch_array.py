@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import math
+import mmap
 import os
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,13 @@ def scratch_array(folder: Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap
             found=reason(error),
             hint="Make room, or name another folder for such files in TMPDIR.",
         ) from error
+
+
+def release_pages(array: np.memmap[Any, Any]) -> None:
+    """Let the system take back the memory of the array's pages. Their content stays in the file."""
+    mapped = array.base
+    if isinstance(mapped, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def _take_room(handle: int, size: int) -> None:

@@ -39,7 +39,7 @@ from skipfill.compat.encoders.encoder import Encoder
 from skipfill.compat.encoders.prepared import Prepared
 from skipfill.compat.methods.batch import GallerySample, OldSpace
 from skipfill.compat.methods.method import MethodContext
-from skipfill.compat.methods.registry import METHODS
+from skipfill.compat.methods.registry import TRAINED
 from skipfill.compat.nn.classifier import CosineClassifier
 from skipfill.compat.nn.normalize import unit
 from skipfill.compat.training.data.training_data import TrainingData
@@ -136,10 +136,10 @@ def in_turns(name: str, epochs: int, items: int, method: str, sample: int, devic
     bare: list[np.ndarray] = []
     with tempfile.TemporaryDirectory() as scratch, progress(quiet=False) as bar:
         data = drawn(encoder, items, Path(scratch))
-        other = Bare(copy.deepcopy(encoder), data, how, how.pairs if METHODS[method].needs_pairs else 0)
+        other = Bare(copy.deepcopy(encoder), data, how, how.pairs if TRAINED[method].needs_pairs else 0)
         assert data.pool is not None
         old = OldSpace(OLD, torch.randn(CLASSES, OLD), torch.full((CLASSES,), POOL // CLASSES), data.pool)
-        made = METHODS[method](MethodContext(encoder.width, CLASSES, 0, old), METHODS[method].settings_type())
+        made = TRAINED[method](MethodContext(encoder.width, CLASSES, 0, old), TRAINED[method].settings_type())
         bar.start("training", epochs * items)
         draw = step_shower("model", bar)
         spent, began = np.zeros(2), clocks(device)
@@ -234,7 +234,7 @@ def main() -> None:
     print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
     for number in options.nets:
         for method in options.methods:
-            for sample in options.samples if METHODS[method].needs_sample else [0]:
+            for sample in options.samples if TRAINED[method].needs_sample else [0]:
                 name = list(ENCODERS)[number]
                 print(in_turns(name, options.epochs, options.items, method, sample, options.device), flush=True)
     print(f"\nload {os.getloadavg()[0]:.1f}\n")

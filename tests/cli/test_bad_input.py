@@ -86,7 +86,7 @@ GALLERIES: dict[str, tuple[Callable[[Path], object], str]] = {
     "ragged rows": (ragged, "row 2: expected 2 numbers, as in the other rows, found 1"),
     "a NULL vector": (
         lambda path: write(path, id=["a", "b"], vector=[[1.0], None]),
-        "+ 1: expected a vector, found NULL",
+        ", row 1: expected a vector, found NULL",
     ),
     "a NULL coordinate": (lambda path: write(path, id=["a"], vector=[[1.0, None]]), "found NULL"),
     "NaN": (lambda path: write_vectors(path, spoiled(7, np.nan)), "row 7: expected finite numbers, found nan"),
@@ -373,7 +373,7 @@ def test_a_read_only_folder(skipfill: Skipfill, registered: World, tmp_path: Pat
         if os.geteuid() == 0:
             blind = as_nobody("doctor")
             assert (blind.returncode, blind.stderr) == (1, "")
-            assert "models: expected what this user can use as the rest of the store" in blind.stdout
+            assert "models: expected the permissions of the rest of the store" in blind.stdout
     finally:
         for folder in [tmp_path, *tmp_path.rglob("*")]:
             folder.chmod(0o755)

@@ -266,7 +266,7 @@ def test_a_file_with_a_mark_of_its_encoding_is_read(skipfill: Skipfill) -> None:
 
 def test_a_command_without_such_options_says_so(skipfill: Skipfill) -> None:
     Path("skipfill.toml").write_text("[status]\nquiet = true\n")
-    said = "[status]: expected no key: a file may set no option of this command, found 'quiet'"
+    said = "[status]: expected no key, because a file may set no option of this command, found 'quiet'"
     assert said in skipfill("status", expect=2).err
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,6 +24,8 @@ def commands(group: Any, *words: str) -> Iterator[tuple[tuple[str, ...], Any]]:
 
 
 COMMANDS = dict(commands(get_command(app)))
+PAGES: dict[tuple[str, ...], str] = {}
+"""Pages that were printed already."""
 ids = {words: " ".join(words) or "skipfill" for words in COMMANDS}
 
 
@@ -30,7 +33,14 @@ ids = {words: " ".join(words) or "skipfill" for words in COMMANDS}
 def page(skipfill: Skipfill, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A function from a command's words to its page of help."""
     monkeypatch.setenv("COLUMNS", str(WIDTH))
-    return lambda words: skipfill(*words, "--help").out
+
+    def shown(words: tuple[str, ...]) -> str:
+        key = (*words, os.environ.get("FORCE_COLOR", ""))
+        if key not in PAGES:
+            PAGES[key] = skipfill(*words, "--help").out
+        return PAGES[key]
+
+    return shown
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=ids.values())

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from skipfill.compat.encoders.registry import ENCODERS
-from skipfill.compat.methods.registry import METHODS
+from skipfill.compat.methods.registry import METHODS, TRAINED
 from skipfill.compat.methods.simplex import SimplexMethod
 from skipfill.compat.settings import settable
 from skipfill.compat.training.overrides import checked_settings, read_settings
@@ -19,7 +19,7 @@ from skipfill.store.errors import BadInput
 from tests.conftest import Skipfill, World, spawn
 
 SHORT = ("--epochs", 1, "--batch", 64, "--quiet")
-SIMPLEX = {name: ("--set", f"{name}.classes=16") for name, kind in METHODS.items() if issubclass(kind, SimplexMethod)}
+SIMPLEX = {name: ("--set", f"{name}.classes=16") for name, kind in TRAINED.items() if issubclass(kind, SimplexMethod)}
 
 
 def recipe(skipfill: Skipfill, model: str, *root: object) -> dict[str, Any]:
@@ -27,10 +27,10 @@ def recipe(skipfill: Skipfill, model: str, *root: object) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", TRAINED)
 def test_a_step_of_every_method(skipfill: Skipfill, world: World, name: str) -> None:
     """From the command line, against a gallery of its own kind, to vectors in the old space."""
-    kind = METHODS[name]
+    kind = TRAINED[name]
     skipfill("init")
     first = (name, *SIMPLEX[name]) if kind.on_simplex else ("independent", "--dim", 8)
     skipfill("train", "v1", "--items", world.old_items, "--method", *first, *SHORT)

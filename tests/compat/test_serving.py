@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +27,7 @@ from tests.compat.encoders.samples import OWN, drawings
 from tests.compat.inference.bundles import rewritten, texts, trained, without_witness, write_module
 from tests.conftest import Skipfill, World, spawn, tree
 from tests.store.stores import store_with, swap
+from tests.warm import start
 
 STORE = Path(".skipfill")
 
@@ -267,7 +267,7 @@ def test_of_racing_writers_the_last_version_is_in_the_copy(tmp_path: Path) -> No
         "    except SkipfillError:\n"
         "        pass\n"
     )
-    racers = [subprocess.Popen([sys.executable, "-c", code, name], cwd=tmp_path) for name in ("v2", "v3")]
+    racers = [start(code, [name], cwd=tmp_path) for name in ("v2", "v3")]
     assert [racer.wait(timeout=120) for racer in racers] == [0, 0]
     assert latest(objects, "g").number > 5
     assert copy(objects)["version"]["commit"] == latest(objects, "g").commit

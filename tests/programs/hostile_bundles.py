@@ -27,7 +27,7 @@ import torch
 from hypothesis import strategies as st
 
 from skipfill.compat.encoders.hf.config import IMAGES, TEXTS, declared_keys
-from skipfill.compat.inference.bundle_schema import at_most, refuse_description
+from skipfill.compat.inference.bundle.schema import at_most, refuse_description
 from skipfill.compat.inference.network import Network
 from skipfill.compat.inference.trial import MEMORY, SECONDS, limit_memory, load_and_encode
 from skipfill.store.errors import SkipfillError

@@ -143,7 +143,7 @@ def test_an_old_check_is_said_to_be_old_and_keeps_to_a_policy_that_is_set(here: 
     assert "pass, in an older format, of which only the newest check counts" in here("plan", "things", "v2").out
     here("swap", "things", "v2", "--dry-run")
     here("policy", "things", "--metric", "nDCG@10")
-    assert "a check of an older release" in here("swap", "things", "v2", expect=1).err
+    assert "in an older format" in here("swap", "things", "v2", expect=1).err
     assert "asked less: metric" in here("plan", "things", "v2", expect=1).out
 
 
@@ -173,3 +173,49 @@ def test_plain_file_lists_are_read(frozen: Path) -> None:
     objects.put_new(f"galleries/things/files/{digest}.json", plain)
     edit(frozen / "store" / VERSION, lambda raw: {**raw, "files": digest})
     assert open_gallery(objects, "things").files == files
+
+
+@pytest.fixture
+def views(skipfill: Skipfill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Skipfill:
+    """A store whose models have a linear map, blends, and a blend as the first bundles had it."""
+    shutil.copytree(FROZEN[0].parent / "views-0.1", tmp_path, dirs_exist_ok=True)
+    monkeypatch.setenv("SKIPFILL_STORE", "store")
+    return skipfill
+
+
+@pytest.mark.parametrize("model", ["both", "mapped", "mixed"])
+def test_frozen_maps_and_blends_make_the_same_vectors(views: Skipfill, model: str) -> None:
+    views("encode", model, "heldout.parquet", "--onto", "v1", "-o", "now.parquet")
+    now, then = (
+        np.stack(pq.read_table(file).column("vector").to_pylist())
+        for file in ("now.parquet", f"heldout-{model}.parquet")
+    )
+    np.testing.assert_allclose(now, then, atol=1e-5)
+
+
+def test_a_frozen_blend_takes_vectors_that_queries_bring(views: Skipfill) -> None:
+    table = pq.read_table("heldout.parquet")
+    old = pq.read_table("heldout-old.parquet").column("vector")
+    pq.write_table(table.append_column("old", old), "with_old.parquet")
+    views("encode", "brought", "with_old.parquet", "--old-vector", "old", "--onto", "v1", "-o", "now.parquet")
+    mapped, now = (
+        np.stack(pq.read_table(f"{name}.parquet")["vector"].to_pylist()) for name in ("heldout-mapped", "now")
+    )
+    stored = np.stack(old.to_pylist())
+    expected = 0.25 * mapped + 0.75 * stored / np.linalg.norm(stored, axis=1, keepdims=True)
+    np.testing.assert_allclose(now, expected / np.linalg.norm(expected, axis=1, keepdims=True), atol=1e-5)
+
+
+def test_only_what_needs_a_newer_format_has_it(views: Skipfill, tmp_path: Path) -> None:
+    """A release that knows prefixes alone reads all the rest, and refuses these files by their format."""
+    formats = {
+        path.parent.name: json.loads(path.read_text())["format"] for path in tmp_path.glob("store/models/*/card.json")
+    }
+    assert formats == {"v1": 1, "v2": 1, "both": 1, "mapped": 2, "mixed": 2, "brought": 2}
+    log = sorted(tmp_path.glob("store/galleries/things/versions/*.json"))
+    assert [json.loads(path.read_text())["format"] for path in log] == [1, 3]
+    assert json.loads((tmp_path / "store/galleries/things/release.json").read_text())["format"] == 3
+    assert "blend, 4 coordinates" in views("status", "things").out
+    assert "linear, 4 coordinates" in views("model", "show", "mapped").out
+    views("rollback", "things")
+    assert json.loads((tmp_path / "store/galleries/things/release.json").read_text())["format"] == 1

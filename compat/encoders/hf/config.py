@@ -31,7 +31,7 @@ IMAGES = (
 )
 ATTENTIONS = ("eager", "sdpa", None)
 _ATTENTION = ("attn_implementation", "_attn_implementation")
-# Of older releases of the library; they decide nothing now.
+# Keys of older releases of the library. They have no effect now.
 _OLDER = (
     *("directionality", "gradient_checkpointing", "position_embedding_type", "pooler_fc_size", "pooler_type"),
     *("pooler_num_attention_heads", "pooler_num_fc_layers", "pooler_size_per_head", "classifier_dropout", "use_cache"),

@@ -39,6 +39,7 @@ class Hf(Encoder):
     inputs = ("image", "text")
     source = "FOLDER_OR_NAME"
     settings_type = Settings
+    at_rest = True
     mean: Tensor
     std: Tensor
 

@@ -66,7 +66,7 @@ class Settings:
 
 
 def refuse_settings(settings: Settings, where: str) -> None:
-    """Raise `BadInput` for settings of a bundle, each within its range, that do not go together or reach too far."""
+    """Raise `BadInput` for settings of a bundle that do not fit together, though each is within its range."""
     refuse_config(settings.config, where)
     if settings.pooling not in POOLINGS:
         raise unknown_name("pooling", settings.pooling[:80], POOLINGS, where=where)

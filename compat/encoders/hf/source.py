@@ -192,5 +192,5 @@ def _reading(name: str, expected: str) -> Iterator[None]:
         yield
     except SkipfillError:
         raise
-    except Exception as error:  # the library raises what it likes for a config that asks for what cannot be
+    except Exception as error:  # the library raises errors of any type for an impossible config
         raise BadInput(f"encoder hf:{name}", expected=expected, found=reason(error)) from error

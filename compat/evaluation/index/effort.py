@@ -1,4 +1,4 @@
-"""Share of the exact answer that an index returns to one set of queries, at any effort."""
+"""Recall of an index for one set of queries at any search effort."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Answers:
         self._progress = progress
         lengths = np.sqrt(np.einsum("qd,qd->q", queries, queries, dtype=np.float64))[:, None] * radius
         exact = -np.sort(-index.scores(queries, index.exact(queries, near)), axis=1)
-        # No index tells rows apart that differ by the rounding of their coordinates.
+        # No index can tell apart rows that differ only by the rounding of their coordinates.
         self._bar = exact[:, k - 1 : k] - ROUNDING * lengths
         # The inner product as half a squared distance on a sphere: all rows lifted to the norm of the longest by a
         # coordinate that queries lack (Bachrach et al. 2014). Under the cosine it is that of the vectors themselves.

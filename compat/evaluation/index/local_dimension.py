@@ -1,4 +1,4 @@
-"""Number of directions in which the rows around a query spread: the more, the harder for a search by graph."""
+"""Local intrinsic dimension of queries. The higher it is, the harder they are for an index that walks a graph."""
 
 from __future__ import annotations
 

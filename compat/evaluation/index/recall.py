@@ -167,7 +167,7 @@ def _ratio(old: Values, new: Values, settings: IndexSettings) -> Interval | None
 
 
 def index_warnings(report: IndexRecall) -> list[str]:
-    """A sentence for the operator where new queries are clearly served worse, or too few to tell."""
+    """Warnings for the operator: new queries are clearly served worse, or there are too few queries to tell."""
     if report.queries < LEAST_QUERIES:
         return [f"{report.queries} queries are too few to tell what the index does to new queries"]
     lower = report.change.high < -CLEARLY_LOWER

@@ -17,7 +17,8 @@ from skipfill.compat.evaluation.per_query import rankings, values_of
 from skipfill.compat.evaluation.sequences.class_templates import write_templates
 from skipfill.compat.evaluation.sequences.summaries import average_compatibility, average_multimodel, backward, forward
 from skipfill.compat.inference.encode import encode_all, write_encoded
-from skipfill.compat.inference.load import LoadedModel, viewed
+from skipfill.compat.inference.load import LoadedModel
+from skipfill.compat.inference.views import viewed
 from skipfill.compat.inference.witness import verified_model
 from skipfill.compat.metrics.ranking import Metric
 from skipfill.compat.metrics.registry import ALWAYS, named_metrics
@@ -104,7 +105,9 @@ def measure_sequence(
     cards = [load_card(objects, name) for name in names]
     if len(set(names)) < len(names):
         raise BadInput("models", expected="each model once", found=", ".join(names))
-    views = [[view_onto(card, earlier) for earlier in names[: at + 1]] for at, card in enumerate(cards)]
+    for at, card in enumerate(cards):
+        for before in names[:at]:
+            view_onto(card, before)
     answerable = _answerable(queries, gallery)
     if templates:
         _refuse_own_rows(queries, gallery)
@@ -117,7 +120,7 @@ def measure_sequence(
             galleries.append(_encoded_gallery(model, gallery, scratch / f"{later}.parquet", progress, templates))
             vectors = encode_all(model, kept.items, progress)
             for earlier, rows in enumerate(galleries):
-                means = kept.means(f"{name}/{names[earlier]}", viewed(vectors, views[later][earlier]), rows)
+                means = kept.means(f"{name}/{names[earlier]}", viewed(model, vectors, names[earlier]), rows)
                 for metric, mean in means.items():
                     matrices[metric][later, earlier] = mean
     return SequenceReport(list(names), matrices, len(kept.items), galleries[0].count, int((~answerable).sum()))

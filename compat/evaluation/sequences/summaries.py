@@ -1,4 +1,4 @@
-"""Summaries of the matrix of a sequence of models. Knows arrays only.
+"""Summaries of the matrix of a sequence of models. This file works on arrays alone.
 
 M is (T, T): M[i, j] is the mean of a metric, higher is better, of queries by model i on a gallery by model j. Only the
 lower triangle counts: no model is asked for a view onto a later space.
@@ -34,14 +34,14 @@ def average_multimodel(matrix: Matrix) -> float:
 
 
 def backward(matrix: Matrix) -> float | None:
-    """mean over i < T of M[T, i] - M[i, i]: what the last model gains on earlier galleries; None for one model."""
+    """Mean over i < T of M[T, i] - M[i, i]: the gain of the last model on earlier galleries; None for one model."""
     if len(matrix) == 1:
         return None
     return float((matrix[-1, :-1] - np.diag(matrix)[:-1]).mean())
 
 
 def forward(matrix: Matrix) -> float | None:
-    """mean over i > 1 of M[i, i-1] - M[i, i]: what the gallery before costs against one's own; None for one model."""
+    """Mean over i > 1 of M[i, i-1] - M[i, i]: the loss on the previous model's gallery; None for one model."""
     if len(matrix) == 1:
         return None
     return float((np.diag(matrix, -1) - np.diag(matrix)[1:]).mean())

@@ -29,7 +29,7 @@ def resampled_means(values: Values, resamples: int, seed: int, clusters: NDArray
     step = max(1, CHUNK // count)
     for start in range(0, resamples, step):
         rows = min(step, resamples - start)
-        # How often each cluster was drawn; a product with these counts is a sum over the drawn clusters.
+        # Number of draws of each cluster. A product with these counts is a sum over the drawn clusters.
         drawn = random.integers(0, count, (rows, count)) + np.arange(rows)[:, None] * count
         counts = np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count).astype(np.float64)
         parts.append(counts @ sums / (counts @ sizes)[:, None])

@@ -14,7 +14,7 @@ Counts = NDArray[np.integer]
 
 @dataclass(frozen=True)
 class ScoreCounts:
-    """Of one model's queries.
+    """Scores of one model's queries, counted in bins.
 
     Attributes:
         others: (Q, B) counts of the scores of rows that are not relevant.

@@ -1,4 +1,4 @@
-"""Transfer of a threshold on old scores to one on new scores that accepts at the same rate. Knows arrays only."""
+"""Transfer of a threshold on old scores to one on new scores that accepts at the same rate. Works on arrays alone."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def transferred(
         old=cutoff,
         new=Interval(new_cutoff, min(ends), max(ends)),
         old_rate=rate,
-        # Where in its bin a score lies is not known: equal ones may all be above the threshold, or all below.
+        # The place of a score within its bin is unknown: equal scores may all be above the threshold, or all below.
         new_rate=Interval(new_rate, min(low, least), max(high, most)),
         confidence=confidence,
         pairs=pairs,

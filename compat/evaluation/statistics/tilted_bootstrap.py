@@ -1,12 +1,12 @@
-"""Test whether a mean is above a bar, exact also for few values and rare events. Knows arrays only.
+"""Test whether a mean is above a bar, exact even for few values and rare events. Works on arrays alone.
 
 The tilted bootstrap: of all reweightings of the sample with the mean at the bar, the nearest one (in Kullback-Leibler
 divergence: weights proportional to exp(lambda x)) stands for the hypothesis; n draws from it give the distribution of
 the sum. That distribution is computed exactly on a grid, by the n-th power of a Fourier transform, not by drawing:
 the same sample always gets the same answer.
 
-A percentile interval of the plain bootstrap cannot show what no cluster of the sample does. Here the sample is given
-half a cluster more at either end of the range: with losses alone, the test is then nearly the binomial one.
+A percentile interval of the plain bootstrap cannot show outcomes that are missing from the sample. Here the sample
+gets half a cluster more at either end of the range. With losses alone, the test is then nearly the binomial one.
 
 Source: Efron 1981 (nonparametric tilting); Davison and Hinkley 1997, section 4.4; calibration:
 tests/benchmarks/calibration.py.

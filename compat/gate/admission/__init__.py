@@ -1,1 +1,1 @@
-"""Rules of which queries, and which checks, may be evidence: a file for each kind, all of them in `registry.py`."""
+"""Rules that decide which queries and which checks count as evidence. `registry.py` names all of them."""

@@ -19,8 +19,8 @@ class Admission:
     """The admission of one check's queries, step by step.
 
     Attributes:
-        trained_on: queries left out that count for nothing.
-        left_out: queries left out that count against the policy's share.
+        trained_on: number of queries left out that do not count against the policy.
+        left_out: number of queries left out that count against the policy's share.
         reasons: for the latter.
     """
 

@@ -1,4 +1,4 @@
-"""Old queries' vectors that the user brings: of the model that filled the gallery, as some of its rows show."""
+"""Old query vectors that the user brings. Some gallery rows must show that the gallery's model made them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from skipfill.compat.gate.admission.ruling import Finding, Ruling
 from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.query_lookup import QueryLookup
 from skipfill.compat.inference.gallery_agreement import ALIKE, FEWEST_ALIKE, LOOKED_AT, stored_items
-from skipfill.store.errors import BadInput, Parameter
+from skipfill.store.errors import Advice, BadInput, Parameter
 from skipfill.store.parquet.ids import IdSet
 from skipfill.store.parquet.items import Items
 from skipfill.store.parquet.matching import matched
@@ -35,7 +35,12 @@ def brought_vectors(items: Items, column: str, dim: int, parameter: str = "old_v
 
 
 def vectors_of_the_gallerys_model(context: CheckContext) -> Ruling:
-    """Find that too few stored rows, or too many others, came with the brought vectors: a baseline of noise loses."""
+    """Find that too few stored rows, or too many others, came with the brought vectors: a baseline of noise loses.
+
+    Raises:
+        BadInput: of enough queries that are rows, most have other vectors than are stored: the column is of another
+            space.
+    """
     column = context.inputs.old_vector
     if not column:
         return Ruling()
@@ -43,13 +48,20 @@ def vectors_of_the_gallerys_model(context: CheckContext) -> Ruling:
     alike = int((cosines >= ALIKE).sum())
     if alike >= LOOKED_AT and alike >= FEWEST_ALIKE * len(cosines):
         return Ruling()
+    if context.inputs.queries_are_rows and len(cosines) >= LOOKED_AT and 2 * alike < len(cosines):
+        raise BadInput(
+            Parameter("old_vector", column),
+            expected=f"vectors of the encoder that filled gallery {context.gallery.name}",
+            found=f"others: of {len(cosines)} items that are rows, {alike} have the stored vector",
+            hint=Advice("bring_vectors_of_the_space", space=context.gallery.space.name),
+        )
     claim = f"old vectors that agree with the gallery's, for at least {LOOKED_AT} of its rows among the items"
     found = f"{len(cosines)} of the rows looked at have vectors in column {column}, and {alike} of these agree"
     return Ruling(findings=[Finding("vectors of the gallery's model", alike, claim, found)])
 
 
 def rows_of_the_old_input(context: CheckContext, items: Items, lookup: QueryLookup) -> Ruling:
-    """Find that no row of the gallery came with the column that the old model encodes: it could be any column.
+    """Find that no gallery row was given with the column that the old model encodes: it could be any column.
 
     Where some did, the old model must make of them what is stored: see `refuse_another_gallery`.
     """

@@ -1,4 +1,4 @@
-"""Vectors of queries have a direction: without one, a cosine is not a number."""
+"""Query vectors must have a direction: the cosine of a zero vector is not a number."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from skipfill.store.parquet.vectors import Matrix
 
 
 def with_a_direction(context: CheckContext, by_pair: dict[str, Matrix]) -> Ruling:
-    """Refuse query vectors that are zero or not finite: whoever made them would have a rank by chance.
+    """Refuse query vectors that are zero or not finite: their ranks would be chance.
 
     Args:
         by_pair: query model / gallery space -> (Q, d).

@@ -1,4 +1,4 @@
-"""Queries without a label or a row to be found are left out, and only so many of them."""
+"""Queries without a label or a relevant row are left out. Only a limited share may be."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def label_of_another(context: CheckContext, items: Items, lookup: QueryLookup) -
 
 
 def few_left_out(context: CheckContext, left_out: LeftOut) -> Ruling:
-    """Find more left out than the policy allows: those that are left may be the ones that got better."""
+    """Find that more queries are left out than the policy allows: the remaining ones may be those that got better."""
     most = context.policy.most_left_out
     if left_out.count <= most * left_out.among:
         return Ruling()

@@ -1,4 +1,4 @@
-"""Queries that are nearly the same are one piece of evidence, whatever else is said to belong together."""
+"""Queries that are nearly the same count as one piece of evidence, whatever groups the user named."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Groups = NDArray[np.int64]
 
 
 def same_identity(identity: pa.Array | None, vectors: Matrix) -> Groups:
-    """(Q,) groups of one identity, which are strings; NULL is nobody in particular, and so is None for all."""
+    """(Q,) groups of one identity, a string. A NULL is a group of its own, and None means NULL for all."""
     alone = np.arange(len(vectors))
     if identity is None:
         return alone
@@ -79,7 +79,7 @@ def _of_all_pairs(vectors: NDArray[np.float64], radius: float) -> Groups:
 
 
 def joined(groupings: list[Groups], pairs: NDArray[np.int64] | None = None) -> Groups:
-    """(Q,) the connected components: what is in one group of any grouping, or in one of (P, 2) pairs, is together."""
+    """(Q,) the connected components of queries that share a group of any grouping, or one of (P, 2) pairs."""
     count = len(groupings[0])
     edges = [] if pairs is None else [pairs]
     for groups in groupings:

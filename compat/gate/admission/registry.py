@@ -1,8 +1,8 @@
 """Rules of admission by name, in the order of the steps of a check that apply them.
 
-A rule is a function of what is known by then. It returns a `Ruling`, and raises `BadInput` for what cannot be evidence
-at all. To add one: its function in a file here, and its line below. `tests/programs/gate_mutations.py` takes each line
-away in turn, and some test of admission must notice.
+A rule is a function of everything known at its step. It returns a `Ruling`, and raises `BadInput` for input that can
+be no evidence at all. To add one: its function in a file here, and its line below. `tests/programs/gate_mutations.py`
+takes each line away in turn, and some test of admission must notice.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from skipfill.compat.gate.admission.left_out import (
 )
 from skipfill.compat.gate.admission.near_copies import Groups, near_copies, same_identity
 from skipfill.compat.gate.admission.reindex import (
+    agreement_is_no_truth,
     documents_as_queries,
     truth_of_another_model,
     truth_of_the_policy,
@@ -52,6 +53,7 @@ OF_CHECK: dict[str, Callable[[CheckContext], Ruling]] = {
     "depth within rows": depth_within_rows,
     "truth of another model": truth_of_another_model,
     "truth of the policy": truth_of_the_policy,
+    "agreement is no truth": agreement_is_no_truth,
     "vectors of the gallery's model": vectors_of_the_gallerys_model,
 }
 """Before anything is read."""

@@ -1,4 +1,4 @@
-"""The first rows of a reindex as the truth: a model that says itself what is relevant agrees with itself."""
+"""Rules for a reindex as the truth. The model that says what is relevant must not be the one that is judged."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from skipfill.compat.encoders.encoder import Encoder
 from skipfill.compat.gate.admission.ruling import Finding, Ruling
 from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.query_lookup import QueryLookup
-from skipfill.compat.inference.load import LoadedModel, viewed
+from skipfill.compat.inference.load import LoadedModel
 from skipfill.compat.inference.network import Network
+from skipfill.compat.inference.views import own_view
+from skipfill.store.checks.policy import NEIGHBOURS
 from skipfill.store.errors import Advice, BadInput, Parameter
 from skipfill.store.models.cards import lineage
 from skipfill.store.parquet.items import Items
@@ -22,7 +24,7 @@ SAME_ANGLES = 0.01
 
 
 def truth_of_another_model(context: CheckContext) -> Ruling:
-    """Refuse a reindex with the model that is checked, or with one that it was made of or together with.
+    """Refuse a reindex by the checked model, or by one that it was made of or trained with.
 
     Raises:
         BadInput: neither a ceiling is named nor a column of vectors, or the ceiling shares an encoder or its training
@@ -42,7 +44,7 @@ def truth_of_another_model(context: CheckContext) -> Ruling:
 
 
 def truth_of_the_policy(context: CheckContext) -> Ruling:
-    """Find a reindex as the truth where the gallery's policy does not name it: models judge models."""
+    """Find that the truth is a reindex, though the gallery's policy does not name it: a model then judges a model."""
     if context.inputs.truth != "reindex" or context.policy.truth == "reindex":
         return Ruling()
     claim = "relevance by labels or judgements, or a policy of the gallery that allows a reindex as the truth"
@@ -52,8 +54,20 @@ def truth_of_the_policy(context: CheckContext) -> Ruling:
     return Ruling(findings=[Finding("truth of the policy", 1, claim, found)])
 
 
+def agreement_is_no_truth(context: CheckContext) -> Ruling:
+    """Find that neighbours of the stored vectors are the truth: they tell what changes, and not what improves."""
+    if context.inputs.truth != NEIGHBOURS:
+        return Ruling()
+    claim = "rows that people, or labels, call relevant"
+    found = (
+        f"agreement: relevant are the first {context.inputs.depth} rows that each stored vector finds, so that the old "
+        "model is always right; it tells how much changes, and not what improves"
+    )
+    return Ruling(findings=[Finding("agreement is no truth", 1, claim, found)])
+
+
 def truth_vectors_of_another_model(context: CheckContext, brought: Matrix, own: Matrix) -> Ruling:
-    """Refuse brought vectors that lie among each other as the model's own do, or their views: it would judge itself.
+    """Refuse brought vectors with the angles of the model's own vectors or of their views: it would judge itself.
 
     Args:
         brought, own: (Q, d) and (Q, D), of the queries.
@@ -62,9 +76,8 @@ def truth_vectors_of_another_model(context: CheckContext, brought: Matrix, own: 
         BadInput: all angles among some queries are the same.
     """
     angles = _angles(brought)
-    if len(own) > 1 and any(
-        np.abs(_angles(mine) - angles).max() < SAME_ANGLES for mine in (own, viewed(own, context.view))
-    ):
+    in_gallerys_space = own_view(context.model, own, context.gallery.space.name)
+    if len(own) > 1 and any(np.abs(_angles(mine) - angles).max() < SAME_ANGLES for mine in (own, in_gallerys_space)):
         column, name = context.inputs.truth_vector, context.model.card.name
         raise BadInput(Parameter("truth_vector", column), expected=f"vectors of another model than {name}", found="its")
     return Ruling()
@@ -86,7 +99,7 @@ def documents_as_queries(context: CheckContext, items: Items, lookup: QueryLooku
 
 
 def _shared(model: LoadedModel, ceiling: LoadedModel) -> str:
-    """The thing that both have, in words; empty for nothing."""
+    """The thing that both models share, in words; empty for nothing."""
     if lineage(model.card) & lineage(ceiling.card):
         return "one that it was made from, or that was made from the same"
     mine, others = _encoders(model.network), _encoders(ceiling.network)

@@ -1,4 +1,4 @@
-"""A metric needs room: where nearly every order of the rows scores as high as the baseline, none is evidence."""
+"""Room of a metric: where nearly any order of the rows scores as high as the baseline, a check proves nothing."""
 
 from __future__ import annotations
 

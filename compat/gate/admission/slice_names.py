@@ -11,7 +11,7 @@ from skipfill.store.errors import Advice, BadInput, Parameter
 
 
 def no_reserved_name(names: Sequence[str]) -> Ruling:
-    """Refuse a slice with a name of every check: it would stand for what that one must say.
+    """Refuse a slice with a reserved name: it would be taken for the slice that every check has.
 
     Raises:
         BadInput: a reserved name, in any case and with any spaces.

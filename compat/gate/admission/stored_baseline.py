@@ -1,4 +1,4 @@
-"""Stored vectors of the queries' ids are a baseline where the gallery's model makes them of the queries' items."""
+"""Stored vectors as the baseline: the gallery's model must make them of the queries' own items."""
 
 from __future__ import annotations
 

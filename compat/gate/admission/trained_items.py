@@ -1,4 +1,4 @@
-"""Items that the model was trained on are no queries: by id where queries are rows, by content always."""
+"""Items that the model was trained on are left out: by id where queries are rows, and always by content."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from skipfill.store.parquet.items import Items
 def ids_of_the_gallerys_type(context: CheckContext, items: Items) -> Ruling:
     """Refuse ids that no row of the gallery can have, where a row of a query's id is the query itself.
 
-    1000 is not "1000": neither the query's own row nor its training would be seen.
+    1000 is not "1000": neither the query's own row nor its use in training would be noticed.
 
     Raises:
         BadInput: ids of another type.

@@ -1,1 +1,1 @@
-"""The method `gallery`: its losses in `method`, its head and what that keeps of a gallery in `imitating_head`."""
+"""The method `gallery`: `method` has its losses, `imitating_head` its head, `memory` the rows that the head keeps."""

@@ -1,4 +1,4 @@
-"""The head of `gallery`: two estimates of where an item lies in the old space, and the weight of each."""
+"""The head of `gallery`: a class view and an imitation of the old encoder, and their weights in a blend."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from skipfill.compat.nn.logistic import fit_logistic, log_odds
 from skipfill.compat.nn.normalize import unit
 from skipfill.compat.settings import MOST_CLASSES, WIDEST, WIDEST_FEATURES, Range
 
-STRANGE, RAMP = -0.5, 0.5  # log odds in the middle of the step from strange to known, and its width
+STRANGE, RAMP = -0.5, 0.5  # centre of the step from strange to known, in log odds, and its width
 VIEWED = 0.5  # share of the view in the squared length of an embedding
-FEWEST_OF_A_KIND = 20  # items, known and strange, that the weights of evidence are read off
+FEWEST_OF_A_KIND = 20  # fewest items of each kind, known and strange, to fit the weights of evidence
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class HeadShape:
 
 @dataclass(frozen=True)
 class HeadOutputs:
-    """N items as the head sees them.
+    """Outputs of the head for N items.
 
     Attributes:
         hidden: h, (N, d + e), not normalised: the classifier's input.
@@ -81,7 +81,7 @@ class HeadOutputs:
 class ImitatingHead(nn.Module):
     """features -> [ b ; o ] / sqrt(2),  b = n(strength p s z + n(M u) + (1 - s) a k),  o its own space (`OwnSpace`).
 
-    p is the largest probability of the classifier, and s in [0, 1] whether the item is of a known class: a steep step
+    p is the largest probability of the classifier. s in [0, 1] tells whether the item is of a known class: a steep step
     of the log odds
 
         w_1 (of the remembered items around its features) + w_2 (of the stored rows around u) + w_0,

@@ -1,4 +1,4 @@
-"""Two memories of `ImitatingHead`, which decides what goes into them: points known or strange, and items."""
+"""Two memories of `ImitatingHead`: points that are known or strange, and items. The head fills them."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from skipfill.compat.nn.normalize import unit
 from skipfill.compat.nn.principal_axes import principal_axes
 from skipfill.compat.nn.selection import simplest_near_best
 
-MOST = 8_192  # rows, and items: of 128 coordinates, and of up to 256 + 128
+MOST = 8_192  # of rows with 128 coordinates, and of items with up to 256 + 128
 DIRECTIONS = 256  # of the features of items, which may have ten times as many
 # Temperatures as shares of the mean distance of two remembered points.
 AMONG_POINTS, NEAREST = 0.02, 0.002
 TRUSTS = [0.0, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 4.0, 8.0]
-FEWEST, ASKED = 200, 2_048  # labelled items that the trust is read off; fewer cannot tell
-FOLLOWING = 5  # items after the most alike, that it is compared with
-SURE = 20.0  # log odds beyond which nothing more is learned
-SAME = 1e-6  # two stored vectors at most that far apart are one
+FEWEST, ASKED = 200, 2_048  # fewest labelled items to choose the trust by
+FOLLOWING = 5  # items, next after the most similar one, that it is compared with
+SURE = 20.0  # log odds are clipped here
+SAME = 1e-6  # two stored vectors closer than this are the same
 
 
 class DensityRatio(nn.Module):
-    """M points on a sphere, each of a known class or strange: which kind lies around x?
+    """M points on a sphere, each known (of a training class) or strange. Tells which kind is denser around x.
 
     The log odds are log(a / b), a the mean of exp(x.k / tau) over known points k, and b over the others: a ratio of
     densities, so that they are not below 0 where only some of the rows of a known class were labelled.
@@ -51,7 +51,7 @@ class DensityRatio(nn.Module):
     def log_odds(self, cosines: Tensor) -> Tensor:
         """(N, M) cosines with the keys, -inf for one to leave out -> (N, 1), within -20 and 20.
 
-        0 while the points are all known, or none is.
+        0 while all points are of one kind.
         """
         known = int(self.known.sum())
         if known in (0, len(self.known)):
@@ -64,14 +64,14 @@ class DensityRatio(nn.Module):
 
 
 class ItemMemory(DensityRatio):
-    """Items of the gallery by their features, and what is stored for the strange one that is most alike.
+    """Items of the gallery by their features. Recalls the stored vector of the most similar strange item.
 
     k(x) = n( sum_j softmax_j(x.x_j / tau) g_j ) over the strange items j, a kernel regression (Nadaraya 1964, Watson
-    1964), so sharp that it is nearly the stored vector of one item. It knows what no imitation of the old encoder does:
-    where the rows of items are that the new model sees to be of a kind, and the old one saw among others.
+    1964), so sharp that it is nearly the stored vector of one item. An imitation of the old encoder cannot know this
+    vector where the old encoder mixed items that look alike to the new one with others.
 
-    How far to trust it is a(x) = A P(x)^2. P says how likely the item most alike is of the class of x, by how much it
-    is alike, and by how much more than those that follow. Both are read off items of known classes, among their like.
+    a(x) = A P(x)^2 is the trust in it. P is the probability that the most similar item is of the class of x, given its
+    similarity and how much the next ones fall behind. A and P are estimated from items of known classes.
     """
 
     directions: Tensor
@@ -94,7 +94,7 @@ class ItemMemory(DensityRatio):
             rows: stored rows, by whose labels the trust is chosen.
         """
         features = unit(items.features)
-        # Not centred, for cosines are not.
+        # Not centred, because cosines are not.
         self.directions = principal_axes(features, self.directions.shape[1])[1]
         self.hold(self.keys_of(features), items.labels >= 0)
         self.stored = items.old.to(self.trust.device, copy=True)
@@ -127,12 +127,12 @@ class ItemMemory(DensityRatio):
     def _choose_trust(self, labels: Tensor, rows: GallerySample) -> None:
         """The smallest A for which g + a(x) k finds rows of its item's class nearly as often as for the best one.
 
-        Nearly is within a standard error (`simplest_near_best`): to the new encoder, items of a class that it
-        was trained on are more alike than those of others, so that what is read off them is too much if anything.
+        Nearly means within a standard error (`simplest_near_best`). The smallest such A is taken because items of
+        trained classes are more alike to the new encoder than items of other classes, so the estimate is rather high.
 
-        k is that of the other items of known classes, and the own row, and any equal one, is left out. g is what u
-        imitates. Were u itself looked at, on items that it was trained on, it would seem better than it is; and were
-        items spared for this, they would be too few to tell. 0 where too few are left.
+        k is that of the other items of known classes; the item's own row, and any equal one, is left out. The stored
+        vector g stands for its imitation u, which would look too good on the items that it was trained on. Holding
+        items back for this would leave too few. 0 where there are too few items.
         """
         self.trust.fill_(0.0)
         asked = self.known.nonzero().flatten()[:ASKED]

@@ -1,4 +1,4 @@
-"""Training against the stored gallery itself: its rows as neighbours, its class means, and its items' own vectors."""
+"""Training against the stored gallery: its rows as neighbours, its class means, and the vectors of its items."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Gallery(Method):
 
     @classmethod
     def head_shape(cls, described: Mapping[str, Any]) -> type[Any]:
-        # A blend with the old encoder itself keeps the class view alone.
+        # Of this head, a blend with the old encoder itself keeps the class view alone.
         return HeadShape if "view" in described else super().head_shape(described)
 
     @classmethod
@@ -103,7 +103,7 @@ class Gallery(Method):
         return self._imitating.shape.described()
 
     def start_refit(self) -> None:
-        # The imitation has few items to be learned from, and their augmentations are what keeps it from them alone.
+        # The imitation is learned from few items. Their augmentations keep it from overfitting them.
         self._imitating.imitation.requires_grad_(False)
 
     def remember(self, trained: Tensor, items: UnlabelledFeatures | None) -> None:

@@ -9,15 +9,16 @@ from skipfill.compat.nn.normalize import unit
 from skipfill.compat.nn.principal_axes import principal_axes
 
 TELLING, LOOKS = 0.7, 0.3  # shares of the squared length
-SOME = 1e-6  # of the largest variance; less is rounding
+SOME = 1e-6  # share of the largest variance; smaller ones are rounding
 
 
 class OwnSpace(nn.Module):
     """o(x) = n( V^T (m(x) - mean m) ),  m = [ sqrt(.7) n(h) ; sqrt(.3) a ],  a = n( L^-1/4 W^T (n(f) - mean n(f)) ).
 
-    In h a classifier tells the training classes apart. Of other classes it says little, and the features f say more
-    than any layer trained for those. So a has f in its 2 e largest principal directions W, with variances L; and V, the
-    e largest of m, makes room for both in e coordinates. Before `learn`, o is n(h[-e:]).
+    h is the classifier's input, which tells the training classes apart. It says little about other classes: the
+    features f say more than any layer trained on the training classes. So a holds f in its 2 e largest principal
+    directions W, with variances L. V, the e largest principal directions of m, fits both into e coordinates. Before
+    `learn`, o is n(h[-e:]).
 
     Args:
         features: F.
@@ -50,7 +51,7 @@ class OwnSpace(nn.Module):
         where = self.middle.device
         self.middle = unit(features).mean(dim=0).to(where)
         variances, directions = principal_axes(unit(features) - self.middle, self.looks.shape[1])
-        # Few items, or features that are never active, leave directions in which only other items differ: noise.
+        # With few items, or features that are never active, some directions vary only by rounding: noise.
         told = variances > SOME * variances[-1]
         self.looks = (directions * torch.where(told, variances, torch.inf) ** -0.25).to(where)
         both = self._both(features, hidden)
@@ -58,7 +59,7 @@ class OwnSpace(nn.Module):
         self.mixed = principal_axes(both - self.middle_of_both, self.mixed.shape[1])[1].to(where)
 
     def forward(self, features: Tensor, hidden: Tensor) -> Tensor:
-        """(N, F) features and (N, H) h -> (N, e) o, L2-normalised; zeros for what is just the middle."""
+        """(N, F) features and (N, H) h -> (N, e) o, L2-normalised; zeros for an item at the mean."""
         return unit((self._both(features, hidden) - self.middle_of_both) @ self.mixed)
 
     def _both(self, features: Tensor, hidden: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
-"""The temperature that fits a stored space, read off the stored rows themselves.
+"""The temperature that fits a stored space, estimated from the stored rows.
 
 Cosines mean different things in different spaces: those of two random rows have a standard deviation of .2 in one
-gallery and of .03 in another, and the rows of a class lie wider or closer. At a temperature that is sharp in the first,
-all rows of the second are one.
+gallery and of .03 in another, and the rows of a class lie wider or closer. A temperature that
+separates rows of the first cannot tell rows of the second apart.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from skipfill.compat.methods.batch import GallerySample, OldSpace
 from skipfill.compat.nn.normalize import unit
 
 ROWS, QUERIES = 4_096, 512
-CANDIDATES = [2.0 * 0.8**step for step in range(41)]  # from 2, where every row is one, down to 0.0003
+CANDIDATES = [2.0 * 0.8**step for step in range(41)]  # from 2, which tells no rows apart, down to 0.0003
 
 
 def row_temperature(pool: GallerySample) -> float:

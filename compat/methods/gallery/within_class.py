@@ -1,4 +1,4 @@
-"""A map that weakens directions of the old space in which stored rows of one class differ."""
+"""A map that weakens the directions of the old space in which stored rows of one class differ most."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from skipfill.compat.methods.gallery.memory import ASKED, SAME
 from skipfill.compat.nn.principal_axes import principal_axes
 from skipfill.compat.nn.selection import simplest_near_best
 
-# c, the mildest first: the larger, the nearer is M to I.
+# Candidates for c, the mildest first: the larger c, the nearer M is to I.
 MILDNESSES = (math.inf, 100.0, 50.0, 30.0, 20.0, 14.0, 10.0, 7.0, 5.0, 3.0)
-FOLDS = 4  # of classes, by turns
+FOLDS = 4  # folds of classes in the cross-validation
 
 
 def within_class_map(rows: GallerySample) -> Tensor | None:
     """M = (W / (c v) + I)^-1, (d, d) float64: less of the directions in which rows of one class differ most.
 
-    None is I. W is the covariance of stored rows within their classes, v its mean eigenvalue. n(M u), and not u, is
-    then where to look for rows like u: queries alone are mapped, the rows stay as they are stored.
+    None stands for I. W is the covariance of stored rows within their classes, and v its mean eigenvalue. A query then
+    searches with n(M u) instead of u. Queries alone are mapped: the rows stay as they are stored.
 
-    c is found by rows of known classes that look for others of their class by M of the rows of other classes. It is
-    the largest one that finds them nearly as often as the best one does (`simplest_near_best`). I where no two rows
-    of one class differ, and where only one class is known.
+    c is chosen by cross-validation over classes: rows of known classes search for others of their class, with M of
+    the rows of other classes. The largest c that finds them nearly as often as the best one is taken
+    (`simplest_near_best`). I where no two rows of one class differ, and where only one class is known.
 
     Source: after the within-class covariance normalisation of Hatch, Kajarekar and Stolcke 2006.
     """

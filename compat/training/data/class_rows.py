@@ -16,7 +16,7 @@ class RowsOfClasses:
     def __init__(self, pool: GallerySample) -> None:
         self.pool = pool
         labels, self.order = pool.labels.sort(stable=True)
-        # One class more than there are: it has no rows, and stands for classes that the pool lacks.
+        # One extra class without rows stands for classes that the pool lacks.
         classes = torch.arange(int(pool.labels.max()) + 2)
         first = torch.searchsorted(labels, classes)
         counts = torch.searchsorted(labels, classes, right=True) - first

@@ -1,4 +1,4 @@
-"""Encodes items once for an encoder at rest, so that its training does not encode them in every epoch."""
+"""Encodes items once with a frozen encoder, so that training does not encode them in every epoch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ITEMS_AT_ONCE = 256
 
 
 class Features(Encoder):
-    """Stands in for an encoder at rest. Its prepared items are features already, and it has no weights."""
+    """Takes the place of a frozen encoder. Its prepared items are features already, and it has no weights."""
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()

@@ -151,7 +151,7 @@ class _ItemRows:
         self._labels = np.full(len(items), -1)
 
     def add(self, places: NDArray[np.int64], vectors: Matrix, labels: NDArray[np.int64]) -> None:
-        """Keep those of M rows that are the items'.
+        """Keep the rows of the items, of M rows.
 
         Args:
             places: (M,) position of the item with the row's id, or -1.
@@ -192,7 +192,7 @@ class _RowClasses:
         self._trained = np.isin(np.arange(len(classes)), self._item_classes)
 
     def of(self, block: Block, places: NDArray[np.int64]) -> NDArray[np.int64]:
-        """(M,) class of each row; -1 for a label that is no class, and for no label on row and item.
+        """(M,) class of each row; -1 for a label that is no class, and where neither row nor item has a label.
 
         Args:
             places: (M,) position of the training item with the row's id, or -1.

@@ -44,7 +44,7 @@ def parts(
     start = int(torch.randint(2**31, ())) if stored else 0
     for some, *shared in zip(*(torch.tensor_split(one, count) for one in (rows, *own, *unlabelled)), strict=True):
         two_kinds = (shared[0], shared[1]), (shared[2], shared[3])
-        # One pass over all, so that batch norm sees one distribution.
+        # One pass over all items, so that batch norm sees one distribution.
         inputs = as_float(_items(data, some, *two_kinds))
         batch = _batch(data, some, stored, start)
         yield inputs, replace(batch, pairs=_pairs(data, *two_kinds))
@@ -53,7 +53,7 @@ def parts(
 def _drawn_pairs(data: TrainingData, count: int, of_trained: bool) -> tuple[Tensor, Tensor]:
     """Draw `count` stored items: training items, and as many unlabelled ones where there are both.
 
-    Half of the unlabelled ones are of no training class, if there are such: nothing else teaches these.
+    Half of the unlabelled ones are of no training class, if there are any: no other loss term sees these.
     """
     none = torch.empty(0, dtype=torch.long)
     own, everything, strange = data.stored if of_trained else none, none, none

@@ -1,4 +1,4 @@
-"""Unlabelled items of the gallery: read to train on, and encoded to be remembered."""
+"""Unlabelled items of the gallery: decoded for training, and encoded for the memory of the head."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def read_unlabelled(
 
 
 def remembered(aligned: UnlabelledItems, encoder: Encoder, most: int, progress: Progress) -> UnlabelledFeatures:
-    """Features, by the trained encoder, of at most `most` of the items."""
+    """Features of at most `most` of the items, by the trained encoder."""
     first = aligned.first(most)
     progress.start("encoding unlabelled items", len(first.items))
     features = encoded(first.items, torch.arange(len(first.items)), encoder, progress)

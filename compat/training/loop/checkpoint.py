@@ -146,7 +146,7 @@ class Checkpoints:
 def _laid_out_as(weight: Tensor, value: Tensor) -> Tensor:
     """The value with the memory layout of the weight.
 
-    Files hold plain arrays, but fused optimizers walk through moments as the weights lie, channels last for example.
+    Files hold contiguous arrays, but fused optimizers need moments laid out like the weights, e.g. channels last.
     """
     return torch.empty_like(weight).copy_(value) if value.shape == weight.shape else value
 

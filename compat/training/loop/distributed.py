@@ -42,8 +42,8 @@ class Processes:
     def share(self, batch: Tensor) -> Tensor:
         """The rows of a batch that this process encodes. Shares differ by one row at most.
 
-        Rows go to the processes by turns, so that every share has items and pairs, augmented and not: on a CPU, batch
-        norm sees the share alone.
+        Rows are dealt to the processes in turn, so that every share has items and pairs, augmented ones and others. On
+        a CPU, batch norm sees the share alone.
         """
         return batch[self.rank :: self.count]
 
@@ -65,7 +65,7 @@ class Processes:
         return torch.stack(shares, dim=1).flatten(0, 1)[:total]
 
     def agreed(self, values: dict[str, float]) -> dict[str, float]:
-        """The first process's numbers, so that all decide alike. All processes give the same names."""
+        """The first process's numbers, so that all processes decide alike. All of them pass the same names."""
         if self.count == 1:
             return values
         numbers = torch.tensor(list(values.values()), dtype=torch.float64)

@@ -30,7 +30,7 @@ STEPS_BETWEEN_READINGS = 10  # reading a loss waits for the GPU
 def fit(task: Task, watcher: Watcher = Watcher()) -> list[Epoch]:
     """Train encoder and method of a task in place. With validation, they end with the weights of the best epoch.
 
-    Each epoch draws from its own seed and ends in a checkpoint. A run that is killed goes on from the last checkpoint
+    Each epoch draws from its own seed and ends in a checkpoint. A run that is killed resumes from the last checkpoint
     and ends with the weights of an uninterrupted run.
 
     Returns:
@@ -94,8 +94,8 @@ class _Loop:
         self.learner.train()
         draw_from((self.schedule.seed * 100_003 + number - 1) % 2**63, self.learner.device)
         order = self.rows[torch.randperm(len(self.rows))]
-        # Each part of a step has a seed: processes draw alike, whatever dropout has drawn for their shares.
-        # The first part's, which decides what is drawn, is the same for any number of parts.
+        # Each part of a step has a seed, so that processes draw alike whatever dropout drew for their shares.
+        # The first seed decides the rows drawn, and is the same for any number of parts.
         seeds = torch.randint(2**62, (self.schedule.accumulate, self.steps)).T.tolist()
         for step, rows in enumerate(torch.tensor_split(order, self.steps)):
             lr = self.optimizer.param_groups[0]["lr"]
@@ -132,12 +132,12 @@ class _Loop:
         draw_from(seed, self.learner.device)
         inputs = self._augmented(inputs, len(inputs) - batch.as_they_are)
         if not self.processes.first:
-            draw_from(seed + self.processes.rank, self.learner.device)  # of its own for dropout
+            draw_from(seed + self.processes.rank, self.learner.device)  # each process has its own dropout
         terms: Terms = self.parallel(inputs, batch)
         return terms
 
     def _on_device(self, inputs: Tensor, batch: Batch) -> tuple[Tensor, Batch]:
-        if self.learner.device.type == "cpu":  # they are there already
+        if self.learner.device.type == "cpu":  # the tensors are there already
             return inputs, batch
         return moved(inputs, self.learner.device), moved(batch, self.learner.device)
 

@@ -21,7 +21,7 @@ def refuse_infinite(losses: dict[str, float], lr: float, where: str) -> None:
 
 
 def refuse_broken_weights(weights: dict[str, Tensor], lr: float, epoch: int) -> None:
-    """Raise `SkipfillError` when a weight is not finite. The effect of an epoch's last step shows in no loss."""
+    """Raise `SkipfillError` when a weight is not finite. No loss shows the effect of an epoch's last step."""
     for name, value in weights.items():
         if not bool(torch.isfinite(value).all()):
             raise SkipfillError(

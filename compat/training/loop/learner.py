@@ -56,7 +56,7 @@ class Learner(nn.Module):
 def moved(value: Any, device: torch.device) -> Any:
     """A tensor, or a dataclass or tuple of tensors, on a device; anything else as it is."""
     if isinstance(value, Tensor):
-        return value.to(device, non_blocking=device.type != "cpu")  # from a GPU, a reader must wait
+        return value.to(device, non_blocking=device.type != "cpu")  # a copy from a GPU must end first
     if is_dataclass(value) and not isinstance(value, type):
         return replace(value, **{field.name: moved(getattr(value, field.name), device) for field in fields(value)})
     return tuple(moved(part, device) for part in value) if type(value) is tuple else value

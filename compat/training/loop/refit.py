@@ -1,4 +1,4 @@
-"""Trains a method on, with the encoder at rest: on the features of clean items, without augmentation."""
+"""Trains a method further with the encoder frozen: on the features of items without augmentation."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def refit(task: Task, log: Sequence[Epoch], progress: Progress, watcher: Watcher
     With validation, the method ends as it was in the best epoch of both trainings.
 
     Args:
-        task: on features, see `Task.on_features`. Its schedule is that of the training before, and so are the settings
-            of this one; no pairs are drawn.
+        task: on features, see `Task.on_features`. Its schedule is that of the training before; only the number of
+            epochs differs, and no pairs are drawn.
         log: of the training before, one epoch or more.
 
     Returns:
-        The log of the further epochs, counted on from `log`.
+        The log of the further epochs. Their numbers continue those of `log`.
 
     Source: a head trained anew on the features of a trained encoder does better, Kang et al. 2020 (arXiv 1910.09217).
     """

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -29,6 +27,7 @@ from skipfill.store.parquet.items import ItemBlock, open_items
 from skipfill.store.storage.location import open_store
 from tests.compat.encoders.samples import CASES, OWN, bert, block, drawings, encoded, own
 from tests.conftest import Skipfill, World, tree, write_vectors
+from tests.warm import run
 
 TIED = """
 import torch
@@ -91,7 +90,7 @@ def test_help_and_a_training_without_hf_load_no_transformers(registered: World) 
         "assert run('train v2 --items items.parquet --epochs 1 --quiet'.split()) == 0; "
         "sys.exit(run('train v3 --items items.parquet --input label --encoder hf:x --quiet'.split()))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    done = run(code, cwd=Path.cwd(), timeout=120)
     assert done.returncode == 2, done
     assert "expected the transformers library" in done.stderr
     assert "pip install 'skipfill[hf]'" in done.stderr
@@ -175,11 +174,11 @@ def test_text_items(tmp_path: Path) -> None:
     items = open_items([path])
     assert items.kind == "text"
     assert next(items.blocks()).inputs == ["a", "b"]
-    with pytest.raises(BadInput, match="expected an encoder of texts, found none named") as error:
+    with pytest.raises(BadInput, match="expected an encoder of texts, found none: no built-in encoder") as error:
         chosen_encoder("auto", items)
     assert "--encoder hf:" in sentence(error.value.hint)
     pq.write_table(pa.table({"id": [1, 2, 3], "text": ["a", "b", None]}), path)
-    with pytest.raises(BadInput, match=r"t\.parquet, column text, row 0 \+ 2: expected a text, found NULL"):
+    with pytest.raises(BadInput, match=r"t\.parquet, column text, row 2: expected a text, found NULL"):
         next(open_items([path]).blocks())
     pq.write_table(pa.table({"id": [1], "text": ["a"], "vector": [[1.0, 2.0]]}), path)
     assert open_items([path]).kind == "vector"

@@ -597,7 +597,7 @@ def test_stored_vectors_of_other_items_are_no_baseline(skipfill: Skipfill, with_
         assert result.code == code, share
         assert ("stored as encoded" in findings(result)) == bool(share)
     own = skipfill("check", "things", "v1", "--items", shifted(with_v2, 0.4), "--not-worse", "--json", expect=None)
-    assert "are not what v1 makes of the items" in findings(own)["stored as encoded"]
+    assert "differ from what v1 makes of the items" in findings(own)["stored as encoded"]
 
 
 def test_a_few_stored_vectors_of_other_items_are_replaced(skipfill: Skipfill, with_v2: World) -> None:
@@ -665,7 +665,11 @@ def noise(table: pa.Table) -> pa.Table:
 def test_brought_vectors_must_be_those_of_the_gallerys_model(skipfill: Skipfill, with_v2: World) -> None:
     queries, rows = with_old_vectors(skipfill, with_v2)
     few = pa.concat_tables([queries, rows.slice(0, 31)])
-    for name, table in (("none", queries), ("few", few), ("noise", pa.concat_tables([queries, noise(rows)]))):
+    refused = v3(skipfill, write(pa.concat_tables([queries, noise(rows)]), "noise.parquet"), "--old-vector", "old")
+    assert refused.code == 2
+    assert "expected vectors of the encoder that filled gallery plain" in refused.err
+    assert "items that are rows, 0 have the stored vector" in refused.err
+    for name, table in (("none", queries), ("few", few)):
         result = v3(skipfill, write(table, f"{name}.parquet"), "--old-vector", "old", "--not-worse")
         assert result.code == 3, name
         assert "of these agree" in findings(result)["vectors of the gallery's model"]
@@ -733,3 +737,33 @@ def test_old_and_new_model_may_read_different_columns(skipfill: Skipfill, with_v
     assert "there is none" in findings(unknown)["rows of the old input"]
     both = (*columns, "--old-vector", "former")
     assert check(skipfill, Path("two.parquet"), *both).code == 2
+
+
+def test_neighbours_are_agreement_and_no_truth(skipfill: Skipfill, with_v2: World) -> None:
+    """The share of the first rows of each stored vector that the new query keeps; it never passes, and never fails."""
+    rows = np.stack(pq.read_table("gallery.parquet").column("vector").to_pylist())
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    trained = [item for path in (with_v2.items, with_v2.unlabelled) for item in pq.read_table(path)["id"].to_pylist()]
+    items = pq.read_table(with_v2.gallery_items)
+    queries = write(items.filter(pc.invert(pc.is_in(items["id"], pa.array(trained)))), "rows.parquet")
+    skipfill("encode", "v2", queries, "--onto", "v1", "-o", "new.parquet")
+    new = np.stack(pq.read_table("new.parquet").column("vector").to_pylist())
+    own = pc.index_in(pq.read_table(queries)["id"], pq.read_table("gallery.parquet")["id"]).to_numpy()
+
+    def first(vectors: np.ndarray) -> np.ndarray:
+        scores = vectors @ rows.T
+        scores[np.arange(len(own)), own] = -2
+        return np.argsort(-scores, axis=1)[:, :5]
+
+    kept = np.mean([len(set(a) & set(b)) / 5 for a, b in zip(first(rows[own]), first(new), strict=True)])
+    agreement = ["check", "things", "v2", "--items", queries, "--truth", "neighbours", "--depth", 5, "--json"]
+    for more in ([], ["--not-worse", "--margin", "0.99"]):
+        result = skipfill(*agreement, *more, expect=3)
+        assert "agreement" in findings(result)["agreement is no truth"]
+        cells = result.document["check"]["slices"][0]["cells"]
+        means = {one["pair"]: one["value"]["mean"] for one in cells if one["metric"] == "recall@5"}
+        assert means["new/old"] == pytest.approx(kept, abs=1e-3)
+        assert means["old/old"] == 1
+    skipfill("policy", "things", "--truth", "neighbours", expect=2)
+    strangers = write(with_column(items, "id", [f"s{i}" for i in range(len(items))]), "strangers.parquet")
+    assert "expected queries that are rows" in check(skipfill, strangers, "--truth", "neighbours").err

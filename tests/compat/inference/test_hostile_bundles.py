@@ -20,7 +20,7 @@ import torch
 from safetensors.numpy import load, save
 
 from skipfill.compat.encoders.registry import ENCODERS
-from skipfill.compat.inference.bundle_schema import ClassifierDescription, NetworkDescription
+from skipfill.compat.inference.bundle.schema import ClassifierDescription, NetworkDescription
 from skipfill.compat.inference.trial import load_and_encode, try_bundle
 from skipfill.compat.methods.registry import METHODS
 from skipfill.compat.settings import Range

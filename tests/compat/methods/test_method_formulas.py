@@ -18,7 +18,7 @@ from skipfill.compat.methods.gallery.imitating_head import ImitatingHead
 from skipfill.compat.methods.gallery.method import Gallery
 from skipfill.compat.methods.method import MethodContext
 from skipfill.compat.methods.oca import Oca
-from skipfill.compat.methods.registry import METHODS
+from skipfill.compat.methods.registry import TRAINED
 from skipfill.compat.methods.simplex import SimplexMethod
 from skipfill.compat.nn.classifier import CosineClassifier
 from skipfill.compat.nn.normalize import unit
@@ -317,7 +317,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "bt2": {"extra_dims": 3},
 }
 OPTIONS: list[tuple[str, dict[str, Any]]] = [
-    *((name, {}) for name in METHODS),
+    *((name, {}) for name in TRAINED),
     ("hot-refresh", {"hardest": 2, "temperature": 0.01, "contrast": 0.3, "extra_dims": 0}),
     ("bct", {"influence": 0.5, "scale": 30.0, "smoothing": 0.0}),
     ("bct", {"cosine": False, "smoothing": 0.0}),
@@ -339,7 +339,7 @@ def made(name: str, options: dict[str, Any]) -> Case:
     counts = torch.tensor([4, 9, 2, 0, 7])
     sample = GallerySample(random_unit(24, OLD), torch.randint(-1, 3, (24,)), torch.arange(24) - 15)
     setting = MethodContext(FEATURES, CLASSES, 0, OldSpace(OLD, prototypes, counts, sample), TEACHER, slots=SLOTS)
-    settings = METHODS[name].settings_type(**SMALL.get(name, {}), **options)
+    settings = TRAINED[name].settings_type(**SMALL.get(name, {}), **options)
     has_old = torch.tensor([True, True, False, True, True, False, True, True, True])
     labels = torch.tensor([0, 1, 2, ABSENT, 4, 0, 1, 2, 0])
     batch = Batch(
@@ -352,14 +352,14 @@ def made(name: str, options: dict[str, Any]) -> Case:
         teacher=random_unit(ITEMS, TEACHER),
         pairs=Pairs(random_unit(6, OLD), augmented=2),
     )
-    method = METHODS[name](setting, settings).double()
+    method = TRAINED[name](setting, settings).double()
     for weights in method.parameters():  # away from what initialisation makes special, such as identity matrices
         weights.data += 0.1 * torch.randn_like(weights)
     return Case(method, batch, settings)
 
 
 def test_every_method_has_its_formula() -> None:
-    assert set(FORMULAS) == set(METHODS)
+    assert set(FORMULAS) == set(TRAINED)
 
 
 @pytest.mark.parametrize(("name", "options"), OPTIONS, ids=lambda value: str(value))
@@ -392,7 +392,7 @@ def test_published_defaults() -> None:
         "hot-refresh": {"hardest": 10, "temperature": 0.05},
     }
     for name, values in published.items():
-        settings = METHODS[name].settings_type()
+        settings = TRAINED[name].settings_type()
         assert {field: getattr(settings, field) for field in values} == values
 
 

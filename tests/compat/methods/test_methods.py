@@ -1,4 +1,4 @@
-"""The contract that every registered method keeps."""
+"""The contract that every method keeps that is trained by gradients."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from safetensors.torch import load, save
 
 from skipfill.compat.methods.batch import Batch, GallerySample, OldSpace, Pairs
 from skipfill.compat.methods.method import Method, MethodContext
-from skipfill.compat.methods.registry import METHODS
+from skipfill.compat.methods.registry import TRAINED
 from skipfill.compat.methods.simplex import SimplexMethod
 from skipfill.compat.nn.normalize import unit
 from skipfill.compat.training.data.class_rows import RowsOfClasses
 
 FEATURES, CLASSES, OLD, TEACHER = 20, 5, 8, 10
-each = pytest.mark.parametrize("kind", METHODS.values(), ids=METHODS)
+each = pytest.mark.parametrize("kind", TRAINED.values(), ids=TRAINED)
 
 
 def stored(rows: int, seed: int) -> GallerySample:
@@ -146,7 +146,7 @@ def test_it_says_what_it_is_and_where_it_is_from(kind: type[Method]) -> None:
 
 def test_bt2_keeps_the_geometry_that_its_paper_derives() -> None:
     """<h, h'> = cos(o[:e], o'[:e]) + C^2 cos(f, f') before the final normalisation (Zhou et al. 2023)."""
-    head = METHODS["bt2"].build_head({"features": FEATURES, "old": OLD, "new": TEACHER, "extra": 3, "weight": 2.0})
+    head = TRAINED["bt2"].build_head({"features": FEATURES, "old": OLD, "new": TEACHER, "extra": 3, "weight": 2.0})
     wide = head.backbone(torch.randn(2, FEATURES))
     one, two = head.compose(wide)
     part = unit(unit(head.imitate_old(wide.relu()))[:, :3])
@@ -155,7 +155,7 @@ def test_bt2_keeps_the_geometry_that_its_paper_derives() -> None:
 
 
 def test_oca_without_its_transform_has_the_same_terms() -> None:
-    kind = METHODS["oca"]
+    kind = TRAINED["oca"]
     old = OldSpace(OLD, torch.randn(CLASSES, OLD), torch.ones(CLASSES), stored(30, 0))
     plain = kind(MethodContext(FEATURES, CLASSES, 0, old), kind.settings_type(transform=False))
     assert set(plain.losses(batch(3))) == {"class", "prototypes", "alignment"}

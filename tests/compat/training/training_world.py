@@ -19,7 +19,7 @@ from skipfill.compat.encoders.encoder import Encoder
 from skipfill.compat.encoders.prepared import Prepared
 from skipfill.compat.methods.batch import GallerySample, OldSpace
 from skipfill.compat.methods.method import MethodContext
-from skipfill.compat.methods.registry import METHODS
+from skipfill.compat.methods.registry import TRAINED
 from skipfill.compat.nn.normalize import unit
 from skipfill.compat.training.data.training_data import TrainingData, UnlabelledItems
 from skipfill.compat.training.loop.checkpoint import Checkpoints
@@ -125,7 +125,7 @@ def trained(
     assert given.pool is not None
     old = OldSpace(OLD, torch.randn(CLASSES, OLD), torch.full((CLASSES,), 8), given.pool)
     encoder = Noisy(during, noise)
-    made = METHODS[method](MethodContext(encoder.width, CLASSES, 0, old), METHODS[method].settings_type())
+    made = TRAINED[method](MethodContext(encoder.width, CLASSES, 0, old), TRAINED[method].settings_type())
     both = nn.ModuleDict({"encoder": encoder, "method": made})
 
     def epoch(done: Epoch) -> None:

@@ -393,7 +393,7 @@ HOSTILE: dict[str, tuple[Callable[[Parts], bytes], str]] = {
     "half a letter": (carded(method="\ud800"), "expected JSON"),
     "a view of more than it has": (
         carded(views={"v2": seen(8), "old": seen(10**9)}),
-        "expected views of no more coordinates",
+        "expected prefixes of no more coordinates",
     ),
     "a space that is not told of": (
         forged(lambda parts: parts.manifest.update(spaces=[])),

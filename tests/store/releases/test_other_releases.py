@@ -140,5 +140,5 @@ def test_status_shows_a_release_whatever_is_wrong_with_a_check(objects: ObjectSt
     objects.replace(entry, b"{")
     shown = " ".join(skipfill("status", "g").out.split())
     assert "queries use v2" in shown
-    assert "against it since not known: the checks cannot be read" in shown
+    assert "against it since not known, because the checks cannot be read" in shown
     assert skipfill("status", "g", "--json").document["checks_against"] is None

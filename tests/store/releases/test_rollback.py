@@ -150,7 +150,10 @@ def test_a_plan_that_is_in_force_is_already_so(skipfill: Skipfill, objects: Obje
     skipfill("plan", "g", "v2", "--without-check", "back", "-o", "plan.json")
     skipfill("swap", "g", "--plan", "plan.json")
     change_policy(objects, "g", Policy(margin=0.01))
-    assert "Nothing to do: queries of g use v2 since version 4" in skipfill("swap", "g", "--plan", "plan.json").out
+    assert (
+        "Nothing to do: queries of g use v2 already, since version 4"
+        in skipfill("swap", "g", "--plan", "plan.json").out
+    )
     rollback(objects, "g")
     assert "already applied this plan" in skipfill("swap", "g", "--plan", "plan.json", expect=4).err
     assert len(history(objects, "g")) == 6
@@ -159,7 +162,7 @@ def test_a_plan_that_is_in_force_is_already_so(skipfill: Skipfill, objects: Obje
 def test_what_is_already_the_policy_is_not_written_again(skipfill: Skipfill, objects: ObjectStore) -> None:
     skipfill("policy", "g", "--margin", 0.01)
     again = skipfill("policy", "g", "--margin", 0.01)
-    assert "Nothing to do: the policy of g (version 4); nothing was written" in again.out
+    assert "Nothing to do: this is the policy of g already (version 4)" in again.out
     assert len(history(objects, "g")) == 4
 
 

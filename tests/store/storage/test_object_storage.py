@@ -61,7 +61,6 @@ def test_an_upgrade_on_object_storage(
     skipfill: Skipfill, world: World, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SKIPFILL_STORE", url)
-    monkeypatch.setenv("AWS_TIMEOUT", "20s")
     assert skipfill("init", "--json").document["store"] == url
     short = ["--epochs", 3, "--batch", 32]
     skipfill("train", "v1", "--items", world.old_items, "--dim", 8, *short)
@@ -93,7 +92,6 @@ def test_a_gallery_on_object_storage(
     skipfill: Skipfill, world: World, network: Network, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SKIPFILL_STORE", url)
-    monkeypatch.setenv("AWS_TIMEOUT", "20s")
     skipfill("init")
     skipfill("train", "v1", "--items", world.old_items, "--dim", 8, "--epochs", 3, "--batch", 32)
     skipfill("encode", "v1", world.gallery_items, "-o", "gallery.parquet")
@@ -177,7 +175,7 @@ from skipfill.store.galleries.log import latest
 def write(writer):
     objects = open_store(address(sys.argv[1]))
     since = 1
-    for turn in range(50):
+    for turn in range(int(sys.argv[3])):
         tries = 0
         while True:
             now = latest(objects, "g", since)
@@ -200,18 +198,17 @@ sys.exit(any(os.waitpid(child, 0)[1] for child in children))
 """
 
 
-def test_16_processes_keep_800_of_800_commits(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_TIMEOUT", "20s")
+def test_16_processes_lose_none_of_their_commits(place: str, tmp_path: Path) -> None:
     objects = store_at(place, tmp_path)
-    pause = "0.2" if place.startswith("s3") else "0.01"
-    done = run(WRITERS, [place, pause], cwd=tmp_path, timeout=300)
+    pause, turns = (0.2, 15) if place.startswith("s3") else (0.01, 50)
+    done = run(WRITERS, [place, pause, turns], cwd=tmp_path, timeout=300)
     assert done.returncode == 0, done.stderr
     log = history(objects, "g")
-    assert [one.number for one in log] == list(range(1, 802))
+    assert [one.number for one in log] == list(range(1, 16 * turns + 2))
     kept = [one.reason for one in log[1:]]
-    assert sorted(kept) == sorted(f"{writer}/{turn}" for writer in range(16) for turn in range(50))
+    assert sorted(kept) == sorted(f"{writer}/{turn}" for writer in range(16) for turn in range(turns))
     for writer in range(16):  # each in its own order
-        assert [one for one in kept if one.startswith(f"{writer}/")] == [f"{writer}/{turn}" for turn in range(50)]
+        assert [one for one in kept if one.startswith(f"{writer}/")] == [f"{writer}/{turn}" for turn in range(turns)]
 
 
 def test_racing_swaps_and_rollbacks_are_serialisable(place: str, tmp_path: Path) -> None:
@@ -253,12 +250,11 @@ def test_racing_swaps_and_rollbacks_are_serialisable(place: str, tmp_path: Path)
     assert others <= {"a relea", "a swap "}  # so already; no swap to roll back
 
 
-def test_prune_against_everything(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prune_against_everything(place: str, tmp_path: Path) -> None:
     """Old leftovers are pruned while writers write the very same names again: see tests/programs/prune_race.py."""
-    monkeypatch.setenv("AWS_TIMEOUT", "20s")
     objects = store_at(place, tmp_path)
     with planted_long_ago(place):
-        ended = run(program("tests.programs.prune_race"), [place, tmp_path, 4], cwd=tmp_path, timeout=120)
+        ended = run(program("tests.programs.prune_race"), [place, tmp_path, 4], cwd=tmp_path, timeout=300)
     assert not [path.read_text() for path in tmp_path.glob("wrong-*")]
     assert ended.returncode == 0
     assert lost(objects, tmp_path) == []
@@ -381,8 +377,16 @@ def test_the_loser_is_told_who_was_first(network: Network, url: str, tmp_path: P
     ids=lambda one: f"{one.kind}-{one.method}-{one.times}" if isinstance(one, Fault) else "",
 )
 def test_a_bad_network_loses_nothing(
-    fault: Fault, succeeds: bool | None, network: Network, skipfill: Skipfill, url: str, tmp_path: Path
+    fault: Fault,
+    succeeds: bool | None,
+    network: Network,
+    skipfill: Skipfill,
+    url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    if fault.kind == "slow":
+        monkeypatch.setenv("AWS_TIMEOUT", "1s")  # less than the two seconds that the answer takes
     objects = store_at(url, tmp_path)
     network.faults = [replace(fault)]
     command = ["swap", "g", "v2", "--without-check", "test", "--store", url]

@@ -6,6 +6,7 @@ shapes and types of the card's network. So no network is built that needs more m
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,13 @@ from torch.nn.modules.module import (
 )
 
 from skipfill.compat.encoders.registry import ENCODERS
+from skipfill.compat.inference.bundle.view_schema import (
+    BlendDescription,
+    MapDescription,
+    refuse_blend,
+    refuse_maps,
+    refuse_views,
+)
 from skipfill.compat.methods.registry import METHODS
 from skipfill.compat.settings import MOST_CLASSES, WIDEST, Range, read_described
 from skipfill.store.errors import BadInput, unknown_name
@@ -30,10 +38,10 @@ from skipfill.store.strict_json import fitted, parsed
 MOST_NETWORKS = 8  # a blend holds a whole older network, which may be a blend
 LARGEST_HEADER = 1 << 24
 MOST_TENSORS = 1 << 14
-MOST_MODULES = 64  # a tensor: a layer has some without weights
+MOST_MODULES = 64  # for each tensor: a layer has some modules without weights
 MOST_ITEMS = 1 << 40
 BLEND = "blend"  # the method of a card whose network has an older one in it
-MOST_UNSAVED = 1 << 28  # bytes of buffers that are made anew
+MOST_UNSAVED = 1 << 28  # bytes of buffers that are not in the file
 _TYPES = {
     **{"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"},
     **{"I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool"},
@@ -67,6 +75,8 @@ class NetworkDescription:
     classifier: ClassifierDescription | None
     old: NetworkDescription | None
     old_dim: Annotated[int, Range(0, WIDEST)]
+    maps: list[MapDescription] = dataclasses.field(default_factory=list)
+    blend: BlendDescription | None = None
 
 
 @dataclass(frozen=True)
@@ -92,13 +102,14 @@ def refuse_card(card: Card) -> None:
     """Raise `BadInput` unless what a card says of its model is of its network, with numbers within their ranges."""
     where = f"model {card.name}"
     refuse_description(card.network, where)
-    network = fitted(NetworkDescription, card.network, where)
-    method = BLEND if network.old is not None else network.method
+    network = fitted(NetworkDescription, card.network, where, {})
+    method = BLEND if network.old is not None or network.blend is not None else network.method
     if card.method != method:
         raise BadInput(f"{where}, method", expected=f"{method!r}, by its network", found=repr(card.method[:80]))
     dim = METHODS[network.method].dim_of_head(network.head)
     if card.dim != dim:
         raise BadInput(f"{where}, dim", expected=f"{dim}, by its network", found=f"{card.dim:,}")
+    refuse_views(card, network.maps, network.blend, where)
     if card.gallery:
         gallery = read_described(GalleryOfTraining, card.gallery, f"{where}, gallery")
         valid_name("gallery", gallery.name)
@@ -148,6 +159,15 @@ def _refuse_parts(network: NetworkDescription, where: str) -> None:
         read_described(ENCODERS[kind].settings_type, network.encoder.settings, encoder), encoder
     )
     read_described(METHODS[method].head_shape(network.head), network.head, f"{where}, head")
+    dim = METHODS[method].dim_of_head(network.head)
+    refuse_maps(network.maps, dim, where)
+    if network.blend is not None:
+        old = 0 if network.old is None else METHODS[network.old.method].dim_of_head(network.old.head)
+        refuse_blend(network.blend, network.maps, (dim, old), where)
+        if network.blend.weight is None and network.classifier is None:
+            raise BadInput(
+                f"{where}, blend", expected="a classifier that says how sure it is, or a weight", found="none"
+            )
 
 
 def read_header(weights: bytes, where: str) -> dict[str, TensorHeader]:

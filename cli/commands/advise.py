@@ -1,0 +1,205 @@
+"""skipfill advise"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from skipfill.cli import completion
+from skipfill.cli.options import (
+    Confidence,
+    GalleryName,
+    IdColumn,
+    InputColumn,
+    Json,
+    LabelColumn,
+    LeastQueries,
+    Margin,
+    Metric,
+    Quiet,
+    Store,
+    item_columns,
+    opened,
+    with_options,
+)
+from skipfill.cli.options.check import GalleryItems, Identity, Judgements, OldInput, OldVector
+from skipfill.cli.terminal.next_command import quoted
+from skipfill.cli.terminal.printing import emit, progress, show_next, table
+
+if TYPE_CHECKING:
+    from skipfill.compat.advice.advise import Advised
+    from skipfill.compat.advice.table import Line
+    from skipfill.compat.gate.inputs import CheckInputs
+
+EXIT_CODES = {"change": 0, "stay": 1, "undecided": 3}
+CHOSE, CHECK = "chose.parquet", "check.parquet"  # as in compat/advice/halves.py, which is not loaded for the help
+VERDICTS = {"pass": "pass", "fail": "fail", "inconclusive": "?", None: ""}
+LONGEST_NAME = 20  # so that the table fits into 80 columns
+
+Candidate = Annotated[
+    list[str],
+    typer.Option(metavar="MODEL", help="A model that might serve. Repeatable.", autocompletion=completion.models),
+]
+Queries = Annotated[
+    list[Path],
+    typer.Option(metavar="FILE", help="Queries that no candidate was trained on: Parquet. Repeatable."),
+]
+PricePerHour = Annotated[
+    float | None,
+    typer.Option(
+        min=0, metavar="N", help="Price of an hour of this machine, for the cost of a reindex. Default: none."
+    ),
+]
+HalvesFolder = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER", help="Write chose.parquet, for a blend, and check.parquet, for a check. Default: neither."
+    ),
+]
+
+
+def advise(
+    gallery: GalleryName,
+    candidate: Candidate,
+    items: Queries,
+    gallery_items: GalleryItems = None,
+    judgements: Judgements = None,
+    identity: Identity = "",
+    metric: Metric = None,
+    margin: Margin = None,
+    confidence: Confidence = None,
+    least_queries: LeastQueries = None,
+    price_per_hour: PricePerHour = None,
+    id_column: IdColumn = "id",
+    label: LabelColumn = "label",
+    input_column: InputColumn = "",
+    old_vector: OldVector = "",
+    old_input: OldInput = "",
+    halves: HalvesFolder = None,
+    store: Store = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compare staying with candidates, their blends and a reindex, and recommend one.
+
+    One half of the queries chooses weights and the row to recommend. The other half tests it by the gallery's policy,
+    and the table is about these. The store stays as it is. Exit 0: a change is worth it, 1: staying is best, 3: not
+    enough evidence.
+
+    Example: skipfill advise products --candidate v2 --items heldout.parquet --gallery-items items.parquet
+    """
+    from skipfill.compat.advice.advise import advise as compared
+    from skipfill.compat.advice.halves import refuse_files, write_halves
+    from skipfill.compat.gate.inputs import CheckInputs, SliceSpec
+    from skipfill.compat.progress import Progress
+    from skipfill.store.galleries.log import latest
+
+    objects = opened(store)
+    of_gallery = latest(objects, gallery).policy_in_force
+    policy = with_options(of_gallery, metric=metric, margin=margin, confidence=confidence, least_queries=least_queries)
+    inputs = CheckInputs(
+        items=items,
+        gallery_items=gallery_items or [],
+        truth="judgements" if judgements else "labels",
+        judgements=judgements,
+        identity=identity,
+        old_vector=old_vector,
+        old_input=old_input,
+        slices=SliceSpec(policy.slices, (), policy.least_queries),
+        columns=item_columns(id_column, label, input_column, items, quiet=quiet, other_than=old_vector),
+    )
+    if halves is not None:
+        refuse_files(halves)
+    with progress(quiet=quiet) as bar:
+        made = compared(objects, gallery, candidate, inputs, policy, Progress(bar.start, bar.advance), price_per_hour)
+    if halves is not None and made.halves is not None:
+        write_halves(made.halves, halves)
+    code = EXIT_CODES[made.outcome]
+    emit(
+        {"advice": _document(made), "outcome": made.outcome},
+        as_json=json,
+        show=lambda out: show_advice(out, made),
+        exit_code=code,
+    )
+    show_next(_next(made, inputs, halves), quiet=quiet)
+    raise typer.Exit(code)
+
+
+def show_advice(out: Console, made: Advised) -> None:
+    """The table, the recommendation and its reason."""
+    policy = made.policy
+    out.print(f"{policy.metric} on gallery {made.gallery}, version {made.version}", style="bold")
+    out.print(f"{made.choosing:,} queries chose, {made.reporting:,} others are measured here. Policy: {policy.short}")
+    out.print()
+    columns = ["", policy.metric, "change", "flips", "per s", "rows", ""]
+    rows = [_cells(line, recommended=place == made.recommended) for place, line in enumerate(made.lines)]
+    out.print(table(columns, rows, numbers=columns[1:6]))
+    for line in made.lines:
+        if line.rows:
+            out.print(_cost(line))
+    out.print()
+    headline = "The evidence does not tell" if made.recommended is None else _recommended(made)
+    out.print(Text.assemble((f"{headline}: ", "bold"), f"{made.reason}."))
+    for note in made.notes:
+        out.print(Text.assemble(("note: ", "yellow"), note))
+
+
+def _cells(line: Line, *, recommended: bool) -> list[object]:
+    ends = [] if line.change is None else [line.change.mean, line.change.low, line.change.high]
+    change = " ".join(f"{end:+.3f}".replace("0.", ".", 1) for end in ends)
+    name = line.name if len(line.name) <= LONGEST_NAME else f"{line.name[: LONGEST_NAME - 3]}..."
+    return [
+        Text(name, "bold" if recommended else ""),
+        f"{line.quality.mean:.3f}",
+        change,
+        "" if line.flips is None else f"{line.flips:.1%}",
+        "-" if line.queries_per_second is None else f"{line.queries_per_second:,.0f}",
+        f"{line.rows:,}",
+        VERDICTS[line.verdict],
+    ]
+
+
+def _recommended(made: Advised) -> str:
+    assert made.recommended is not None
+    line = made.lines[made.recommended]
+    words = {"stay": line.name[0].upper() + line.name[1:], "reindex": line.name[0].upper() + line.name[1:]}
+    return f"Recommended: {words.get(line.kind, line.name)}"
+
+
+def _cost(line: Line) -> str:
+    if line.seconds is None:
+        return f"{line.name}: the time is not known, because no model here encodes the items"
+    money = "" if line.money is None else f", price {line.money:,.4g}"
+    return f"{line.name}: {line.rows:,} rows take {line.seconds / 3600:,.3g} hours on this machine{money}"
+
+
+def _document(made: Advised) -> dict[str, Any]:
+    """The advice as JSON values."""
+    document = asdict(replace(made, halves=None))
+    del document["halves"]
+    return document
+
+
+def _next(made: Advised, inputs: CheckInputs, halves: Path | None) -> str:
+    if made.recommended is None:
+        return f"Next: run it again with more queries, or see: skipfill policy {made.gallery}"
+    line = made.lines[made.recommended]
+    chose, check = ("CHOSE.parquet", "CHECK.parquet") if halves is None else (halves / CHOSE, halves / CHECK)
+    truth = f" --judgements {quoted(inputs.judgements)}" if inputs.judgements else ""
+    brought = f" --old-vector {quoted(inputs.old_vector)}" if inputs.old_vector else ""
+    split = " (--halves FOLDER writes the two files)" if halves is None else ""
+    if line.kind == "stay":
+        return (
+            f"Next: nothing to do. What would change: skipfill check {made.gallery} MODEL --items FILES{truth}{brought}"
+        )
+    if line.kind == "blend":
+        source = f"--new {line.model} --old {made.old} --items {quoted(chose)} --gallery {made.gallery}"
+        return f"Next: skipfill blend NAME {source}{truth}{brought}, then skipfill check with {quoted(check)}{split}"
+    if line.kind == "reindex":
+        return f"Next: skipfill encode {line.model} ITEMS.parquet -o VECTORS.parquet"
+    return f"Next: skipfill check {made.gallery} {line.model} --items {quoted(check)}{truth}{brought}{split}"

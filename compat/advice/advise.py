@@ -1,0 +1,182 @@
+"""Advice on a gallery: stay, or serve queries in another way. `advise` is the list of its steps.
+
+Nothing is written to the store. The queries are admitted by the rules of a check and divided in two halves. One half
+chooses weights and the row to recommend; the other tests it by the policy and is what the table shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skipfill.compat.advice.candidate import Candidate, candidates_of
+from skipfill.compat.advice.decision import Decision, Outcome, choosing_half, decided
+from skipfill.compat.advice.halves import Halves
+from skipfill.compat.advice.judgement import judged_slices, objection
+from skipfill.compat.advice.rates import measured_rates
+from skipfill.compat.advice.reasons import reason
+from skipfill.compat.advice.rows.registry import ROWS
+from skipfill.compat.advice.rows.row import Missing, Row
+from skipfill.compat.advice.table import Line, line_of, line_of_staying, together
+from skipfill.compat.gate.admission.near_copies import joined
+from skipfill.compat.gate.admission.ruling import Mask
+from skipfill.compat.gate.context import CheckContext
+from skipfill.compat.gate.inputs import CheckInputs, refuse_unknown_metric
+from skipfill.compat.gate.reencodable import ReencodableRows
+from skipfill.compat.gate.verdict import worst
+from skipfill.compat.inference.load import load_model
+from skipfill.compat.progress import Progress
+from skipfill.store.checks.policy import Policy
+from skipfill.store.checks.report import Slice
+from skipfill.store.checks.requirement import Verdict
+from skipfill.store.errors import BadInput, NotPermitted, Parameter
+from skipfill.store.storage.object_store import ObjectStore
+
+
+@dataclass(frozen=True)
+class Advised:
+    """The table and the recommendation.
+
+    Attributes:
+        old: name of the model that filled the gallery.
+        policy: the one that decides.
+        choosing, reporting: how many queries chose, and how many the table is about.
+        lines: staying first.
+        outcome: `change` where the recommended line is worth it, `stay`, or `undecided`.
+        recommended: position of a line; 0 is staying. None where the evidence does not tell.
+        reason: one sentence.
+        notes: sentences on queries that were left out, rows that are missing, and the like.
+        halves: the queries that chose, and the others, which a check may ask.
+    """
+
+    gallery: str
+    version: int
+    old: str
+    policy: Policy
+    choosing: int
+    reporting: int
+    lines: list[Line]
+    outcome: Outcome
+    recommended: int | None
+    reason: str
+    notes: list[str] = field(default_factory=list)
+    halves: Halves | None = None
+
+
+def advise(
+    objects: ObjectStore,
+    gallery_name: str,
+    names: Sequence[str],
+    inputs: CheckInputs,
+    policy: Policy,
+    progress: Progress = Progress(),
+    price_per_hour: float | None = None,
+) -> Advised:
+    """Compare staying with every row of the registry for every candidate, and recommend one.
+
+    Args:
+        names: the candidates, models with a view onto the gallery's space.
+        price_per_hour: of the machine that encodes.
+
+    Raises:
+        BadInput: see `check_model`; no candidate, or one that is named twice or released.
+        Stale: a file of the gallery is not what was registered, or changed while it was read.
+    """
+    _refuse_names(names)
+    refuse_unknown_metric(policy)
+    contexts = [CheckContext.opened(objects, gallery_name, name, inputs, policy, progress) for name in names]
+    with ReencodableRows.opened(contexts[0]) as reencodable:
+        old_serves = _old_model_serves(contexts[0])
+        candidates = candidates_of(contexts, reencodable, old_serves=old_serves)
+        clusters = joined([candidate.grouping.clusters for candidate in candidates])
+        candidates = [_in_clusters(candidate, clusters) for candidate in candidates]
+        choosing = choosing_half(clusters, policy.seed)
+        _refuse_too_few(choosing, inputs)
+        made = [make(candidate, choosing) for make in ROWS.values() for candidate in candidates]
+        rates = measured_rates(candidates, price_per_hour)
+    rows = [one for one in made if isinstance(one, Row)]
+    reported = [judged_slices(row, ~choosing) for row in rows]
+    decision = decided(
+        [row.alternative for row in rows], clusters, choosing, policy, lambda place, asked: _verdict(reported[place])
+    )
+    for context in contexts:
+        context.confirm_files()
+    old, gallery = contexts[0].gallery.space.name, contexts[0].gallery
+    staying = list(candidates[0].staying.values())[-1]
+    first = line_of_staying(_serving(contexts[0]), staying, clusters, ~choosing, policy)
+    first = replace(first, queries_per_second=together(rates.queries, [first.model]), measured_on=gallery.rows.count)
+    lines = [first]
+    for row, slices in zip(rows, reported, strict=True):
+        lines.append(line_of(row, old, gallery.rows.count, clusters, ~choosing, rates, _verdict(slices)))
+    return Advised(
+        gallery=gallery.name,
+        version=gallery.version.number,
+        old=old,
+        policy=policy,
+        choosing=int(choosing.sum()),
+        reporting=int((~choosing).sum()),
+        lines=lines,
+        outcome=decision.outcome,
+        recommended=_recommended(decision),
+        reason=reason(lines, decision, policy, objection(reported[decision.leading])),
+        notes=_notes(contexts, [one.why for one in made if isinstance(one, Missing)]),
+        halves=Halves(*(candidates[0].queries.items.restricted(half) for half in (choosing, ~choosing))),
+    )
+
+
+def _verdict(slices: list[Slice]) -> Verdict:
+    return worst([one.verdict for one in slices])
+
+
+def _in_clusters(candidate: Candidate, clusters: NDArray[np.int64]) -> Candidate:
+    """The candidate with the clusters of all candidates together."""
+    return replace(candidate, grouping=replace(candidate.grouping, clusters=clusters))
+
+
+def _recommended(decision: Decision) -> int | None:
+    places: dict[Outcome, int | None] = {"change": decision.leading + 1, "stay": 0, "undecided": None}
+    return places[decision.outcome]
+
+
+def _serving(context: CheckContext) -> str:
+    """Name of the model that queries use now."""
+    release = context.gallery.version.release
+    return context.gallery.space.name if release is None else release.model
+
+
+def _old_model_serves(context: CheckContext) -> bool:
+    """Whether a query's old vector can be had when it is served."""
+    if context.inputs.old_vector:
+        return True
+    try:
+        return load_model(context.objects, context.gallery.space.name).card.fingerprint == (
+            context.gallery.space.fingerprint
+        )
+    except NotPermitted:
+        raise
+    except BadInput:
+        return False
+
+
+def _notes(contexts: Sequence[CheckContext], missing: list[str]) -> list[str]:
+    """Warnings of all candidates, each once, and the rows that are missing."""
+    return list(dict.fromkeys([*(one for context in contexts for one in context.warnings), *missing]))
+
+
+def _refuse_names(names: Sequence[str]) -> None:
+    if not names:
+        raise BadInput(Parameter("candidate"), expected="a model at least", found="none")
+    if len(set(names)) < len(names):
+        raise BadInput(Parameter("candidate"), expected="each model once", found=", ".join(names))
+
+
+def _refuse_too_few(choosing: Mask, inputs: CheckInputs) -> None:
+    if not choosing.any():
+        raise BadInput(
+            Parameter("items"),
+            expected="two queries at least, one to choose and one to report",
+            found=f"{len(choosing)}",
+        )

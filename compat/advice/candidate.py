@@ -1,0 +1,120 @@
+"""Candidates of an advice: models beside each other on the same queries, each by the rules of a check."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from skipfill.compat.evaluation.per_query import grades_of
+from skipfill.compat.evaluation.statistics.bootstrap import Values
+from skipfill.compat.gate.admission.registry import OF_BASELINE, OF_CHECK, OF_VECTORS
+from skipfill.compat.gate.admission.room import Baseline
+from skipfill.compat.gate.admission.ruling import Mask
+from skipfill.compat.gate.context import CheckContext
+from skipfill.compat.gate.queries import QuerySet, build_query_set
+from skipfill.compat.gate.ranks import Ranker
+from skipfill.compat.gate.reencodable import ReencodableRows
+from skipfill.compat.gate.slices import Grouping, group_queries
+from skipfill.compat.gate.vectors import QueryVectors, new_vectors, query_vectors
+from skipfill.store.checks.names import NEW_OLD, OLD_OLD, RELEASED_OLD
+from skipfill.store.errors import BadInput, Parameter
+from skipfill.store.parquet.ids import IdSet
+from skipfill.store.parquet.vectors import Matrix
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model that might serve the queries, with what staying makes of the same queries.
+
+    Attributes:
+        queries: the Q that every candidate admits.
+        vectors: (Q, d) by pair, in the gallery's space.
+        staying: (Q,) results among all stored rows in the metric that decides: of old/old, and of released/old where
+            a third model is released.
+        baseline: the same of old/old, for the rules of admission.
+        old_serves: whether a query's old vector can be had when it is served: from the old model, or brought.
+    """
+
+    context: CheckContext
+    queries: QuerySet
+    grouping: Grouping
+    vectors: QueryVectors
+    staying: dict[str, Values]
+    baseline: Baseline
+    reencodable: ReencodableRows
+    old_serves: bool
+
+    @property
+    def name(self) -> str:
+        return self.context.model.card.name
+
+    def ranked(self, vectors: Matrix, what: str, asked: Mask | None = None) -> Values:
+        """(Q,) results of query vectors in the gallery's space, among all stored rows.
+
+        Args:
+            what: name of the stage.
+            asked: (Q,) bool, the queries that `vectors` has; None for all.
+        """
+        queries = self.queries if asked is None else self.queries.restricted(asked)
+        ranker, gallery = Ranker(self.context, queries), self.context.gallery
+        [ranks] = ranker.ranks({what: vectors}, gallery.rows, gallery.space.metric).values()
+        return ranker.values(ranks)[self.context.policy.metric]
+
+
+def candidates_of(
+    contexts: Sequence[CheckContext], reencodable: ReencodableRows, *, old_serves: bool
+) -> list[Candidate]:
+    """The models of the contexts on the queries that all of them admit.
+
+    Raises:
+        BadInput: a candidate that queries use already, or no query that all admit; and see `build_query_set`.
+    """
+    for context in contexts:
+        _refuse_released(context)
+        context.record(rule(context) for rule in OF_CHECK.values())
+    sets = [build_query_set(context, reencodable) for context in contexts]
+    common = [_common(queries, sets) for queries in sets]
+    if not common[0].any():
+        names = ", ".join(context.model.card.name for context in contexts)
+        raise BadInput(
+            Parameter("items"), expected="queries that none of the candidates was trained on", found=f"none for {names}"
+        )
+    sets = [queries.restricted(mask) for queries, mask in zip(sets, common, strict=True)]
+    first = query_vectors(contexts[0], sets[0])
+    staying, baseline = _staying(contexts[0], sets[0], first)
+    made = []
+    for context, queries in zip(contexts, sets, strict=True):
+        by_pair = {**first.by_pair, NEW_OLD: new_vectors(context, queries, first.by_pair[OLD_OLD])}
+        context.record(rule(context, by_pair) for rule in OF_VECTORS.values())
+        context.record(rule(context, baseline) for rule in OF_BASELINE.values())
+        vectors, grouping = replace(first, by_pair=by_pair), group_queries(context, queries)
+        made.append(Candidate(context, queries, grouping, vectors, staying, baseline, reencodable, old_serves))
+    return made
+
+
+def _common(queries: QuerySet, sets: Sequence[QuerySet]) -> Mask:
+    """(N,) bool, the queries that are in all of the sets."""
+    kept = np.ones(len(queries.items), bool)
+    for other in sets:
+        kept &= IdSet.of([other.items.ids]).holds(queries.items.ids)
+    return kept
+
+
+def _staying(context: CheckContext, queries: QuerySet, vectors: QueryVectors) -> tuple[dict[str, Values], Baseline]:
+    ranker, gallery, metric = Ranker(context, queries), context.gallery, context.policy.metric
+    sets = {pair: vectors.by_pair[pair] for pair in (OLD_OLD, RELEASED_OLD) if pair in vectors.by_pair}
+    ranked = ranker.ranks(sets, gallery.rows, gallery.space.metric)
+    values = {pair: ranker.values(ranks)[metric] for pair, ranks in ranked.items()}
+    return values, Baseline(queries.lookup, values[OLD_OLD], grades_of(ranked[OLD_OLD]))
+
+
+def _refuse_released(context: CheckContext) -> None:
+    release = context.gallery.version.release
+    if release is not None and release.fingerprint == context.model.card.fingerprint:
+        raise BadInput(
+            Parameter("candidate", context.model.card.name),
+            expected=f"a model that queries of {context.gallery.name} do not use yet",
+            found="the released one",
+        )

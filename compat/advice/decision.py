@@ -1,0 +1,164 @@
+"""Decision between staying and its alternatives: chosen on one half of the queries, tested on the other. Arrays only.
+
+On the choosing half, the alternatives within one standard error of the best one are as good as it: of these the
+cheapest is taken, and staying is the cheapest of all (the rule of Breiman et al. 1984, section 3.4.3). On the other
+half the chosen one is tested by the policy. These queries chose nothing, so that a wrong recommendation has at most
+the policy's error. Where nothing is recommended, staying is best if no alternative looks better: if each is within one
+standard error of staying on all queries, or surely not better by more than the margin. Otherwise something looks
+better and the evidence does not tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skipfill.compat.evaluation.statistics.bootstrap import Values
+from skipfill.compat.evaluation.statistics.tilted_bootstrap import Clusters, p_below
+from skipfill.compat.gate.admission.ruling import Mask
+from skipfill.compat.gate.evidence import Evidence
+from skipfill.compat.gate.verdict import judged, requirements_of, worst
+from skipfill.store.checks.names import ALL, NEW_OLD, OLD_OLD
+from skipfill.store.checks.policy import Policy
+from skipfill.store.checks.report import Slice
+from skipfill.store.checks.requirement import Requirement, Verdict
+
+ROUNDING = 1e-12
+"""Of a mean: one query that lost is within one standard error of none, exactly."""
+Outcome = Literal["change", "stay", "undecided"]
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """A way to serve queries other than staying, with its results for Q queries in the metric that decides.
+
+    Attributes:
+        cost: order of the costs; of alternatives that are as good as each other the least is taken.
+        values: (Q,) its results; NaN where the query has nothing to find among the rows that it was measured on.
+        staying: (Q,) those of staying among the same rows; NaN for the same queries.
+    """
+
+    cost: int
+    values: Values
+    staying: Values
+
+    @property
+    def answered(self) -> Mask:
+        """(Q,) bool, the queries that have something to find among its rows."""
+        found: Mask = np.isfinite(self.values) & np.isfinite(self.staying)
+        return found
+
+    @property
+    def change(self) -> Values:
+        """(Q,) its results less those of staying."""
+        return self.values - self.staying
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The outcome for some alternatives.
+
+    Attributes:
+        outcome: `change` to the leading one, `stay`, or `undecided`.
+        leading: position of the alternative that the choosing half takes; of the best one where that takes staying.
+        chosen: whether the choosing half takes the leading one, and not staying.
+        verdict: of the leading one on the reporting half, by the policy.
+    """
+
+    outcome: Outcome
+    leading: int
+    chosen: bool
+    verdict: Verdict
+
+
+Judge = Callable[[int, Mask], Verdict]
+"""Position of an alternative and (Q,) bool, some queries -> its verdict on these."""
+
+
+def choosing_half(clusters: NDArray[np.int64], seed: int) -> Mask:
+    """(Q,) bool, the queries that choose: half of the clusters at random, whole.
+
+    Args:
+        clusters: (Q,) queries of the same number stand or fall together.
+    """
+    names, places = np.unique(clusters, return_inverse=True)
+    order = np.random.default_rng(seed).permutation(len(names))
+    half: Mask = (order < len(names) // 2)[places]
+    return half
+
+
+def decided(
+    alternatives: Sequence[Alternative], clusters: NDArray[np.int64], choosing: Mask, policy: Policy, judge: Judge
+) -> Decision:
+    """Choose among alternatives on one half of the queries, and test the choice on the other.
+
+    Args:
+        alternatives: at least one.
+        clusters: (Q,) queries of the same number stand or fall together.
+        choosing: (Q,) bool, the half that chooses, and that chose whatever the alternatives are made with.
+    """
+    leading, chosen = _leading(alternatives, clusters, choosing)
+    verdict = judge(leading, ~choosing)
+    if chosen and verdict == "pass":
+        return Decision("change", leading, chosen, verdict)
+    enough = min(len(np.unique(clusters[half])) for half in (choosing, ~choosing)) >= policy.least_queries
+    staying = enough and not any(_looks_better(one, clusters, policy) for one in alternatives)
+    return Decision("stay" if staying else "undecided", leading, chosen, verdict)
+
+
+def within_one_error(lost: Clusters) -> bool:
+    """Whether a mean difference is at most its standard error: too little to choose by."""
+    count = len(lost.sums)
+    squares = ((lost.sums - lost.mean * lost.sizes) ** 2).sum() * count / max(count - 1, 1)
+    return lost.mean <= float(np.sqrt(squares) / lost.sizes.sum()) + ROUNDING
+
+
+def judged_alone(alternative: Alternative, clusters: NDArray[np.int64], asked: Mask, policy: Policy) -> Verdict:
+    """The policy's verdict on some queries together, without slices."""
+    chosen = asked & alternative.answered
+    slices = judged([slice_of(ALL, alternative, clusters, chosen, policy)], policy)
+    return worst([one.verdict for one in slices])
+
+
+def slice_of(name: str, alternative: Alternative, clusters: NDArray[np.int64], chosen: Mask, policy: Policy) -> Slice:
+    """A slice with all that the policy requires of it, not judged yet."""
+    stored = {OLD_OLD: {policy.metric: alternative.staying}, NEW_OLD: {policy.metric: alternative.values}}
+    requirements = requirements_of(name, Evidence(stored, {}, "", clusters), chosen, policy)
+    return bare_slice(name, clusters[chosen], requirements)
+
+
+def bare_slice(name: str, clusters: NDArray[np.int64], requirements: list[Requirement]) -> Slice:
+    """A slice of which only the requirements matter."""
+    return Slice(name, len(clusters), len(np.unique(clusters)), [], {}, {}, {}, requirements, "inconclusive")
+
+
+def _leading(alternatives: Sequence[Alternative], clusters: NDArray[np.int64], choosing: Mask) -> tuple[int, bool]:
+    """The cheapest of the alternatives that are as good as the best one, and whether staying is not as good."""
+    means = [float(one.change[choosing & one.answered].mean()) for one in alternatives]
+    best = int(np.argmax(means))
+    nothing = Alternative(0, np.zeros(len(clusters)), np.zeros(len(clusters)))
+    as_good = [place for place, one in enumerate(alternatives) if _as_good(one, alternatives[best], clusters, choosing)]
+    least = min(alternatives[place].cost for place in as_good)
+    leading = max((place for place in as_good if alternatives[place].cost == least), key=means.__getitem__)
+    if _as_good(nothing, alternatives[best], clusters, choosing):
+        return best, False
+    return leading, True
+
+
+def _as_good(one: Alternative, best: Alternative, clusters: NDArray[np.int64], choosing: Mask) -> bool:
+    """Whether an alternative is within one standard error of the best one on the queries that both answer."""
+    both = choosing & one.answered & best.answered
+    if not both.any():
+        return False
+    return within_one_error(Clusters.of((best.change - one.change)[both], clusters[both]))
+
+
+def _looks_better(one: Alternative, clusters: NDArray[np.int64], policy: Policy) -> bool:
+    """Whether an alternative is better than staying by a standard error, and perhaps by more than the margin."""
+    answered = one.answered
+    change = Clusters.of(one.change[answered], clusters[answered])
+    return not within_one_error(change) and p_below(change, policy.margin) > policy.error

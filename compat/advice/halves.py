@@ -1,0 +1,62 @@
+"""The two halves of the queries as files: those that chose, and those that a check may ask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from skipfill.store.errors import BadInput, Parameter
+from skipfill.store.parquet.items import Items
+from skipfill.store.storage.output_file import new_file
+
+CHOSE, CHECK = "chose.parquet", "check.parquet"
+
+
+@dataclass(frozen=True)
+class Halves:
+    """The queries of an advice.
+
+    Attributes:
+        chose: those that chose weights and the row to recommend. No check may ask them again.
+        check: the others.
+    """
+
+    chose: Items
+    check: Items
+
+
+def refuse_files(folder: Path) -> None:
+    """Raise `BadInput` where the folder has one of the two files already."""
+    for name in (CHOSE, CHECK):
+        if (folder / name).exists():
+            raise BadInput(Parameter("halves", folder), expected="a folder without the two files", found=name)
+
+
+def write_halves(halves: Halves, folder: Path) -> None:
+    """Write both halves with all columns of the given files; the folder is made where there is none.
+
+    Raises:
+        BadInput: a file is there, or the folder cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        found = error.strerror or type(error).__name__
+        raise BadInput(Parameter("halves", folder), expected="a folder that can be written to", found=found) from error
+    for name, items in ((CHOSE, halves.chose), (CHECK, halves.check)):
+        with new_file(folder / name) as file:
+            pq.write_table(_rows(items), file, compression="zstd")
+
+
+def _rows(items: Items) -> pa.Table:
+    """The rows of the files that are these items, with the columns of every file."""
+    parts, before = [], 0
+    for path in items.files:
+        table = pq.read_table(path)
+        mine = None if items.keep is None else pa.array(items.keep[before : before + len(table)])
+        parts.append(table if mine is None else table.filter(mine))
+        before += len(table)
+    return pa.concat_tables(parts, promote_options="default")

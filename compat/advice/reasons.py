@@ -1,0 +1,50 @@
+"""The reason of a recommendation: one sentence with the numbers of the table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from skipfill.compat.advice.decision import Decision
+from skipfill.compat.advice.table import Line
+from skipfill.store.checks.policy import Policy
+from skipfill.store.checks.report import Interval
+
+
+def reason(lines: Sequence[Line], decision: Decision, policy: Policy, objection: str) -> str:
+    """A sentence for what is recommended.
+
+    Args:
+        lines: staying first, then the alternatives.
+        objection: to the leading one, by the policy; empty where it passes.
+    """
+    leading, metric = lines[decision.leading + 1], policy.metric
+    if decision.outcome == "change":
+        return f"{leading.name} is better than staying in {metric}: {_told(leading.change)}{_beside(lines, leading)}"
+    if decision.outcome == "stay":
+        return (
+            f"no alternative looks better in {metric}, by a standard error over all queries or by more than the "
+            f"margin of {policy.margin:g}; the best on the choosing half, {leading.name}, "
+            f"changes it by {_told(leading.change)}"
+        )
+    if not decision.chosen:
+        return (
+            f"staying is as good as {leading.name} on the choosing half, but over all queries something looks "
+            f"better, or there are too few ({_told(leading.change)} on the other half)"
+        )
+    said = objection or f"the two halves of the queries disagree: {_told(leading.change)}"
+    return f"the best on the choosing half is {leading.name}, but not surely by the policy: {said}"
+
+
+def _beside(lines: Sequence[Line], leading: Line) -> str:
+    """The best of the alternatives of the other kind: with a reindex, one without it, and the reverse."""
+    others = [one for one in lines[1:] if bool(one.rows) != bool(leading.rows) and one.change is not None]
+    if not others:
+        return ""
+    best = max(others, key=lambda one: one.change.mean if one.change else 0.0)
+    how = "with every row encoded again" if best.rows else "with no row encoded again"
+    return f"; {how}, {best.name} changes it by {_told(best.change)}"
+
+
+def _told(change: Interval | None) -> str:
+    assert change is not None
+    return f"{change.mean:+.3f} ({change.low:+.3f} to {change.high:+.3f})"

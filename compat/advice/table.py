@@ -1,0 +1,124 @@
+"""The table of an advice as values: staying and each alternative, on the queries that chose nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skipfill.compat.advice.rows.row import Row
+from skipfill.compat.evaluation.statistics.bootstrap import Values, interval, resampled_means
+from skipfill.compat.evaluation.statistics.tilted_bootstrap import Clusters, lower_bound, upper_bound
+from skipfill.compat.gate.admission.ruling import Mask
+from skipfill.store.checks.policy import Policy
+from skipfill.store.checks.report import Interval
+from skipfill.store.checks.requirement import Verdict
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the table.
+
+    Attributes:
+        name: of the row, for people.
+        kind: `stay`, or the row's name in the registry.
+        model: the candidate; of `stay`, the model that queries use now.
+        weight: of the new query in a blend; None for others.
+        quality: mean of the metric that decides, with its interval.
+        change: against staying among the same rows; above `low`, and below `high`, each with the policy's confidence.
+            None for staying.
+        flips: share of queries that have a lower value than by staying; None for staying.
+        queries: how many it was measured with.
+        measured_on: how many stored rows it was measured on.
+        queries_per_second: that its models encode here; None where no model here encodes them.
+        rows: how many stored rows are encoded again.
+        seconds: that encoding them takes; None where no rate is known.
+        money: price of these hours; None without a price or a rate.
+        verdict: by the policy, of this row for itself; None for staying.
+    """
+
+    name: str
+    kind: str
+    model: str
+    weight: float | None
+    quality: Interval
+    change: Interval | None
+    flips: float | None
+    queries: int
+    measured_on: int
+    queries_per_second: float | None
+    rows: int
+    seconds: float | None
+    money: float | None
+    verdict: Verdict | None
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Items that models encode in a second, as far as they are known.
+
+    Attributes:
+        queries: model -> queries in a second.
+        rows: model -> gallery rows in a second.
+        price_per_hour: of the machine that encodes; None for unknown.
+    """
+
+    queries: Mapping[str, float]
+    rows: Mapping[str, float]
+    price_per_hour: float | None = None
+
+
+def line_of_staying(name: str, values: Values, clusters: NDArray[np.int64], asked: Mask, policy: Policy) -> Line:
+    """The line of staying with model `name`."""
+    quality = _mean(values[asked], clusters[asked], policy)
+    return Line(f"stay with {name}", "stay", name, None, quality, None, None, int(asked.sum()), 0, None, 0, 0, 0, None)
+
+
+def line_of(
+    row: Row, old: str, gallery_rows: int, clusters: NDArray[np.int64], asked: Mask, rates: Rates, verdict: Verdict
+) -> Line:
+    """The line of a row.
+
+    Args:
+        old: name of the old model.
+        gallery_rows: all of them.
+        asked: (Q,) bool, the queries that chose nothing.
+    """
+    policy, model = row.candidate.context.policy, row.candidate.name
+    found = asked & row.alternative.answered
+    change = row.alternative.change[found]
+    tested = Clusters.of(change, clusters[found])
+    low, high = (bound(tested, policy.error) for bound in (lower_bound, upper_bound))
+    seconds = None if model not in rates.rows else gallery_rows / rates.rows[model]
+    seconds = seconds if row.reencodes else 0.0
+    price = rates.price_per_hour
+    return Line(
+        name=row.name,
+        kind=row.kind,
+        model=model,
+        weight=row.weight,
+        quality=_mean(row.alternative.values[found], clusters[found], policy),
+        change=Interval(tested.mean, low, high),
+        flips=float((change < 0).mean()),
+        queries=int(found.sum()),
+        measured_on=row.measured_on,
+        queries_per_second=together(rates.queries, [model, old] if row.encodes_old else [model]),
+        rows=gallery_rows if row.reencodes else 0,
+        seconds=seconds,
+        money=None if price is None or seconds is None else seconds / 3600 * price,
+        verdict=verdict,
+    )
+
+
+def together(rates: Mapping[str, float], models: list[str]) -> float | None:
+    """Queries in a second of models that encode each query one after the other; None where a rate is unknown."""
+    if any(model not in rates for model in models):
+        return None
+    return 1 / sum(1 / rates[model] for model in models)
+
+
+def _mean(values: Values, clusters: NDArray[np.int64], policy: Policy) -> Interval:
+    drawn = resampled_means(values[:, None], policy.resamples, policy.seed, clusters)[:, 0]
+    return interval(float(values.mean()), drawn, policy.confidence)

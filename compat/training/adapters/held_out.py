@@ -1,0 +1,108 @@
+"""Held-out retrieval: measures maps on pairs that they were not fitted to, and chooses one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from skipfill.compat.methods.adapters.pairs import PairSample
+from skipfill.compat.nn.view_maps import LinearMap
+
+NEIGHBOURS = 10
+QUERIES_AT_ONCE = 256
+MOST_ROWS = 16_384
+MOST_HELD_OUT, SHARE_HELD_OUT = 1_000, 0.2
+T = TypeVar("T")
+
+
+def held_out(pairs: int, seed: int) -> Tensor:
+    """(S,) bool, which of S pairs are held out: a fifth, and 1,000 at most."""
+    chosen = torch.zeros(pairs, dtype=torch.bool)
+    count = min(MOST_HELD_OUT, round(SHARE_HELD_OUT * pairs))
+    chosen[torch.randperm(pairs, generator=torch.Generator().manual_seed(seed))[:count]] = True
+    return chosen
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Held-out retrieval of one map, each query's in [0, 1], higher is better.
+
+    Attributes:
+        agreement: (H,) share of the 10 rows nearest in the new space that are among the 10 whose stored vectors are
+            nearest to the mapped query. It decides: a search should find what the new encoder finds alike.
+        reciprocal_rank: (H,) of the query's own stored row among all rows. It does not decide: a map that imitates the
+            old encoder's mistakes as well comes out best.
+    """
+
+    agreement: Tensor
+    reciprocal_rank: Tensor
+
+    def means(self) -> dict[str, float]:
+        """Both over the queries."""
+        return {"agreement": float(self.agreement.mean()), "reciprocal_rank": float(self.reciprocal_rank.mean())}
+
+
+class HeldOutRetrieval:
+    """Held-out pairs as queries of the stored vectors of other pairs.
+
+    Args:
+        queries: H pairs, to which no map that is measured was fitted.
+        rows: the other pairs; the first 16,384 of them are searched.
+    """
+
+    def __init__(self, queries: PairSample, rows: PairSample) -> None:
+        self._queries = queries
+        self._rows = rows.at(torch.arange(min(MOST_ROWS, len(rows))))
+        self._wanted = [_nearest(new @ self._rows.new.T) for new in torch.split(queries.new, QUERIES_AT_ONCE)]
+
+    def measure(self, fitted: LinearMap) -> Measured:
+        """The retrieval of a map."""
+        agreement, ranks = [], []
+        parts = (torch.split(side, QUERIES_AT_ONCE) for side in (self._queries.new, self._queries.old))
+        with torch.inference_mode():
+            for new, old, wanted in zip(*parts, self._wanted, strict=True):
+                mapped = fitted(new)
+                scores = mapped @ self._rows.old.T
+                own = (mapped * old).sum(dim=1, keepdim=True)
+                agreement.append(_overlap(_nearest(scores), wanted))
+                ranks.append(1 + (scores > own).sum(dim=1) + (scores == own).sum(dim=1) / 2)  # ties share a rank
+        return Measured(torch.cat(agreement), 1 / torch.cat(ranks))
+
+
+def _nearest(scores: Tensor) -> Tensor:
+    """(Q, 10) positions of the highest scores; of all rows, where there are fewer."""
+    return scores.topk(min(NEIGHBOURS, scores.shape[1]), dim=1).indices
+
+
+def _overlap(found: Tensor, wanted: Tensor) -> Tensor:
+    """(Q,) share of the wanted rows that were found."""
+    return (found[:, :, None] == wanted[:, None, :]).any(dim=1).float().mean(dim=1)
+
+
+@dataclass(frozen=True)
+class Candidate(Generic[T]):
+    """A map to choose among.
+
+    Attributes:
+        named: what it is.
+    """
+
+    named: T
+    measured: Measured
+
+
+def simplest_of_the_best(candidates: Sequence[Candidate[T]]) -> Candidate[T]:
+    """The first candidate that is within one standard error of the best; simpler ones come first.
+
+    The standard error is that of the difference of the two over the same queries.
+    """
+    best = max(candidates, key=lambda one: float(one.measured.agreement.mean()))
+    for candidate in candidates:
+        behind = best.measured.agreement - candidate.measured.agreement
+        if behind.mean() <= behind.std() / len(behind) ** 0.5:
+            return candidate
+    return best

@@ -1,0 +1,1 @@
+"""Blends: models that mix the new query in its view with the old encoder's vector of it."""

@@ -1,0 +1,197 @@
+"""Tables of what `adapters.py` measured."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from adapter_cases import POLICY, QUERIES, Case, Values, cases, rows_of
+from numpy.typing import NDArray
+
+from skipfill.compat.advice.decision import choosing_half
+from skipfill.compat.evaluation.statistics.tilted_bootstrap import Clusters, lower_bound, p_above, p_below, upper_bound
+
+DRAWS = 4
+"""Cases of each upgrade and seed."""
+ROOM = 0.02
+"""An upgrade is to a better encoder where a reindex is at least so much above staying."""
+INTRODUCTION = """# Maps, blends and advice
+
+Made by `adapters.py`. nDCG@10 for SciFact and CMC@1 for the others, means over the seeds; each seed draws its own
+gallery rows, queries, pairs and wrong pairs. Changes are against staying, among the same rows, each with its bounds at
+95% confidence on either side; queries are drawn as a whole, with all their seeds. The weight of a blend is chosen on
+one half of the queries of each seed, and the blend is measured on the other half. `-`: too few pairs for the method.
+"""
+
+
+def report(found: Mapping[str, Sequence[dict[str, Values]]], upgrades: Mapping[str, Any]) -> str:
+    """The whole page."""
+    lines = [INTRODUCTION, *_upgrades(found, upgrades), "", *_maps(found), "", *_summary(found), ""]
+    every = [
+        case for name, seeds in found.items() for at, one in enumerate(seeds) for case in cases(name, one, DRAWS, at)
+    ]
+    return "\n".join([*lines, *_cases(every)]) + "\n"
+
+
+class Pooled:
+    """The results of an upgrade over its seeds, in one array a row."""
+
+    def __init__(self, seeds: Sequence[dict[str, Values]]) -> None:
+        self.seeds = seeds
+        self.queries = np.concatenate([one["queries"] for one in seeds]).astype(np.int64)
+        halves = [choosing_half(np.arange(len(one["stay"])), at) for at, one in enumerate(seeds)]
+        self.reporting = np.concatenate([~half for half in halves])
+        chosen = [rows_of(one, np.flatnonzero(half)) for one, half in zip(seeds, halves, strict=True)]
+        self.weights = [weight for _, weight in chosen]
+        self.blend = np.concatenate(
+            [rows.get("blend", rows["view"] if weight else rows["stay"]) for rows, weight in chosen]
+        )
+
+    def of(self, row: str) -> Values | None:
+        if any(row not in one for one in self.seeds):
+            return None
+        return np.concatenate([one[row] for one in self.seeds])
+
+    def change(self, row: str) -> Clusters | None:
+        """Against staying; a blend on the reporting halves only."""
+        values = self.blend if row == "blend" else self.of(row)
+        stay = self.of("stay")
+        if values is None or stay is None:
+            return None
+        some: NDArray[np.bool_] = self.reporting if row == "blend" else np.ones(len(stay), bool)
+        return Clusters.of((values - stay)[some], self.queries[some])
+
+
+def _upgrades(found: Mapping[str, Sequence[dict[str, Values]]], upgrades: Mapping[str, Any]) -> list[str]:
+    lines = [
+        "## Every upgrade",
+        "",
+        "| upgrade | meant as | staying | view (`auto`) | blend, weights | blend at .4 | reindex |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, seeds in found.items():
+        pooled = Pooled(seeds)
+        stay = pooled.of("stay")
+        assert stay is not None
+        weights = " ".join(f"{weight:g}" for weight in pooled.weights)
+        cells = [_shown(pooled.change(row)) for row in ("map auto", "blend", "blend 0.4", "reindex")]
+        cells[1] += f", {weights}"
+        lines.append(f"| {name} | {upgrades[name].kind} | {stay.mean():.3f} | {' | '.join(cells)} |")
+    return lines
+
+
+def _maps(found: Mapping[str, Sequence[dict[str, Values]]]) -> list[str]:
+    names = list(dict.fromkeys(row for seeds in found.values() for row in seeds[0] if row.startswith("map ")))
+    names = [name for name in names if name != "map auto"] + ["map auto"]
+    lines = ["## Every map", "", f"| upgrade | {' | '.join(name.removeprefix('map ') for name in names)} |"]
+    lines.append("|---" * (len(names) + 1) + "|")
+    for name, seeds in found.items():
+        pooled = Pooled(seeds)
+        means = [pooled.of(row) for row in names]
+        shown = [f"{one.mean():.3f}" if one is not None else "-" for one in means]
+        lines.append(f"| {name} | {' | '.join(shown)} |")
+    return lines
+
+
+def _summary(found: Mapping[str, Sequence[dict[str, Values]]]) -> list[str]:
+    counts: Counter[str] = Counter()
+    behind: list[str] = []
+    for name, seeds in found.items():
+        pooled = Pooled(seeds)
+        reindex, blend = pooled.change("reindex"), pooled.change("blend")
+        assert reindex is not None
+        assert blend is not None
+        counts["upgrades"] += 1
+        if reindex.mean >= ROOM:
+            counts["better"] += 1
+            counts["blend above"] += _surely_above(blend)
+            counts["blend below"] += _surely_below(blend)
+            view = pooled.change("map auto")
+            assert view is not None
+            counts["view above"] += _surely_above(view)
+            counts["view below"] += _surely_below(view)
+        elif reindex.mean <= -ROOM:
+            counts["worse"] += 1
+            counts["weight 0"] += all(weight == 0 for weight in pooled.weights)
+            counts["blend of a worse one below"] += _surely_below(blend)
+        if _auto_behind(pooled):
+            behind.append(name)
+    better, worse = counts["better"], counts["worse"]
+    told = f": {', '.join(behind)}" if behind else ""
+    return [
+        "## In short",
+        "",
+        f"- {counts['upgrades']} upgrades. In {better} a reindex is at least {ROOM:g} above staying. There the view "
+        f"is surely above staying in {counts['view above']} and surely below in {counts['view below']}; the blend is "
+        f"surely above in {counts['blend above']} and surely below in {counts['blend below']}.",
+        f"- In {worse} a reindex is at least {ROOM:g} below staying. There every seed has weight 0 in "
+        f"{counts['weight 0']}, and the blend is surely below staying in {counts['blend of a worse one below']}.",
+        f"- `auto` is surely below the best single map in {len(behind)} of {counts['upgrades']}{told}.",
+    ]
+
+
+def _auto_behind(pooled: Pooled) -> bool:
+    """Whether `auto` is surely below the map with the best mean."""
+    names = {row for one in pooled.seeds for row in one if row.startswith("map ")}
+    means = {name: values for name in sorted(names) if (values := pooled.of(name)) is not None}
+    best = max(means.values(), key=lambda values: float(values.mean()))
+    return _surely_above(Clusters.of(best - means["map auto"], pooled.queries))
+
+
+def _cases(every: Sequence[Case]) -> list[str]:
+    counts = Counter(case.outcome for case in every)
+    stays = [case for case in every if case.stay_is_best]
+    right = [not case.worse for case in every]
+    decided = [case for case in every if case.outcome != "undecided"]
+    lines = [
+        "## Advice",
+        "",
+        f"{len(every)} cases: {DRAWS} draws of {QUERIES} queries of each upgrade and seed are a user's, half of them "
+        "to choose; the others tell what is true. Rows: staying, the view of `auto`, the blend with its weight from "
+        f"the choosing half, a reindex. Policy: {POLICY.short}. Where the evidence does not tell, the user stays.",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| a change is worth it, stay, the evidence does not tell | {counts['change']}, {counts['stay']}, "
+        f"{counts['undecided']} |",
+        f"| right: not surely worse than the best row on held-out queries | {_share(sum(right), len(every))} |",
+        f"| of the cases that are decided | {_share(sum(not case.worse for case in decided), len(decided))} |",
+        "| not surely worse by more than the margin | "
+        f"{_share(sum(not case.worse_by_margin for case in every), len(every))} |",
+        f"| recommended, and no better than staying over all queries | "
+        f"{_share(sum(case.below_policy for case in every), counts['change'])} of the changes, "
+        f"{_share(sum(case.below_policy for case in every), len(every))} of all |",
+        f"| staying is best by more than the margin: said | "
+        f"{_share(sum(case.outcome == 'stay' for case in stays), len(stays))} |",
+        f"| the same, no change recommended | {_share(sum(case.outcome != 'change' for case in stays), len(stays))} |",
+        "",
+        "| upgrade | outcomes | rows | wrong |",
+        "|---|---|---|---|",
+    ]
+    for name in dict.fromkeys(case.upgrade for case in every):
+        mine = [case for case in every if case.upgrade == name]
+        outcomes = ", ".join(f"{word} {count}" for word, count in Counter(case.outcome for case in mine).items())
+        rows = ", ".join(f"{row} {count}" for row, count in Counter(case.row for case in mine).items())
+        lines.append(f"| {name} | {outcomes} | {rows} | {sum(case.worse for case in mine)} of {len(mine)} |")
+    return lines
+
+
+def _share(count: int, of: int) -> str:
+    return f"{count} of {of} ({count / of:.1%})" if of else "none"
+
+
+def _surely_above(change: Clusters) -> bool:
+    return p_above(change, 0.0) <= POLICY.error
+
+
+def _surely_below(change: Clusters) -> bool:
+    return p_below(change, 0.0) <= POLICY.error
+
+
+def _shown(change: Clusters | None) -> str:
+    if change is None:
+        return "-"
+    low, high = lower_bound(change, POLICY.error), upper_bound(change, POLICY.error)
+    return f"{change.mean:+.3f} ({low:+.3f} to {high:+.3f})"
