@@ -18,12 +18,12 @@ from skipfill.store.checks.names import todays
 from skipfill.store.checks.policy import Policy
 from skipfill.store.errors import BadInput, Parameter
 from skipfill.store.galleries.gallery import Gallery, open_gallery
+from skipfill.store.galleries.kept import MOST_BYTES, KeptFiles
 from skipfill.store.galleries.verify import BoundGallery
 from skipfill.store.models.cards import view_onto
 from skipfill.store.models.files import TrainedContent, trained_content, trained_ids
 from skipfill.store.parquet.ids import IdSet
 from skipfill.store.parquet.items import Items, open_items
-from skipfill.store.parquet.kept import MOST_BYTES, KeptFiles
 from skipfill.store.parquet.pinned import PinnedFiles
 from skipfill.store.storage.object_store import ObjectStore
 

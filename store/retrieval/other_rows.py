@@ -127,7 +127,7 @@ class OtherRows:
         return counts
 
     def _new_cells(self, precision: Precision) -> list[ScoreCells]:
-        slack = rounding(self._vectors.shape[1], precision) * self._bound * (1 + 1e-5)
+        slack = rounding(self._vectors.shape[1], self._bound * (1 + 1e-5), precision)
         scale = Scale(self._bound, slack, self._parts, precision)
         cells = self._cells[precision] = [ScoreCells(self._relevant.scores[of], scale) for of in self._of]
         return cells

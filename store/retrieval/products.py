@@ -73,16 +73,21 @@ def _too_large(row: pa.Scalar) -> BadInput:
     )
 
 
-def rounding(dim: int, precision: Precision) -> float:
-    """The most that a matrix product and an exact score may lie apart, as a share of the product of both norms.
+def rounding(dim: int, norms: float, precision: Precision) -> float:
+    """The most that a matrix product and an exact score may lie apart.
+
+    Args:
+        norms: the product of the lengths of query and row, at most.
 
     Source: the sum of n products, in any order, with or without fused steps, is within n u / (1 - n u) of the sum of
     their sizes (Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 3.1), and that sum is at most
     the product of the norms; u is half the distance of 1 to the next number. An exact score is within (n u64 + u32).
-    Four steps more make up for the rounding of norms and of this bound itself.
+    Four steps more make up for the rounding of norms and of this bound itself; products too small for all their digits
+    are within the smallest number that has them.
     """
     unit = {np.float32: 2.0**-24, np.float64: 2.0**-53}
     product = (dim + 4) * unit[precision]
     if product >= 0.5:
         return np.inf
-    return product / (1 - product) + (dim + 4) * unit[np.float64] + 2 * unit[np.float32]
+    share = product / (1 - product) + (dim + 4) * unit[np.float64] + 2 * unit[np.float32]
+    return share * norms + 2.0**-149 + dim * float(np.finfo(precision).smallest_normal)

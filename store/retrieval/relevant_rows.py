@@ -15,6 +15,9 @@ from skipfill.store.parquet.vectors import Matrix, Similarity, longest
 from skipfill.store.retrieval.products import Places, Scores, comparable, exact_scores
 from skipfill.store.retrieval.relevance import BlockRelevance, Pairs, Relevance
 
+Numbers = NDArray[np.int32]
+"""Of queries and of relevant rows: there may be as many pairs as rows and more, and half the memory counts."""
+
 
 @dataclass(frozen=True)
 class RelevantRows:
@@ -33,7 +36,7 @@ class RelevantRows:
     scores: Scores
     grades: NDArray[np.float32] | None
     ids: pa.Array
-    place: Places
+    place: Numbers
 
     def of(self, query: int) -> slice:
         """Where the rows of a query lie."""
@@ -90,7 +93,7 @@ def score_relevant_rows(
         sets: S of (Q, D), comparable with the rows.
     """
     count, length, known = len(ids), 0.0, 0
-    query, place, grade = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0, np.float32)]
+    query, place, grade = [np.empty(0, np.int32)], [np.empty(0, np.int32)], [np.empty(0, np.float32)]
     names = [pa.array([], rows.id_kind)]
     scores = [[np.empty(0, np.float32)] for _ in sets]
     for block in rows.blocks():
@@ -102,10 +105,10 @@ def score_relevant_rows(
             for one, of_set in zip(sets, scores, strict=True):
                 of_set.append(exact_scores(one, vectors, pairs.query, pairs.row, block.ids))
             is_relevant[pairs.row] = True
-            query.append(pairs.query)
-            place.append(pairs.row)
+            query.append(pairs.query.astype(np.int32))
+            place.append(pairs.row.astype(np.int32))
             grade.append(pairs.grade)
-        numbers = is_relevant.cumsum() - 1 + known
+        numbers = (is_relevant.cumsum() - 1 + known).astype(np.int32)
         place[of_block:] = [numbers[row] for row in place[of_block:]]
         names.append(block.ids.filter(pa.array(is_relevant)))
         known += len(names[-1])
@@ -121,8 +124,8 @@ class _Found:
     """P relevant pairs of Q queries, in the order of the rows."""
 
     queries: int
-    query: Places
-    place: Places
+    query: Numbers
+    place: Numbers
     grades: NDArray[np.float32] | None
     ids: pa.Array
 

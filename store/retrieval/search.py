@@ -25,8 +25,8 @@ from skipfill.store.retrieval.products import (
 SCORES_AT_ONCE = 2**23
 FIRST_ROWS = 4_096
 """Rows among which the first bar is found, or four times as many as hits are asked for."""
-MANY = 4
-"""Times as many rows of a block above the bar as hits are asked for: then the block has a better bar."""
+MANY = 1_024
+"""Rows of a block above the bar, or four times as many as hits are asked for: then the block has a better bar."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class _Nearest:
             np.matmul(self._queries, vectors.T, out=products)
         if self._scale * length > LARGEST / 2:
             refuse_too_large(products, ids)
-        slack = rounding(vectors.shape[1], np.float32) * self._scale * length
+        slack = rounding(vectors.shape[1], self._scale * length, np.float32)
         bar = np.maximum(self._worst.astype(np.float64) - slack, self._first_bar(products, slack))
         flat = (products >= _float32_below(bar)[:, None]).reshape(-1).nonzero()[0]
         query, column = np.divmod(flat, len(vectors))
@@ -112,7 +112,7 @@ class _Nearest:
         The k-th of the products is within the slack of an exact score, and that one of the product of what is above.
         """
         bar = np.full(len(products), -np.inf)
-        some = products[:, : max(FIRST_ROWS, MANY * self._k)]
+        some = products[:, : max(FIRST_ROWS, 4 * self._k)]
         unknown = np.flatnonzero(np.isinf(self._worst))
         if some.shape[1] > self._k and len(unknown):
             bar[unknown] = _kth(some[unknown], self._k) - 2 * slack
@@ -122,7 +122,7 @@ class _Nearest:
         """The candidates without those that others of the same block show not to be hits, where there are many."""
         counts = np.bincount(query, minlength=len(products))
         bar = np.full(len(products), -np.inf)
-        for one in np.flatnonzero(counts > max(MANY * self._k, FIRST_ROWS)):
+        for one in np.flatnonzero(counts > max(MANY, 4 * self._k)):
             bar[one] = _kth(products[one : one + 1], self._k)[0] - 2 * slack
         kept = products[query, column] >= bar[query]
         return query[kept], column[kept]

@@ -224,6 +224,7 @@ def main() -> None:
         *training(asked.scale),
     ):
         lines.append(line)
+        print(line, file=sys.stderr, flush=True)
     text = f"{SECTION}\n\nMade by `tests/benchmarks/speed.py`. {before}\n\n" + "\n".join(lines) + "\n"
     print(text)
     if asked.page:

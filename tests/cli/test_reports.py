@@ -375,7 +375,7 @@ def themes() -> Iterator[dict[str, str]]:
 def test_every_report_tells_who_made_the_rows_of_a_mixed_gallery(write: Callable[[Report], str]) -> None:
     one = a_report(a_slice("all", "pass"))
     own, other = RowsBy("v1", "a" * 64, 1200), RowsBy("v2", "f" * 64, 34)
-    assert "rows 1,200 by v1, 34 by v2" in write(replace(one, rows_by=[own, other]))
+    assert "1,200 rows by v1, 34 rows by v2" in write(replace(one, rows_by=[own, other]))
     assert "mixed" not in write(replace(one, rows_by=[own])) + write(one)
 
 

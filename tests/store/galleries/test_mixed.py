@@ -82,7 +82,7 @@ def test_new_items_get_into_the_old_gallery_by_the_new_model(skipfill: Skipfill,
     assert found[0] != found[1]
     stored = skipfill(*CHECK, with_v2.gallery_items, expect=None).document["check"]
     assert stored["baseline"] == "stored vectors of the queries' ids"
-    assert f"rows 384 by v1, {new} by v2" in skipfill(*CHECK[:3], "--items", with_v2.known, expect=None).out
+    assert f"384 rows by v1, {new} rows by v2" in skipfill(*CHECK[:3], "--items", with_v2.known, expect=None).out
 
     # What the new model made is no example of the old one: the training is the same as without these rows.
     skipfill("train", "after", "--items", with_v2.items, *SHORT)

@@ -64,6 +64,18 @@ def test_the_best_rows_come_last(tmp_path: Path) -> None:
     assert hits.ids.to_numpy().reshape(-1, 30).tolist() == positions.tolist()
 
 
+@pytest.mark.parametrize("size", [1e-20, 1e-4, 1e17])
+def test_sizes_of_vectors_do_not_change_hits(tmp_path: Path, size: float) -> None:
+    random = np.random.default_rng(6)
+    vectors, asked = random.normal(size=(6_000, 9)), random.normal(size=(4, 9))
+    scaled = (vectors * size).astype(np.float32)
+    queries = (asked * size).astype(np.float32)
+    hits = search(opened(write_vectors(tmp_path / "g.parquet", scaled, np.arange(6_000))), queries, 5, "ip")
+    scores = (queries.astype(np.float64) @ scaled.T.astype(np.float64)).astype(np.float32)
+    expected = [np.lexsort((np.arange(6_000), -one))[:5].tolist() for one in scores]
+    assert hits.ids.to_numpy().reshape(-1, 5).tolist() == expected
+
+
 def test_all_rows_are_equal(tmp_path: Path) -> None:
     random = np.random.default_rng(5)
     vectors = np.repeat(random.normal(size=(1, 33)), 40_000, axis=0)
