@@ -21,7 +21,7 @@ COLUMNS = 9  # of the matrix beside each other, so that they fit into 80
 MEANING = {
     "AC": "share of new/old cells that are at least as high as old/old",
     "AM": "mean of all cells",
-    "backward": "last model's queries: earlier galleries minus its own gallery",
+    "backward": "last model's queries: earlier galleries minus its own",
     "forward": "queries on the gallery before minus on their own gallery",
 }
 
