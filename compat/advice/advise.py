@@ -1,6 +1,6 @@
 """Advice on a gallery: stay, or serve queries in another way. `advise` is the list of its steps.
 
-Nothing is written to the store. The queries are admitted by the rules of a check and divided in two halves. One half
+Nothing is written to the store. The queries are admitted by the rules of a check and divided into two halves. One half
 chooses weights and the row to recommend; the other tests it by the policy and is what the table shows.
 """
 
