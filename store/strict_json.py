@@ -125,7 +125,7 @@ def _defaults(declared: dict[str, Field[Any]]) -> dict[str, Callable[[dict[str, 
 
 
 def _refused(constant: str) -> NoReturn:
-    raise ValueError(f"{constant}, which is no JSON")
+    raise ValueError(f"{constant}, which is not JSON")
 
 
 def _value(kind: Any, raw: Any, where: str, older: Older | None) -> Any:
@@ -158,7 +158,7 @@ def _value(kind: Any, raw: Any, where: str, older: Older | None) -> Any:
 
 def _refuse_deep(raw: Any, where: str, deepest: int) -> None:
     if deepest == 0:
-        raise BadInput(where, expected=f"at most {DEEPEST} nested values", found="more")
+        raise BadInput(where, expected=f"values nested at most {DEEPEST} deep", found="deeper ones")
     for value in raw.values() if isinstance(raw, dict) else raw if isinstance(raw, list) else ():
         _refuse_deep(value, where, deepest - 1)
 

@@ -106,7 +106,7 @@ class EntryColumns:
     def __post_init__(self) -> None:
         columns = [getattr(self, name) for name in self.__dataclass_fields__ if name != "terms"]
         if len({len(column) for column in columns}) > 1:
-            raise BadInput("checks", expected="columns of one length", found="columns of several")
+            raise BadInput("checks", expected="columns of one length", found="columns of several lengths")
         if not all(0 <= place < len(self.terms) for place in self.under):
             raise BadInput("checks", expected="terms for every check", found="a check without any")
 

@@ -163,7 +163,7 @@ def _of_gallery_now(objects: ObjectStore, name: str, *, deep: bool) -> Iterator[
     expected = [version_file(number) for number in range(1, newest.number + 1)]
     strange = sorted(set(expected) ^ set(objects.children(folder)))
     if strange:
-        what = f"expected versions 1 to {newest.number} and nothing else, found {strange[0]} missing or too many"
+        what = f"expected versions 1 to {newest.number} and nothing else, found {strange[0]} missing or unexpected"
         yield Finding("problem", str(objects.root / folder), what, "Restore the log from a copy.")
         return
     for number in range(1 if deep else max(1, newest.number - 1), newest.number):
@@ -173,7 +173,7 @@ def _of_gallery_now(objects: ObjectStore, name: str, *, deep: bool) -> Iterator[
             what = f"version {newest.number} ({newest.at}) says it is older than version {number} ({before.at})"
             yield Finding("note", where, f"{what}: a clock went backwards; the log's order is by number, not by time")
     if _seconds(datetime.now(UTC), newest) > SKEW:
-        what = f"version {newest.number} was written at {newest.at}, which is after now: a clock went backwards"
+        what = f"version {newest.number} was written at {newest.at}, which is in the future: a clock went backwards"
         todo = "Set the clock of this machine, or of the one that wrote it. The log's order is by number, not by time."
         yield Finding("problem", where, what, todo)
     if newest.action != "dropped":

@@ -40,7 +40,7 @@ from skipfill.store.storage.quarantine import put_back, set_aside
 
 YOUNG = timedelta(hours=1)  # a writer that still runs may own what is younger
 YOUNG_TRAINING = timedelta(days=1)  # a training that still runs writes after each epoch
-UNFINISHED_TRAINING = "an unfinished training, with which the same command goes on"
+UNFINISHED_TRAINING = "an unfinished training, which the same command resumes"
 UNFINISHED = "an interrupted write"
 ASIDE = "set aside by an interrupted prune"
 # What may be left in each folder. Anything else in the store is not ours to remove.

@@ -107,7 +107,7 @@ def refuse_bad_names(path: Address, file: pq.ParquetFile) -> None:
         raise BadInput(path, expected="a schema with names in UTF-8", found=reason(error)) from error
     for name, count in Counter(names).items():
         if count > 1:
-            raise BadInput(path, expected="columns with names of their own", found=f"{count} columns {name!r}")
+            raise BadInput(path, expected="columns with different names", found=f"{count} columns {name!r}")
 
 
 def unreadable(path: Address, error: Exception) -> BadInput:
