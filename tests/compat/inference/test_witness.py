@@ -40,7 +40,7 @@ from tests.conftest import Skipfill, World, tree
 def refused(name: str = "v1") -> str:
     with pytest.raises(BadInput) as error:
         verified_model(open_store(STORE), name)
-    assert f"model {name}: expected the embeddings of its witness items" in str(error.value)
+    assert f"model {name}: expected the same embeddings of its witness items" in str(error.value)
     return str(error.value)
 
 
