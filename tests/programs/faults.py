@@ -249,6 +249,7 @@ class Harness:
         self.lacking = [Failure(LACKING[links], LINKS)] if links else []
         self.work = folder / "work"
         self.said = folder / "said"
+        self.looks = 0  # at what kills and failures left; a prune comes first in every other one
         self.work.mkdir()
         write_world(self.work)
 
@@ -357,6 +358,7 @@ class Examined:
         self.states: set[str] = set()
         self.landed = 0
         self.wrong: list[str] = []
+        self._harness = harness
         self._folder = harness.work
         self._case = case
 
@@ -365,7 +367,8 @@ class Examined:
         if digest in self.states:
             return
         self.states.add(digest)
-        prune_first = len(self.states) % 2 == 0
+        self._harness.looks += 1
+        prune_first = self._harness.looks % 2 == 0
         answer = in_child(lambda: wrong_after(self._folder, self._case, prune_first=prune_first))
         landed, found = (False, [answer["raised"]]) if isinstance(answer, dict) else answer
         self.landed += landed
