@@ -21,7 +21,7 @@ COLUMNS = 9  # of the matrix beside each other, so that they fit into 80
 MEANING = {
     "AC": "share of new/old cells that are at least as high as old/old",
     "AM": "mean of all cells",
-    "backward": "last model's queries: earlier galleries minus its own gallery",
+    "backward": "last model's queries: earlier galleries minus its own",
     "forward": "queries on the previous gallery minus on their own",
 }
 
@@ -82,7 +82,7 @@ def matrix(
 
 
 def show_report(out: Console, report: SequenceReport, metric: str) -> None:
-    """The lower triangle in parts that fit the line, then its summary."""
+    """The lower triangle in parts that fit the line, then what it comes to."""
     out.print(f"{metric} of {report.queries:,} queries among {report.gallery_rows:,} gallery rows", style="bold")
     if report.left_out:
         out.print(
@@ -101,7 +101,7 @@ def show_report(out: Console, report: SequenceReport, metric: str) -> None:
         ]
         padded = [[*row, *[""] * (2 + len(numbers) - len(row))] for row in rows]
         out.print("", table(["", "queries by", *numbers], padded, numbers=numbers), sep="\n")
-    out.print("Column: the model that encoded the gallery. <: worse than that model's own queries.")
+    out.print("Column: the model of the gallery. <: worse than that model's own queries.")
     out.print()
     summary = report.summary(metric)
     rows = [[name, "undefined" if value is None else f"{value:.3f}", MEANING[name]] for name, value in summary.items()]

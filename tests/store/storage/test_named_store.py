@@ -117,7 +117,8 @@ def test_doctor_says_what_to_do_about_it(skipfill: Skipfill, two: ObjectStore) -
     (finding,) = skipfill("doctor", "--json", expect=1).document["findings"]
     lost = two.root / "galleries/g/versions/0000000002.json"
     assert finding["where"] == "gallery g"
-    assert f"remove {lost}: version 1 is in force then" in finding["todo"]
+    assert f"remove {lost}" in finding["todo"]
+    assert "version 1 is then in force" in finding["todo"]
     lost.unlink()
     skipfill("doctor")
     assert latest(two, "g").number == 1
