@@ -22,16 +22,14 @@ MEANING = {
     "AC": "share of new/old cells that are at least as high as old/old",
     "AM": "mean of all cells",
     "backward": "last model's queries: earlier galleries minus its own",
-    "forward": "queries on the gallery before minus on their own gallery",
+    "forward": "queries on the previous gallery minus on their own",
 }
 
 
 def matrix(
     models: Annotated[
         list[str],
-        typer.Argument(
-            metavar="MODELS", help="Models in their order, the earliest first.", autocompletion=completion.models
-        ),
+        typer.Argument(metavar="MODELS", help="Models in order, the earliest first.", autocompletion=completion.models),
     ],
     items: Annotated[
         list[Path], typer.Option(metavar="FILE", help="Labelled items, which are the queries: Parquet. Repeatable.")
@@ -45,7 +43,7 @@ def matrix(
     ] = None,
     templates: Annotated[
         bool,
-        typer.Option("--templates", help="One gallery row for each class, the mean of its items, as papers measure."),
+        typer.Option("--templates", help="One gallery row for each class, the mean of its items, as in papers."),
     ] = False,
     metric: Annotated[
         str,
