@@ -107,6 +107,7 @@ SENTENCES = {
     "--label COLUMN; or give --judgements FILE, or --truth reindex.",
     "keep_items_out": "Keep some items out of the training: skipfill train ... --items TRAIN.parquet",
     "other_order_or_register_label": "Use the order stored or shuffled, or register the gallery with --label COLUMN.",
+    "check_blend": "Measure it on a gallery: skipfill check GALLERY {model} --items FILES --old-vector COLUMN",
     "other_gallery_items": "Name other items with --gallery-items.",
     "train_slower": "Train the model again, with a lower learning rate (--lr).",
     "bring_vectors_to_blend": "Name the column of the items that has the old vectors: --old-vector COLUMN.",

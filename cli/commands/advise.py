@@ -192,6 +192,7 @@ def _next(made: Advised, inputs: CheckInputs, halves: Path | None) -> str:
     chose, check = ("CHOSE.parquet", "CHECK.parquet") if halves is None else (halves / CHOSE, halves / CHECK)
     truth = f" --judgements {quoted(inputs.judgements)}" if inputs.judgements else ""
     brought = f" --old-vector {quoted(inputs.old_vector)}" if inputs.old_vector else ""
+    truth += f" --identity {quoted(inputs.identity)}" if inputs.identity else ""
     split = " (--halves FOLDER writes the two files)" if halves is None else ""
     if line.kind == "stay":
         command = f"skipfill check {made.gallery} MODEL --items FILES{truth}{brought}"

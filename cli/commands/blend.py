@@ -21,6 +21,7 @@ from skipfill.cli.options import (
     item_columns,
     opened,
 )
+from skipfill.cli.options.check import Identity
 from skipfill.cli.terminal.printing import emit, progress, show_next, table
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def blend(
         str | None,
         typer.Option(metavar="METRIC", help="Metric that decides. Default: the policy's.", rich_help_panel=CHOICE),
     ] = None,
+    identity: Identity = "",
     old_vector: Annotated[
         str,
         typer.Option(
@@ -123,11 +125,12 @@ def blend(
             items=items,
             truth="judgements" if judgements else "labels",
             judgements=judgements,
+            identity=identity,
             old_vector=old_vector,
             columns=columns,
         )
         chosen = _chosen(objects, gallery or _only_gallery(objects, old), new, inputs, metric, quiet=quiet)
-    elif judgements or metric:
+    elif judgements or metric or identity:
         raise BadInput(Parameter("items"), expected="queries that choose the weight", found="none")
     card = blend_models(objects, name, new, old, chosen or weight, brought=bool(old_vector))
     emit(

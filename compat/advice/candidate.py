@@ -11,7 +11,7 @@ from skipfill.compat.evaluation.per_query import grades_of
 from skipfill.compat.evaluation.statistics.bootstrap import Values
 from skipfill.compat.gate.admission.registry import OF_BASELINE, OF_CHECK, OF_VECTORS
 from skipfill.compat.gate.admission.room import Baseline
-from skipfill.compat.gate.admission.ruling import Mask
+from skipfill.compat.gate.admission.ruling import Mask, Ruling
 from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.queries import QuerySet, build_query_set
 from skipfill.compat.gate.ranks import Ranker
@@ -76,7 +76,11 @@ def candidates_of(
             Parameter("items"), expected="queries that none of the candidates was trained on", found=f"none for {names}"
         )
     sets = [queries.restricted(mask) for queries, mask in zip(sets, common, strict=True)]
+    known = len(contexts[0].findings)
     first = query_vectors(contexts[0], sets[0])
+    of_baseline = Ruling(findings=contexts[0].findings[known:])
+    for context in contexts[1:]:
+        context.record([of_baseline])
     staying, baseline = _staying(contexts[0], sets[0], first)
     made = []
     for context, queries in zip(contexts, sets, strict=True):

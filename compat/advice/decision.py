@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skipfill.compat.evaluation.statistics.bootstrap import Values
+from skipfill.compat.evaluation.statistics.standard_error import within_one_error
 from skipfill.compat.evaluation.statistics.tilted_bootstrap import Clusters, p_below
 from skipfill.compat.gate.admission.ruling import Mask
 from skipfill.compat.gate.evidence import Evidence
@@ -27,8 +28,6 @@ from skipfill.store.checks.policy import Policy
 from skipfill.store.checks.report import Slice
 from skipfill.store.checks.requirement import Requirement, Verdict
 
-ROUNDING = 1e-12
-"""Rounding error of a mean: a single lost query is exactly one standard error from none."""
 Outcome = Literal["change", "stay", "undecided"]
 
 
@@ -108,13 +107,6 @@ def decided(
     enough = min(len(np.unique(clusters[half])) for half in (choosing, ~choosing)) >= policy.least_queries
     staying = enough and not any(_looks_better(one, clusters, policy) for one in alternatives)
     return Decision("stay" if staying else "undecided", leading, chosen, verdict)
-
-
-def within_one_error(lost: Clusters) -> bool:
-    """Whether a mean difference is at most its standard error: too little to choose by."""
-    count = len(lost.sums)
-    squares = ((lost.sums - lost.mean * lost.sizes) ** 2).sum() * count / max(count - 1, 1)
-    return lost.mean <= float(np.sqrt(squares) / lost.sizes.sum()) + ROUNDING
 
 
 def judged_alone(alternative: Alternative, clusters: NDArray[np.int64], asked: Mask, policy: Policy) -> Verdict:

@@ -21,10 +21,12 @@ class EncoderChoice:
     Attributes:
         name: in the registry.
         source: the text after the name and a colon: a folder, a name, a factory; empty for encoders without a source.
+        at_rest: whether nothing will train it, so that it must encode well as it is.
     """
 
     name: str
     source: str
+    at_rest: bool = False
 
     def __str__(self) -> str:
         return f"{self.name}:{self.source}" if self.source else self.name
@@ -41,7 +43,8 @@ class EncoderChoice:
             given: checked settings by field name. They override those derived from the items and the source.
 
         Raises:
-            BadInput: see `Encoder.for_items`; or the encoder takes another kind of item.
+            BadInput: see `Encoder.for_items`; the encoder takes another kind of item; or it has random weights that
+                nothing will train.
         """
         encoder = self.kind.for_items(self.source, next(items.blocks()), given)
         if encoder.takes != items.kind:
@@ -50,6 +53,13 @@ class EncoderChoice:
                 expected=f"{items.kind}s to encode, as in column {items.input_column} of {items.where}",
                 found=f"an encoder of {encoder.takes}s",
                 hint=Advice("other_input"),
+            )
+        if self.at_rest and encoder.untrained:
+            raise BadInput(
+                Parameter("encoder", self),
+                expected="an encoder that is trained already",
+                found="a config without weights, which would be random",
+                hint=Advice("encoder_at_rest"),
             )
         return encoder
 
@@ -102,4 +112,4 @@ def chosen_encoder(text: str, items: Items, *, at_rest: bool = False) -> Encoder
             found=f"{items.kind}s in column {items.input_column} of {items.where}",
             hint=Advice("other_input"),
         )
-    return EncoderChoice(name, source)
+    return EncoderChoice(name, source, at_rest)

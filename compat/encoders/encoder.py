@@ -63,6 +63,7 @@ class Encoder(nn.Module):
         width: F, dimension of the features.
         frozen: whether training leaves its weights as they are.
         lr_share: its learning rate as a share of the head's.
+        untrained: whether its source has no weights, so that they are random before a training.
     """
 
     inputs: ClassVar[tuple[InputKind, ...]]
@@ -75,6 +76,7 @@ class Encoder(nn.Module):
     width: int
     frozen: bool = False
     lr_share: float = 1.0
+    untrained: bool = False
 
     @classmethod
     def pace(cls, given: Mapping[str, Any]) -> Pace:

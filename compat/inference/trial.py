@@ -98,6 +98,7 @@ def load_and_encode(path: Path, fingerprint: str) -> None:
     """
     from skipfill.compat.inference.bundle.schema import refuse_card
     from skipfill.compat.inference.load import loaded_from
+    from skipfill.compat.inference.views import own_view
     from skipfill.compat.inference.witness import refuse_others, witness_from, witness_of
     from skipfill.compat.inference.witness_items import fixed_items
 
@@ -111,7 +112,9 @@ def load_and_encode(path: Path, fingerprint: str) -> None:
     # Weights are let go as soon as they are read.
     model = loaded_from(card, lambda file: contents.pop(file) if file == WEIGHTS else contents[file])
     # The bundle's maker chose its witness items; the fixed ones reach more of its tokenizer.
-    witness_of(model, fixed_items(model.network.encoder))
+    embedded = witness_of(model, fixed_items(model.network.encoder))[:, : card.dim]
+    for space in model.network.maps_by_space:
+        own_view(model, embedded, space)
     if WITNESS in contents:
         refuse_others(model, witness_from(contents[WITNESS], card))
 

@@ -55,7 +55,7 @@ def rows_of(one: dict[str, Values], choosing: NDArray[np.int64]) -> tuple[dict[s
     rows = {"stay": one["stay"], "view": one["map auto"]}
     blends = {float(name.removeprefix("blend ")): values for name, values in one.items() if name.startswith("blend ")}
     grid = {0.0: one["stay"], **blends, 1.0: one["map auto"]}
-    weight = best_weight({at: values[choosing] for at, values in grid.items()})
+    weight = best_weight({at: values[choosing] for at, values in grid.items()}, np.arange(len(choosing)))
     if weight in blends:
         rows["blend"] = blends[weight]
     rows["reindex"] = one["reindex"]

@@ -39,9 +39,7 @@ def fitted_maps(
     tried = {name: kind for name, kind in ADAPTERS.items() if name != "auto"}
     of_classes = torch.from_numpy(np.unique(labels, return_inverse=True)[1][rows]) if len(labels) else None
     pairs = Pairs.of(torch.from_numpy(new), torch.from_numpy(gallery[rows]), of_classes)
-    places = np.full(len(gallery), -1)
-    places[rows] = np.arange(len(rows))
-    collected = Collected(pairs.sums, pairs.sample, np.arange(len(rows)), torch.from_numpy(gallery), places)
+    collected = Collected(pairs.sums, pairs.sample, np.arange(len(rows)), [])
     settings = {name: kind.settings_type() for name, kind in tried.items()}
     ids = pa.array(np.arange(len(rows)))
     opened = cast(
@@ -55,7 +53,7 @@ def fitted_maps(
     )
     judged = without_wrong(opened, cast(Any, None), collected, seed, Progress())
     options = options_for(opened, collected).tried
-    chosen = choose(judged.pairs, judged.places, collected, options, Progress(), seed)
+    chosen = choose(judged.pairs, options, Progress(), seed)
     maps = {"auto": chosen.fitted}
     for name in {option.name: None for option in options}:
         best = simplest_of_the_best([Candidate(*one) for one in chosen.tried if one[0].name == name]).named

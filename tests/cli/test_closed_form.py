@@ -11,10 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+import scipy.linalg
 import scipy.stats
 from numpy.typing import NDArray
 
 from skipfill.compat.methods.registry import ADAPTERS
+from tests.compat.encoders.samples import bert
 from tests.conftest import Skipfill, World, write_vectors
 
 Array = NDArray[np.float64]
@@ -233,3 +235,54 @@ def test_unrelated_spaces_are_said_to_be(skipfill: Skipfill, gallery: tuple[Arra
     assert "The two spaces share next to nothing" in shown.out
     pairs = pq.read_table("noise.parquet")
     assert pc.count(pairs["id"]).as_py() == 600
+
+
+def test_pairs_beyond_the_sample_are_judged_too(
+    skipfill: Skipfill, gallery: tuple[Array, Array], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a second pass, in the gallery's order and in another one. The map is nearly that of the right pairs alone."""
+    monkeypatch.setattr("skipfill.compat.training.adapters.collect.SAMPLE_BYTES", 300 * 4 * (NEW + OLD))
+    new = gallery[0][:600].copy()
+    wrong = np.random.default_rng(6).permutation(600)[:30]
+    new[wrong] = new[np.roll(wrong, 1)]
+    shuffled = np.random.default_rng(5).permutation(600)
+    write_vectors(Path("mixed.parquet"), new)
+    write_vectors(Path("shuffled.parquet"), new[shuffled], ids_of(ROWS)[shuffled])
+    right = np.setdiff1d(np.arange(600), wrong)
+    for name, items in (("v2", "mixed.parquet"), ("v3", "shuffled.parquet")):
+        made = skipfill("train", name, "--gallery", "things", "--items", items, "--method", "procrustes", "--json")
+        training = made.document["model"]["training"]
+        assert abs(training["wrong_pairs"] - 30) <= 10
+        assert training["pairs"] == 600 - training["wrong_pairs"]
+        assert set(training["wrong_ids"]) <= {f"r{row:05d}" for row in wrong}
+        skipfill("encode", name, "heldout.parquet", "-o", f"{name}.parquet", "--onto", "old")
+        mapped = np.stack(pq.read_table(f"{name}.parquet")["vector"].to_pylist())
+        apart = {
+            part: np.abs(mapped - rotated(new, gallery, rows)).max()
+            for part, rows in (("right", right), ("all", np.arange(600)))
+        }
+        assert apart["right"] < apart["all"] / 2
+
+
+def rotated(new: Array, gallery: tuple[Array, Array], rows: NDArray[np.int64]) -> Array:
+    """The held-out rows by scipy's rotation of some pairs."""
+    u, v = (one / np.linalg.norm(one, axis=1, keepdims=True) for one in (new[rows], gallery[1][rows]))
+    mean_new, mean_old = u.mean(axis=0), v.mean(axis=0)
+    padded = np.pad(v - mean_old, ((0, 0), (0, NEW - OLD)))
+    rotation = scipy.linalg.orthogonal_procrustes(u - mean_new, padded)[0][:, :OLD]
+    queries = gallery[0][600:] / np.linalg.norm(gallery[0][600:], axis=1, keepdims=True)
+    mapped = (queries - mean_new) @ rotation + mean_old
+    return mapped / np.linalg.norm(mapped, axis=1, keepdims=True)
+
+
+def test_an_encoder_of_random_weights_is_refused(skipfill: Skipfill, gallery: tuple[Array, Array]) -> None:
+    """A folder with a config and no weights begins at random; with weights it is taken."""
+    folder = Path(bert(Path()))
+    texts = [" ".join("abcdefgh"[digit % 8] for digit in divmod(row, 26)) for row in range(600)]
+    pq.write_table(pa.table({"id": ids_of(600).tolist(), "text": texts}), "texts.parquet")
+    fit = ("--items", "texts.parquet", "--method", "ridge", "--encoder", f"hf:{folder}")
+    train(skipfill, *fit)
+    (folder / "model.safetensors").unlink()
+    found = skipfill("train", "v3", "--gallery", "things", *fit, expect=2)
+    assert "expected an encoder that is trained already, found a config without weights" in found.err
+    assert "--input COLUMN" in found.err

@@ -19,7 +19,8 @@ def blend_row(candidate: Candidate, choosing: Mask) -> Row | Missing:
     if not candidate.old_serves:
         return Missing(f"{name}: not possible, because the old model is gone and no column holds old query vectors")
     results = _by_weight(candidate)
-    weight = best_weight({one: values[choosing] for one, values in results.items()})
+    clusters = candidate.grouping.clusters[choosing]
+    weight = best_weight({one: values[choosing] for one, values in results.items()}, clusters)
     if weight == 0:
         return Missing(f"{name}: no weight is better than the old model alone by one standard error")
     if weight == 1:

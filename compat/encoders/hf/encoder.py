@@ -86,6 +86,7 @@ class Hf(Encoder):
             digest = hashlib.sha256(tokenizer.encode()).hexdigest()
             settings = replace(settings, **{**derived, **given}, tokenizer=digest, pad=pad)
         encoder = cls(settings, model, tokenizer)
+        encoder.untrained = not opened.trained
         encoder._find_pooling_and_width(opened, replace(first, inputs=first.inputs[:1]))
         return encoder
 

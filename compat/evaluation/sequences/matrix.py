@@ -24,7 +24,7 @@ from skipfill.compat.metrics.ranking import Metric
 from skipfill.compat.metrics.registry import ALWAYS, named_metrics
 from skipfill.compat.progress import Progress
 from skipfill.store.errors import Advice, BadInput
-from skipfill.store.models.cards import load_card, view_onto
+from skipfill.store.models.cards import Card, load_card, view_onto
 from skipfill.store.parquet.ids import positions
 from skipfill.store.parquet.items import Items
 from skipfill.store.parquet.stored_rows import Columns, StoredRows
@@ -107,7 +107,8 @@ def measure_sequence(
         raise BadInput("models", expected="each model once", found=", ".join(names))
     for at, card in enumerate(cards):
         for before in names[:at]:
-            view_onto(card, before)
+            if view_onto(card, before).kind == "blend":
+                _refuse_without_old_encoder(card)
     answerable = _answerable(queries, gallery)
     if templates:
         _refuse_own_rows(queries, gallery)
@@ -119,8 +120,9 @@ def measure_sequence(
             model = verified_model(objects, name)
             galleries.append(_encoded_gallery(model, gallery, scratch / f"{later}.parquet", progress, templates))
             vectors = encode_all(model, kept.items, progress)
+            old = None if model.old_model is None else encode_all(model.old_model, kept.items, progress)
             for earlier, rows in enumerate(galleries):
-                means = kept.means(f"{name}/{names[earlier]}", viewed(model, vectors, names[earlier]), rows)
+                means = kept.means(f"{name}/{names[earlier]}", viewed(model, vectors, names[earlier], old), rows)
                 for metric, mean in means.items():
                     matrices[metric][later, earlier] = mean
     return SequenceReport(list(names), matrices, len(kept.items), galleries[0].count, int((~answerable).sum()))
@@ -171,6 +173,16 @@ def _answerable(queries: Items, gallery: Items) -> NDArray[np.bool_]:
             hint=NAME_LABEL,
         )
     return usable
+
+
+def _refuse_without_old_encoder(blend: Card) -> None:
+    if blend.network.get("old") is None:
+        raise BadInput(
+            f"model {blend.name}",
+            expected="models that encode queries by themselves",
+            found="a blend without its old encoder, whose queries must bring the old vectors",
+            hint=Advice("check_blend", model=blend.name),
+        )
 
 
 def _refuse_own_rows(queries: Items, gallery: Items) -> None:

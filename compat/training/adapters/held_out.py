@@ -51,12 +51,12 @@ class HeldOutRetrieval:
 
     Args:
         queries: H pairs, to which no map that is measured was fitted.
-        rows: the other pairs; the first 16,384 of them are searched.
+        rows: the other pairs; at most 16,384 of them are searched, drawn at random: galleries lie in some order.
     """
 
     def __init__(self, queries: PairSample, rows: PairSample) -> None:
         self._queries = queries
-        self._rows = rows.at(torch.arange(min(MOST_ROWS, len(rows))))
+        self._rows = rows.at(torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))[:MOST_ROWS])
         self._wanted = [_nearest(new @ self._rows.new.T) for new in torch.split(queries.new, QUERIES_AT_ONCE)]
 
     def measure(self, fitted: LinearMap) -> Measured:

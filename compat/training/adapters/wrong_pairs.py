@@ -64,7 +64,8 @@ def judge_by(sample: PairSample) -> PairJudge:
     """A judge that is fitted to some pairs, by a rotation: it cannot bend to a few wrong ones."""
     sums = PairSums(sample.new.shape[1], sample.old.shape[1], with_new=False)
     sums.add(sample.new, sample.old)
-    return PairJudge(Procrustes.fit(Pairs(sums, sample), NoSettings(), 0), sample.old[:REFERENCES])
+    drawn = torch.randperm(len(sample), generator=torch.Generator().manual_seed(0))[:REFERENCES]
+    return PairJudge(Procrustes.fit(Pairs(sums, sample), NoSettings(), 0), sample.old[drawn])
 
 
 @dataclass(frozen=True)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from skipfill.compat.evaluation.statistics.bootstrap import Values, interval, resampled_means
+from skipfill.compat.evaluation.statistics.standard_error import within_one_error
+from skipfill.compat.evaluation.statistics.tilted_bootstrap import Clusters
 from skipfill.compat.gate.admission.registry import OF_CHECK
 from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.inputs import CheckInputs
 from skipfill.compat.gate.queries import QuerySet, build_query_set
 from skipfill.compat.gate.ranks import Ranker
 from skipfill.compat.gate.reencodable import ReencodableRows
+from skipfill.compat.gate.slices import group_queries
 from skipfill.compat.gate.vectors import query_vectors
 from skipfill.compat.inference.network import Blend
 from skipfill.compat.progress import Progress
@@ -84,8 +88,9 @@ def choose_weight(
     with ReencodableRows.opened(context) as reencodable:
         queries = build_query_set(context, reencodable)
         by_pair = query_vectors(context, queries).by_pair
+    clusters = group_queries(context, queries).clusters
     results = _results(context, queries, by_pair)
-    weight = best_weight(results)
+    weight = best_weight(results, clusters)
     context.confirm_files()
     if weight == 0:
         best = max(GRID, key=lambda one: float(results[one].mean()))
@@ -96,21 +101,29 @@ def choose_weight(
             f"{len(change)} queries)",
             Advice("stay_or_give_weight"),
         )
-    grid = [_measured(one, values, results[0.0], policy) for one, values in results.items()]
+    grid = [_measured(one, values, results[0.0], clusters, policy) for one, values in results.items()]
     given = context.open_items(inputs.items)
-    return ChosenWeight(weight, policy.metric, grid, len(queries.items), given, context.warnings)
+    warnings = [*context.warnings, *_doubts(context, clusters)]
+    return ChosenWeight(weight, policy.metric, grid, len(queries.items), given, warnings)
 
 
-def best_weight(results: dict[float, Values]) -> float:
+def best_weight(results: dict[float, Values], clusters: NDArray[np.int64]) -> float:
     """The weight with the best mean, of equal ones the smallest; 0 where it is not a standard error above that of 0.
 
     Args:
         results: weight -> (Q,) results; 0 is among the weights.
+        clusters: (Q,) queries of the same number are one piece of evidence. One alone chooses nothing.
     """
     best = max(sorted(results), key=lambda one: float(results[one].mean()))
-    change = results[best] - results[0.0]
-    error = float(change.std()) / math.sqrt(len(change))
-    return best if float(change.mean()) > error else 0.0
+    change = Clusters.of(results[best] - results[0.0], clusters)
+    return 0.0 if within_one_error(change) else best
+
+
+def _doubts(context: CheckContext, clusters: NDArray[np.int64]) -> list[str]:
+    """Reasons why the same queries would be too weak for a check, in sentences."""
+    count, least = len(np.unique(clusters)), context.policy.least_queries
+    few = [f"{count} queries chose the weight; a check of this gallery asks {least} at least"] if count < least else []
+    return [*few, *(f"expected {finding.claim}, found: {finding.found}" for finding in context.findings)]
 
 
 def _results(context: CheckContext, queries: QuerySet, by_pair: dict[str, Matrix]) -> dict[float, Values]:
@@ -128,7 +141,7 @@ def mixed_queries(space: Space, by_pair: dict[str, Matrix], weight: float) -> Ma
     return mixed
 
 
-def _measured(weight: float, values: Values, staying: Values, policy: Policy) -> Measured:
+def _measured(weight: float, values: Values, staying: Values, clusters: NDArray[np.int64], policy: Policy) -> Measured:
     change = values - staying
-    resampled = resampled_means(change[:, None], RESAMPLES, SEED)[:, 0]
+    resampled = resampled_means(change[:, None], RESAMPLES, SEED, clusters)[:, 0]
     return Measured(weight, float(values.mean()), interval(float(change.mean()), resampled, policy.confidence))

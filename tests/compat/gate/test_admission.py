@@ -15,9 +15,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from skipfill.compat.advice.candidate import candidates_of
 from skipfill.compat.gate.check import check_model
+from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.inputs import CheckInputs, Policy
+from skipfill.compat.gate.reencodable import ReencodableRows
 from skipfill.compat.inference.load import load_model
+from skipfill.compat.progress import Progress
 from skipfill.store.models.files import save_model
 from skipfill.store.storage.location import open_store
 from tests.conftest import Result, Skipfill, World, made_once, run_in, write_vectors
@@ -630,6 +634,20 @@ def test_stored_vectors_of_other_items_are_no_baseline(skipfill: Skipfill, with_
         assert ("stored as encoded" in findings(result)) == bool(share)
     own = skipfill("check", "things", "v1", "--items", shifted(with_v2, 0.4), "--not-worse", "--json", expect=None)
     assert "differ from what v1 makes of the items" in findings(own)["stored as encoded"]
+
+
+def test_advice_finds_so_of_every_candidate(skipfill: Skipfill, with_v2: World) -> None:
+    """The baseline is measured once, for all of them."""
+    skipfill("blend", "mixed", "--new", "v2", "--old", "v1", "--weight", 0.9)
+    for share in (0.0, 1.0):
+        inputs, objects = CheckInputs([shifted(with_v2, share)]), open_store(Path(".skipfill"))
+        contexts = [
+            CheckContext.opened(objects, "things", name, inputs, Policy(), Progress()) for name in ("v2", "mixed")
+        ]
+        with ReencodableRows.opened(contexts[0]) as rows:
+            candidates_of(contexts, rows, old_serves=True)
+        found = [{finding.rule for finding in context.findings} for context in contexts]
+        assert ["stored as encoded" in one for one in found] == [bool(share)] * 2
 
 
 def test_a_few_stored_vectors_of_other_items_are_replaced(skipfill: Skipfill, with_v2: World) -> None:

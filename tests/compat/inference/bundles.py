@@ -14,12 +14,19 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from skipfill.compat.inference.load import LoadedModel, load_model
+from skipfill.compat.inference.network import Network
+from skipfill.compat.inference.witness import read_witness, witness_file
+from skipfill.compat.nn.view_maps import LinearMap
 from skipfill.compat.training.recipe import Recipe, Sources
 from skipfill.compat.training.train import train_model
 from skipfill.store.models.archive import packed
 from skipfill.store.models.cards import WITNESS, Card, file_key, load_card
+from skipfill.store.models.files import save_model, trained_content, trained_ids
 from skipfill.store.models.transfer import MANIFEST
+from skipfill.store.spaces import View
 from skipfill.store.storage.location import open_store
+from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import json_digest
 from tests.compat.encoders.samples import bert, block
 
@@ -43,6 +50,21 @@ def trained(encoder: str, inputs: Any, name: str = "v1", **settings: Any) -> Car
 def texts(folder: Path, **settings: Any) -> Card:
     """v1, a sentence encoder over letters."""
     return trained(f"hf:{bert(folder)}", ["ab" * (1 + row % 5) for row in range(32)], frozen=True, **settings)
+
+
+def with_map(objects: ObjectStore, name: str, source: str, space: str, view_map: LinearMap) -> Card:
+    """Save model `name`: model `source`, with a map onto `space`."""
+    model = load_model(objects, source)
+    network: Network = model.network
+    network.add_map(space, view_map)
+    view = View(len(view_map.bias), view_map.describe()["kind"])
+    views = {name: View(model.card.dim), space: view}
+    card = replace(model.card, name=name, views=views, network=network.describe(), files={})
+    witness, weights = read_witness(objects, model.card), network.weights()
+    assert witness is not None
+    files = witness_file(LoadedModel(card, network.eval()), witness.items, weights)
+    files |= {**network.files(), **trained_content(objects, model.card).files()}
+    return save_model(objects, card, weights, trained_ids(objects, model.card), files)
 
 
 def write_module(folder: Path, name: str, text: str) -> None:

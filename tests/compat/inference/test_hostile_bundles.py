@@ -21,14 +21,18 @@ from safetensors.numpy import load, save
 
 from skipfill.compat.encoders.registry import ENCODERS
 from skipfill.compat.inference.bundle.schema import ClassifierDescription, NetworkDescription
+from skipfill.compat.inference.bundle.view_schema import BlendDescription, MapDescription
 from skipfill.compat.inference.trial import load_and_encode, try_bundle
 from skipfill.compat.methods.registry import METHODS
+from skipfill.compat.nn.view_maps import ResidualMap
 from skipfill.compat.settings import Range
+from skipfill.compat.training.blending.blend import blend_models
 from skipfill.store.errors import Advice, BadInput, SkipfillError
 from skipfill.store.models.cards import WEIGHTS, WITNESS, Card
 from skipfill.store.models.transfer import add_bundle, export_bundle, verified_export
+from skipfill.store.spaces import Space, register_space
 from skipfill.store.storage.location import init_store, open_store
-from tests.compat.inference.bundles import STORE, Content, forged, texts, trained, with_tokenizer, write_items
+from tests.compat.inference.bundles import STORE, Content, forged, texts, trained, with_map, with_tokenizer, write_items
 from tests.conftest import Skipfill, tree
 
 Change = Callable[[Content, dict[str, bytes]], object]
@@ -38,7 +42,7 @@ MOST_MEMORY, MOST_SECONDS = 1400, 60
 
 @pytest.fixture(scope="session")
 def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with two honest bundles of a few kilobytes: `texts.skipfill` and `vectors.skipfill`."""
+    """A folder with three honest bundles of a few kilobytes, `texts`, `vectors` and `maps`: a blend with a map."""
     folder = tmp_path_factory.mktemp("exports")
     with chdir(folder):
         objects = init_store(STORE)
@@ -46,6 +50,12 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
         trained("mlp", np.random.default_rng(0).normal(size=(32, 8)).astype(np.float32), "v2", hidden=8)
         export_bundle(objects, "v1", Path("texts.skipfill"))
         export_bundle(objects, "v2", Path("vectors.skipfill"))
+        register_space(objects, Space("old", 8))
+        view_map = ResidualMap(128, 8, 4)
+        view_map.weight.data = torch.randn(8, 128, generator=torch.Generator().manual_seed(0))
+        with_map(objects, "m", "v2", "old", view_map)
+        blend_models(objects, "b", "m", "old", 0.4)
+        export_bundle(objects, "b", Path("maps.skipfill"))
     return folder
 
 
@@ -87,6 +97,18 @@ def weights(change: Callable[[dict[str, Any]], object]) -> Change:
         files[WEIGHTS] = save(tensors)
 
     return apply
+
+
+def first_map(**values: Any) -> Change:
+    return lambda card, files: card["network"]["maps"][0].update(values)
+
+
+def blend(**values: Any) -> Change:
+    return lambda card, files: card["network"]["blend"].update(values)
+
+
+def views(**values: Any) -> Change:
+    return lambda card, files: card["views"].update(values)
 
 
 def split(regex: str) -> dict[str, Any]:
@@ -246,7 +268,38 @@ REFUSED: dict[str, tuple[str, Change, str]] = {
         described(gallery={"name": "x", "version": 1, "space": "v1", "rows": 10**30}),
         "rows: expected a whole number",
     ),
+    "a map of more coordinates": ("maps", first_map(dim_in=129), "expected a map of 128 coordinates"),
+    "a map of a billion": ("maps", first_map(hidden=10**9), "hidden: expected a whole number from 0 to 65536"),
+    "a map wider than its weights": ("maps", first_map(hidden=5), "found float32 [4"),
+    "a linear map with a network": ("maps", first_map(kind="linear"), "expected a hidden layer in a residual map"),
+    "a map that nobody knows": ("maps", first_map(kind="evil"), "kind: expected"),
+    "a map onto no name": ("maps", first_map(space="../x"), "expected 1-64 letters"),
+    "a map without a view": ("maps", first_map(space="other"), "view onto other: expected residual 8, found none"),
+    "more maps than spaces": (
+        "maps",
+        lambda card, files: card["network"]["maps"].extend(card["network"]["maps"]),
+        "expected at most 256 maps, one a space",
+    ),
+    "weights without their map": ("maps", network(maps=[]), "a network that its weights fit: none"),
+    "a view without a blend": ("maps", network(blend=None), "method: expected 'independent', by its network"),
+    "a view of another kind": ("maps", views(old={"dim": 8, "kind": "linear"}), "expected blend 8, found linear 8"),
+    "a view that hides a map": ("maps", views(old={"dim": 8, "kind": "prefix"}), "expected blend 8, found none 0"),
+    "a view of another dimension": ("maps", views(old={"dim": 9, "kind": "blend"}), "expected blend 8, found blend 9"),
+    "a blend of another dimension": ("maps", blend(dim=9), "expected 9 coordinates on both sides, found 8 of the view"),
+    "a weight above 1": ("maps", blend(weight=1.5), "weight: expected a number from 0 to 1, found 1.5"),
+    "a weight below 0": ("maps", blend(weight=-0.1), "weight: expected a number from 0 to 1, found -0.1"),
+    "a map of NaN": (
+        "maps",
+        weights(lambda tensors: tensors["maps.0.weight"].fill(np.nan)),
+        "expected a map onto space old that gives finite vectors",
+    ),
+    "a map that overflows": (
+        "maps",
+        weights(lambda tensors: tensors["maps.0.weight"].fill(3e38)),
+        "expected a map onto space old that gives finite vectors",
+    ),
     "nothing": ("texts", lambda card, files: None, ""),
+    "nothing of maps": ("maps", lambda card, files: None, ""),
 }
 
 
@@ -263,7 +316,7 @@ def test_what_a_bundle_asks_for_is_closed_and_bounded(exports: Path, tmp_path: P
     if not expected:
         load_and_encode(bundle, fingerprint)
         return
-    with pytest.raises(BadInput) as refused:
+    with pytest.raises(SkipfillError) as refused:
         load_and_encode(bundle, fingerprint)
     assert expected in str(refused.value)
 
@@ -333,7 +386,7 @@ def split_where_it_panics(card: Content, files: dict[str, bytes]) -> None:
 
 def test_every_number_of_a_bundle_has_a_range() -> None:
     """Whole numbers decide sizes. A new setting without a largest value would be a door left open."""
-    types: set[type[Any]] = {NetworkDescription, ClassifierDescription}
+    types: set[type[Any]] = {NetworkDescription, ClassifierDescription, MapDescription, BlendDescription}
     types |= {encoder.settings_type for encoder in ENCODERS.values()}
     types |= {method.head_shape({"view": 4}) for method in METHODS.values()}
     for kind in types:

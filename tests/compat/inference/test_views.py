@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,34 +16,17 @@ from skipfill.compat.inference.encode import encode_all
 from skipfill.compat.inference.load import LoadedModel, load_model
 from skipfill.compat.inference.network import Network
 from skipfill.compat.inference.views import viewed
-from skipfill.compat.inference.witness import read_witness, witness_file
 from skipfill.compat.nn.view_maps import LinearMap, ResidualMap
 from skipfill.compat.progress import Progress
 from skipfill.compat.serving import released
 from skipfill.store.models.cards import Card, load_card
-from skipfill.store.models.files import save_model, trained_content, trained_ids
 from skipfill.store.parquet.items import open_items
 from skipfill.store.spaces import View
 from skipfill.store.storage.location import open_store
-from skipfill.store.storage.object_store import ObjectStore
+from tests.compat.inference.bundles import with_map
 from tests.conftest import Skipfill, World
 
 STORE = Path(".skipfill")
-
-
-def with_map(objects: ObjectStore, name: str, source: str, space: str, view_map: LinearMap) -> Card:
-    """Save model `name`: model `source`, with a map onto `space`."""
-    model = load_model(objects, source)
-    network: Network = model.network
-    network.add_map(space, view_map)
-    view = View(len(view_map.bias), view_map.describe()["kind"])
-    views = {name: View(model.card.dim), space: view}
-    card = replace(model.card, name=name, views=views, network=network.describe(), files={})
-    witness, weights = read_witness(objects, model.card), network.weights()
-    assert witness is not None
-    files = witness_file(LoadedModel(card, network.eval()), witness.items, weights)
-    files |= {**network.files(), **trained_content(objects, model.card).files()}
-    return save_model(objects, card, weights, trained_ids(objects, model.card), files)
 
 
 def vectors_in(path: Path | str) -> np.ndarray:

@@ -20,7 +20,7 @@ from skipfill.store.models.files import trained_content
 from skipfill.store.parquet.item_digests import content_digests
 from skipfill.store.parquet.items import open_items
 from skipfill.store.storage.location import open_store
-from tests.conftest import Skipfill, World
+from tests.conftest import Skipfill, World, write_vectors
 
 STORE = Path(".skipfill")
 
@@ -56,10 +56,21 @@ def test_the_best_weight() -> None:
     staying = random.random(200)
     better, noise = staying + 0.1, staying + random.normal(0, 0.5, 200)
     noise += 0.01 - (noise - staying).mean()
-    assert best_weight({0.0: staying, 0.5: better, 0.7: better, 1.0: noise}) == 0.5
-    assert best_weight({0.0: staying, 0.5: noise}) == 0  # less than a standard error above
-    assert best_weight({0.0: staying, 0.5: staying - 0.1}) == 0
-    assert best_weight({0.0: staying, 0.5: staying}) == 0
+    alone = np.arange(200)
+    assert best_weight({0.0: staying, 0.5: better, 0.7: better, 1.0: noise}, alone) == 0.5
+    assert best_weight({0.0: staying, 0.5: noise}, alone) == 0  # less than a standard error above
+    assert best_weight({0.0: staying, 0.5: staying - 0.1}, alone) == 0
+    assert best_weight({0.0: staying, 0.5: staying}, alone) == 0
+
+
+def test_copies_of_a_query_choose_as_one() -> None:
+    """Six queries gained and four lost, ten copies of each: 60 to 40 would be above one standard error."""
+    staying, blended = np.zeros(100), np.repeat([1.0] * 6 + [-1.0] * 4, 10)
+    assert best_weight({0.0: staying, 0.5: blended}, np.arange(100)) == 0.5
+    assert best_weight({0.0: staying, 0.5: blended}, np.arange(100) // 10) == 0
+    assert best_weight({0.0: np.zeros(1), 0.5: np.ones(1)}, np.zeros(1, int)) == 0  # one alone has no error
+    assert best_weight({0.0: np.zeros(5), 0.5: np.ones(5)}, np.zeros(5, int)) == 0
+    assert best_weight({0.0: np.zeros(2), 0.5: np.array([1.0, 0.0])}, np.arange(2)) == 0  # its error is 0.5 too
 
 
 @pytest.fixture
@@ -142,3 +153,43 @@ def test_what_is_wrong_with_old_vectors(skipfill: Skipfill, brought: Path) -> No
     )
     assert "expected vectors of the old encoder" in skipfill(*search, "--old-vector", "label", expect=2).err
     assert "nothing" in skipfill(*search, "--old-vector", "nothing", expect=2).err
+
+
+@pytest.fixture
+def api(skipfill: Skipfill) -> np.ndarray:
+    """The old vectors of queries.parquet; gallery `things` releases `b`, a blend with a map and no old encoder."""
+    random = np.random.default_rng(0)
+    hidden = random.normal(size=(700, 12))
+    new, old = (hidden @ random.normal(size=(12, 24)) + 0.5 * random.normal(size=(700, 24)) for _ in range(2))
+    write_vectors(Path("gallery.parquet"), old[:600])
+    write_vectors(Path("pairs.parquet"), new[:600])
+    skipfill("init")
+    skipfill("gallery", "add", "things", "gallery.parquet", "--space", "ada")
+    skipfill("train", "v2", "--gallery", "things", "--items", "pairs.parquet", "--method", "procrustes")
+    skipfill("blend", "b", "--new", "v2", "--old", "ada")
+    skipfill("swap", "things", "b", "--without-check", "test")
+    queries = pq.read_table(write_vectors(Path("queries.parquet"), new[600:], [f"q{row}" for row in range(100)]))
+    for name, values in (("old", old[600:]), ("shuffled", np.roll(old[600:], 1, axis=0)), ("other", new[600:])):
+        column = pa.FixedSizeListArray.from_arrays(pa.array(values.astype(np.float32).reshape(-1)), 24)
+        queries = queries.append_column(name, column)
+    pq.write_table(queries, "queries.parquet")
+    pq.write_table(queries.slice(0, 31), "few.parquet")
+    return old[600:].astype(np.float32)
+
+
+@pytest.mark.parametrize("column", ["shuffled", "other"])
+def test_old_vectors_of_other_items_or_of_another_space_are_refused(
+    skipfill: Skipfill, api: np.ndarray, column: str
+) -> None:
+    """Of the right dimension: what else could tell? Of a few queries it cannot be told."""
+    skipfill("search", "things", "--items", "queries.parquet", "--input", "vector", "--old-vector", "old")
+    wrong = ("--input", "vector", "--old-vector", column)
+    refused = skipfill("search", "things", "--items", "queries.parquet", *wrong, expect=2).err
+    assert "old vectors for model b: expected the vector of each item by the encoder of ada" in refused
+    assert "found others: the 100 looked at are no nearer to their own items than to other ones" in refused
+    skipfill("search", "things", "--items", "few.parquet", *wrong)
+    served, own = released(open_store(STORE), "things"), vectors_in("queries.parquet")
+    served.encode(own, api)
+    served.encode(np.repeat(own[:1], 100, axis=0), np.repeat(api[1:2], 100, axis=0))  # one query, many times
+    with pytest.raises(BadInput, match="no nearer to their own items"):
+        served.encode(own, vectors_in("queries.parquet", column))

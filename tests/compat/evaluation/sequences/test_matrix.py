@@ -106,6 +106,22 @@ def test_the_matrix_is_what_numpy_finds(skipfill: Skipfill, chain: World) -> Non
     assert summary["AM"] == pytest.approx(sum(expected[i, j] for i in range(3) for j in range(i + 1)) / 6)
 
 
+def test_a_blend_searches_the_gallery_of_its_old_encoder(skipfill: Skipfill, with_v2: World) -> None:
+    """With the old encoder that it holds; where queries must bring the old vectors, there is no matrix."""
+    skipfill("blend", "mixed", "--new", "v2", "--old", "v1", "--weight", 0.5)
+    sources = ("--items", with_v2.heldout, "--gallery-items", with_v2.gallery_items)
+    cells = skipfill("matrix", "v1", "mixed", *sources, "--json").document["matrix"]["matrices"]["CMC@1"]
+    skipfill("encode", "mixed", with_v2.heldout, "--onto", "v1", "-o", "mixed.parquet")
+    queries, rows = pq.read_table("mixed.parquet"), pq.read_table("gallery.parquet")
+    scores = np.stack(queries["vector"].to_pylist()) @ np.stack(rows["vector"].to_pylist()).T
+    nearest = np.array(rows["label"].to_pylist())[scores.argmax(axis=1)]
+    assert cells[1][0] == pytest.approx((nearest == np.array(queries["label"].to_pylist())).mean())
+    skipfill("blend", "brought", "--new", "v2", "--old", "v1", "--weight", 0.5, "--old-vector", "old")
+    refused = skipfill("matrix", "v1", "brought", *sources, expect=2).err
+    assert "a blend without its old encoder, whose queries must bring the old vectors" in refused
+    assert "skipfill check GALLERY brought --items FILES --old-vector COLUMN" in refused
+
+
 def test_templates_are_the_means_of_their_classes(skipfill: Skipfill, registered: World) -> None:
     """By numpy, class after class; of queries that are gallery items there is none."""
     skipfill("train", "v2", "--items", registered.items, "--gallery", "things", "--method", "bct", *SHORT)
