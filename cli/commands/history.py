@@ -41,7 +41,7 @@ def history(gallery: GalleryName, store: Store = None, json: Json = False) -> No
     rows = [
         (
             version.number,
-            short_time(version.at),
+            short_time(version.at, seconds=True),
             version.action,
             _in_use(version),
             version.by,
