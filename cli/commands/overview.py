@@ -41,7 +41,7 @@ def overview() -> int:
     cards = [load_card(objects, name) for name in model_names(objects)]
     out.print(f"Store {objects.root}: galleries: {len(galleries.in_force):,}, models: {len(cards):,}")
     for name, now in sorted(galleries.in_force.items())[:SHOWN]:
-        out.print(f"{name}: {now.rows:,} rows by {now.space}; queries use {released(now)}")
+        out.print(f"{name}: {now.rows:,} rows in space {now.space}; queries use {released(now)}")
         out.print(f"  Next: {_next_step(objects, name, now, cards)}")
     if len(galleries.in_force) > SHOWN:
         out.print("All galleries: skipfill status")
@@ -72,7 +72,9 @@ def searchable(objects: ObjectStore, card: Card) -> str:
 
 
 def _next_step(objects: ObjectStore, gallery: str, now: Version, cards: list[Card]) -> str:
-    """The command that brings the newest model for a gallery forward; `status` where it is already in use."""
+    """The command that brings the newest model for a gallery forward; `status` where there is nothing to do."""
+    from skipfill.cli.reports.findings import next_command
+    from skipfill.store.checks.saved_reports import load_report
     from skipfill.store.releases.evidence import evidence_of
 
     fitting = [card for card in cards if now.space in card.views and card.name != now.space]
@@ -85,7 +87,9 @@ def _next_step(objects: ObjectStore, gallery: str, now: Version, cards: list[Car
     if evidence.standing.allowing is not None:
         return quoted("skipfill", "swap", gallery, newest.name)
     if evidence.deciding is not None:
-        return quoted("skipfill", "report", gallery, newest.name)
+        if evidence.deciding.verdict == "fail" and released(now) != now.space:
+            return quoted("skipfill", "status", gallery)  # an upgrade is in use, and this one is no better
+        return next_command(load_report(objects, gallery, evidence.deciding.check))
     return quoted("skipfill", "check", gallery, newest.name, "--items", "HELDOUT.parquet")
 
 

@@ -103,12 +103,12 @@ def _show_one(objects: ObjectStore, gallery: str, now: Version, *, as_json: bool
         ("queries use", released(now)),
         ("fingerprint", release.fingerprint[:16] if release else "-"),
         ("view", _view(now)),
-        ("check", _evidence(now, forced)),
+        ("check", _evidence(now, forced) + _rows_since(objects, gallery, now)),
         *([("against it since", _newest_of(against))] if against != [] else []),
         ("thresholds", ", ".join(cuts) or "-"),
         ("since", f"{short_time(since.at)} UTC, version {since.number}, by {since.by}" if since else "-"),
         ("version", f"{now.number}, {now.action} {short_time(now.at)} UTC by {now.by}"),
-        ("rows", f"{now.rows:,}"),
+        ("rows", _rows(objects, gallery, now)),
         ("policy", policy_line(now)),
     ]
     emit(
@@ -181,6 +181,34 @@ def _forced(objects: ObjectStore, gallery: str, now: Version) -> list[str] | Non
         return forced_against(objects, gallery, now)
     except (SkipfillError, OSError):
         return None
+
+
+def _rows_since(objects: ObjectStore, gallery: str, now: Version) -> str:
+    """The remark that the rows changed since the check that allowed the release; empty where they did not."""
+    from skipfill.store.errors import SkipfillError
+    from skipfill.store.galleries.log import read_version
+
+    if now.release is None or not now.release.check:
+        return ""
+    try:
+        then = read_version(objects, gallery, now.released_at)
+    except (SkipfillError, OSError):
+        return ""
+    return "" if then.files == now.files else f" (the rows changed since then: {then.rows:,} then, {now.rows:,} now)"
+
+
+def _rows(objects: ObjectStore, gallery: str, now: Version) -> str:
+    """The number of rows, and of those by later models; only the number where the file list cannot be read."""
+    from skipfill.store.errors import SkipfillError
+    from skipfill.store.galleries.file_list import read_files
+
+    try:
+        files = [file for file in read_files(objects, gallery, now) if file.encoder]
+    except (SkipfillError, OSError):
+        return f"{now.rows:,}"
+    models = dict.fromkeys(file.model for file in files)
+    shown = [f"{sum(one.rows for one in files if one.model == model):,} by {model}" for model in models]
+    return f"{now.rows:,}" + (f", mixed: {', '.join(shown)}" if shown else "")
 
 
 def _newest_of(against: list[str] | None) -> str:

@@ -9,7 +9,7 @@ import json
 
 SCHEMA_VERSION = 1
 """Of every JSON document that a command prints."""
-GO_ON = "Run the same command again to go on."
+GO_ON = "Run the same command again; a training goes on from its last whole epoch."
 """The hint after an interruption."""
 
 

@@ -17,7 +17,7 @@ import pytest
 from tests.conftest import World, spawn
 from tests.warm import Started, start
 
-INTERRUPTED = "error: interrupted  Run the same command again to go on.\n"
+INTERRUPTED = "error: interrupted  Run the same command again; a training goes on from its last whole epoch.\n"
 SLACK = 30.0  # a second is what is promised, on a machine that is not busy
 
 
@@ -118,13 +118,16 @@ def test_where_it_was_is_told_on_request(tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(("number", "word"), [(signal.SIGTERM, "SIGTERM"), (signal.SIGHUP, "SIGHUP")])
 def test_other_signals_have_their_codes(tmp_path: Path, number: int, word: str) -> None:
     code, _, err = ended_by(running(LONG["a loop"], tmp_path), number)
-    assert (code, err) == (128 + number, f"error: ended by {word}  Run the same command again to go on.\n")
+    assert (code, err) == (
+        128 + number,
+        f"error: ended by {word}  Run the same command again; a training goes on from its last whole epoch.\n",
+    )
 
 
 def test_with_json_there_is_a_document(tmp_path: Path) -> None:
     code, out, err = ended_by(running(LONG["a loop"], tmp_path, "--json"), signal.SIGINT)
     assert (code, err) == (130, INTERRUPTED)
-    hint = "Run the same command again to go on."
+    hint = "Run the same command again; a training goes on from its last whole epoch."
     assert json.loads(out) == {"schema_version": 1, "error": "interrupted", "hint": hint, "exit_code": 130}
 
 
@@ -166,7 +169,10 @@ def test_while_the_command_is_imported(tmp_path: Path) -> None:
         main()
     """
     code, _, err = ended_by(running(code, tmp_path, cold=True), signal.SIGTERM)
-    assert (code, err) == (143, "error: ended by SIGTERM  Run the same command again to go on.\n")
+    assert (code, err) == (
+        143,
+        "error: ended by SIGTERM  Run the same command again; a training goes on from its last whole epoch.\n",
+    )
 
 
 def test_temporary_files_and_children_are_gone(tmp_path: Path) -> None:

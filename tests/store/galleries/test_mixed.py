@@ -65,6 +65,7 @@ def test_new_items_get_into_the_old_gallery_by_the_new_model(skipfill: Skipfill,
     assert [(one["model"], bool(one["encoder"])) for one in shown["files"]] == [("", False), ("v2", True)]
     assert "mixed" in skipfill("gallery", "show", "things").out
     assert skipfill("status", "things", "--json").document["version"]["rows"] == 384 + new
+    assert f"{384 + new}, mixed: {new} by v2" in skipfill("status", "things").out
     assert "appended" in skipfill("history", "things").out
     same = "encodes its witness items as when it was saved"
     assert skipfill("gallery", "verify", "things", "--deep", "--json").document["models"] == {"v1": same, "v2": same}

@@ -147,6 +147,33 @@ def test_status_shows_what_failed_since_the_release(objects: ObjectStore, skipfi
     assert "against it" not in skipfill("status", "g").out
 
 
+def test_status_says_that_the_rows_changed_since_the_check(
+    objects: ObjectStore, skipfill: Skipfill, tmp_path: Path
+) -> None:
+    check(objects, 1)
+    release(objects, "v2")
+    assert "changed since" not in skipfill("status", "g").out
+    vectors = np.random.default_rng(9).normal(size=(10, 4))
+    append_rows(objects, "g", [write_vectors(tmp_path / "more.parquet", vectors, range(500, 510))])
+    shown = " ".join(skipfill("status", "g").out.split())
+    assert "(the rows changed since then: 100 then, 110 now)" in shown
+
+
+def test_the_overview_offers_no_failed_candidate_where_an_upgrade_is_in_use(
+    objects: ObjectStore, skipfill: Skipfill, tmp_path: Path
+) -> None:
+    check(objects, 1, "inconclusive")
+    other = objects.root / "models/v3"
+    other.rename(tmp_path / "v3")
+    assert "Next: skipfill check g v2 --items HELDOUT.parquet --items MORE.parquet" in skipfill().out
+    check(objects, 2, "fail")
+    assert "Next: skipfill train NAME --gallery g" in skipfill().out
+    (tmp_path / "v3").rename(other)
+    release(objects, "v3", "test")
+    other.rename(tmp_path / "v3")
+    assert "Next: skipfill status g" in skipfill().out
+
+
 def test_status_shows_a_release_whatever_is_wrong_with_a_check(objects: ObjectStore, skipfill: Skipfill) -> None:
     check(objects, 1)
     release(objects, "v2")
