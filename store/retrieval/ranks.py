@@ -109,8 +109,10 @@ def ranks_of_sets(
     for step in read_ahead(_steps(rows, ids, truth, sample, counted, parts, similarity)):
         step.others.add(step.rows, step.products, step.left_out)
         progress(step.products.size)
-    ranks, *of_sample = (list(map(_joined, *one, bounds)) for one in zip(among, counted, strict=True))
-    return [replace(one, of_sample=some) for one, some in zip(ranks, *of_sample, strict=True)] if of_sample else ranks
+    among_all, *among_sample = [list(map(_joined, *one, bounds)) for one in zip(among, counted, strict=True)]
+    if not among_sample:
+        return among_all
+    return [replace(one, of_sample=some) for one, some in zip(among_all, *among_sample, strict=True)]
 
 
 def _joined(found: RelevantRows, counted: list[OtherRows], bound: float) -> RelevantRanks:
