@@ -51,7 +51,7 @@ def _show_version(requested: bool) -> None:
 
 app = typer.Typer(
     name="skipfill",
-    help="Upgrade an embedding model without backfilling the gallery: train a compatible one, check it, swap it.",
+    help="Upgrade an embedding model without backfilling the gallery: train a compatible one, check it, swap it in.",
     epilog="Without a command, `skipfill` says what to do next. Each option can also be set by a variable: "
     "SKIPFILL_CHECK_MARGIN=0.01 stands for `skipfill check --margin 0.01`.",
     cls=HelpGroup,
@@ -82,7 +82,7 @@ def root(
         typer.Option(
             metavar="FILE",
             envvar="SKIPFILL_CONFIG",
-            help=f"File with safe options of commands. Default: {FILE} in this folder, or else beside the store.",
+            help=f"File that sets safe options of commands. Default: {FILE} in this folder, or else beside the store.",
         ),
     ] = None,
 ) -> None:

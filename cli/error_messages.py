@@ -15,7 +15,7 @@ SENTENCES = {
     # store/
     "see_models": "See: skipfill model list",
     "see_history": "See: skipfill history {gallery}",
-    "see_doctor": "What to do about it: skipfill doctor",
+    "see_doctor": "See what to do about it: skipfill doctor",
     "look_and_run_again": "Look at it with: skipfill status {gallery}; then run the same command again.",
     "roll_back_to": "Versions with other releases: {versions}. Bring one back with: "
     "skipfill rollback {gallery} --to VERSION",
@@ -30,7 +30,7 @@ SENTENCES = {
     "register_encoded": "Register what `skipfill encode` wrote, or name another space with --space.",
     "name_space_or_append": "Name the model that made them with --space. To add rows that a later model "
     "encoded into this space: skipfill gallery append",
-    "name_another_space": "Two spaces never share a name: give the new one another with --space.",
+    "name_another_space": "Two spaces cannot share a name: give the new one another name with --space.",
     "encode_in_view": "Encode the items with {space}, or with a model that has a view onto it: "
     "skipfill encode {model} ITEMS.parquet -o FILE.parquet --onto {space}",
     "encode_again": "Encode the items with a model of this store: "
@@ -38,9 +38,9 @@ SENTENCES = {
     "choose_model_name": "Choose another name: models are never overwritten. See: skipfill model list",
     "check_model": "Run: skipfill check {gallery} {model} --items HELDOUT.parquet",
     "check_gallery": "Run: skipfill check {gallery} MODEL --items HELDOUT.parquet",
-    "fail_stands": "A fail counts until a later check passes: on the same queries, if the policy's least number of "
-    "them; or on queries that the policy names by their digest: skipfill policy {gallery} --queries DIGEST. If the "
-    "queries of the failed check were wrong: skipfill check {gallery} {model} --items FILES --instead-of {check} "
+    "fail_stands": "A fail counts until a later check passes on the same queries, at least as many as the policy "
+    "needs; or on queries that the policy names by digest: skipfill policy {gallery} --queries DIGEST. If the queries "
+    "of the failed check were wrong: skipfill check {gallery} {model} --items FILES --instead-of {check} "
     "--reason TEXT",
     "check_without_saving": "To measure without saving the check: --no-save. It then counts for no swap.",
     "ask_more": "Check again, with these queries and more: skipfill check {gallery} {model} --items FILES --items MORE",
@@ -58,18 +58,17 @@ SENTENCES = {
     "choose_store_folder": "Choose a folder you can write to with --store FOLDER.",
     "make_bucket": "Make the bucket first, or name another with --store.",
     "show_traceback": "SKIPFILL_DEBUG=1 shows where.",
-    "look_and_repeat": "It may or may not have arrived: look with skipfill status, then run the same command again.",
-    "look_at_disk": "It is written, but a crash may undo that. Look at the disk, then run: skipfill doctor",
+    "look_and_repeat": "The write may or may not have arrived: see skipfill status, then run the same command again.",
+    "look_at_disk": "It is written, but a crash may undo that. Check the disk, then run: skipfill doctor",
     # compat/encoders, compat/methods, compat/training
     "train_with_gallery": "Train one with --method gallery.",
     "see_settings": "See: skipfill methods --settings",
     "see_methods": "See: skipfill methods",
     "leave_out": "Leave {parameter:flag} out, or choose a method that is trained: skipfill methods",
-    "encoder_at_rest": "Name one that was trained elsewhere, --encoder hf:FOLDER_OR_NAME or python:MODULE:FACTORY, or "
-    "a column of its vectors with --input COLUMN.",
+    "encoder_at_rest": "Name one that was trained elsewhere with --encoder hf:FOLDER_OR_NAME or python:MODULE:FACTORY, "
+    "or a column of its vectors with --input COLUMN.",
     "more_pairs": "Encode more items of the gallery with the new encoder, and give all of them with --items.",
-    "more_pairs_or_auto": "Give more of the gallery's items with --items, or take the method that suits so few: "
-    "--method auto",
+    "more_pairs_or_auto": "Give more of the gallery's items with --items, or use --method auto, which needs fewer.",
     "label_pairs": "Name the label column of the items with --label COLUMN, or choose another method: skipfill methods",
     "choose_method": "Choose another method: skipfill methods",
     "settings_example": "For example: --set oca.extra_dims=64",
@@ -78,8 +77,8 @@ SENTENCES = {
     "skipfill train TEACHER --method independent --items FILES",
     "teacher_dim": "Train the teacher with --dim {dim}, or give --set {method}.extra_dims=NUMBER.",
     "share_slots": "Train one of them with --slots-of the other, or with slots from the other end of the simplex.",
-    "start_from_nothing": "Leave out --init to start from nothing.",
-    "label_items": "Name the label column with --label COLUMN; unlabelled items of the gallery go to --align FILES.",
+    "start_from_nothing": "Leave out --init to start from scratch.",
+    "label_items": "Name the label column with --label COLUMN; give unlabelled gallery items with --align FILES.",
     "join_by_id": "Items and gallery are joined by id: name the id column with --id COLUMN.",
     "hold_out_fewer": "Hold out fewer with --hold-out.",
     "hold_out_share": "Hold some out with --validation SHARE.",
@@ -97,17 +96,17 @@ SENTENCES = {
     "train_compatible": "Train a compatible one with: skipfill train NAME --gallery GALLERY --items FILES "
     "--method gallery",
     "give_them": "Give them with {parameter:flag}.",
-    "independent_ceiling": "Name an independent model with --ceiling, trained from nothing: skipfill train NAME "
+    "independent_ceiling": "Name an independent model with --ceiling, trained from scratch: skipfill train NAME "
     "--method independent --items FILES; or give its vectors with --truth-vector COLUMN; or give --judgements FILE.",
     "bring_old_vectors": "Give the old model's vectors of the queries and of at least 32 gallery rows: --old-vector "
-    "COLUMN. Or, without judgements, use held-out rows of the gallery as queries: it has their vectors.",
+    "COLUMN. Or, without judgements, use held-out rows of the gallery as queries: the gallery has their vectors.",
     "slice_expression": "If a column has this name, say what it must be: --slice '{name} = true'.",
-    "slice_by_predicates": "Slice by something coarser, or by predicates with --slice.",
+    "slice_by_predicates": "Slice by a column with fewer values, or by conditions with --slice.",
     "label_or_other_truth": "Name the label column with --label COLUMN, or give --judgements FILE, or --truth reindex.",
     "register_label_or_other_truth": "Register the files again: skipfill gallery add NAME FILES... --space {space} "
     "--label COLUMN; or give --judgements FILE, or --truth reindex.",
     "keep_items_out": "Keep some items out of the training: skipfill train ... --items TRAIN.parquet",
-    "other_order_or_register_label": "Take the order stored or shuffled, or register the gallery with --label COLUMN.",
+    "other_order_or_register_label": "Use the order stored or shuffled, or register the gallery with --label COLUMN.",
     "check_blend": "Measure it on a gallery: skipfill check GALLERY {model} --items FILES --old-vector COLUMN",
     "other_gallery_items": "Name other items with --gallery-items.",
     "train_slower": "Train the model again, with a lower learning rate (--lr).",

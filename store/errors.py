@@ -18,7 +18,7 @@ class Parameter:
     """An input of a call, by its name in Python. The command line shows its flag instead: `hold_out`, `--hold-out`.
 
     Attributes:
-        value: the part of what was given that is meant; empty for all of it.
+        value: the part of the input in question; empty for all of it.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Advice:
     """The next step after an error, by key. `cli/error_messages.py` has each key's sentence, with flags and commands.
 
     Attributes:
-        values: what the sentence is completed with.
+        values: the values that complete the sentence.
     """
 
     def __init__(self, key: str, **values: object) -> None:
@@ -52,7 +52,7 @@ class SkipfillError(Exception):
     """An error that a user can act on.
 
     Attributes:
-        exit_code: what the process ends with: 1 refused on the evidence, 2 bad input, 4 stale or lost race.
+        exit_code: the exit status: 1 refused on the evidence, 2 bad input, 4 stale or lost race.
         hint: the next step: one sentence, or `Advice` where it takes words of the command line. Empty for none.
     """
 
@@ -98,7 +98,7 @@ def reason(error: Exception) -> str:
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], hint: Hint = "", where: object = "") -> BadInput:
-    """The error for a name that is not there, naming the nearest ones that are."""
+    """The error for an unknown name, with the nearest known ones."""
     names = sorted(known)
     near = get_close_matches(name, names, n=3, cutoff=0.4) or names[:8]
     expected = f"a known {kind}" + (f" (nearest: {', '.join(near)})" if near else " (there is none yet)")
@@ -111,7 +111,7 @@ class BlockPlace:
 
     Attributes:
         within: file and column.
-        rows: the number in the file of each of its rows, from 0.
+        rows: the number of each row in the file, from 0.
     """
 
     within: str

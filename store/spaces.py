@@ -29,7 +29,7 @@ class Space:
         metric: `cosine` or `ip` (inner product); higher is nearer in both.
         fingerprint: of the encoder that fills the space; empty when it is known only by its vectors.
         classes: those the encoder knows; empty when unknown.
-        slots: class -> vertex of the simplex that models share; empty for a space that lies on none.
+        slots: class -> vertex of the simplex that models share; empty for a space without one.
         views: earlier space -> view from this one onto it, so that a model of a later space can reach them all.
     """
 
@@ -66,7 +66,7 @@ def ensure_space(objects: ObjectStore, space: Space) -> None:
 
 
 def space_document(space: Space) -> dict[str, Any]:
-    """A space as JSON values, in the oldest format that has all that it says."""
+    """A space as JSON values, in the oldest format that can hold it."""
     return asdict(replace(space, format=FORMAT if beyond_prefixes(space.views) else PREFIXES_ONLY))
 
 
@@ -112,7 +112,7 @@ def load_space(objects: ObjectStore, name: str) -> Space:
 
 
 def space_from(raw: Any, where: object) -> Space:
-    """Make a space of the JSON value `raw`.
+    """Make a space from the JSON value `raw`.
 
     Raises:
         BadInput: a newer format, a missing or unknown key, a value of another type, or a name or dimension that no
@@ -129,7 +129,7 @@ def space_from(raw: Any, where: object) -> Space:
 
 
 def slots_by_order(classes: list[str]) -> dict[str, int]:
-    """The slots of files that say nothing of slots: they were written when the order of the classes decided."""
+    """The slots for files without any: older releases went by the order of the classes."""
     return {label: slot for slot, label in enumerate(classes)}
 
 
@@ -155,10 +155,10 @@ class View:
         return f"{self.kind} {self.dim}"
 
     def then(self, onward: View) -> View | None:
-        """The view onto an earlier space by way of this one's; None where there is none but by a chain of maps.
+        """The view onto an earlier space through this view's space; None where `onward` is not a prefix.
 
-        A prefix of any map is a map of the same kind. A map of this view's space was fitted to what that space's own
-        model makes: a map onto the earliest space is fitted to that space itself.
+        A prefix of any map is a map of the same kind. Other maps are not chained: each was fitted to the vectors of its
+        space's own model.
         """
         return View(min(self.dim, onward.dim), self.kind) if onward.kind == "prefix" else None
 

@@ -22,7 +22,7 @@ LARGEST_STORED = 1 << 26
 DEEPEST = 64
 NAMES = {str: "a text", int: "a whole number", float: "a finite number", bool: "true or false", type(None): "null"}
 Older = Mapping[type, Mapping[str, Callable[[dict[str, Any]], Any]]]
-"""Fields that files of older releases lack: dataclass -> field -> its value, made of the fields that were read."""
+"""Fields that files of older releases lack: dataclass -> field -> its value, made from the fields that were read."""
 
 
 def json_digest(content: Any, *, sort_keys: bool = True) -> str:
@@ -38,7 +38,7 @@ def parsed(data: bytes, where: object, largest: int = LARGEST) -> Any:
     """The JSON value in `data`.
 
     Raises:
-        BadInput: more than `largest` bytes, no JSON, or a text that can be neither printed nor stored.
+        BadInput: more than `largest` bytes, not JSON, or a text that can be neither printed nor stored.
     """
     if not data:
         raise BadInput(where, expected="JSON", found="an empty file")
@@ -47,7 +47,7 @@ def parsed(data: bytes, where: object, largest: int = LARGEST) -> Any:
     try:
         value = json.loads(data, parse_constant=_refused)
         if b"\\u" in data:
-            json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate is JSON
+            json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate is valid JSON
     except RecursionError as error:
         raise BadInput(where, expected="JSON", found="thousands of nested values") from error
     except ValueError as error:
@@ -58,14 +58,14 @@ def parsed(data: bytes, where: object, largest: int = LARGEST) -> Any:
 def stored(kind: type[T], data: bytes, where: object, *, what: str, newest: int, older: Older | None = None) -> T:
     """A file of the store as the dataclass `kind`, which has a `format`.
 
-    Fields that it lacks are read from `older`, or have their defaults: releases before them wrote it.
+    Fields that the file lacks come from `older` or their defaults: an earlier release wrote it.
 
     Args:
-        what: the file is, in words.
+        what: kind of file, in words.
         newest: format that this release writes.
 
     Raises:
-        BadInput: no such JSON, or of a newer format; see `fitted`.
+        BadInput: JSON that does not fit, or a newer format; see `fitted`.
     """
     raw = parsed(data, where, LARGEST_STORED)
     refuse_newer(raw, where, what, newest)
@@ -73,7 +73,7 @@ def stored(kind: type[T], data: bytes, where: object, *, what: str, newest: int,
 
 
 def refuse_newer(raw: Any, where: object, what: str, newest: int) -> None:
-    """Raise `BadInput` for a JSON object that says a format newer than `newest`."""
+    """Raise `BadInput` for a JSON object whose format is newer than `newest`."""
     written = raw.get("format") if isinstance(raw, dict) else None
     if type(written) is int and written > newest:
         raise BadInput(
@@ -89,7 +89,7 @@ def fitted(kind: type[T], raw: Any, where: object, older: Older | None = None) -
     literals or None.
 
     Args:
-        older: what fields that are missing are read from, before their defaults; None: none may be missing.
+        older: values for missing fields, before their defaults; None: no field may be missing.
 
     Raises:
         BadInput: a missing or unknown key, or a value of another type; the error names the place.
@@ -125,7 +125,7 @@ def _defaults(declared: dict[str, Field[Any]]) -> dict[str, Callable[[dict[str, 
 
 
 def _refused(constant: str) -> NoReturn:
-    raise ValueError(f"{constant}, which is no JSON")
+    raise ValueError(f"{constant}, which is not JSON")
 
 
 def _value(kind: Any, raw: Any, where: str, older: Older | None) -> Any:
@@ -158,7 +158,7 @@ def _value(kind: Any, raw: Any, where: str, older: Older | None) -> Any:
 
 def _refuse_deep(raw: Any, where: str, deepest: int) -> None:
     if deepest == 0:
-        raise BadInput(where, expected=f"at most {DEEPEST} nested values", found="more")
+        raise BadInput(where, expected=f"values nested at most {DEEPEST} deep", found="deeper ones")
     for value in raw.values() if isinstance(raw, dict) else raw if isinstance(raw, list) else ():
         _refuse_deep(value, where, deepest - 1)
 

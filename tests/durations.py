@@ -1,8 +1,8 @@
-"""How long tests take: the longest start first, and `-m "not slow"` leaves the slow ones out.
+"""Durations of tests: the longest start first, and `-m "not slow"` leaves the slow ones out.
 
 tests/durations.json is written by `python -m pytest -n 2 --record-durations`. It holds seconds of processor time, of a
-test and of the processes that it starts, which are about the same on a busy machine. A test that is not in it is taken
-for a quick one; a test that takes long because it waits has the mark `slow` in its file.
+test and of the processes that it starts, which are about the same on a busy machine. A test that is not in it counts
+as quick; a test that takes long because it waits has the mark `slow` in its file.
 """
 
 from __future__ import annotations

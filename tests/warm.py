@@ -24,7 +24,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import IO, Any
 
-ADDRESS = "SKIPFILL_TESTS_WARM"  # the environment's name of the server's socket
+ADDRESS = "SKIPFILL_TESTS_WARM"  # environment variable that names the server's socket
 ROOT = Path(__file__).parents[1]
 
 Done = subprocess.CompletedProcess[str]
@@ -71,7 +71,7 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
-        """Its stdout and stderr, and wait for its end."""
+        """Wait for its end, and return its stdout and stderr."""
         end = None if timeout is None else time.monotonic() + timeout
         read: dict[str, str] = {}
         readers = []
@@ -128,7 +128,7 @@ def start(
 
     Args:
         ignoring: a signal that it ignores.
-        cold: nothing is imported when it starts, even where there is a server.
+        cold: start with nothing imported, even where there is a server.
     """
     environment = dict(os.environ if environment is None else environment)
     if ADDRESS in os.environ and not cold:
@@ -152,7 +152,7 @@ def run(code: str, arguments: Sequence[object] = (), *, cwd: Path, timeout: floa
     """Run Python code, see `start`, and wait for its end.
 
     Raises:
-        subprocess.TimeoutExpired: it was killed, with all that it started, as it took longer.
+        subprocess.TimeoutExpired: it was killed, with all that it started, because it took longer.
     """
     running = start(code, [str(one) for one in arguments], cwd=cwd, **given)
     try:
@@ -179,7 +179,7 @@ def _prepare_signals(ignoring: int | None) -> None:
 
 
 def begin_server(folder: Path) -> Callable[[], None]:
-    """Start a server for this process and those that it starts. Its socket lies in `folder`. Returns how to end it."""
+    """Start a server for this process and its children. Its socket lies in `folder`. Returns a function to end it."""
     address = folder / "warm.socket"
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind(str(address))
@@ -204,7 +204,7 @@ def begin_server(folder: Path) -> Callable[[], None]:
 
 
 def serve(listener: socket.socket) -> dict[str, Any]:
-    """Fork for each request, and return the request in the child. At the end of stdin it ends, and all its forks."""
+    """Fork for each request, and return the request in the child. When stdin ends, end with all forks."""
     waiting = selectors.DefaultSelector()
     waiting.register(sys.stdin.fileno(), selectors.EVENT_READ)
     waiting.register(listener, selectors.EVENT_READ)
@@ -288,7 +288,7 @@ def main(listener: int) -> None:
     except BaseException:
         traceback.print_exc()
     finally:
-        # What Python does at its end, but for taking apart all that was imported.
+        # Python's own steps at its end, except for taking apart all that was imported.
         threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
         sys.stdout.flush()

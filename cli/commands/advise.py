@@ -43,7 +43,7 @@ LONGEST_NAME = 20  # so that the table fits into 80 columns
 
 Candidate = Annotated[
     list[str],
-    typer.Option(metavar="MODEL", help="A model that might serve. Repeatable.", autocompletion=completion.models),
+    typer.Option(metavar="MODEL", help="A model to consider. Repeatable.", autocompletion=completion.models),
 ]
 Queries = Annotated[
     list[Path],
@@ -134,7 +134,7 @@ def show_advice(out: Console, made: Advised) -> None:
     """The table, the recommendation and its reason."""
     policy = made.policy
     out.print(f"{policy.metric} on gallery {made.gallery}, version {made.version}", style="bold")
-    out.print(f"{made.choosing:,} queries chose, {made.reporting:,} others are measured here. Policy: {policy.short}")
+    out.print(f"{made.choosing:,} queries chose; {made.reporting:,} others are measured here. Policy: {policy.short}")
     out.print()
     columns = ["", policy.metric, "change", "flips", "per s", "rows", ""]
     rows = [_cells(line, recommended=place == made.recommended) for place, line in enumerate(made.lines)]
@@ -143,7 +143,7 @@ def show_advice(out: Console, made: Advised) -> None:
         if line.rows:
             out.print(_cost(line))
     out.print()
-    headline = "The evidence does not tell" if made.recommended is None else _recommended(made)
+    headline = "Not enough evidence" if made.recommended is None else _recommended(made)
     out.print(Text.assemble((f"{headline}: ", "bold"), f"{made.reason}."))
     for note in made.notes:
         out.print(Text.assemble(("note: ", "yellow"), note))
@@ -195,9 +195,8 @@ def _next(made: Advised, inputs: CheckInputs, halves: Path | None) -> str:
     truth += f" --identity {quoted(inputs.identity)}" if inputs.identity else ""
     split = " (--halves FOLDER writes the two files)" if halves is None else ""
     if line.kind == "stay":
-        return (
-            f"Next: nothing to do. What would change: skipfill check {made.gallery} MODEL --items FILES{truth}{brought}"
-        )
+        command = f"skipfill check {made.gallery} MODEL --items FILES{truth}{brought}"
+        return f"Next: nothing to do. To see what would change: {command}"
     if line.kind == "blend":
         source = f"--new {line.model} --old {made.old} --items {quoted(chose)} --gallery {made.gallery}"
         return f"Next: skipfill blend NAME {source}{truth}{brought}, then skipfill check with {quoted(check)}{split}"

@@ -63,7 +63,7 @@ def blend(
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="Held-out queries, which no check of the model takes again: Parquet. Repeatable. Default: none.",
+            help="Held-out queries, which no check of the model uses again: Parquet. Repeatable. Default: none.",
             rich_help_panel=CHOICE,
         ),
     ] = None,
@@ -93,7 +93,7 @@ def blend(
         str,
         typer.Option(
             metavar="COLUMN",
-            help="Column with the old encoder's vectors of the queries; all queries must bring them then. "
+            help="Column with the old encoder's vectors of the queries; then every query must bring one. "
             "Default: the old encoder is put into the bundle.",
             rich_help_panel=COLUMNS,
         ),
@@ -107,8 +107,8 @@ def blend(
 ) -> None:
     """Mix the new model's queries with the old model's.
 
-    Each query is n(w n(new) + (1 - w) n(old)), where w is the weight and n normalises. Nothing is trained. A query is
-    encoded by both models.
+    Each query is n(w n(new) + (1 - w) n(old)), where w is the weight and n normalises. Nothing is trained. Both
+    models encode each query.
 
     Example: skipfill blend v2-safe --new v2 --old v1
     """
@@ -164,7 +164,7 @@ def _chosen(
 
 
 def _only_gallery(objects: ObjectStore, space: str) -> str:
-    """The gallery in a space, where there is one alone."""
+    """The only gallery in a space."""
     from skipfill.store.errors import BadInput, Parameter
     from skipfill.store.galleries.log import galleries_of
 
@@ -177,7 +177,7 @@ def _only_gallery(objects: ObjectStore, space: str) -> str:
 
 
 def _shown(card: Card, chosen: ChosenWeight | None) -> list[object]:
-    """What was made, after the table of weights that chose it."""
+    """The new blend, after the table of weights that chose it."""
     recipe = card.recipe
     made = f"Blended {card.name}: {recipe['new']} in its view with {recipe['old']}, weight {recipe['weight']}"
     line = f"{made} ({recipe['weight_by']}; old vectors {recipe['old_vectors']})"

@@ -51,7 +51,7 @@ class Plan:
 
 def demo(
     context: typer.Context,
-    folder: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder to work in, which is made if needed.")] = Path(
+    folder: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder to work in, created if needed.")] = Path(
         "skipfill-demo"
     ),
     full: Annotated[
@@ -65,7 +65,7 @@ def demo(
     ] = 0,
     epochs: Annotated[
         int,
-        typer.Option(metavar="N", min=0, help="Passes over the items in each training. 0: 6, and 20 with --full."),
+        typer.Option(metavar="N", min=0, help="Passes over the items in each training. 0: 6, or 20 with --full."),
     ] = 0,
     json: Json = False,
     quiet: Quiet = False,
@@ -73,7 +73,7 @@ def demo(
     """Watch a whole upgrade on 12,000 real drawings, in about 90 seconds.
 
     Train, check, swap, search, roll back. The old model knows some alphabets, the new ones know more, and the gallery
-    also holds alphabets that no model was trained on. After an interruption, the same command goes on.
+    also holds alphabets that no model was trained on. After an interruption, repeat the command to go on.
 
     Example: skipfill demo
     """
@@ -94,7 +94,7 @@ def demo(
     with _only_the_store_of(folder), decoding_once():
         _refuse_another(folder, plan)
         write_demo_files(Path(), seed)
-        story.say(f"In {folder}/: an old model, v1, and the gallery that it filled")
+        story.say(f"In {folder}/: an old model, v1, and the gallery that it encoded")
         reports, swapped = _tell(story, plan)
         story.end(_ending(reports, swapped))
     checks = {method: asdict(report) for method, report in reports.items()}
@@ -105,7 +105,7 @@ def demo(
         show=lambda out: out.print(
             f"Done in {seconds} s. To go on from here: cd {folder} && skipfill status",
             "With longer trainings: skipfill demo --full --folder skipfill-demo-full",
-            "With a gallery of yours: skipfill guide tutorial",
+            "With your own gallery: skipfill guide tutorial",
             sep="\n",
         ),
     )
@@ -159,17 +159,17 @@ def _tell(story: Story, plan: Plan) -> tuple[dict[str, Report], str]:
 
     story.do("init", unless=STORE / "store.json")
     old_and_gallery("v1", "independent", GALLERY, "gallery.parquet")
-    story.say("A better model is to come. Its vectors cannot be compared with the stored ones; bt2 imitates it")
+    story.say("A better, independent model. Its vectors cannot be compared with the stored ones; bt2 imitates it")
     train("ceiling", "independent", f"--gallery {GALLERY}")
     story.say("New models, trained to search the stored gallery as it is")
     old_and_gallery("v1-simplex", "simplex", SIMPLEX_GALLERY, "gallery-simplex.parquet")
     train("v2-oca", "oca", f"--gallery {GALLERY}")
     train("v2-bt2", "bt2", f"--gallery {GALLERY} --teacher ceiling")
     train("v2-simplex", "simplex", f"--gallery {SIMPLEX_GALLERY}")
-    story.say("And one that has also seen a tenth of the gallery's drawings, none of their labels")
+    story.say("And one that has also seen a tenth of the gallery's drawings, without labels")
     train("v2-gallery", "gallery", f"--gallery {GALLERY} --align sample.parquet")
     if plan.full:
-        story.say("The old encoder still runs here: keep it for what the new one knows nothing of")
+        story.say("The old encoder still runs here: keep it for queries that the new one does not know")
         story.do("blend v2-blend --new v2-gallery --old v1", unless=STORE / "models" / "v2-blend" / "card.json")
     story.say("Are they safe? Each is measured on the stored gallery, on drawings that no model has seen")
     options = "--items heldout.parquet --gallery-items gallery_items.parquet"
@@ -194,7 +194,7 @@ def _swap_and_back(story: Story, method: str) -> str:
     if latest(open_store(STORE), gallery).undo:
         story.say("An earlier run ended before its rollback")
         story.do(f"rollback {gallery}")
-    story.say(f"{method} passed: swap to it, search with it, and see how it is undone")
+    story.say(f"{method} passed: swap to it, search with it, and undo it")
     story.do(f"swap {gallery} v2-{method}")
     story.do(f"search {gallery} --items {_three_queries()} -k 3")
     story.do(f"rollback {gallery}")

@@ -31,8 +31,8 @@ def doctor(
 ) -> int:
     """Find what is wrong with the store, and say how to mend it.
 
-    Looks at the environment, too. Changes nothing. Exit 1 if anything is wrong. Leftover files of interrupted runs
-    and missing permissions are listed, but are not counted as wrong.
+    Also looks at the environment. Changes nothing. Exit 1 if anything is wrong. Leftover files of interrupted runs
+    and missing permissions are listed, but do not count as wrong.
 
     Example: skipfill doctor
     """
@@ -101,7 +101,7 @@ def _show(out: Console, diagnosis: Diagnosis, configuration: Configuration) -> N
     if diagnosis.trainings:
         out.print(leftover_table(diagnosis.trainings))
         drop = with_store("To remove those older than a day: skipfill prune --trainings")
-        out.print(f"Unfinished trainings: the same train command goes on with them. {drop}")
+        out.print(f"Unfinished trainings: the same train command resumes them. {drop}")
     depth = "" if diagnosis.deep else " This was a quick look; --deep reads every file."
     out.print(f"{'Nothing is' if diagnosis.healthy else 'Something is'} wrong.{depth}")
 

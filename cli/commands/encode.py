@@ -37,7 +37,7 @@ def encode(
         str,
         typer.Option(
             metavar="SPACE",
-            help="Space of an older gallery to which the vectors shall be appended. Default: the model's own space.",
+            help="Space of the older gallery that will take the vectors. Default: the model's own space.",
             autocompletion=completion.spaces,
         ),
     ] = "",

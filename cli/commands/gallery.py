@@ -35,7 +35,7 @@ ParquetFiles = Annotated[
     list[str],
     typer.Argument(metavar="FILES", help="Parquet files, folders of them, or s3://bucket/part-*.parquet."),
 ]
-app = typer.Typer(help="Register galleries where they lie, and look at them.", no_args_is_help=True, cls=HelpGroup)
+app = typer.Typer(help="Register galleries in place, and look at them.", no_args_is_help=True, cls=HelpGroup)
 
 
 @app.command()
@@ -46,7 +46,7 @@ def add(
         str,
         typer.Option(
             metavar="NAME",
-            help="Space of the vectors: the model that made them, or a new name for an encoder that is not here.",
+            help="Space of the vectors: the model that made them, or a new name for an encoder outside the store.",
             autocompletion=completion.spaces,
         ),
     ],
@@ -117,9 +117,9 @@ def append(
 ) -> None:
     """Add files of new rows to a gallery.
 
-    Their columns and their space are those of the gallery: the gallery's model encoded them, or a later one that
-    has a view onto its space: `skipfill encode v2 ... --onto v1`. Queries use the same model as before. Earlier
-    checks no longer allow a swap. Exit 4: another change came first.
+    They need the gallery's columns and space: the gallery's model must have encoded them, or a later one with
+    `skipfill encode v2 ... --onto v1`. Queries use the same model as before. Earlier checks no longer allow a swap.
+    Exit 4: another change came first.
 
     Example: skipfill gallery append products more.parquet
     """
@@ -186,7 +186,7 @@ def verify(
 ) -> None:
     """Compare a gallery's files with those that were registered.
 
-    Numbers of rows, sizes and footers; with `--deep`, every row.
+    Compares numbers of rows, sizes and footers; with `--deep`, every row.
 
     Example: skipfill gallery verify products --deep
     """

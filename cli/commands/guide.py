@@ -24,7 +24,7 @@ def guide(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Read a page of the guide; redirected, it is Markdown.
+    """Read a page of the guide, as Markdown if redirected.
 
     Example: skipfill guide gate
     """

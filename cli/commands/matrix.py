@@ -21,17 +21,15 @@ COLUMNS = 9  # of the matrix beside each other, so that they fit into 80
 MEANING = {
     "AC": "share of new/old cells that are at least as high as old/old",
     "AM": "mean of all cells",
-    "backward": "last model's queries: earlier galleries minus its own gallery",
-    "forward": "queries on the gallery before minus on their own gallery",
+    "backward": "last model's queries: earlier galleries minus its own",
+    "forward": "queries on the previous gallery minus on their own",
 }
 
 
 def matrix(
     models: Annotated[
         list[str],
-        typer.Argument(
-            metavar="MODELS", help="Models in their order, the earliest first.", autocompletion=completion.models
-        ),
+        typer.Argument(metavar="MODELS", help="Models in order, the earliest first.", autocompletion=completion.models),
     ],
     items: Annotated[
         list[Path], typer.Option(metavar="FILE", help="Labelled items, which are the queries: Parquet. Repeatable.")
@@ -45,7 +43,7 @@ def matrix(
     ] = None,
     templates: Annotated[
         bool,
-        typer.Option("--templates", help="One gallery row for each class, the mean of its items, as papers measure."),
+        typer.Option("--templates", help="One gallery row for each class, the mean of its items, as in papers."),
     ] = False,
     metric: Annotated[
         str,
@@ -84,7 +82,7 @@ def matrix(
 
 
 def show_report(out: Console, report: SequenceReport, metric: str) -> None:
-    """The lower triangle in parts that fit the line, then what it comes to."""
+    """The lower triangle in parts that fit the line, then its summary."""
     out.print(f"{metric} of {report.queries:,} queries among {report.gallery_rows:,} gallery rows", style="bold")
     if report.left_out:
         out.print(
@@ -103,7 +101,7 @@ def show_report(out: Console, report: SequenceReport, metric: str) -> None:
         ]
         padded = [[*row, *[""] * (2 + len(numbers) - len(row))] for row in rows]
         out.print("", table(["", "queries by", *numbers], padded, numbers=numbers), sep="\n")
-    out.print("Column: the model that encoded the gallery. <: worse than that model's own queries.")
+    out.print("Column: the model of the gallery. <: worse than that model's own queries.")
     out.print()
     summary = report.summary(metric)
     rows = [[name, "undefined" if value is None else f"{value:.3f}", MEANING[name]] for name, value in summary.items()]

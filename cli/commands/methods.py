@@ -17,7 +17,7 @@ def methods(
     ] = False,
     json: Json = False,
 ) -> None:
-    """List the training methods, or with `--settings` what can be set.
+    """List the training methods, or with `--settings` their settings.
 
     Example: skipfill methods --settings
     """
@@ -67,7 +67,7 @@ def _settings(parts: list[dict[str, Any]]) -> Table:
 
 
 def _default(value: Any) -> str:
-    """As `--set` takes it."""
+    """The value as `--set` takes it."""
     if value is None:
         return "by items"
     return str(value).lower() if isinstance(value, bool) else str(value)

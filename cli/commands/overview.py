@@ -72,7 +72,7 @@ def searchable(objects: ObjectStore, card: Card) -> str:
 
 
 def _next_step(objects: ObjectStore, gallery: str, now: Version, cards: list[Card]) -> str:
-    """The command that brings the newest model for a gallery forward; one that looks, where it is in use."""
+    """The command that brings the newest model for a gallery forward; `status` where it is already in use."""
     from skipfill.store.releases.evidence import evidence_of
 
     fitting = [card for card in cards if now.space in card.views and card.name != now.space]

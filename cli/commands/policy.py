@@ -52,7 +52,7 @@ def policy(
         list[str] | None,
         typer.Option(
             metavar="SQL",
-            help="Condition on the queries' columns; every check judges those that meet it apart. Repeatable. "
+            help="Condition on the queries' columns; every check judges those that meet it separately. Repeatable. "
             "New galleries: none.",
             rich_help_panel=POLICY,
         ),
@@ -68,7 +68,7 @@ def policy(
         ),
     ] = None,
     defaults: Annotated[
-        bool, typer.Option("--defaults", help="Start from the policy of a new gallery, not from the present one.")
+        bool, typer.Option("--defaults", help="Start from the policy of a new gallery, not from the current one.")
     ] = False,
     reason: Reason = "",
     dry_run: DryRun = False,

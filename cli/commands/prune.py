@@ -17,7 +17,8 @@ def prune(
         bool, typer.Option("--all-ages", help="Also files younger than an hour; only while no other command runs.")
     ] = False,
     trainings: Annotated[
-        bool, typer.Option("--trainings", help="Also unfinished trainings that have not changed for a day.")
+        bool,
+        typer.Option("--trainings", help="Also unfinished trainings unchanged for a day; with --all-ages, all."),
     ] = False,
     store: Store = None,
     json: Json = False,
@@ -26,8 +27,8 @@ def prune(
     """List leftover files of interrupted runs; with `--yes`, remove them.
 
     Files that are in use are never touched. Files younger than an hour are kept, because a command that still runs may
-    need them. Unfinished trainings are kept, too, unless `--trainings` is given: the same train command goes on with
-    them. `skipfill doctor` lists them.
+    need them. Unfinished trainings, which the same train command resumes, are also kept without `--trainings`.
+    `skipfill doctor` lists them.
 
     Example: skipfill prune --yes
     """

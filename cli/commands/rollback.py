@@ -24,7 +24,7 @@ def rollback(
         typer.Option(
             min=1,
             metavar="VERSION",
-            help="Version of the gallery whose model queries shall use again. Default: the one before the last swap.",
+            help="Version of the gallery whose model queries will use again. Default: the one before the last swap.",
         ),
     ] = None,
     reason: Reason = "",
@@ -83,7 +83,7 @@ def _notes(objects: ObjectStore, version: Version) -> str:
     notes = [f"no check allowed it: {release.without_check}"] if release.without_check else []
     try:
         if not has_model(objects, release.model):
-            notes.append(f"model {release.model} is not in this store, so that a search needs --vectors")
+            notes.append(f"model {release.model} is not in this store, so a search needs --vectors")
         elif load_card(objects, release.model).fingerprint != release.fingerprint:
             notes.append(f"model {release.model} in this store is another model of the same name")
     except SkipfillError as damage:  # the rollback is done all the same

@@ -64,7 +64,7 @@ def search(
 ) -> None:
     """Search a gallery with items, or with vectors of its own space.
 
-    The search is exact and streams the files, so that they need not fit in memory.
+    The search is exact and streams the files, so they need not fit in memory.
 
     Example: skipfill search products --items queries.parquet -k 10
     """

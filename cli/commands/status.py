@@ -33,12 +33,12 @@ def status(
         bool, typer.Option("--watch", help="Print a line now and at each change, until interrupted (exit 130).")
     ] = False,
     every: Annotated[
-        float, typer.Option(min=0.01, metavar="SECONDS", help="Time between two looks of --watch, in seconds.")
+        float, typer.Option(min=0.01, metavar="SECONDS", help="Seconds between two readings by --watch.")
     ] = 1.0,
     store: Store = None,
     json: Json = False,
 ) -> int:
-    """Show the model that queries of a gallery, or of each one, use.
+    """Show the model that queries use, for one gallery or for all.
 
     A damaged log is shown in its gallery's row, and the exit code is 2.
 

@@ -44,7 +44,7 @@ def swap(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make a model the one that queries use; no vector is changed.
+    """Make queries use another model; no stored vector is changed.
 
     Needs a passing check of this model on the gallery as it is now, else exit 1. Exit 4: the plan is stale, another
     change came first, or a file of the gallery is not the one that was registered. If queries use the model already,

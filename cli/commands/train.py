@@ -76,9 +76,9 @@ def train(
 ) -> None:
     """Train a model whose queries search a stored gallery as it is.
 
-    Without `--gallery`, train a model from nothing. Rows of a mixed gallery that a later model encoded are left
-    out: they are no examples of the old space. After an interruption, the same command goes on from the last
-    finished epoch.
+    Without `--gallery`, train a model from scratch. Rows of a mixed gallery that a later model encoded are left out:
+    they are no examples of the old space. After an interruption, repeat the command to go on from the last finished
+    epoch.
 
     Example: skipfill train v2 --gallery products --items items.parquet --method oca --set oca.extra_dims=64
     """

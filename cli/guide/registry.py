@@ -8,7 +8,7 @@ TOPICS: dict[str, str] = {
     "tutorial": "upgrade a gallery from the first command to the rollback; words and exit codes",
     "training": "classes that nobody labelled, validation, memory, several processes",
     "methods": "the training methods with their formulas, and which one to use",
-    "adapters": "nobody here can train: maps between two encoders, and blends with the old query",
+    "adapters": "encoders that you cannot train: maps between two encoders, and blends with the old query",
     "gate": "how a check decides: queries, policy, confidence, reports, CI",
     "production": "new rows, rewritten files, services, object storage, recovery",
     "encoders": "transformers models, and encoders of your own",

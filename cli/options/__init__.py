@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 OUTPUT = "Store and output"
 COLUMNS = "Columns"
-POLICY = "What must hold (not given: as in the gallery's policy)"
+POLICY = "Requirements (default: as in the gallery's policy)"
 REPORTS = "Reports"
 """Panels of the help that several commands have."""
 
@@ -120,7 +120,7 @@ Confidence = Annotated[
         metavar="N",
         min=0.5,
         max=0.999,
-        help="Least probability that a pass is right, and that a fail is, from 0.5 to 0.999. New galleries: 0.95.",
+        help="Confidence that a pass needs, and a fail, from 0.5 to 0.999. New galleries: 0.95.",
         rich_help_panel=POLICY,
     ),
 ]
@@ -128,8 +128,7 @@ NotWorse = Annotated[
     bool | None,
     typer.Option(
         "--not-worse/--better",
-        help="Whether all queries together need only be not worse by the margin, or must be better. "
-        "New galleries: better.",
+        help="All queries together must not be worse by the margin, or must be better. New galleries: better.",
         rich_help_panel=POLICY,
     ),
 ]
@@ -186,7 +185,7 @@ def opened(store: str | None, *, to_write: bool = False) -> ObjectStore:
     """The store that the options name.
 
     Args:
-        to_write: long work ends with a new object there: refuse now if none can be created.
+        to_write: refuse now, before long work, if no new object can be created there.
     """
     from skipfill.store.storage.location import find_root, open_store, way_of_naming
 
@@ -206,7 +205,7 @@ def item_columns(
     quiet: bool = False,
     other_than: str = "",
 ) -> ItemColumns:
-    """The columns of items as the options name them; the only one of vectors is the input, which is said.
+    """The columns of items as the options name them; a note says so where the only column of vectors is the input.
 
     Args:
         items: their files.

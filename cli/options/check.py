@@ -10,7 +10,7 @@ import typer
 from skipfill.cli import completion
 from skipfill.cli.options import COLUMNS, OUTPUT
 
-MEASURED = "What is measured"
+MEASURED = "Queries and truth"
 SLICES = "Slices"
 INDEX = "Index and thresholds"
 ANSWER = "In place of an earlier check"
@@ -42,7 +42,7 @@ Truth = Annotated[
     typer.Option(
         metavar="KIND",
         help="What makes a row relevant: labels, judgements, or reindex (the first rows of a full reindex). Or "
-        "neighbours: how many of the first rows of each stored vector are kept, which no check passes by. "
+        "neighbours: how many of the rows that a stored vector finds first are kept; such a check never passes. "
         "Default: the policy's kind; without one, judgements if given, else labels.",
         rich_help_panel=MEASURED,
         autocompletion=completion.one_of("labels", "judgements", "reindex", "neighbours"),
@@ -70,7 +70,7 @@ Slice = Annotated[
     list[str] | None,
     typer.Option(
         metavar="SQL",
-        help="Condition on the queries' columns, such as lang = 'en'; those that meet it are judged apart. "
+        help="Condition on the queries' columns, such as lang = 'en'; those that meet it are judged separately. "
         "Repeatable. Default: the policy's slices.",
         rich_help_panel=SLICES,
     ),
@@ -87,8 +87,8 @@ Identity = Annotated[
     str,
     typer.Option(
         metavar="COLUMN",
-        help="Column that says which queries belong together, such as person or product: the statistics draw "
-        "them as one. Default: each query by itself.",
+        help="Column that says which queries belong together, such as person or product: they count as "
+        "one. Default: each query by itself.",
         rich_help_panel=SLICES,
     ),
 ]
@@ -97,7 +97,7 @@ OldVector = Annotated[
     typer.Option(
         metavar="COLUMN",
         help="Column with the old model's vectors, of the queries and of at least 32 gallery rows. "
-        "Default: the old model encodes.",
+        "Default: the old model encodes the queries.",
         rich_help_panel=COLUMNS,
     ),
 ]
@@ -113,7 +113,7 @@ TruthVector = Annotated[
     str,
     typer.Option(
         metavar="COLUMN",
-        help="Column with an independent model's vectors, of queries and gallery rows: the reindex of --truth "
+        help="Column with an independent model's vectors, of queries and gallery rows, for --truth "
         "reindex. Default: the --ceiling model encodes.",
         rich_help_panel=COLUMNS,
     ),

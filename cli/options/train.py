@@ -9,8 +9,8 @@ import typer
 
 from skipfill.cli import completion
 
-DATA = "What it learns from"
-HOW = "How it is trained"
+DATA = "Training data"
+HOW = "Method and model"
 OTHERS = "From other models"
 STEPS = "Steps and memory"
 MACHINE = "Machine and log"
@@ -27,7 +27,7 @@ Gallery = Annotated[
     str,
     typer.Option(
         metavar="GALLERY",
-        help="Stored gallery that the model's queries will search. Default: none, for a model from nothing.",
+        help="Stored gallery that the model's queries will search. Default: none, to train from scratch.",
         rich_help_panel=DATA,
         autocompletion=completion.galleries,
     ),
@@ -112,7 +112,7 @@ StartFrom = Annotated[
     typer.Option(
         "--init",
         metavar="MODEL",
-        help="Start from this model's encoder, and from its head if it fits. Default: from nothing.",
+        help="Start from this model's encoder, and from its head if it fits. Default: from scratch.",
         rich_help_panel=OTHERS,
         autocompletion=completion.models,
     ),
@@ -140,9 +140,7 @@ Batch = Annotated[
 ]
 Accumulate = Annotated[
     int,
-    typer.Option(
-        metavar="N", min=1, help="Parts in which a batch is encoded, to need less memory.", rich_help_panel=STEPS
-    ),
+    typer.Option(metavar="N", min=1, help="Parts to encode a batch in, to need less memory.", rich_help_panel=STEPS),
 ]
 Lr = Annotated[
     float,
@@ -164,7 +162,7 @@ Patience = Annotated[
     typer.Option(
         metavar="N",
         min=0,
-        help="With --validation: stop after so many epochs without a better one. 0: never.",
+        help="With --validation: stop after this many epochs without a better one. 0: never.",
         rich_help_panel=STEPS,
     ),
 ]

@@ -44,7 +44,7 @@ def write_reports(report: Report, *, junit_file: Path | None, html_file: Path | 
 
 
 def write_failure(root: Any, arguments: list[str], error: str, *, json: bool) -> None:
-    """Write why a check could not be made wherever its report was to be written, so that a CI system shows it.
+    """Write why a check could not run into each report that was asked for, so that a CI system shows it.
 
     What cannot be written is left out: the error itself is on stderr.
 

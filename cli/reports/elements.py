@@ -1,4 +1,4 @@
-"""The pieces of HTML that a page is made of. What goes in as text comes out escaped."""
+"""The pieces of HTML that a page is made of. Text is escaped."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def text(words: str) -> str:
 
 
 def name(words: str) -> str:
-    """A user's own words, which keep their direction of writing to themselves."""
+    """A user's own words, whose direction of writing does not affect the rest."""
     return f"<bdi>{text(words)}</bdi>"
 
 

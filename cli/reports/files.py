@@ -21,7 +21,7 @@ PARQUET = b"PAR1"
 def refuse_unwritable(
     *paths: Path | None, github: bool = False, inputs: Sequence[Path] = (), store: object = None
 ) -> None:
-    """Find out before the measurement whether its reports can be written after it.
+    """Verify before the measurement that its reports can be written afterwards.
 
     Args:
         inputs: files that the command reads.
@@ -53,7 +53,7 @@ def refuse_unwritable(
 
 
 def refuse_overwriting(path: Path, inputs: Sequence[Path], store: object) -> None:
-    """Refuse a report in the place of an input, of any Parquet file, or of anything in the store's folder.
+    """Refuse a report that would replace an input or a Parquet file, or lie in the store's folder.
 
     Raises:
         BadInput: which of them it is.
@@ -72,7 +72,7 @@ def refuse_overwriting(path: Path, inputs: Sequence[Path], store: object) -> Non
 
 
 def replace(path: Path, text: str) -> None:
-    """Write a file, new or not. What is no regular file, such as a device or a pipe, is written into.
+    """Write a file, new or not. A device or a pipe is written into, not replaced.
 
     Raises:
         BadInput: it cannot be written.

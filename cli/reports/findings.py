@@ -1,4 +1,4 @@
-"""The verdict as lines: what was asked of each slice, what was found. Never more hopeful than the report's verdict."""
+"""The verdict as lines: each slice's requirements and results, never more hopeful than the report's verdict."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Finding:
 
 
 def findings(report: Report) -> list[Finding]:
-    """A finding for each requirement, and for each slice of which nothing could be required, in the report's order.
+    """A finding for each requirement, and for each slice without one, in the report's order.
 
     A verdict that none of them accounts for is a finding of its own.
     """
@@ -94,8 +94,8 @@ def blend_command(report: Report) -> str:
 def lax(report: Report) -> list[str]:
     """Notes on why a pass would allow no swap: it asked less than the gallery's policy, or was not saved."""
     less = "; ".join(report.asked_less)
-    said = [f"this check asked less than the gallery's policy, so that a pass allows no swap: {less}"] if less else []
-    return said if report.saved else ["this check was not saved, so that it has no effect on a swap", *said]
+    said = [f"this check asked less than the gallery's policy, so a pass allows no swap: {less}"] if less else []
+    return said if report.saved else ["this check was not saved, so it has no effect on a swap", *said]
 
 
 def check_name(report: Report) -> str:
@@ -117,7 +117,7 @@ def flip_words(report: Report) -> tuple[str, str]:
 
 
 def same_as_all(one: Slice, report: Report) -> bool:
-    """Whether a group of every check is that of all queries by another name, which need not be shown twice."""
+    """Whether a slice of every check has the same queries as `all`, and need not be shown again."""
     every = next((other for other in report.slices if other.name == ALL), None)
     return one.name in EVERY_CHECK and one.name != ALL and every is not None and one.queries == every.queries > 0
 
@@ -151,7 +151,7 @@ def _text(one: Slice, asked: Requirement, report: Report) -> str:
     if asked.verdict == "inconclusive" and one.units < least:
         text += f"; {_things(one.units, 'query', 'queries')}, fewer than {least}"
     if asked.verdict == "inconclusive" and asked.high < asked.bar:
-        text += f"; too little to fail one of {sum(len(each.requirements) for each in report.slices)} requirements"
+        text += f"; not sure enough to fail one of {sum(len(each.requirements) for each in report.slices)} requirements"
     return f"{text}; about {asked.more_queries:,} more queries would decide it" if asked.more_queries else text
 
 

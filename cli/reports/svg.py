@@ -53,7 +53,7 @@ class Scale:
 
 
 def picture(title: str, height: int, shapes: Iterable[str], description: str = "") -> str:
-    """An SVG as wide as what it is in. The texts are for who does not see it; the title shows under a pointer, too."""
+    """An SVG as wide as its container. The texts are for screen readers; the title also shows under the pointer."""
     said = f"<desc>{escape(visible(description))}</desc>" if description else ""
     inside = "".join(shapes)
     return f'<svg role="img" width="100%" height="{height}"><title>{escape(visible(title))}</title>{said}{inside}</svg>'

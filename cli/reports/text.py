@@ -22,7 +22,7 @@ FLIPS_SHOWN = 6
 
 
 def show_report(out: Console, report: Report) -> None:
-    """The report as people read it: the verdict and its reason, a row for each slice, then everything behind them."""
+    """The report as people read it: the verdict and its reason, a row for each slice, then the details."""
     out.print(
         Text.assemble(
             _styled(report.verdict, report.verdict.upper()),
@@ -51,7 +51,7 @@ def show_report(out: Console, report: Report) -> None:
 
 
 def _slices(report: Report) -> object:
-    """A row for each slice: its verdict, and what it has in the metric that decides."""
+    """A row for each slice: its verdict, and its values in the metric that decides."""
     metric = report.policy["metric"]
     rows: list[list[object]] = []
     for one in report.slices:
@@ -90,8 +90,8 @@ def _legend(report: Report) -> list[str]:
     asked = f", queries {report.queries.digest}" if report.queries.digest else ""
     lines = [
         f"check {check_name(report)}; truth: {report.truth}{asked}; old queries: {report.baseline}",
-        f"A change is above its first end and below its second, each with {sure} confidence; means and gains are "
-        f"between their ends with {sure} confidence.",
+        f"A change is above its first bound and below its second, each with {sure} confidence; means and gains are "
+        f"between their bounds with {sure} confidence.",
     ]
     return [*lines, f"Results of each query: {per_query_key(report.gallery, report.id)}"] if report.saved else lines
 

@@ -1,6 +1,6 @@
 """Advice on a gallery: stay, or serve queries in another way. `advise` is the list of its steps.
 
-Nothing is written to the store. The queries are admitted by the rules of a check and divided in two halves. One half
+Nothing is written to the store. The queries are admitted by the rules of a check and divided into two halves. One half
 chooses weights and the row to recommend; the other tests it by the policy and is what the table shows.
 """
 
@@ -165,7 +165,7 @@ def _notes(contexts: Sequence[CheckContext], missing: list[str]) -> list[str]:
 
 def _refuse_names(names: Sequence[str]) -> None:
     if not names:
-        raise BadInput(Parameter("candidate"), expected="a model at least", found="none")
+        raise BadInput(Parameter("candidate"), expected="at least one model", found="none")
     if len(set(names)) < len(names):
         raise BadInput(Parameter("candidate"), expected="each model once", found=", ".join(names))
 
@@ -174,6 +174,6 @@ def _refuse_too_few(choosing: Mask, inputs: CheckInputs) -> None:
     if not choosing.any():
         raise BadInput(
             Parameter("items"),
-            expected="two queries at least, one to choose and one to report",
+            expected="at least two queries, one to choose and one to report",
             found=f"{len(choosing)}",
         )

@@ -1,4 +1,4 @@
-"""Candidates of an advice: models beside each other on the same queries, each by the rules of a check."""
+"""Candidates for an upgrade: models compared on the same queries, each by the rules of a check."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from skipfill.store.parquet.vectors import Matrix
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model that might serve the queries, with what staying makes of the same queries.
+    """A model that might serve the queries, with the results of staying on the same queries.
 
     Attributes:
-        queries: the Q that every candidate admits.
+        queries: the Q queries that every candidate admits.
         vectors: (Q, d) by pair, in the gallery's space.
         staying: (Q,) results among all stored rows in the metric that decides: of old/old, and of released/old where
             a third model is released.
@@ -63,7 +63,7 @@ def candidates_of(
     """The models of the contexts on the queries that all of them admit.
 
     Raises:
-        BadInput: a candidate that queries use already, or no query that all admit; and see `build_query_set`.
+        BadInput: a candidate that queries use already, or no query that all admit; see also `build_query_set`.
     """
     for context in contexts:
         _refuse_released(context)

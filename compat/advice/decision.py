@@ -36,7 +36,7 @@ class Alternative:
     """A way to serve queries other than staying, with its results for Q queries in the metric that decides.
 
     Attributes:
-        cost: order of the costs; of alternatives that are as good as each other the least is taken.
+        cost: rank by cost; of alternatives that are equally good the cheapest is taken.
         values: (Q,) its results; NaN where the query has nothing to find among the rows that it was measured on.
         staying: (Q,) those of staying among the same rows; NaN for the same queries.
     """
@@ -79,7 +79,7 @@ Judge = Callable[[int, Mask], Verdict]
 
 
 def choosing_half(clusters: NDArray[np.int64], seed: int) -> Mask:
-    """(Q,) bool, the queries that choose: half of the clusters at random, whole.
+    """(Q,) bool, the queries that choose: a random half of the clusters, each whole.
 
     Args:
         clusters: (Q,) queries of the same number stand or fall together.
@@ -98,7 +98,7 @@ def decided(
     Args:
         alternatives: at least one.
         clusters: (Q,) queries of the same number stand or fall together.
-        choosing: (Q,) bool, the half that chooses, and that chose whatever the alternatives are made with.
+        choosing: (Q,) bool, the half that chooses; any weights of the alternatives were chosen on it too.
     """
     leading, chosen = _leading(alternatives, clusters, choosing)
     verdict = judge(leading, ~choosing)

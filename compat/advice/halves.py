@@ -17,7 +17,7 @@ CHOSE, CHECK = "chose.parquet", "check.parquet"
 
 @dataclass(frozen=True)
 class Halves:
-    """The queries of an advice.
+    """The queries of the advice.
 
     Attributes:
         chose: those that chose weights and the row to recommend. No check may ask them again.

@@ -1,4 +1,4 @@
-"""Rates at which the models of an advice encode queries and gallery rows on this machine."""
+"""Rates at which candidates and serving models encode queries and gallery rows on this machine."""
 
 from __future__ import annotations
 

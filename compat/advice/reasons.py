@@ -32,7 +32,7 @@ def reason(lines: Sequence[Line], decision: Decision, policy: Policy, objection:
             f"better, or there are too few ({_told(leading.change)} on the other half)"
         )
     said = objection or f"the two halves of the queries disagree: {_told(leading.change)}"
-    return f"the best on the choosing half is {leading.name}, but not surely by the policy: {said}"
+    return f"the best on the choosing half is {leading.name}, but it does not surely pass the policy: {said}"
 
 
 def _beside(lines: Sequence[Line], leading: Line) -> str:

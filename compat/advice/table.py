@@ -1,4 +1,4 @@
-"""The table of an advice as values: staying and each alternative, on the queries that chose nothing."""
+"""The table of the advice as values: staying and each alternative, on the queries that chose nothing."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Line:
         measured_on: how many stored rows it was measured on.
         queries_per_second: that its models encode here; None where no model here encodes them.
         rows: how many stored rows are encoded again.
-        seconds: that encoding them takes; None where no rate is known.
-        money: price of these hours; None without a price or a rate.
-        verdict: by the policy, of this row for itself; None for staying.
+        seconds: time that encoding them takes; None where no rate is known.
+        money: price of that time; None without a price or a rate.
+        verdict: the policy's, on this row alone; None for staying.
     """
 
     name: str

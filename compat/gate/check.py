@@ -147,7 +147,7 @@ def _measure(context: CheckContext) -> Measurements:
 def _judged_slices(context: CheckContext, grouping: Grouping, evidence: Evidence) -> list[Slice]:
     """Every slice measured, and its requirements tested and judged together with those of the others.
 
-    Of agreement nothing is required: no model agrees with the old one more than that does itself.
+    Agreement has no requirements: no model agrees with the old one more than it does with itself.
     """
     slices, policy = [], context.policy
     for name, chosen in grouping.slices.items():

@@ -108,7 +108,7 @@ class CheckContext:
         """Confirm that gallery, queries and items did not change since they were registered or opened.
 
         Raises:
-            Stale: they are not.
+            Stale: one of them did.
         """
         self.bound.confirm()
         self.pins.confirm()

@@ -67,7 +67,7 @@ def measure_slice(name: str, evidence: Evidence, chosen: NDArray[np.bool_], poli
 
 
 def with_requirements(measured: Slice, requirements: list[Requirement], metric: str) -> Slice:
-    """A measured slice with its requirements. A change of `metric` that one of them bounds is the one that is shown."""
+    """A measured slice with its requirements, whose bounds on the change of `metric` replace those of the slice."""
     change = dict(measured.change)
     for one in requirements:
         if one.base == OLD_OLD:

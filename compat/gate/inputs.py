@@ -16,7 +16,7 @@ from skipfill.store.parquet.items import ItemColumns
 
 @dataclass(frozen=True)
 class SliceSpec:
-    """Slices to judge apart, besides those of every check.
+    """Slices to judge separately, besides those of every check.
 
     Attributes:
         predicates: SQL over the queries, each a slice.
@@ -38,24 +38,24 @@ class CheckInputs:
         gallery_items: items of gallery rows, to measure new/new and the ceiling; empty: those among `items`.
         ceiling: name of an independent model, which also says what is relevant where the truth is a reindex; empty to
             relate the update gain to new/new.
-        truth: rows of the query's label are relevant, judged ones, the first of a reindex, or (`neighbours`) the first
-            that the query's own stored vector finds.
+        truth: the rows that are relevant: those of the query's label, judged ones, the first of a reindex, or
+            (`neighbours`) the first that the query's own stored vector finds.
         judgements: file of them; needed where they are the truth.
         depth: how many of the first rows of a reindex, or of neighbours, are relevant; at least 1.
         identity: SQL over the queries. Those with the same value are one cluster. Empty: each query is its own.
         slices: further groups of queries.
         index: the index to measure with; None for none.
         old_vector: column of the items with the old model's vectors of the queries; empty: stored or encoded ones.
-        old_input: column of the items that the old model encodes; empty: the one that the new model does.
+        old_input: column of the items that the old model encodes; empty: the new model's.
         truth_vector: column of the items, and of those of gallery rows, with an independent model's vectors, which say
             what is relevant where the truth is a reindex; empty: the ceiling does.
         thresholds: thresholds on old scores, each in [-1, 1], to be transferred to new ones.
         threshold_rule: what stays the same: `far`, the share accepted of rows that are not relevant, or `match-rate`.
-        instead_of: ids of checks on other queries that did not pass, and that this one shall stand in for.
+        instead_of: ids of checks on other queries that did not pass, and that this one stands in for.
         reason: why these queries are the better ones; recorded. Needed where `instead_of` names any.
 
     Raises:
-        BadInput: a value out of its range, an unknown word, or judgements or a reason that are missing.
+        BadInput: a value out of its range, an unknown name, or missing judgements or reason.
     """
 
     items: Sequence[Path]

@@ -39,8 +39,8 @@ class QuerySet:
         relevance: which rows are relevant to each.
         lookup: what the gallery holds of them.
         vectors: (Q, D) their L2-normalised vectors by the new model, in its own space.
-        ids: rows of these ids are the queries themselves; NULL where queries are no rows.
-        asked: a digest of each query that was given, of those that were left out too.
+        ids: rows of these ids are the queries themselves; NULL where queries are not rows.
+        asked: a digest of each query that was given, including those that were left out.
     """
 
     items: Items
@@ -166,7 +166,7 @@ def relevance_of(context: CheckContext, items: Items, vectors: Matrix, reencodab
 
 
 def _first_neighbours(context: CheckContext, items: Items) -> Judgements:
-    """The first rows that the stored vector of each query finds; of those that are no rows, nothing is relevant."""
+    """The first rows that the stored vector of each query finds; none for queries that are not rows."""
     rows = context.gallery.rows
     vectors = np.zeros((len(items), rows.dim), np.float32)
     for match in matched(rows, items.ids):
@@ -216,7 +216,7 @@ def _first_found(context: CheckContext, items: Items, vectors: Matrix, rows: Sto
 def _reindex(
     context: CheckContext, items: Items, vectors: Matrix, of_rows: Items, reencodable: ReencodableRows
 ) -> tuple[str, StoredRows, Matrix]:
-    """The model that says what is relevant, or the column that holds its vectors; those of the rows, and of queries."""
+    """The name of the model that says what is relevant, or of its column; its vectors of rows and of queries."""
     column = context.inputs.truth_vector
     if not column:
         model = context.ceiling or context.model

@@ -31,8 +31,8 @@ class QueryLookup:
         by_old: (Q,) bool, whether the model of the gallery's space made that row: what a later one made in its view
             is no query vector of the old model.
         relevant: (Q,) how many rows are relevant, the query's own not counted.
-        of_trained: (Q,) bool, whether the query is of what the model was trained on: by its label, or, where it has
-            none, by whether a row relevant to it is.
+        of_trained: (Q,) bool, whether the query belongs to what the model was trained on: by its label, or, where it
+            has none, by whether a row relevant to it does.
         has_trained, has_others: whether the gallery has rows of what the model was trained on, and others: by their
             labels, or, where there are none, by their ids.
         other_label: (Q,) bool, whether the gallery's row of the same id has another label.
@@ -110,8 +110,8 @@ class _Trained:
     """Tells queries and rows of trained classes from others. Both are told apart in the same way.
 
     Rows go by their labels, where gallery and model know labels, and else by their ids. Queries go by their labels too,
-    or by the rows relevant to them. A model that was fitted to rows without labels knows the labels that the gallery
-    has of these: where labels are the truth, rows and queries go by them.
+    or by the rows relevant to them. A model that was fitted to rows without labels counts as trained on the
+    gallery's labels of these rows: where labels are the truth, rows and queries go by them.
 
     Ids are looked up in batches as large as the set of trained ids, because each lookup hashes that whole set.
     """
@@ -181,4 +181,4 @@ class _Trained:
 
     def _add(self, trained: NDArray[np.bool_]) -> None:
         self._trained |= bool(trained.any())
-        self._others |= not trained.all()  # of none, all are
+        self._others |= not trained.all()  # no rows hold no others

@@ -30,7 +30,7 @@ class StoredRanks:
 
     Attributes:
         values: pair -> metric -> (Q,) values.
-        scores: how the scores of each pair lie.
+        scores: the distribution of the scores of each pair.
         counts: pair -> the scores counted by query, where thresholds are to be transferred; else nothing.
         grades: (R,) of the relevant rows of each of Q queries, in no order.
     """

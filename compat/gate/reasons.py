@@ -22,7 +22,7 @@ def reasons(slices: list[Slice], policy: Policy) -> list[str]:
 
 
 def remedies(slices: list[Slice], card: Card, old_model: str) -> list[str]:
-    """A sentence on how to keep queries of unseen classes from getting worse; none where they are not found to.
+    """A sentence on how to keep queries of unseen classes from getting worse; none unless they are found to.
 
     Args:
         slices: judged.

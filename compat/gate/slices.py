@@ -89,7 +89,7 @@ def _further_slices(spec: SliceSpec, predicates: list[pa.Array], expressions: li
     """The slices that were asked for, by name, first those of predicates; a name may be there twice.
 
     Args:
-        predicates, expressions: values of those of the slices, and perhaps of more.
+        predicates, expressions: their values; expressions may have more than those of the slices.
 
     Raises:
         BadInput: an expression with too many values.

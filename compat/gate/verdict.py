@@ -27,8 +27,8 @@ MOST_QUERIES = 100_000
 def requirements_of(name: str, evidence: Evidence, chosen: NDArray[np.bool_], policy: Policy) -> list[Requirement]:
     """All requirements of the policy for a slice, each tested by itself; none for a slice that it accepts as it is.
 
-    All queries together must be better than each other pair, where the policy says so; every other slice must not be
-    worse by the margin. Without queries nothing can be tested.
+    Over all queries new/old must be better than every other pair, where the policy says so; in every other slice it
+    must not be worse by the margin. Without queries nothing can be tested.
 
     Args:
         chosen: (Q,) bool, the queries of the slice.
@@ -129,7 +129,7 @@ def _judged(alone: Requirement, error_of_fail: float, queries: int, policy: Poli
 
 
 def _more_to_fail(error: float, wanted: float, queries: int) -> int:
-    """About how many more queries like these make so small an error as is wanted, were the difference normal."""
+    """About how many more queries like these bring the error down to `wanted`, if the difference is normal."""
     deviations = ndtri(min(error, 0.49)), ndtri(wanted)
     return _two_digits(((deviations[1] / deviations[0]) ** 2 - 1) * queries)
 

@@ -117,7 +117,7 @@ def refuse_another_gallery(gallery: Gallery, old: LoadedModel, items: Items | No
         items: of which some may be rows of the gallery; without any, nothing is compared, and `warnings` told.
 
     Raises:
-        BadInput: most are not: the vectors, or the ids, are others.
+        BadInput: most are not: the vectors or the ids differ.
     """
     some = None if items is None else stored_items(gallery.own_part.rows, items)
     if some is None:
@@ -148,11 +148,11 @@ def agreement_of_stored(
     """Compare all stored vectors that are a baseline with those that the gallery's model makes of their items.
 
     Args:
-        stored: rows that the model of the gallery's space made, as they are said to be.
+        stored: rows that are said to be by the model of the gallery's space.
         old_input: column that the old model reads; empty for that of the items.
 
     Returns:
-        None where the gallery's model is not in the store, or cannot be asked, which `warnings` are told.
+        None where the gallery's model is not in the store, or cannot encode the items, which `warnings` tell.
 
     Raises:
         BadInput: the gallery holds the vectors of the new model, or others where the new model is the gallery's own.
@@ -217,7 +217,7 @@ def _another(gallery: Gallery, agreement: Agreement, found: str) -> BadInput:
     return BadInput(
         f"gallery {gallery.name}",
         expected=f"the vectors that {agreement.model} makes of the items with the same ids",
-        found=f"{found} (cosine {np.median(cosines):.3f} as the median of {len(cosines)})",
+        found=f"{found} (median cosine {np.median(cosines):.3f} of {len(cosines)})",
         hint=Advice("register_with_space"),
     )
 

@@ -90,7 +90,7 @@ class LoadedModel:
             yield block.ids, self.encode_block(block)
 
     def encode_block(self, block: ItemBlock) -> Matrix:
-        """The embeddings of a block, as `embed` gives them, found finite."""
+        """The embeddings of a block, as `embed` gives them, verified to be finite."""
         vectors = self.embed(block)
         _refuse_broken(self.card.name, vectors, block.ids)
         return vectors
@@ -108,7 +108,7 @@ def load_model(objects: ObjectStore, name: str) -> LoadedModel:
 
 
 def loaded_from(card: Card, read: ReadFile) -> LoadedModel:
-    """The model of a card. The card and the weights are found to fit each other before anything is built.
+    """The model of a card. The card and the weights are verified to fit each other before anything is built.
 
     Args:
         read: reads a file of the bundle, its hash verified.
@@ -155,10 +155,10 @@ def _since(card: Card, network: Network | None) -> str:
 
 
 def _refuse_broken(name: str, vectors: Matrix, ids: pa.Array) -> None:
-    """NaN ranks anywhere: a broken model must not be measured, let alone serve."""
+    """Raise `SkipfillError` for an embedding that is not finite: NaN may rank anywhere."""
     bad = ~np.isfinite(vectors).all(axis=1)
     if bad.any():
         first = ids[int(np.flatnonzero(bad)[0])].as_py()
         raise SkipfillError(
-            f"model {name}: expected finite embeddings, found others for item {first!r}", Advice("train_slower")
+            f"model {name}: expected finite embeddings, found NaN or inf for item {first!r}", Advice("train_slower")
         )

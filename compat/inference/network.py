@@ -30,7 +30,7 @@ class Blend:
         n(w n(v) + (1 - w) n(o))
 
     With `weight` None, w follows the classifier's certainty p = max_c softmax(s cos(h, W_c)): w / (1 - w) = sqrt(p),
-    so that items of classes that nobody was trained on keep the neighbours they had.
+    so that items of classes that no model was trained on keep the neighbours they had.
 
     Attributes:
         space: name of the old encoder's space.
@@ -84,7 +84,7 @@ class Network(nn.Module):
         self.blend: Blend | None = None
 
     def add_map(self, space: str, view_map: LinearMap) -> None:
-        """Keep a map onto `space`: the model's view there. One a space."""
+        """Keep a map onto `space`: the model's view there. One per space."""
         self.map_spaces.append(space)
         self.maps.append(view_map)
 
@@ -148,10 +148,10 @@ class Network(nn.Module):
 
     @classmethod
     def build(cls, described: dict[str, Any], read: ReadFile) -> Network:
-        """The network that `describe` and `files` told of, ready for its weights.
+        """The network that `describe` and `files` recorded, ready for its weights.
 
         Args:
-            described: found to be within bounds, see `bundle_schema`.
+            described: verified to be within bounds, see `bundle/schema.py`.
 
         Raises:
             BadInput: an encoder that is the user's own code and was not permitted to run.

@@ -26,7 +26,7 @@ def versions(network: Network) -> dict[str, str]:
 
 
 def made_with(card: Card, network: Network, weights: str) -> dict[str, str]:
-    """All of it by name, as short texts that can be compared.
+    """Everything that decides the vectors, by name, as short texts that can be compared.
 
     Args:
         weights: their SHA-256.
@@ -37,7 +37,7 @@ def made_with(card: Card, network: Network, weights: str) -> dict[str, str]:
 
 
 def changes(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """One text for each thing recorded then that is another now: `tokenizers 0.21.0 then, 0.22.0 now`."""
+    """One text for each thing recorded then that differs now: `tokenizers 0.21.0 then, 0.22.0 now`."""
     return [
         f"{name} {value} then, {now.get(name, 'none')} now" for name, value in then.items() if now.get(name) != value
     ]
@@ -46,7 +46,7 @@ def changes(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 def told(found: list[str]) -> str:
     """The first of these changes as one text, appended to an error message."""
     if not found:
-        return "no recorded version or setting has changed, so that the code of the encoder or of a library must have"
+        return "no recorded version or setting has changed: the code of the encoder or of a library must have changed"
     more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
     return f"changed since: {'; '.join(found[:SHOWN])}{more}"
 

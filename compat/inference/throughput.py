@@ -12,7 +12,7 @@ from skipfill.store.releases.backfill_cost import EncodeRate
 
 SAMPLE = 256
 AT_LEAST = 0.5
-"""Seconds: shorter ones say more of the clock than of the model."""
+"""Seconds: a shorter time says more about the clock than about the model."""
 
 
 def measured_rate(model: LoadedModel, items: Items) -> EncodeRate:

@@ -19,7 +19,7 @@ from skipfill.store.errors import Advice, BadInput, Hint, SkipfillError
 from skipfill.store.models.cards import WEIGHTS, WITNESS, Card
 from skipfill.store.models.transfer import bundle_files, verified_export
 
-SECONDS = 50  # with what a command does before, a minute
+SECONDS = 50  # a minute with the rest of the command
 MEMORY = 3 << 28
 """Bytes that a trial may take, beside twice the bundle: once as it is read, and once as a network."""
 REFUSED = 2
@@ -34,7 +34,7 @@ def try_bundle(path: Path, card: Card, *, seconds: int = SECONDS) -> None:
 
     Raises:
         BadInput: the model cannot be loaded, or encodes otherwise than when it was saved; or the process crashed, or
-            needed more time or memory than it may.
+            needed more time or memory than allowed.
     """
     command = [sys.executable, "-P", "-c", f"from {__name__} import main; main()"]
     command += [str(path), card.fingerprint, str(seconds)]
@@ -75,7 +75,7 @@ def main() -> None:
     except SkipfillError as error:
         refusal = _refusal(str(error), error.hint)
     except BaseException as error:  # a panic of native code is no Exception
-        # Without a traceback: this may be memory that ran out.
+        # Without a traceback: memory may have run out.
         refusal = _refusal(f"{path}: expected a model that encodes, found {type(error).__name__}: {str(error)[:200]}")
     else:
         os._exit(0)

@@ -1,4 +1,4 @@
-"""Witness vectors: embeddings of fixed items, made when a model was saved. It must make the same ones now."""
+"""Witness vectors: embeddings of fixed items, made when a model was saved. The model must still make the same ones."""
 
 from __future__ import annotations
 

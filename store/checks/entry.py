@@ -13,7 +13,7 @@ from skipfill.store.checks.requirement import Verdict
 from skipfill.store.errors import BadInput
 
 LIMITED = 5
-"""Format of reports from which on a policy limits how many queries are left out."""
+"""First format of reports in which a policy limits how many queries are left out."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Terms:
     Attributes:
         policy: under which it was judged.
         truth: what made rows relevant.
-        judged: names of the slices of which something was required, without those of the values of an expression.
+        judged: names of the slices with requirements, without those made from the values of an expression.
     """
 
     policy: Policy
@@ -38,10 +38,10 @@ class CheckEntry:
     Attributes:
         check: its id.
         version: number of the gallery's version that it measured.
-        state: of that version, with its release: only there can the check allow a swap.
-        queries: digest of what was asked.
+        state: of that version, release included: only from this state can the check allow a swap.
+        queries: digests of what was asked.
         instead_of: ids of failed checks on other queries that this one stands in for, because of `reason`.
-        created: by the clock of its writer; for people, not for the order.
+        created: time by its writer's clock; for people, not for ordering.
     """
 
     check: str
@@ -82,8 +82,8 @@ class EntryColumns:
     """Entries by column, in their order. Thousands are read as fast as a few files of one entry.
 
     Attributes:
-        terms: those that there are, each once.
-        under: place in `terms` of each entry's.
+        terms: the distinct terms.
+        under: place in `terms` for each entry.
         check, version, state, verdict, reason, created: of each entry.
         instead_of: of each entry, the ids with spaces between them.
         count, digest, least, basis: of the queries of each entry.
@@ -106,9 +106,9 @@ class EntryColumns:
     def __post_init__(self) -> None:
         columns = [getattr(self, name) for name in self.__dataclass_fields__ if name != "terms"]
         if len({len(column) for column in columns}) > 1:
-            raise BadInput("checks", expected="columns of one length", found="columns of several")
+            raise BadInput("checks", expected="columns of one length", found="columns of several lengths")
         if not all(0 <= place < len(self.terms) for place in self.under):
-            raise BadInput("checks", expected="terms of each", found="none of one")
+            raise BadInput("checks", expected="terms for every check", found="a check without any")
 
     @classmethod
     def of(cls, entries: Sequence[CheckEntry]) -> EntryColumns:

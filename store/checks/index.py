@@ -1,9 +1,9 @@
-"""The index of checks: of each model on each state of a gallery's rows, its checks in the order of their saving.
+"""The index of checks: those of each model on each state of a gallery's rows, in the order they were saved.
 
-The state of the rows is without the release: what speaks against a model does so whatever queries use meanwhile.
-Entries are numbered by put-if-absent: their order is that of the numbers, whatever the clocks of the writers say. They
-are small, and whoever wants the checks of one model on the same rows reads only these. Each tenth has the nine before
-it too, each hundredth the 99 and each thousandth the 999: of some thousand entries a reader opens some thirty.
+The state of the rows leaves out the release: evidence against a model counts whichever model queries use.
+Entries are numbered by put-if-absent: the numbers give their order, not the writers' clocks. They are small, and a
+reader of one model's checks on the same rows reads only these. Every tenth file also holds the nine entries before it,
+every hundredth 99 and every thousandth 999: of about a thousand files a reader opens about thirty.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class IndexFile:
     """A file of the index.
 
     Attributes:
-        entry: the one of its number.
-        before: those just before it, as many as the number tells: see `span`.
+        entry: the entry with the file's number.
+        before: the entries just before it; the number tells how many: see `span`.
     """
 
     entry: CheckEntry
@@ -47,7 +47,7 @@ def span(number: int) -> int:
 
 
 def add_entry(objects: ObjectStore, report: Report) -> None:
-    """Write the entry of a saved report, with the next number that is free."""
+    """Write the entry of a saved report, under the next free number."""
     entry, index = entry_of(report), CheckIndex(objects, report.gallery)
     number = last_number(objects, index_folder(report.gallery, report.rows_state, report.fingerprint)) + 1
     while True:
@@ -71,7 +71,7 @@ class CheckIndex:
     def standing(self, rows_state: str, fingerprint: str, policy: Policy, state: str) -> Standing | None:
         """The joint result of a model's checks on a gallery's rows, for a state with these rows; None for no check.
 
-        Decided anew where there are new ones.
+        Decided again when there are new checks.
 
         Raises:
             BadInput: see `of`.
@@ -83,7 +83,7 @@ class CheckIndex:
         return self._standings.get(decided)
 
     def of(self, rows_state: str, fingerprint: str) -> list[CheckEntry]:
-        """The checks of a model on the gallery's rows, in the order of their saving. Looks for new ones each time.
+        """The checks of a model on the gallery's rows, in the order they were saved. Looks for new ones each time.
 
         Raises:
             BadInput: an entry is damaged, missing, or of a newer format.
@@ -127,7 +127,7 @@ def index_keys(objects: ObjectStore, gallery: str) -> list[str]:
 def refuse_unknown_checks(
     objects: ObjectStore, gallery: str, rows_state: str, fingerprint: str, checks: Sequence[str]
 ) -> None:
-    """Raise `BadInput` where one of these is no check of the model on the rows."""
+    """Raise `BadInput` unless all of these are checks of the model on the rows."""
     known = [entry.check for entry in CheckIndex(objects, gallery).of(rows_state, fingerprint)] if checks else []
     for check in checks:
         if check not in known:

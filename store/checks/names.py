@@ -13,7 +13,7 @@ RELEASED_OLD = "released/old"
 NEW_NEW = "new/new"
 """Queries by the new model among rows that it encoded again: the search after a full reindex."""
 CEILING = "ceiling"
-"""The same by an independent model that had to be compatible with nothing."""
+"""The same by an independent model, trained without regard to compatibility."""
 
 ALL, SEEN, UNSEEN = "all", "seen", "unseen"
 """All queries, those of classes that the new model was trained on, and the rest."""

@@ -10,15 +10,15 @@ from skipfill.store.storage.object_store import ObjectStore
 
 
 def newest_check(objects: ObjectStore, gallery: str, fingerprint: str = "") -> str:
-    """The id of the newest check: on the latest version of the gallery, and of those the last one.
+    """The id of the newest check: the last one on the latest version that was checked.
 
-    Of one model on the same rows of the gallery the order is that in which the checks were saved; else that of clocks.
+    Checks of one model on the same rows are ordered as they were saved, others by their clocks.
 
     Args:
         fingerprint: of a model; empty for any.
 
     Raises:
-        BadInput: there is none, or one that may be it is damaged.
+        BadInput: there is none, or a check that may be the newest is damaged.
     """
     entries = [file.entry for file in read_index_files(objects, _last_keys(objects, gallery, fingerprint))]
     newest = max(entries, key=lambda entry: (entry.version, entry.created), default=None)

@@ -14,8 +14,8 @@ from skipfill.store.strict_json import fitted
 TRUTHS = ("labels", "judgements", "reindex")
 """Kinds of truth: sources of what is relevant to a query."""
 NEIGHBOURS = "neighbours"
-"""What a check may measure besides: the rows that a query's stored vector finds first. It is agreement, no truth: it
-tells what changes, and not what improves, so that no policy names it and no check passes by it."""
+"""Agreement, which a check may measure instead of a truth: with the rows that a query's stored vector finds first. It
+shows what changes, not what improves: no policy names it and no check passes by it."""
 TRUSTED = ("labels", "judgements")
 """The kinds that a policy allows where it names none. Not a reindex: there a model says what is relevant."""
 
@@ -28,10 +28,10 @@ class Policy:
         metric: the one that decides.
         confidence: in [0.5, 0.999]: a wrong pass, and a wrong fail, have at most the probability 1 - confidence.
         margin: how much worse a slice may be, in [0, 0.99] (0.02 = two points).
-        better: whether all queries together must be better than now, or not worse by the margin either.
+        better: whether all queries together must be better than now, or only not worse by the margin.
         flip_budget: largest share of queries that may flip for the worse, in [0.0001, 0.99]; None: any.
         accept_worse: slices of which nothing is required, by name.
-        least_queries: fewer clusters of queries in a slice never pass; at least 2.
+        least_queries: a slice with fewer clusters of queries never passes; at least 2.
         resamples, seed: of the bootstrap behind the intervals of means.
         truth: the one of TRUTHS that a check must have; empty: one of TRUSTED.
         slices: SQL predicates, each a slice that must be judged.
@@ -100,7 +100,7 @@ class Policy:
         return "; ".join([f"{self.metric}, {all_queries}, margin {self.margin:g}", *others])
 
     def differences(self, other: Policy, truth: str, judged: tuple[str, ...] = ()) -> list[Difference]:
-        """Everything in which a check under policy `other` asks less than this policy, or something else.
+        """Every point in which a check under policy `other` asks less than this policy, or something else.
 
         Args:
             truth: what made rows relevant in that check.
@@ -144,7 +144,7 @@ class Difference:
     Attributes:
         parameter: of the policy.
         found, allowed: the check's value, and those that would do, in words.
-        fitting: value of the parameter with which the check would do.
+        fitting: a value in the policy that the check would meet.
     """
 
     parameter: str
@@ -157,14 +157,14 @@ class Difference:
 
 
 def policy_of(raw: dict[str, Any], where: object, *, limited: bool = True) -> Policy:
-    """The policy that a report of any format has as JSON values.
+    """The policy of a report of any format, from JSON values.
 
     Args:
         limited: whether the report is of format 5 or later. In earlier ones any share of the queries could be left
-            out, and flips were those of CMC@1, so that a budget of flips in another metric was none.
+            out, and flips were those of CMC@1: a policy in another metric had no flip budget in that metric.
 
     Raises:
-        BadInput: none that this release knows; the error names `where`.
+        BadInput: not a policy that this release knows; the error names `where`.
     """
     plain = json.loads(json.dumps(raw))
     if not limited:
@@ -175,7 +175,7 @@ def policy_of(raw: dict[str, Any], where: object, *, limited: bool = True) -> Po
 
 
 def refuse_unjudged_exceptions(policy: Policy) -> None:
-    """Raise `BadInput` where the policy accepts all queries as they are, or a slice that some checks may not have."""
+    """Raise `BadInput` where the policy excuses all queries, or a slice that a check may lack."""
     names = (SEEN, UNSEEN, *policy.slices)
     for name in policy.accept_worse:
         if name not in names:

@@ -13,8 +13,8 @@ from typing import Any
 from skipfill.store.strict_json import json_digest
 
 LEAST = 32
-"""The number of queries of which a check keeps the digests. Of two sets of like size, of which one has half of the
-other's queries, it seems to have all of them with a probability of 2 ** -32."""
+"""The number of queries whose digests a check keeps. A set with half of the queries of another one of like size seems
+to hold them all with a probability of 2 ** -32."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Queries:
     Attributes:
         count: how many queries.
         digest: of the ids and inputs of all, and of what is relevant to each. Empty in old files.
-        least: the digests of some queries, the first in their order, with spaces between them: see `QuerySets`.
-        basis: the inputs that a comparison rests on beside the queries: whose identities count once, and where the
-            old vectors come from. Other ones make other evidence.
+        least: the first digests of queries in sorted order, with spaces between them: see `QuerySets`.
+        basis: the other inputs of a comparison: whose identities count once, and where the old vectors come from.
+            Another basis makes other evidence.
     """
 
     count: int = 0
@@ -43,12 +43,12 @@ class Queries:
 
 
 class QuerySets:
-    """Several sets of queries, which can be asked whether one of them holds another. A no is sure.
+    """Several sets of queries, to ask whether one of them holds a given set. A no is certain.
 
-    The first digests of a larger set have those of each part of it that come before the last of them. Of a set of some
-    hundred times as many queries there is nothing to compare, and the answer is yes: it is the better test.
+    The kept digests of a set include those of any part of it, up to the last kept one. Against a set some hundred times
+    larger there is nothing to compare, and the answer is yes: it is the better test.
 
-    Among thousands of sets no pair is compared: a set of sets is an integer, in which bit i stands for the i-th one.
+    No two of thousands of sets are compared: a set of sets is an integer whose bit i stands for the i-th one.
     """
 
     def __init__(self, sets: Sequence[Queries]) -> None:
@@ -76,7 +76,7 @@ class QuerySets:
 
 
 class _Below:
-    """Sets by a key of theirs: those whose key is below a value, as the bits of an integer."""
+    """Sets by a key: finds those whose key is below a value, as the bits of an integer."""
 
     def __init__(self, keys: list[tuple[Any, int]]) -> None:
         ordered = sorted(keys)

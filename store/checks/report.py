@@ -14,7 +14,7 @@ from skipfill.store.parquet.fingerprint import RowsBy
 
 FORMAT = 5
 DECIDING_FLIPS = 5
-"""Format from which on flips are told by the deciding metric."""
+"""First format in which the deciding metric tells the flips."""
 Rule = Literal["far", "match-rate"]
 
 
@@ -32,16 +32,16 @@ class Threshold:
     """A threshold on the old model's scores and the one on the new model's that accepts at the same rate.
 
     Attributes:
-        rule: `far`: the share of the pairs of query and row that are not relevant; `match-rate`: of all pairs. Both
-            are means over queries.
-        old: the threshold that was given; accepted is a score at or above it.
+        rule: the rate that stays the same: `far`, among the irrelevant pairs of query and row; `match-rate`, among all
+            pairs. Both are means over queries.
+        old: the threshold that was given; a score at or above it is accepted.
         new: the threshold for the new model, with the ends of its interval.
         old_rate: share that `old` accepts.
-        new_rate: share that `new` accepts of these queries, and between which ends it will be on as many others.
+        new_rate: share that `new` accepts on these queries, with the interval for as many other queries.
         confidence: of both intervals, two-sided.
         pairs: how many were counted.
         units: clusters of queries that were drawn together: single ones, or classes.
-        effective_units: how many equal ones the rate rests on.
+        effective_units: how many equal clusters the rate rests on.
         tar: share of relevant pairs that the `old` and the `new` threshold accept; empty where none are known.
         warnings: what makes the intervals doubtful.
     """
@@ -83,7 +83,7 @@ class Slice:
         flips: queries whose value in the deciding metric fell (`negative`) and rose (`positive`): see `flip_metric`.
         requirements: what the policy asks of it.
         verdict: the worst of these.
-        by_value: whether it is of a value of an expression, not of a predicate. Its name may read like one.
+        by_value: whether it comes from a value of an expression. Its name may look like a predicate.
     """
 
     name: str
@@ -120,7 +120,7 @@ class Flips:
     """Queries by id, at most 100 of each; all are in the per-query file.
 
     Attributes:
-        negative: of those whose value fell, the largest loss first: see `flip_metric`.
+        negative: those whose value fell, the largest loss first: see `flip_metric`.
         positive: the reverse, the largest gain first.
     """
 
@@ -139,7 +139,7 @@ class Effort:
 
 @dataclass(frozen=True)
 class IndexRecall:
-    """Recall@k is the share of the k exact nearest rows that the index returns; a row as near as the k-th counts.
+    """Recall@k of an index: the share of the k exact nearest rows that it returns; a row as near as the k-th counts.
 
     Attributes:
         rows: indexed, of `gallery_rows`.
@@ -179,7 +179,7 @@ class Report:
     """One check of a model on a gallery version, with everything that its verdict rests on.
 
     Attributes:
-        state: digest of the gallery's rows, space and release: a swap needs a pass on the state that is now.
+        state: digest of the gallery's rows, space and release: a swap needs a pass on the current state.
         fingerprint: of the model.
         why: a sentence for each reason of the verdict.
         truth: what made rows relevant: `labels`, `judgements`, `reindex` or `neighbours`.
@@ -188,12 +188,12 @@ class Report:
         scores: of old/old and new/old.
         index: what an index on the stored rows does to the new queries; None when not asked for.
         seconds: that it took.
-        rows_by: how many of the gallery's rows which model made; more than one for a mixed gallery. Empty in old files.
+        rows_by: numbers of the gallery's rows by model; more than one for a mixed gallery. Empty in old files.
         queries: what was asked.
         instead_of: ids of failed checks on other queries that this one stands in for.
         reason: why these queries are the better ones.
-        asked_less: in what the check asked less than the gallery's policy, so that a pass allows no swap.
-        rows_state: the state without the release: what speaks against the model counts wherever this is the same.
+        asked_less: points in which the check asked less than the gallery's policy, so that a pass allows no swap.
+        rows_state: the state without the release: evidence against the model counts wherever this is the same.
             Empty in old files.
     """
 

@@ -21,7 +21,7 @@ class Claim:
     Attributes:
         kind: better than `base`; not worse than it by a margin; or fewer queries that flip for the worse.
         base: pair that new/old is compared with; empty for a budget of flips.
-        metric: in which the two are compared; of a budget of flips, the one whose value fell.
+        metric: in which the two are compared; for a flip budget, the one whose value falls.
         bar: what the difference must be above: 0 for better, minus the margin, or minus the budget.
     """
 
@@ -48,7 +48,7 @@ class Requirement:
     Attributes:
         slice: its name.
         kind, base, metric, bar: what must be true, in parts: see `Claim`. Of an `admission` rule `base` is its name,
-            `found` the count of what it found, and the other numbers say nothing.
+            `found` counts its findings, and the other numbers mean nothing.
         claim: the same as a sentence.
         found: the difference measured, new - old; for a budget of flips, minus their share.
         low, high: it is above `low` and below `high`, each with the policy's confidence.
@@ -57,8 +57,8 @@ class Requirement:
             at most 1 - confidence to fail.
         verdict: of this alone.
         more_queries: about how many more would decide it, if the difference is what it looks like; None when it is
-            decided, or when no number of this order would.
-        said: sentence of what an admission rule found; empty for others.
+            decided, or when that would take too many.
+        said: sentence on what an admission rule found; empty for others.
     """
 
     slice: str

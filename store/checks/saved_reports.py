@@ -23,7 +23,7 @@ from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import LARGEST_STORED, Older, fitted, json_digest, parsed, refuse_newer
 
 INDEXED = 5
-"""Format from which on reports are in the index."""
+"""First format whose reports are in the index."""
 OLD_ID, NEW_ID = 12, 16
 """Lengths of the ids of reports before format 5 and of today's."""
 _OLD = re.compile(rf"[0-9a-f]{{{OLD_ID}}}")
@@ -85,7 +85,7 @@ def refuse_unwritable(objects: ObjectStore, gallery: str) -> None:
 def save_report(objects: ObjectStore, report: Report, per_query: pa.Table) -> Report:
     """Write the per-query table, the report, and its entry in the index; its id is the digest of its content.
 
-    The check counts from the last of these on.
+    The check counts once the entry is written.
     """
     complete = replace(report, id=_digest(asdict(report)))
     buffer = io.BytesIO()
@@ -149,7 +149,7 @@ def old_reports(objects: ObjectStore, gallery: str, fingerprint: str, state: str
 
 
 def _may_be_of(objects: ObjectStore, key: str, fingerprint: str, state: str) -> bool:
-    """Whether a report, perhaps a damaged one, does not say that it is of another model or state."""
+    """Whether a report may be of this model and state. A damaged one may, unless it names another."""
     try:
         data = objects.get(key)
     except FileNotFoundError:

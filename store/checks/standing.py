@@ -19,7 +19,7 @@ class Standing:
         allowing: the newest pass on the state that asked enough; None where nothing allows a swap.
         against: checks that speak against the model, on whatever state, and that no later one cancels.
         lax: the newest pass on the state that asked less than the policy; None where one asked enough.
-        differences: in what it asked less.
+        differences: points in which it asked less.
         old: whether these are checks of an older release, of which the newest decides.
     """
 
@@ -31,18 +31,18 @@ class Standing:
 
 
 def differences(policy: Policy, terms: Terms) -> list[Difference]:
-    """Everything in which a check under these terms asks less than the policy."""
+    """Every point in which a check under these terms asks less than the policy."""
     return policy.differences(terms.policy, terms.truth, terms.judged)
 
 
 def standing(entries: Sequence[CheckEntry], policy: Policy, state: str) -> Standing:
     """Decide what the checks of a model on a gallery's rows allow on a state with these rows.
 
-    A swap needs a pass on the very state that asked at least what the policy does. A fail speaks against it, whatever
-    was asked, until a later pass that asked enough cancels it: on the same queries, on queries that the policy names,
-    or with a reason for other ones. A check that was not conclusive does so until one passes on its queries, perhaps
-    with more. Both, and what cancels them, count whatever model was released when they were measured. A pass that
-    asked less, or was measured by another truth, allows nothing and cancels nothing.
+    A swap needs a pass on this very state, by a check that asked at least what the policy asks. A fail speaks
+    against it, whatever was asked, until a later pass that asked enough cancels it: on the same queries, on queries
+    that the policy names, or on others with a reason. An inconclusive check does so until one passes on its queries,
+    perhaps with more. Both, and what cancels them, count whatever model was released when they were measured. A pass
+    that asked less, or was measured by another truth, allows nothing and cancels nothing.
 
     Args:
         entries: in the order in which they were saved.
@@ -56,7 +56,7 @@ def standing(entries: Sequence[CheckEntry], policy: Policy, state: str) -> Stand
     for entry in reversed(entries):
         if entry.verdict != "pass":
             by_no_truth = any(difference.parameter == "truth" for difference in lacking[entry.terms])
-            # What decided nothing, by a truth that could have allowed nothing either, is no evidence.
+            # An inconclusive check by a truth that the policy does not accept is no evidence.
             if not (entry.verdict == "inconclusive" and by_no_truth) and not answers.cancel(entry, later):
                 against.append(entry)
         elif not lacking[entry.terms]:
@@ -71,7 +71,7 @@ def standing(entries: Sequence[CheckEntry], policy: Policy, state: str) -> Stand
 
 
 class _Answers:
-    """The passes that asked enough, by what they cancel; each has its number among them."""
+    """The passes that asked enough, numbered in their order, by what they cancel."""
 
     def __init__(self, enough: Sequence[CheckEntry], policy: Policy) -> None:
         digests = [entry.queries.digest for entry in enough]
@@ -97,7 +97,7 @@ class _Answers:
 def standing_of_old(reports: Sequence[CheckEntry], policy: Policy | None) -> Standing:
     """Decide what the checks of an older release allow. They have no order but their clocks: the newest one decides.
 
-    Of several of one moment one that did not pass does.
+    Of several at one moment, one that did not pass decides.
 
     Args:
         policy: the gallery's; None where it has none of its own, so that an old pass has nothing to be compared with.

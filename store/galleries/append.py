@@ -29,7 +29,7 @@ def append_rows(
 ) -> Gallery:
     """Add Parquet files with the same columns to gallery `name`. They are read whole once and never changed.
 
-    The space's own model made them, or a later one in its view onto that space: then the gallery becomes a mixed one.
+    They are by the space's own model, or by a later one in its view onto that space: the gallery is then mixed.
 
     The release stays; the state that checks measured does not. A rollback keeps the rows.
 
@@ -41,7 +41,7 @@ def append_rows(
     Raises:
         BadInput: vectors of another space, an id that the gallery or another of these rows has, or unusable files;
             nothing has been written.
-        Stale: a registered file is another one now, or another change was first.
+        Stale: a registered file changed, or another change was first.
     """
     gallery = open_gallery(objects, name)
     files = expand_addresses(paths)

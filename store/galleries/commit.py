@@ -19,7 +19,7 @@ from skipfill.store.storage.object_store import ObjectStore
 def commit(objects: ObjectStore, gallery: str, version: Version) -> Version:
     """Sign `version`, append it to the log, and then replace the copy in `release.json`.
 
-    The first is the one write that decides anything.
+    The append is the one write that decides anything.
 
     Raises:
         Stale: another writer appended this number first. Nothing was changed.
@@ -62,7 +62,7 @@ def _replace_copy(objects: ObjectStore, gallery: str, version: Version) -> None:
     """Replace the copy of the newest version, which serves whoever reads one file.
 
     The log is the truth. After a kill between the two writes the copy is out of date until the next commit. A failure
-    here is not one of the commit, which has landed.
+    here is not a failure of the commit, which has landed.
     """
     with suppress(SkipfillError, OSError):
         while True:

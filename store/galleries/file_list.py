@@ -78,7 +78,7 @@ def following(
 def commit_files(
     objects: ObjectStore, gallery: str, version: Version, files: list[FileFingerprint], space: Space
 ) -> Version:
-    """Write a file list, commit the version that refers to it, and see that list and space are still there.
+    """Write a file list, commit the version that refers to it, and make sure that list and space are still there.
 
     An existing list is written again, so that no prune takes it for a leftover of a killed run.
 

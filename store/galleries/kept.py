@@ -1,4 +1,4 @@
-"""Files kept in memory once they were read, where they are small: a check reads a gallery several times."""
+"""Small files kept in memory once they are read: a check reads a gallery several times."""
 
 from __future__ import annotations
 
@@ -23,9 +23,7 @@ class KeptFiles:
     """
 
     def __init__(self, rows: StoredRows, room: int) -> None:
-        """Args:
-        room: bytes of all files together.
-        """
+        """Keep files of `rows` in at most `room` bytes, all files together."""
         self._all, self._room = rows, room
         self._kept: dict[Address, list[pa.RecordBatch]] = {}
         self.rows = replace(rows, open_file=self._open)

@@ -47,12 +47,12 @@ class LabelsOfOneId:
 
 @dataclass(frozen=True)
 class LabelForms:
-    """Labels of items, to be compared with those of rows that only look the same.
+    """Labels of items, to find labels of rows that only look the same.
 
     Attributes:
         own: the items' labels.
         plain: each label without the differences in spaces, case and Unicode form -> one of the items.
-        others: label of items -> the label of rows that differs from it in these alone.
+        others: label of items -> the label of rows that differs from it in these only.
     """
 
     own: pa.Array

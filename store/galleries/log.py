@@ -69,7 +69,7 @@ class Version:
         files: digest that names the immutable file list (paths and fingerprints), which a swap does not repeat.
         rows: number of rows in those files.
         space: name of the space that the stored vectors are in.
-        columns: names of the id, vector and (or empty) label column.
+        columns: names of the id, vector and label columns; the last may be empty.
         release: the model that queries use, and how; None while no model serves them.
         undo: number of the version whose release a rollback brings back; 0 when there is none.
         at, by: time (UTC, ISO 8601) and user of the change; empty before it is committed.
@@ -116,7 +116,7 @@ class Version:
 
     @property
     def needed_format(self) -> int:
-        """The oldest format that has all that the version says."""
+        """The oldest format that can hold the version."""
         if self.release is not None and self.release.view.kind != "prefix":
             return FORMAT
         return WITHOUT_POLICY if self.policy is None else WITH_POLICY

@@ -1,7 +1,7 @@
-"""The model that made the vectors of a file, by the file's own metadata, with which the model's card must agree.
+"""The model that made the vectors of a file: the file's own metadata names it, and the model's card must agree.
 
 A gallery's rows are in one space. Most are by the space's own model, or by an encoder known only by its vectors; a
-later model with a view onto the space makes more of them, in that view.
+later model with a view onto the space may add more, in that view.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from skipfill.store.storage.object_store import ObjectStore
 
 
 def made_by_another(path: Address, file: ParquetReader, space: Space) -> bool:
-    """Tell whether a file says that its vectors are by another model than that of `space`, or in another space."""
+    """Tell whether a file says that its vectors are by a model other than that of `space`, or in another space."""
     by = encoded_by(path, file.schema_arrow)
     if not by.get("fingerprint"):
         return False
@@ -33,7 +33,7 @@ class RowOrigin:
 
     Attributes:
         model: its name; empty for the space's own model, or where the file names none.
-        fingerprint: of that model; empty where `model` is.
+        fingerprint: of that model; empty when `model` is empty.
     """
 
     model: str = ""

@@ -1,4 +1,4 @@
-"""The files of a gallery registered as they are now: a new version, after which earlier checks count no more."""
+"""The files of a gallery registered as they are now: a new version, after which earlier checks no longer count."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Refreshed:
     Attributes:
         gallery: as it is now, or would be.
         changed: whether anything differs from what was registered. If not, nothing was written.
-        rows: what became of its rows; None where that of a file was not kept, as by earlier releases.
+        rows: what became of its rows; None where a file's row marks were not kept, as in earlier releases.
     """
 
     gallery: Gallery
@@ -93,7 +93,7 @@ def _changes(
     after: Sequence[FileFingerprint],
     marks: Sequence[RowMarks],
 ) -> RowChanges | None:
-    """Count the rows that came, went and changed since `before`; None where the marks of a file of it were not kept.
+    """Count the rows that came, went and changed since `before`; None where a file's marks were not kept.
 
     Args:
         marks: of the files `after`, which also serve files of the same content before.

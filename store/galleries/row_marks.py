@@ -1,7 +1,7 @@
 """Marks of a gallery's rows: 64 bits of the id and 64 of the content of each, to tell which rows came, went, changed.
 
 They are kept beside a gallery's file lists, one object a file, 16 bytes a row: a file that is rewritten in its place
-cannot be asked what it was. They decide nothing.
+no longer shows its old rows. No verdict depends on them.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ ROUNDED = 0.01
 
 @dataclass(frozen=True)
 class BoundGallery:
-    """A gallery whose every row is the one that was registered, or an error.
+    """A gallery that raises an error for a row that is not the one registered.
 
     Attributes:
         gallery: its rows are compared with what was registered in the first complete pass over each file.
@@ -56,7 +56,7 @@ class BoundGallery:
         return cls(replace(gallery, rows=digested.rows), digested)
 
     def confirm(self) -> None:
-        """See that all that was read is what was registered, and that the files are still in the state it was read in.
+        """Make sure that everything read is what was registered, and that no file has changed since it was read.
 
         Raises:
             Stale: they are not.
@@ -108,7 +108,7 @@ def read_files_whole(
     Args:
         base: folder that paths are relative to: see `fingerprint`.
         of_length_one, beside: see `verified_blocks`.
-        like: digests of the kind that is wanted, where it is not the newest.
+        like: digests whose kind is used again; no entry for the newest kind.
 
     Raises:
         BadInput: see `verified_blocks`.

@@ -111,7 +111,7 @@ def diagnose(objects: ObjectStore, *, deep: bool = False) -> Diagnosis:
 
 
 def _of_all(where: str, names: Callable[[], list[str]], look: Callable[[str], Iterable[Finding]]) -> Iterator[Finding]:
-    """Look at each of the things named, and report also where naming them fails."""
+    """Look at each of the things listed, and report a failure to list them too."""
     listed, broken = _tried(where, names)
     yield from broken
     for name in listed or []:
@@ -137,13 +137,13 @@ def _of_folders(root: Path, *, writable: bool, free: int) -> Iterator[Finding]:
             yield Finding("note", str(root), what)
     for path in root.rglob("*"):
         need = os.R_OK | (os.X_OK | (os.W_OK if writable else 0) if path.is_dir() else 0)
-        if not os.access(path, need) and os.path.lexists(path):  # not one whose writer has come to an end
+        if not os.access(path, need) and os.path.lexists(path):  # not one whose writer has just finished
             what = "expected the permissions of the rest of the store, found that this user cannot use it"
             yield Finding("problem", str(path), what, "Give it the owner and mode of the store's folder.")
 
 
 def _of_gallery(objects: ObjectStore, name: str, *, deep: bool) -> list[Finding]:
-    """Look at a gallery, again and again while findings may come of a change meanwhile."""
+    """Look at a gallery, and again while it changes: the findings may come from the change."""
     before, _ = _tried(name, newest_version, objects, name)
     while findings := list(_of_gallery_now(objects, name, deep=deep)):
         after, _ = _tried(name, newest_version, objects, name)
@@ -163,7 +163,7 @@ def _of_gallery_now(objects: ObjectStore, name: str, *, deep: bool) -> Iterator[
     expected = [version_file(number) for number in range(1, newest.number + 1)]
     strange = sorted(set(expected) ^ set(objects.children(folder)))
     if strange:
-        what = f"expected versions 1 to {newest.number} and nothing else, found {strange[0]} missing or too many"
+        what = f"expected versions 1 to {newest.number} and nothing else, found {strange[0]} missing or unexpected"
         yield Finding("problem", str(objects.root / folder), what, "Restore the log from a copy.")
         return
     for number in range(1 if deep else max(1, newest.number - 1), newest.number):
@@ -173,7 +173,7 @@ def _of_gallery_now(objects: ObjectStore, name: str, *, deep: bool) -> Iterator[
             what = f"version {newest.number} ({newest.at}) says it is older than version {number} ({before.at})"
             yield Finding("note", where, f"{what}: a clock went backwards; the log's order is by number, not by time")
     if _seconds(datetime.now(UTC), newest) > SKEW:
-        what = f"version {newest.number} was written at {newest.at}, which is after now: a clock went backwards"
+        what = f"version {newest.number} was written at {newest.at}, which is in the future: a clock went backwards"
         todo = "Set the clock of this machine, or of the one that wrote it. The log's order is by number, not by time."
         yield Finding("problem", where, what, todo)
     if newest.action != "dropped":

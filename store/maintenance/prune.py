@@ -40,10 +40,10 @@ from skipfill.store.storage.quarantine import put_back, set_aside
 
 YOUNG = timedelta(hours=1)  # a writer that still runs may own what is younger
 YOUNG_TRAINING = timedelta(days=1)  # a training that still runs writes after each epoch
-UNFINISHED_TRAINING = "an unfinished training, with which the same command goes on"
+UNFINISHED_TRAINING = "an unfinished training, which the same command resumes"
 UNFINISHED = "an interrupted write"
 ASIDE = "set aside by an interrupted prune"
-# What may be left in each folder. Anything else in the store is none of ours to remove.
+# What may be left in each folder. Anything else in the store is not ours to remove.
 KINDS = {
     f"{MODELS}/*/*": "a model file without a card",
     f"{CHECKS}/*/*/*": "an interrupted check",
@@ -93,12 +93,12 @@ def prune(
 
     An object that is written again or referred to meanwhile stays. One case is left on object storage, which cannot
     move an object atomically: a writer writes a leftover again in the moment between the look at its time and its
-    deletion, commits, and is killed before it looks whether all is there.
+    deletion, commits, and is killed before it checks that everything is there.
 
     Args:
         all_ages: also those younger than an hour; only safe while nothing else writes to the store.
         trainings: also unfinished trainings that were not written to for a day, or, with `all_ages`, all of them.
-        dry_run: name them only.
+        dry_run: only list them.
 
     Raises:
         BadInput: one cannot be deleted.

@@ -3,8 +3,8 @@
     card.json                     what the model is, and the SHA-256 of every other file; written last
     weights-DIGEST.safetensors    weights of encoder and head
     trained_content-DIGEST.parquet  digests of their content: the same item may come under another id
-    trained_ids-DIGEST.parquet    ids of the items it was trained on, which are no queries of a check
-    log-DIGEST.ndjson             a line an epoch; none for a blend
+    trained_ids-DIGEST.parquet    ids of the items it was trained on, which no check asks
+    log-DIGEST.ndjson             one line per epoch; none for a blend
     witness-DIGEST.parquet        vectors of a few items, made when it was saved
     tokenizer-DIGEST.json, ...    files of the encoder, where it has some; `old-` before those of a blend's old encoder
 

@@ -37,7 +37,7 @@ class Card:
         classes: those it knows, the ones of the old space first.
         slots: class -> vertex of the simplex, which later models keep; empty for methods without one.
         trained_labels: classes it was trained on.
-        gallery: name and version it was trained against, when it was.
+        gallery: name and version it was trained against, if any.
         recipe: every resolved setting of the training.
         losses: mean of each loss term in the last epoch.
         training: how it went: epochs, the one that was kept, items held out to choose it, processes; `built_on`,
@@ -95,7 +95,7 @@ class Card:
 
 
 def lineage(card: Card) -> set[str]:
-    """Fingerprints of the model and of those that it builds on, as far as its release wrote them down."""
+    """Fingerprints of the model and of those that it builds on, as far as its card records them."""
     built_on = card.training.get("built_on")
     return {card.fingerprint, *(built_on if isinstance(built_on, list) else [])}
 
@@ -127,7 +127,7 @@ def taken_meanwhile(name: str) -> Stale:
 
 
 def put_card(objects: ObjectStore, card: Card) -> bool:
-    """Make a bundle visible, all its files being there; False when the name is taken."""
+    """Make a bundle visible once all its files are there; False when the name is taken."""
     needed = FORMAT if beyond_prefixes(card.views) else PREFIXES_ONLY
     raw = json.loads(json.dumps(asdict(replace(card, format=needed))))
     return objects.put_new(card_key(card.name), json.dumps({**raw, "digest": _digest(raw)}, indent=1).encode())
@@ -148,7 +148,7 @@ def load_card(objects: ObjectStore, name: str) -> Card:
 
 
 def card_from(raw: Any, where: object, name: str = "") -> Card:
-    """Make a card of the JSON value `raw`.
+    """Make a card from the JSON value `raw`.
 
     Args:
         name: of the model whose card it must be; empty for any.

@@ -20,14 +20,14 @@ from skipfill.store.storage.layout import model_folder
 from skipfill.store.storage.object_store import ObjectStore
 
 OTHER_IDS = "other_id"
-"""Column of a bundle's ids for those of a second type."""
+"""Column for ids of a second type."""
 ROWS_PER_BYTE = 64  # unique ids take more room than this, however well they are packed
 
 
 def save_model(
     objects: ObjectStore, card: Card, weights: bytes, trained_ids: IdSet | pa.Array, extra: Mapping[str, bytes] = {}
 ) -> Card:
-    """Write a bundle, the card last, so that its existence means complete.
+    """Write a bundle; the card comes last, so that its existence means a complete bundle.
 
     Args:
         extra: more files of the bundle, by name. One that decides the vectors, such as an encoder's tokenizer, must
@@ -103,7 +103,7 @@ class TrainedContent:
 
     Attributes:
         digests: each once, ascending.
-        complete: whether these are all; a model of an older release has none, and one that builds on it not all.
+        complete: whether these are all; a model of an older release has none, and one that builds on it only some.
     """
 
     digests: Digests
@@ -158,7 +158,7 @@ def columns_of(data: bytes, where: object, names: list[str]) -> pa.Table:
     """The table of a Parquet file, which has columns `names` and perhaps others.
 
     Raises:
-        BadInput: it is none, or claims more rows than it can hold.
+        BadInput: it is not Parquet, or claims more rows than it can hold.
     """
     refuse_claimed_rows(data, where)
     try:

@@ -53,7 +53,7 @@ class Manifest:
 
     Attributes:
         card: of the model; it has the hash of each file that follows.
-        spaces: those that the model has a view onto, but its own: a name alone does not say which space it is.
+        spaces: those that the model has a view onto, except its own: a name alone does not say which space it is.
     """
 
     card: Card
@@ -67,7 +67,7 @@ class Manifest:
         """The same model under another name.
 
         Raises:
-            BadInput: the name of a space that it has a view onto.
+            BadInput: the model has a view onto a space of this name.
         """
         if name == self.card.name:
             return self
@@ -94,7 +94,7 @@ def export_bundle(objects: ObjectStore, name: str, output: Path) -> Manifest:
     """Write model `name` to one file; the same bytes every time. The file appears whole or not at all.
 
     Raises:
-        BadInput: no such model, a damaged one, or a place that exists or cannot be written to.
+        BadInput: no such model, a damaged one, or an output that exists or cannot be written to.
     """
     card = load_card(objects, name)
     manifest = Manifest(card, [_space(objects, space) for space in card.views if space != name])
@@ -107,14 +107,13 @@ def add_bundle(objects: ObjectStore, path: Path, name: str = "", *, trial: Trial
     """Register the model in file `path`. No code of it runs, now or later, unless the user names it.
 
     Args:
-        name: that it gets here; empty for its own.
+        name: the model's name here; empty for its own.
         trial: tries a bundle that is not there already, before anything is written.
         dry_run: verify everything and write nothing.
 
     Raises:
-        BadInput: no bundle, one with something in it that is not what its hashes and its card say, one that fails its
-            trial, another model or space of its name, or a view onto a space that is another one here. Nothing has
-            been written.
+        BadInput: not a bundle, content that differs from its hashes or card, a failed trial, another model or space
+            of its name, or a view onto a space that is a different one here. Nothing has been written.
         Stale: another writer took the name meanwhile.
     """
     manifest = verified_export(path)
@@ -183,7 +182,7 @@ def _contents(objects: ObjectStore, manifest: Manifest) -> Iterator[tuple[str, b
 
 
 def bundle_files(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Each file of the bundle, found to be what the card and its name say."""
+    """Each file of the bundle, verified against the card and its name."""
     with _opened(path) as archive:
         card = _manifest(archive, path).card
         for file in sorted(card.files):

@@ -60,7 +60,7 @@ class ColumnDigest:
 
 
 class ListingDigest:
-    """The first kind, of galleries that were registered long ago: slow, and of the blocks as they were read."""
+    """The first kind, of old galleries: slow, and dependent on how the rows are cut into blocks."""
 
     def __init__(self) -> None:
         self._digest = hashlib.sha256()
@@ -106,7 +106,7 @@ class DigestedFiles:
         """Read `rows`, which are all rows of their files, by way of this.
 
         Args:
-            registered: digest of a file, whose kind is taken again; no entry for the newest kind.
+            registered: digest of each file, whose kind is used again; no entry for the newest kind.
             refused: the error for a file with another content than was registered; None to compare nothing.
         """
         self.contents: dict[Address, str] = {}

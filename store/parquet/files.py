@@ -17,9 +17,9 @@ from skipfill.store.parquet.remote import RemoteFile, matching
 from skipfill.store.storage.address import Address, Url, found_at
 
 LONGEST = 4_096
-"""Bytes of an id or a label. A block has thousands of them, and a small file can repeat a long one without end."""
+"""Most bytes of an id or a label. A block has thousands of them, and a small file can repeat a long one without end."""
 MOST_CHUNK = 1 << 30  # bytes of one column in one row group
-REMOTE_BYTES = 8 << 20  # of one request: each takes as long as a megabyte does
+REMOTE_BYTES = 8 << 20  # of one request, which by itself costs the time of a megabyte
 
 
 def expand(paths: Sequence[Path]) -> list[Path]:
@@ -100,14 +100,14 @@ def refuse_no_file(path: Address) -> None:
 
 
 def refuse_bad_names(path: Address, file: pq.ParquetFile) -> None:
-    """Raise `BadInput` where two columns have one name, or a name is no text: it is not known which one is meant."""
+    """Raise `BadInput` where two columns share a name, which then names neither, or a name is not UTF-8."""
     try:
         names = file.schema_arrow.names
     except (ValueError, pa.ArrowException) as error:
         raise BadInput(path, expected="a schema with names in UTF-8", found=reason(error)) from error
     for name, count in Counter(names).items():
         if count > 1:
-            raise BadInput(path, expected="columns with names of their own", found=f"{count} columns {name!r}")
+            raise BadInput(path, expected="columns with different names", found=f"{count} columns {name!r}")
 
 
 def unreadable(path: Address, error: Exception) -> BadInput:
@@ -122,19 +122,19 @@ def unreadable(path: Address, error: Exception) -> BadInput:
 
 
 def refuse_other_count(path: Address, file: ParquetReader, read: int) -> None:
-    """Raise `BadInput` when a whole file has given another number of rows than its footer claims."""
+    """Raise `BadInput` when a whole file gave a number of rows other than its footer claims."""
     claimed = file.metadata.num_rows
     if claimed != read:
         raise unreadable(path, ValueError(f"{claimed:,} rows by its footer, {read:,} in it"))
 
 
 def encoded_by(path: Address, schema: pa.Schema) -> dict[str, str]:
-    """Read which encoder wrote a file from the metadata of its schema: `model` and `fingerprint`.
+    """Read from a file's schema metadata which encoder wrote it: `model` and `fingerprint`.
 
     Empty where it does not say. Also `space` and `view`, where the vectors are in a view onto an earlier space.
 
     Raises:
-        BadInput: it says more than can be read.
+        BadInput: the metadata is nested too deep to be read.
     """
     metadata = schema.metadata or {}
     try:
@@ -189,7 +189,7 @@ def read_ids_and_labels(path: Address, file: ParquetReader, columns: Sequence[st
     """Read whole columns of ids or labels.
 
     Raises:
-        BadInput: values longer than `LONGEST`, or what cannot be read.
+        BadInput: values longer than `LONGEST`, or a file that cannot be read.
     """
     for name in columns:
         refuse_long_values(path, file, name)

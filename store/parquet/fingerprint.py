@@ -22,10 +22,10 @@ class FileFingerprint:
         footer: SHA-256 of the footer (row-group offsets, sizes and statistics).
         content: digest of the ids, vectors and labels, read when the file was registered; empty where only the
             footer was looked at. See `ContentDigest`.
-        etag: on object storage, its name of this state of the file.
+        etag: on object storage, its name for this state of the file.
         model: name of the model that made the vectors, in its view onto the gallery's space; empty for the space's
             own model.
-        encoder: fingerprint of that model; empty where `model` is.
+        encoder: fingerprint of that model; empty when `model` is empty.
     """
 
     path: str
@@ -58,7 +58,7 @@ def listed_path(path: Address, relative_to: Path | None) -> str:
 
 
 def is_registered(file: PinnedFile, registered: FileFingerprint) -> bool:
-    """Tell whether an opened file has size and footer of a registered one.
+    """Tell whether an opened file has the size and footer of a registered one.
 
     On object storage an unchanged etag answers for the footer: one request a file.
     """
@@ -76,7 +76,7 @@ class RowsBy:
     Attributes:
         model: its name; the name of the space for the space's own model or an encoder known only by its vectors.
         fingerprint: of that model; empty for an encoder known only by its vectors.
-        rows: how many they are.
+        rows: how many.
     """
 
     model: str

@@ -61,7 +61,7 @@ def _refuse_long(strings: pa.Array, where: object) -> None:
 
 
 def refuse_bad_strings(column: pa.Array, where: object) -> None:
-    """Raise `BadInput` for a string that is no UTF-8. Arrow looks only when it is asked to."""
+    """Raise `BadInput` for a string that is not UTF-8. Arrow looks only when it is asked to."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     try:
@@ -85,7 +85,7 @@ def labels(column: pa.Array | pa.ChunkedArray, where: object) -> pa.Array:
     """(N,) strings with NULLs: a column of labels. NaN is no label.
 
     Raises:
-        BadInput: a value that is no string or number.
+        BadInput: a value that is neither a string nor a number.
     """
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     if pa.types.is_floating(kind):
@@ -161,7 +161,7 @@ def refuse_bad_ids_in_files(
 
 @dataclass(frozen=True)
 class IdSet:
-    """A set of ids. Integers and strings share none.
+    """A set of ids. An integer never equals a string.
 
     Attributes:
         parts: arrays of unique ids, each of another type.
@@ -189,6 +189,6 @@ class IdSet:
 
 
 def ranked(ids: pa.Array) -> NDArray[np.int64]:
-    """(N,) ranks of the ids in ascending order, from 1; equal ones have one rank."""
+    """(N,) ranks of the ids in ascending order, from 1; equal ids share a rank."""
     ranks: NDArray[np.int64] = pc.rank(ids, sort_keys="ascending", tiebreaker="dense").to_numpy().astype(np.int64)
     return ranks

@@ -75,7 +75,7 @@ def _images(column: pa.Array, where: object, folder: Path | None) -> list[bytes]
 
 
 def _image_file(folder: Path | None, name: object, where: object) -> bytes:
-    """Read an image that is only named. A Parquet file from elsewhere may name no file outside its own folder."""
+    """Read an image that is only named. A Parquet file from elsewhere must not name a file outside its own folder."""
     wrong = "no bytes" if folder is None else "no bytes and no path"
     if folder is not None and isinstance(name, str) and name:
         shown = repr(name[:200])
@@ -111,7 +111,7 @@ def only_vector_column(paths: Sequence[Path], other_than: str = "") -> str:
     try:
         schema = open_parquet(expand(paths)[0]).schema_arrow
     except BadInput:
-        return ""  # who opens the items says what is wrong with them
+        return ""  # opening the items reports what is wrong with them
     if set(INPUT_COLUMNS) & set(schema.names):
         return ""
     vectors = [field.name for field in schema if input_kind(field.type) == "vector" and field.name != other_than]

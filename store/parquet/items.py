@@ -50,7 +50,7 @@ class ItemBlock:
 
     Attributes:
         inputs: a list of encoded images (bytes of PNG, JPEG, ...), of texts (str), or an (N, F) float32 matrix.
-        rows: (N,) where in the file they are.
+        rows: (N,) their positions in the file.
         old_vectors: (N, d) the old encoder's vectors of the same items; None where they bring none.
     """
 

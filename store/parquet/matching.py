@@ -49,6 +49,6 @@ class Match:
 def matched(rows: StoredRows, ids: pa.Array) -> Iterator[Match]:
     """Stream the rows and match each block with `ids`, which are unique.
 
-    Every block comes, with an empty match as well, so that a caller can count rows or look at the others.
+    Every block comes, even without a match, so that a caller can count rows or look at the others.
     """
     return (Match.of(block, ids) for block in rows.blocks())

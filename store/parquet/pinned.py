@@ -19,9 +19,9 @@ from skipfill.store.parquet.remote import RemoteFile
 from skipfill.store.storage.address import Address, Url
 
 MOST_HELD = 100
-"""Files that are held open at once: a process may often have no more than 256."""
+"""Most files held open at once: a process may often have no more than 256."""
 AT_ONCE = 32
-"""Requests to object storage at once."""
+"""Most requests to object storage at once."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class FileState:
     """Properties by which a file system, or object storage, tells one state of a file from another.
 
     Attributes:
-        etag: on object storage, its name of this state, or its time where the storage gives none.
+        etag: on object storage, its name for this state, or its time where the storage gives none.
         device, inode, modified, changed: of a file on a disk; times in nanoseconds.
     """
 
@@ -70,7 +70,7 @@ class PinnedFile:
         Raises:
             FileNotFoundError: there is none.
             BadInput: it cannot be opened.
-            Stale: it was replaced in this very moment.
+            Stale: it was replaced at this very moment.
         """
         self.path = path
         refuse_no_file(path)
@@ -93,7 +93,7 @@ class PinnedFile:
 
     @property
     def etag(self) -> str:
-        """On object storage, its name of this state; empty where it gives none."""
+        """On object storage, its name for this state; empty where it gives none."""
         return "" if self._remote is None else self._remote.etag
 
     @property
@@ -156,7 +156,7 @@ class PinnedFile:
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        """Raise `Stale` in place of an error of reading where the file changed."""
+        """Raise `Stale` instead of a read error where the file changed."""
         try:
             yield
         except (OSError, pa.ArrowException, BadInput):
@@ -172,7 +172,7 @@ class PinnedFile:
 class PinnedFiles:
     """Opens files, each in the state in which it was opened first.
 
-    The first ones are held open. Others are opened again for each pass and refused in another state.
+    The first ones are held open. Others are opened again for each pass and refused if their state changed.
     """
 
     def __init__(self) -> None:

@@ -23,8 +23,8 @@ TABLES = ("query", "gallery", "asked")
 class QueryColumns:
     """Evaluates expressions for Q queries.
 
-    A bare name is that of the one table that has such a column. Ids and labels are those of the queries where both
-    call them so: rows of the same ids have the same.
+    A bare name stands for the column of the one table that has it. Where both have ids or labels of this name, it
+    stands for those of the queries: rows of the same ids have the same.
 
     Attributes:
         queries: `query.COLUMN`, or the bare name.
@@ -54,8 +54,8 @@ class QueryColumns:
             expression.
 
         Raises:
-            BadInput: no SQL over these columns, a bare name that queries and gallery both have, a value that is
-                another one each time, or a column of the queries with the name of a table.
+            BadInput: not SQL over these columns, a bare name that queries and gallery both have, a value that differs
+                each time, or a column of the queries with the name of a table.
         """
         wanted = [f"(({one}\n) IS TRUE)" for one in predicates] + [f"CAST(({one}\n) AS VARCHAR)" for one in expressions]
         of_form = dict(zip(wanted, (*predicates, *expressions), strict=True))
@@ -67,7 +67,7 @@ class QueryColumns:
             alone, beside, joined = self._alone, self._beside_others(sql), self._joined
             of_queries = [form for form in of_form if self._error(sql, form, alone) is None]
             rest = [form for form in of_form if form not in of_queries]
-            # A name in those of the queries may be one that the gallery has as well.
+            # A column name of the queries may also be one of the gallery's.
             for form, tables in [*((form, beside) for form in of_queries), *((form, joined) for form in rest)]:
                 if error := self._error(sql, form, tables):
                     raise self._refused(of_form[form], error)
@@ -77,7 +77,7 @@ class QueryColumns:
         return ordered[: len(predicates)], ordered[len(predicates) :]
 
     def _evaluated(self, sql: duckdb.DuckDBPyConnection, of_form: dict[str, str], tables: str) -> dict[str, pa.Array]:
-        """The values of SQL forms, whose expressions they are given with, for errors."""
+        """The values of SQL forms; `of_form` has the expression of each, for errors."""
         forms = list(of_form)
         if not forms:
             return {}
@@ -124,7 +124,7 @@ class QueryColumns:
     def _beside_others(self, sql: duckdb.DuckDBPyConnection) -> str:
         """The queries beside the gallery's columns, without those whose bare name is a column of the queries.
 
-        That is a name of ids or labels that both have, and those of computed columns.
+        Those are names of ids or labels that both have, and names of computed columns.
         """
         of_rows, known = self.rows.columns, list(self.computed)
         known += [of_rows.id] if of_rows.id == self.queries.id_column else []
@@ -178,7 +178,7 @@ def _closed_database() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def _dataset(files: Iterable[ParquetReader], without: Sequence[str]) -> ds.Dataset:
-    """Our own list of files, not DuckDB's: that one takes brackets in a path for a pattern."""
+    """A dataset of our own list of files: DuckDB's takes brackets in a path for a pattern."""
     parquet = ds.ParquetFileFormat()
     fragments = [parquet.make_fragment(file.source) for file in files]
     dataset = ds.FileSystemDataset(fragments, fragments[0].physical_schema, parquet)

@@ -19,11 +19,11 @@ READABLE = "an object that can be read"
 
 
 class RemoteFile(io.RawIOBase):
-    """One object as a file that can be sought and read. Reads the state it was opened at, or fails.
+    """One object as a file that can be sought and read. Reads the state it was opened in, or fails.
 
     Attributes:
         size: bytes.
-        etag: the storage's name of this state; empty where it gives none.
+        etag: the storage's name for this state; empty where it gives none.
         modified: when it was written, ISO 8601.
 
     Raises:
@@ -129,5 +129,5 @@ def _key(url: Url) -> str:
 
 @lru_cache
 def _client(bucket: str) -> ObjectStore:
-    """One for all files of a bucket: each has connections of its own."""
+    """One client for all files of a bucket: each client has connections of its own."""
     return client(Url(bucket))

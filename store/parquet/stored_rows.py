@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of the columns of ids, vectors and labels. `label` may be empty: no labels; `vector`: they are not read."""
+    """Names of the columns of ids, vectors and labels. An empty `label`: no labels; `vector`: vectors are not read."""
 
     id: str = "id"
     vector: str = "vector"
@@ -142,7 +142,7 @@ class StoredRows:
         refuse_other_count(path, file, row)
 
     def block(self, batch: pa.RecordBatch, path: Address, row: int) -> Block:
-        """Read a batch of a file, of which `row` is its first row, as a block.
+        """Read a batch, whose first row is row `row` of a file, as a block.
 
         Raises:
             BadInput: a row's vector is not what it should be.
@@ -186,7 +186,7 @@ class StoredRows:
 
 
 def read_ahead(made: Iterator[T]) -> Iterator[T]:
-    """The same things; the next one is made on a thread while the caller works on this one."""
+    """The items of `made`; the next one is made on a thread while the caller works on this one."""
     with ThreadPoolExecutor(1) as thread:
         following = thread.submit(next, made, None)
         while (one := following.result()) is not None:

@@ -1,4 +1,4 @@
-"""The evidence for a swap: what the checks of a model on a gallery as it is now allow, and what is missing."""
+"""The evidence for a swap: what a model's checks on the gallery's current rows allow, and what is missing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Evidence:
     """The evidence of the checks of a model on a version's rows, for a swap from its state.
 
     Attributes:
-        elsewhere: the newest check of the model, on another state, where there is nothing that decides on this one.
+        elsewhere: the model's newest check on another state, where no check decides on this one.
     """
 
     standing: Standing
@@ -60,7 +60,7 @@ def evidence_of(
 
 
 def checks_before_swaps(objects: ObjectStore, gallery: str, log: Sequence[Version]) -> dict[int, list[CheckEntry]]:
-    """The checks of each model that was swapped to, on the rows as they were, before the swap; by the swap's number.
+    """The checks that the model of each swap had on the same rows before the swap; by the swap's version number.
 
     Args:
         log: every version, from the first.
@@ -111,7 +111,7 @@ def advice(gallery: str, model: str, evidence: Evidence) -> Advice:
     if check.verdict == "inconclusive":
         return Advice("ask_more", gallery=gallery, model=model)
     fitting = {difference.parameter: difference.fitting for difference in of_state.differences}
-    if None in fitting.values() or () in fitting.values():  # what no option takes away
+    if None in fitting.values() or () in fitting.values():  # no option can meet these
         return Advice("check_by_policy", gallery=gallery, model=model)
     return Advice("fit_policy", gallery=gallery, model=model, options=fitting)
 

@@ -21,7 +21,7 @@ Named = Literal["gallery version", "gallery files", "model", "view", "check"]
 
 @dataclass(frozen=True)
 class Precondition:
-    """A property of the store that must be as it was planned.
+    """A property of the store that must be as planned.
 
     Attributes:
         name: the property.

@@ -38,7 +38,7 @@ def planned_rollback(objects: ObjectStore, gallery: str, reason: str = "", to: i
 
     Raises:
         BadInput: no swap to roll back, or no such version since the gallery was registered.
-        Stale: somebody rolled back already, and `to` is not said.
+        Stale: somebody rolled back already, and `to` is not given.
     """
     now = latest(objects, gallery)
     target = _version_named(objects, gallery, now, to) if to else _before_the_swap(objects, gallery, now)
@@ -78,7 +78,7 @@ def commit_rollback(objects: ObjectStore, gallery: str, planned: Rollback) -> Ve
 def release_origins(log: Sequence[Version]) -> dict[int, int]:
     """Number of each version of a log -> number of the version that brought its release: a swap or a registration.
 
-    Of a rollback it is the newest one before it that brought the same.
+    For a rollback it is the newest one before it that brought the same release.
 
     Args:
         log: every version, from the first.
@@ -115,7 +115,7 @@ def _brought(objects: ObjectStore, gallery: str, version: Version) -> Version:
 
 
 def _releases_until(objects: ObjectStore, gallery: str, version: Version) -> Iterator[Version]:
-    """The versions up to `version` that brought a release, the newest first, as far as the gallery was registered.
+    """The versions up to `version` that brought a release, the newest first, back to its registration.
 
     Reads two versions for each, however many others lie between them.
     """
@@ -128,7 +128,7 @@ def _releases_until(objects: ObjectStore, gallery: str, version: Version) -> Ite
 
 
 def _version_named(objects: ObjectStore, gallery: str, now: Version, number: int) -> Version:
-    """The version of this number, if the gallery is the same one since."""
+    """The version of this number, if the gallery has been the same one since."""
     since_registered = any(entry.number <= number for entry in _releases_until(objects, gallery, now))
     if number > now.number or not since_registered:
         raise BadInput(

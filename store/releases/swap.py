@@ -50,7 +50,7 @@ def plan_swap(
     Args:
         without_check: a reason for swapping without a passing check; it is recorded.
         rate, price_per_million: how fast the model encodes and what that costs: see `backfill_cost`.
-        index: of the gallery's checks, so that who applies the plan at once reads none again.
+        index: of the gallery's checks, so that applying the plan at once reads none again.
 
     Raises:
         ReleasedAlready: queries use it already.
@@ -102,13 +102,13 @@ def checks_against(objects: ObjectStore, gallery: str, now: Version, index: Chec
 def planned_version(
     objects: ObjectStore, plan: Plan, index: CheckIndex | None = None, *, at_once: bool = False
 ) -> Version:
-    """Make the version that applies `plan`, of the very state of the store that its preconditions hold for.
+    """Make the version that applies `plan`, from the very state of the store in which its preconditions hold.
 
     Writes nothing. The version follows the one that was planned for, so that committing it fails after any other.
 
     Args:
         index: of the gallery's checks; entries that it has read are not read again.
-        at_once: whether the plan was made just now, by who applies it: then nobody needs to know of it.
+        at_once: whether the caller made the plan just now: errors then do not mention it.
 
     Raises:
         Stale: something required no longer holds, or a file of the gallery is not the one that was registered.

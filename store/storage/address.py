@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from skipfill.store.errors import BadInput, Parameter
 
-# URL scheme -> prefix of the environment variables that its client listens to.
+# URL scheme -> prefix of the environment variables that its client reads.
 SCHEMES = {"s3": "AWS", "gs": "GOOGLE", "az": "AZURE"}
 
 

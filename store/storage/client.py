@@ -12,7 +12,7 @@ from obstore.store import ObjectStore, from_url
 from skipfill.store.storage.address import SCHEMES, Url
 from skipfill.store.storage.object_errors import unreachable
 
-# Settings of the client that would be lost if only ours were passed on, and ours.
+# Our settings, and those from the environment that would be lost if only ours were passed on.
 _CLIENT = {
     "allow_http": "",
     "allow_invalid_certificates": "",
@@ -25,7 +25,7 @@ _CLIENT = {
 
 
 def client(root: Url) -> ObjectStore:
-    """A client for what lies under `root`, by the environment: see `ObjectStore`."""
+    """A client for what lies under `root`, configured by the environment: see `ObjectStore`."""
     prefix = SCHEMES[root.scheme]
     given = {name: os.environ.get(f"{prefix}_{name.upper()}", default) for name, default in _CLIENT.items()}
     options: Any = {name: value for name, value in given.items() if value}

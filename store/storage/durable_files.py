@@ -1,4 +1,4 @@
-"""Files that after a power cut hold what they held or what was written, never half of it: content first, then the name.
+"""Files that after a power cut hold their old or their new content, never half of it: content first, then the name.
 
 While one is written it lies beside its place as `NAME#DIGITS`, which the object store's listings pass over.
 """

@@ -11,9 +11,9 @@ galleries/NAME/release.json             copy of the newest entry
 checks/GALLERY/ID/queries.parquet       results of a check by query
 checks/GALLERY/ID/report.json           its report; written after these, so that it means a complete check
 checks/GALLERY/by-state/STATE-MODEL/0000000001.json
-                                        the check in short, among those of a model on a state of the gallery's rows,
-                                        without its release, in their order; a report without one was cut off before it
-                                        counted. Each tenth has those before it
+                                        the check in short, among those of a model on a state of the gallery's rows
+                                        (release left out), in order; a report without one was cut off before it
+                                        counted. Every tenth also holds those before it
 training/NAME/STAGE.safetensors         checkpoint of an unfinished training
 aside/KEY                               an object that a prune is about to delete
 probes/ID                               an object that shows whether object storage can refuse to overwrite
@@ -180,7 +180,7 @@ def checkpoint_key(model: str, stage: str) -> str:
 
 
 def aside_key(key: str) -> str:
-    """Key of the object of `key` while it is out of the way."""
+    """Key of the object of `key` while it is set aside."""
     return f"{ASIDE}/{key}"
 
 

@@ -40,7 +40,7 @@ def init_store(root: Address) -> ObjectStore:
 
 
 def _refuse_overwriting(objects: ObjectStore) -> None:
-    """Some servers that speak S3 accept `If-None-Match: *` and overwrite all the same: no log is safe there."""
+    """Raise `BadInput` for a server that accepts `If-None-Match: *` and still overwrites: no log is safe there."""
     key = probe_key(uuid4().hex)
     objects.put_new(key, b"first")
     second = objects.put_new(key, b"second")
@@ -122,7 +122,7 @@ def open_store(root: Address) -> ObjectStore:
 
 
 def way_of_naming(root: Address) -> Literal["link", "rename"] | None:
-    """Find out before long work whether a new object can be named after it, and how: tried with an empty file.
+    """Find out before long work whether and how the store can name a new object: tried with an empty file.
 
     Returns:
         None on object storage, where only writing tells.

@@ -28,7 +28,7 @@ class NoNewNames(OSError):
 
 
 def name_new(source: Path, path: Path) -> Literal["link", "rename"]:
-    """Give the file at `source` the name `path`, which is new; `source` may be there still.
+    """Give the file at `source` the name `path`, which is new; `source` may remain.
 
     Returns:
         The way in which it was done.

@@ -6,7 +6,7 @@ from skipfill.store.storage.layout import version_file, version_number
 from skipfill.store.storage.object_store import ObjectStore
 
 NEAR = 100
-"""Objects before the end of a folder from which on names are listed instead of looked for one by one."""
+"""Names within this distance of the end of a folder are listed instead of looked for one by one."""
 
 
 def last_number(objects: ObjectStore, folder: str, since: int = 0) -> int:

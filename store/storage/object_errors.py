@@ -22,7 +22,7 @@ _KINDS = {
     "Interrupted": "a dropped connection",
     "Decode": "half an answer",
     "Body": "half an answer",
-    "Builder": "an address that cannot be asked",
+    "Builder": "an address that cannot be used",
 }
 READ, WRITE = "a store that can be read", "a store that can be written to"
 _AGAIN = "Nothing was lost: run the same command again."

@@ -25,7 +25,7 @@ Answer = TypeVar("Answer")
 READERS = 16
 _CONFLICTS = 5  # S3 may answer 409 to all who create one key at the same moment
 
-UNFINISHED = re.compile(r".*#\d+")  # a local file that is still written; obstore never lists one
+UNFINISHED = re.compile(r".*#\d+")  # a local file that is still being written; obstore never lists one
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Entry:
     """An object as it is listed.
 
     Attributes:
-        unfinished: its write did not come to an end, or goes on: no reader sees it.
+        unfinished: its write was cut off, or still goes on: no reader sees it.
     """
 
     key: str
@@ -45,9 +45,9 @@ class Entry:
 class ObjectStore:
     """Objects with put-if-absent under a folder, which must exist, or a URL. Reading creates nothing.
 
-    On object storage the client finds its credentials as the vendors' own do (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL,
-    a machine's role, ...). One request may take AWS_TIMEOUT (60s); throttled and dropped ones are repeated 6
-    times, for at most a minute.
+    On object storage the client finds its credentials as the vendors' own clients do (AWS_ACCESS_KEY_ID,
+    AWS_ENDPOINT_URL, a machine's role, ...). One request may take AWS_TIMEOUT (60s); throttled and dropped ones are
+    repeated 6 times, for at most a minute.
 
     Attributes:
         root: where they are; `root / key` names one in messages.
@@ -64,7 +64,7 @@ class ObjectStore:
         """Create `key` and make it durable; False, with nothing changed, if the key holds something else.
 
         An unknown outcome is settled by looking. So is a refusal: when the answer to a request is lost, the client
-        repeats it, and finds the key taken by itself.
+        repeats it, and finds the key taken by its first attempt.
         """
         for _ in range(_CONFLICTS):
             refusal: Exception | None = None
@@ -109,7 +109,7 @@ class ObjectStore:
         return True
 
     def read_all(self, read: Callable[[str], Answer], names: Sequence[str]) -> list[Answer]:
-        """Call `read` for each name: side by side on object storage, where each call is a way there and back."""
+        """Call `read` for each name: side by side on object storage, where each call is a round trip."""
         if isinstance(self.root, Path):
             return [read(name) for name in names]
         with ThreadPoolExecutor(READERS) as pool:
@@ -123,7 +123,7 @@ class ObjectStore:
         return sorted(names)
 
     def after(self, prefix: str, name: str) -> list[str]:
-        """Names of the objects under `prefix` that sort after `name`, sorted. Costs by their number, not of all."""
+        """Names of the objects under `prefix` that sort after `name`, sorted. The cost depends on their number only."""
         pages = self._ask(prefix, READ, lambda: list(obstore.list(self._store, prefix, offset=f"{prefix}/{name}")))
         return sorted(meta["path"].removeprefix(f"{prefix}/") for page in pages for meta in page)
 
@@ -172,7 +172,7 @@ class ObjectStore:
         return self.modified(to) if isinstance(self.root, Path) else written
 
     def move_new(self, key: str, to: str) -> None:
-        """Rename `key`, or delete it where there is an object of the new name; nothing, when it is not there.
+        """Rename `key`, or delete it where there is an object of the new name; do nothing when it is not there.
 
         Two steps: a kill between them leaves both names.
         """
@@ -189,7 +189,7 @@ class ObjectStore:
     def _name_again(self, key: str, to: str) -> None:
         if isinstance(self.root, Path):
             durable_files.name_again(self.root / key, self.root / to)
-        else:  # it may be overwritten there by its like
+        else:  # an object there may be overwritten: it is the same
             obstore.copy(self._store, key, to, overwrite=True)
 
     def _create(self, key: str, data: bytes) -> None:

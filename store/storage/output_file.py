@@ -18,8 +18,8 @@ from skipfill.store.storage.unfinished import temporary
 def new_file(path: Path) -> Iterator[BinaryIO]:
     """Open a new file that appears at `path` when the block ends, and not at all when it fails.
 
-    It has no name until then where the system can do so (Linux, most disks): a kill leaves nothing. Elsewhere a kill
-    leaves a file `.NAME.part` with a random middle. Whether it can be given its name is tried before, with an empty
+    Where the system can do so (Linux, most disks), it has no name until then: a kill leaves nothing. Elsewhere a kill
+    leaves a file `.NAME.part` with a random middle. Whether it can be given its name is tried first, with an empty
     file.
 
     Raises:

@@ -46,6 +46,6 @@ def read(objects: ObjectStore, key: str) -> bytes:
 
 def ensure(objects: ObjectStore, key: str, data: bytes) -> None:
     """Write `key` unless it is there: for what a commit refers to."""
-    with suppress(SkipfillError):  # a failure here is none of the commit, which has landed
+    with suppress(SkipfillError):  # a failure here is not a failure of the commit, which has landed
         if not objects.exists(key):
             objects.replace(key, data)

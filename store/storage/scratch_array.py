@@ -1,4 +1,4 @@
-"""Arrays in temporary files: for what is too large for the memory."""
+"""Arrays in temporary files: for data too large for memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from skipfill.store.errors import BadInput, reason
 
 
 def scratch_array(folder: Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap[Any, Any]:
-    """Make an array in a new file of `folder`. It has its room from the start: later, the lack of it ends the process.
+    """Make an array in a new file of `folder`. Its room is taken at once: a lack of it later would end the process.
 
     Raises:
         BadInput: there is no room for it.

@@ -75,7 +75,7 @@ def test_a_check_that_is_not_saved_counts_for_nothing(skipfill: Skipfill, with_v
     done = skipfill(*check, "--no-save")
     assert tree(tmp_path) == before
     assert "check (not saved);" in done.out
-    assert "this check was not saved, so that it has no effect on a swap" in done.out
+    assert "this check was not saved, so it has no effect on a swap" in done.out
     assert "skipfill swap" not in done.out + done.err
     document = skipfill(*check, "--no-save", "--json", "--junit", "c.xml", "--html", "c.html", "--github").document
     assert (document["verdict"], document["check"]["id"]) == ("pass", "")

@@ -93,8 +93,8 @@ def test_errors_fit_a_terminal(skipfill: Skipfill, registered: World, terminal: 
     for command in ERRORS:
         done = skipfill(*shlex.split(command), expect=None)
         assert done.code in (1, 2), (command, done)
-        assert "error: " in done.err, command
-        assert_fits(done.err[done.err.index("error: ") :])
+        assert "error:" in done.err, command
+        assert_fits(done.err[done.err.index("error:") :])
         assert done.out == ""
 
 

@@ -297,7 +297,7 @@ def test_what_cannot_be_blended(skipfill: Skipfill, registered: World) -> None:
         "expected a view onto the space of v1" in skipfill("blend", "b", "--new", "plain", "--old", "v1", expect=2).err
     )
     assert "weight 0.4 (a guess" in skipfill("blend", "guess", "--new", "oca", "--old", "v1").out
-    assert "expected a model that is no blend" in skipfill("blend", "b", "--new", "guess", "--old", "v1", expect=2).err
+    assert "expected one that is not a blend" in skipfill("blend", "b", "--new", "guess", "--old", "v1", expect=2).err
     assert "expected a known model" in skipfill("blend", "b", "--new", "oca", "--old", "v9", expect=2).err
 
 

@@ -144,7 +144,7 @@ ACCEPTED = {
     "metadata that is no JSON": ("gallery add", "encode", "check"),
 }
 SAID = {
-    "two id columns": "expected columns with names of their own, found 2 columns 'id'",
+    "two id columns": "expected columns with different names, found 2 columns 'id'",
     "ids that are no UTF-8": "column id, row 1: expected UTF-8",
     "labels that are no UTF-8": r"column label, row 1: expected UTF-8, found b'\xff\xfe'",
     "a pipe": "found a pipe or a device",

@@ -150,7 +150,7 @@ def test_an_encoder_that_encodes_in_another_way_is_refused(
     in_force(skipfill, texts(tmp_path))
     with monkeypatch.context() as changed:
         changed.setattr("skipfill.compat.inference.network.unit", lambda vectors: 2 * vectors)
-        with pytest.raises(BadInput, match="expected the embeddings of its witness items"):
+        with pytest.raises(BadInput, match="expected the same embeddings of its witness items"):
             released(STORE, "g")
     without_witness("v1")
     assert released(STORE, "g").warnings == (

@@ -48,7 +48,7 @@ from tests.programs.kills import FAILURES, LACKING, LINKS, Ended, Failure, run_i
 STORE = ".skipfill"
 QUICK = ("--epochs", "2", "--batch", "32")
 TRAIN = ("--items", "items.parquet", "--gallery", "things", *QUICK)
-# To be done one after the other, each once in its place: what is there before is what must not be lost.
+# Run in this order, each once: whatever is there before a command must not be lost.
 STORY: dict[str, tuple[str, ...]] = {
     "init": ("init",),
     "train": ("train", "v1", "--items", "old_items.parquet", "--dim", "8", *QUICK),
@@ -87,7 +87,7 @@ DONE_ALREADY = (2, 4)
 
 @dataclass(frozen=True)
 class Facts:
-    """What a store says, so that two of them can be compared.
+    """Facts that a store states, so that two stores can be compared.
 
     Attributes:
         log: gallery -> the file of each version.
@@ -128,9 +128,9 @@ class Case:
 @dataclass(frozen=True)
 class Outcome:
     """Attributes:
-    calls: in the store, over all threads: so many points there are.
-    points: it was killed at; states: different trees of files that this left, each examined.
-    landed: of the states, those in which the change was there.
+    calls: number of calls in the store, over all threads, which are the points to kill it at.
+    points: number at which it was killed; states: different trees of files that this left, each examined.
+    landed: number of states in which the change was there.
     """
 
     command: str
@@ -223,7 +223,7 @@ def _quietly(folder: Path, command: Sequence[str], said: Path = Path(os.devnull)
 
 
 def in_child(act: Callable[[], Any]) -> Any:
-    """What `act` returns, in a child: threads that it starts are none of ours, and a fork of ours stays safe."""
+    """Result of `act` in a child: the threads that it starts stay there, and this process can fork safely."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -249,6 +249,7 @@ class Harness:
         self.lacking = [Failure(LACKING[links], LINKS)] if links else []
         self.work = folder / "work"
         self.said = folder / "said"
+        self.looks = 0  # at what kills and failures left; a prune comes first in every other one
         self.work.mkdir()
         write_world(self.work)
 
@@ -284,7 +285,7 @@ class Harness:
         return run_interrupted(self.act(command), self.inside(command), at, failure, self.lacking)
 
     def inside(self, command: str) -> Callable[[str], bool]:
-        """In the store; and the file that `encode` writes, which has no name at first."""
+        """Tells whether a path is in the store, or is the file that `encode` writes, which has no name at first."""
         file = WRITTEN.get(command, "")
         written = ["#", file, f".{file}.", ".probe#"] if file else []
         watched = tuple(str(self.work / name) for name in (STORE, *written))
@@ -351,12 +352,13 @@ class Harness:
 
 
 class Examined:
-    """What kills of one command left: the same tree of files need not be looked at twice."""
+    """The trees that kills of one command left: the same tree of files need not be looked at twice."""
 
     def __init__(self, harness: Harness, case: Case) -> None:
         self.states: set[str] = set()
         self.landed = 0
         self.wrong: list[str] = []
+        self._harness = harness
         self._folder = harness.work
         self._case = case
 
@@ -365,7 +367,8 @@ class Examined:
         if digest in self.states:
             return
         self.states.add(digest)
-        prune_first = len(self.states) % 2 == 0
+        self._harness.looks += 1
+        prune_first = self._harness.looks % 2 == 0
         answer = in_child(lambda: wrong_after(self._folder, self._case, prune_first=prune_first))
         landed, found = (False, [answer["raised"]]) if isinstance(answer, dict) else answer
         self.landed += landed

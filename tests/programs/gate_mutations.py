@@ -26,7 +26,7 @@ def rules() -> dict[str, dict[str, Any]]:
 
 
 def pytest_configure() -> None:
-    """As a plugin of pytest: take the rule away that the environment names."""
+    """Take away the rule that the environment names; pytest loads this as a plugin."""
     if name := os.environ.get(REMOVED):
         del rules()[name][name]
 

@@ -80,7 +80,7 @@ class Sample:
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Where in a JSON value something can be replaced."""
+    """The places in a JSON value where something can be replaced."""
     yield path
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, one in inner:
@@ -112,7 +112,7 @@ def edited(draw: Any, document: Any) -> bytes:
 
 @st.composite
 def spoiled(draw: Any, data: bytes) -> bytes:
-    """The bytes with some flipped, cut, doubled or put in; mostly near the end, where Parquet has its footer."""
+    """The bytes with some flipped, cut, doubled or inserted; mostly near the end, where Parquet has its footer."""
     changed = bytearray(data)
     for _ in range(draw(st.integers(1, 4))):
         last = len(changed)
@@ -244,7 +244,7 @@ def _bundle(file: str) -> Target:
 
 
 def _parquet(sample: Sample, data: st.DataObject) -> None:
-    """Galleries and items whose bytes are not what they were written as."""
+    """Galleries and items with changed bytes."""
     name = data.draw(st.sampled_from(["gallery", "few", "plain"]))
     made = data.draw(spoiled((sample.folder / f"{name}.parquet").read_bytes()))
     (sample.folder / "hostile.parquet").write_bytes(made)
@@ -433,7 +433,7 @@ def guarded(sample: Sample) -> Iterator[None]:
 
 @contextmanager
 def patched() -> Iterator[None]:
-    """The store is named, and nothing is to be written for GitHub."""
+    """Name the store in the environment, and let nothing be written for GitHub."""
     names = {"SKIPFILL_STORE": "store", "GITHUB_STEP_SUMMARY": None}
     before = {name: os.environ.pop(name, None) for name in names}
     os.environ["SKIPFILL_STORE"] = "store"
@@ -450,7 +450,7 @@ def make_sample(folder: Path) -> Sample:
     (folder / "outside" / "secret.json").write_text("{}")
     shutil.copytree(FROZEN, folder / "work")
     for path in (folder / "work" / "store" / "models").glob("*/card.json"):
-        # Whoever forges a card leaves its hash out, as old ones do; left in, it would refuse every change alike.
+        # A forger leaves out the hash of a card, as old cards do; left in, it would refuse every change.
         path.write_text(json.dumps({**json.loads(path.read_bytes()), "digest": ""}))
     table = pq.read_table(folder / "work" / "heldout.parquet").slice(0, 6)
     pq.write_table(table, folder / "work" / "few.parquet")

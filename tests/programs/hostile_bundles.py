@@ -99,7 +99,7 @@ KEYS = st.sampled_from(
 
 @st.composite
 def asked_for(draw: Any, document: Any, others: st.SearchStrategy[Any] = st.nothing()) -> Any:
-    """The JSON value with some numbers, words or keys replaced by such as ask for more, or for something else."""
+    """The JSON value with some numbers, words or keys replaced, to ask for more or for something else."""
     value = copy.deepcopy(document)
     for _ in range(draw(st.integers(1, 4))):
         holders = [one for one in _holders(value) if one]
@@ -213,7 +213,7 @@ PARTS: dict[str, st.SearchStrategy[Any]] = {
 
 @cache
 def exports() -> dict[str, Path]:
-    """Honest bundles of each kind of encoder and head, made once a process."""
+    """Honest bundles of each kind of encoder and head, made once per process."""
     folder = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, folder)
     frozen = open_store(Path(__file__).parents[1] / "fixtures" / "store-0.1" / "store")
@@ -305,7 +305,7 @@ class Outcome:
 
     Attributes:
         code: exit code, or the signal below zero.
-        said: the message of the refusal, or the error that was none.
+        said: the message of the refusal, or of an error that is no refusal.
         memory: bytes at its peak.
     """
 
@@ -333,7 +333,7 @@ def attempt(folder: Path, kind: str, change: Change, *, fitting: bool = False) -
 
 
 def in_a_child(path: Path) -> Outcome:
-    """Try the bundle in a fork of this process. Native code may abort; nothing else may but end in a refusal."""
+    """Try the bundle in a fork of this process. Native code may abort; all else must end in a refusal."""
     reader, writer = os.pipe()
     child = os.fork()
     if not child:

@@ -40,7 +40,7 @@ UNFINISHED = re.compile(r".*#\d+|\..*\.part")  # files that are written, of the 
 OF_TORCH = "torchinductor_"  # a folder of a user's, empty here, that PyTorch keeps for all of its runs
 NUMBERS = {"SIGINT": signal.SIGINT, "SIGTERM": signal.SIGTERM}
 MESSAGES = {"SIGINT": "error: interrupted  ", "SIGTERM": "error: ended by SIGTERM  "}
-# Run in the last state of the story, of which they change nothing.
+# Run in the last state of the story, which they do not change.
 READING: dict[str, tuple[str, ...]] = {
     "status": ("status",),
     "status of one": ("status", "things", "--json"),
@@ -133,7 +133,7 @@ class Interrupts:
             time.sleep(0.001)
 
     def seconds(self, command: str, state: Path) -> float:
-        """How long it takes, undisturbed, in a fork."""
+        """Seconds that it takes, undisturbed, in a fork."""
         if command == "demo":  # minutes
             return 10
         self._harness.restore(state)

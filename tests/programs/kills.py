@@ -193,7 +193,7 @@ def _stop_at_calls() -> None:
 
 
 def _fail(thread: int, number: int) -> None:
-    """Let the call that the thread is at not be made, and return an error."""
+    """Skip the call that the thread is about to make, and return an error from it."""
     registers = (ctypes.c_ulonglong * 27)()
     _ptrace(GET_REGISTERS, thread, ctypes.addressof(registers))
     registers[CALL], registers[RESULT] = 2**64 - 1, 2**64 - number

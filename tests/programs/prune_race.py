@@ -47,7 +47,7 @@ WRITERS, READERS, PRUNERS = 3, 2, 2
 
 @dataclass
 class Writer:
-    """What one writer does, round after round, each under names that nobody else uses."""
+    """One writer, round after round, each under names that nobody else uses."""
 
     objects: ObjectStore
     folder: Path
@@ -125,7 +125,7 @@ def _some(names: list[str], count: int) -> list[str]:
 
 
 def lost(objects: ObjectStore, folder: Path) -> list[str]:
-    """What was acknowledged and is not there."""
+    """Everything that was acknowledged and is not there."""
     missing = []
     for path in sorted(folder.glob("acknowledged-*")):
         for gallery, number, commit in map(json.loads, path.read_text().splitlines()):

@@ -40,7 +40,7 @@ def forge(sample: Sample, **changed: object) -> None:
 
 
 class Evil:
-    """What a pickle would run."""
+    """Code that a pickle would run."""
 
     def __reduce__(self) -> tuple[object, ...]:
         return os.system, ("touch executed",)
@@ -61,7 +61,7 @@ def claiming(data: bytes, rows: int) -> bytes:
 
 
 def varint(number: int) -> bytes:
-    """As Thrift's compact protocol writes an i64."""
+    """An i64 as Thrift's compact protocol writes it."""
     left, made = 2 * number, b""
     while left >= 0x80:
         made, left = made + bytes([left & 0x7F | 0x80]), left >> 7

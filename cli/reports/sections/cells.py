@@ -17,7 +17,7 @@ MARKS = {OLD_OLD: "old", NEW_OLD: "new"}
 
 
 def cells(report: Report) -> str:
-    """Those of all queries, and what the names mean."""
+    """The cells of all queries, and a legend."""
     if not report.slices or not report.slices[0].cells:
         return ""
     again = f"{report.reencoded_rows:,} of {report.gallery_rows:,} rows" if report.reencoded_rows else "none here"
@@ -25,8 +25,8 @@ def cells(report: Report) -> str:
     legend = (
         f"Query model / gallery: <b>{OLD_OLD}</b> is now, <b>{NEW_OLD}</b> is after the swap, with no vector "
         f"rewritten; <b>{NEW_NEW}</b> would be after a full reindex (rows encoded again: {again}). Update gain: 0 is "
-        f"now, 1 is the ceiling. Means and gains lie between their ends with {confidence} confidence; a change is "
-        f"above its first end, and below its second, each with {confidence} confidence."
+        f"now, 1 is the ceiling. Means and gains lie between their bounds with {confidence} confidence; a change is "
+        f"above its first bound, and below its second, each with {confidence} confidence."
     )
     return cells_of(report.slices[0], report) + f"<p class=dim>{legend}</p>"
 

@@ -41,7 +41,7 @@ def _facts(measured: IndexRecall) -> str:
         + ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in measured.settings.items())
     )
     told = [[*row, change] for row, change in zip(rows, changes, strict=True)]
-    return table("What an index does", columns, told) + f"<p class=dim>{text(about)}</p>"
+    return table("Approximate index", columns, told) + f"<p class=dim>{text(about)}</p>"
 
 
 def _curves(measured: IndexRecall) -> str:

@@ -1,4 +1,4 @@
-"""On what the verdict rests: data, models, policy, time."""
+"""The basis of the verdict: data, models, policy, time."""
 
 from __future__ import annotations
 

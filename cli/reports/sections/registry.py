@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 
 SECTIONS: dict[str, Callable[[Report], str]] = {
-    "What was required": requirements,
+    "Requirements": requirements,
     "Notes": notes,
     "Four cells: all queries": cells,
     "Slices": slices,
     "Flips": flips,
     "Scores": scores,
     "Thresholds": thresholds,
-    "What an index does": index,
-    "How it was measured": measured,
+    "Approximate index": index,
+    "Measurement": measured,
 }

@@ -27,7 +27,7 @@ def requirements(report: Report) -> str:
     columns = ["Verdict", "Slice and claim", "~Difference, and where it must be", "#Found", "#Bar", "#More queries"]
     foot = ["", "", axis(scale, sign=True), "", "", ""] if asked else []
     confidence = f"{report.policy.get('confidence', 0.95):.0%}"
-    return table("What was required", columns, rows, foot) + f"<p class=dim>{LEGEND.format(confidence=confidence)}</p>"
+    return table("Requirements", columns, rows, foot) + f"<p class=dim>{LEGEND.format(confidence=confidence)}</p>"
 
 
 def _row(found: Finding, scale: Scale) -> list[str]:

@@ -17,7 +17,7 @@ def blend_row(candidate: Candidate, choosing: Mask) -> Row | Missing:
     if candidate.context.model.network.blend is not None:
         return Missing(f"{name}: it is a blend already")
     if not candidate.old_serves:
-        return Missing(f"{name}: not possible, because the old model is gone and no column has its vectors of queries")
+        return Missing(f"{name}: not possible, because the old model is gone and no column holds old query vectors")
     results = _by_weight(candidate)
     clusters = candidate.grouping.clusters[choosing]
     weight = best_weight({one: values[choosing] for one, values in results.items()}, clusters)

@@ -1,6 +1,6 @@
 """Rows of the advice's table by kind, cheapest first.
 
-To add one: its file here, and its line below. `COST` in it says where it stands among alternatives that are as good.
+To add one, write its file here and its line below. Its `COST` ranks it among alternatives that are equally good.
 """
 
 from __future__ import annotations

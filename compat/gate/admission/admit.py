@@ -21,7 +21,7 @@ class Admission:
     Attributes:
         trained_on: number of queries left out that do not count against the policy.
         left_out: number of queries left out that count against the policy's share.
-        reasons: for the latter.
+        reasons: why those in `left_out` were.
     """
 
     context: CheckContext

@@ -35,7 +35,7 @@ def brought_vectors(items: Items, column: str, dim: int, parameter: str = "old_v
 
 
 def vectors_of_the_gallerys_model(context: CheckContext) -> Ruling:
-    """Find that too few stored rows, or too many others, came with the brought vectors: a baseline of noise loses.
+    """Find that too few of the brought vectors agree with stored ones: anything beats a baseline of noise.
 
     Raises:
         BadInput: of enough queries that are rows, most have other vectors than are stored: the column is of another
@@ -63,7 +63,7 @@ def vectors_of_the_gallerys_model(context: CheckContext) -> Ruling:
 def rows_of_the_old_input(context: CheckContext, items: Items, lookup: QueryLookup) -> Ruling:
     """Find that no gallery row was given with the column that the old model encodes: it could be any column.
 
-    Where some did, the old model must make of them what is stored: see `refuse_another_gallery`.
+    Where some were, the old model must make of them what is stored: see `refuse_another_gallery`.
     """
     column = context.inputs.old_input
     if not column or lookup.by_old.any():
@@ -80,7 +80,7 @@ def rows_of_the_old_input(context: CheckContext, items: Items, lookup: QueryLook
 def rows_beside_judged_queries(context: CheckContext, items: Items, lookup: QueryLookup) -> Ruling:
     """Leave out rows of the gallery that came with judged queries to show whose vectors these have.
 
-    A row is told by its vector: a query may have the id of a row.
+    A row is recognised by its vector: a query may have the id of a row.
     """
     if not context.inputs.old_vector or context.inputs.queries_are_rows:
         return Ruling()

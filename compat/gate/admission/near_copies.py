@@ -16,7 +16,7 @@ NEAREST = 1e-6
 """Two vectors with a smaller cosine distance are copies of each other."""
 CELL = 1e-4
 MOST_CANDIDATES = 4_000_000
-"""Of more pairs than these, each counted twice, no list is made; how many there are is told from a sample of points."""
+"""Of more pairs than these, each counted twice, no list is made. Their number is estimated from a sample of points."""
 SAMPLE = 500
 PAIRS_AT_ONCE = 2_000_000
 LOOKED_AT = 32  # dimensions of the projection in which candidates are looked for
@@ -37,7 +37,7 @@ def same_identity(identity: pa.Array | None, vectors: Matrix) -> Groups:
 def near_copies(identity: pa.Array | None, vectors: Matrix) -> Groups:
     """(Q,) groups of queries whose vectors, L2-normalised, have a cosine distance below 1e-6.
 
-    Candidates are near in a projection onto a few orthogonal axes, where no distance is larger than it is. Where that
+    Candidates are near in a projection onto a few orthogonal axes, where no distance grows. Where that
     makes too many, as of a model that maps everything to nearly one vector, all pairs are compared, some at a time.
     """
     _, first, group = np.unique(
@@ -62,7 +62,7 @@ def near_copies(identity: pa.Array | None, vectors: Matrix) -> Groups:
 
 
 def _of_all_pairs(vectors: NDArray[np.float64], radius: float) -> Groups:
-    """(N,) groups of vectors with a smaller distance than the radius, and of what these chain. Memory is bounded."""
+    """(N,) groups of vectors closer than the radius, directly or through others of the group. Memory is bounded."""
     count = len(vectors)
     squares = np.einsum("nd,nd->n", vectors, vectors)
     groups: Groups = np.arange(count)

@@ -1,8 +1,8 @@
 """Rules of admission by name, in the order of the steps of a check that apply them.
 
-A rule is a function of everything known at its step. It returns a `Ruling`, and raises `BadInput` for input that can
-be no evidence at all. To add one: its function in a file here, and its line below. `tests/programs/gate_mutations.py`
-takes each line away in turn, and some test of admission must notice.
+A rule is a function of everything known at its step. It returns a `Ruling`, and raises `BadInput` for input that cannot
+be evidence at all. To add one, write its function in a file here and its line below.
+`tests/programs/gate_mutations.py` takes each line away in turn, and some test of admission must notice.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ OF_LOOKUP: dict[str, Callable[[CheckContext, Items, QueryLookup], Ruling]] = {
 OF_COUNTS: dict[str, Callable[[CheckContext, LeftOut], Ruling]] = {
     "few left out": few_left_out,
 }
-"""When the queries are known that are left."""
+"""When it is known which queries are left."""
 OF_SLICES: dict[str, Callable[[Sequence[str]], Ruling]] = {
     "no reserved name": no_reserved_name,
     "distinct names": distinct_names,
@@ -89,7 +89,7 @@ OF_UNITS: dict[str, Callable[[pa.Array | None, Matrix], Groups]] = {
     "same identity": same_identity,
     "near copies": near_copies,
 }
-"""Groups of the queries that are one piece of evidence: what is together in any of them is."""
+"""Groups of queries that are one piece of evidence: queries together in any of them count once."""
 OF_STORED: dict[str, Callable[[CheckContext, Agreement], Ruling]] = {
     "stored as encoded": stored_as_encoded,
 }

@@ -27,7 +27,7 @@ def truth_of_another_model(context: CheckContext) -> Ruling:
     """Refuse a reindex by the checked model, or by one that it was made of or trained with.
 
     Raises:
-        BadInput: neither a ceiling is named nor a column of vectors, or the ceiling shares an encoder or its training
+        BadInput: neither a ceiling nor a column of vectors is named, or the ceiling shares an encoder or its training
             with the model.
     """
     if context.inputs.truth != "reindex" or context.inputs.truth_vector:
@@ -84,7 +84,7 @@ def truth_vectors_of_another_model(context: CheckContext, brought: Matrix, own: 
 
 
 def _angles(vectors: Matrix) -> Matrix:
-    """(N, N) cosines of the first of some vectors."""
+    """(N, N) cosines among the first of some vectors."""
     some = normalised(vectors[:COMPARED])
     return some @ some.T
 

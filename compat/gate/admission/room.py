@@ -59,7 +59,7 @@ def better_than_random(context: CheckContext, baseline: Baseline) -> Ruling:
 def slices_better_than_random(
     context: CheckContext, baseline: Baseline, masks: Mapping[str, Mask], slices: Sequence[Slice]
 ) -> Ruling:
-    """Find the same of a slice that must not be worse by the margin, unless the new model is surely better there.
+    """Find the same for a slice that must not be worse by the margin, unless the new model is surely better there.
 
     Without room, a model that finds nothing there passes too. The rows are those of the whole gallery for each slice.
 
@@ -89,11 +89,11 @@ def _without_room(context: CheckContext, baseline: Baseline, slice: str, chosen:
 
 
 def random_order(name: str, rows: NDArray[np.int64], grades: Sequence[NDArray[np.float32]]) -> float:
-    """The mean of a metric over queries, of a random order of the rows, simulated with a fixed seed.
+    """The mean of a metric over queries, for a random order of the rows, simulated with a fixed seed.
 
     Args:
         rows: (Q,) how many can be returned.
-        grades: of the relevant ones among them, an array of at least one for each query.
+        grades: of the relevant ones among them, at least one for each query.
     """
     value_of = named_metrics([name])[name]
     random = np.random.default_rng(0)

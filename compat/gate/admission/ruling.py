@@ -33,7 +33,7 @@ class Finding:
 
     @property
     def requirement(self) -> Requirement:
-        """It as a requirement of the verdict, undecided whatever is measured."""
+        """The finding as a requirement, undecided whatever is measured."""
         return Requirement(
             slice=self.slice,
             kind="admission",

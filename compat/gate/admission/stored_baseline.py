@@ -20,5 +20,5 @@ def stored_as_encoded(context: CheckContext, agreement: Agreement) -> Ruling:
     if agreement.nearly_all_alike:
         return Ruling(notes=[f"{said} with their ids; {model} encoded these"] if others else [])
     claim = f"stored vectors of the queries that are what {model} makes of their items"
-    found = f"{said} with their ids (cosine {np.median(agreement.cosines):.3f} as the median)"
+    found = f"{said} with their ids (median cosine {np.median(agreement.cosines):.3f})"
     return Ruling(findings=[Finding("stored as encoded", others, claim, found)])

@@ -1,1 +1,1 @@
-"""What a bundle may hold: a schema of its card, its views and its weights, applied before anything is built."""
+"""The schema of a bundle: of its card, its views and its weights, checked before anything is built."""

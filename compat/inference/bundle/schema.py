@@ -99,7 +99,7 @@ class GalleryOfTraining:
 
 
 def refuse_card(card: Card) -> None:
-    """Raise `BadInput` unless what a card says of its model is of its network, with numbers within their ranges."""
+    """Raise `BadInput` unless a card agrees with its network, and its numbers are within their ranges."""
     where = f"model {card.name}"
     refuse_description(card.network, where)
     network = fitted(NetworkDescription, card.network, where, {})
@@ -174,7 +174,7 @@ def read_header(weights: bytes, where: str) -> dict[str, TensorHeader]:
     """The tensors in a file of safetensors, by name; their values are not read.
 
     Raises:
-        BadInput: no such file, or more tensors than a model has.
+        BadInput: not safetensors, or more tensors than a model may have.
     """
     length = int.from_bytes(weights[:8], "little")
     if not 2 <= length <= min(LARGEST_HEADER, len(weights) - 8):
@@ -211,10 +211,10 @@ def _of_file(tensor: TensorHeader | None) -> str:
 
 @contextmanager
 def at_most(tensors: int) -> Iterator[None]:
-    """Let this thread build no module with more parameters than `tensors`, nor many times as many parts.
+    """Let this thread build no module with far more parameters, or many times more parts, than `tensors`.
 
     Raises:
-        ValueError: when it does, at once.
+        ValueError: as soon as it does.
     """
     left = {"weights": 2 * tensors + 64, "parts": MOST_MODULES * (tensors + 64)}  # a part may be dropped again
     thread = threading.get_ident()

@@ -1,1 +1,1 @@
-"""Closed-form methods: maps between the spaces of two encoders at rest. One file a method."""
+"""Closed-form methods: maps between the spaces of two frozen encoders. One file per method."""

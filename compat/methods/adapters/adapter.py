@@ -56,7 +56,7 @@ class Adapter(MethodKind):
 
     @classmethod
     def tried(cls, adapters: Mapping[str, type[Adapter]]) -> dict[str, type[Adapter]]:
-        """The methods among which held-out retrieval chooses: itself alone. The simplest comes first."""
+        """The methods that held-out retrieval chooses from, the simplest first: here itself alone."""
         return {name: adapter for name, adapter in adapters.items() if adapter is cls}
 
     @classmethod
@@ -66,10 +66,10 @@ class Adapter(MethodKind):
 
     @classmethod
     def choices(cls, settings: Any, dim_new: int, dim_old: int) -> list[Any]:
-        """The settings among which held-out retrieval chooses, from the simplest map to the most flexible one.
+        """The settings that held-out retrieval chooses from, the simplest map first and the most flexible last.
 
         Args:
-            settings: as given; values that are 0 are to be chosen.
+            settings: as given; a value of 0 is to be chosen.
         """
         return [settings]
 

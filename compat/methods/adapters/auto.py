@@ -8,7 +8,7 @@ from skipfill.compat.methods.adapters.adapter import Adapter, NoSettings
 
 
 class Auto(Adapter):
-    """Fits every closed-form method that the pairs suffice for, and keeps the one that held-out retrieval chooses.
+    """Fits every closed-form method that has enough pairs, and keeps the one that held-out retrieval chooses.
 
     The simplest map wins within one standard error of the best, as in Breiman et al. 1984.
     """

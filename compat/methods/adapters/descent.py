@@ -22,7 +22,7 @@ def descend(
     lr: float,
     seed: int,
 ) -> None:
-    """Minimise a loss of batches of pairs by Adam, its rate falling to 0 along a cosine.
+    """Minimise a loss over batches of pairs with Adam; the learning rate falls to 0 along a cosine.
 
     The same seed gives the same result.
 

@@ -20,7 +20,7 @@ RANKS = (16, 32, 64, 128, 256)
 class Settings:
     """Attributes:
     rank: of the map; 0 to choose by held-out retrieval.
-    penalty: as of `ridge`.
+    penalty: as in `ridge`.
     """
 
     rank: Annotated[int, Range(0, WIDEST)] = 0
@@ -28,7 +28,7 @@ class Settings:
 
 
 class LowRank(Adapter):
-    """The ridge map B, kept in the r directions of the old space that it explains best: W = B Q Q^T.
+    """The ridge map B, restricted to the r directions of the old space that it explains best: W = B Q Q^T.
 
     Q holds the first r eigenvectors of B^T (C + penalty t I) B, which is the best map of rank r under the same loss.
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-ROWS_AT_ONCE = 4_096  # are float64 at a time
+ROWS_AT_ONCE = 4_096  # that are held as float64
 
 
 class PairSums:
-    """Sums and cross-products over pairs, in float64: all that a linear map is fitted from, in any number of pairs.
+    """Sums and cross-products over pairs, in float64: all that a linear map is fitted from, for any number of pairs.
 
     Args:
         dim_new, dim_old: D and d.
@@ -38,7 +38,7 @@ class PairSums:
         self.old_squares = 0.0
 
     def add(self, new: Tensor, old: Tensor, sign: int = 1) -> None:
-        """Add M pairs: (M, D) and (M, d), float32; or take pairs away that were added, with a sign of -1."""
+        """Add M pairs: (M, D) and (M, d), float32; or remove pairs that were added, with a sign of -1."""
         for start in range(0, len(new), ROWS_AT_ONCE):
             part = slice(start, start + ROWS_AT_ONCE)
             u, v = new[part].double(), old[part].double()
@@ -138,7 +138,7 @@ class Pairs:
         return cls(sums, PairSample(new, old, labels))
 
     def without(self, rows: Tensor) -> Pairs:
-        """All pairs but those of the sample that are given, (S,) bool."""
+        """All pairs except some of the sample, (S,) bool."""
         left_out, sums = self.sample.at(rows), self.sums.copy()
         sums.add(left_out.new, left_out.old, -1)
         return replace(self, sums=sums, sample=self.sample.at(~rows))

@@ -1,4 +1,4 @@
-"""Relative representations, in their linear approximation: items are told by their likeness to shared anchors."""
+"""Relative representations, in their linear approximation: items are described by their likeness to shared anchors."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Relative(Adapter):
     """W = sum v_a u_a^T over the anchors a, which are all the pairs.
 
     A query's cosines with the anchors' new vectors, times a row's cosines with their stored vectors, are
-    sum_a (q . u_a)(g . v_a) = (q U^T V) . g. The published score divides by the length of (g . v_a)_a as well, a number
-    of each stored row that a map of queries cannot have.
+    sum_a (q . u_a)(g . v_a) = (q U^T V) . g. The published score divides by the length of (g . v_a)_a as well, which
+    differs by stored row: no map of queries can include it.
 
     Source: Moschella et al. 2023, "Relative representations enable zero-shot latent space communication",
     arXiv 2209.15430.

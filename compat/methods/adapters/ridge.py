@@ -26,7 +26,7 @@ class Settings:
 
 
 def ridge_weight(sums: PairSums, penalty: float) -> Tensor:
-    """(D, d) (C + penalty t I)^-1 X, of the covariance C, its mean diagonal t, and the cross-covariance X."""
+    """(D, d) (C + penalty t I)^-1 X, from the covariance C, its mean diagonal t, and the cross-covariance X."""
     covariance = sums.covariance
     strength = penalty * float(covariance.diagonal().mean())
     covariance.diagonal().add_(strength)
@@ -36,7 +36,7 @@ def ridge_weight(sums: PairSums, penalty: float) -> Tensor:
 class Ridge(Adapter):
     """W = (C + penalty t I)^-1 X with intercept: u -> n((u - mean u) W + mean v).
 
-    Least squares with a penalty on the weights, as Hoerl and Kennard 1970 have it; the penalty is in units of the mean
+    Least squares with a penalty on the weights, as in Hoerl and Kennard 1970; the penalty is in units of the mean
     variance t of a coordinate of the new vectors, and chosen by held-out retrieval.
     """
 

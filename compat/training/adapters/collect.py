@@ -29,9 +29,9 @@ class JoinedBlock:
     """Some rows of the gallery that are items.
 
     Attributes:
-        block: the rows are among it.
+        block: holds the rows.
         rows: (m,) positions in it, ascending.
-        places: (m,) of these items.
+        places: (m,) positions of the items.
         old: (m, d) their stored vectors, L2-normalised.
     """
 

@@ -1,4 +1,4 @@
-"""The methods that the pairs suffice for."""
+"""The methods that have enough pairs."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def options_for(opened: OpenedPairs, collected: Collected) -> Options:
 
 
 def _missing(adapter: type[Adapter], collected: Collected) -> str:
-    """What the pairs lack for a method; empty for nothing."""
+    """The need of a method that the pairs do not meet; empty for none."""
     fewest = adapter.fewest_pairs(*collected.sums.dims)
     if collected.sums.count < fewest:
         return f"needs {fewest:,} pairs"

@@ -1,4 +1,4 @@
-"""Fits a map of a new encoder, at rest, onto the space of a stored gallery, and saves both as a model.
+"""Fits a map of a new, frozen encoder onto the space of a stored gallery, and saves both as a model.
 
 The steps, in order: open the pairs (`sources.py`), join them in one pass over the gallery (`collect.py`), leave out
 wrong ones (`wrong_pairs.py`), choose a map by held-out retrieval (`choose.py`), write the card, save the bundle.
@@ -41,8 +41,8 @@ def fit_adapter(objects: ObjectStore, name: str, recipe: Recipe, sources: Source
     """Fit a closed-form method, and save model `name`: the new encoder, with its view onto the gallery's space.
 
     Args:
-        name: found to be free.
-        recipe: its settings checked.
+        name: known to be free.
+        recipe: with its settings checked.
 
     Returns:
         The card of the complete model.
@@ -67,7 +67,7 @@ def fit_adapter(objects: ObjectStore, name: str, recipe: Recipe, sources: Source
 
 
 def _bare_model(name: str, method: str, encoder: Encoder) -> LoadedModel:
-    """The encoder as a model of its own space alone."""
+    """The encoder as a model with its own space alone."""
     network = Network(encoder, method, torch.nn.Identity(), None, None)
     network.described_head = {"features": encoder.width}
     card = Card(name, method, network.describe(), encoder.width, {}, [], [], 0, {}, {}, {}, "")

@@ -33,9 +33,9 @@ class Measured:
 
     Attributes:
         agreement: (H,) share of the 10 rows nearest in the new space that are among the 10 whose stored vectors are
-            nearest to the mapped query. It decides: a search should find what the new encoder finds alike.
-        reciprocal_rank: (H,) of the query's own stored row among all rows. It does not decide: a map that imitates the
-            old encoder's mistakes as well comes out best.
+            nearest to the mapped query. It decides: a search should find what the new encoder finds similar.
+        reciprocal_rank: (H,) of the query's own stored row among all rows. It does not decide: a map that
+            also imitates the old encoder's mistakes would win.
     """
 
     agreement: Tensor
@@ -47,7 +47,7 @@ class Measured:
 
 
 class HeldOutRetrieval:
-    """Held-out pairs as queries of the stored vectors of other pairs.
+    """Held-out pairs as queries against the stored vectors of other pairs.
 
     Args:
         queries: H pairs, to which no map that is measured was fitted.

@@ -25,7 +25,7 @@ class NewVectors:
     """The new encoder's vectors of N items.
 
     Vectors that are in the items already are read again for each pass. Others are computed once, into a file in
-    `scratch`. So are all of them where they are taken in another order than that of the items.
+    `scratch`. So are all of them if they are taken in an order other than that of the items.
 
     Attributes:
         model: the new encoder, as a model with its own space alone.
@@ -73,7 +73,7 @@ class NewVectors:
                 pass
 
     def _comes_later(self, places: NDArray[np.int64]) -> bool:
-        """Whether the places ascend from what has not gone by."""
+        """Whether the places ascend and none of them has gone by."""
         return bool(len(places) == 0 or (places[0] >= self._start and (np.diff(places) > 0).all()))
 
     def _forward(self, places: NDArray[np.int64]) -> Matrix:

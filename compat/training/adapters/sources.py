@@ -1,4 +1,4 @@
-"""Opens what a closed-form method is fitted from, and refuses what has no effect on one."""
+"""Opens the input of a closed-form method, and refuses options that have no effect on it."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def open_pairs(objects: ObjectStore, recipe: Recipe, sources: Sources) -> Opened
 
 
 def _refuse_without_effect(recipe: Recipe, sources: Sources) -> None:
-    """Raise `BadInput` for an option that only a training by gradients takes."""
+    """Raise `BadInput` for an option that only training by gradients takes."""
     for given, used in ((recipe, RECIPE_USED), (sources, SOURCES_USED)):
         for field in fields(given):
             value = getattr(given, field.name)

@@ -19,7 +19,7 @@ from skipfill.compat.training.adapters.sources import OpenedPairs
 REFERENCES = 512
 ROWS_AT_ONCE = 4_096
 FEWEST_WRONG = 0.005
-"""Share of the pairs in memory that must look wrong for all pairs to be looked at."""
+"""Below this share of the pairs in memory, pairs that look wrong are kept: they may be right."""
 SHOWN = 5
 
 
@@ -38,7 +38,7 @@ class PairJudge:
     def standing(self, new: Tensor, old: Tensor) -> Tensor:
         """(N,) cosine of each mapped vector with its stored one, in standard deviations of those with random rows.
 
-        0 is what a random row has. A right pair stands far above it, however much of a cosine all rows share.
+        0 is what a random row has. A right pair stands far above it, however high a cosine all rows share.
         """
         found = [torch.zeros(0)]
         with torch.inference_mode():
@@ -61,7 +61,7 @@ def standings(sample: PairSample, seed: int) -> Tensor:
 
 
 def judge_by(sample: PairSample) -> PairJudge:
-    """A judge that is fitted to some pairs. A rotation is: it cannot bend to a few wrong ones."""
+    """A judge that is fitted to some pairs, by a rotation: it cannot bend to a few wrong ones."""
     sums = PairSums(sample.new.shape[1], sample.old.shape[1], with_new=False)
     sums.add(sample.new, sample.old)
     drawn = torch.randperm(len(sample), generator=torch.Generator().manual_seed(0))[:REFERENCES]
@@ -88,9 +88,9 @@ class Judged:
 def without_wrong(opened: OpenedPairs, new: NewVectors, collected: Collected, seed: int, progress: Progress) -> Judged:
     """Find the wrong pairs and leave them out.
 
-    Half of the wrong pairs stand below 0, and next to no right ones. So there are about as many wrong pairs as the
-    pairs below 0 tell, and they are taken to be those that stand lowest. Pairs that are not in memory are judged in a
-    second pass, where some in memory are wrong.
+    Half of the wrong pairs stand below 0, and next to no right ones. So about twice as many pairs are wrong as stand
+    below 0, and the lowest ones are taken to be them. Pairs that are not in memory are judged in a second pass, where
+    some in memory are wrong.
     """
     sample, sums = collected.sample, collected.sums
     as_they_are = Judged(Pairs(sums, sample), 0, [], related=True)
@@ -116,7 +116,7 @@ def without_wrong(opened: OpenedPairs, new: NewVectors, collected: Collected, se
 
 
 def _limit(standing: Tensor) -> float | None:
-    """The standing below which as many pairs lie as are wrong; None where half of them are or more."""
+    """The standing with as many pairs below it as are wrong; None where half of the pairs or more are."""
     wrong = 2 * int((standing < 0).sum())
     if 2 * wrong >= len(standing):
         return None

@@ -33,8 +33,8 @@ def blend_models(
     this name, queries bring its vectors.
 
     Args:
-        weight: of the new query, in (0, 1]; None for the certainty of the new model's classifier where its view is a
-            prefix and it has one, and else for 0.4, which is a guess.
+        weight: of the new query, in (0, 1]; None for the certainty of the new model's classifier, or, where it has none
+            or its view is not a prefix, for 0.4, which is a guess.
         brought: whether queries bring the old vectors though the old encoder is in the store.
 
     Raises:
@@ -99,7 +99,7 @@ def _refuse_unfit(new: LoadedModel, old: LoadedModel | None, old_name: str) -> N
             hint=f"Train one against a gallery of {old_name}.",
         )
     if new.network.old is not None or new.network.blend is not None:
-        raise BadInput(f"model {name}", expected="a model that is no blend", found="a blend", hint=Advice("see_models"))
+        raise BadInput(f"model {name}", expected="one that is not a blend", found="a blend", hint=Advice("see_models"))
     if old is not None and new.network.encoder.takes != old.network.encoder.takes:
         raise BadInput(
             f"models {name} and {old_name}",
@@ -117,7 +117,7 @@ def _sure(new: LoadedModel, old_name: str) -> bool:
 
 
 def _reason(given: float | None, chosen: ChosenWeight | None, *, by_certainty: bool) -> str:
-    """Why the weight is what it is, for the card."""
+    """The reason for the weight, for the card."""
     if chosen is not None:
         best = next(one for one in chosen.grid if one.weight == chosen.weight)
         change = f"{best.change.mean:+.3f} ({best.change.low:+.3f} to {best.change.high:+.3f})"

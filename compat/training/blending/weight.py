@@ -108,7 +108,7 @@ def choose_weight(
 
 
 def best_weight(results: dict[float, Values], clusters: NDArray[np.int64]) -> float:
-    """The weight with the best mean, of equal ones the smallest; 0 where that is not a standard error above 0's.
+    """The weight with the best mean, of equal ones the smallest; 0 where it is not a standard error above that of 0.
 
     Args:
         results: weight -> (Q,) results; 0 is among the weights.

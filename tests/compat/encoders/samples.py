@@ -100,6 +100,7 @@ def own(folder: Path) -> str:
 CASES: dict[str, Callable[[Path], tuple[str, str, Any]]] = {
     "convnet": lambda folder: ("convnet", "", drawings(70)),
     "mlp": lambda folder: ("mlp", "", np.random.default_rng(0).normal(size=(70, 16)).astype(np.float32)),
+    "vectors": lambda folder: ("vectors", "", np.random.default_rng(0).normal(size=(70, 16)).astype(np.float32)),
     "hf images": lambda folder: ("hf", resnet(folder), drawings(70)),
     "hf texts": lambda folder: ("hf", bert(folder), [chr(97 + i % 26) * (i % 9) for i in range(70)]),
     "python": lambda folder: (

@@ -72,7 +72,8 @@ def test_the_contract(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     encoder.train()
     batch = encoder.augment(as_float(encoder.prepare(items)[:8]))
-    encoder(batch).square().sum().backward()
+    if any(True for _ in encoder.parameters()):
+        encoder(batch).square().sum().backward()
     assert all(value.grad is not None for value in encoder.parameters())
 
     files = encoder.files()

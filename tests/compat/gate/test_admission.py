@@ -563,7 +563,7 @@ def test_a_reindex_is_at_best_inconclusive(skipfill: Skipfill, with_other: World
     inputs = ("--gallery-items", with_other.gallery_items, "--ceiling", "other", "--margin", 0.1, "--not-worse")
     result = check(skipfill, with_other.heldout, *REINDEX, *inputs)
     assert result.code == 3
-    assert "a reindex with other returns first" in findings(result)["truth of the policy"]
+    assert "a reindex with other count as relevant" in findings(result)["truth of the policy"]
     policy = Policy(metric="recall@10", margin=0.1, better=False, accept_worse=("unseen",), truth="reindex")
     sources = CheckInputs([with_other.heldout], [with_other.gallery_items], "other", "reindex")
     report = check_model(open_store(Path(".skipfill")), "things", "v2", sources, policy)
@@ -593,7 +593,7 @@ def test_vectors_that_the_user_brings_may_be_the_truth(skipfill: Skipfill, with_
     files = brought("other")
     result = reindexed(*files, "--truth-vector", "judge")
     assert result.code == 3
-    assert "the vectors of column judge returns first" in findings(result)["truth of the policy"]
+    assert "the vectors of column judge count as relevant" in findings(result)["truth of the policy"]
     assert old_values(result) == old_values(reindexed(*files, "--ceiling", "other"))
     skipfill("policy", "things", "--truth", "reindex", "--metric", "recall@10", "--margin", 0.1, "--not-worse")
     assert findings(reindexed(*files, "--truth-vector", "judge")) == {}

@@ -40,7 +40,7 @@ from tests.conftest import Skipfill, World, tree
 def refused(name: str = "v1") -> str:
     with pytest.raises(BadInput) as error:
         verified_model(open_store(STORE), name)
-    assert f"model {name}: expected the embeddings of its witness items" in str(error.value)
+    assert f"model {name}: expected the same embeddings of its witness items" in str(error.value)
     return str(error.value)
 
 
@@ -165,7 +165,7 @@ def test_what_the_code_imports_is_named_as_unrecorded(skipfill: Skipfill, tmp_pa
     trained(f"python:{name}:Own", np.random.default_rng(0).normal(size=(40, 16)).astype(np.float32))
     write_module(tmp_path, f"{name}_helper", "def change(batch): return batch.cos()  # edited\n")
     sys.modules.pop(name)
-    assert "no recorded version or setting has changed, so that the code of the encoder" in refused()
+    assert "no recorded version or setting has changed: the code of the encoder" in refused()
 
 
 PARTICULAR = """

@@ -177,12 +177,12 @@ SICK: dict[str, tuple[Callable[[ObjectStore], object], str]] = {
     "a lost file list": (lambda o: first(o, "galleries/g/files/*").unlink(), "expected the file list that was"),
     "a hole in the log": (
         lambda o: (swapped(o), (o.root / VERSION.format(1)).unlink()),
-        "found 0000000001.json missing or too many",
+        "found 0000000001.json missing or unexpected",
     ),
     "a damaged version": (lambda o: (o.root / VERSION.format(1)).write_text("{"), "0000000001.json: expected JSON"),
     "a clock going backwards": (
         lambda o: edit(o.root / VERSION.format(1), at="2999-01-01T00:00:00+00:00"),
-        "after now: a clock went backwards",
+        "in the future: a clock went backwards",
     ),
     "another model under the released name": (
         lambda o: (swapped(o), edit(o.root / "models/v2/card.json", network={"x": 1})),

@@ -389,7 +389,7 @@ HOSTILE: dict[str, tuple[Callable[[Parts], bytes], str]] = {
     "a key that nobody knows": (carded(run="os.system('x')"), "found 'run'"),
     "a dimension of text": (carded(dim="8"), "expected a whole number"),
     "a network nested deep": (carded(network=json.loads("[" * 90 + "]" * 90)), "expected a JSON object"),
-    "settings nested deep": (carded(recipe={"x": json.loads("[" * 90 + "]" * 90)}), "at most 64 nested values"),
+    "settings nested deep": (carded(recipe={"x": json.loads("[" * 90 + "]" * 90)}), "values nested at most 64 deep"),
     "half a letter": (carded(method="\ud800"), "expected JSON"),
     "a view of more than it has": (
         carded(views={"v2": seen(8), "old": seen(10**9)}),

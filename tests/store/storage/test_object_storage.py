@@ -400,7 +400,7 @@ def test_a_bad_network_loses_nothing(
     assert KEY not in done.err + done.out
     network.faults = []
     if succeeds is None:
-        assert "look with skipfill status" in done.err
+        assert "see skipfill status" in done.err
         while latest(objects, "g").number == 1:  # it lands after its writer has given up
             time.sleep(0.1)
     again = skipfill(*command, expect=None)
