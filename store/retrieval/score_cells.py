@@ -22,8 +22,6 @@ BINS = 2048
 FINEST = 31
 """Parts that a bin is cut into, at most: the numbers of all parts fit in 16 bits."""
 PARTS_PER_SCORE = 256
-CROWDED = 8_192
-"""Relevant scores that leave no part free, however fine."""
 ROWS_PER_PART = 8_192
 """Rows for which the table of one more part is worth its while."""
 LEFT_OUT, FIRST = 0, 2
@@ -32,8 +30,6 @@ LEFT_OUT, FIRST = 0, 2
 
 def parts_for(relevant: int, rows: int) -> int:
     """How many parts to cut each bin into, for this many relevant scores of a query among so many rows."""
-    if relevant > CROWDED:
-        return 1
     return max(1, min(PARTS_PER_SCORE * relevant // BINS, rows // ROWS_PER_PART, FINEST))
 
 
