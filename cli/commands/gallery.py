@@ -22,7 +22,7 @@ from skipfill.cli.options import (
     VectorColumn,
     opened,
 )
-from skipfill.cli.reports.gallery import show_gallery
+from skipfill.cli.reports.gallery import crowding_note, show_gallery
 from skipfill.cli.terminal.help_page import HelpGroup
 from skipfill.cli.terminal.printing import emit, progress, released, show_next, table
 
@@ -121,7 +121,8 @@ def append(
     """Add files of new rows to a gallery.
 
     They need the gallery's columns and space: the gallery's model must have encoded them, or a later one with
-    `skipfill encode v2 ... --onto v1`. Queries use the same model as before. Earlier checks no longer allow a swap.
+    `skipfill encode v2 ... --onto v1`. Rows by a later model tend to crowd out the others, so use the gallery's model
+    while you have it. Queries use the same model as before. Earlier checks no longer allow a swap.
     Exit 4: another change came first.
 
     Example: skipfill gallery append products more.parquet
@@ -136,6 +137,8 @@ def append(
         bar.start("reading rows", sum(open_parquet(path).metadata.num_rows for path in paths))
         made = append_rows(objects, name, paths, reason, bar.advance, dry_run=dry_run)
     show_gallery(made, as_json=json, title="Would append to" if dry_run else "Appended to")
+    if later := sorted({file.model for file in made.files[-len(paths) :] if file.encoder}):
+        show_next(crowding_note(objects, ", ".join(later), made.space.name), quiet=quiet)
     following = "the same command without --dry-run" if dry_run else next_step(objects, name)
     show_next(f"Next: {following}", quiet=quiet)
 
