@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from skipfill.store.spaces import View
 
 SECONDS_BETWEEN_LINES = 10  # of progress in a log; and at least a hundredth of the work
-VERDICT_STYLE = {"pass": "bold green", "fail": "bold red", "inconclusive": "bold yellow"}
+VERDICT_STYLE = {"pass": "bold green", "fail": "bold red", "inconclusive": "bold yellow", "accepted": "dim"}
 
 
 def printer(*, stderr: bool = False, quiet: bool = False) -> Printer:
