@@ -39,7 +39,7 @@ class RelevantRows:
     place: Numbers
 
     def of(self, query: int) -> slice:
-        """Where the rows of a query lie."""
+        """The places of the rows of a query."""
         return slice(self.starts[query], self.starts[query + 1])
 
     def among(self, sample: IdSet) -> RelevantRows:
@@ -52,7 +52,7 @@ class RelevantRows:
 
 @dataclass(frozen=True)
 class BlockTruth:
-    """What is relevant in one block, a query's own row not counted.
+    """The relevant rows of one block, without a query's own row.
 
     Attributes:
         selves: (Q,) position of each query's own row; -1 where it is in another block, or no row.

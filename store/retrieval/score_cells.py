@@ -22,8 +22,6 @@ BINS = 2048
 FINEST = 31
 """Parts that a bin is cut into, at most: the numbers of all parts fit in 16 bits."""
 PARTS_PER_SCORE = 256
-CROWDED = 8_192
-"""Relevant scores that leave no part free, however fine."""
 ROWS_PER_PART = 8_192
 """Rows for which the table of one more part is worth its while."""
 LEFT_OUT, FIRST = 0, 2
@@ -31,9 +29,7 @@ LEFT_OUT, FIRST = 0, 2
 
 
 def parts_for(relevant: int, rows: int) -> int:
-    """How many parts to cut each bin into, for this many relevant scores of a query among so many rows."""
-    if relevant > CROWDED:
-        return 1
+    """The number of parts to cut each bin into, for this many relevant scores of a query among so many rows."""
     return max(1, min(PARTS_PER_SCORE * relevant // BINS, rows // ROWS_PER_PART, FINEST))
 
 
@@ -189,7 +185,7 @@ def _places_of(borders: Products, scale: Scale, places: int) -> Places:
 
 
 def _zones_at(first: Places, last: Places, places: int) -> NDArray[np.int16]:
-    """How many zones reach into each place, from their first and last ones."""
+    """The number of zones that reach into each place, from their first and last ones."""
     changes = np.zeros(places + 1, np.int16)
     np.add.at(changes, first, np.int16(1))
     np.add.at(changes, last + 1, np.int16(-1))

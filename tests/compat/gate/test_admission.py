@@ -35,7 +35,7 @@ def check(skipfill: Skipfill, items: object, *more: object, gallery: str = "thin
 
 
 def findings(result: Result) -> dict[str, str]:
-    """What the rules of admission found: rule -> sentence."""
+    """Findings of the rules of admission: rule -> sentence."""
     requirements = result.document["check"]["slices"][0]["requirements"]
     return {each["base"]: each["said"] for each in requirements if each["kind"] == "admission"}
 
@@ -653,7 +653,7 @@ def shifted(world: World, share: float = 1.0) -> Path:
 
 
 def test_stored_vectors_of_other_items_are_no_baseline(skipfill: Skipfill, with_v2: World) -> None:
-    """Whose own row is in the gallery under another id, for the new model to find."""
+    """A query whose own row is in the gallery under another id, for the new model to find."""
     for share, code in ((1.0, 3), (0.2, 3), (0.0, 0)):
         result = check(skipfill, shifted(with_v2, share))
         assert result.code == code, share

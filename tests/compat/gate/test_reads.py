@@ -14,7 +14,7 @@ from tests.conftest import Skipfill, World
 
 @pytest.fixture
 def passes(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How many times the vectors of each file, by its name, were read to the end; some rows in between do not count."""
+    """Count the complete reads of the vectors of each file, by its name; reads of some rows do not count."""
     counts: Counter[str] = Counter()
     read = PinnedFile.iter_batches
 
