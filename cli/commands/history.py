@@ -85,7 +85,7 @@ def _details(version: Version, origin: int, checks: list[CheckEntry], forced: li
     elif version.action == "swapped":
         newest = [f"{check.check} {check.verdict}" for check in checks[-SHOWN:]]
         before = [f"{len(checks) - SHOWN:,} before"] if len(checks) > SHOWN else []
-        told.append(forced_words(forced) if checks else "no check allowed it")
+        told.append(forced_words(forced) or "no check allowed it")
         told.append(f"checks {', '.join(before + newest)}" if newest else "")
     if version.action == "rolled back":
         told.append(f"as in version {origin}")
