@@ -19,7 +19,13 @@ SENTENCES = {
     "look_and_run_again": "Look at it with: skipfill status {gallery}; then run the same command again.",
     "roll_back_to": "Versions with other releases: {versions}. Bring one back with: "
     "skipfill rollback {gallery} --to VERSION",
-    "show_gallery": "See it with: skipfill gallery show {gallery}",
+    "change_gallery": "If its files changed: skipfill gallery refresh {gallery}. For more rows: "
+    "skipfill gallery append {gallery} FILES. To start over: "
+    "skipfill gallery drop {gallery} --confirm {gallery}, then add it again.",
+    "name_space_of_another_dim": "A space keeps its dimension: choose another name with --space. If the file has other "
+    "vectors, too, name their column with --vector COLUMN.",
+    "register_another_gallery": "The gallery keeps its space and its columns: give vectors of this space, or register "
+    "these as another gallery: skipfill gallery add NAME FILES --space NEW. See: skipfill gallery show {gallery}",
     "changed_while_read": "Run the same command again when nothing writes to it. To register the files of a gallery as "
     "they are now: skipfill gallery refresh GALLERY",
     "refresh_gallery": "Put the registered file back, or register the files as they are now: "
@@ -51,6 +57,7 @@ SENTENCES = {
     "plan_again": "Plan again with: skipfill plan {gallery} {model}",
     "new_plan": "Make another one: skipfill plan GALLERY MODEL -o FILE",
     "name_column": "Name the {parameter} column with {parameter:flag} COLUMN.",
+    "name_brought_column": "Name the column with {parameter:flag} COLUMN; every file of items needs it.",
     "name_another_output": "Choose another name with -o FILE.",
     "choose_output_folder": "Choose another place with -o FILE; nothing was written.",
     "make_store": "Make one with: skipfill init",
@@ -99,7 +106,9 @@ SENTENCES = {
     "independent_ceiling": "Name an independent model with --ceiling, trained from scratch: skipfill train NAME "
     "--method independent --items FILES; or give its vectors with --truth-vector COLUMN; or give --judgements FILE.",
     "bring_old_vectors": "Give the old model's vectors of the queries and of at least 32 gallery rows: --old-vector "
-    "COLUMN. Or, without judgements, use held-out rows of the gallery as queries: the gallery has their vectors.",
+    "COLUMN. Or, without judgements, use held-out rows of the gallery as queries: the gallery has their vectors. If "
+    "nothing makes old vectors of queries any more, neither staying nor a blend can be served: see skipfill guide "
+    "adapters",
     "slice_expression": "If a column has this name, say what it must be: --slice '{name} = true'.",
     "slice_by_predicates": "Slice by a column with fewer values, or by conditions with --slice.",
     "label_or_other_truth": "Name the label column with --label COLUMN, or give --judgements FILE, or --truth reindex.",
