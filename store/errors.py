@@ -47,8 +47,6 @@ class Advice:
 
 
 Hint = str | Advice
-SEE_DOCTOR = "see_doctor"
-"""Key of the advice to run the diagnosis, which has a remedy for each damaged file."""
 
 
 class SkipfillError(Exception):
@@ -84,7 +82,7 @@ def in_the_store() -> Iterator[None]:
     try:
         yield
     except BadInput as damage:
-        damage.hint = damage.hint or Advice(SEE_DOCTOR)
+        damage.hint = damage.hint or Advice("see_doctor")
         raise
 
 

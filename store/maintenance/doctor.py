@@ -12,7 +12,7 @@ from typing import Literal, TypeVar
 
 from skipfill.store.checks.index import index_keys, read_index_file
 from skipfill.store.checks.saved_reports import check_ids, load_report
-from skipfill.store.errors import SEE_DOCTOR, Advice, Hint, SkipfillError, reason
+from skipfill.store.errors import Advice, Hint, SkipfillError, reason
 from skipfill.store.galleries.gallery import open_gallery
 from skipfill.store.galleries.log import RESTORE, Version, newest_version, read_version
 from skipfill.store.galleries.verify import reread_gallery
@@ -244,7 +244,7 @@ def _tried(where: str, look: Callable[..., T], *arguments: object) -> tuple[T | 
     try:
         return look(*arguments), []
     except SkipfillError as error:
-        unsaid = not error.hint or (isinstance(error.hint, Advice) and error.hint.key == SEE_DOCTOR)
+        unsaid = not error.hint or (isinstance(error.hint, Advice) and error.hint.key == "see_doctor")
         return None, [Finding("problem", where, str(error), RESTORE if unsaid else error.hint)]
     except Exception as error:  # whatever it is: this is where it is named
         return None, [Finding("problem", where, f"cannot be read: {reason(error)}", RESTORE)]
