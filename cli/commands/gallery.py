@@ -92,16 +92,8 @@ def add(
     space_of_rows, release = _space(objects, space, metric)
     with progress(quiet=quiet) as bar:
         bar.start("reading rows", sum(footer.metadata.num_rows for footer in footers))
-        made = add_gallery(
-            objects,
-            name,
-            paths,
-            Columns(id_column, vector, label),
-            space_of_rows,
-            release,
-            bar.advance,
-            dry_run=dry_run,
-        )
+        columns = Columns(id_column, vector, label)
+        made = add_gallery(objects, name, paths, columns, space_of_rows, release, bar.advance, dry_run=dry_run)
     show_gallery(made, as_json=json, title="Would register" if dry_run else "Registered")
     _note_other_vectors(footers[0].schema_arrow, vector, name, quiet=quiet)
     following = f"skipfill train {_free_name(objects)} --gallery {name} --items ITEMS.parquet"
