@@ -24,7 +24,7 @@ from skipfill.cli.options import (
 )
 from skipfill.cli.reports.gallery import show_gallery
 from skipfill.cli.terminal.help_page import HelpGroup
-from skipfill.cli.terminal.printing import emit, progress, released, show_next, table
+from skipfill.cli.terminal.printing import emit, progress, show_next, table
 
 if TYPE_CHECKING:
     from pyarrow import Schema
@@ -160,7 +160,7 @@ def list_galleries(store: Store = None, json: Json = False) -> int:
     from skipfill.store.galleries.log import newest_versions
 
     galleries = newest_versions(opened(store))
-    rows = [(name, now.rows, now.space, released(now), now.number) for name, now in galleries.in_force.items()]
+    rows = [(name, now.rows, now.space, now.queries_use, now.number) for name, now in galleries.in_force.items()]
     columns = ["gallery", "rows", "space", "queries use", "version"]
     faults = {name: message(fault) for name, fault in galleries.faults.items()}
     code = 2 if faults else 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from skipfill.cli.terminal.printing import emit, facts, policy_line, released
+from skipfill.cli.terminal.printing import emit, facts, policy_line
 
 if TYPE_CHECKING:
     from skipfill.store.galleries.gallery import Gallery
@@ -45,7 +45,7 @@ def show_gallery(
         ("space", f"{gallery.space.name}, dim {gallery.space.dim}, {gallery.space.metric}"),
         ("columns", ", ".join(f"{role}: {column}" for role, column in now.columns.items() if column)),
         ("version", now.number),
-        ("queries use", released(now)),
+        ("queries use", now.queries_use),
         ("policy", policy_line(now)),
         *rows,
     ]

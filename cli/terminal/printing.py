@@ -105,11 +105,6 @@ def short_time(at: str, *, seconds: bool = False) -> str:
     return at[: 19 if seconds else 16].replace("T", " ")
 
 
-def released(version: Version) -> str:
-    """The name of the model that queries use; before any swap, that of the encoder that made the gallery's vectors."""
-    return version.space if version.release is None else version.release.model
-
-
 def view_words(view: View) -> str:
     """The part of a model's vectors that a view takes, in words."""
     return f"the first {view.dim} coordinates" if view.kind == "prefix" else f"{view.kind}, {view.dim} coordinates"

@@ -10,7 +10,7 @@ from skipfill.store.checks.entry import CheckEntry, entry_of
 from skipfill.store.checks.index import CheckIndex, newest_elsewhere
 from skipfill.store.checks.saved_reports import old_reports
 from skipfill.store.checks.standing import Standing, standing_of_old
-from skipfill.store.errors import Advice
+from skipfill.store.errors import Advice, SkipfillError
 from skipfill.store.galleries.log import Version, read_version
 from skipfill.store.storage.object_store import ObjectStore
 
@@ -73,15 +73,29 @@ def checks_before_swaps(objects: ObjectStore, gallery: str, log: Sequence[Versio
     return checks
 
 
-def since_release(now: Version, standing: Standing | None) -> list[str]:
-    """The checks against the released model that measured it since it was released, oldest first: `1a2b fail`.
+def since_release(first: int, standing: Standing | None) -> list[str]:
+    """The checks against the released model since version number `first`, oldest first: `1a2b fail`.
 
     Args:
         standing: of the released model; None where it has no checks.
     """
-    first = now.since.number if now.since else now.number
     against = standing.against if standing else ()
     return [f"{check.check} {check.verdict}" for check in against if check.version >= first]
+
+
+def indexed_since_release(objects: ObjectStore, gallery: str, now: Version, first: int) -> list[str] | None:
+    """The same by the index alone; None where it cannot be read.
+
+    For those who must go on whatever is wrong with a check: services that ask for the release, and a rollback.
+    """
+    if now.release is None:
+        return []
+    index = CheckIndex(objects, gallery)
+    try:
+        of_rows = index.standing(now.rows_state, now.release.fingerprint, now.policy_in_force, now.state)
+    except (SkipfillError, OSError):
+        return None
+    return since_release(first, of_rows)
 
 
 def told(objects: ObjectStore, gallery: str, version: Version, evidence: Evidence) -> str:
@@ -112,8 +126,8 @@ def advice(gallery: str, model: str, evidence: Evidence) -> Advice:
         return Advice("ask_more", gallery=gallery, model=model)
     fitting = {difference.parameter: difference.fitting for difference in of_state.differences}
     if None in fitting.values() or () in fitting.values():  # no option can meet these
-        return Advice("check_by_policy", gallery=gallery, model=model)
-    return Advice("fit_policy", gallery=gallery, model=model, options=fitting)
+        return Advice("check_by_policy", gallery=gallery, model=model, check=check.check)
+    return Advice("fit_policy", gallery=gallery, model=model, check=check.check, options=fitting)
 
 
 def _since(objects: ObjectStore, gallery: str, version: Version, check: CheckEntry) -> str:
