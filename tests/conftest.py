@@ -67,7 +67,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 
 @dataclass(frozen=True)
 class Result:
-    """What a command left: exit code, stdout, stderr."""
+    """The outcome of a command: exit code, stdout, stderr."""
 
     code: int
     out: str

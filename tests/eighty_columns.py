@@ -1,4 +1,4 @@
-"""What holds for texts at 80 columns: lines fit, and no word is cut."""
+"""Rules for texts at 80 columns: lines fit, and no word is cut."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ COMPAT = {
     "advice": {"evaluation", "gate", "inference", "progress", "training.blending"},
     "serving": {"inference", "trusted_code"},
 }
-"""Which rooms of the same package each room may import; a room may always import itself."""
+"""The rooms of the same package that each room may import; a room may always import itself."""
 KNOWS_NO_STORE = ("nn", "losses", "methods", "metrics", "progress")
 MOST_ENTRIES, MOST_LINES, MOST_LINES_OF_FUNCTION = 14, 250, 60
 LISTS = ("cli/commands", "compat/methods", "compat/losses")

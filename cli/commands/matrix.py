@@ -82,7 +82,7 @@ def matrix(
 
 
 def show_report(out: Console, report: SequenceReport, metric: str) -> None:
-    """The lower triangle in parts that fit the line, then what it comes to."""
+    """The lower triangle in parts that fit the line, then its summary."""
     out.print(f"{metric} of {report.queries:,} queries among {report.gallery_rows:,} gallery rows", style="bold")
     if report.left_out:
         out.print(

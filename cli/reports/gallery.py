@@ -8,10 +8,26 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from skipfill.cli.terminal.printing import emit, facts, policy_line
+from skipfill.cli.terminal.printing import emit, facts, policy_line, show_next
 
 if TYPE_CHECKING:
+    from pyarrow import Schema
+
     from skipfill.store.galleries.gallery import Gallery
+    from skipfill.store.storage.object_store import ObjectStore
+
+
+def crowding_note(objects: ObjectStore, later: str, space: str) -> str:
+    """The warning about rows by later models than that of the gallery's space, and the way around them."""
+    from skipfill.store.models.cards import has_model
+
+    instead = "Search before and after, and compare."
+    if has_model(objects, space):
+        instead = (
+            f"While {space} is in the store, encode new rows with it: "
+            f"skipfill encode {space} ITEMS.parquet -o ROWS.parquet"
+        )
+    return f"Note: in results, rows by {later} tend to crowd out the rows by {space}. {instead}"
 
 
 def show_gallery(
@@ -54,3 +70,17 @@ def show_gallery(
         as_json=as_json,
         show=lambda out: out.print(Text(f"{title} {gallery.name}", "bold"), facts(lines), sep="\n"),
     )
+
+
+def note_other_vectors(schema: Schema, vector: str, gallery: str, *, quiet: bool) -> None:
+    """Say which other columns of a gallery's files hold vectors: items are easily taken for their gallery."""
+    from skipfill.store.parquet.vectors import is_vector_type
+
+    others = [field.name for field in schema if field.name != vector and is_vector_type(field.type)]
+    if others:
+        show_next(
+            f"note: the stored vectors are those of column {vector}; the files also have vectors in "
+            f"{', '.join(others)}. If these are the stored ones: skipfill gallery drop {gallery} --confirm {gallery}, "
+            "then add it again with --vector COLUMN",
+            quiet=quiet,
+        )

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from skipfill.store.spaces import View
 
 SECONDS_BETWEEN_LINES = 10  # of progress in a log; and at least a hundredth of the work
+FORCED_SHOWN = 3  # of the checks that a swap was forced against; the JSON document has all
 VERDICT_STYLE = {"pass": "bold green", "fail": "bold red", "inconclusive": "bold yellow"}
 
 
@@ -103,6 +104,13 @@ def facts(rows: Iterable[tuple[str, object]]) -> Table:
 def short_time(at: str, *, seconds: bool = False) -> str:
     """A stored time to the minute, without its zone: `2026-01-31 12:00`."""
     return at[: 19 if seconds else 16].replace("T", " ")
+
+
+def forced_words(against: Sequence[str]) -> str:
+    """The checks that a swap without one was forced against: `forced against check 1a2b (fail)`; empty for none."""
+    shown = [check.replace(" ", " (") + ")" for check in against[-FORCED_SHOWN:]]
+    more = f" and {len(against) - FORCED_SHOWN:,} before" if len(against) > FORCED_SHOWN else ""
+    return f"forced against check {', '.join(shown)}{more}" if shown else ""
 
 
 def view_words(view: View) -> str:

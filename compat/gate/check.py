@@ -136,8 +136,8 @@ def _measure(context: CheckContext) -> Measurements:
         # Before the long part, so that a wrong expression is reported at once.
         grouping = group_queries(context, queries)
         vectors = query_vectors(context, queries)
-        stored = rank_stored_rows(context, queries, vectors)
-        reencoded = rank_reencoded_rows(context, queries, vectors, reencodable, stored)
+        stored = rank_stored_rows(context, queries, vectors, reencodable)
+        reencoded = rank_reencoded_rows(context, queries, reencodable, stored)
     baseline = Baseline(queries.lookup, stored.values[OLD_OLD][context.policy.metric], stored.grades)
     context.record(rule(context, baseline) for rule in OF_BASELINE.values())
     evidence = Evidence(stored.values, reencoded, CEILING if context.ceiling else NEW_NEW, grouping.clusters)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from skipfill.compat.evaluation.per_query import PerQuery, distribution, grades_of, rankings, score_counts, values_of
@@ -19,6 +20,7 @@ from skipfill.compat.inference.load import LoadedModel
 from skipfill.compat.metrics.registry import ALWAYS, named_metrics
 from skipfill.store.checks.names import CEILING, NEW_NEW, NEW_OLD, OLD_OLD
 from skipfill.store.checks.scores import ScoreDistribution
+from skipfill.store.parquet.ids import IdSet
 from skipfill.store.parquet.stored_rows import StoredRows
 from skipfill.store.parquet.vectors import Matrix, Similarity
 from skipfill.store.retrieval.ranks import RelevantRanks, ranks_of_sets
@@ -33,21 +35,29 @@ class StoredRanks:
         scores: the distribution of the scores of each pair.
         counts: pair -> the scores counted by query, where thresholds are to be transferred; else nothing.
         grades: (R,) of the relevant rows of each of Q queries, in no order.
+        of_sample: the values among the rows that can be encoded again alone, where these are some of the rows.
     """
 
     values: PerQuery
     scores: list[ScoreDistribution]
     counts: dict[str, ScoreCounts]
     grades: list[NDArray[np.float32]] = field(default_factory=list)
+    of_sample: PerQuery = field(default_factory=dict)
 
 
-def rank_stored_rows(context: CheckContext, queries: QuerySet, vectors: QueryVectors) -> StoredRanks:
-    """Rank the stored rows by the query vectors of every pair."""
+def rank_stored_rows(
+    context: CheckContext, queries: QuerySet, vectors: QueryVectors, reencodable: ReencodableRows
+) -> StoredRanks:
+    """Rank the stored rows by the query vectors of every pair; in the same passes, those that can be encoded again."""
     ranker = Ranker(context, queries)
+    rows, items = context.gallery.rows, reencodable.items
+    sample = items.ids if items is not None and len(items) < rows.count else None
     stored = StoredRanks({}, [], {})
-    ranked = ranker.ranks(vectors.by_pair, context.gallery.rows, context.gallery.space.metric)
+    ranked = ranker.ranks(vectors.by_pair, rows, context.gallery.space.metric, sample)
     for pair, ranks in ranked.items():
         stored.values[pair] = ranker.values(ranks)
+        if ranks.of_sample is not None:
+            stored.of_sample[pair] = ranker.values(ranks.of_sample)
         stored.scores.append(distribution(pair, ranks))
         if context.inputs.thresholds and pair in (OLD_OLD, NEW_OLD):
             stored.counts[pair] = score_counts(ranks)
@@ -56,27 +66,23 @@ def rank_stored_rows(context: CheckContext, queries: QuerySet, vectors: QueryVec
 
 
 def rank_reencoded_rows(
-    context: CheckContext, queries: QuerySet, vectors: QueryVectors, rows: ReencodableRows, stored: StoredRanks
+    context: CheckContext, queries: QuerySet, rows: ReencodableRows, stored: StoredRanks
 ) -> PerQuery:
     """old/old, new/old, new/new and the ceiling on the rows that can be encoded again; empty without such rows.
 
-    old/old and new/old are ranked among these rows again, so that the update gain compares like with like.
+    old/old and new/old are those among these rows alone, so that the update gain compares like with like.
     """
     if rows.items is None:
         context.warnings.append("new/new and update gain are not measured: no items of the gallery's rows were given")
         return {}
     ranker = Ranker(context, queries)
-    if len(rows) == context.gallery.rows.count:
-        values = {pair: stored.values[pair] for pair in (OLD_OLD, NEW_OLD)}
-    else:
+    among = stored.of_sample or stored.values
+    values = {pair: among[pair] for pair in (OLD_OLD, NEW_OLD)}
+    if stored.of_sample:
         context.warnings.append(
             f"new/new and update gain are measured on the {len(rows)} of {context.gallery.rows.count} gallery rows "
             "whose items are given"
         )
-        part = context.gallery.rows.restricted(rows.items.ids, len(rows))
-        of_sample = {pair: vectors.by_pair[pair] for pair in (OLD_OLD, NEW_OLD)}
-        ranked = ranker.ranks(of_sample, part, context.gallery.space.metric, "sample")
-        values = {pair: ranker.values(ranks) for pair, ranks in ranked.items()}
     values[NEW_NEW] = ranker.reindexed(context.model, queries.vectors, rows)
     if context.ceiling is not None:
         values[CEILING] = ranker.reindexed(
@@ -93,17 +99,18 @@ class Ranker:
     queries: QuerySet
 
     def ranks(
-        self, sets: dict[str, Matrix], rows: StoredRows, similarity: Similarity, among: str = ""
+        self, sets: dict[str, Matrix], rows: StoredRows, similarity: Similarity, sample: pa.Array | None = None
     ) -> dict[str, RelevantRanks]:
         """The ranks under each set of query vectors, by its name.
 
         Args:
-            among: the rows in a word, for the progress bar, where they are not all.
+            sample: ids of rows, to rank among these alone too.
         """
-        stage = ", ".join([*sets, *filter(None, [among])])
-        self.context.progress.start(stage, 2 * len(sets) * len(self.queries.items) * rows.count)
+        pairs = 2 * rows.count + (0 if sample is None else len(sample))
+        self.context.progress.start(", ".join(sets), len(sets) * len(self.queries.items) * pairs)
         ids, truth, advance = self.queries.ids, self.queries.relevance, self.context.progress.advance
-        ranked = ranks_of_sets(rows, ids, truth, list(sets.values()), similarity, advance)
+        some = None if sample is None else IdSet.of([sample])
+        ranked = ranks_of_sets(rows, ids, truth, list(sets.values()), similarity, advance, some)
         return dict(zip(sets, ranked, strict=True))
 
     def values(self, ranks: RelevantRanks) -> dict[str, Values]:

@@ -121,7 +121,7 @@ class Recipe:
         return Schedule(**{field.name: getattr(self, field.name) for field in fields(Schedule)})
 
     def _trained(self, items: int) -> int:
-        """How many of so many items are trained on; the others are held out to choose the epoch."""
+        """The number of items to train on, of so many; the others are held out to choose the epoch."""
         return round(items * (1 - self.validation))
 
 

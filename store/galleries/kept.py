@@ -44,17 +44,18 @@ class KeptFiles:
 
     def keeping(self, path: Address, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Pass the batches of a file on; keep them at its end."""
-        kept: list[pa.RecordBatch] | None = []
-        room = self._room
+        kept: list[pa.RecordBatch] = []
+        size = 0
         for batch in batches:
-            room -= batch.nbytes
-            if room < 0:
-                kept = None
-            if kept is not None:
+            size += batch.nbytes
+            if size <= self._room:
                 kept.append(batch)
+            else:
+                kept.clear()
             yield batch
-        if kept is not None and path not in self._kept:
-            self._kept[path], self._room = kept, room
+        if size <= self._room and path not in self._kept:
+            self._kept[path] = kept
+            self._room -= size
 
 
 class _KeptFile:

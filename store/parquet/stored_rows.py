@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from skipfill.store.errors import Advice, BadInput, BlockPlace
 from skipfill.store.parquet import ids
@@ -53,6 +54,12 @@ class Block:
     ids: pa.Array
     vectors: Matrix
     labels: pa.Array | None
+
+    def filter(self, chosen: NDArray[np.bool_]) -> Block:
+        """Some of the rows, (N,) bool."""
+        mask = pa.array(chosen)
+        labels = None if self.labels is None else self.labels.filter(mask)
+        return Block(self.ids.filter(mask), self.vectors[chosen], labels)
 
 
 OpenFile = Callable[[Address], ParquetReader]

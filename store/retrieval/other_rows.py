@@ -30,6 +30,7 @@ MUCH_DOUBT = 0.01
 """Share of the products of which the exact score is needed; beyond it, products in float64 cost less."""
 ORDINARY = (1e-30, 1e30)
 """Scores that float32 holds with all their digits, and still does when they are scaled to bins."""
+LATER = 2**63
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ class OtherRows:
         self._parts = min(parts_for(most, rows), max(1, TABLES // (2 * BINS * max(queries, 1))))
         self._ties = np.zeros(relevant.starts[part.stop] - relevant.starts[part.start], np.int64)
         self._first = relevant.starts[part.start]
-        self._precision: Precision = np.float32 if ORDINARY[0] < bound < ORDINARY[1] else np.float64
+        self._made = self._added = 0
+        self._float64_from = LATER if ORDINARY[0] < bound < ORDINARY[1] else 0
         self._cells: dict[Precision, list[ScoreCells]] = {}
 
     def products(self, rows: RowsOfBlock) -> NDArray[Any]:
@@ -85,7 +87,9 @@ class OtherRows:
         Raises:
             BadInput: one is too large for float32.
         """
-        products: NDArray[Any] = self._vectors.astype(self._precision, copy=False) @ rows.as_(self._precision).T
+        precision: Precision = np.float32 if self._made < self._float64_from else np.float64
+        self._made += 1
+        products: NDArray[Any] = self._vectors.astype(precision, copy=False) @ rows.as_(precision).T
         if self._bound > LARGEST / 2:
             refuse_too_large(products, rows.ids)
         return products
@@ -106,8 +110,10 @@ class OtherRows:
             query, row = np.repeat(np.arange(len(counts)), counts), np.concatenate(doubtful)
             exact = exact_scores(self._vectors, rows.vectors, query, row, rows.ids)
             self._add_exact(cells, rows, query, row, exact)
+        self._added += 1
         if in_doubt > MUCH_DOUBT * products.size:
-            self._precision = np.float64
+            # Not the next block, whose product may be at work already: results must not depend on who is faster.
+            self._float64_from = min(self._float64_from, self._added + 1)
 
     def above(self) -> list[Places]:
         """Of each query, how many rows are above each relevant one, in the order of `RelevantRows`."""

@@ -19,6 +19,8 @@ Scores = NDArray[np.float32]
 Places = NDArray[np.int64]
 Precision = type[np.float32] | type[np.float64]
 LARGEST = float(np.finfo(np.float32).max)
+SCORE_ROUNDING = 2.0**-23
+"""Share of a score by which a float64 product may differ that is rounded to it; twice that, for the bound's own."""
 AT_ONCE = 2**20
 """Numbers of each side that are multiplied at once: they stay in the processor's cache."""
 
@@ -74,20 +76,20 @@ def _too_large(row: pa.Scalar) -> BadInput:
 
 
 def rounding(dim: int, norms: float, precision: Precision) -> float:
-    """The most that a matrix product and an exact score may lie apart.
+    """The most that a matrix product and the float64 one may lie apart, which an exact score is when it is rounded.
 
     Args:
         norms: the product of the lengths of query and row, at most.
 
     Source: the sum of n products, in any order, with or without fused steps, is within n u / (1 - n u) of the sum of
     their sizes (Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 3.1), and that sum is at most
-    the product of the norms; u is half the distance of 1 to the next number. An exact score is within (n u64 + u32).
-    Four steps more make up for the rounding of norms and of this bound itself; products too small for all their digits
-    are within the smallest number that has them.
+    the product of the norms; u is half the distance of 1 to the next number. Four steps more make up for the rounding
+    of norms and of this bound itself; products too small for all their digits are within the smallest number that has
+    them.
     """
     unit = {np.float32: 2.0**-24, np.float64: 2.0**-53}
     product = (dim + 4) * unit[precision]
     if product >= 0.5:
         return np.inf
-    share = product / (1 - product) + (dim + 4) * unit[np.float64] + 2 * unit[np.float32]
+    share = product / (1 - product) + (dim + 4) * unit[np.float64]
     return share * norms + 2.0**-149 + dim * float(np.finfo(precision).smallest_normal)

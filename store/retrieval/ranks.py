@@ -7,22 +7,25 @@ of them are counted. No sort, no full matrix of scores. Several sets of query ve
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from skipfill.store.parquet.ids import IdSet
 from skipfill.store.parquet.stored_rows import StoredRows, read_ahead
 from skipfill.store.parquet.vectors import Matrix, Similarity, longest
 from skipfill.store.retrieval.other_rows import OtherRows, RowsOfBlock
 from skipfill.store.retrieval.products import Places, Scores, comparable
 from skipfill.store.retrieval.relevance import Relevance
-from skipfill.store.retrieval.relevant_rows import BlockTruth, score_relevant_rows
+from skipfill.store.retrieval.relevant_rows import BlockTruth, RelevantRows, score_relevant_rows
 from skipfill.store.retrieval.score_cells import BINS
 
 QUERIES_AT_ONCE = 256
+SMALLEST = float(np.finfo(np.float32).smallest_normal)
+"""Range of scores where all are smaller: float32 has too few of their digits to cut a smaller range into bins."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class RelevantRanks:
     grades: of the same rows; None when all are 1.
     edges: (B + 1,) ascending bounds of bins of scores.
     others: (Q, B) how many rows that are not relevant score within each bin, lower bound included.
+    of_sample: the same among the rows of a sample alone; None without one.
     """
 
     ranks: list[NDArray[np.int64]]
@@ -40,6 +44,7 @@ class RelevantRanks:
     grades: list[NDArray[np.float32]] | None
     edges: NDArray[np.float64]
     others: NDArray[np.uint32]
+    of_sample: RelevantRanks | None = None
 
 
 @dataclass(frozen=True)
@@ -80,33 +85,44 @@ def ranks_of_sets(
     sets: Sequence[Matrix],
     similarity: Similarity = "cosine",
     progress: Callable[[int], None] = lambda rows: None,
+    sample: IdSet | None = None,
 ) -> list[RelevantRanks]:
     """Rank as `relevant_ranks` does, under each of S sets of vectors of the same Q queries, in the same two passes.
 
     Args:
-        progress: 2 * S * Q * N in all.
+        sample: ids of n rows: the ranks among these alone are counted too.
+        progress: 2 * S * Q * N in all, and S * Q * n for a sample.
     """
     sets = [comparable(one, similarity) for one in sets]
     relevant, length = score_relevant_rows(rows, ids, truth, sets, similarity, progress)
+    bounds = [1.0 if similarity == "cosine" else max(length * longest(one), SMALLEST) for one in sets]
+    among = [relevant] if sample is None else [relevant, [one.among(sample) for one in relevant]]
     parts = [slice(start, min(start + QUERIES_AT_ONCE, len(ids))) for start in range(0, len(ids), QUERIES_AT_ONCE)]
-    bounds = [1.0 if similarity == "cosine" else length * longest(one) or 1.0 for one in sets]
-    of_all = len(sets) * len(ids)
+    of_all = len(among) * len(sets) * len(ids)
     counted = [
-        [OtherRows(one, part, found, bound, rows.count, of_all) for part in parts]
-        for one, found, bound in zip(sets, relevant, bounds, strict=True)
+        [
+            [OtherRows(one, part, found, bound, rows.count, of_all) for part in parts]
+            for one, found, bound in zip(sets, founds, bounds, strict=True)
+        ]
+        for founds in among
     ]
-    for step in read_ahead(_steps(rows, ids, truth, counted, parts, similarity)):
+    for step in read_ahead(_steps(rows, ids, truth, sample, counted, parts, similarity)):
         step.others.add(step.rows, step.products, step.left_out)
         progress(step.products.size)
-    results = []
-    for found, of_set, bound in zip(relevant, counted, bounds, strict=True):
-        cuts = found.starts[1:-1]
-        ranks = [np.sort(above) + np.arange(1, len(above) + 1) for part in of_set for above in part.above()]
-        scores = [one[::-1] for one in np.split(found.scores, cuts)]
-        grades = None if found.grades is None else [one[::-1] for one in np.split(found.grades, cuts)]
-        others = np.concatenate([part.histograms() for part in of_set])
-        results.append(RelevantRanks(ranks, scores, grades, np.linspace(-bound, bound, BINS + 1), others))
-    return results
+    among_all, *among_sample = [list(map(_joined, *one, bounds)) for one in zip(among, counted, strict=True)]
+    if not among_sample:
+        return among_all
+    return [replace(one, of_sample=some) for one, some in zip(among_all, *among_sample, strict=True)]
+
+
+def _joined(found: RelevantRows, counted: list[OtherRows], bound: float) -> RelevantRanks:
+    """The ranks of relevant rows, from the rows counted above them, some queries after the others."""
+    cuts = found.starts[1:-1]
+    ranks = [np.sort(above) + np.arange(1, len(above) + 1) for part in counted for above in part.above()]
+    scores = [one[::-1] for one in np.split(found.scores, cuts)]
+    grades = None if found.grades is None else [one[::-1] for one in np.split(found.grades, cuts)]
+    others = np.concatenate([part.histograms() for part in counted])
+    return RelevantRanks(ranks, scores, grades, np.linspace(-bound, bound, BINS + 1), others)
 
 
 @dataclass(frozen=True)
@@ -123,15 +139,18 @@ def _steps(
     rows: StoredRows,
     ids: pa.Array,
     truth: Relevance,
-    counted: list[list[OtherRows]],
+    sample: IdSet | None,
+    counted: list[list[list[OtherRows]]],
     parts: list[slice],
     similarity: Similarity,
 ) -> Iterator[_Step]:
     for block in rows.blocks():
-        of_block = RowsOfBlock(block.ids, comparable(block.vectors, similarity))
-        truth_here = BlockTruth.of(block, ids, truth)
-        for number, part in enumerate(parts):
-            left_out = truth_here.not_others(part)
-            for of_set in counted:
-                others = of_set[number]
-                yield _Step(others, of_block, others.products(of_block), left_out)
+        block = replace(block, vectors=comparable(block.vectors, similarity))
+        blocks = [block] if sample is None else [block, block.filter(sample.holds(block.ids))]
+        for one, of_sets in zip(blocks, counted, strict=True):
+            of_block, truth_here = RowsOfBlock(one.ids, one.vectors), BlockTruth.of(one, ids, truth)
+            for number, part in enumerate(parts if len(one.ids) else []):
+                left_out = truth_here.not_others(part)
+                for of_set in of_sets:
+                    others = of_set[number]
+                    yield _Step(others, of_block, others.products(of_block), left_out)

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from skipfill.store.parquet.ids import positions, ranked
+from skipfill.store.parquet.ids import IdSet, positions, ranked
 from skipfill.store.parquet.stored_rows import Block, StoredRows
 from skipfill.store.parquet.vectors import Matrix, Similarity, longest
 from skipfill.store.retrieval.products import Places, Scores, comparable, exact_scores
@@ -39,13 +39,20 @@ class RelevantRows:
     place: Numbers
 
     def of(self, query: int) -> slice:
-        """Where the rows of a query lie."""
+        """The places of the rows of a query."""
         return slice(self.starts[query], self.starts[query + 1])
+
+    def among(self, sample: IdSet) -> RelevantRows:
+        """Those of a sample of the rows."""
+        kept = sample.holds(self.ids)[self.place]
+        starts = np.append(0, kept.cumsum())[self.starts]
+        grades = None if self.grades is None else self.grades[kept]
+        return RelevantRows(starts, self.scores[kept], grades, self.ids, self.place[kept])
 
 
 @dataclass(frozen=True)
 class BlockTruth:
-    """What is relevant in one block, a query's own row not counted.
+    """The relevant rows of one block, without a query's own row.
 
     Attributes:
         selves: (Q,) position of each query's own row; -1 where it is in another block, or no row.

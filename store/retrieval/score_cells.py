@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skipfill.store.retrieval.products import Places, Precision, Scores
+from skipfill.store.retrieval.products import SCORE_ROUNDING, Places, Precision, Scores
 
 Products = NDArray[Any]
 """float32 or float64, as multiplied."""
@@ -22,8 +22,6 @@ BINS = 2048
 FINEST = 31
 """Parts that a bin is cut into, at most: the numbers of all parts fit in 16 bits."""
 PARTS_PER_SCORE = 256
-CROWDED = 8_192
-"""Relevant scores that leave no part free, however fine."""
 ROWS_PER_PART = 8_192
 """Rows for which the table of one more part is worth its while."""
 LEFT_OUT, FIRST = 0, 2
@@ -31,9 +29,7 @@ LEFT_OUT, FIRST = 0, 2
 
 
 def parts_for(relevant: int, rows: int) -> int:
-    """How many parts to cut each bin into, for this many relevant scores of a query among so many rows."""
-    if relevant > CROWDED:
-        return 1
+    """The number of parts to cut each bin into, for this many relevant scores of a query among so many rows."""
     return max(1, min(PARTS_PER_SCORE * relevant // BINS, rows // ROWS_PER_PART, FINEST))
 
 
@@ -50,7 +46,7 @@ class Scale:
     """Cut of the scores from -bound to bound into bins, and of each bin into parts.
 
     Attributes:
-        slack: how far a product may lie from the exact score.
+        slack: how far a product may lie from the float64 one.
     """
 
     bound: float
@@ -94,16 +90,14 @@ class ScoreCells:
         begins = bin_begins.copy()
         begins[1:] |= marked[:-1]
         begins &= ~marked
-        cells, marks = begins.nonzero()[0], marked.nonzero()[0]
-        self._free = len(cells)
+        marks = marked.nonzero()[0]
+        self._free = int(begins.sum())
         self._table = begins.cumsum(dtype=np.uint16) - np.uint16(1)
         self._table[marks] = np.arange(self._free, self._free + len(marks))
-        self._bins = np.concatenate([bins[cells], bins[marks]])
-        self._below = last.searchsorted(cells)
-        self._first, self._several = last.searchsorted(marks), zones[marks] > 1
-        self._counts = np.zeros(len(self._bins), np.int64)
-        self._between = np.zeros(2 * len(self._ends) + 1, np.int64)
-        self._exact = np.zeros(len(relevant) + 1, np.int64)
+        self._first, self._several = last.searchsorted(marks).astype(np.int32), zones[marks] > 1
+        self._counts = np.zeros(self._free + len(marks), np.uint32)
+        self._between = np.zeros(2 * len(self._ends) + 1, np.uint32)
+        self._exact = np.zeros(len(relevant) + 1, np.uint32)
 
     def add(self, products: Products, left_out: Places, scratch: Scratch) -> Places:
         """Count (N,) products; return the positions of those in doubt, whose exact scores `add_exact` counts.
@@ -115,18 +109,18 @@ class ScoreCells:
         places[left_out] = LEFT_OUT
         cells = scratch.cells[: len(products)]
         self._table.take(places, mode="clip", out=cells)
-        self._counts += np.bincount(cells, minlength=len(self._counts))
+        _count(cells, self._counts)
         near: Places = (cells >= self._free).nonzero()[0]
         if len(near) == 0:
             return near
         between = self._between_zones(products[near], cells[near].astype(np.int64) - self._free)
-        self._between += np.bincount(between, minlength=len(self._between))
+        _count(between, self._between)
         doubtful: Places = near[(between & 1).astype(bool)]
         return doubtful
 
     def _between_zones(self, products: Products, mark: Places) -> Places:
         """Twice the number of zones below each product that lies in a marked place; odd inside a zone."""
-        zone = self._first[mark]
+        zone = self._first[mark].astype(np.int64)
         beyond = products >= self._ends[zone]
         between = 2 * zone + (products >= self._starts[zone]) + beyond
         several = (beyond & self._several[mark]).nonzero()[0]
@@ -138,11 +132,13 @@ class ScoreCells:
 
     def add_exact(self, scores: Scores) -> None:
         """Count exact scores that were in doubt; equal ones are not above."""
-        self._exact += np.bincount(self._relevant.searchsorted(scores), minlength=len(self._exact))
+        _count(self._relevant.searchsorted(scores), self._exact)
 
     def above(self) -> Places:
         """(R,) how many of the scores counted are above each relevant one, ascending as these are."""
-        free = np.bincount(self._below, self._counts[: self._free], minlength=len(self._ends) + 1).astype(np.int64)
+        last = _places_of(self._ends, self._scale, len(self._table))
+        below = last.searchsorted(self._first_places()[: self._free])
+        free = np.bincount(below, self._counts[: self._free], minlength=len(last) + 1).astype(np.int64)
         free += self._between[::2]
         # A relevant score is below whatever lies above the zone that it is in.
         zone = np.searchsorted(self._ends, self._relevant, side="right")
@@ -150,13 +146,26 @@ class ScoreCells:
 
     def histogram(self) -> NDArray[np.uint32]:
         """(B,) how many of the scores counted fall in each bin of the range, its lower bound included."""
-        held = self._bins >= 0
-        return np.bincount(self._bins[held], self._counts[held], minlength=BINS).astype(np.uint32)
+        bins = _bin_of_places(self._scale.parts)[0][self._first_places()]
+        held = bins >= 0
+        return np.bincount(bins[held], self._counts[held], minlength=BINS).astype(np.uint32)
+
+    def _first_places(self) -> Places:
+        """(C,) the first place of each cell."""
+        changes = np.flatnonzero(np.diff(self._table, prepend=self._table[0] + np.uint16(1)))
+        first = np.empty(len(self._counts), np.int64)
+        first[self._table[changes]] = changes
+        return first
 
 
-def _from_above(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+def _count(numbers: NDArray[Any], counts: NDArray[np.uint32]) -> None:
+    """Add how often each number occurs. Every query has such counts: half the memory matters."""
+    np.add(counts, np.bincount(numbers, minlength=len(counts)), out=counts, casting="unsafe")
+
+
+def _from_above(counts: NDArray[Any]) -> NDArray[np.int64]:
     """(n + 1,) sums of the counts from each place on."""
-    return np.append(counts[::-1].cumsum()[::-1], 0)
+    return np.append(counts[::-1].cumsum(dtype=np.int64)[::-1], 0)
 
 
 def _zones(relevant: Scores, scale: Scale) -> tuple[Products, Products]:
@@ -164,8 +173,9 @@ def _zones(relevant: Scores, scale: Scale) -> tuple[Products, Products]:
     joined."""
     up, down = scale.precision(np.inf), scale.precision(-np.inf)
     exact = relevant.astype(np.float64)
-    starts = np.nextafter((exact - scale.slack).astype(scale.precision), down)
-    ends = np.nextafter(np.nextafter((exact + scale.slack).astype(scale.precision), up), up)
+    slack = scale.slack + SCORE_ROUNDING * np.abs(exact)
+    starts = np.nextafter((exact - slack).astype(scale.precision), down)
+    ends = np.nextafter(np.nextafter((exact + slack).astype(scale.precision), up), up)
     apart = starts[1:] > ends[:-1]
     return starts[np.append(True, apart)[: len(starts)]], ends[np.append(apart, True)[: len(ends)]]
 
@@ -175,7 +185,7 @@ def _places_of(borders: Products, scale: Scale, places: int) -> Places:
 
 
 def _zones_at(first: Places, last: Places, places: int) -> NDArray[np.int16]:
-    """How many zones reach into each place, from their first and last ones."""
+    """The number of zones that reach into each place, from their first and last ones."""
     changes = np.zeros(places + 1, np.int16)
     np.add.at(changes, first, np.int16(1))
     np.add.at(changes, last + 1, np.int16(-1))

@@ -14,6 +14,7 @@ from skipfill.store.parquet.stored_rows import BLOCK_ROWS, StoredRows
 from skipfill.store.parquet.vectors import Matrix, Similarity, longest
 from skipfill.store.retrieval.products import (
     LARGEST,
+    SCORE_ROUNDING,
     Places,
     Scores,
     comparable,
@@ -96,7 +97,8 @@ class _Nearest:
             np.matmul(self._queries, vectors.T, out=products)
         if self._scale * length > LARGEST / 2:
             refuse_too_large(products, ids)
-        slack = rounding(vectors.shape[1], self._scale * length, np.float32)
+        bound = self._scale * length
+        slack = rounding(vectors.shape[1], bound, np.float32) + SCORE_ROUNDING * bound
         bar = np.maximum(self._worst.astype(np.float64) - slack, self._first_bar(products, slack))
         flat = (products >= _float32_below(bar)[:, None]).reshape(-1).nonzero()[0]
         query, column = np.divmod(flat, len(vectors))

@@ -45,7 +45,7 @@ def report(found: Mapping[str, Sequence[dict[str, Values]]], upgrades: Mapping[s
 
 
 def _measured(found: Mapping[str, Sequence[dict[str, Values]]], upgrades: Mapping[str, Any]) -> list[str]:
-    """How many seeds there are of each upgrade, and which upgrades are missing."""
+    """The number of seeds of each upgrade, and the missing upgrades."""
     counts = Counter(len(seeds) for seeds in found.values())
     seeds = ", ".join(f"{count} with {of} seed{'s' if of > 1 else ''}" for of, count in sorted(counts.items()))
     missing = [name for name in upgrades if name not in found]

@@ -58,7 +58,7 @@ def cases() -> Iterator[Case]:
 
 @cache
 def required(policy: str, name: str, lost: int, same: int, won: int) -> Requirement:
-    """What the gate finds for one slice of so many queries lost, kept and won; the bounds that it shows left out."""
+    """Findings of the gate for one slice of so many queries lost, kept and won; the bounds that it shows left out."""
     asked = POLICIES[policy]
     bar = 0.0 if asked.better and name == "all" else -asked.margin
     clusters = Clusters.of(np.repeat([-1.0, 0.0, 1.0], [lost, same, won]))

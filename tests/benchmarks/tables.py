@@ -75,7 +75,7 @@ def gain(means: np.ndarray) -> np.ndarray:
 
 
 def cell(tables: list[pa.Table], run: str, group: str, metric: str) -> Cell | None:
-    """What one run gave in a group; None where it did not run."""
+    """The result of one run in a group; None where it did not run."""
     rows = []
     for table in tables:
         chosen = pc.equal(table.column("group"), group)

@@ -103,7 +103,7 @@ def drawn(encoder: Encoder, count: int, folder: Path) -> TrainingData:
 
 
 class Bare:
-    """What people write: classification, and nothing else."""
+    """The usual training loop: classification, and nothing else."""
 
     def __init__(self, encoder: Encoder, data: TrainingData, how: Schedule, pairs: int) -> None:
         self.data, self.how, self.pairs = data, how, pairs

@@ -62,7 +62,7 @@ def damaged_inside(path: Path) -> None:
 
 
 def damaged_lists(path: Path) -> None:
-    """Whose first row tells how long they are."""
+    """Vectors whose first row tells how long they are."""
     write(path, id=list(range(5_000)), vector=np.random.default_rng(0).normal(size=(5_000, 4)).tolist())
     data = bytearray(path.read_bytes())
     data[4:-4_000] = b"\xff" * (len(data) - 4_004)

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(BASH is None, reason="no bash")
 
 
 def completed(folder: Path, *lines: str) -> list[list[str]]:
-    """What bash offers at the end of each command line, by the script that skipfill prints."""
+    """Completions that bash offers at the end of each command line, by the script that skipfill prints."""
     program = folder / "bin" / "skipfill"
     if not program.exists():
         program.parent.mkdir()

@@ -1,4 +1,4 @@
-"""What would go wrong without a word: leaks into the evidence, joins of strangers, mixed spaces, lost bundles."""
+"""Faults that would go unnoticed: leaks into the evidence, joins of strangers, mixed spaces, lost bundles."""
 
 from __future__ import annotations
 

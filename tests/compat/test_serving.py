@@ -1,4 +1,4 @@
-"""What services read: one value that encodes, `status NAME`, its `--watch`, and `release.json` beside the log."""
+"""The interface of services: a value that encodes, `status NAME`, its `--watch`, `release.json` beside the log."""
 
 from __future__ import annotations
 

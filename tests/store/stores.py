@@ -61,7 +61,7 @@ def swap(objects: ObjectStore, gallery: str, card: Card, without_check: str = ""
 
 
 ASKED = Queries.of(["a", "b", "c"])
-"""What a saved check asked, if nothing else is said."""
+"""The options of a saved check, if nothing else is said."""
 
 
 def saved_check(objects: ObjectStore, model: str = "v2", created: str = "2026-01-01", **changed: Any) -> Report:

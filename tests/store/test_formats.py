@@ -154,7 +154,7 @@ def test_a_new_check_speaks_instead_of_the_old_ones(here: Skipfill, frozen: Path
 
 @pytest.mark.parametrize("kept", [400, 100, 0])
 def test_a_truncated_old_check_of_another_model_is_left_out(here: Skipfill, frozen: Path, kept: int) -> None:
-    """Where it does not say any more whose it is, it may be a fail of this very model, and nothing is allowed."""
+    """A report that does not say any more whose it is may be a fail of this very model, and nothing is allowed."""
     report = next((frozen / "store").glob("checks/things/*/report.json"))
     other = report.parents[1] / ("0" * 12) / report.name
     other.parent.mkdir()
@@ -164,7 +164,7 @@ def test_a_truncated_old_check_of_another_model_is_left_out(here: Skipfill, froz
 
 
 def test_plain_file_lists_are_read(frozen: Path) -> None:
-    """What was written before file lists had a format, under the digest of itself."""
+    """A list written before file lists had a format is read, under the digest of itself."""
     objects = open_store(frozen / "store")
     now = latest(objects, "things")
     files = read_files(objects, "things", now)

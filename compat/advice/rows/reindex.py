@@ -27,7 +27,7 @@ def reindex_row(candidate: Candidate, choosing: Mask) -> Row | Missing:
     if len(rows) < context.gallery.rows.count:
         part = context.gallery.rows.restricted(rows.items.ids, len(rows))
         old = candidate.vectors.by_pair[OLD_OLD]
-        ranked = ranker.ranks({OLD_OLD: old}, part, context.gallery.space.metric, "sample")
+        ranked = ranker.ranks({OLD_OLD: old}, part, context.gallery.space.metric)
         baselines = {OLD_OLD: ranker.values(ranked[OLD_OLD])[metric]}
     values = ranker.reindexed(context.model, candidate.queries.vectors, rows)[metric]
     alternative = Alternative(COST, values, list(baselines.values())[-1])

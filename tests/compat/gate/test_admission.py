@@ -35,7 +35,7 @@ def check(skipfill: Skipfill, items: object, *more: object, gallery: str = "thin
 
 
 def findings(result: Result) -> dict[str, str]:
-    """What the rules of admission found: rule -> sentence."""
+    """Findings of the rules of admission: rule -> sentence."""
     requirements = result.document["check"]["slices"][0]["requirements"]
     return {each["base"]: each["said"] for each in requirements if each["kind"] == "admission"}
 
@@ -605,6 +605,32 @@ def test_vectors_that_the_user_brings_may_be_the_truth(skipfill: Skipfill, with_
         assert "expected vectors of another model than v2, found its" in own.err
 
 
+def test_a_reindex_may_be_the_truth_of_a_blend(skipfill: Skipfill, with_other: World) -> None:
+    """As numpy finds it; a model that the blend is made of may not judge it."""
+    skipfill("blend", "mixed", "--new", "v2", "--old", "v1", "--weight", 0.5)
+    sources = ("--items", with_other.heldout, "--gallery-items", with_other.gallery_items, *REINDEX)
+    result = skipfill("check", "things", "mixed", *sources, "--ceiling", "other", "--json", expect=None)
+    cells = {
+        (one["pair"], one["metric"]): one["value"]["mean"] for one in result.document["check"]["slices"][0]["cells"]
+    }
+    found = {}
+    for name, model, items, *onto in (
+        ("judge", "other", with_other.heldout),
+        ("rows", "other", with_other.gallery_items),
+        ("queries", "mixed", with_other.heldout, "--onto", "v1"),
+    ):
+        skipfill("encode", model, items, *onto, "-o", f"{name}.parquet")
+        found[name] = np.stack(pq.read_table(f"{name}.parquet")["vector"].to_pylist())
+    stored = np.stack(pq.read_table("gallery.parquet")["vector"].to_pylist())
+    wanted = np.argsort(-found["judge"] @ found["rows"].T, axis=1)[:, :10]
+    first = np.argsort(-found["queries"] @ stored.T, axis=1)[:, :10]
+    recall = np.mean([len(set(one) & set(other)) / 10 for one, other in zip(wanted, first, strict=True)])
+    assert cells["new/old", "recall@10"] == pytest.approx(recall)
+    for part in ("v1", "v2"):
+        refused = skipfill("check", "things", "mixed", *sources, "--ceiling", part, expect=2).err
+        assert "expected a model that shares nothing with mixed" in refused
+
+
 def test_documents_as_queries_are_warned_of(skipfill: Skipfill, with_other: World) -> None:
     result = check(skipfill, with_other.gallery_items, *REINDEX, "--ceiling", "other")
     assert "queries are rows of the gallery" in notes(result)
@@ -627,7 +653,7 @@ def shifted(world: World, share: float = 1.0) -> Path:
 
 
 def test_stored_vectors_of_other_items_are_no_baseline(skipfill: Skipfill, with_v2: World) -> None:
-    """Whose own row is in the gallery under another id, for the new model to find."""
+    """A query whose own row is in the gallery under another id, for the new model to find."""
     for share, code in ((1.0, 3), (0.2, 3), (0.0, 0)):
         result = check(skipfill, shifted(with_v2, share))
         assert result.code == code, share

@@ -1,4 +1,4 @@
-"""What must never pass: each of these ends in a fail, in too little evidence, or as bad input."""
+"""Checks that must never pass: each of these ends in a fail, in too little evidence, or as bad input."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def test_slices_see_columns_of_queries_of_the_gallery_and_what_was_found_out(
 
 
 def test_a_reindex_as_the_truth(skipfill: Skipfill, with_v2: World) -> None:
-    """What another model would return from a full reindex, against a slow reference on the encoded files."""
+    """Results of a full reindex by another model are the truth, against a slow reference on the encoded files."""
     skipfill("train", "other", "--items", with_v2.items, "--method", "independent", "--epochs", 20, "--seed", 1)
     for model, path, name in (
         ("other", with_v2.gallery_items, "other_rows"),

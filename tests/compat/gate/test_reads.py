@@ -14,7 +14,7 @@ from tests.conftest import Skipfill, World
 
 @pytest.fixture
 def passes(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How many times the vectors of each file, by its name, were read to the end; some rows in between do not count."""
+    """Count the complete reads of the vectors of each file, by its name; reads of some rows do not count."""
     counts: Counter[str] = Counter()
     read = PinnedFile.iter_batches
 
@@ -26,13 +26,14 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return counts
 
 
+@pytest.mark.parametrize("which", ["gallery_items", "unlabelled"], ids=["items of all rows", "items of some rows"])
 @pytest.mark.parametrize("room", [0, 2**28], ids=["a large gallery", "a gallery that fits in memory"])
 def test_vectors_are_read_at_most_twice(
-    skipfill: Skipfill, with_v2: World, passes: Counter[str], monkeypatch: pytest.MonkeyPatch, room: int
+    skipfill: Skipfill, with_v2: World, passes: Counter[str], monkeypatch: pytest.MonkeyPatch, room: int, which: str
 ) -> None:
     """All cells of a check of queries that are no rows, new/new too: the relevant rows once, the other rows once."""
     monkeypatch.setattr("skipfill.compat.gate.context.MOST_BYTES", room)
-    items = ("--items", with_v2.heldout, "--gallery-items", with_v2.gallery_items)
+    items = ("--items", with_v2.heldout, "--gallery-items", with_v2.folder / f"{which}.parquet")
     cells = skipfill("check", "things", "v2", *items, "--json", expect=None).out
     assert "new/new" in cells
     assert passes["gallery.parquet"] == (1 if room else 2)

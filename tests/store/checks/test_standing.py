@@ -1,4 +1,4 @@
-"""What thousands of checks allow together is what they allow one by one, read from the index or from the reports."""
+"""Thousands of checks together allow what they allow one by one, read from the index or from the reports."""
 
 from __future__ import annotations
 

@@ -230,7 +230,7 @@ def test_killed_at_any_call_there_is_no_model_or_the_whole(bundle: Path, tmp_pat
 
 @dataclass
 class Parts:
-    """What a bundle is made of, to be changed; `manifest` is signed again, as a careful forger would do."""
+    """The parts of a bundle, to be changed; `manifest` is signed again, as a careful forger would do."""
 
     manifest: dict[str, Any]
     files: dict[str, bytes]

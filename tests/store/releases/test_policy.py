@@ -47,7 +47,7 @@ def objects(tmp_path: Path) -> ObjectStore:
 
 
 def refusal(objects: ObjectStore) -> str:
-    """Why a swap to v2 is refused."""
+    """The reason for which a swap to v2 is refused."""
     with pytest.raises(NotAcceptable) as caught:
         swap(objects, "g", load_card(objects, "v2"))
     return str(caught.value)

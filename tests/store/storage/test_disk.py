@@ -54,7 +54,7 @@ def test_each_file_and_folder_is_synced_and_the_last_file_says_complete(
 
 
 def depth(path: str) -> int:
-    """How many folders up to the store's."""
+    """The number of folders up to the store's."""
     return len(Path(path).relative_to(path.split("/.skipfill/")[0] + "/.skipfill").parts)
 
 

@@ -53,7 +53,7 @@ def network(server: str, url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 @pytest.fixture(params=["folder", "s3"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where a store can be made: the same tests on both."""
+    """A place where a store can be made: the same tests on both."""
     return str(tmp_path / ".skipfill") if request.param == "folder" else str(request.getfixturevalue("url"))
 
 
@@ -266,7 +266,7 @@ def test_prune_against_everything(place: str, tmp_path: Path) -> None:
 
 @contextmanager
 def planted_long_ago(place: str) -> Iterator[None]:
-    """What the writers of the race plant on object storage gets old, once, as soon as it is there."""
+    """Objects that the writers of the race plant on object storage get old, once, as soon as they are there."""
     ended = threading.Event()
 
     def age(keys: Callable[[], dict[str, Any]]) -> None:

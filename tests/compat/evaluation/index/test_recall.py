@@ -1,4 +1,4 @@
-"""What an HNSW index does to new queries: against faiss used directly, and against slow references."""
+"""Effects of an HNSW index on new queries: against faiss used directly, and against slow references."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def of(counts: ScoreCounts, chosen: np.ndarray) -> ScoreCounts:
 
 
 def outside(far: float, resamples: int, units: np.ndarray, told: np.ndarray | None, seed: int) -> tuple[float, float]:
-    """How often the exact rate on the other half of the `units` is below, and above, the interval from one half.
+    """Count how often the exact rate on the other half of the `units` is below, and above, the interval from one half.
 
     Args:
         told: what `transferred` is told of the clusters.

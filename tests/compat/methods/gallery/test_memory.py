@@ -1,4 +1,4 @@
-"""What a bundle remembers of the gallery, against loops over its definition."""
+"""The memory of the gallery in a bundle, against loops over its definition."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def slow_hits(items: UnlabelledFeatures, stored: GallerySample, trust: float, sa
 
 
 def slow_same_class(items: UnlabelledFeatures) -> Tensor:
-    """How likely the most alike of the other known items is of the same class, by scikit-learn."""
+    """The probability that the most similar of the other known items is of the same class, by scikit-learn."""
     keys = unit(items.features)
     known, evidence, right = [j for j in range(len(keys)) if items.labels[j] >= 0], [], []
     for i in known:

@@ -1,4 +1,4 @@
-"""Which directions say little about the class: against loops over the definition, and on classes not seen."""
+"""Directions that say little about the class: against loops over the definition, and on classes not seen."""
 
 from __future__ import annotations
 
