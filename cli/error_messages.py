@@ -59,6 +59,7 @@ SENTENCES = {
     "plan_again": "Plan again with: skipfill plan {gallery} {model}",
     "new_plan": "Make another one: skipfill plan GALLERY MODEL -o FILE",
     "name_column": "Name the {parameter} column with {parameter:flag} COLUMN.",
+    "name_brought_column": "Name the column with {parameter:flag} COLUMN; every file of items needs it.",
     "name_another_output": "Choose another name with -o FILE.",
     "choose_output_folder": "Choose another place with -o FILE; nothing was written.",
     "make_store": "Make one with: skipfill init",
@@ -107,7 +108,9 @@ SENTENCES = {
     "independent_ceiling": "Name an independent model with --ceiling, trained from scratch: skipfill train NAME "
     "--method independent --items FILES; or give its vectors with --truth-vector COLUMN; or give --judgements FILE.",
     "bring_old_vectors": "Give the old model's vectors of the queries and of at least 32 gallery rows: --old-vector "
-    "COLUMN. Or, without judgements, use held-out rows of the gallery as queries: the gallery has their vectors.",
+    "COLUMN. Or, without judgements, use held-out rows of the gallery as queries: the gallery has their vectors. If "
+    "nothing makes old vectors of queries any more, neither staying nor a blend can be served: see skipfill guide "
+    "adapters",
     "slice_expression": "If a column has this name, say what it must be: --slice '{name} = true'.",
     "slice_by_predicates": "Slice by a column with fewer values, or by conditions with --slice.",
     "label_or_other_truth": "Name the label column with --label COLUMN, or give --judgements FILE, or --truth reindex.",

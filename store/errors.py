@@ -84,7 +84,7 @@ def in_the_store() -> Iterator[None]:
     try:
         yield
     except BadInput as damage:
-        damage.hint = damage.hint or Advice(SEE_DOCTOR)
+        damage.hint = damage.hint or Advice("see_doctor")
         raise
 
 

@@ -28,7 +28,7 @@ from skipfill.cli.options import (
     with_options,
 )
 from skipfill.cli.options.check import GalleryItems, Identity, Judgements, OldInput, OldVector
-from skipfill.cli.terminal.next_command import quoted
+from skipfill.cli.terminal.next_command import deciding_options, items_options, quoted
 from skipfill.cli.terminal.printing import emit, progress, show_next, table
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def advise(
         show=lambda out: show_advice(out, made),
         exit_code=code,
     )
-    show_next(_next(made, inputs, halves), quiet=quiet)
+    show_next(_next(made, inputs, metric, halves), quiet=quiet)
     raise typer.Exit(code)
 
 
@@ -142,9 +142,10 @@ def show_advice(out: Console, made: Advised) -> None:
     for line in made.lines:
         if line.rows:
             out.print(_cost(line))
+        if partial := _partial(line, made.lines[0]):
+            out.print(partial)
     out.print()
-    headline = "Not enough evidence" if made.recommended is None else _recommended(made)
-    out.print(Text.assemble((f"{headline}: ", "bold"), f"{made.reason}."))
+    out.print(Text.assemble((f"{_headline(made)}: ", "bold"), f"{made.reason}."))
     for note in made.notes:
         out.print(Text.assemble(("note: ", "yellow"), note))
 
@@ -164,11 +165,22 @@ def _cells(line: Line, *, recommended: bool) -> list[object]:
     ]
 
 
-def _recommended(made: Advised) -> str:
-    assert made.recommended is not None
-    line = made.lines[made.recommended]
-    words = {"stay": line.name[0].upper() + line.name[1:], "reindex": line.name[0].upper() + line.name[1:]}
-    return f"Recommended: {words.get(line.kind, line.name)}"
+def _headline(made: Advised) -> str:
+    """The words before the reason, which names what is recommended unless that is to stay."""
+    if made.recommended is None:
+        return "Not enough evidence"
+    name = made.lines[made.recommended].name
+    return "Recommended" if made.recommended else f"Recommended: {name[0].upper()}{name[1:]}"
+
+
+def _partial(line: Line, staying: Line) -> str:
+    """A note on a line that was measured on some rows only; empty for others."""
+    if line.change is None or line.measured_on == staying.measured_on:
+        return ""
+    return (
+        f"{line.name}: measured on the {line.measured_on:,} of {staying.measured_on:,} rows whose items are given, "
+        f"with {line.queries:,} queries; staying has {line.quality.mean - line.change.mean:.3f} on these"
+    )
 
 
 def _cost(line: Line) -> str:
@@ -185,21 +197,20 @@ def _document(made: Advised) -> dict[str, Any]:
     return document
 
 
-def _next(made: Advised, inputs: CheckInputs, halves: Path | None) -> str:
+def _next(made: Advised, inputs: CheckInputs, metric: str | None, halves: Path | None) -> str:
     if made.recommended is None:
         return f"Next: run it again with more queries, or see: skipfill policy {made.gallery}"
     line = made.lines[made.recommended]
     chose, check = ("CHOSE.parquet", "CHECK.parquet") if halves is None else (halves / CHOSE, halves / CHECK)
-    truth = f" --judgements {quoted(inputs.judgements)}" if inputs.judgements else ""
-    brought = f" --old-vector {quoted(inputs.old_vector)}" if inputs.old_vector else ""
-    truth += f" --identity {quoted(inputs.identity)}" if inputs.identity else ""
-    split = " (--halves FOLDER writes the two files)" if halves is None else ""
+    deciding, split = deciding_options(inputs, metric), "" if halves else " (--halves FOLDER writes the files)"
     if line.kind == "stay":
-        command = f"skipfill check {made.gallery} MODEL --items FILES{truth}{brought}"
+        command = f"skipfill check {made.gallery} MODEL{items_options(inputs.items)}{deciding}"
         return f"Next: nothing to do. To see what would change: {command}"
-    if line.kind == "blend":
-        source = f"--new {line.model} --old {made.old} --items {quoted(chose)} --gallery {made.gallery}"
-        return f"Next: skipfill blend NAME {source}{truth}{brought}, then skipfill check with {quoted(check)}{split}"
     if line.kind == "reindex":
         return f"Next: skipfill encode {line.model} ITEMS.parquet -o VECTORS.parquet"
-    return f"Next: skipfill check {made.gallery} {line.model} --items {quoted(check)}{truth}{brought}{split}"
+    asked = f"--items {quoted(check)}{deciding}{split}"
+    if line.kind == "blend":
+        choosing = deciding_options(replace(inputs, gallery_items=[], old_input=""), metric)
+        source = f"--new {line.model} --old {made.old} --items {quoted(chose)} --gallery {made.gallery}{choosing}"
+        return f"Next: skipfill blend NAME {source}, then: skipfill check {made.gallery} NAME {asked}"
+    return f"Next: skipfill check {made.gallery} {line.model} {asked}"

@@ -22,6 +22,7 @@ from skipfill.cli.options import (
     opened,
 )
 from skipfill.cli.options.check import Identity
+from skipfill.cli.terminal.next_command import deciding_options
 from skipfill.cli.terminal.printing import emit, progress, show_next, table
 
 if TYPE_CHECKING:
@@ -115,10 +116,11 @@ def blend(
     from skipfill.compat.gate.inputs import CheckInputs
     from skipfill.compat.training.blending.blend import blend_models
     from skipfill.store.errors import BadInput, Parameter
+    from skipfill.store.models.cards import needs_old_vectors
 
     if items and weight is not None:
         raise BadInput(Parameter("weight"), expected="either a weight or queries that choose it", found="both")
-    objects, chosen = opened(store), None
+    objects, chosen, inputs = opened(store), None, None
     if items:
         columns = item_columns(id_column, label, input_column, items, quiet=quiet, other_than=old_vector)
         inputs = CheckInputs(
@@ -133,19 +135,23 @@ def blend(
     elif judgements or metric or identity:
         raise BadInput(Parameter("items"), expected="queries that choose the weight", found="none")
     card = blend_models(objects, name, new, old, chosen or weight, brought=bool(old_vector))
+    brought, warnings = needs_old_vectors(card), chosen.warnings if chosen else []
+    if brought and not old_vector:
+        warnings = [*warnings, f"queries need their old vectors: --old-vector COLUMN, because {old} is no model here"]
     emit(
         {
             "model": asdict(card),
             "fingerprint": card.fingerprint,
             "grid": [asdict(one) for one in chosen.grid] if chosen else [],
-            "warnings": chosen.warnings if chosen else [],
+            "warnings": warnings,
         },
         as_json=json,
-        show=lambda out: out.print(*_shown(card, chosen), sep="\n"),
+        show=lambda out: out.print(*_shown(card, chosen, warnings), sep="\n"),
     )
     for_check = gallery or searchable(objects, card)
-    bring = " --old-vector COLUMN" if card.recipe["old_vectors"].startswith("brought") else ""
-    show_next(f"Next: skipfill check {for_check} {name} --items HELDOUT.parquet{bring}", quiet=quiet)
+    deciding = deciding_options(inputs, metric) if inputs else ""
+    bring = " --old-vector COLUMN" if brought and "--old-vector" not in deciding else ""
+    show_next(f"Next: skipfill check {for_check} {name} --items HELDOUT.parquet{deciding}{bring}", quiet=quiet)
 
 
 def _chosen(
@@ -176,15 +182,16 @@ def _only_gallery(objects: ObjectStore, space: str) -> str:
     return names[0]
 
 
-def _shown(card: Card, chosen: ChosenWeight | None) -> list[object]:
-    """The new blend, after the table of weights that chose it."""
+def _shown(card: Card, chosen: ChosenWeight | None, warnings: list[str]) -> list[object]:
+    """The new blend, after the table of weights that chose it, and the warnings."""
     recipe = card.recipe
     made = f"Blended {card.name}: {recipe['new']} in its view with {recipe['old']}, weight {recipe['weight']}"
     line = f"{made} ({recipe['weight_by']}; old vectors {recipe['old_vectors']})"
+    notes = [f"note: {warning}" for warning in warnings]
     if chosen is None:
-        return [line]
+        return [*notes, line]
     rows = [
         (f"{one.weight:.1f}", f"{one.mean:.3f}", f"{one.change.mean:+.3f} {one.change.low:+.3f} {one.change.high:+.3f}")
         for one in chosen.grid
     ]
-    return [table(["weight", chosen.metric, "change"], rows, numbers=["weight", chosen.metric]), *chosen.warnings, line]
+    return [table(["weight", chosen.metric, "change"], rows, numbers=["weight", chosen.metric]), *notes, line]

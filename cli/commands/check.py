@@ -51,7 +51,7 @@ from skipfill.cli.options.check import (
     Truth,
     TruthVector,
 )
-from skipfill.cli.terminal.next_command import column_options, quoted
+from skipfill.cli.terminal.next_command import column_options, deciding_options, items_options, quoted
 from skipfill.cli.terminal.printing import emit, progress, show_next
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def check(
     write_reports(report, junit_file=junit, html_file=html, github=github, json=json)
     document = {"check": asdict(report), "verdict": report.verdict}
     emit(document, as_json=json, show=lambda out: show_report(out, report), exit_code=EXIT_CODES[report.verdict])
-    _show_next(report, inputs, policy, of_gallery, quiet=quiet)
+    _show_next(report, inputs, policy, of_gallery, metric, quiet=quiet)
     raise typer.Exit(EXIT_CODES[report.verdict])
 
 
@@ -176,12 +176,15 @@ def _refuse_unknown(objects: ObjectStore, space: str, name: str, inputs: CheckIn
         load_card(objects, inputs.ceiling)
 
 
-def _show_next(report: Report, inputs: CheckInputs, policy: Policy, of_gallery: Policy, *, quiet: bool) -> None:
+def _show_next(
+    report: Report, inputs: CheckInputs, policy: Policy, of_gallery: Policy, metric: str | None, *, quiet: bool
+) -> None:
     """Print the next command, and after it another one that may serve instead.
 
     Args:
         policy: what the check asked.
         of_gallery: what a swap needs.
+        metric: as it was given; None for the policy's.
     """
     from skipfill.cli.reports.findings import blend_command, next_command
 
@@ -190,8 +193,15 @@ def _show_next(report: Report, inputs: CheckInputs, policy: Policy, of_gallery: 
         show_next(f"Next, by the gallery's policy: {_by_policy(report, inputs, of_gallery.truth)}", quiet=quiet)
         return
     following = next_command(report)
-    takes_columns = following.startswith(("skipfill check", "skipfill train"))
-    show_next(f"Next: {following}{column_options(inputs.columns) if takes_columns else ''}", quiet=quiet)
+    deciding = deciding_options(inputs, metric)
+    if following.startswith("skipfill check"):
+        following += deciding
+    elif following.startswith("skipfill train"):
+        following += column_options(inputs.columns)
+    show_next(f"Next: {following}", quiet=quiet)
+    if report.verdict == "fail" and inputs.old_vector:
+        given = f"{items_options(inputs.items)}{deciding}"
+        show_next(f"Or: skipfill advise {report.gallery} --candidate {report.model}{given}", quiet=quiet)
     if report.verdict == "fail" and not inputs.old_input and (blend := blend_command(report)):
         show_next(f"Or: {blend}", quiet=quiet)
 

@@ -84,11 +84,11 @@ def _details(version: Version, origin: int, checks: list[CheckEntry], forced: li
     release, told = version.release, []
     if release is not None and release.check:
         told.append(f"check {release.check}")
-    elif version.action == "swapped" and checks:
-        told.append(forced_words(forced))
+    elif version.action == "swapped":
         newest = [f"{check.check} {check.verdict}" for check in checks[-SHOWN:]]
         before = [f"{len(checks) - SHOWN:,} before"] if len(checks) > SHOWN else []
-        told.append("checks " + ", ".join(before + newest))
+        told.append(forced_words(forced) or "no check allowed it")
+        told.append(f"checks {', '.join(before + newest)}" if newest else "")
     if version.action == "rolled back":
         told.append(f"as in version {origin}")
     told.append(version.reason)

@@ -53,7 +53,7 @@ def swap(
     Example: skipfill swap products v2
     """
     from skipfill.store.checks.index import CheckIndex
-    from skipfill.store.models.cards import load_card
+    from skipfill.store.models.cards import load_card, needs_old_vectors
     from skipfill.store.releases import swap as swaps
     from skipfill.store.releases.evidence import forced_against
 
@@ -87,7 +87,8 @@ def swap(
     if dry_run:
         show_next("Next: the same command without --dry-run", quiet=quiet)
     else:
-        search = f"skipfill search {gallery} --items QUERIES.parquet"
+        bring = " --old-vector COLUMN" if needs_old_vectors(load_card(objects, planned.model)) else ""
+        search = f"skipfill search {gallery} --items QUERIES.parquet{bring}"
         show_next(f"Next: {search}. Undo: skipfill rollback {gallery}", quiet=quiet)
 
 

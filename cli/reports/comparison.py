@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from skipfill.cli.reports.findings import bar_words, numbers
+from skipfill.cli.reports.findings import bar_words, numbers, outcome_of
 from skipfill.cli.terminal.printing import VERDICT_STYLE, table
 from skipfill.store.checks.names import NEW_NEW, NEW_OLD, OLD_OLD, SEEN, UNSEEN
 
@@ -47,8 +47,8 @@ def _row(report: Report, one: Slice) -> list[object]:
         one.name,
         shown[OLD_OLD],
         shown[NEW_OLD],
-        Text(change, VERDICT_STYLE[one.verdict]),
+        Text(change, VERDICT_STYLE[outcome_of(one, report)]),
         shown[NEW_NEW],
         "" if gain is None else f"{gain.mean:+.2f}",
-        Text(one.verdict, VERDICT_STYLE[one.verdict]),
+        Text(outcome_of(one, report), VERDICT_STYLE[outcome_of(one, report)]),
     ]

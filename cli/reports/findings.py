@@ -45,6 +45,12 @@ def findings(report: Report) -> list[Finding]:
     return found
 
 
+def outcome_of(one: Slice, report: Report) -> Outcome:
+    """The verdict of a slice; `accepted` where nothing was asked of it, because the policy accepts it as it is."""
+    accepted = one.name in report.policy.get("accept_worse", [])
+    return "accepted" if accepted and one.verdict == "pass" and not one.requirements else one.verdict
+
+
 def worst_first(found: list[Finding]) -> list[Finding]:
     return sorted(found, key=lambda each: WORST_FIRST.index(each.outcome))
 
@@ -67,8 +73,10 @@ def headline(report: Report) -> str:
 
 def next_command(report: Report) -> str:
     """The next command."""
-    if report.verdict == "pass" and (report.asked_less or not report.saved):
+    if report.verdict == "pass" and not report.saved:
         return f"skipfill check {report.gallery} {report.model} --items HELDOUT.parquet"
+    if report.verdict == "pass" and report.asked_less:
+        return _policy_command(report)
     align = " --align SAMPLE.parquet" if _unseen_fails(report) else ""
     commands: dict[Verdict, str] = {
         "pass": f"skipfill swap {report.gallery} {report.model}",
@@ -92,8 +100,16 @@ def blend_command(report: Report) -> str:
 def lax(report: Report) -> list[str]:
     """Notes on why a pass would allow no swap: it asked less than the gallery's policy, or was not saved."""
     less = "; ".join(report.asked_less)
-    said = [f"this check asked less than the gallery's policy, so a pass allows no swap: {less}"] if less else []
+    note = f"this check asked less than the gallery's policy, so a pass allows no swap: {less}"
+    said = [f"{note}. To change the policy: {_policy_command(report)}"] if less else []
     return said if report.saved else ["this check was not saved, so it has no effect on a swap", *said]
+
+
+def _policy_command(report: Report) -> str:
+    """The command that sets the policy, with the metric of the check where that is all in which they differ."""
+    alone = len(report.asked_less) == 1 and report.asked_less[0].startswith("metric ")
+    metric = f" --metric {report.policy['metric']} --reason TEXT" if alone else ""
+    return f"skipfill policy {report.gallery}{metric}"
 
 
 def check_name(report: Report) -> str:
@@ -146,7 +162,7 @@ def _of_slice(one: Slice, report: Report) -> list[Finding]:
     accepted = one.name in report.policy.get("accept_worse", [])
     # Reports of format 1 have no requirements, but reasons.
     text = one.nothing_required(accepted=accepted) or "; ".join(report.why) or "nothing was required"
-    return [Finding(one.name, "measured", "accepted" if accepted and one.verdict == "pass" else one.verdict, text)]
+    return [Finding(one.name, "measured", outcome_of(one, report), text)]
 
 
 def _of_requirement(one: Slice, asked: Requirement, report: Report) -> Finding:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from skipfill.cli.reports.findings import check_name, flip_words, headline, lax, same_as_all
+from skipfill.cli.reports.findings import Outcome, check_name, flip_words, headline, lax, outcome_of, same_as_all
 from skipfill.cli.terminal.characters import one_line, visible
 from skipfill.cli.terminal.printing import VERDICT_STYLE, table
 from skipfill.store.checks.names import ALL, CEILING, NEW_NEW, NEW_OLD, OLD_OLD, is_of_every_check
@@ -16,7 +16,6 @@ from skipfill.store.storage.layout import per_query_key
 
 if TYPE_CHECKING:
     from skipfill.store.checks.report import IndexRecall, Interval, Report, Slice, Threshold
-    from skipfill.store.checks.requirement import Verdict
 
 FLIPS_SHOWN = 6
 
@@ -59,7 +58,7 @@ def _slices(report: Report) -> object:
         means = [f"{cells[pair]:.3f}" if pair in cells else "" for pair in (OLD_OLD, NEW_OLD)]
         change = show_interval(one.change[metric], sign=True) if one.queries else Text()
         name = f"{one_line(one.name)} (the same queries)" if same_as_all(one, report) else one_line(one.name)
-        rows.append([Text(*_styled(one.verdict)), f"{one.queries:,}", *means, change, name])
+        rows.append([Text(*_styled(outcome_of(one, report))), f"{one.queries:,}", *means, change, name])
     columns = ["verdict", "queries", "old", "new", f"change in {metric}", "slice"]
     return table(columns, rows, numbers=columns[1:4])
 
@@ -132,8 +131,8 @@ def _count(one: Slice) -> str:
     return shown if one.units == one.queries else f"{shown} in {one.units:,} clusters"
 
 
-def _styled(verdict: Verdict, shown: str = "") -> tuple[str, str]:
-    return shown or verdict, VERDICT_STYLE[verdict]
+def _styled(outcome: Outcome, shown: str = "") -> tuple[str, str]:
+    return shown or outcome, VERDICT_STYLE[outcome]
 
 
 def _cells(one: Slice, report: Report) -> object:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import re
 import shlex
+from collections.abc import Sequence
 from contextvars import ContextVar
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from skipfill.compat.gate.inputs import CheckInputs
     from skipfill.store.parquet.items import ItemColumns
 
 _store: ContextVar[str] = ContextVar("store", default="")
@@ -38,6 +41,30 @@ def column_options(columns: ItemColumns) -> str:
     named = {"id": columns.id, "label": columns.label, "input": columns.input}
     usual = {"id": "id", "label": "label", "input": ""}
     return "".join(f" --{option} {quoted(name)}" for option, name in named.items() if name != usual[option])
+
+
+def deciding_options(inputs: CheckInputs, metric: str | None) -> str:
+    """The options of a command, without its items, that decide what it measures; the next one needs them too.
+
+    Args:
+        metric: as it was given; None for the policy's.
+    """
+    named = {
+        "identity": inputs.identity,
+        "judgements": inputs.judgements,
+        "metric": metric,
+        "old-vector": inputs.old_vector,
+        "old-input": inputs.old_input,
+        "truth-vector": inputs.truth_vector,
+    }
+    files = "".join(f" --gallery-items {quoted(path)}" for path in inputs.gallery_items)
+    given = "".join(f" --{option} {quoted(value)}" for option, value in named.items() if value)
+    return f"{files}{given}{column_options(inputs.columns)}"
+
+
+def items_options(files: Sequence[Path]) -> str:
+    """The files of items as options."""
+    return "".join(f" --items {quoted(path)}" for path in files)
 
 
 def quoted(*words: object) -> str:

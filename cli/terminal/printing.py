@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_LINES = 10  # of progress in a log; and at least a hundredth of the work
 FORCED_SHOWN = 3  # of the checks that a swap was forced against; the JSON document has all
-VERDICT_STYLE = {"pass": "bold green", "fail": "bold red", "inconclusive": "bold yellow"}
+VERDICT_STYLE = {"pass": "bold green", "fail": "bold red", "inconclusive": "bold yellow", "accepted": "dim"}
 
 
 def printer(*, stderr: bool = False, quiet: bool = False) -> Printer:

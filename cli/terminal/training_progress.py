@@ -38,10 +38,10 @@ def show_trained(
         columns: of its items; those of the next command are likely to have the same.
         log_on_stdout: whether stdout has the log; the summary then goes to stderr.
     """
-    from skipfill.store.models.cards import has_model
+    from skipfill.store.models.cards import has_model, is_map
 
     seconds = round(seconds, 1)
-    summary = map_summary(card, seconds) if "pairs" in card.training else [_summary(card, seconds)]
+    summary = map_summary(card, seconds) if is_map(card) else [_summary(card, seconds)]
     if log_on_stdout:
         for line in summary:
             show_next(line, quiet=quiet)
@@ -57,11 +57,12 @@ def show_trained(
             show=lambda out: out.print(*summary, sep="\n"),
         )
     gallery = card.gallery
-    following = (
-        f"check {gallery['name']} {card.name} --items HELDOUT.parquet"
-        if gallery and gallery["space"] in card.views
-        else f"encode {card.name} ITEMS.parquet -o GALLERY.parquet"
-    )
+    if is_map(card):
+        following = f"advise {gallery['name']} --candidate {card.name} --items QUERIES.parquet"
+    elif gallery and gallery["space"] in card.views:
+        following = f"check {gallery['name']} {card.name} --items HELDOUT.parquet"
+    else:
+        following = f"encode {card.name} ITEMS.parquet -o GALLERY.parquet"
     show_next(f"Next: skipfill {following}{column_options(columns)}", quiet=quiet)
     if gallery and gallery["space"] in card.views and not has_model(objects, gallery["space"]):
         show_next(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from skipfill.compat.advice.candidate import Candidate, candidates_of
 from skipfill.compat.advice.decision import Decision, Outcome, choosing_half, decided
-from skipfill.compat.advice.halves import Halves
+from skipfill.compat.advice.halves import Halves, halves_of
 from skipfill.compat.advice.judgement import judged_slices, objection
 from skipfill.compat.advice.rates import measured_rates
 from skipfill.compat.advice.reasons import reason
@@ -123,7 +123,7 @@ def advise(
         recommended=_recommended(decision),
         reason=reason(lines, decision, policy, objection(reported[decision.leading])),
         notes=_notes(contexts, [one.why for one in made if isinstance(one, Missing)]),
-        halves=Halves(*(candidates[0].queries.items.restricted(half) for half in (choosing, ~choosing))),
+        halves=halves_of(contexts[0], candidates[0].queries.items, choosing),
     )
 
 

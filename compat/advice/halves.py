@@ -8,7 +8,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from skipfill.compat.gate.admission.brought_vectors import with_stored_vectors
+from skipfill.compat.gate.admission.ruling import Mask
+from skipfill.compat.gate.context import CheckContext
 from skipfill.store.errors import BadInput, Parameter
+from skipfill.store.parquet.ids import IdSet
 from skipfill.store.parquet.items import Items
 from skipfill.store.storage.output_file import new_file
 
@@ -21,11 +25,20 @@ class Halves:
 
     Attributes:
         chose: those that chose weights and the row to recommend. No check may ask them again.
-        check: the others.
+        check: the others; and the rows beside them that show whose the brought old vectors are.
     """
 
     chose: Items
     check: Items
+
+
+def halves_of(context: CheckContext, queries: Items, choosing: Mask) -> Halves:
+    """The files of the two halves of Q queries; `choosing` is (Q,) bool."""
+    given = context.open_items(context.inputs.items)
+    in_check = IdSet.of([queries.restricted(~choosing).ids]).holds(given.ids)
+    if context.inputs.old_vector:
+        in_check |= with_stored_vectors(context, given) & ~IdSet.of([queries.ids]).holds(given.ids)
+    return Halves(queries.restricted(choosing), given.restricted(in_check))
 
 
 def refuse_files(folder: Path) -> None:

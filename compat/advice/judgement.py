@@ -15,7 +15,8 @@ from skipfill.store.checks.report import Slice
 def judged_slices(row: Row, asked: Mask) -> list[Slice]:
     """The slices of a check on some queries, judged, with the row in the place of the new model.
 
-    Slices that none of these queries belongs to are left out.
+    Slices in which the row answers none of these queries are left out. One without any of them is undecided, as in a
+    check.
 
     Args:
         asked: (Q,) bool.
@@ -24,7 +25,11 @@ def judged_slices(row: Row, asked: Mask) -> list[Slice]:
     grouping, answered = candidate.grouping, asked & row.alternative.answered
     by_pair = {**row.baselines, NEW_OLD: row.alternative.values}
     evidence = Evidence({pair: {policy.metric: one} for pair, one in by_pair.items()}, {}, "", grouping.clusters)
-    masks = {name: chosen & answered for name, chosen in grouping.slices.items() if (chosen & answered).any()}
+    masks = {
+        name: chosen & answered
+        for name, chosen in grouping.slices.items()
+        if (chosen & answered).any() or not (chosen & asked).any()
+    }
     bare = [
         bare_slice(name, grouping.clusters[chosen], requirements_of(name, evidence, chosen, policy))
         for name, chosen in masks.items()
@@ -39,6 +44,8 @@ def objection(slices: list[Slice]) -> str:
     """A sentence for the first requirement that stands in the way of a pass; empty where none does."""
     verdict = worst([one.verdict for one in slices])
     for one in slices:
+        if one.verdict == verdict != "pass" and not one.requirements:
+            return f"queries {one.name}: {one.nothing_required(accepted=False)}"
         for each in one.requirements:
             if each.verdict == verdict != "pass":
                 said = each.said or f"{each.found:+.3f}, {each.low:+.3f} to {each.high:+.3f}"

@@ -16,13 +16,14 @@ from skipfill.compat.progress import Progress
 from skipfill.store.checks.index import refuse_unknown_checks
 from skipfill.store.checks.names import todays
 from skipfill.store.checks.policy import Policy
-from skipfill.store.errors import BadInput, Parameter
+from skipfill.store.errors import Advice, BadInput, Parameter
 from skipfill.store.galleries.gallery import Gallery, open_gallery
 from skipfill.store.galleries.kept import MOST_BYTES, KeptFiles
 from skipfill.store.galleries.verify import BoundGallery
-from skipfill.store.models.cards import view_onto
+from skipfill.store.models.cards import has_model, view_onto
 from skipfill.store.models.files import TrainedContent, trained_content, trained_ids
 from skipfill.store.parquet.ids import IdSet
+from skipfill.store.parquet.inputs import refuse_no_column
 from skipfill.store.parquet.items import Items, open_items
 from skipfill.store.parquet.pinned import PinnedFiles
 from skipfill.store.storage.object_store import ObjectStore
@@ -72,9 +73,11 @@ class CheckContext:
 
         Raises:
             BadInput: an unknown gallery or model, a model that encodes in another way than when it was saved, one
-                without a view onto the gallery's space, or thresholds for a gallery that is not searched by cosine.
+                without a view onto the gallery's space, thresholds for a gallery that is not searched by cosine, no
+                column of the name that brings old vectors, or none brought where nothing else has them.
         """
         bound = BoundGallery.of(open_gallery(objects, gallery_name))
+        _refuse_no_old_vectors(objects, bound.gallery, inputs)  # at once: loading models takes longer
         gallery = replace(bound.gallery, rows=KeptFiles(bound.gallery.rows, MOST_BYTES).rows)
         warnings: list[str] = []
         model = verified_model(objects, model_name, warnings)
@@ -127,3 +130,20 @@ class CheckContext:
                 f"measured on {rows.count:,} of {self.gallery.rows.count:,} stored rows: those whose items are given"
             )
         return replace(self, gallery=replace(self.gallery, rows=rows))
+
+
+def _refuse_no_old_vectors(objects: ObjectStore, gallery: Gallery, inputs: CheckInputs) -> None:
+    """Refuse old vectors in a column that is not there, and none at all where neither a model nor the gallery has any.
+
+    Raises:
+        BadInput: see above.
+    """
+    if inputs.old_vector:
+        refuse_no_column(inputs.items, inputs.old_vector, "old_vector")
+    elif not inputs.queries_are_rows and not has_model(objects, gallery.space.name):
+        raise BadInput(
+            inputs.items[0],
+            expected=f"old vectors of the queries, since old model {gallery.space.name} is gone",
+            found="none",
+            hint=Advice("bring_old_vectors"),
+        )

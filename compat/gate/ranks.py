@@ -25,6 +25,9 @@ from skipfill.store.parquet.stored_rows import StoredRows
 from skipfill.store.parquet.vectors import Matrix, Similarity
 from skipfill.store.retrieval.ranks import RelevantRanks, ranks_of_sets
 
+MOST_NAMED = 4
+"""The most sets of query vectors that a progress bar names one by one."""
+
 
 @dataclass(frozen=True)
 class StoredRanks:
@@ -106,8 +109,9 @@ class Ranker:
         Args:
             sample: ids of rows, to rank among these alone too.
         """
+        stage = ", ".join(sets) if len(sets) <= MOST_NAMED else f"{next(iter(sets))} to {list(sets)[-1]}"
         pairs = 2 * rows.count + (0 if sample is None else len(sample))
-        self.context.progress.start(", ".join(sets), len(sets) * len(self.queries.items) * pairs)
+        self.context.progress.start(stage, len(sets) * len(self.queries.items) * pairs)
         ids, truth, advance = self.queries.ids, self.queries.relevance, self.context.progress.advance
         some = None if sample is None else IdSet.of([sample])
         ranked = ranks_of_sets(rows, ids, truth, list(sets.values()), similarity, advance, some)

@@ -18,7 +18,9 @@ from skipfill.compat.gate.queries import QuerySet
 from skipfill.store.checks.names import ALL, EVERY_CHECK, SEEN, UNSEEN
 from skipfill.store.checks.policy import Policy
 from skipfill.store.errors import Advice, BadInput, Parameter, unknown_name
+from skipfill.store.models.cards import is_map
 from skipfill.store.parquet.query_sql import QueryColumns
+from skipfill.store.retrieval.relevance import Judgements
 
 MOST_SLICES = 200
 
@@ -55,7 +57,8 @@ class Grouping:
 def group_queries(context: CheckContext, queries: QuerySet) -> Grouping:
     """Put every query into its slices and its cluster. Repeated queries are warned of.
 
-    `seen` or `unseen` without a query says nothing where the gallery has no such row either, and is left out.
+    `seen` or `unseen` without a query says nothing where the gallery has no such row either, and is left out. Both
+    are left out where they would tell which rows were pairs of a map, not which classes the model knows.
 
     Raises:
         BadInput: an expression that is no SQL over the queries, one with too many values, or a policy that accepts an
@@ -79,10 +82,31 @@ def group_queries(context: CheckContext, queries: QuerySet) -> Grouping:
             f"{repeated} queries have the same vector as another query, or nearly the same; such queries count as one"
         )
     has_rows = {SEEN: queries.lookup.has_trained, UNSEEN: queries.lookup.has_others}
+    if _of_pairs(context, queries):
+        context.warnings.extend(_only_pairs(context, of_trained, queries.lookup.has_others))
+        slices = {name: chosen for name, chosen in slices.items() if name not in (SEEN, UNSEEN)}
     kept = {name: chosen for name, chosen in slices.items() if chosen.any() or has_rows.get(name, True)}
     basis = {"identity": context.inputs.identity} if identity is not None else {}
     by_value = frozenset(name for name, _ in further[len(spec.predicates) :])
     return Grouping(kept, by_value, clusters, identity is not None, kind, basis)
+
+
+def _of_pairs(context: CheckContext, queries: QuerySet) -> bool:
+    """Whether `seen` would say of a query that a row relevant to it was a pair of the map.
+
+    A map is fitted to rows, not to classes, so that this is no kind of query. Where labels tell, it is one.
+    """
+    card = context.model.card
+    by_label = bool(context.gallery.rows.columns.label and card.trained_labels)
+    return is_map(card) and isinstance(queries.relevance, Judgements) and not by_label
+
+
+def _only_pairs(context: CheckContext, of_pairs: Mask, has_others: bool) -> list[str]:
+    """A note where every query has a pair to find: rows that were no pairs may be found less well."""
+    if not of_pairs.all() or not has_others:
+        return []
+    name = context.model.card.name
+    return [f"each query has a relevant row among the pairs of {name}; rows that were no pairs are not measured apart"]
 
 
 def _further_slices(spec: SliceSpec, predicates: list[pa.Array], expressions: list[pa.Array]) -> list[tuple[str, Mask]]:

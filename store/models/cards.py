@@ -94,6 +94,16 @@ class Card:
         return Space(self.name, self.dim, "cosine", self.fingerprint, self.classes, self.slots, earlier)
 
 
+def is_map(card: Card) -> bool:
+    """Whether it was fitted to pairs in closed form, or blends such a model with the old one."""
+    return "pairs" in card.training
+
+
+def needs_old_vectors(card: Card) -> bool:
+    """Whether it blends in an old encoder that it does not hold, so that items bring the old vectors."""
+    return str(card.recipe.get("old_vectors", "")).startswith("brought")
+
+
 def lineage(card: Card) -> set[str]:
     """Fingerprints of the model and of those that it builds on, as far as its card records them."""
     built_on = card.training.get("built_on")

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from skipfill.store.errors import Advice, BadInput, reason, row_place
+from skipfill.store.errors import Advice, BadInput, Parameter, reason, row_place
 from skipfill.store.parquet.files import expand, open_parquet
 from skipfill.store.parquet.ids import refuse_bad_strings
 from skipfill.store.parquet.stored_rows import OpenFile, opened
@@ -100,6 +100,23 @@ def _texts(column: pa.Array, where: object) -> list[str]:
     if None in texts:
         raise BadInput(row_place(where, texts.index(None)), expected="a text", found="NULL")
     return texts
+
+
+def refuse_no_column(files: Sequence[Path], column: str, parameter: str) -> None:
+    """Refuse items of which a file lacks the column that the input `parameter` names; only schemas are read.
+
+    Raises:
+        BadInput: naming that file and its columns; or a file that cannot be opened.
+    """
+    for path in expand(files):
+        names = open_parquet(path).schema_arrow.names
+        if column not in names:
+            raise BadInput(
+                Parameter(parameter, column),
+                expected=f"a column of {path}",
+                found=f"columns {', '.join(names)}",
+                hint=Advice("name_brought_column", parameter=parameter),
+            )
 
 
 def only_vector_column(paths: Sequence[Path], other_than: str = "") -> str:

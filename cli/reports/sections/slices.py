@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from skipfill.cli.reports.elements import badge, name, table, text
 from skipfill.cli.reports.elements import interval as shown
-from skipfill.cli.reports.findings import same_as_all
+from skipfill.cli.reports.findings import outcome_of, same_as_all
 from skipfill.cli.reports.sections.cells import MARKS, cells_of
 from skipfill.cli.reports.svg import ROW, Scale, axis, interval, picture
 
@@ -22,12 +22,19 @@ def slices(report: Report) -> str:
     rows = []
     for one in report.slices:
         if same_as_all(one, report):
-            rows.append([badge(one.verdict), name(one.name), "the same queries as all", *[""] * 4])
+            rows.append([_badge(one, report), name(one.name), "the same queries as all", *[""] * 4])
             continue
         change = shown(one.change[metric], sign=True) if metric in one.change else ""
         values = [shown(found[one.name][pair]) if pair in found[one.name] else "" for pair in MARKS]
         rows.append(
-            [badge(one.verdict), name(one.name), _count(one), _plot(one, found[one.name], scale), *values, change]
+            [
+                _badge(one, report),
+                name(one.name),
+                _count(one),
+                _plot(one, found[one.name], scale),
+                *values,
+                change,
+            ]
         )
     columns = [
         "Verdict",
@@ -39,7 +46,8 @@ def slices(report: Report) -> str:
     ]
     foot = ["", "", "", axis(scale), "", "", ""] if ends else []
     folded = "".join(
-        f"<details><summary>{badge(one.verdict)} {name(one.name)}: all cells</summary>{cells_of(one, report)}</details>"
+        f"<details><summary>{_badge(one, report)} {name(one.name)}: all cells</summary>"
+        f"{cells_of(one, report)}</details>"
         for one in report.slices[1:]
         if one.cells and not same_as_all(one, report)
     )
@@ -48,6 +56,10 @@ def slices(report: Report) -> str:
 
 def _deciding(one: Slice, metric: str) -> dict[str, Interval]:
     return {cell.pair: cell.value for cell in one.cells if cell.metric == metric and cell.pair in MARKS}
+
+
+def _badge(one: Slice, report: Report) -> str:
+    return badge(outcome_of(one, report))
 
 
 def _count(one: Slice) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from skipfill.compat.gate.admission.ruling import Finding, Ruling
+from skipfill.compat.gate.admission.ruling import Finding, Mask, Ruling
 from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.query_lookup import QueryLookup
 from skipfill.compat.inference.gallery_agreement import ALIKE, FEWEST_ALIKE, LOOKED_AT, stored_items
 from skipfill.store.errors import Advice, BadInput, Parameter
 from skipfill.store.parquet.ids import IdSet
+from skipfill.store.parquet.inputs import refuse_no_column
 from skipfill.store.parquet.items import Items
 from skipfill.store.parquet.matching import matched
 from skipfill.store.parquet.vectors import Matrix, normalised
@@ -24,8 +25,9 @@ def brought_vectors(items: Items, column: str, dim: int, parameter: str = "old_v
     Raises:
         BadInput: no such column, or vectors of another dimension than the gallery's.
     """
-    read = items.reading(column)
     where = Parameter(parameter, column)
+    refuse_no_column(items.files, column, parameter)
+    read = items.reading(column)
     if read.kind != "vector":
         raise BadInput(where, expected="a column of vectors", found=f"{read.kind}s")
     vectors = np.concatenate([np.asarray(block.inputs, np.float32) for block in read.blocks()])
@@ -84,13 +86,18 @@ def rows_beside_judged_queries(context: CheckContext, items: Items, lookup: Quer
     """
     if not context.inputs.old_vector or context.inputs.queries_are_rows:
         return Ruling()
+    return Ruling(with_stored_vectors(context, items) & (lookup.relevant == 0))
+
+
+def with_stored_vectors(context: CheckContext, items: Items) -> Mask:
+    """(N,) bool, the items that bring the vector that is stored under their id."""
     are_rows = np.zeros(len(items), bool)
     brought = brought_vectors(items, context.inputs.old_vector, context.gallery.space.dim)
     for match in matched(context.gallery.rows, items.ids):
         with np.errstate(invalid="ignore"):
             cosines = (normalised(brought[match.places]) * normalised(match.vectors)).sum(axis=1)
         are_rows[match.places[cosines >= ALIKE]] = True
-    return Ruling(are_rows & (lookup.relevant == 0))
+    return are_rows
 
 
 def _files(context: CheckContext) -> list[Items]:

@@ -40,7 +40,10 @@ def trained_content(context: CheckContext, items: Items) -> Ruling:
     """Leave out queries with the content of an item that the model was trained on, whatever their ids."""
     content = context.training_content
     left_out = np.isin(content_digests(items), content.digests)
-    notes = _note(context, left_out & ~_of_trained_ids(context, items), "was trained on their content under other ids")
+    same_ids = _with_trained_ids(context, items)
+    notes = _note(context, left_out & ~same_ids, "was trained on their content under other ids")
+    if not context.inputs.queries_are_rows:  # such as rows beside judged queries, which are no queries
+        notes += _note(context, left_out & same_ids, "was trained on these rows", of="items")
     if not content.complete:
         notes.append(
             f"items that model {context.model.card.name} was trained on are known by id only: an older release made "
@@ -50,10 +53,15 @@ def trained_content(context: CheckContext, items: Items) -> Ruling:
 
 
 def _of_trained_ids(context: CheckContext, items: Items) -> Mask:
-    if not context.inputs.queries_are_rows:
+    return _with_trained_ids(context, items) if context.inputs.queries_are_rows else np.zeros(len(items), bool)
+
+
+def _with_trained_ids(context: CheckContext, items: Items) -> Mask:
+    """(N,) bool, the items that have the id of one that the model was trained on."""
+    if items.ids.type != context.gallery.rows.id_kind:
         return np.zeros(len(items), bool)
     return context.training_ids.holds(items.ids)
 
 
-def _note(context: CheckContext, left_out: Mask, reason: str) -> list[str]:
-    return [f"{left_out.sum()} queries left out: model {context.model.card.name} {reason}"] if left_out.any() else []
+def _note(context: CheckContext, left_out: Mask, reason: str, of: str = "queries") -> list[str]:
+    return [f"{left_out.sum()} {of} left out: model {context.model.card.name} {reason}"] if left_out.any() else []

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+
 from skipfill.compat.methods.adapters.adapter import Adapter
 from skipfill.compat.training.adapters.choose import Option
 from skipfill.compat.training.adapters.collect import Collected
 from skipfill.compat.training.adapters.sources import OpenedPairs
 from skipfill.store.errors import Advice, BadInput, Hint
 
+SAME = 1e-4  # coordinates of vectors of length 1, stored perhaps in half precision
 ALIKE = 1e-9  # variance of vectors of length 1 that are all alike but for rounding
 
 
@@ -78,6 +81,14 @@ def _refuse_unusable(opened: OpenedPairs, collected: Collected) -> None:
                 found=f"one vector for all {sums.count:,} pairs",
                 hint=hint,
             )
+    sample = collected.sample
+    if sample.new.shape == sample.old.shape and torch.allclose(sample.new, sample.old, atol=SAME):
+        raise BadInput(
+            f"{items.where}, column {items.input_column}",
+            expected="vectors by a new encoder",
+            found=f"those that gallery {gallery.name} stores, for all {sums.count:,} pairs",
+            hint=Advice("name_column", parameter="input"),
+        )
 
 
 def _too_few(opened: OpenedPairs, collected: Collected) -> BadInput:

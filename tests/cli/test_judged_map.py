@@ -1,0 +1,141 @@
+"""The flow for teams that cannot train, with judgements: each printed command runs as it is, up to the swap."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.conftest import Skipfill
+
+CLASSES, ROWS, QUERIES, DIM, PROVING = 12, 360, 400, 16, 40
+JUDGED = ("--judgements", "judged.tsv", "--metric", "nDCG@10", "--old-vector", "old")
+
+
+def write(name: str, ids: list[str], **columns: np.ndarray) -> None:
+    table: dict[str, pa.Array] = {"id": pa.array(ids)}
+    for column, values in columns.items():
+        table[column] = pa.FixedSizeListArray.from_arrays(pa.array(values.astype(np.float32).reshape(-1)), DIM)
+    pq.write_table(pa.table(table), name)
+
+
+@pytest.fixture
+def docs(skipfill: Skipfill, tmp_path: Path) -> None:
+    """Gallery `docs` without labels, whose encoder is gone; map `v2`, to which every judged row was a pair."""
+    random = np.random.default_rng(0)
+    centres = random.normal(size=(CLASSES, DIM)) / 2
+    turn = np.linalg.qr(random.normal(size=(DIM, DIM)))[0]
+    of_rows, of_queries = random.integers(0, CLASSES, ROWS), random.integers(0, CLASSES, QUERIES)
+    old, new = {}, {}
+    for name, labels in (("rows", of_rows), ("queries", of_queries)):
+        old[name] = centres[labels] + 0.8 * random.normal(size=(len(labels), DIM))
+        new[name] = (centres[labels] + 0.35 * random.normal(size=(len(labels), DIM))) @ turn
+    rows, queries = [f"r{at:03d}" for at in range(ROWS)], [f"q{at:03d}" for at in range(QUERIES)]
+    others = random.normal(size=(30, DIM))
+    write("gallery.parquet", [*rows, *(f"x{at}" for at in range(30))], vector=np.concatenate([old["rows"], others]))
+    write("pairs.parquet", rows, vector=new["rows"])
+    write("rows.parquet", rows[:PROVING], vector=new["rows"][:PROVING], old=old["rows"][:PROVING])
+    write("queries.parquet", queries, vector=new["queries"], old=old["queries"])
+    lines = [f"{queries[q]}\t{rows[r]}\t1" for q in range(QUERIES) for r in np.flatnonzero(of_rows == of_queries[q])]
+    Path("judged.tsv").write_text("\n".join(["query-id\tcorpus-id\tscore", *lines]) + "\n")
+    skipfill("init")
+    skipfill("gallery", "add", "docs", "gallery.parquet", "--space", "ada")
+    told = skipfill("train", "v2", "--gallery", "docs", "--items", "pairs.parquet", "--method", "procrustes").err
+    assert "Next: skipfill advise docs --candidate v2 --items QUERIES.parquet" in told
+
+
+def told_commands(told: str) -> list[list[str]]:
+    return [shlex.split(part) for part in re.findall(r"skipfill (.+?)(?=, then|\. |\n|$)", told)]
+
+
+SOURCES = ("--items", "queries.parquet", "--items", "rows.parquet")
+
+
+def test_the_flow_by_its_next_commands(skipfill: Skipfill, docs: None) -> None:
+    advised = skipfill("advise", "docs", "--candidate", "v2", *SOURCES, *JUDGED, "--halves", "halves", expect=0)
+    assert "Recommended: v2" in advised.out
+    commands = [[{"NAME": "v2b"}.get(word, word) for word in one] for one in told_commands(advised.err)]
+    for command in commands[:-1]:
+        skipfill(*command)
+    check = commands[-1]
+    assert check[0] == "check"
+    assert check[check.index("--items") + 1 :] == ["halves/check.parquet", *JUDGED]
+    assert len(pq.read_table("halves/check.parquet")) == QUERIES // 2 + PROVING
+    done = skipfill(*check, expect=0)
+    less = "this check asked less than the gallery's policy"
+    assert less in " ".join(done.out.split())
+    policy = "skipfill policy docs --metric nDCG@10 --reason TEXT"
+    assert policy in " ".join(done.out.split())
+    assert f"Next: {policy}" in done.err
+    skipfill(*told_commands(done.err)[0])
+    skipfill("swap", "docs", check[2])
+
+
+def test_slices_by_pairs_are_neither_required_nor_shown(skipfill: Skipfill, docs: None) -> None:
+    """Every query has a relevant row among the pairs, though the gallery has rows that were none."""
+    report = skipfill("check", "docs", "v2", *SOURCES, *JUDGED, "--json", expect=0).document["check"]
+    assert [one["name"] for one in report["slices"]] == ["all"]
+    assert any("rows that were no pairs are not measured apart" in note for note in report["warnings"])
+    again = ("--slice-by", "known", "--no-save", "--json")
+    report = skipfill("check", "docs", "v2", *SOURCES, *JUDGED, *again, expect=0).document["check"]
+    assert [one["name"] for one in report["slices"]] == ["all", "known = seen"]
+
+
+def test_rows_beside_judged_queries_are_no_queries_under_other_ids(skipfill: Skipfill, docs: None) -> None:
+    pairs = pq.read_table("pairs.parquet").slice(0, 2)
+    queries = pq.read_table("queries.parquet")
+    copied = queries.slice(0, 2).set_column(1, "vector", pairs["vector"])
+    pq.write_table(pa.concat_tables([copied, queries.slice(2)]), "queries.parquet")
+    report = skipfill("check", "docs", "v2", *SOURCES, *JUDGED, "--json", expect=None).document["check"]
+    assert f"{PROVING} items left out: model v2 was trained on these rows" in report["warnings"]
+    assert "2 queries left out: model v2 was trained on their content under other ids" in report["warnings"]
+
+
+def test_a_blend_says_that_its_queries_need_old_vectors(skipfill: Skipfill, docs: None) -> None:
+    made = skipfill("blend", "v2n", "--new", "v2", "--old", "ada")
+    assert "queries need their old vectors: --old-vector COLUMN" in " ".join(made.out.split())
+    swapped = skipfill("swap", "docs", "v2n", "--without-check", "try it")
+    assert "skipfill search docs --items QUERIES.parquet --old-vector COLUMN" in " ".join(swapped.err.split())
+    shown = " ".join(skipfill("history", "docs").out.split())
+    assert "no check allowed it" in shown
+
+
+def test_missing_old_vectors_are_refused_before_a_model_is_read(skipfill: Skipfill, docs: None) -> None:
+    for weights in Path(".skipfill/models/v2").glob("*.safetensors"):
+        weights.unlink()
+    advise, judged = ("advise", "docs", "--candidate", "v2"), ("--judgements", "judged.tsv")
+    none = skipfill(*advise, "--items", "queries.parquet", *judged, "--input", "vector", expect=2).err
+    assert "expected old vectors of the queries, since old model ada is gone, found none" in none
+    assert "neither staying nor a blend can be served" in none
+    other = skipfill(*advise, "--items", "pairs.parquet", *judged, "--old-vector", "old", expect=2).err
+    assert "--old-vector old: expected a column of pairs.parquet, found columns id, vector" in other
+    assert "Name the column with --old-vector COLUMN" in other
+    assert "--input" not in other
+
+
+def test_a_reindex_of_some_rows_is_compared_with_staying_on_these(skipfill: Skipfill, docs: None) -> None:
+    command = ("advise", "docs", "--candidate", "v2", *SOURCES, *JUDGED, "--gallery-items", "pairs.parquet")
+    shown = " ".join(skipfill(*command, expect=0).out.split())
+    lines = skipfill(*command, "--json", expect=0).document["advice"]["lines"]
+    reindex = next(line for line in lines if line["kind"] == "reindex")
+    staying = reindex["quality"]["mean"] - reindex["change"]["mean"]
+    assert staying > lines[0]["quality"]["mean"]
+    assert f"measured on the {ROWS} of {ROWS + 30} rows whose items are given" in shown
+    assert f"staying has {staying:.3f} on these" in shown
+
+
+def test_the_stored_vectors_are_no_new_encoder(skipfill: Skipfill, docs: None) -> None:
+    same = ("train", "same", "--gallery", "docs", "--items", "gallery.parquet", "--method", "auto")
+    assert "found those that gallery docs stores, for all 390 pairs" in skipfill(*same, expect=2).err
+
+
+def test_an_accepted_slice_is_shown_as_accepted(skipfill: Skipfill, docs: None) -> None:
+    known = "known = 'seen'"
+    command = ("check", "docs", "v2", *SOURCES, *JUDGED, "--slice", known, "--accept-worse", known, "--no-save")
+    row = next(line for line in skipfill(*command, expect=0).out.splitlines() if line.rstrip().endswith(known))
+    assert row.startswith("accepted ")
