@@ -50,9 +50,11 @@ SENTENCES = {
     "--reason TEXT",
     "check_without_saving": "To measure without saving the check: --no-save. It then counts for no swap.",
     "ask_more": "Check again, with these queries and more: skipfill check {gallery} {model} --items FILES --items MORE",
-    "check_by_policy": "Check it by the policy: skipfill check {gallery} {model} --items FILES. See: "
+    "check_by_policy": "Check it by the policy, with the files and columns of {check}: "
+    "skipfill check {gallery} {model} --items FILES. See: "
     "skipfill policy {gallery}",
-    "fit_policy": "Check it by the policy: skipfill check {gallery} {model} --items FILES. Or, if less is enough for "
+    "fit_policy": "Check it by the policy, with the files and columns of {check}: "
+    "skipfill check {gallery} {model} --items FILES. Or, if less is enough for "
     "this gallery: skipfill policy {gallery} {options}",
     "plan_again": "Plan again with: skipfill plan {gallery} {model}",
     "new_plan": "Make another one: skipfill plan GALLERY MODEL -o FILE",
@@ -122,7 +124,7 @@ SENTENCES = {
     "bring_vectors_to_blend": "Name the column of the items that has the old vectors: --old-vector COLUMN.",
     "bring_vectors_of_the_space": "Encode the queries with the encoder of {space}, as queries, and name that column.",
     "stay_or_give_weight": "Stay with the old model, or give a weight yourself: --weight 0.4",
-    "search_with_vectors": "Search with --vectors, or train a model and swap to it.",
+    "search_with_vectors": "Give the query vectors of {encoder} with --vectors FILE, or train a model and swap to it.",
     "restore_or_roll_back": "Restore models/{model}/, search with --vectors, or: skipfill rollback {gallery}",
     "roll_back": "Go back with: skipfill rollback {gallery}",
     "register_with_space": "Register the files with --space MODEL, the model that encoded them. If the items do not "

@@ -102,6 +102,11 @@ class NotAcceptable(SkipfillError):
     exit_code = 1
 
 
+def minute(at: str) -> str:
+    """A stored time (UTC, ISO 8601) as messages tell it: `2026-01-31 12:00 UTC`."""
+    return f"{at[:16].replace('T', ' ')} UTC"
+
+
 def reason(error: Exception) -> str:
     """Message of a library's exception, short: the system's words if it has any, else its first line."""
     number = getattr(error, "errno", None)

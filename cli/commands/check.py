@@ -51,11 +51,12 @@ from skipfill.cli.options.check import (
     Truth,
     TruthVector,
 )
-from skipfill.cli.terminal.next_command import column_options, deciding_options, items_options
+from skipfill.cli.terminal.next_command import column_options, deciding_options, items_options, quoted
 from skipfill.cli.terminal.printing import emit, progress, show_next
 
 if TYPE_CHECKING:
     from skipfill.compat.gate.inputs import CheckInputs
+    from skipfill.store.checks.policy import Policy
     from skipfill.store.checks.report import Report
     from skipfill.store.storage.object_store import ObjectStore
 
@@ -159,7 +160,7 @@ def check(
     write_reports(report, junit_file=junit, html_file=html, github=github, json=json)
     document = {"check": asdict(report), "verdict": report.verdict}
     emit(document, as_json=json, show=lambda out: show_report(out, report), exit_code=EXIT_CODES[report.verdict])
-    _show_next(report, inputs, metric, quiet=quiet)
+    _show_next(report, inputs, policy, of_gallery, metric, quiet=quiet)
     raise typer.Exit(EXIT_CODES[report.verdict])
 
 
@@ -175,10 +176,22 @@ def _refuse_unknown(objects: ObjectStore, space: str, name: str, inputs: CheckIn
         load_card(objects, inputs.ceiling)
 
 
-def _show_next(report: Report, inputs: CheckInputs, metric: str | None, *, quiet: bool) -> None:
-    """Print the next command, and after it another one that may serve instead."""
+def _show_next(
+    report: Report, inputs: CheckInputs, policy: Policy, of_gallery: Policy, metric: str | None, *, quiet: bool
+) -> None:
+    """Print the next command, and after it another one that may serve instead.
+
+    Args:
+        policy: what the check asked.
+        of_gallery: what a swap needs.
+        metric: as it was given; None for the policy's.
+    """
     from skipfill.cli.reports.findings import blend_command, next_command
 
+    stricter = any(one.parameter != "truth" for one in policy.differences(of_gallery, inputs.truth, policy.slices))
+    if report.asked_less if report.verdict == "pass" else stricter:
+        show_next(f"Next, by the gallery's policy: {_by_policy(report, inputs, of_gallery.truth)}", quiet=quiet)
+        return
     following = next_command(report)
     deciding = deciding_options(inputs, metric)
     if following.startswith("skipfill check"):
@@ -191,3 +204,24 @@ def _show_next(report: Report, inputs: CheckInputs, metric: str | None, *, quiet
         show_next(f"Or: skipfill advise {report.gallery} --candidate {report.model}{given}", quiet=quiet)
     if report.verdict == "fail" and not inputs.old_input and (blend := blend_command(report)):
         show_next(f"Or: {blend}", quiet=quiet)
+
+
+def _by_policy(report: Report, inputs: CheckInputs, truth: str) -> str:
+    """The same check without its own requirements: with its files and columns, and its truth if the policy has none."""
+    of_truth: list[tuple[str, object]] = []
+    if truth in ("", inputs.truth) and inputs.truth == "judgements":
+        of_truth = [("judgements", inputs.judgements)]
+    elif truth in ("", inputs.truth) and inputs.truth == "reindex":
+        of_truth = [("truth", inputs.truth), ("depth", inputs.depth)]
+    options: list[tuple[str, object]] = [
+        *(("items", one) for one in inputs.items),
+        *(("gallery-items", one) for one in inputs.gallery_items),
+        *of_truth,
+        ("ceiling", inputs.ceiling),
+        ("identity", inputs.identity),
+        ("old-vector", inputs.old_vector),
+        ("old-input", inputs.old_input),
+        ("truth-vector", inputs.truth_vector),
+    ]
+    words = [word for option, value in options if value for word in (f"--{option}", value)]
+    return quoted("skipfill", "check", report.gallery, report.model, *words) + column_options(inputs.columns)

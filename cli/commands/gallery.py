@@ -22,13 +22,11 @@ from skipfill.cli.options import (
     VectorColumn,
     opened,
 )
-from skipfill.cli.reports.gallery import crowding_note, show_gallery
+from skipfill.cli.reports.gallery import crowding_note, note_other_vectors, show_gallery
 from skipfill.cli.terminal.help_page import HelpGroup
-from skipfill.cli.terminal.printing import emit, progress, released, show_next, table
+from skipfill.cli.terminal.printing import emit, progress, show_next, table
 
 if TYPE_CHECKING:
-    from pyarrow import Schema
-
     from skipfill.store.galleries.log import Release
     from skipfill.store.spaces import Space
     from skipfill.store.storage.object_store import ObjectStore
@@ -95,7 +93,7 @@ def add(
         columns = Columns(id_column, vector, label)
         made = add_gallery(objects, name, paths, columns, space_of_rows, release, bar.advance, dry_run=dry_run)
     show_gallery(made, as_json=json, title="Would register" if dry_run else "Registered")
-    _note_other_vectors(footers[0].schema_arrow, vector, name, quiet=quiet)
+    note_other_vectors(footers[0].schema_arrow, vector, name, quiet=quiet)
     following = f"skipfill train {_free_name(objects)} --gallery {name} --items ITEMS.parquet"
     show_next(f"Next: {'the same command without --dry-run' if dry_run else following}", quiet=quiet)
 
@@ -155,7 +153,7 @@ def list_galleries(store: Store = None, json: Json = False) -> int:
     from skipfill.store.galleries.log import newest_versions
 
     galleries = newest_versions(opened(store))
-    rows = [(name, now.rows, now.space, released(now), now.number) for name, now in galleries.in_force.items()]
+    rows = [(name, now.rows, now.space, now.queries_use, now.number) for name, now in galleries.in_force.items()]
     columns = ["gallery", "rows", "space", "queries use", "version"]
     faults = {name: message(fault) for name, fault in galleries.faults.items()}
     code = 2 if faults else 0
@@ -205,20 +203,6 @@ def verify(
     models = models_of_gallery(objects, gallery)
     told = [(f"model {model}", state) for model, state in models.items()]
     show_gallery(gallery, as_json=json, title="Every row is as registered:", more={"models": models}, rows=told)
-
-
-def _note_other_vectors(schema: Schema, vector: str, gallery: str, *, quiet: bool) -> None:
-    """Say which other columns of a gallery's files hold vectors: items are easily taken for their gallery."""
-    from skipfill.store.parquet.vectors import is_vector_type
-
-    others = [field.name for field in schema if field.name != vector and is_vector_type(field.type)]
-    if others:
-        show_next(
-            f"note: the stored vectors are those of column {vector}; the files also have vectors in "
-            f"{', '.join(others)}. If these are the stored ones: skipfill gallery drop {gallery} --confirm {gallery}, "
-            "then add it again with --vector COLUMN",
-            quiet=quiet,
-        )
 
 
 def _free_name(objects: ObjectStore) -> str:

@@ -9,7 +9,7 @@ import typer
 
 from skipfill.cli.guide.registry import TOPICS, page
 from skipfill.cli.options import Json
-from skipfill.cli.terminal.printing import emit, table
+from skipfill.cli.terminal.printing import emit, show_next, table
 from skipfill.store.errors import unknown_name
 
 WIDEST = 100  # longer lines of prose are hard to read
@@ -36,6 +36,7 @@ def guide(
             as_json=json,
             show=lambda out: out.print(table(["topic", "about"], rows, wrap=["about"])),
         )
+        show_next("To read one: skipfill guide TOPIC", quiet=False)
         return
     if topic not in TOPICS:
         raise unknown_name("topic", topic, TOPICS, where="guide")

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from skipfill.cli.options import GalleryName, Json, Store, opened
-from skipfill.cli.terminal.printing import emit, forced_words, released, short_time, table, view_words
+from skipfill.cli.terminal.printing import emit, forced_words, short_time, table, view_words
 
 if TYPE_CHECKING:
     from skipfill.store.checks.entry import CheckEntry
@@ -66,7 +66,9 @@ def history(gallery: GalleryName, store: Store = None, json: Json = False) -> No
 def _in_use(version: Version) -> str:
     """The released model, and its view where that is no prefix."""
     view = version.release.view if version.release else None
-    return released(version) if view is None or view.kind == "prefix" else f"{released(version)} ({view_words(view)})"
+    return (
+        version.queries_use if view is None or view.kind == "prefix" else f"{version.queries_use} ({view_words(view)})"
+    )
 
 
 def _details(version: Version, origin: int, checks: list[CheckEntry], forced: list[str]) -> list[str]:

@@ -14,15 +14,19 @@ def init(store: Store = None, json: Json = False, quiet: Quiet = False) -> None:
 
     Example: skipfill init
     """
-    from skipfill.store.storage.location import FOLDER, init_store, named_root
+    from skipfill.store.storage.location import FOLDER, init_store, is_store, named_root
 
     name_store(store)
-    objects = init_store(Path.cwd() / FOLDER if store is None else named_root(store))
+    root = Path.cwd() / FOLDER if store is None else named_root(store)
+    already = is_store(root)
+    objects = init_store(root)
     emit(
-        {"store": str(objects.root)},
+        {"store": str(objects.root), "already": already},
         as_json=json,
-        show=lambda out: out.print(f"Store ready in {objects.root}"),
+        show=lambda out: out.print(f"{'The store is already there:' if already else 'Store ready in'} {objects.root}"),
     )
     show_next(
-        "Next: skipfill train v1 --items ITEMS.parquet, or skipfill gallery add NAME FILES... --space NAME", quiet=quiet
+        "Next: skipfill train v1 --items ITEMS.parquet, for a first model; or, to register vectors that you have, "
+        "skipfill gallery add NAME FILES... --space NAME_OF_THE_OLD_ENCODER",
+        quiet=quiet,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from skipfill.cli.terminal.next_command import quoted
-from skipfill.cli.terminal.printing import printer, released
+from skipfill.cli.terminal.printing import printer
 
 if TYPE_CHECKING:
     from skipfill.store.galleries.log import Version
@@ -41,7 +41,7 @@ def overview() -> int:
     cards = [load_card(objects, name) for name in model_names(objects)]
     out.print(f"Store {objects.root}: galleries: {len(galleries.in_force):,}, models: {len(cards):,}")
     for name, now in sorted(galleries.in_force.items())[:SHOWN]:
-        out.print(f"{name}: {now.rows:,} rows in space {now.space}; queries use {released(now)}")
+        out.print(f"{name}: {now.rows:,} rows in space {now.space}; queries use {now.queries_use}")
         out.print(f"  Next: {_next_step(objects, name, now, cards)}")
     if len(galleries.in_force) > SHOWN:
         out.print("All galleries: skipfill status")

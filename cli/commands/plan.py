@@ -19,11 +19,6 @@ if TYPE_CHECKING:
     from skipfill.store.releases.plan import Plan
     from skipfill.store.storage.object_store import ObjectStore
 
-NOT_MEASURED = {
-    "encoding": "not measured: add --items SAMPLE.parquet",
-    "money": "no price given: add --price-per-million N",
-}
-
 
 def plan(
     gallery: GalleryName,
@@ -131,8 +126,7 @@ def show_plan(out: Console, plan: Plan, policy: str) -> None:
         out.print(f"without a check: {plan.without_check}")
     out.print()
     out.print(Text("saves, because the gallery is not encoded again", "bold"))
-    saved = {"rows": f"{plan.avoids.rows:,} rows", **NOT_MEASURED, **plan.avoids.arithmetic}
-    out.print(facts([(name, saved[name]) for name in ("rows", "vectors", "encoding", "money")]))
+    out.print(facts([("rows", f"{plan.avoids.rows:,} rows"), *plan.avoids.arithmetic.items()]))
 
 
 def _rate(objects: ObjectStore, name: str, items: list[Path], id_column: str, input_column: str) -> EncodeRate:

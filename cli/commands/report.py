@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from skipfill.cli import completion
-from skipfill.cli.options import GalleryName, GitHub, HtmlFile, Json, JunitFile, Store, opened
+from skipfill.cli.options import GalleryName, GitHub, HtmlFile, Json, JunitFile, Quiet, Store, opened
 from skipfill.cli.terminal.printing import emit, show_next
 
 
@@ -27,6 +27,7 @@ def report(
     github: GitHub = False,
     store: Store = None,
     json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Show a saved check, or write it as HTML or JUnit, or for GitHub.
 
@@ -50,10 +51,12 @@ def report(
     saved = load_report(objects, gallery, check)
     refuse_unwritable(junit, html, github=github, store=objects.root)
     write_reports(saved, junit_file=junit, html_file=html, github=github, json=json)
+    for file in filter(None, (junit, html)):
+        show_next(f"Written: {file}", quiet=quiet)
     if json or not (junit or html or github):
         emit(
             {"check": asdict(saved), "verdict": saved.verdict},
             as_json=json,
             show=lambda out: show_report(out, saved),
         )
-        show_next(f"Next: {next_command(saved)}", quiet=False)
+        show_next(f"Next: {next_command(saved)}", quiet=quiet)

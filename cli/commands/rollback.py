@@ -9,7 +9,7 @@ import typer
 
 from skipfill.cli.error_messages import message
 from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Reason, Store, opened
-from skipfill.cli.terminal.printing import emit, released, show_next
+from skipfill.cli.terminal.printing import emit, show_next
 
 if TYPE_CHECKING:
     from skipfill.store.galleries.log import Version
@@ -36,16 +36,18 @@ def rollback(
     """Undo the last swap: queries use the model that they used before.
 
     Needs no model files. For a second rollback in a row, name the version with `--to`. If queries use that model
-    already, nothing is written: exit 0. A note says if no check allowed the model that comes back, or if it is not in
-    this store.
+    already, nothing is written: exit 0. A note says if no check allowed the model that comes back, if later checks
+    speak against it, or if it is not in this store.
 
     Example: skipfill rollback products
     """
+    from skipfill.store.releases.evidence import indexed_since_release
     from skipfill.store.releases.rollback import commit_rollback, planned_rollback
 
     objects = opened(store)
     planned = planned_rollback(objects, gallery, reason, to or 0)
     done = planned.version if dry_run else commit_rollback(objects, gallery, planned)
+    against = indexed_since_release(objects, gallery, done, planned.origin)
     emit(
         {
             "gallery": gallery,
@@ -53,11 +55,12 @@ def rollback(
             "dry_run": dry_run,
             "already": planned.already,
             "origin": planned.origin,
+            "checks_against": against,
         },
         as_json=json,
         show=lambda out: out.print(
-            f"{_done(planned, dry_run=dry_run)}: queries of {gallery} use {released(done)}, as in version "
-            f"{planned.origin} (now version {done.number}){_notes(objects, done)}"
+            f"{_done(planned, dry_run=dry_run)}: queries of {gallery} use {done.queries_use}, as in version "
+            f"{planned.origin} (now version {done.number}){_notes(objects, done, against)}"
         ),
     )
     if planned.already:
@@ -72,8 +75,8 @@ def _done(planned: Rollback, *, dry_run: bool) -> str:
     return "Would roll back" if dry_run else "Rolled back"
 
 
-def _notes(objects: ObjectStore, version: Version) -> str:
-    """Warnings about the release that came back: no check allowed it, or its model is not here."""
+def _notes(objects: ObjectStore, version: Version, against: list[str] | None) -> str:
+    """Warnings about the release that came back: on its checks, and on its model, which may not be here."""
     from skipfill.store.errors import SkipfillError
     from skipfill.store.models.cards import has_model, load_card
 
@@ -81,6 +84,10 @@ def _notes(objects: ObjectStore, version: Version) -> str:
     if release is None:
         return ""
     notes = [f"no check allowed it: {release.without_check}"] if release.without_check else []
+    if against is None:
+        notes.append("its checks cannot be read: skipfill doctor")
+    elif against:
+        notes.append(f"checks since then speak against it: {', '.join(against)}")
     try:
         if not has_model(objects, release.model):
             notes.append(f"model {release.model} is not in this store, so a search needs --vectors")

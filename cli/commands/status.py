@@ -19,7 +19,6 @@ from skipfill.cli.terminal.printing import (
     forced_words,
     policy_line,
     printer,
-    released,
     short_time,
     table,
     view_words,
@@ -73,7 +72,7 @@ def _show_all(objects: ObjectStore, *, as_json: bool) -> int:
     galleries = newest_versions(objects)
     rows: dict[str, tuple[object, ...]] = {
         name: (
-            released(now),
+            now.queries_use,
             now.number,
             short_time(now.since.at if now.since else now.at),
             _evidence(now, _forced(objects, name, now)),
@@ -96,11 +95,14 @@ def _show_all(objects: ObjectStore, *, as_json: bool) -> int:
 
 
 def _show_one(objects: ObjectStore, gallery: str, now: Version, *, as_json: bool) -> None:
-    release, since, against = now.release, now.since, _against(objects, gallery, now)
+    from skipfill.store.releases.evidence import indexed_since_release
+
+    release, since = now.release, now.since
+    against = indexed_since_release(objects, gallery, now, now.released_at)
     forced = _forced(objects, gallery, now)
     cuts = [f"{one.rule}: {one.old:g} is {one.new.mean:.6g} now" for one in release.thresholds] if release else []
     rows = [
-        ("queries use", released(now)),
+        ("queries use", now.queries_use),
         ("fingerprint", release.fingerprint[:16] if release else "-"),
         ("view", _view(now)),
         ("check", _evidence(now, forced) + _rows_since(objects, gallery, now)),
@@ -130,7 +132,7 @@ def _watch(objects: ObjectStore, gallery: str, every: float, *, as_json: bool) -
     with silently():
         for now in followed(objects, gallery, every):
             happened = f"version {now.number} {now.action} by {now.by}"
-            line = f"{short_time(now.at, seconds=True)} {gallery} {happened}: queries use {released(now)}"
+            line = f"{short_time(now.at, seconds=True)} {gallery} {happened}: queries use {now.queries_use}"
             if as_json:
                 line = dumps({"schema_version": SCHEMA_VERSION, **_document(objects, gallery, now)})
             out.print(line)
@@ -153,27 +155,8 @@ def _evidence(now: Version, forced: list[str] | None) -> str:
     return release.check if release is not None and release.check else "-"
 
 
-def _against(objects: ObjectStore, gallery: str, now: Version) -> list[str] | None:
-    """The checks since the release that speak against it, by the index; None where that cannot be read.
-
-    Services ask for the release, and get it whatever is wrong with a check.
-    """
-    from skipfill.store.checks.index import CheckIndex
-    from skipfill.store.errors import SkipfillError
-    from skipfill.store.releases.evidence import since_release
-
-    if now.release is None:
-        return []
-    index = CheckIndex(objects, gallery)
-    try:
-        standing = index.standing(now.rows_state, now.release.fingerprint, now.policy_in_force, now.state)
-    except (SkipfillError, OSError):
-        return None
-    return since_release(now, standing)
-
-
 def _forced(objects: ObjectStore, gallery: str, now: Version) -> list[str] | None:
-    """The checks that the release was forced against; None where they cannot be read, as in `_against`."""
+    """The checks that the release was forced against; None where they cannot be read."""
     from skipfill.store.errors import SkipfillError
     from skipfill.store.releases.evidence import forced_against
 

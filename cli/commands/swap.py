@@ -11,7 +11,7 @@ import typer
 
 from skipfill.cli import completion
 from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Store, opened
-from skipfill.cli.terminal.printing import emit, forced_words, released, show_next
+from skipfill.cli.terminal.printing import emit, forced_words, show_next
 
 if TYPE_CHECKING:
     from skipfill.store.galleries.log import Version
@@ -104,7 +104,7 @@ def _show_already(gallery: str, now: Version, against: list[str], *, dry_run: bo
         },
         as_json=json,
         show=lambda out: out.print(
-            f"Nothing to do: queries of {gallery} use {released(now)} already, since version {now.released_at}"
+            f"Nothing to do: queries of {gallery} use {now.queries_use} already, since version {now.released_at}"
             + (f". Checks since then speak against it: {', '.join(against)}" if against else "")
         ),
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from skipfill.cli.reports.findings import outcome_of
+from skipfill.cli.reports.findings import bar_words, numbers, outcome_of
 from skipfill.cli.terminal.printing import VERDICT_STYLE, table
 from skipfill.store.checks.names import NEW_NEW, NEW_OLD, OLD_OLD, SEEN, UNSEEN
 
@@ -32,7 +32,7 @@ def objections(reports: Sequence[Report]) -> Iterator[Text]:
         unmet = [each for one in report.slices for each in one.requirements if each.verdict == report.verdict != "pass"]
         for each in unmet[:1]:
             verdict = (f"{report.verdict.upper()}  ", VERDICT_STYLE[report.verdict])
-            said = each.claim if each.kind == "admission" else f"change {each.found:+.3f}, required above {each.bar:+g}"
+            said = each.claim if each.kind == "admission" else f"found {numbers(each)[0]}, {bar_words(each)}"
             yield Text.assemble(f"{report.model:{width}}  ", verdict, f"{each.slice} queries: {said}")
 
 

@@ -131,4 +131,10 @@ def _telling(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise BadInput(path, expected="a file that can be written to", found=reason(error)) from error
+        no_folder = isinstance(error, FileNotFoundError) and not path.parent.exists()
+        raise BadInput(
+            path,
+            expected="a file that can be written to",
+            found=f"no folder {path.parent}" if no_folder else reason(error),
+            hint="Make the folder first." if no_folder else "",
+        ) from error

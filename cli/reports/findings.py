@@ -140,6 +140,22 @@ def signed(value: float) -> str:
     return f"{value:+.3f}" if isfinite(value) else "unknown"
 
 
+def numbers(asked: Requirement) -> list[str]:
+    """The value found, the ends of its interval, and the bar, in words; a budget of flips as shares of the queries."""
+    if asked.kind == "flip-budget":  # stored as minus the share
+        return [_share(-value) for value in (asked.found, asked.high, asked.low, asked.bar)]
+    return [signed(value) for value in (asked.found, asked.low, asked.high, asked.bar)]
+
+
+def bar_words(asked: Requirement) -> str:
+    """The bar of a requirement: `required above +0.000`."""
+    return f"required {'below' if asked.kind == 'flip-budget' else 'above'} {numbers(asked)[3]}"
+
+
+def _share(value: float) -> str:
+    return f"{value if value > 0 else 0:.2%}" if isfinite(value) else "unknown"
+
+
 def _of_slice(one: Slice, report: Report) -> list[Finding]:
     if one.requirements:
         return [_of_requirement(one, each, report) for each in one.requirements]
@@ -157,10 +173,8 @@ def _of_requirement(one: Slice, asked: Requirement, report: Report) -> Finding:
 
 def _text(one: Slice, asked: Requirement, report: Report) -> str:
     confidence = f"{report.policy.get('confidence', 0.95):.0%}"
-    text = (
-        f"found {signed(asked.found)}, above {signed(asked.low)} and below {signed(asked.high)} "
-        f"(each with {confidence} confidence), required above {signed(asked.bar)}"
-    )
+    found, low, high, _ = numbers(asked)
+    text = f"found {found}, above {low} and below {high} (each with {confidence} confidence), {bar_words(asked)}"
     least = report.policy.get("least_queries", 0)
     if asked.verdict == "inconclusive" and one.units < least:
         text += f"; {_things(one.units, 'query', 'queries')}, fewer than {least}"

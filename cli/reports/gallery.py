@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from skipfill.cli.terminal.printing import emit, facts, policy_line, released
+from skipfill.cli.terminal.printing import emit, facts, policy_line, show_next
 
 if TYPE_CHECKING:
+    from pyarrow import Schema
+
     from skipfill.store.galleries.gallery import Gallery
     from skipfill.store.storage.object_store import ObjectStore
 
@@ -59,7 +61,7 @@ def show_gallery(
         ("space", f"{gallery.space.name}, dim {gallery.space.dim}, {gallery.space.metric}"),
         ("columns", ", ".join(f"{role}: {column}" for role, column in now.columns.items() if column)),
         ("version", now.number),
-        ("queries use", released(now)),
+        ("queries use", now.queries_use),
         ("policy", policy_line(now)),
         *rows,
     ]
@@ -68,3 +70,17 @@ def show_gallery(
         as_json=as_json,
         show=lambda out: out.print(Text(f"{title} {gallery.name}", "bold"), facts(lines), sep="\n"),
     )
+
+
+def note_other_vectors(schema: Schema, vector: str, gallery: str, *, quiet: bool) -> None:
+    """Say which other columns of a gallery's files hold vectors: items are easily taken for their gallery."""
+    from skipfill.store.parquet.vectors import is_vector_type
+
+    others = [field.name for field in schema if field.name != vector and is_vector_type(field.type)]
+    if others:
+        show_next(
+            f"note: the stored vectors are those of column {vector}; the files also have vectors in "
+            f"{', '.join(others)}. If these are the stored ones: skipfill gallery drop {gallery} --confirm {gallery}, "
+            "then add it again with --vector COLUMN",
+            quiet=quiet,
+        )

@@ -14,8 +14,8 @@ from skipfill.cli.reports.findings import (
     headline,
     next_command,
     notes,
+    numbers,
     same_as_all,
-    signed,
     worst_first,
 )
 from skipfill.cli.terminal.characters import one_line, visible
@@ -120,9 +120,8 @@ def _rows(found: list[Finding]) -> list[list[str]]:
         if asked is None:
             rows.append([SIGNS[each.outcome], _text(each.slice), _text(f"{each.claim}: {each.text}"), *[""] * 5])
             continue
-        numbers = [signed(value) for value in (asked.found, asked.low, asked.high, asked.bar)]
         more = f"{asked.more_queries:,}" if asked.more_queries else ""
-        rows.append([SIGNS[each.outcome], _text(each.slice), _text(each.claim), *numbers, more])
+        rows.append([SIGNS[each.outcome], _text(each.slice), _text(each.claim), *numbers(asked), more])
     return rows
 
 

@@ -106,11 +106,6 @@ def short_time(at: str, *, seconds: bool = False) -> str:
     return at[: 19 if seconds else 16].replace("T", " ")
 
 
-def released(version: Version) -> str:
-    """The name of the model that queries use; before any swap, that of the encoder that made the gallery's vectors."""
-    return version.space if version.release is None else version.release.model
-
-
 def forced_words(against: Sequence[str]) -> str:
     """The checks that a swap without one was forced against: `forced against check 1a2b (fail)`; empty for none."""
     shown = [check.replace(" ", " (") + ")" for check in against[-FORCED_SHOWN:]]

@@ -38,7 +38,7 @@ def show_trained(
         columns: of its items; those of the next command are likely to have the same.
         log_on_stdout: whether stdout has the log; the summary then goes to stderr.
     """
-    from skipfill.store.models.cards import is_map
+    from skipfill.store.models.cards import has_model, is_map
 
     seconds = round(seconds, 1)
     summary = map_summary(card, seconds) if is_map(card) else [_summary(card, seconds)]
@@ -64,6 +64,12 @@ def show_trained(
     else:
         following = f"encode {card.name} ITEMS.parquet -o GALLERY.parquet"
     show_next(f"Next: skipfill {following}{column_options(columns)}", quiet=quiet)
+    if gallery and gallery["space"] in card.views and not has_model(objects, gallery["space"]):
+        show_next(
+            f"{gallery['space']} is no model in this store: held-out items that are no gallery rows bring its vectors. "
+            "Add --gallery-items ITEMS.parquet --old-vector COLUMN",
+            quiet=quiet,
+        )
 
 
 def _summary(card: Card, seconds: float) -> str:

@@ -26,9 +26,9 @@ def model_in_force(
     if release is None:
         raise BadInput(
             f"gallery {gallery}",
-            expected="a released model to encode items with",
-            found="none",
-            hint=Advice("search_with_vectors"),
+            expected="queries that a model in this store encodes",
+            found=f"that they use {version.queries_use}, an encoder known only by its vectors",
+            hint=Advice("search_with_vectors", encoder=version.queries_use),
         )
     try:
         model = load_model(objects, release.model)

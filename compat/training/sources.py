@@ -110,7 +110,7 @@ def open_sources(objects: ObjectStore, recipe: Recipe, sources: Sources) -> Open
     items = open_items(sources.items, sources.columns)
     excluded_ids = held_out_ids(sources, items) if sources.hold_out else None
     items = without(items, excluded_ids)
-    labels = _labels(items)
+    labels = _labels(items, sources.columns.label)
     settings = method.settings_type(**checked(name, method.settings_type, recipe.given(name)))
     onto = _spaces_to_search(objects, gallery, sources)
     old_classes = list(dict.fromkeys(label for space in onto for label in space.classes))
@@ -215,7 +215,7 @@ def _spaces_to_search(objects: ObjectStore, gallery: Gallery | None, sources: So
     return [space_of(objects, name) for name in dict.fromkeys([*names, *sources.slots_of])]
 
 
-def _labels(items: Items) -> pa.Array:
+def _labels(items: Items, column: str) -> pa.Array:
     """(N,) labels, none NULL.
 
     Raises:
@@ -226,7 +226,7 @@ def _labels(items: Items) -> pa.Array:
         raise BadInput(
             items.where,
             expected="a label for every item to train on",
-            found=f"{missing} of {len(items)} items without one",
+            found=items.lacks(column) or f"{missing} of {len(items)} items without one",
             hint=Advice("label_items"),
         )
     return items.labels

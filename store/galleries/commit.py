@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from skipfill.store.errors import Advice, SkipfillError, Stale
+from skipfill.store.errors import Advice, SkipfillError, Stale, minute
 from skipfill.store.galleries.log import RELEASES, Since, Version, has_version, read_version
 from skipfill.store.storage.layout import release_copy_key, version_key
 from skipfill.store.storage.object_store import ObjectStore
@@ -44,8 +44,8 @@ def changed_meanwhile(gallery: str, first: Version) -> Stale:
 
 
 def told(version: Version) -> str:
-    """A version in words: `version 7 by alice at 2026-01-31T12:00:00+00:00 swapped to v3`."""
-    model = "no model" if version.release is None else version.release.model
+    """A version in words: `version 7 by alice at 2026-01-31 12:00 UTC swapped to v3`."""
+    model = version.queries_use
     did = {
         "registered": "registered it",
         "appended": "appended rows",
@@ -55,7 +55,7 @@ def told(version: Version) -> str:
         "dropped": "dropped it",
         "policy changed": "changed its policy",
     }[version.action]
-    return f"version {version.number} by {version.by} at {version.at} {did}"
+    return f"version {version.number} by {version.by} at {minute(version.at)} {did}"
 
 
 def _replace_copy(objects: ObjectStore, gallery: str, version: Version) -> None:

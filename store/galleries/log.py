@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from skipfill.store.checks.policy import Policy
 from skipfill.store.checks.report import Threshold
-from skipfill.store.errors import Advice, BadInput, SkipfillError, Stale, in_the_store, unknown_name
+from skipfill.store.errors import Advice, BadInput, SkipfillError, Stale, in_the_store, minute, unknown_name
 from skipfill.store.spaces import View
 from skipfill.store.storage.layout import GALLERIES, log_folder, version_key
 from skipfill.store.storage.numbered import last_number
@@ -103,6 +103,11 @@ class Version:
         return self.policy or Policy()
 
     @property
+    def queries_use(self) -> str:
+        """Name of the model that queries use; without a release, that of the encoder of the stored vectors."""
+        return self.space if self.release is None else self.release.model
+
+    @property
     def released_at(self) -> int:
         """Number of the version since which its release is in force, which may be its own."""
         return self.since.number if self.since else self.number
@@ -183,7 +188,7 @@ def latest(objects: ObjectStore, gallery: str, since: int = 0) -> Version:
     version = _last_entry(objects, gallery, since)
     if version.action == "dropped":
         raise Stale(
-            f"gallery {gallery}: was dropped by {version.by} at {version.at} (version {version.number})",
+            f"gallery {gallery}: was dropped by {version.by} at {minute(version.at)} (version {version.number})",
             Advice("register_again", gallery=gallery),
         )
     return version

@@ -94,6 +94,14 @@ class Items:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def lacks(self, column: str) -> str:
+        """The first file without a column, in words; empty where every file has it."""
+        for path in self.files:
+            names = opened(self.open_file, path).schema_arrow.names
+            if column not in names:
+                return f"no column {column!r} in {path}, which has columns {', '.join(names)}"
+        return ""
+
     @property
     def where(self) -> str:
         """The files' names, for messages."""

@@ -10,7 +10,7 @@ from skipfill.store.checks.entry import CheckEntry, entry_of
 from skipfill.store.checks.index import CheckIndex, newest_elsewhere
 from skipfill.store.checks.saved_reports import old_reports
 from skipfill.store.checks.standing import Standing, standing, standing_of_old
-from skipfill.store.errors import Advice
+from skipfill.store.errors import Advice, SkipfillError
 from skipfill.store.galleries.log import Version, read_version
 from skipfill.store.storage.object_store import ObjectStore
 
@@ -93,15 +93,29 @@ def forced_against(objects: ObjectStore, gallery: str, now: Version, index: Chec
     return [f"{check.check} {check.verdict}" for check in against]
 
 
-def since_release(now: Version, of_model: Standing | None) -> list[str]:
-    """The checks against the released model that measured it since it was released, oldest first: `1a2b fail`.
+def since_release(first: int, of_model: Standing | None) -> list[str]:
+    """The checks against the released model since version number `first`, oldest first: `1a2b fail`.
 
     Args:
         of_model: standing of the released model; None where it has no checks.
     """
-    first = now.since.number if now.since else now.number
     against = of_model.against if of_model else ()
     return [f"{check.check} {check.verdict}" for check in against if check.version >= first]
+
+
+def indexed_since_release(objects: ObjectStore, gallery: str, now: Version, first: int) -> list[str] | None:
+    """The same by the index alone; None where it cannot be read.
+
+    For those who must go on whatever is wrong with a check: services that ask for the release, and a rollback.
+    """
+    if now.release is None:
+        return []
+    index = CheckIndex(objects, gallery)
+    try:
+        of_rows = index.standing(now.rows_state, now.release.fingerprint, now.policy_in_force, now.state)
+    except (SkipfillError, OSError):
+        return None
+    return since_release(first, of_rows)
 
 
 def told(objects: ObjectStore, gallery: str, version: Version, evidence: Evidence) -> str:
@@ -132,8 +146,8 @@ def advice(gallery: str, model: str, evidence: Evidence) -> Advice:
         return Advice("ask_more", gallery=gallery, model=model)
     fitting = {difference.parameter: difference.fitting for difference in of_state.differences}
     if None in fitting.values() or () in fitting.values():  # no option can meet these
-        return Advice("check_by_policy", gallery=gallery, model=model)
-    return Advice("fit_policy", gallery=gallery, model=model, options=fitting)
+        return Advice("check_by_policy", gallery=gallery, model=model, check=check.check)
+    return Advice("fit_policy", gallery=gallery, model=model, check=check.check, options=fitting)
 
 
 def _elsewhere(objects: ObjectStore, gallery: str, version: Version, check: CheckEntry) -> str:
@@ -142,14 +156,9 @@ def _elsewhere(objects: ObjectStore, gallery: str, version: Version, check: Chec
     if before.rows_state != version.rows_state:
         return f"none of this version: {_since(objects, gallery, version, check)}"
     return (
-        f"none that compares with {_in_use(version)}, which queries use since version {version.released_at}: check "
-        f"{check.check} passed against {_in_use(before)}"
+        f"none that compares with {version.queries_use}, which queries use since version {version.released_at}: check "
+        f"{check.check} passed against {before.queries_use}"
     )
-
-
-def _in_use(version: Version) -> str:
-    """The model that queries use; before any release, the encoder of the stored vectors."""
-    return version.release.model if version.release else version.space
 
 
 def _since(objects: ObjectStore, gallery: str, version: Version, check: CheckEntry) -> str:

@@ -40,7 +40,7 @@ class Change:
     """The effect of a swap on queries.
 
     Attributes:
-        before, after: name of the model that queries use; a dash for none.
+        before, after: name of the model, or other encoder, that queries use; a dash for the latter in old plans.
         thresholds: thresholds on scores, as the check transferred them.
     """
 

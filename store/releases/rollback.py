@@ -164,13 +164,12 @@ def _other_releases(objects: ObjectStore, gallery: str, now: Version) -> str:
     for entry in _releases_until(objects, gallery, now):
         if entry.action in BRINGING and entry.release not in releases:
             releases.append(entry.release)
-            others.append(f"{entry.number} ({_described(entry.release)})")
+            others.append(f"{entry.number} ({_described(entry)})")
         if len(others) == MOST_NAMED:
             break
     return ", ".join(others)
 
 
-def _described(release: Release | None) -> str:
-    if release is None:
-        return "no model"
-    return release.model + (", no check allowed it" if release.without_check else "")
+def _described(version: Version) -> str:
+    unchecked = version.release is not None and version.release.without_check
+    return version.queries_use + (", no check allowed it" if unchecked else "")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from skipfill.store.checks.index import CheckIndex
 from skipfill.store.checks.saved_reports import load_report
-from skipfill.store.errors import Advice, BadInput, NotAcceptable, Stale
+from skipfill.store.errors import Advice, BadInput, NotAcceptable, Stale, minute
 from skipfill.store.galleries.commit import changed_meanwhile, commit, told
 from skipfill.store.galleries.file_list import read_files
 from skipfill.store.galleries.gallery import refuse_changed_files
@@ -77,7 +77,7 @@ def plan_swap(
         check=check.check if check else "",
         verdict=check.verdict if check else "",
         without_check=without_check,
-        changes=Change("-" if now.release is None else now.release.model, card.name, thresholds),
+        changes=Change(now.queries_use, card.name, thresholds),
         requires=[],
         avoids=backfill_cost(now.rows, card.dim, rate, price_per_million),
         created=datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -96,7 +96,7 @@ def checks_against(objects: ObjectStore, gallery: str, now: Version, index: Chec
     """The checks of the released model, since its release, that speak against it: `1a2b fail`."""
     if now.release is None:
         return []
-    return since_release(now, evidence_of(objects, gallery, now, now.release.fingerprint, index).standing)
+    return since_release(now.released_at, evidence_of(objects, gallery, now, now.release.fingerprint, index).standing)
 
 
 def planned_version(
@@ -171,7 +171,7 @@ def _refused(
     if first is not None and first.plan == plan.id:
         return Stale(
             f"plan {plan.id}: version {first.number} of gallery {plan.gallery} already applied this plan "
-            f"({first.by}, {first.at})",
+            f"({first.by}, {minute(first.at)})",
             Advice("see_history", gallery=plan.gallery),
         )
     since = f"; {told(first)}" if first is not None else ""

@@ -39,6 +39,11 @@ def init_store(root: Address) -> ObjectStore:
     return open_store(root)
 
 
+def is_store(root: Address) -> bool:
+    """Whether there is a store at `root`."""
+    return _has_marker(root) if isinstance(root, Path) else ObjectStore(root).exists(MARKER)
+
+
 def _refuse_overwriting(objects: ObjectStore) -> None:
     """Raise `BadInput` for a server that accepts `If-None-Match: *` and still overwrites: no log is safe there."""
     key = probe_key(uuid4().hex)

@@ -16,6 +16,7 @@ import pytest
 import xmlschema
 from markdown_it import MarkdownIt
 
+from skipfill.cli.reports.comparison import objections
 from skipfill.cli.reports.files import refuse_unwritable
 from skipfill.cli.reports.findings import findings, headline, next_command, same_as_all
 from skipfill.cli.reports.github import step_summary, workflow_commands
@@ -48,6 +49,11 @@ def requirement(name: str, verdict: Verdict, claim: str = "not worse than old/ol
     return Requirement(
         name, "not-worse", "old/old", "CMC@1", claim, -0.02, (low + high) / 2, low, high, 0.2, 0.3, verdict, more
     )
+
+
+def budget(name: str) -> Requirement:
+    claim = "fewer than 1.00% of queries right before and wrong after"
+    return Requirement(name, "flip-budget", "", "CMC@1", claim, -0.01, -0.028, -0.034, -0.024, 0.9, 0.01, "fail", None)
 
 
 def a_slice(name: str, *verdicts: Verdict) -> Slice:
@@ -482,3 +488,16 @@ def test_headlines_name_what_decided() -> None:
     commands = [next_command(REPORTS[verdict]) for verdict in VERDICTS]
     assert commands[0] == "skipfill swap things v2"
     assert all(one != two for one, two in pairwise(commands))
+
+
+def test_a_budget_of_flips_is_told_in_shares_of_the_queries(tmp_path: Path) -> None:
+    report = a_report(replace(a_slice("all", "pass"), requirements=[budget("all")], verdict="fail"))
+    words = "found 2.80%, above 2.40% and below 3.40% (each with 95% confidence), required below 1.00%"
+    assert words in headline(report)
+    assert words in junit(report)
+    assert words.replace("%", "%25") in workflow_commands(report)
+    assert "| 2.80% | 2.40% | 3.40% | 1.00% |" in step_summary(report)
+    page = html(report)
+    assert '<span class="value">2.80%</span> <span class="dim ends">2.40% to 3.40%</span>' in page
+    assert "found 2.80%, required below 1.00%" in "".join(map(str, objections([report])))
+    assert "-0.028" not in headline(report) + junit(report) + step_summary(report) + page

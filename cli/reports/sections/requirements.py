@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from skipfill.cli.reports.elements import badge, name, number, table, text
-from skipfill.cli.reports.findings import Finding, findings, worst_first
+from skipfill.cli.reports.elements import badge, name, table, text
+from skipfill.cli.reports.findings import Finding, findings, numbers, worst_first
 from skipfill.cli.reports.svg import ROW, Scale, axis, box, interval, line, picture
 
 if TYPE_CHECKING:
@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from skipfill.store.checks.requirement import Requirement
 
 LEGEND = (
-    "Difference new \u2212 old; for a flip budget, minus the share of flips. The line is its interval: the difference "
-    "is above the left end and below the right end, each with {confidence} confidence. A requirement passes where the "
-    "whole line is in the shaded part. The more requirements there are, the more evidence a fail needs (Holm 1979)."
+    "Difference new \u2212 old; for a flip budget, the share of flips, drawn below zero. The line is its interval: the "
+    "difference is above the left end and below the right end, each with {confidence} confidence. A requirement "
+    "passes where the whole line is in the shaded part. The more requirements there are, the more evidence "
+    "a fail needs (Holm 1979)."
 )
 
 
@@ -34,15 +35,15 @@ def _row(found: Finding, scale: Scale) -> list[str]:
     asked = found.asked
     if asked is None:
         return [badge(found.outcome), _claim(found, f"{found.claim}: {found.text}"), "", "", "", ""]
-    ends = f'<span class="dim ends">{number(asked.low, sign=True)} to {number(asked.high, sign=True)}</span>'
-    value = f'<span class="value">{number(asked.found, sign=True)}</span> {ends}'
+    measured, low, high, bar = (one.replace("-", "\u2212") for one in numbers(asked))
+    value = f'<span class="value">{measured}</span> <span class="dim ends">{low} to {high}</span>'
     more = f"about {asked.more_queries:,}" if asked.more_queries else ""
     return [
         badge(found.outcome),
         _claim(found, found.claim),
         _plot(found, asked, scale),
         value,
-        number(asked.bar, sign=True),
+        bar,
         more,
     ]
 

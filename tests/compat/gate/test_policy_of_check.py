@@ -64,6 +64,16 @@ def test_a_check_takes_the_gallerys_policy_and_options_change_it(skipfill: Skipf
     assert other["asked_less"] == ["metric CMC@5 (the policy: mAP)"]
 
 
+def test_the_next_command_asks_what_the_policy_asks(skipfill: Skipfill, with_v2: World) -> None:
+    skipfill("policy", "things", *LENIENT)
+    files = ("--items", with_v2.heldout, "--gallery-items", with_v2.gallery_items)
+    again = " ".join(map(str, ("skipfill check things v2", *files)))
+    for options, code in ((("--confidence", 0.9), 0), (("--flip-budget", 0.0001), 1)):
+        said = skipfill("check", "things", "v2", *files, "--identity", "id", *options, expect=code).err
+        assert said.endswith(f"Next, by the gallery's policy: {again} --identity id\n")
+    assert "Next: skipfill swap" in skipfill("check", "things", "v2", *files, "--identity", "id").err
+
+
 def test_another_metric_allows_nothing(skipfill: Skipfill, with_v2: World) -> None:
     assert checked(skipfill, with_v2.heldout, *LENIENT)["verdict"] == "pass"
     refused = skipfill("swap", "things", "v2", expect=1).err

@@ -47,13 +47,24 @@ def test_a_second_rollback_goes_no_further_back(skipfill: Skipfill, objects: Obj
     assert said == "Rolled back: queries of g use v2, as in version 2 (now version 4)\n"
     refused = skipfill("rollback", "g", expect=4).err
     assert "expected a swap in force to roll back, found that version 4 by" in refused
-    assert "Versions with other releases: 3 (v3, no check allowed it), 1 (no model). Bring one back with:" in refused
+    assert "Versions with other releases: 3 (v3, no check allowed it), 1 (old). Bring one back with:" in refused
     assert releases(objects) == ["-", "v2", "v3", "v2"]
     skipfill("rollback", "g", "--to", 1)
     assert releases(objects)[4:] == ["-"]
     swap(objects, "g", load_card(objects, "v3"), "again")
     rollback(objects, "g")  # a swap is in force: it has a release before it
     assert releases(objects)[5:] == ["v3", "-"]
+
+
+def test_a_note_says_which_checks_speak_against_what_comes_back(skipfill: Skipfill, objects: ObjectStore) -> None:
+    said = skipfill("rollback", "g", "--to", 2).out
+    assert "speak" not in said
+    failed = saved_check(objects, "v2", verdict="fail", version=4)
+    skipfill("rollback", "g", "--to", 1)
+    assert "queries of g use old, as in version 1" in skipfill("rollback", "g", "--to", 1).out
+    back = skipfill("rollback", "g", "--to", 2, "--dry-run", "--json").document
+    assert back["checks_against"] == [f"{failed.id} fail"]
+    assert f"checks since then speak against it: {failed.id} fail\n" in skipfill("rollback", "g", "--to", 2).out
 
 
 def test_of_racing_rollbacks_one_wins_whenever_the_others_look(objects: ObjectStore, tmp_path: Path) -> None:
@@ -207,7 +218,7 @@ def test_who_swaps_at_once_is_told_of_no_plan(objects: ObjectStore) -> None:
     """The other's change lands between the plan and its application, which are one command."""
     planned = plan_swap(objects, "g", load_card(objects, "v2"), "slower")
     rollback(objects, "g", to=1)
-    with pytest.raises(Stale, match=r"gallery g changed meanwhile: version 4 by .* rolled back to no model"):
+    with pytest.raises(Stale, match=r"gallery g changed meanwhile: version 4 by .* rolled back to old"):
         apply_plan(objects, planned, at_once=True)
     with pytest.raises(Stale, match=rf"plan {planned.id}: gallery version: expected 3 .* version 4 by .* rolled back"):
         apply_plan(objects, planned)
