@@ -19,7 +19,13 @@ SENTENCES = {
     "look_and_run_again": "Look at it with: skipfill status {gallery}; then run the same command again.",
     "roll_back_to": "Versions with other releases: {versions}. Bring one back with: "
     "skipfill rollback {gallery} --to VERSION",
-    "show_gallery": "See it with: skipfill gallery show {gallery}",
+    "change_gallery": "If its files changed: skipfill gallery refresh {gallery}. For more rows: "
+    "skipfill gallery append {gallery} FILES. To start over: "
+    "skipfill gallery drop {gallery} --confirm {gallery}, then add it again.",
+    "name_space_of_another_dim": "A space keeps its dimension: choose another name with --space. If the file has other "
+    "vectors, too, name their column with --vector COLUMN.",
+    "register_another_gallery": "The gallery keeps its space and its columns: give vectors of this space, or register "
+    "these as another gallery: skipfill gallery add NAME FILES --space NEW. See: skipfill gallery show {gallery}",
     "changed_while_read": "Run the same command again when nothing writes to it. To register the files of a gallery as "
     "they are now: skipfill gallery refresh GALLERY",
     "refresh_gallery": "Put the registered file back, or register the files as they are now: "

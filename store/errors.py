@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
@@ -46,6 +47,8 @@ class Advice:
 
 
 Hint = str | Advice
+SEE_DOCTOR = "see_doctor"
+"""Key of the advice to run the diagnosis, which has a remedy for each damaged file."""
 
 
 class SkipfillError(Exception):
@@ -73,6 +76,16 @@ class BadInput(SkipfillError):
     def __init__(self, where: object, *, expected: str, found: str, hint: Hint = "") -> None:
         super().__init__(f"{where}: expected {expected}, found {found}", hint)
         self.where = where
+
+
+@contextmanager
+def in_the_store() -> Iterator[None]:
+    """Let the error of a damaged file of the store, read in the block, lead to the diagnosis if it has no hint."""
+    try:
+        yield
+    except BadInput as damage:
+        damage.hint = damage.hint or Advice(SEE_DOCTOR)
+        raise
 
 
 class NotPermitted(BadInput):

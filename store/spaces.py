@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from skipfill.store.errors import Advice, BadInput, unknown_name
+from skipfill.store.errors import Advice, BadInput, in_the_store, unknown_name
 from skipfill.store.parquet.vectors import Similarity
 from skipfill.store.storage import quarantine
 from skipfill.store.storage.layout import SPACES, space_key, space_of_key, valid_name
@@ -105,7 +105,8 @@ def load_space(objects: ObjectStore, name: str) -> Space:
         data = quarantine.read(objects, space_key(name))
     except FileNotFoundError:
         raise unknown_name("space", name, space_names(objects)) from None
-    space = space_from(parsed(data, where, LARGEST_STORED), where)
+    with in_the_store():
+        space = space_from(parsed(data, where, LARGEST_STORED), where)
     if space.name != name:
         raise BadInput(where, expected=f"space {name}", found=repr(space.name))
     return space

@@ -57,6 +57,7 @@ from skipfill.cli.terminal.printing import emit, progress, show_next
 if TYPE_CHECKING:
     from skipfill.compat.gate.inputs import CheckInputs
     from skipfill.store.checks.report import Report
+    from skipfill.store.storage.object_store import ObjectStore
 
 EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
 
@@ -112,13 +113,12 @@ def check(
     from skipfill.cli.reports.files import refuse_unwritable
     from skipfill.cli.reports.text import show_report
     from skipfill.compat.evaluation.index.settings import read_index
-    from skipfill.compat.gate.check import check_model
     from skipfill.compat.gate.inputs import CheckInputs, SliceSpec
     from skipfill.compat.progress import Progress
     from skipfill.store.galleries.log import latest
 
     objects = opened(store)
-    of_gallery = latest(objects, gallery).policy_in_force
+    of_gallery = (now := latest(objects, gallery)).policy_in_force
     policy = with_options(
         of_gallery,
         metric=metric or (f"recall@{depth}" if truth == "neighbours" else None),
@@ -151,6 +151,9 @@ def check(
         reason=reason,
     )
     refuse_unwritable(junit, html, github=github, inputs=inputs.files, store=objects.root)
+    _refuse_unknown(objects, now.space, name, inputs)
+    from skipfill.compat.gate.check import check_model  # only now: it imports torch, which takes seconds
+
     with progress(quiet=quiet) as bar:
         report = check_model(objects, gallery, name, inputs, policy, Progress(bar.start, bar.advance), save=not no_save)
     write_reports(report, junit_file=junit, html_file=html, github=github, json=json)
@@ -158,6 +161,18 @@ def check(
     emit(document, as_json=json, show=lambda out: show_report(out, report), exit_code=EXIT_CODES[report.verdict])
     _show_next(report, inputs, metric, quiet=quiet)
     raise typer.Exit(EXIT_CODES[report.verdict])
+
+
+def _refuse_unknown(objects: ObjectStore, space: str, name: str, inputs: CheckInputs) -> None:
+    """Raise `BadInput` where a file or a model is missing, or model `name` has no view onto the space."""
+    from skipfill.store.models.cards import load_card, view_onto
+    from skipfill.store.parquet.files import expand
+
+    expand(inputs.items)
+    expand(inputs.gallery_items)
+    view_onto(load_card(objects, name), space)
+    if inputs.ceiling:
+        load_card(objects, inputs.ceiling)
 
 
 def _show_next(report: Report, inputs: CheckInputs, metric: str | None, *, quiet: bool) -> None:

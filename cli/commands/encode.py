@@ -21,6 +21,7 @@ from skipfill.cli.options import (
     item_columns,
     opened,
 )
+from skipfill.cli.reports.gallery import crowding_note
 from skipfill.cli.terminal.next_command import quoted
 from skipfill.cli.terminal.printing import emit, progress, show_next
 
@@ -51,8 +52,9 @@ def encode(
 ) -> None:
     """Encode items into a Parquet file of ids, vectors and labels.
 
-    Items without labels are fine. To add new items to a gallery of v1 after a swap to v2: encode them with v2 and
-    `--onto v1`, then `skipfill gallery append`.
+    Items without labels are fine. To add new items to a gallery of v1 after a swap to v2: encode them with v1, then
+    `skipfill gallery append`. Where v1 is gone, encode them with v2 and `--onto v1`; such rows tend to crowd out
+    those by v1.
 
     Example: skipfill encode v1 items.parquet -o gallery.parquet
     """
@@ -76,6 +78,8 @@ def encode(
     )
     for following in _next(galleries_of(objects, onto or name), name, onto, output):
         show_next(following, quiet=quiet)
+    if onto and onto != name:
+        show_next(crowding_note(objects, name, onto), quiet=quiet)
 
 
 def _next(galleries: list[str], name: str, onto: str, output: Path) -> list[str]:

@@ -22,11 +22,13 @@ from skipfill.cli.options import (
     VectorColumn,
     opened,
 )
-from skipfill.cli.reports.gallery import show_gallery
+from skipfill.cli.reports.gallery import crowding_note, show_gallery
 from skipfill.cli.terminal.help_page import HelpGroup
 from skipfill.cli.terminal.printing import emit, progress, released, show_next, table
 
 if TYPE_CHECKING:
+    from pyarrow import Schema
+
     from skipfill.store.galleries.log import Release
     from skipfill.store.spaces import Space
     from skipfill.store.storage.object_store import ObjectStore
@@ -101,6 +103,7 @@ def add(
             dry_run=dry_run,
         )
     show_gallery(made, as_json=json, title="Would register" if dry_run else "Registered")
+    _note_other_vectors(footers[0].schema_arrow, vector, name, quiet=quiet)
     following = f"skipfill train {_free_name(objects)} --gallery {name} --items ITEMS.parquet"
     show_next(f"Next: {'the same command without --dry-run' if dry_run else following}", quiet=quiet)
 
@@ -118,7 +121,8 @@ def append(
     """Add files of new rows to a gallery.
 
     They need the gallery's columns and space: the gallery's model must have encoded them, or a later one with
-    `skipfill encode v2 ... --onto v1`. Queries use the same model as before. Earlier checks no longer allow a swap.
+    `skipfill encode v2 ... --onto v1`. Rows by a later model tend to crowd out the others, so use the gallery's model
+    while you have it. Queries use the same model as before. Earlier checks no longer allow a swap.
     Exit 4: another change came first.
 
     Example: skipfill gallery append products more.parquet
@@ -133,6 +137,8 @@ def append(
         bar.start("reading rows", sum(open_parquet(path).metadata.num_rows for path in paths))
         made = append_rows(objects, name, paths, reason, bar.advance, dry_run=dry_run)
     show_gallery(made, as_json=json, title="Would append to" if dry_run else "Appended to")
+    if later := sorted({file.model for file in made.files[-len(paths) :] if file.encoder}):
+        show_next(crowding_note(objects, ", ".join(later), made.space.name), quiet=quiet)
     following = "the same command without --dry-run" if dry_run else next_step(objects, name)
     show_next(f"Next: {following}", quiet=quiet)
 
@@ -207,6 +213,20 @@ def verify(
     models = models_of_gallery(objects, gallery)
     told = [(f"model {model}", state) for model, state in models.items()]
     show_gallery(gallery, as_json=json, title="Every row is as registered:", more={"models": models}, rows=told)
+
+
+def _note_other_vectors(schema: Schema, vector: str, gallery: str, *, quiet: bool) -> None:
+    """Say which other columns of a gallery's files hold vectors: items are easily taken for their gallery."""
+    from skipfill.store.parquet.vectors import is_vector_type
+
+    others = [field.name for field in schema if field.name != vector and is_vector_type(field.type)]
+    if others:
+        show_next(
+            f"note: the stored vectors are those of column {vector}; the files also have vectors in "
+            f"{', '.join(others)}. If these are the stored ones: skipfill gallery drop {gallery} --confirm {gallery}, "
+            "then add it again with --vector COLUMN",
+            quiet=quiet,
+        )
 
 
 def _free_name(objects: ObjectStore) -> str:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from skipfill.cli.options import GalleryName, Json, Store, opened
-from skipfill.cli.terminal.printing import emit, released, short_time, table, view_words
+from skipfill.cli.terminal.printing import emit, forced_words, released, short_time, table, view_words
 
 if TYPE_CHECKING:
     from skipfill.store.checks.entry import CheckEntry
@@ -24,22 +24,30 @@ def history(gallery: GalleryName, store: Store = None, json: Json = False) -> No
 
     Example: skipfill history products
     """
+    from skipfill.store.checks.index import CheckIndex
     from skipfill.store.galleries.log import history as entries
-    from skipfill.store.releases.evidence import checks_before_swaps
+    from skipfill.store.releases.evidence import checks_before_swaps, forced_against
     from skipfill.store.releases.rollback import release_origins
 
     objects = opened(store)
     log = entries(objects, gallery)
     checks = checks_before_swaps(objects, gallery, log)
     origins = release_origins(log)
+    index = CheckIndex(objects, gallery)
+    forced = {
+        version.number: forced_against(objects, gallery, version, index) if version.action == "swapped" else []
+        for version in log
+    }
     rows = [
         (
             version.number,
-            short_time(version.at),
+            short_time(version.at, seconds=True),
             version.action,
             _in_use(version),
             version.by,
-            "; ".join(_details(version, origins[version.number], checks.get(version.number, []))),
+            "; ".join(
+                _details(version, origins[version.number], checks.get(version.number, []), forced[version.number])
+            ),
         )
         for version in log
     ]
@@ -61,12 +69,13 @@ def _in_use(version: Version) -> str:
     return released(version) if view is None or view.kind == "prefix" else f"{released(version)} ({view_words(view)})"
 
 
-def _details(version: Version, origin: int, checks: list[CheckEntry]) -> list[str]:
+def _details(version: Version, origin: int, checks: list[CheckEntry], forced: list[str]) -> list[str]:
     """The evidence of a version and its reasons, in words.
 
     Args:
         origin: number of the version that brought the release.
         checks: those before a swap.
+        forced: those of them that it was forced against.
     """
     from skipfill.store.checks.standing import differences
 
@@ -76,7 +85,8 @@ def _details(version: Version, origin: int, checks: list[CheckEntry]) -> list[st
     elif version.action == "swapped":
         newest = [f"{check.check} {check.verdict}" for check in checks[-SHOWN:]]
         before = [f"{len(checks) - SHOWN:,} before"] if len(checks) > SHOWN else []
-        told += ["no check allowed it", f"checks {', '.join(before + newest)}" if newest else ""]
+        told.append(forced_words(forced) or "no check allowed it")
+        told.append(f"checks {', '.join(before + newest)}" if newest else "")
     if version.action == "rolled back":
         told.append(f"as in version {origin}")
     told.append(version.reason)

@@ -34,7 +34,8 @@ def prune(
     """
     from skipfill.store.maintenance import prune as leftovers
 
-    pruned = leftovers.prune(opened(store), all_ages=all_ages, trainings=trainings, dry_run=not yes)
+    objects = opened(store)
+    pruned = leftovers.prune(objects, all_ages=all_ages, trainings=trainings, dry_run=not yes)
     size = sum(leftover.bytes for leftover in pruned)
     summary = f"{'Removed' if yes else 'Would remove'} {len(pruned):,} leftover files ({size:,} bytes)"
     emit(
@@ -42,6 +43,13 @@ def prune(
         as_json=json,
         show=lambda out: out.print(*([leftover_table(pruned)] if pruned else []), summary, sep="\n"),
     )
+    young = [one for one in leftovers.unfinished_trainings(objects) if one.young] if trainings and not all_ages else []
+    if young:
+        show_next(
+            f"Kept, as they changed within the last day and may still run: {', '.join(one.key for one in young)}. To "
+            f"remove them too, while no other command runs: skipfill prune --yes --trainings --all-ages",
+            quiet=quiet,
+        )
     if pruned and not yes:
         options = (" --all-ages" if all_ages else "") + (" --trainings" if trainings else "")
         show_next(f"Next: skipfill prune --yes{options}", quiet=quiet)

@@ -13,7 +13,17 @@ from skipfill.cli.error_messages import message
 from skipfill.cli.options import Json, Store, opened
 from skipfill.cli.signals import silently
 from skipfill.cli.terminal.failure import SCHEMA_VERSION
-from skipfill.cli.terminal.printing import emit, facts, policy_line, printer, released, short_time, table, view_words
+from skipfill.cli.terminal.printing import (
+    emit,
+    facts,
+    forced_words,
+    policy_line,
+    printer,
+    released,
+    short_time,
+    table,
+    view_words,
+)
 
 if TYPE_CHECKING:
     from skipfill.store.galleries.log import Version
@@ -62,7 +72,12 @@ def _show_all(objects: ObjectStore, *, as_json: bool) -> int:
 
     galleries = newest_versions(objects)
     rows: dict[str, tuple[object, ...]] = {
-        name: (released(now), now.number, short_time(now.since.at if now.since else now.at), _evidence(now))
+        name: (
+            released(now),
+            now.number,
+            short_time(now.since.at if now.since else now.at),
+            _evidence(now, _forced(objects, name, now)),
+        )
         for name, now in galleries.in_force.items()
     }
     faults = {name: message(fault) for name, fault in galleries.faults.items()}
@@ -82,12 +97,13 @@ def _show_all(objects: ObjectStore, *, as_json: bool) -> int:
 
 def _show_one(objects: ObjectStore, gallery: str, now: Version, *, as_json: bool) -> None:
     release, since, against = now.release, now.since, _against(objects, gallery, now)
+    forced = _forced(objects, gallery, now)
     cuts = [f"{one.rule}: {one.old:g} is {one.new.mean:.6g} now" for one in release.thresholds] if release else []
     rows = [
         ("queries use", released(now)),
         ("fingerprint", release.fingerprint[:16] if release else "-"),
         ("view", _view(now)),
-        ("check", _evidence(now)),
+        ("check", _evidence(now, forced)),
         *([("against it since", _newest_of(against))] if against != [] else []),
         ("thresholds", ", ".join(cuts) or "-"),
         ("since", f"{short_time(since.at)} UTC, version {since.number}, by {since.by}" if since else "-"),
@@ -96,7 +112,7 @@ def _show_one(objects: ObjectStore, gallery: str, now: Version, *, as_json: bool
         ("policy", policy_line(now)),
     ]
     emit(
-        {**_document(objects, gallery, now), "checks_against": against},
+        {**_document(objects, gallery, now), "checks_against": against, "forced_against": forced},
         as_json=as_json,
         show=lambda out: out.print(Text(f"Gallery {gallery}", "bold"), facts(rows), sep="\n"),
     )
@@ -129,11 +145,11 @@ def _document(objects: ObjectStore, gallery: str, now: Version) -> dict[str, Any
     return {"gallery": gallery, "version": now.as_document(), "space": identity, "policy": policy}
 
 
-def _evidence(now: Version) -> str:
-    """The check that allowed the release; for a swap without one, that there was none, and why."""
+def _evidence(now: Version, forced: list[str] | None) -> str:
+    """The check that allowed the release; for a swap without one, the checks that it was forced against, and why."""
     release = now.release
     if release is not None and release.without_check:
-        return f"none: {release.without_check}"
+        return f"none, {forced_words(forced)}: {release.without_check}" if forced else f"none: {release.without_check}"
     return release.check if release is not None and release.check else "-"
 
 
@@ -154,6 +170,17 @@ def _against(objects: ObjectStore, gallery: str, now: Version) -> list[str] | No
     except (SkipfillError, OSError):
         return None
     return since_release(now, standing)
+
+
+def _forced(objects: ObjectStore, gallery: str, now: Version) -> list[str] | None:
+    """The checks that the release was forced against; None where they cannot be read, as in `_against`."""
+    from skipfill.store.errors import SkipfillError
+    from skipfill.store.releases.evidence import forced_against
+
+    try:
+        return forced_against(objects, gallery, now)
+    except (SkipfillError, OSError):
+        return None
 
 
 def _newest_of(against: list[str] | None) -> str:

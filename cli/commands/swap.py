@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +11,7 @@ import typer
 
 from skipfill.cli import completion
 from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Store, opened
-from skipfill.cli.terminal.printing import emit, released, show_next
+from skipfill.cli.terminal.printing import emit, forced_words, released, show_next
 
 if TYPE_CHECKING:
     from skipfill.store.galleries.log import Version
@@ -55,6 +55,7 @@ def swap(
     from skipfill.store.checks.index import CheckIndex
     from skipfill.store.models.cards import load_card, needs_old_vectors
     from skipfill.store.releases import swap as swaps
+    from skipfill.store.releases.evidence import forced_against
 
     _one_of(gallery, name, plan, without_check)
     objects = opened(store)
@@ -73,12 +74,14 @@ def swap(
     done = act(objects, planned, index, at_once=plan is None)
     without_check = planned.without_check
     evidence = f"check {done.release.check}" if done.release and done.release.check else f"no check: {without_check}"
+    # The same that status will say; before the swap, `done` is in force since a version that is still to come.
+    forced = forced_against(objects, gallery, replace(done, since=None), index)
     emit(
-        {"gallery": gallery, "version": asdict(done), "dry_run": dry_run, "already": False},
+        {"gallery": gallery, "version": asdict(done), "dry_run": dry_run, "already": False, "forced_against": forced},
         as_json=json,
         show=lambda out: out.print(
             f"{'Would swap' if dry_run else 'Swapped'}: queries of {gallery} use {planned.model} "
-            f"(version {done.number}, {evidence})"
+            f"(version {done.number}, {', '.join(filter(None, [forced_words(forced), evidence]))})"
         ),
     )
     if dry_run:

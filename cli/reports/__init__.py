@@ -13,7 +13,7 @@ from typer import Context
 
 from skipfill.cli.reports.files import SUMMARY, append, refuse_overwriting, replace
 from skipfill.cli.reports.github import failure_command, failure_summary, step_summary, workflow_commands
-from skipfill.cli.reports.html import html
+from skipfill.cli.reports.html import failure_html, html
 from skipfill.cli.reports.junit import failure_junit, junit
 from skipfill.cli.terminal.printing import to_stdout
 from skipfill.store.errors import BadInput, SkipfillError
@@ -58,10 +58,11 @@ def write_failure(root: Any, arguments: list[str], error: str, *, json: bool) ->
     if words[:1] != [CHECK]:
         return
     options = root.commands[CHECK].make_context(CHECK, words[1:], **settings).params
-    with suppress(BadInput):
-        if options.get("junit"):
-            refuse_overwriting(Path(options["junit"]), _inputs(options), _store(options))
-            replace(Path(options["junit"]), failure_junit(error))
+    for option, made in (("junit", failure_junit), ("html", failure_html)):
+        with suppress(BadInput):
+            if options.get(option):
+                refuse_overwriting(Path(options[option]), _inputs(options), _store(options))
+                replace(Path(options[option]), made(error))
     with suppress(BadInput):
         if options.get("github"):
             print(failure_command(error), end="", file=sys.stderr if json else sys.stdout)

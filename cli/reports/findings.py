@@ -166,7 +166,8 @@ def _text(one: Slice, asked: Requirement, report: Report) -> str:
         text += f"; {_things(one.units, 'query', 'queries')}, fewer than {least}"
     if asked.verdict == "inconclusive" and asked.high < asked.bar:
         text += f"; not sure enough to fail one of {sum(len(each.requirements) for each in report.slices)} requirements"
-    return f"{text}; about {asked.more_queries:,} more queries would decide it" if asked.more_queries else text
+    against = ", probably against it" if asked.found < asked.bar else ""
+    return f"{text}; about {asked.more_queries:,} more queries would decide it{against}" if asked.more_queries else text
 
 
 def _unseen_fails(report: Report) -> bool:

@@ -12,6 +12,20 @@ from skipfill.cli.terminal.printing import emit, facts, policy_line, released
 
 if TYPE_CHECKING:
     from skipfill.store.galleries.gallery import Gallery
+    from skipfill.store.storage.object_store import ObjectStore
+
+
+def crowding_note(objects: ObjectStore, later: str, space: str) -> str:
+    """The warning about rows by later models than that of the gallery's space, and the way around them."""
+    from skipfill.store.models.cards import has_model
+
+    instead = "Search before and after, and compare."
+    if has_model(objects, space):
+        instead = (
+            f"While {space} is in the store, encode new rows with it: "
+            f"skipfill encode {space} ITEMS.parquet -o ROWS.parquet"
+        )
+    return f"Note: in results, rows by {later} tend to crowd out the rows by {space}. {instead}"
 
 
 def show_gallery(

@@ -19,16 +19,29 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 def html(report: Report) -> str:
     """The page: the verdict, then each section that has something to show."""
-    style = files("skipfill.cli.reports").joinpath("page.css").read_text(encoding="utf-8")
-    title = text(f"{report.verdict.upper()}: {report.model} on {report.gallery}")
     shown = {heading: section(report) for heading, section in SECTIONS.items()}
     body = "".join(f"<section><h2>{heading}</h2>{inside}</section>\n" for heading, inside in shown.items() if inside)
+    return _page(f"{report.verdict.upper()}: {report.model} on {report.gallery}", f"{_banner(report)}\n{body}")
+
+
+def failure_html(error: str) -> str:
+    """The page for a check that could not be made; it replaces that of an earlier check."""
+    icon = f'<svg class="mark fail" viewBox="-8 -8 16 16" aria-hidden="true">{MARKS["fail"]}</svg>'
+    banner = (
+        f'<header class="fail">{icon}<div><h1><strong>ERROR</strong> no check was made</h1><p>{text(error)}</p></div>'
+        "</header>"
+    )
+    return _page("ERROR: no check was made", banner)
+
+
+def _page(title: str, body: str) -> str:
+    style = files("skipfill.cli.reports").joinpath("page.css").read_text(encoding="utf-8")
     return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n'
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{text(title)}</title>\n'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<meta name="color-scheme" content="light dark">\n<style>\n{style}</style>\n</head>\n'
-        f"<body>\n<main>\n{_banner(report)}\n{body}</main>\n</body>\n</html>\n"
+        f"<body>\n<main>\n{body}</main>\n</body>\n</html>\n"
     )
 
 

@@ -1,8 +1,8 @@
 """A report as JUnit XML: a suite for each slice, a test case for each requirement.
 
 Valid for both schemas in use: Ant's (a fixed order, attributes required) and version 10 of Jenkins' xunit plugin.
-What is not decided is a failure of its own type: some CI systems show skipped tests as passed, and some of them
-ignored `error`; every one knows `failure`.
+What is not decided is a failure of its own type: some CI systems show skipped tests as passed. A check that could not
+be made is an error.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ def junit(report: Report) -> str:
 
 
 def failure_junit(error: str) -> str:
-    """The document for a check that could not be made: one test case, which failed."""
+    """The document for a check that could not be made: one test case with an error."""
     root, now = Element("testsuites"), f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}"
     about = {"name": "check", "package": "skipfill", "id": "0", "timestamp": now, "hostname": "localhost"}
-    counts = {"tests": "1", "failures": "1", "errors": "0", "skipped": "0", "time": "0.000"}
+    counts = {"tests": "1", "failures": "0", "errors": "1", "skipped": "0", "time": "0.000"}
     suite = SubElement(root, "testsuite", about | counts)
     SubElement(suite, "properties")
     case = SubElement(suite, "testcase", name="check: was made", classname="skipfill", time="0.000")
-    SubElement(case, "failure", type="error", message=one_line(error)).text = one_line(error)
+    SubElement(case, "error", type="error", message=one_line(error)).text = one_line(error)
     SubElement(suite, "system-out")
     SubElement(suite, "system-err")
     return _document(root)

@@ -11,7 +11,7 @@ from rich.text import Text
 from skipfill.cli.reports.findings import Outcome, check_name, flip_words, headline, lax, outcome_of, same_as_all
 from skipfill.cli.terminal.characters import one_line, visible
 from skipfill.cli.terminal.printing import VERDICT_STYLE, table
-from skipfill.store.checks.names import ALL, CEILING, NEW_OLD, OLD_OLD, is_of_every_check
+from skipfill.store.checks.names import ALL, CEILING, NEW_NEW, NEW_OLD, OLD_OLD, is_of_every_check
 from skipfill.store.storage.layout import per_query_key
 
 if TYPE_CHECKING:
@@ -145,6 +145,8 @@ def _cells(one: Slice, report: Report) -> object:
         rows.append([name, *(show_interval(values[metric]) for metric in metrics)])
     rows.append(["change", *(shown(one.change[metric]) for metric in metrics)])
     gains = [one.gain[metric] for metric in metrics]
+    if all(gain is None for gain in gains) and not any(cell.pair in (NEW_NEW, CEILING) for cell in one.cells):
+        return table(["query/gallery", *metrics], rows)  # nothing was encoded again, so there is nothing to gain from
     rows.append(["update gain", *("undefined" if gain is None else shown(gain) for gain in gains)])
     return table(["query/gallery", *metrics], rows)
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from skipfill.store.spaces import View
 
 SECONDS_BETWEEN_LINES = 10  # of progress in a log; and at least a hundredth of the work
+FORCED_SHOWN = 3  # of the checks that a swap was forced against; the JSON document has all
 VERDICT_STYLE = {"pass": "bold green", "fail": "bold red", "inconclusive": "bold yellow", "accepted": "dim"}
 
 
@@ -108,6 +109,13 @@ def short_time(at: str, *, seconds: bool = False) -> str:
 def released(version: Version) -> str:
     """The name of the model that queries use; before any swap, that of the encoder that made the gallery's vectors."""
     return version.space if version.release is None else version.release.model
+
+
+def forced_words(against: Sequence[str]) -> str:
+    """The checks that a swap without one was forced against: `forced against check 1a2b (fail)`; empty for none."""
+    shown = [check.replace(" ", " (") + ")" for check in against[-FORCED_SHOWN:]]
+    more = f" and {len(against) - FORCED_SHOWN:,} before" if len(against) > FORCED_SHOWN else ""
+    return f"forced against check {', '.join(shown)}{more}" if shown else ""
 
 
 def view_words(view: View) -> str:

@@ -74,9 +74,18 @@ def _summary(card: Card, seconds: float) -> str:
     against = f", against {gallery['rows']:,} rows by {gallery['space']} in {gallery['name']}" if gallery else ""
     return (
         f"Trained {card.name}: {card.method}, dim {card.dim}, {card.trained_items:,} items of "
-        f"{len(card.trained_labels):,} classes{against}, {card.recipe['epochs']:,} epochs, {seconds:.0f} s{kept} "
+        f"{len(card.trained_labels):,} classes{against}, {_epochs(card)}, {seconds:.0f} s{kept} "
         f"({losses})"
     )
+
+
+def _epochs(card: Card) -> str:
+    """The epochs of a training in words: `20 epochs and 6 more with the encoder frozen`."""
+    asked, total = int(card.recipe["epochs"]), int(card.training["epochs"])
+    if card.recipe["patience"]:  # the training may have ended earlier than asked
+        asked = total
+    more = f" and {total - asked:,} more with the encoder frozen" if total > asked else ""
+    return f"{asked:,} epoch{'' if asked == 1 else 's'}{more}"
 
 
 def watcher_of(

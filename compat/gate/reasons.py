@@ -61,6 +61,7 @@ def _of_slice(one: Slice, policy: Policy, *, everything: bool) -> list[str]:
             line += f"; {one.units} queries are fewer than {policy.least_queries}"
         if each.more_queries is not None:
             line += f"; about {each.more_queries:,} more queries would decide it"
+            line += ", probably against it" if each.found < each.bar else ""
         lines.append(line)
     return lines
 

@@ -16,7 +16,7 @@ from skipfill.store.checks.entry import CheckEntry, EntryColumns, entry_of
 from skipfill.store.checks.policy import Policy
 from skipfill.store.checks.report import Report
 from skipfill.store.checks.standing import Standing, standing
-from skipfill.store.errors import BadInput, unknown_name
+from skipfill.store.errors import BadInput, in_the_store, unknown_name
 from skipfill.store.storage.layout import by_state_folder, index_folder, index_key, states_of
 from skipfill.store.storage.numbered import last_number
 from skipfill.store.storage.object_store import ObjectStore
@@ -147,7 +147,8 @@ def read_index_file(objects: ObjectStore, key: str) -> IndexFile:
     """
     where = objects.root / key
     try:
-        return stored(IndexFile, objects.get(key), where, what="check entry", newest=FORMAT)
+        with in_the_store():
+            return stored(IndexFile, objects.get(key), where, what="check entry", newest=FORMAT)
     except FileNotFoundError:
         raise _missing(where) from None
 

@@ -242,4 +242,5 @@ class Report:
         """The models that made the gallery's rows, in words; empty where one made them all."""
         if len(self.rows_by) < 2:
             return ""
-        return f"mixed gallery: {', '.join(f'{one.rows:,} rows by {one.model}' for one in self.rows_by)}"
+        makers = ", ".join(f"{one.rows:,} rows by {one.model}" for one in self.rows_by)
+        return f"mixed gallery: {makers}; rows by a later model tend to crowd the others out of the first results"

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from skipfill.store.checks.index import add_entry, index_keys, read_index_files
 from skipfill.store.checks.report import FORMAT, Flips, Report, Slice
 from skipfill.store.checks.requirement import Claim, Kind, Requirement
-from skipfill.store.errors import Advice, BadInput, reason, unknown_name
+from skipfill.store.errors import Advice, BadInput, in_the_store, reason, unknown_name
 from skipfill.store.storage.layout import check_of_report, checks_folder, per_query_key, report_key
 from skipfill.store.storage.new_name import tried_in
 from skipfill.store.storage.object_store import ObjectStore
@@ -105,14 +105,16 @@ def load_report(objects: ObjectStore, gallery: str, check: str) -> Report:
     key = report_key(gallery, check)
     where = objects.root / key
     try:
-        raw = parsed(objects.get(key), where, LARGEST_STORED)
+        data = objects.get(key)
     except FileNotFoundError:
         raise unknown_name("check", check, check_ids(objects, gallery)) from None
-    refuse_newer(raw, where, "report", FORMAT)
-    report = fitted(Report, raw, where, OLDER)
-    # The digest is that of the file, without what `OLDER` adds.
-    if not report.id == check == _digest({**raw, "id": ""}):
-        raise BadInput(where, expected="the report as it was saved", found="another, or one that was edited")
+    with in_the_store():
+        raw = parsed(data, where, LARGEST_STORED)
+        refuse_newer(raw, where, "report", FORMAT)
+        report = fitted(Report, raw, where, OLDER)
+        # The digest is that of the file, without what `OLDER` adds.
+        if not report.id == check == _digest({**raw, "id": ""}):
+            raise BadInput(where, expected="the report as it was saved", found="another, or one that was edited")
     return report
 
 

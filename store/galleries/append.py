@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from skipfill.store.errors import BadInput
+from skipfill.store.errors import Advice, BadInput
 from skipfill.store.galleries.file_list import commit_files, following
 from skipfill.store.galleries.gallery import Gallery, open_gallery
 from skipfill.store.galleries.log import latest
-from skipfill.store.galleries.origin import row_origin
+from skipfill.store.galleries.origin import row_origin, rows_of_space
 from skipfill.store.galleries.row_marks import write_marks
 from skipfill.store.galleries.verify import Progress, read_files_whole
 from skipfill.store.parquet.files import expand_addresses
@@ -47,7 +47,7 @@ def append_rows(
     files = expand_addresses(paths)
     _refuse_registered(gallery, files)
     origins = {file: row_origin(objects, file, opened(gallery.pins, file), gallery.space) for file in files}
-    rows = _opened(gallery, files)
+    rows = _opened(objects, gallery, files)
     read = read_files_whole(
         rows,
         gallery.pins,
@@ -75,8 +75,9 @@ def _refuse_registered(gallery: Gallery, files: list[Address]) -> None:
             raise BadInput(file, expected=f"a file that is not in gallery {gallery.name} yet", found="one that is")
 
 
-def _opened(gallery: Gallery, files: list[Address]) -> StoredRows:
-    rows = StoredRows.open(files, gallery.rows.columns, gallery.space.dim, gallery.pins)
+def _opened(objects: ObjectStore, gallery: Gallery, files: list[Address]) -> StoredRows:
+    another = Advice("register_another_gallery", gallery=gallery.name)
+    rows = rows_of_space(objects, files, gallery.rows.columns, gallery.space, gallery.pins, another)
     if rows.id_kind != gallery.rows.id_kind:
         raise BadInput(
             files[0],

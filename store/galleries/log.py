@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from skipfill.store.checks.policy import Policy
 from skipfill.store.checks.report import Threshold
-from skipfill.store.errors import Advice, BadInput, SkipfillError, Stale, unknown_name
+from skipfill.store.errors import Advice, BadInput, SkipfillError, Stale, in_the_store, unknown_name
 from skipfill.store.spaces import View
 from skipfill.store.storage.layout import GALLERIES, log_folder, version_key
 from skipfill.store.storage.numbered import last_number
@@ -157,12 +157,10 @@ def read_version(objects: ObjectStore, gallery: str, number: int) -> Version:
     key = version_key(gallery, number)
     where = objects.root / key
     try:
-        version = stored(Version, objects.get(key), where, what="version", newest=FORMAT)
+        with in_the_store():
+            version = stored(Version, objects.get(key), where, what="version", newest=FORMAT)
     except FileNotFoundError:
         raise BadInput(where, expected="every version of the log", found="no such file", hint=RESTORE) from None
-    except BadInput as damage:
-        damage.hint = damage.hint or Advice("see_doctor")
-        raise
     if version.number != number or not 0 <= version.undo < number:
         found = f"version {version.number} (undo {version.undo})"
         raise BadInput(where, expected=f"version {number}", found=found, hint=RESTORE)

@@ -6,15 +6,55 @@ later model with a view onto the space may add more, in that view.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
-from skipfill.store.errors import Advice, BadInput
+from skipfill.store.errors import Advice, BadInput, Hint, SkipfillError
+from skipfill.store.galleries.log import newest_version
 from skipfill.store.models.cards import has_model, load_card, view_onto
 from skipfill.store.parquet.files import ParquetReader, encoded_by
+from skipfill.store.parquet.stored_rows import Columns, OpenFile, StoredRows
 from skipfill.store.spaces import Space
 from skipfill.store.storage.address import Address
+from skipfill.store.storage.layout import GALLERIES
 from skipfill.store.storage.object_store import ObjectStore
+
+
+def rows_of_space(
+    objects: ObjectStore, files: Sequence[Address], columns: Columns, space: Space, open_file: OpenFile, hint: Hint
+) -> StoredRows:
+    """Open files whose vectors have the dimension of `space`; a `dim` of 0 is any.
+
+    Args:
+        hint: the next step where they have another.
+
+    Raises:
+        BadInput: they have another dimension, or cannot be used at all.
+    """
+    rows = StoredRows.open(files, columns, None, open_file)
+    if space.dim not in (0, rows.dim):
+        raise BadInput(
+            f"space {space.name}",
+            expected=f"{space.dim:,} dimensions{_registered_with(objects, space)}",
+            found=f"{rows.dim:,} in {files[0]}, column {columns.vector}",
+            hint=hint,
+        )
+    return rows
+
+
+def _registered_with(objects: ObjectStore, space: Space) -> str:
+    """The model or the galleries of a space, dropped ones too, in brackets; empty where none is known."""
+    if has_model(objects, space.name):
+        return f" (those of model {space.name})"
+    users = []
+    for gallery in objects.children(GALLERIES):
+        with suppress(SkipfillError):  # damage elsewhere is no reason to say less here
+            newest = newest_version(objects, gallery)
+            if newest is not None and newest.space == space.name:
+                users.append(f"{gallery}, dropped" if newest.action == "dropped" else gallery)
+    kind = "gallery" if len(users) == 1 else "galleries"
+    return f" (registered with {kind} {'; '.join(users)})" if users else ""
 
 
 def made_by_another(path: Address, file: ParquetReader, space: Space) -> bool:

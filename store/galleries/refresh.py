@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from skipfill.store.errors import Advice
 from skipfill.store.galleries.file_list import commit_files, following, read_files
 from skipfill.store.galleries.gallery import Gallery, registered_address, registered_columns
 from skipfill.store.galleries.log import latest
-from skipfill.store.galleries.origin import row_origin
+from skipfill.store.galleries.origin import row_origin, rows_of_space
 from skipfill.store.galleries.row_marks import RowChanges, RowMarks, read_marks, write_marks
 from skipfill.store.galleries.verify import Progress, read_files_whole
 from skipfill.store.parquet.files import expand_addresses
 from skipfill.store.parquet.fingerprint import FileFingerprint, listed_path
 from skipfill.store.parquet.pinned import PinnedFiles
-from skipfill.store.parquet.stored_rows import StoredRows, opened
+from skipfill.store.parquet.stored_rows import opened
 from skipfill.store.spaces import load_space
 from skipfill.store.storage.address import Address
 from skipfill.store.storage.object_store import ObjectStore
@@ -64,7 +65,8 @@ def refresh_gallery(
     files = expand_addresses(paths or [registered_address(objects, file) for file in registered])
     digests = {file.path: file.content for file in registered if file.content}
     origins = {file: row_origin(objects, file, opened(pins, file), space) for file in files}
-    rows = StoredRows.open(files, registered_columns(name, version), space.dim, pins)
+    another = Advice("register_another_gallery", gallery=name)
+    rows = rows_of_space(objects, files, registered_columns(name, version), space, pins, another)
     read = read_files_whole(
         rows,
         pins,

@@ -10,12 +10,12 @@ from skipfill.store.galleries.commit import commit
 from skipfill.store.galleries.file_list import commit_files, list_digest
 from skipfill.store.galleries.gallery import Gallery
 from skipfill.store.galleries.log import Release, Version, latest, newest_version
-from skipfill.store.galleries.origin import made_by_another
+from skipfill.store.galleries.origin import made_by_another, rows_of_space
 from skipfill.store.galleries.row_marks import write_marks
 from skipfill.store.galleries.verify import Progress, read_files_whole
 from skipfill.store.parquet.files import encoded_by, expand_addresses
 from skipfill.store.parquet.pinned import PinnedFile, PinnedFiles
-from skipfill.store.parquet.stored_rows import Columns, StoredRows
+from skipfill.store.parquet.stored_rows import Columns
 from skipfill.store.spaces import Space, register_space
 from skipfill.store.storage.address import Address
 from skipfill.store.storage.layout import valid_name
@@ -53,11 +53,11 @@ def add_gallery(
             f"gallery {name}",
             expected="a name that is free",
             found="a gallery of this name",
-            hint=Advice("show_gallery", gallery=name),
+            hint=Advice("change_gallery", gallery=name),
         )
     files = expand_addresses(paths)
     pins = PinnedFiles()
-    rows = StoredRows.open(files, columns, space.dim or None, pins)
+    rows = rows_of_space(objects, files, columns, space, pins, Advice("name_space_of_another_dim"))
     for file in files:
         _refuse_another_encoder(file, pins(file), space)
     read = read_files_whole(rows, pins, objects.base, progress, of_length_one=files if space.fingerprint else ())

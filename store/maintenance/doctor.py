@@ -12,9 +12,9 @@ from typing import Literal, TypeVar
 
 from skipfill.store.checks.index import index_keys, read_index_file
 from skipfill.store.checks.saved_reports import check_ids, load_report
-from skipfill.store.errors import Hint, SkipfillError, reason
+from skipfill.store.errors import SEE_DOCTOR, Advice, Hint, SkipfillError, reason
 from skipfill.store.galleries.gallery import open_gallery
-from skipfill.store.galleries.log import Version, newest_version, read_version
+from skipfill.store.galleries.log import RESTORE, Version, newest_version, read_version
 from skipfill.store.galleries.verify import reread_gallery
 from skipfill.store.maintenance.environment import Environment, environment
 from skipfill.store.maintenance.prune import Leftover, leftovers, unfinished_trainings
@@ -182,18 +182,17 @@ def _of_gallery_now(objects: ObjectStore, name: str, *, deep: bool) -> Iterator[
 
 
 def _without_newest(objects: ObjectStore, gallery: str) -> str:
-    """The remedy where the newest version of a log cannot be read; empty where it is the only one."""
+    """The remedy where the newest version of a log cannot be read, and perhaps others before it."""
     last = max(map(version_number, objects.children(log_folder(gallery))), default=0)
-    if last < 2:
-        return ""
-    return (
-        f"Restore it from a copy. Without one, remove {objects.root / version_key(gallery, last)}: version {last - 1} "
-        "is then in force, and later changes are lost."
-    )
+    newest = next((one for one in range(last - 1, 0, -1) if _tried("", read_version, objects, gallery, one)[0]), 0)
+    if not newest:
+        return f"{RESTORE} No other version of this log can be read."
+    removed = " to ".join(str(objects.root / version_key(gallery, one)) for one in sorted({newest + 1, last}))
+    return f"{RESTORE} Without one, remove {removed}: version {newest} is then in force, and later changes are lost."
 
 
 def _seconds(since: Version | datetime, until: Version) -> float:
-    start = since if isinstance(since, datetime) else datetime.fromisoformat(since.at)
+    start = datetime.fromisoformat(since.at) if isinstance(since, Version) else since
     return (datetime.fromisoformat(until.at) - start).total_seconds()
 
 
@@ -245,6 +244,7 @@ def _tried(where: str, look: Callable[..., T], *arguments: object) -> tuple[T | 
     try:
         return look(*arguments), []
     except SkipfillError as error:
-        return None, [Finding("problem", where, str(error), error.hint)]
+        unsaid = not error.hint or (isinstance(error.hint, Advice) and error.hint.key == SEE_DOCTOR)
+        return None, [Finding("problem", where, str(error), RESTORE if unsaid else error.hint)]
     except Exception as error:  # whatever it is: this is where it is named
-        return None, [Finding("problem", where, f"cannot be read: {reason(error)}", "Restore it from a copy.")]
+        return None, [Finding("problem", where, f"cannot be read: {reason(error)}", RESTORE)]

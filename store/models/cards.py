@@ -7,7 +7,7 @@ import re
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from skipfill.store.errors import Advice, BadInput, Stale, unknown_name
+from skipfill.store.errors import Advice, BadInput, Stale, in_the_store, unknown_name
 from skipfill.store.spaces import Space, View, beyond_prefixes, load_space, slots_by_order
 from skipfill.store.storage.layout import MODELS, card_key, model_file_key, space_key, valid_name
 from skipfill.store.storage.object_store import ObjectStore
@@ -154,7 +154,8 @@ def load_card(objects: ObjectStore, name: str) -> Card:
         data = objects.get(card_key(name))
     except FileNotFoundError:
         raise unknown_name("model", name, model_names(objects), Advice("see_models")) from None
-    return card_from(parsed(data, where, LARGEST_STORED), where, name)
+    with in_the_store():
+        return card_from(parsed(data, where, LARGEST_STORED), where, name)
 
 
 def card_from(raw: Any, where: object, name: str = "") -> Card:

@@ -51,7 +51,7 @@ def matrix(column: pa.Array, where: object, *, dim: int | None = None, allow_zer
         width = column.type.list_size
     else:
         lengths = pc.list_value_length(column).to_numpy(zero_copy_only=False)
-        width = int(lengths[0]) if dim is None else dim
+        width = int(lengths[0]) if dim is None or (lengths == lengths[0]).all() else dim
         ragged = np.flatnonzero(lengths != width)
         if len(ragged):
             row = int(ragged[0])

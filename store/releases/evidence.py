@@ -9,7 +9,7 @@ from itertools import pairwise
 from skipfill.store.checks.entry import CheckEntry, entry_of
 from skipfill.store.checks.index import CheckIndex, newest_elsewhere
 from skipfill.store.checks.saved_reports import old_reports
-from skipfill.store.checks.standing import Standing, standing_of_old
+from skipfill.store.checks.standing import Standing, standing, standing_of_old
 from skipfill.store.errors import Advice
 from skipfill.store.galleries.log import Version, read_version
 from skipfill.store.storage.object_store import ObjectStore
@@ -73,14 +73,34 @@ def checks_before_swaps(objects: ObjectStore, gallery: str, log: Sequence[Versio
     return checks
 
 
-def since_release(now: Version, standing: Standing | None) -> list[str]:
+def forced_against(objects: ObjectStore, gallery: str, now: Version, index: CheckIndex | None = None) -> list[str]:
+    """The checks that spoke against the released model when it was released without one: `1a2b fail`, oldest first.
+
+    Empty where a check allowed it.
+
+    Args:
+        now: the release, and the version since which it is in force.
+
+    Raises:
+        BadInput: the log or an entry of a check is damaged.
+    """
+    if now.release is None or not now.release.without_check or now.released_at < 2:
+        return []
+    before = read_version(objects, gallery, now.released_at - 1)
+    of_model = (index or CheckIndex(objects, gallery)).of(before.rows_state, now.release.fingerprint)
+    until_then = [check for check in of_model if check.version <= before.number]
+    against = standing(until_then, before.policy_in_force, before.state).against
+    return [f"{check.check} {check.verdict}" for check in against]
+
+
+def since_release(now: Version, of_model: Standing | None) -> list[str]:
     """The checks against the released model that measured it since it was released, oldest first: `1a2b fail`.
 
     Args:
-        standing: of the released model; None where it has no checks.
+        of_model: standing of the released model; None where it has no checks.
     """
     first = now.since.number if now.since else now.number
-    against = standing.against if standing else ()
+    against = of_model.against if of_model else ()
     return [f"{check.check} {check.verdict}" for check in against if check.version >= first]
 
 
@@ -91,7 +111,7 @@ def told(objects: ObjectStore, gallery: str, version: Version, evidence: Evidenc
     if check is None:
         if evidence.elsewhere is None:
             return "none"
-        return f"none of this version: {_since(objects, gallery, version, evidence.elsewhere)}"
+        return _elsewhere(objects, gallery, version, evidence.elsewhere)
     text = f"{check.check} {check.verdict}{old}"
     if of_state.against:
         more = len(of_state.against) - 1
@@ -114,6 +134,22 @@ def advice(gallery: str, model: str, evidence: Evidence) -> Advice:
     if None in fitting.values() or () in fitting.values():  # no option can meet these
         return Advice("check_by_policy", gallery=gallery, model=model)
     return Advice("fit_policy", gallery=gallery, model=model, options=fitting)
+
+
+def _elsewhere(objects: ObjectStore, gallery: str, version: Version, check: CheckEntry) -> str:
+    """The newest check on another state, and the reason that it does not count on this one."""
+    before = read_version(objects, gallery, check.version)
+    if before.rows_state != version.rows_state:
+        return f"none of this version: {_since(objects, gallery, version, check)}"
+    return (
+        f"none that compares with {_in_use(version)}, which queries use since version {version.released_at}: check "
+        f"{check.check} passed against {_in_use(before)}"
+    )
+
+
+def _in_use(version: Version) -> str:
+    """The model that queries use; before any release, the encoder of the stored vectors."""
+    return version.release.model if version.release else version.space
 
 
 def _since(objects: ObjectStore, gallery: str, version: Version, check: CheckEntry) -> str:

@@ -146,7 +146,7 @@ def test_two_dimensions_in_one_gallery(skipfill: Skipfill, tmp_path: Path) -> No
 def test_a_gallery_of_another_dimension_than_its_model(skipfill: Skipfill, registered: World, tmp_path: Path) -> None:
     write_vectors(tmp_path / "g.parquet", GOOD)
     line = one_line(skipfill("gallery", "add", "more", "g.parquet", "--space", "v1", expect=2).err)
-    assert "expected vectors of dimension 8, found dimension 4" in line
+    assert "space v1: expected 8 dimensions (those of model v1), found 4 in g.parquet, column vector" in line
 
 
 def unlabelled(world: World) -> list[object]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import tempfile
+from html import unescape
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -30,19 +32,33 @@ def test_a_check_that_could_not_be_made_is_seen(
 ) -> None:
     arguments, said = FAILURES[case]
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
-    (tmp_path / "check.xml").write_text("the one before")
-    done = skipfill("check", *arguments, "--junit", "check.xml", "--github", expect=2)
+    for file in ("check.xml", "check.html"):
+        (tmp_path / file).write_text("PASS: the one before")
+    done = skipfill("check", *arguments, "--junit", "check.xml", "--html", "check.html", "--github", expect=2)
     assert done.out.startswith("::error title=skipfill%3A no check was made::")
     assert done.out.count("\n") == 1
     document = (tmp_path / "check.xml").read_text()
     xmlschema.XMLSchema(SCHEMA).validate(document)
-    failure = ElementTree.fromstring(document).find(".//failure")
-    assert failure is not None
-    assert failure.attrib["type"] == "error"
-    assert said in failure.attrib["message"]
+    (suite,) = ElementTree.fromstring(document)
+    assert (suite.attrib["failures"], suite.attrib["errors"]) == ("0", "1")
+    error = suite.find("testcase/error")
+    assert error is not None
+    assert said in error.attrib["message"]
+    page = (tmp_path / "check.html").read_text()
+    assert "no check was made" in page
+    assert said in unescape(page)
+    assert "PASS" not in page
     assert said in done.err
     assert "no check was made" in (tmp_path / "summary.md").read_text()
     assert all(line.isprintable() for line in (done.out + done.err + document).split("\n"))
+
+
+@pytest.mark.parametrize(("model", "items"), [("v9", "known.parquet"), ("v2", "nothing.parquet")])
+def test_a_wrong_name_is_said_before_anything_is_loaded(
+    skipfill: Skipfill, with_v2: World, monkeypatch: pytest.MonkeyPatch, model: str, items: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "skipfill.compat.gate.check", None)  # its import would fail
+    assert "expected a" in skipfill("check", "things", model, "--items", items, expect=2).err
 
 
 def test_an_unforeseen_error_of_a_check_is_seen(

@@ -155,7 +155,7 @@ BAD = {
     ),
     "another dimension": (
         lambda folder: write_vectors(folder / "more.parquet", np.ones((1, 4)), ["a"], ["x"]),
-        "expected vectors of dimension 8, found dimension 4",
+        "space v1: expected 8 dimensions (those of model v1), found 4 in more.parquet",
     ),
     "ids of another type": (
         lambda folder: write_vectors(folder / "more.parquet", np.ones((1, 8)), [1], ["x"]),

@@ -54,8 +54,10 @@ def test_new_items_get_into_the_old_gallery_by_the_new_model(skipfill: Skipfill,
     encoded = skipfill("encode", "v2", with_v2.known, "-o", "new.parquet", "--onto", "v1")
     assert "dim 8, in space v1" in encoded.out
     assert "skipfill gallery append things new.parquet" in encoded.err
+    crowding = "rows by v2 tend to crowd out the rows by v1. While v1 is in the store, encode new rows with it"
+    assert crowding in encoded.err
     new = pq.read_metadata("new.parquet").num_rows
-    skipfill("gallery", "append", "things", "new.parquet")
+    assert crowding in skipfill("gallery", "append", "things", "new.parquet").err
 
     shown = skipfill("gallery", "show", "things", "--json").document
     made = [(one["model"], one["rows"]) for one in shown["rows_by"]]

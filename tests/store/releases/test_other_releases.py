@@ -81,7 +81,7 @@ def test_a_pass_answers_a_fail_whatever_was_released_but_allows_a_swap_only_from
     release(objects, "v3", "test")
     answer = check(objects, 2)
     rollback(objects, "g")
-    since = f"none of this version: check {answer.id} was for version 2; version 3 was rolled back"
+    since = f"none that compares with old, which queries use since version 3: check {answer.id} passed against v3"
     with pytest.raises(NotAcceptable, match=f"expected a passing check of v2, found {since}"):
         release(objects, "v2")
     passed = check(objects, 3, queries=OTHER)
@@ -110,6 +110,20 @@ def test_history_has_the_checks_that_there_were_before_each_swap(objects: Object
         "3": [first.id, second.id],
         "5": [first.id, second.id, third.id],
     }
+
+
+def test_a_release_that_was_forced_against_a_fail_says_so(objects: ObjectStore, skipfill: Skipfill) -> None:
+    said = f"forced against check {check(objects, 1, 'fail').id} (fail)"
+    force = ("swap", "g", "v2", "--without-check", "manager said so")
+    assert f"(version 2, {said}, no check: manager said so)" in skipfill(*force, "--dry-run").out
+    assert f"(version 2, {said}, no check: manager said so)" in skipfill(*force).out
+    check(objects, 2)  # what passes later changes nothing about it
+    for shown in (skipfill("status", "g"), skipfill("status"), skipfill("history", "g")):
+        assert said in " ".join(shown.out.split())
+    rollback(objects, "g")
+    check(objects, 3)
+    release(objects, "v2")
+    assert "forced" not in skipfill("status", "g").out + skipfill("swap", "g", "v3", "--without-check", "new").out
 
 
 def test_a_reason_may_be_given_for_a_fail_of_another_release(objects: ObjectStore) -> None:

@@ -113,12 +113,29 @@ def test_the_fault_of_one_gallery_stops_no_other(skipfill: Skipfill, two: Object
     assert "nearest: h" in skipfill("status", "hh", expect=2).err
 
 
+def test_doctor_has_a_remedy_for_every_empty_file(skipfill: Skipfill, two: ObjectStore) -> None:
+    for file in two.root.rglob("*.json"):
+        if file.name != "store.json":
+            file.write_bytes(b"")
+    findings = skipfill("doctor", "--json", expect=1).document["findings"]
+    assert {one["where"].split()[0] for one in findings} >= {"gallery", "model", "space"}
+    for one in findings:
+        assert one["todo"].startswith("Restore it from a copy."), one
+    assert "skipfill doctor" in skipfill("swap", "h", "v2", expect=2).err
+
+
 def test_doctor_says_what_to_do_about_it(skipfill: Skipfill, two: ObjectStore) -> None:
     (finding,) = skipfill("doctor", "--json", expect=1).document["findings"]
     lost = two.root / "galleries/g/versions/0000000002.json"
     assert finding["where"] == "gallery g"
     assert f"remove {lost}" in finding["todo"]
     assert "version 1 is then in force" in finding["todo"]
+    first = lost.with_name("0000000001.json")
+    kept = first.read_bytes()
+    first.write_bytes(b"")
+    findings = skipfill("doctor", "--json", expect=1).document["findings"]
+    assert "No other version of this log can be read" in findings[0]["todo"]
+    first.write_bytes(kept)
     lost.unlink()
     skipfill("doctor")
     assert latest(two, "g").number == 1
