@@ -139,3 +139,8 @@ def test_an_accepted_slice_is_shown_as_accepted(skipfill: Skipfill, docs: None) 
     command = ("check", "docs", "v2", *SOURCES, *JUDGED, "--slice", known, "--accept-worse", known, "--no-save")
     row = next(line for line in skipfill(*command, expect=0).out.splitlines() if line.rstrip().endswith(known))
     assert row.startswith("accepted ")
+
+
+def test_an_undecided_check_repeats_the_options_that_decide(skipfill: Skipfill, docs: None) -> None:
+    told = skipfill("check", "docs", "v2", "--items", "queries.parquet", *JUDGED, "--no-save", expect=3).err
+    assert f"Next: skipfill check docs v2 --items HELDOUT.parquet --items MORE.parquet {' '.join(JUDGED)}" in told
