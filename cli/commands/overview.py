@@ -87,7 +87,7 @@ def _next_step(objects: ObjectStore, gallery: str, now: Version, cards: list[Car
     if evidence.standing.allowing is not None:
         return quoted("skipfill", "swap", gallery, newest.name)
     if evidence.deciding is not None:
-        if evidence.deciding.verdict == "fail" and released(now) != now.space:
+        if evidence.deciding.verdict == "fail" and now.queries_use != now.space:
             return quoted("skipfill", "status", gallery)  # an upgrade is in use, and this one is no better
         return next_command(load_report(objects, gallery, evidence.deciding.check))
     return quoted("skipfill", "check", gallery, newest.name, "--items", "HELDOUT.parquet")
