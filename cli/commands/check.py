@@ -188,22 +188,29 @@ def _show_next(
     """
     from skipfill.cli.reports.findings import blend_command, next_command
 
-    stricter = any(one.parameter != "truth" for one in policy.differences(of_gallery, inputs.truth, policy.slices))
-    if report.asked_less if report.verdict == "pass" else stricter:
-        show_next(f"Next, by the gallery's policy: {_by_policy(report, inputs, of_gallery.truth)}", quiet=quiet)
+    following, by_policy = next_command(report), _by_policy(report, inputs, of_gallery.truth)
+    if report.verdict == "pass" and report.asked_less:
+        first = "Next"
+        if "--metric" in following:  # the metric alone keeps the pass from counting
+            show_next(f"Next: {following}", quiet=quiet)
+            first = "Or"
+        show_next(f"{first}, by the gallery's policy: {by_policy}", quiet=quiet)
         return
-    following = next_command(report)
     deciding = deciding_options(inputs, metric)
     if following.startswith("skipfill check"):
         following += deciding
     elif following.startswith("skipfill train"):
         following += column_options(inputs.columns)
     show_next(f"Next: {following}", quiet=quiet)
-    if report.verdict == "fail" and inputs.old_vector:
+    if report.verdict != "fail":
+        return
+    if inputs.old_vector:
         given = f"{items_options(inputs.items)}{deciding}"
         show_next(f"Or: skipfill advise {report.gallery} --candidate {report.model}{given}", quiet=quiet)
-    if report.verdict == "fail" and not inputs.old_input and (blend := blend_command(report)):
+    if not inputs.old_input and (blend := blend_command(report)):
         show_next(f"Or: {blend}", quiet=quiet)
+    if any(one.parameter != "truth" for one in policy.differences(of_gallery, inputs.truth, policy.slices)):
+        show_next(f"Or, by the gallery's policy: {by_policy}", quiet=quiet)
 
 
 def _by_policy(report: Report, inputs: CheckInputs, truth: str) -> str:

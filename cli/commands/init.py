@@ -25,8 +25,5 @@ def init(store: Store = None, json: Json = False, quiet: Quiet = False) -> None:
         as_json=json,
         show=lambda out: out.print(f"{'The store is already there:' if already else 'Store ready in'} {objects.root}"),
     )
-    show_next(
-        "Next: skipfill train v1 --items ITEMS.parquet, for a first model; or, to register vectors that you have, "
-        "skipfill gallery add NAME FILES... --space NAME_OF_THE_OLD_ENCODER",
-        quiet=quiet,
-    )
+    show_next("Next: skipfill train v1 --items ITEMS.parquet", quiet=quiet)
+    show_next("Or, with vectors that you have: skipfill gallery add NAME FILES... --space OLD_ENCODER", quiet=quiet)

@@ -147,7 +147,10 @@ def test_a_gallery_known_only_by_its_vectors(skipfill: Skipfill, world: World) -
     columns = ["--id", "key", "--vector", "embedding", "--label", "kind"]
     skipfill("gallery", "add", "g", "stored.parquet", "--space", "ada", *columns)
     assert skipfill("status", "--json").document["galleries"]["g"]["release"] is None
-    assert "expected a released model" in skipfill("search", "g", "--items", world.heldout, expect=2).err
+    assert (
+        "expected queries that a model in this store encodes"
+        in skipfill("search", "g", "--items", world.heldout, expect=2).err
+    )
     train(skipfill, "v2", world, "--gallery", "g", epochs=60)
     check = ["check", "g", "v2", "--items", world.gallery_items, "--accept-worse", "unseen", "--json"]
     checked = skipfill(*check, expect=3).document["check"]  # all of them together are undecided

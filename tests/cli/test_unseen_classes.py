@@ -110,7 +110,7 @@ def test_a_check_that_fails_on_unseen_classes_names_commands_that_help(skipfill:
     train, blend = (
         shlex.split(re.sub("^(Next|Or): skipfill ", "", line))
         for line in done.err.splitlines()
-        if line.startswith(("Next", "Or"))
+        if line.startswith(("Next: ", "Or: "))
     )
     fills = {"NAME": "v3", "ITEMS.parquet": registered.items, "SAMPLE.parquet": registered.unlabelled}
     skipfill(*(fills.get(word, word) for word in train), "--epochs", 1)

@@ -71,7 +71,7 @@ def test_a_link_in_the_folder_is_found_without_being_named(
 
 
 def test_init_makes_no_second_store_around_one(skipfill: Skipfill, shop: Path) -> None:
-    assert f"Store ready in {shop / '.skipfill'}" in skipfill("init", "--store", shop).out
+    assert f"The store is already there: {shop / '.skipfill'}" in skipfill("init", "--store", shop).out
     assert not (shop / "store.json").exists()
     skipfill("init", "--store", shop.parent / "plain")
     assert (shop.parent / "plain" / "store.json").exists()
