@@ -98,10 +98,6 @@ def processor_seconds_of_forks() -> float:
     return sum(_processor_seconds)
 
 
-def _keep(read: dict[str, str], name: str, stream: IO[str]) -> None:
-    read[name] = stream.read()
-
-
 def _stream(given: int | IO[str]) -> tuple[IO[str] | None, int]:
     """The end that is read, if it is a pipe, and the end that the process writes to."""
     if given == subprocess.PIPE:

@@ -1,4 +1,4 @@
-"""What a first user gets wrong, or looks for: the messages that lead on."""
+"""Mistakes and questions of a first user, and the messages that lead on."""
 
 from __future__ import annotations
 
