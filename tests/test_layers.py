@@ -24,7 +24,7 @@ STORE = {
     "retrieval": {"errors", "parquet"},
     "spaces": {"errors", "strict_json", "storage", "parquet"},
     "checks": {"errors", "strict_json", "storage", "parquet"},
-    "models": {"errors", "strict_json", "storage", "parquet", "spaces"},
+    "models": {"errors", "strict_json", "storage", "parquet", "spaces", "checks"},
     "galleries": {"errors", "strict_json", "storage", "parquet", "spaces", "checks", "models"},
     "releases": {"errors", "strict_json", "storage", "spaces", "checks", "models", "galleries"},
     "maintenance": {"errors", "storage", "spaces", "checks", "models", "galleries"},
@@ -43,8 +43,9 @@ COMPAT = {
     "evaluation": {"metrics", "progress", "settings"},
     "evaluation.sequences": {"encoders", "evaluation", "inference", "metrics", "progress"},
     "training.blending": {"training", "gate", "evaluation", "inference", "methods", "metrics", "progress"},
-    "gate": {"encoders", "evaluation", "inference", "metrics", "progress"},
-    "advice": {"evaluation", "gate", "inference", "progress", "training.blending"},
+    "reranking": {"evaluation", "inference", "progress"},
+    "gate": {"encoders", "evaluation", "inference", "metrics", "progress", "reranking"},
+    "advice": {"evaluation", "gate", "inference", "progress", "reranking", "training.blending"},
     "serving": {"inference", "trusted_code"},
 }
 """The rooms of the same package that each room may import; a room may always import itself."""

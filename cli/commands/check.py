@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import typer
@@ -116,6 +115,7 @@ def check(
     from skipfill.compat.evaluation.index.settings import read_index
     from skipfill.compat.gate.inputs import CheckInputs, SliceSpec
     from skipfill.compat.progress import Progress
+    from skipfill.store.checks.saved_reports import document_of
     from skipfill.store.galleries.log import latest
 
     objects = opened(store)
@@ -158,7 +158,7 @@ def check(
     with progress(quiet=quiet) as bar:
         report = check_model(objects, gallery, name, inputs, policy, Progress(bar.start, bar.advance), save=not no_save)
     write_reports(report, junit_file=junit, html_file=html, github=github, json=json)
-    document = {"check": asdict(report), "verdict": report.verdict}
+    document = {"check": document_of(report), "verdict": report.verdict}
     emit(document, as_json=json, show=lambda out: show_report(out, report), exit_code=EXIT_CODES[report.verdict])
     _show_next(report, inputs, policy, of_gallery, metric, quiet=quiet)
     raise typer.Exit(EXIT_CODES[report.verdict])

@@ -11,8 +11,9 @@ from skipfill.store.errors import Advice, BadInput, NotAcceptable, Stale, minute
 from skipfill.store.galleries.commit import changed_meanwhile, commit, told
 from skipfill.store.galleries.file_list import read_files
 from skipfill.store.galleries.gallery import refuse_changed_files
-from skipfill.store.galleries.log import Release, Version, latest, read_version
+from skipfill.store.galleries.log import Version, latest, read_version
 from skipfill.store.models.cards import Card, view_onto
+from skipfill.store.models.release import Release
 from skipfill.store.releases.backfill_cost import EncodeRate, backfill_cost
 from skipfill.store.releases.evidence import advice, evidence_of, since_release
 from skipfill.store.releases.plan import Change, Plan, Precondition
