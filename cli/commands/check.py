@@ -50,6 +50,7 @@ from skipfill.cli.options.check import (
     Truth,
     TruthVector,
 )
+from skipfill.cli.options.reranking import Candidates, Keep, RerankSeveral, numbers_of_candidates
 from skipfill.cli.terminal.next_command import column_options, deciding_options, items_options, quoted
 from skipfill.cli.terminal.printing import emit, progress, show_next
 
@@ -91,6 +92,9 @@ def check(
     index: Index = "",
     threshold: Threshold = None,
     threshold_rule: ThresholdRule = "far",
+    rerank: RerankSeveral = None,
+    candidates: Candidates = "",
+    keep: Keep = False,
     instead_of: InsteadOf = None,
     reason: Reason = "",
     junit: JunitFile = None,
@@ -150,6 +154,9 @@ def check(
         columns=item_columns(id_column, label, input_column, items, quiet=quiet, other_than=old_vector),
         instead_of=instead_of or [],
         reason=reason,
+        rerank=numbers_of_candidates(rerank),
+        candidates=candidates,
+        keep=keep,
     )
     refuse_unwritable(junit, html, github=github, inputs=inputs.files, store=objects.root)
     _refuse_unknown(objects, now.space, name, inputs)

@@ -62,6 +62,13 @@ class CandidateRows:
         """The first `k` candidates of each query; `ids` stays as it is."""
         return replace(self, rows=self.rows[:, :k], scores=self.scores[:, :k])
 
+    def among_first(self, k: int) -> NDArray[np.bool_]:
+        """(n,) whether each row is among the first `k` of some query."""
+        among = np.zeros(len(self.ids), bool)
+        rows = self.rows[:, :k]
+        among[rows[rows != NONE]] = True
+        return among
+
     def _without_others(self) -> CandidateRows:
         """The same, where `ids` has only rows that are candidates."""
         named, rows = np.unique(self.rows[self.there], return_inverse=True)

@@ -20,6 +20,9 @@ from skipfill.store.parquet.vectors import Matrix
 from skipfill.store.retrieval.products import comparable
 from skipfill.store.storage.object_store import ObjectStore
 
+NONE = -1
+"""In the place of a row that the overlay lacks."""
+
 
 @dataclass(frozen=True)
 class NewVectors:
@@ -66,38 +69,49 @@ class NewVectorSource:
     keep: bool = False
     progress: Progress = Progress()
 
-    def of(self, ids: pa.Array) -> NewVectors:
+    def of(self, ids: pa.Array, wanted: NDArray[np.bool_]) -> NewVectors:
         """The vectors of the rows with n ids.
 
         A vector of the overlay is valid for the content that it was made of: where the item is given, and has another
         content now, it is encoded anew.
+
+        Args:
+            wanted: (n,) bool, which of them to look for.
 
         Raises:
             BadInput: the items are not of the kind that the model encodes, or the overlay is damaged.
         """
         card = self.model.card
         overlay = open_overlay(self.objects, self.gallery, card.fingerprint, card.dim)
-        has_item = np.zeros(len(ids), bool)
-        stored = overlay.places(ids)
-        if self.items is not None:
-            chosen = positions(self.items.ids, ids) >= 0
-            items = self.items.restricted(chosen)
-            at = positions(items.ids, ids)
-            has_item[at] = True
-            stored[at] = overlay.places(items.ids, content_digests(items)) if overlay.rows and len(at) else -1
+        stored = np.where(wanted, overlay.places(ids), NONE)
+        items = (
+            None
+            if self.items is None
+            else self.items.restricted(positions(self.items.ids, ids.filter(pa.array(wanted))) >= 0)
+        )
+        at = np.zeros(0, np.int64) if items is None else positions(items.ids, ids)
+        if items is not None and len(at):
+            stored[at] = overlay.places(items.ids, content_digests(items)) if overlay.rows else NONE
+        found = stored != NONE
         vectors = np.zeros((len(ids), card.dim), np.float32)
-        found = stored >= 0
         if found.any():
             vectors[found] = comparable(overlay.vectors(stored[found]), "cosine")
-        known, rate = found.copy(), None
-        if self.items is not None and len(at):
+        known, trusted = found.copy(), found.copy()
+        trusted[at] = False
+        rate = None
+        if items is not None and not found[at].all():
             rate = self._encode(items.restricted(~found[at]), ids, vectors, known)
-        return NewVectors(ids, vectors, known, found, found & ~has_item, overlay, rate)
+        return NewVectors(ids, vectors, known, found, trusted, overlay, rate)
 
-    def _encode(self, items: Items, ids: pa.Array, vectors: Matrix, known: NDArray[np.bool_]) -> float | None:
-        """Encode items into the vectors of their rows; the number of items a second."""
-        if not len(items):
+    def _items_of(self, ids: pa.Array) -> Items | None:
+        """The items of the rows with these ids; None for none."""
+        if self.items is None:
             return None
+        chosen = positions(self.items.ids, ids) >= 0
+        return self.items.restricted(chosen) if chosen.any() else None
+
+    def _encode(self, items: Items, ids: pa.Array, vectors: Matrix, known: NDArray[np.bool_]) -> float:
+        """Encode items into the vectors of their rows; the number of items a second."""
         card = self.model.card
         self.model.refuse_other_items(items)
         self.progress.start(f"encoding candidates with {card.name}", len(items))

@@ -61,17 +61,19 @@ class Order:
         return replace(old, ranks=ranks, grades=grades if old.grades is not None else None)
 
 
-def rerank(candidates: CandidateRows, queries: Matrix, new: NewVectors) -> Order:
+def rerank(candidates: CandidateRows, queries: Matrix, new: NewVectors, k: int) -> Order:
     """Put candidates in order by the cosine of their new vectors with the new queries; equal scores by the smaller id.
 
     A candidate without a new vector keeps its place, the others are re-ordered among the places that remain.
 
     Args:
         queries: (Q, D) by the newer model, in its own space.
-        new: vectors of the rows that are candidates, in the order of `candidates.ids`.
+        new: vectors of the rows, in the order of `candidates.ids`.
+        k: how many of the rows are candidates; those behind keep their places.
     """
     there = candidates.there
     known = there & new.known[candidates.rows]
+    known[:, k:] = False
     query, place = np.nonzero(known)
     rows = candidates.rows[query, place]
     scores = candidates.scores.copy()

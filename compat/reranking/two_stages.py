@@ -30,20 +30,30 @@ class TwoStages:
 
     @classmethod
     def of(
-        cls, gallery: Gallery, vectors: Matrix, own: Matrix, k: int, source: NewVectorSource, ids: pa.Array
+        cls,
+        gallery: Gallery,
+        vectors: Matrix,
+        own: Matrix,
+        k: int,
+        source: NewVectorSource,
+        ids: pa.Array,
+        *,
+        reranked: int = 0,
     ) -> TwoStages:
-        """Search for the candidates, and look up or encode what is missing of their new vectors.
+        """Search for the first rows, and look up or encode what is missing of their new vectors.
 
         Args:
-            vectors: (Q, d) of the queries in the gallery's space, which find the candidates.
+            vectors: (Q, d) of the queries in the gallery's space, which find them.
+            k: how many rows of each query.
             ids: (Q,) of the queries; a row of the same id is left out. NULL where they are no rows.
+            reranked: how many of these rows are candidates; 0 for all. The others have no new vectors.
         """
         progress, rows = source.progress, gallery.rows
         progress.start(f"finding {k:,} candidates", rows.count)
         hits = search(rows, vectors, k + 1, gallery.space.metric, progress.advance)
         candidates = CandidateRows.of(hits, ids, k)
-        return cls(candidates, own, source.of(candidates.ids))
+        return cls(candidates, own, source.of(candidates.ids, candidates.among_first(reranked or k)))
 
-    def order(self, k: int) -> Order:
-        """The order of the first `k` candidates after re-ranking."""
-        return rerank(self.candidates.first(k), self.own, self.new)
+    def order(self, k: int, width: int = 0) -> Order:
+        """The order of the first `k` candidates after re-ranking, or of `width` rows: the others stay behind them."""
+        return rerank(self.candidates.first(width or k), self.own, self.new, k)
