@@ -36,7 +36,6 @@ COMPAT = {
     "trusted_code": set(),
     "nn": set(),
     "metrics": set(),
-    "reranking": {"inference", "progress"},
     "methods": {"methods.losses", "nn", "settings"},
     "methods.losses": {"nn"},
     "encoders": {"settings", "trusted_code"},

@@ -121,10 +121,10 @@ class CheckInputs:
             refuse_outside("rerank", k, 1)
         if self.candidates and self.candidates not in CANDIDATES:
             raise unknown_name("kind of candidates", self.candidates, CANDIDATES, where=Parameter("candidates"))
-        for name, given in (("candidates", self.candidates), ("keep", self.keep)):
+        for name, given in (("candidates", bool(self.candidates)), ("keep", self.keep)):
             if given and not self.rerank:
                 raise BadInput(Parameter(name), expected="re-ranking too", found="none", hint=Advice("ask_rerank"))
-        for name, given in (("threshold", self.thresholds), ("index", self.index is not None)):
+        for name, given in (("threshold", bool(self.thresholds)), ("index", self.index is not None)):
             if given and self.rerank:
                 raise BadInput(
                     Parameter(name),

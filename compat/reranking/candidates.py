@@ -56,7 +56,8 @@ class CandidateRows:
     @property
     def there(self) -> NDArray[np.bool_]:
         """(Q, K) whether there is a candidate."""
-        return self.rows != NONE
+        there: NDArray[np.bool_] = self.rows != NONE
+        return there
 
     def first(self, k: int) -> CandidateRows:
         """The first `k` candidates of each query; `ids` stays as it is."""
