@@ -11,7 +11,10 @@ import typer
 from skipfill.cli import completion
 
 if TYPE_CHECKING:
-    from skipfill.store.checks.reranking import CandidatesBy
+    from skipfill.store.checks.index import CheckIndex
+    from skipfill.store.checks.reranking import CandidatesBy, Reranking
+    from skipfill.store.models.cards import Card
+    from skipfill.store.storage.object_store import ObjectStore
 
 RERANKING = "Re-ranking"
 
@@ -109,3 +112,32 @@ def kind_of_candidates(given: str) -> CandidatesBy | None:
     if given and kind is None:
         raise unknown_name("kind of candidates", given, CANDIDATES, where=Parameter("candidates"))
     return kind
+
+
+def asked_reranking(
+    objects: ObjectStore, gallery: str, card: Card, k: int | None, candidates: str, index: CheckIndex
+) -> Reranking | None:
+    """The re-ranking that a swap is asked for: see `wanted_reranking`; None for none.
+
+    Raises:
+        BadInput: a kind of candidates alone, or an unknown one.
+    """
+    from skipfill.store.errors import Advice, BadInput, Parameter
+    from skipfill.store.releases.reranking import wanted_reranking
+
+    kind = kind_of_candidates(candidates)
+    if k is not None:
+        return wanted_reranking(objects, gallery, card, k, kind, index)
+    if kind is not None:
+        raise BadInput(
+            Parameter("candidates", kind), expected="re-ranking too", found="none", hint=Advice("ask_rerank")
+        )
+    return None
+
+
+def refuse_beside_plan(plan: Path | None, k: int | None) -> None:
+    """Raise `BadInput` where a saved plan and a number of candidates are given: the plan has its own."""
+    from skipfill.store.errors import BadInput, Parameter
+
+    if plan is not None and k is not None:
+        raise BadInput(Parameter("rerank", str(k)), expected="none beside --plan: the plan has its own", found="one")
