@@ -118,7 +118,6 @@ def check(
     from skipfill.cli.reports.text import show_report
     from skipfill.compat.evaluation.index.settings import read_index
     from skipfill.compat.gate.inputs import CheckInputs, SliceSpec
-    from skipfill.compat.progress import Progress
     from skipfill.store.checks.saved_reports import document_of
     from skipfill.store.galleries.log import latest
 
@@ -160,15 +159,23 @@ def check(
     )
     refuse_unwritable(junit, html, github=github, inputs=inputs.files, store=objects.root)
     _refuse_unknown(objects, now.space, name, inputs)
+    report = _measured(objects, gallery, name, inputs, policy, quiet=quiet, save=not no_save)
+    write_reports(report, junit_file=junit, html_file=html, github=github, json=json)
+    code, document = EXIT_CODES[report.verdict], {"check": document_of(report), "verdict": report.verdict}
+    emit(document, as_json=json, show=lambda out: show_report(out, report), exit_code=code)
+    _show_next(report, inputs, policy, of_gallery, metric, quiet=quiet)
+    raise typer.Exit(code)
+
+
+def _measured(
+    objects: ObjectStore, gallery: str, name: str, inputs: CheckInputs, policy: Policy, *, quiet: bool, save: bool
+) -> Report:
+    """The check, with its progress shown."""
     from skipfill.compat.gate.check import check_model  # only now: it imports torch, which takes seconds
+    from skipfill.compat.progress import Progress
 
     with progress(quiet=quiet) as bar:
-        report = check_model(objects, gallery, name, inputs, policy, Progress(bar.start, bar.advance), save=not no_save)
-    write_reports(report, junit_file=junit, html_file=html, github=github, json=json)
-    document = {"check": document_of(report), "verdict": report.verdict}
-    emit(document, as_json=json, show=lambda out: show_report(out, report), exit_code=EXIT_CODES[report.verdict])
-    _show_next(report, inputs, policy, of_gallery, metric, quiet=quiet)
-    raise typer.Exit(EXIT_CODES[report.verdict])
+        return check_model(objects, gallery, name, inputs, policy, Progress(bar.start, bar.advance), save=save)
 
 
 def _refuse_unknown(objects: ObjectStore, space: str, name: str, inputs: CheckInputs) -> None:
@@ -236,6 +243,8 @@ def _by_policy(report: Report, inputs: CheckInputs, truth: str) -> str:
         ("old-vector", inputs.old_vector),
         ("old-input", inputs.old_input),
         ("truth-vector", inputs.truth_vector),
+        ("rerank", ",".join(map(str, inputs.rerank))),
+        ("candidates", inputs.candidates),
     ]
     words = [word for option, value in options if value for word in (f"--{option}", value)]
     return quoted("skipfill", "check", report.gallery, report.model, *words) + column_options(inputs.columns)
