@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 from adapter_features import CONTENT
 from adapter_maps import fitted_maps
 from adapters import OMNIGLOT_NEW, OMNIGLOT_OLD, WEIGHTS, Drawn, Upgrade, drawn, results
@@ -51,6 +52,7 @@ class Ways:
         later: (Q / 2,) results of staying on the same half.
         predictions: K -> rows touched by all queries, and the band that a tenth of them predicts.
         rows: of the gallery.
+        of_test: (Q,) bool, which queries are in the test part of the data set's judgements; None without parts.
     """
 
     values: dict[str, Values]
@@ -59,6 +61,7 @@ class Ways:
     later: Values
     predictions: dict[int, tuple[int, float, float, float]]
     rows: int
+    of_test: NDArray[np.bool_] | None
 
 
 def measured(upgrade: Upgrade, data: Path, folder: Path, seed: int) -> Ways:
@@ -79,7 +82,15 @@ def measured(upgrade: Upgrade, data: Path, folder: Path, seed: int) -> Ways:
         for kind, share, known in _overlays(best_first[past, :FILLED_K], old.shape[1], seed)
     }
     predictions = {k: _prediction(best_first[order, :k], old.shape[1]) for k in KS}
-    return Ways(values, encoded, filled, values["stay"][asked], predictions, old.shape[1])
+    of_test = _of_test(data, one.queries) if upgrade.data == "scifact" else None
+    return Ways(values, encoded, filled, values["stay"][asked], predictions, old.shape[1], of_test)
+
+
+def _of_test(data: Path, queries: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(Q,) which of the claims are those of the test part."""
+    ids = pq.read_table(data / "scifact" / "queries.parquet").column("id").to_pylist()
+    test = set(pq.read_table(data / "scifact" / "qrels_test.parquet").column("query_id").to_pylist())
+    return np.array([ids[query] in test for query in queries])
 
 
 def _results(scores: Scores, one: Drawn) -> Values:
@@ -134,15 +145,25 @@ def report(found: dict[str, list[Ways]]) -> str:
 
 def _quality(found: dict[str, list[Ways]]) -> list[str]:
     lines = ["| upgrade | answers | quality | change | gain | rows encoded |", "|---|---|---|---|---|---|"]
+    parts = []
     for name, seeds in found.items():
-        stay, top = (np.concatenate([one.values[way] for one in seeds]) for way in ("stay", "reindex"))
+        parts.append((name, seeds, [np.ones(len(one.values["stay"]), bool) for one in seeds]))
+        if of_test := [one.of_test for one in seeds if one.of_test is not None]:
+            parts.append((f"{name}, test claims alone", seeds, of_test))
+    for name, seeds, masks in parts:
+        stay, top = (_joined(seeds, masks, way) for way in ("stay", "reindex"))
         for way in seeds[0].values:
-            values = np.concatenate([one.values[way] for one in seeds])
+            values = _joined(seeds, masks, way)
             gain = (values.mean() - stay.mean()) / (top.mean() - stay.mean())
             rows = np.mean([one.encoded.get(way, 0) / one.rows for one in seeds])
             change = _interval(values - stay) if way != "stay" else ""
             lines.append(f"| {name} | {way} | {_interval(values)} | {change} | {gain:.2f} | {rows:.0%} |")
     return lines
+
+
+def _joined(seeds: list[Ways], masks: list[NDArray[np.bool_]], way: str) -> Values:
+    """The results of one way for some queries of every seed."""
+    return np.concatenate([one.values[way][mask] for one, mask in zip(seeds, masks, strict=True)])
 
 
 def _filled(found: dict[str, list[Ways]]) -> list[str]:
