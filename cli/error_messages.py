@@ -49,6 +49,9 @@ SENTENCES = {
     "skipfill encode {model} ITEMS.parquet -o FILE.parquet --onto {space}",
     "choose_model_name": "Choose another name: models are never overwritten. See: skipfill model list",
     "check_model": "Run: skipfill check {gallery} {model} --items HELDOUT.parquet",
+    "ask_rerank": "Add --rerank K, or leave it out. See: skipfill guide reranking",
+    "without_rerank": "Measure it by a check without --rerank.",
+    "candidates_by_view": "Let the model's own view name the candidates: --candidates view",
     "check_gallery": "Run: skipfill check {gallery} MODEL --items HELDOUT.parquet",
     "fail_stands": "A fail counts until a later check passes on the same queries, at least as many as the policy "
     "needs; or on queries that the policy names by digest: skipfill policy {gallery} --queries DIGEST. If the queries "

@@ -16,7 +16,8 @@ from skipfill.compat.inference.views import view_of_block
 from skipfill.compat.trusted_code import permit
 from skipfill.store.checks.report import Threshold
 from skipfill.store.errors import BadInput
-from skipfill.store.galleries.log import Release, latest
+from skipfill.store.galleries.log import latest
+from skipfill.store.models.release import Release
 from skipfill.store.parquet.items import ItemBlock
 from skipfill.store.parquet.vectors import Matrix
 from skipfill.store.spaces import Space, load_space

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import typer
@@ -51,6 +50,7 @@ from skipfill.cli.options.check import (
     Truth,
     TruthVector,
 )
+from skipfill.cli.options.reranking import Candidates, Keep, RerankSeveral, numbers_of_candidates
 from skipfill.cli.terminal.next_command import column_options, deciding_options, items_options, quoted
 from skipfill.cli.terminal.printing import emit, progress, show_next
 
@@ -92,6 +92,9 @@ def check(
     index: Index = "",
     threshold: Threshold = None,
     threshold_rule: ThresholdRule = "far",
+    rerank: RerankSeveral = None,
+    candidates: Candidates = "",
+    keep: Keep = False,
     instead_of: InsteadOf = None,
     reason: Reason = "",
     junit: JunitFile = None,
@@ -116,6 +119,7 @@ def check(
     from skipfill.compat.evaluation.index.settings import read_index
     from skipfill.compat.gate.inputs import CheckInputs, SliceSpec
     from skipfill.compat.progress import Progress
+    from skipfill.store.checks.saved_reports import document_of
     from skipfill.store.galleries.log import latest
 
     objects = opened(store)
@@ -150,6 +154,9 @@ def check(
         columns=item_columns(id_column, label, input_column, items, quiet=quiet, other_than=old_vector),
         instead_of=instead_of or [],
         reason=reason,
+        rerank=numbers_of_candidates(rerank),
+        candidates=candidates,
+        keep=keep,
     )
     refuse_unwritable(junit, html, github=github, inputs=inputs.files, store=objects.root)
     _refuse_unknown(objects, now.space, name, inputs)
@@ -158,7 +165,7 @@ def check(
     with progress(quiet=quiet) as bar:
         report = check_model(objects, gallery, name, inputs, policy, Progress(bar.start, bar.advance), save=not no_save)
     write_reports(report, junit_file=junit, html_file=html, github=github, json=json)
-    document = {"check": asdict(report), "verdict": report.verdict}
+    document = {"check": document_of(report), "verdict": report.verdict}
     emit(document, as_json=json, show=lambda out: show_report(out, report), exit_code=EXIT_CODES[report.verdict])
     _show_next(report, inputs, policy, of_gallery, metric, quiet=quiet)
     raise typer.Exit(EXIT_CODES[report.verdict])
