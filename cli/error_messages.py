@@ -30,6 +30,12 @@ SENTENCES = {
     "they are now: skipfill gallery refresh GALLERY",
     "refresh_gallery": "Put the registered file back, or register the files as they are now: "
     "skipfill gallery refresh {gallery}",
+    "list_overlays": "See: skipfill overlay list",
+    "show_overlay": "See: skipfill overlay show {gallery} {model}",
+    "add_to_overlay": "Encode the rows again: skipfill overlay add {gallery} {model} --items FILE",
+    "drop_overlay": "To remove it: skipfill overlay drop {gallery} {model}",
+    "drop_and_add_overlay": "Restore it from a copy, or drop the overlay, prune, and encode its rows again: "
+    "skipfill overlay drop {gallery} {model}",
     "register_gallery": "Register it with: skipfill gallery add {gallery} FILES... --space NAME",
     "register_again": "See: skipfill history {gallery}. "
     "Register it again with: skipfill gallery add {gallery} FILES...",
