@@ -29,7 +29,7 @@ def doctor(
     store: Store = None,
     json: Json = False,
 ) -> int:
-    """Find what is wrong with the store, and say how to mend it.
+    """Find what is wrong with the store, and say how to fix it.
 
     Also looks at the environment. Changes nothing. Exit 1 if anything is wrong. Leftover files of interrupted runs
     and missing permissions are listed, but do not count as wrong.
@@ -61,8 +61,8 @@ class _Threads:
     """Threads of torch.
 
     Attributes:
-        count: as many as the process may use processors, or OMP_NUM_THREADS says.
-        wait_policy: OMP_WAIT_POLICY: PASSIVE, they sleep while they wait for each other; ACTIVE, they spin.
+        count: OMP_NUM_THREADS; where it is not set, the number of processors that the process may use.
+        wait_policy: OMP_WAIT_POLICY. While threads wait for each other, PASSIVE ones sleep and ACTIVE ones spin.
     """
 
     count: int
