@@ -46,7 +46,7 @@ def blend(
         str,
         typer.Option(
             metavar="MODEL",
-            help="Model that encoded the gallery, or the name of its space where it is not in the store.",
+            help="Model that encoded the gallery. If it is not in the store: the name of its space.",
             autocompletion=completion.models,
         ),
     ],
@@ -64,7 +64,8 @@ def blend(
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="Held-out queries, which no check of the model uses again: Parquet. Repeatable. Default: none.",
+            help="Held-out queries that choose the weight; use others for the check. Parquet. Repeatable. "
+            "Default: none.",
             rich_help_panel=CHOICE,
         ),
     ] = None,
@@ -94,7 +95,7 @@ def blend(
         str,
         typer.Option(
             metavar="COLUMN",
-            help="Column with the old encoder's vectors of the queries; then every query must bring one. "
+            help="Column with the old encoder's vectors of the queries; every query then needs one. "
             "Default: the old encoder is put into the bundle.",
             rich_help_panel=COLUMNS,
         ),
@@ -137,7 +138,10 @@ def blend(
     card = blend_models(objects, name, new, old, chosen or weight, brought=bool(old_vector))
     brought, warnings = needs_old_vectors(card), chosen.warnings if chosen else []
     if brought and not old_vector:
-        warnings = [*warnings, f"queries need their old vectors: --old-vector COLUMN, because {old} is no model here"]
+        warnings = [
+            *warnings,
+            f"queries need their old vectors: --old-vector COLUMN, because {old} is not in this store",
+        ]
     emit(
         {
             "model": asdict(card),

@@ -194,7 +194,7 @@ def _show_next(
         if "--metric" in following:  # the metric alone keeps the pass from counting
             show_next(f"Next: {following}", quiet=quiet)
             first = "Or"
-        show_next(f"{first}, by the gallery's policy: {by_policy}", quiet=quiet)
+        show_next(f"{first}, under the gallery's policy: {by_policy}", quiet=quiet)
         return
     deciding = deciding_options(inputs, metric)
     if following.startswith("skipfill check"):
@@ -210,7 +210,7 @@ def _show_next(
     if not inputs.old_input and (blend := blend_command(report)):
         show_next(f"Or: {blend}", quiet=quiet)
     if any(one.parameter != "truth" for one in policy.differences(of_gallery, inputs.truth, policy.slices)):
-        show_next(f"Or, by the gallery's policy: {by_policy}", quiet=quiet)
+        show_next(f"Or, under the gallery's policy: {by_policy}", quiet=quiet)
 
 
 def _by_policy(report: Report, inputs: CheckInputs, truth: str) -> str:

@@ -26,4 +26,4 @@ def init(store: Store = None, json: Json = False, quiet: Quiet = False) -> None:
         show=lambda out: out.print(f"{'The store is already there:' if already else 'Store ready in'} {objects.root}"),
     )
     show_next("Next: skipfill train v1 --items ITEMS.parquet", quiet=quiet)
-    show_next("Or, with vectors that you have: skipfill gallery add NAME FILES... --space OLD_ENCODER", quiet=quiet)
+    show_next("Or, if you already have vectors: skipfill gallery add NAME FILES... --space OLD_ENCODER", quiet=quiet)

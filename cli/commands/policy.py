@@ -52,7 +52,7 @@ def policy(
         list[str] | None,
         typer.Option(
             metavar="SQL",
-            help="Condition on the queries' columns; every check judges those that meet it separately. Repeatable. "
+            help="Condition on the queries' columns; every check judges queries that meet it separately. Repeatable. "
             "New galleries: none.",
             rich_help_panel=POLICY,
         ),

@@ -101,10 +101,10 @@ class Slice:
         """The reason why nothing is required of it; empty where there is none.
 
         Args:
-            accepted: whether the policy accepts it as it is.
+            accepted: whether the policy excuses it.
         """
         if accepted:
-            return "accepted as it is, by the policy"
+            return "the policy requires nothing of it"
         if self.queries:
             return ""
         return "no query of this kind" + (", though the gallery has rows of it" if is_of_every_check(self.name) else "")
