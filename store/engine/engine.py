@@ -28,7 +28,8 @@ class Engine(Protocol):
         """Run tasks; their results come in the order of the tasks.
 
         Args:
-            run: a function of a module, as every machine must find it.
+            run: a function of a module, as every machine must find it. Where it returns an iterator, another machine
+                makes a list of it.
             shared: what all tasks take; it must not be changed.
 
         Raises:

@@ -167,6 +167,8 @@ def _run(held: list[Any], release: str, task: Any) -> _Ended | SkipfillError:
 
     try:
         result = run(shared, task, progress)
+        if isinstance(result, Iterator):
+            result = list(result)
     except SkipfillError as error:
         return error
     return _Ended(result, done)
