@@ -125,13 +125,18 @@ def tasks_of(
     for path in files:
         file = opened(open_file, path)
         for part in _runs(file, block, wanted):
-            task.append(FilePart(path if isinstance(path, Url) else path.absolute(), file.state, part))
+            task.append(_part(path, file, part))
             size += len(part)
             if size >= wanted:
                 yield FileParts(task)
                 task, size = [], 0
     if task:
         yield FileParts(task)
+
+
+def _part(path: Address, file: ParquetReader, rows: range | None = None) -> FilePart:
+    """Some rows of an opened file, or all."""
+    return FilePart(path if isinstance(path, Url) else path.absolute(), file.state, rows or file.rows)
 
 
 def _runs(file: ParquetReader, block: int, wanted: int) -> Iterator[range]:
@@ -172,6 +177,23 @@ def map_rows(
 def _run_rows(common: tuple[RunRows[S, R], StoredRows, Any, S], part: FileParts, progress: Progress) -> R:
     run, rows, keep, shared = common
     return run(replace(rows, files=part.files, count=part.rows, keep=keep, open_file=part), shared, progress)
+
+
+def map_files(run: RunRows[S, R], rows: StoredRows, of_files: Sequence[S], engine: Engine = LOCAL) -> Iterator[R]:
+    """Run a function on all rows of each file, with the value of that file; results are in order."""
+    if engine.tasks == 1:
+        for path, value in zip(rows.files, of_files, strict=True):
+            yield run(replace(rows, files=[path]), value, lambda rows: None)
+        return
+    files = (opened(rows.open_file, path) for path in rows.files)
+    parts = (FileParts([_part(path, file)]) for path, file in zip(rows.files, files, strict=True))
+    common = (run, replace(rows, files=[], open_file=FileParts([])))
+    yield from engine.map(_run_file, common, zip(parts, of_files, strict=True))
+
+
+def _run_file(common: tuple[RunRows[S, R], StoredRows], task: tuple[FileParts, S], progress: Progress) -> R:
+    (run, rows), (part, value) = common, task
+    return run(replace(rows, files=part.files, count=part.rows, open_file=part), value, progress)
 
 
 def map_items(
