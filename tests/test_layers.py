@@ -19,9 +19,10 @@ from tests.sources import PACKAGES, ROOT, SOURCES
 STORE = {
     "errors": set(),
     "strict_json": {"errors"},
+    "engine": {"errors"},
     "storage": {"errors", "strict_json"},
-    "parquet": {"errors", "storage"},
-    "retrieval": {"errors", "parquet"},
+    "parquet": {"errors", "engine", "storage"},
+    "retrieval": {"errors", "engine", "parquet"},
     "spaces": {"errors", "strict_json", "storage", "parquet"},
     "checks": {"errors", "strict_json", "storage", "parquet"},
     "models": {"errors", "strict_json", "storage", "parquet", "spaces"},

@@ -22,6 +22,7 @@ from skipfill.cli.options import (
     item_columns,
     opened,
 )
+from skipfill.cli.options.engine import EngineName, RayAddress, engine_of
 from skipfill.cli.terminal.printing import emit, progress, show_next, table
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ def search(
     vector: VectorColumn = "vector",
     input_column: InputColumn = "",
     old_vector: BlendedVector = "",
+    engine: EngineName = "local",
+    address: RayAddress = "",
     store: Store = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -84,14 +87,15 @@ def search(
     # The file is opened first: an output that cannot be written is known before a long search, not after it.
     with ExitStack() as closing:
         file = closing.enter_context(new_file(output)) if output is not None else None
+        runs_on = closing.enter_context(engine_of(engine, address))
         bar = closing.enter_context(progress(quiet=quiet))
         stages = Progress(bar.start, bar.advance)
         if items:
             columns = item_columns(id_column, "label", input_column, items, quiet=quiet, other_than=old_vector)
             columns = replace(columns, old_vector=old_vector)
-            result = search_items(objects, gallery, items, columns, k, stages)
+            result = search_items(objects, gallery, items, columns, k, stages, runs_on)
         else:
-            result = search_vectors(objects, gallery, vectors or [], id_column, vector, k, stages)
+            result = search_vectors(objects, gallery, vectors or [], id_column, vector, k, stages, runs_on)
         if file is not None:
             write_hits(result, file)
     emit(
