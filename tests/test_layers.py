@@ -27,8 +27,9 @@ STORE = {
     "checks": {"errors", "strict_json", "storage", "parquet"},
     "models": {"errors", "strict_json", "storage", "parquet", "spaces"},
     "galleries": {"errors", "strict_json", "storage", "parquet", "spaces", "checks", "models"},
+    "overlays": {"errors", "strict_json", "storage", "parquet", "galleries"},
     "releases": {"errors", "strict_json", "storage", "spaces", "checks", "models", "galleries"},
-    "maintenance": {"errors", "storage", "spaces", "checks", "models", "galleries"},
+    "maintenance": {"errors", "storage", "spaces", "checks", "models", "galleries", "overlays"},
 }
 COMPAT = {
     "progress": set(),
@@ -36,8 +37,9 @@ COMPAT = {
     "trusted_code": set(),
     "nn": set(),
     "metrics": set(),
-    "losses": {"nn"},
-    "methods": {"losses", "nn", "settings"},
+    "reranking": {"inference", "progress"},
+    "methods": {"methods.losses", "nn", "settings"},
+    "methods.losses": {"nn"},
     "encoders": {"settings", "trusted_code"},
     "inference": {"encoders", "methods", "nn", "progress", "settings"},
     "training": {"inference", "encoders", "methods", "nn", "progress", "settings"},
@@ -46,12 +48,12 @@ COMPAT = {
     "training.blending": {"training", "gate", "evaluation", "inference", "methods", "metrics", "progress"},
     "gate": {"encoders", "evaluation", "inference", "metrics", "progress"},
     "advice": {"evaluation", "gate", "inference", "progress", "training.blending"},
-    "serving": {"inference", "trusted_code"},
+    "serving": {"inference", "reranking", "trusted_code"},
 }
 """The rooms of the same package that each room may import; a room may always import itself."""
-KNOWS_NO_STORE = ("nn", "losses", "methods", "metrics", "progress")
+KNOWS_NO_STORE = ("nn", "methods", "methods.losses", "metrics", "progress")
 MOST_ENTRIES, MOST_LINES, MOST_LINES_OF_FUNCTION = 14, 250, 60
-LISTS = ("cli/commands", "compat/methods", "compat/losses")
+LISTS = ("cli/commands", "compat/methods")
 """Folders of alike things, one file each: they may be long."""
 
 
