@@ -26,7 +26,7 @@ STORE = {
     "spaces": {"errors", "strict_json", "storage", "parquet"},
     "checks": {"errors", "strict_json", "storage", "parquet"},
     "models": {"errors", "strict_json", "storage", "parquet", "spaces"},
-    "galleries": {"errors", "strict_json", "storage", "parquet", "spaces", "checks", "models"},
+    "galleries": {"errors", "strict_json", "engine", "storage", "parquet", "spaces", "checks", "models"},
     "overlays": {"errors", "strict_json", "storage", "parquet", "galleries"},
     "releases": {"errors", "strict_json", "storage", "spaces", "checks", "models", "galleries"},
     "maintenance": {"errors", "storage", "spaces", "checks", "models", "galleries", "overlays"},

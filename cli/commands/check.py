@@ -121,8 +121,7 @@ def check(
     from skipfill.compat.progress import Progress
     from skipfill.store.galleries.log import latest
 
-    objects = opened(store)
-    of_gallery = (now := latest(objects, gallery)).policy_in_force
+    of_gallery = (now := latest(objects := opened(store), gallery)).policy_in_force
     policy = with_options(
         of_gallery,
         metric=metric or (f"recall@{depth}" if truth == "neighbours" else None),
@@ -158,9 +157,9 @@ def check(
     _refuse_unknown(objects, now.space, name, inputs)
     from skipfill.compat.gate.check import check_model  # only now: it imports torch, which takes seconds
 
-    with engine_of(engine, address) as runs_on, progress(quiet=quiet) as bar:
+    with engine_of(engine, address) as run_by, progress(quiet=quiet) as bar:
         stages = Progress(bar.start, bar.advance)
-        report = check_model(objects, gallery, name, inputs, policy, stages, save=not no_save, engine=runs_on)
+        report = check_model(objects, gallery, name, inputs, policy, stages, save=not no_save, engine=run_by)
     write_reports(report, junit_file=junit, html_file=html, github=github, json=json)
     document = {"check": asdict(report), "verdict": report.verdict}
     emit(document, as_json=json, show=lambda out: show_report(out, report), exit_code=EXIT_CODES[report.verdict])

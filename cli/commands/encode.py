@@ -70,9 +70,9 @@ def encode(
     model = verified_model(objects, name)
     columns = item_columns(id_column, label, input_column, items, quiet=quiet, other_than=old_vector)
     source = open_items(items, replace(columns, old_vector=old_vector))
-    with engine_of(engine, address) as runs_on, progress(quiet=quiet) as bar:
+    with engine_of(engine, address) as run_by, progress(quiet=quiet) as bar:
         bar.start(f"encoding with {name}", len(source))
-        rows = write_encoded(model, source, output, bar.advance, onto=onto, engine=runs_on)
+        rows = write_encoded(model, source, output, bar.advance, onto=onto, engine=run_by)
     dim, where = (model.card.views[onto].dim, f", in space {onto}") if onto else (model.card.dim, "")
     emit(
         {"model": name, "rows": rows, "dim": dim, "space": onto or name, "output": str(output)},

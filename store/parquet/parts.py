@@ -140,16 +140,16 @@ def _part(path: Address, file: ParquetReader, rows: range | None = None) -> File
 
 
 def _runs(file: ParquetReader, block: int, wanted: int) -> Iterator[range]:
-    """Cut a file where row groups end, or at the last end of a block before; no task reads a row group in vain."""
+    """Cut a file where row groups end, or at the last end of a block before: two tasks read such a row group."""
     start = end = 0
-    for group in range(file.metadata.num_row_groups):
+    for group in range(file.metadata.num_row_groups - 1):
         end += file.metadata.row_group(group).num_rows
         whole = end - end % block
         if whole - start >= wanted:
             yield range(start, whole)
             start = whole
-    if end > start:
-        yield range(start, end)
+    if file.rows.stop > start:
+        yield range(start, file.rows.stop)
 
 
 RunRows = Callable[[StoredRows, S, Progress], R]
