@@ -7,7 +7,7 @@ import numpy as np
 from skipfill.compat.gate.admission.ruling import Mask, Ruling
 from skipfill.compat.gate.context import CheckContext
 from skipfill.store.errors import Advice, BadInput
-from skipfill.store.parquet.item_digests import known_content
+from skipfill.store.parquet.digests.item_digests import known_content
 from skipfill.store.parquet.items import Items
 
 
