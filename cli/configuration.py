@@ -21,7 +21,7 @@ SETTINGS = "set"  # tables [set.METHOD] and [set.ENCODER] belong to no option
 KINDS = {bool: "true or false", int: "a whole number", float: "a number"}
 HARMLESS = frozenset(
     (
-        *("epochs", "batch", "lr", "weight-decay", "method", "seed", "device", "precision"),
+        *("epochs", "batch", "lr", "weight-decay", "method", "seed", "device", "precision", "threads"),
         *("validation", "patience", "accumulate", "id", "label", "input", "vector", "quiet"),
     )
 )

@@ -31,6 +31,7 @@ from skipfill.cli.options.train import (
     SlotsOf,
     StartFrom,
     Teacher,
+    Threads,
     Validation,
     WeightDecay,
 )
@@ -65,6 +66,7 @@ def train(
     patience: Patience = 0,
     device: DeviceName = "auto",
     precision: PrecisionName = "auto",
+    threads: Threads = 0,
     log: Log = "",
     restart: Restart = False,
     id_column: IdColumn = "id",
@@ -108,6 +110,7 @@ def train(
         accumulate=accumulate,
         validation=validation,
         patience=patience,
+        threads=threads,
         settings=read_settings(settings or []),
         presets=context.obj.settings,
     )

@@ -103,7 +103,7 @@ Seed = Annotated[
         metavar="N",
         min=0,
         max=2**63 - 1,
-        help="Seed of the random numbers: the same seed gives the same weights.",
+        help="Seed of the random numbers: the same seed and --threads give the same weights.",
         rich_help_panel=HOW,
     ),
 ]
@@ -184,6 +184,16 @@ PrecisionName = Annotated[
         help="Number format in the encoder: auto, bf16 or f32.",
         rich_help_panel=MACHINE,
         autocompletion=completion.one_of("auto", "bf16", "f32"),
+    ),
+]
+Threads = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        min=0,
+        max=1024,
+        help="Threads of a training on a CPU; 0: OMP_NUM_THREADS, or the fastest number, found by timing some steps.",
+        rich_help_panel=MACHINE,
     ),
 ]
 Log = Annotated[

@@ -80,7 +80,7 @@ def _summary(card: Card, seconds: float) -> str:
     against = f", against {gallery['rows']:,} rows by {gallery['space']} in {gallery['name']}" if gallery else ""
     return (
         f"Trained {card.name}: {card.method}, dim {card.dim}, {card.trained_items:,} items of "
-        f"{len(card.trained_labels):,} classes{against}, {_epochs(card)}, {seconds:.0f} s{kept} "
+        f"{len(card.trained_labels):,} classes{against}, {_epochs(card)}, {_threads(card)}, {seconds:.0f} s{kept} "
         f"({losses})"
     )
 
@@ -92,6 +92,11 @@ def _epochs(card: Card) -> str:
         asked = total
     more = f" and {total - asked:,} more with the encoder frozen" if total > asked else ""
     return f"{asked:,} epoch{'' if asked == 1 else 's'}{more}"
+
+
+def _threads(card: Card) -> str:
+    threads = int(card.training["threads"])
+    return f"{threads} thread{'' if threads == 1 else 's'}"
 
 
 def watcher_of(

@@ -48,7 +48,7 @@ OPTIONS = [((), *one) for one in options(ROOT)] + [
 ]
 """Words of a command, name of an option, the option."""
 VALUES = {"epochs": 3, "batch": 3, "lr": 0.5, "weight-decay": 0.5, "seed": 3, "validation": 0.5, "patience": 3}
-VALUES |= {"accumulate": 3, "quiet": True}
+VALUES |= {"accumulate": 3, "threads": 3, "quiet": True}
 
 
 @pytest.mark.parametrize("words", dict.fromkeys(one[0] for one in OPTIONS), ids=" ".join)

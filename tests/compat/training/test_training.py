@@ -377,6 +377,7 @@ OUT_OF_RANGE: dict[str, tuple[Any, str]] = {
     "accumulate": (0, "a whole number of at least 1"),
     "validation": (1.0, "a number from 0 to 0.9"),
     "lr": (math.inf, "a number of at least 0"),
+    "threads": (1025, "a whole number from 0 to 1024"),
     "seed": (2**63, "a whole number from 0"),
 }
 
