@@ -54,7 +54,7 @@ COMPAT = {
 KNOWS_NO_STORE = ("nn", "methods", "methods.losses", "metrics", "progress")
 MOST_ENTRIES, MOST_LINES, MOST_LINES_OF_FUNCTION = 14, 250, 60
 LISTS = ("cli/commands", "compat/methods")
-"""Folders of alike things, one file each: they may be long."""
+"""Folders of similar things, one file each: they may be long."""
 
 
 def module(path: Path) -> str:
@@ -119,7 +119,7 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
 
 
 def test_tests_use_public_names_and_import_no_other_test() -> None:
-    """A name that begins with `_` is private; what tests share lies in a file that is no test."""
+    """A name that begins with `_` is private; what tests share lies in a file that is not a test."""
     for path in (ROOT / "tests").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and node.module:

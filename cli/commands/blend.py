@@ -56,8 +56,8 @@ def blend(
             metavar="SHARE",
             min=0.01,
             max=1,
-            help="Weight of the new query; the old one has the rest. Default: the best one for --items; without them, "
-            "by the new model's classifier; without one, 0.4, which is a guess.",
+            help="Weight of the new query; the old one has the rest. Default: with --items, the best one for them; "
+            "otherwise the new model's classifier decides for each query; without a classifier 0.4, which is a guess.",
         ),
     ] = None,
     items: Annotated[

@@ -62,7 +62,7 @@ class _Threads:
 
     Attributes:
         count: OMP_NUM_THREADS; where it is not set, the number of processors that the process may use.
-        given: whether OMP_NUM_THREADS says it; otherwise a training tries fewer, too.
+        given: whether OMP_NUM_THREADS is set; otherwise a training also tries fewer.
     """
 
     count: int

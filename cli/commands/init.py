@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from skipfill.cli.options import Json, Quiet, Store
+import typer
+
+from skipfill.cli.options import OUTPUT, Json, Quiet
 from skipfill.cli.terminal.next_command import name_store
 from skipfill.cli.terminal.printing import emit, show_next
 
+NewStore = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="STORE",
+        envvar="SKIPFILL_STORE",
+        help="Store to make: a folder, or s3://bucket/prefix. Default: .skipfill/ in this folder.",
+        rich_help_panel=OUTPUT,
+    ),
+]
 
-def init(store: Store = None, json: Json = False, quiet: Quiet = False) -> None:
+
+def init(store: NewStore = None, json: Json = False, quiet: Quiet = False) -> None:
     """Make a store: a .skipfill/ folder here, or where `--store` says.
 
     Example: skipfill init

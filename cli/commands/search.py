@@ -36,13 +36,15 @@ def search(
     items: Annotated[
         list[Path] | None,
         typer.Option(
-            metavar="FILE", help="Queries, which the model in use encodes: Parquet. Repeatable. Default: --vectors."
+            metavar="FILE",
+            help="Queries to encode with the model in use: Parquet. Repeatable. Default: none, with --vectors.",
         ),
     ] = None,
     vectors: Annotated[
         list[Path] | None,
         typer.Option(
-            metavar="FILE", help="Or query vectors in the gallery's own space: Parquet. Repeatable. Default: --items."
+            metavar="FILE",
+            help="Query vectors in the gallery's own space: Parquet. Repeatable. Default: none, with --items.",
         ),
     ] = None,
     k: Annotated[int, typer.Option("-k", metavar="N", min=1, help="Rows to find for each query.")] = 10,

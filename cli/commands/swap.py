@@ -29,7 +29,8 @@ def swap(
     plan: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Apply a plan that was saved with `skipfill plan -o FILE`; - is stdin. Default: MODEL."
+            metavar="FILE",
+            help="Apply a plan that was saved with `skipfill plan -o FILE`; - is stdin. Default: plan a swap to MODEL.",
         ),
     ] = None,
     without_check: Annotated[

@@ -192,7 +192,7 @@ Threads = Annotated[
         metavar="N",
         min=0,
         max=1024,
-        help="Threads of a training on processors; 0: OMP_NUM_THREADS, or the fastest number, by timing some steps.",
+        help="Threads of a training on a CPU; 0: OMP_NUM_THREADS, or the fastest number, found by timing some steps.",
         rich_help_panel=MACHINE,
     ),
 ]

@@ -1,4 +1,4 @@
-"""Check of a model on a stored gallery: do its queries find what the old model's find?
+"""Check of a model on a stored gallery: do its queries find at least as much as the old model's?
 
 The path of a check, a file for each step: `inputs`, opened as a `context`; `reencodable` rows, which are encoded where
 a later step asks for them; `queries`, by the rules of `admission`, with their `query_lookup` and their `slices`;
@@ -68,7 +68,7 @@ def check_model(
     save: bool = True,
     engine: Engine = LOCAL,
 ) -> Report:
-    """Measure a model on a gallery, judge it by the policy, save the report and return it.
+    """Measure a model on a gallery, judge it under the policy, save the report and return it.
 
     Args:
         save: False to write nothing: the report has no id, and allows no swap.

@@ -35,7 +35,7 @@ class OpenedSources:
 
     Attributes:
         settings: hyperparameters of the method.
-        gallery: only the rows by the model of its space. Rows by other models are no examples of the space.
+        gallery: only the rows by the model of its space. Rows by other models are not examples of the space.
         items: labelled items, without those held out.
         labels: (N,) label of each item, none NULL.
         classes: label of each class: those of the spaces `onto` in their order, then the new ones, sorted.

@@ -14,7 +14,7 @@ from skipfill.store.parquet.digests.fingerprint import RowsBy
 
 FORMAT = 5
 DECIDING_FLIPS = 5
-"""First format in which the deciding metric tells the flips."""
+"""First format in which the deciding metric defines the flips."""
 Rule = Literal["far", "match-rate"]
 
 
@@ -190,7 +190,7 @@ class Report:
         seconds: that it took.
         rows_by: numbers of the gallery's rows by model; more than one for a mixed gallery. Empty in old files.
         queries: what was asked.
-        instead_of: ids of failed checks on other queries that this one stands in for.
+        instead_of: ids of failed checks on other queries that this check replaces.
         reason: why these queries are the better ones.
         asked_less: points in which the check asked less than the gallery's policy, so that a pass allows no swap.
         rows_state: the state without the release: evidence against the model counts wherever this is the same.
@@ -234,7 +234,7 @@ class Report:
 
     @property
     def flip_metric(self) -> str:
-        """The metric whose values tell what flipped."""
+        """The metric that defines the flips."""
         return "CMC@1" if self.format < DECIDING_FLIPS else str(self.policy.get("metric", "CMC@1"))
 
     @property

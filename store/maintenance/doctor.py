@@ -67,8 +67,8 @@ class Diagnosis:
         writable: whether this user can write to the store; None on object storage, where only writing tells.
         free_bytes: on the store's disk, for this user; None on object storage.
         deep: whether every file of every bundle and gallery was read.
-        leftovers: objects of runs that were killed or still go on: no problem, and prune removes them.
-        trainings: checkpoints of trainings that were interrupted, or still go on.
+        leftovers: objects of runs that were killed or still run. They are not a problem; prune removes them.
+        trainings: checkpoints of trainings that were interrupted or still run.
     """
 
     environment: Environment
@@ -246,5 +246,5 @@ def _tried(where: str, look: Callable[..., T], *arguments: object) -> tuple[T | 
     except SkipfillError as error:
         unsaid = not error.hint or (isinstance(error.hint, Advice) and error.hint.key == "see_doctor")
         return None, [Finding("problem", where, str(error), RESTORE if unsaid else error.hint)]
-    except Exception as error:  # whatever it is: this is where it is named
+    except Exception as error:  # any error at all: it is reported here
         return None, [Finding("problem", where, f"cannot be read: {reason(error)}", RESTORE)]

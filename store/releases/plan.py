@@ -14,7 +14,7 @@ from skipfill.store.storage.layout import valid_name
 from skipfill.store.strict_json import fitted, json_digest, parsed, refuse_newer
 
 FORMAT = 2
-"""Written only for plans that need it, so that older releases apply all others: 2 has a view that is no prefix."""
+"""Written only for plans that need it, so that older releases apply all others: 2 has a view that is not a prefix."""
 PREFIXES_ONLY = 1
 Named = Literal["gallery version", "gallery files", "model", "view", "check"]
 

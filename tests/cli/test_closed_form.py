@@ -150,7 +150,7 @@ def test_held_out_queries_are_neither_pairs_nor_trained_on(skipfill: Skipfill, g
     assert train(skipfill, *hold_out, "--method", "ridge").document["model"]["trained_items"] == 600
     found = skipfill("check", "things", "v2", "--items", "heldout.parquet", "--json", "--no-save", expect=None)
     assert found.code in (0, 1, 3)
-    # The same vectors under other ids were trained on: they are no queries.
+    # The same vectors under other ids were trained on: they are not queries.
     write_vectors(Path("copies.parquet"), gallery[0][:50], [f"copy{row}" for row in range(50)], ["c0"] * 50)
     table = pq.read_table("copies.parquet")
     halves = table["vector"].cast(pa.list_(pa.float16(), NEW))

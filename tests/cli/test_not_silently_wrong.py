@@ -46,7 +46,7 @@ def ids_of(path: Path) -> set[str]:
 
 
 def test_rows_of_a_class_that_no_item_has_are_of_no_training_class(registered: World) -> None:
-    """Of which the old model knows some, and the new one keeps the slot: nothing is learned of them."""
+    """The old model knows some of them, and the new one keeps their class's slot: nothing is learned from them."""
     gallery, items = open_gallery(open_store(STORE), "things"), open_items([registered.items])
     assert items.labels is not None
     labels = items.labels.to_pylist()

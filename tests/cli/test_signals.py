@@ -208,7 +208,7 @@ def _alive(process: str) -> bool:
 
 
 def test_one_signal_may_come_twice(tmp_path: Path) -> None:
-    """From the terminal and from a program that passes it on: that is no wish to end without cleaning."""
+    """From the terminal and from a program that passes it on: not a request to end without cleaning up."""
     code = """
         from skipfill.store.storage.unfinished import scratch_folder
         with scratch_folder() as scratch:

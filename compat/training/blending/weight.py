@@ -122,7 +122,7 @@ def best_weight(results: dict[float, Values], clusters: NDArray[np.int64]) -> fl
 def _doubts(context: CheckContext, clusters: NDArray[np.int64]) -> list[str]:
     """Reasons why the same queries would be too weak for a check, in sentences."""
     count, least = len(np.unique(clusters)), context.policy.least_queries
-    few = [f"{count} queries chose the weight; a check of this gallery asks {least} at least"] if count < least else []
+    few = [f"{count} queries chose the weight; a check of this gallery needs at least {least}"] if count < least else []
     return [*few, *(f"expected {finding.claim}, found: {finding.found}" for finding in context.findings)]
 
 

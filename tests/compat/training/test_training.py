@@ -259,7 +259,7 @@ def test_validation_through_the_command(skipfill: Skipfill, registered: World) -
     command = ["--gallery", "things", "--items", registered.items, "--epochs", 3]
     card = skipfill("train", "v2", *command, "--validation", 0.25, "--json").document["model"]
     assert (card["training"]["held_out"], card["trained_items"], card["training"]["epochs"]) == (54, 162, 9)
-    # They chose the epoch: they are no queries of a check either.
+    # They chose the epoch: they are not queries of a check either.
     objects = open_store(STORE)
     assert len(trained_ids(objects, load_card(objects, "v2"))) == 216
     refused = skipfill("train", "v3", *command, "--patience", 2, expect=2)
