@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
 
@@ -20,6 +21,7 @@ from skipfill.compat.inference.encode import encode_all
 from skipfill.store.checks.policy import NEIGHBOURS
 from skipfill.store.checks.queries import Queries
 from skipfill.store.errors import Advice, BadInput, Parameter
+from skipfill.store.parquet.ids import IdSet
 from skipfill.store.parquet.items import Items
 from skipfill.store.parquet.matching import matched
 from skipfill.store.parquet.stored_rows import Columns, StoredRows
@@ -60,6 +62,13 @@ class QuerySet:
             vectors=self.vectors[chosen],
             ids=self.ids.filter(pa.array(chosen)),
         )
+
+    def in_all(self, sets: Sequence[QuerySet]) -> NDArray[np.bool_]:
+        """(Q,) bool, the queries that are in all of the sets."""
+        kept = np.ones(len(self.items), bool)
+        for other in sets:
+            kept &= IdSet.of([other.items.ids]).holds(self.items.ids)
+        return kept
 
 
 def build_query_set(context: CheckContext, reencodable: ReencodableRows) -> QuerySet:

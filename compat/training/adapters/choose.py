@@ -14,8 +14,8 @@ from skipfill.compat.training.adapters.held_out import (
     Candidate,
     HeldOutRetrieval,
     Measured,
+    best_of,
     held_out,
-    simplest_of_the_best,
 )
 
 
@@ -72,7 +72,7 @@ def choose(
         fitted = option.adapter.fit(fitting, option.settings, seed)
         candidates.append(Candidate(option, retrieval.measure(fitted)))
         progress.advance(1)
-    best = simplest_of_the_best(candidates)
+    best = best_of(candidates)
     fitted = best.named.adapter.fit(pairs, best.named.settings, seed)
     tried = [(one.named, one.measured) for one in candidates]
     return Chosen(best.named, fitted, best.measured, int(chosen.sum()), tried)

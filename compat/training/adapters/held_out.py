@@ -16,6 +16,8 @@ NEIGHBOURS = 10
 QUERIES_AT_ONCE = 256
 MOST_ROWS = 16_384
 MOST_HELD_OUT, SHARE_HELD_OUT = 1_000, 0.2
+FEWEST_LABELLED = 50
+"""Held-out pairs with labels below which labels do not decide."""
 T = TypeVar("T")
 
 
@@ -33,17 +35,27 @@ class Measured:
 
     Attributes:
         agreement: (H,) share of the 10 rows nearest in the new space that are among the 10 whose stored vectors are
-            nearest to the mapped query. It decides: a search should find what the new encoder finds similar.
+            nearest to the mapped query.
         reciprocal_rank: (H,) of the query's own stored row among all rows. It does not decide: a map that
             also imitates the old encoder's mistakes would win.
+        right_class: (L,) of the queries with labels, whether the row whose stored vector is nearest to the mapped query
+            has the label (CMC@1); None where too few have one.
     """
 
     agreement: Tensor
     reciprocal_rank: Tensor
+    right_class: Tensor | None
+
+    @property
+    def decisive(self) -> Tensor:
+        """What a map is chosen by: the truth of labels, and without it the new encoder's opinion of what is similar."""
+        return self.agreement if self.right_class is None else self.right_class
 
     def means(self) -> dict[str, float]:
-        """Both over the queries."""
-        return {"agreement": float(self.agreement.mean()), "reciprocal_rank": float(self.reciprocal_rank.mean())}
+        """Each over the queries."""
+        of_labels = {} if self.right_class is None else {"right_class": float(self.right_class.mean())}
+        means = {"agreement": float(self.agreement.mean()), "reciprocal_rank": float(self.reciprocal_rank.mean())}
+        return {**means, **of_labels}
 
 
 class HeldOutRetrieval:
@@ -58,10 +70,11 @@ class HeldOutRetrieval:
         self._queries = queries
         self._rows = rows.at(torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))[:MOST_ROWS])
         self._wanted = [_nearest(new @ self._rows.new.T) for new in torch.split(queries.new, QUERIES_AT_ONCE)]
+        self._labelled = _with_rows_of_their_class(queries, self._rows)
 
     def measure(self, fitted: LinearMap) -> Measured:
         """The retrieval of a map."""
-        agreement, ranks = [], []
+        agreement, ranks, first = [], [], []
         parts = (torch.split(side, QUERIES_AT_ONCE) for side in (self._queries.new, self._queries.old))
         with torch.inference_mode():
             for new, old, wanted in zip(*parts, self._wanted, strict=True):
@@ -69,8 +82,24 @@ class HeldOutRetrieval:
                 scores = mapped @ self._rows.old.T
                 own = (mapped * old).sum(dim=1, keepdim=True)
                 agreement.append(_overlap(_nearest(scores), wanted))
+                first.append(scores.argmax(dim=1))
                 ranks.append(1 + (scores > own).sum(dim=1) + (scores == own).sum(dim=1) / 2)  # ties share a rank
-        return Measured(torch.cat(agreement), 1 / torch.cat(ranks))
+        return Measured(torch.cat(agreement), 1 / torch.cat(ranks), self._right_class(torch.cat(first)))
+
+    def _right_class(self, first: Tensor) -> Tensor | None:
+        """(L,) whether the first row found, (H,), is of the query's class."""
+        if self._labelled.sum() < FEWEST_LABELLED:
+            return None
+        assert self._queries.labels is not None
+        assert self._rows.labels is not None
+        return (self._rows.labels[first] == self._queries.labels)[self._labelled].float()
+
+
+def _with_rows_of_their_class(queries: PairSample, rows: PairSample) -> Tensor:
+    """(H,) bool, the queries that have a label and a row to find by it."""
+    if queries.labels is None or rows.labels is None:
+        return torch.zeros(len(queries), dtype=torch.bool)
+    return (queries.labels >= 0) & torch.isin(queries.labels, rows.labels)
 
 
 def _nearest(scores: Tensor) -> Tensor:
@@ -95,14 +124,6 @@ class Candidate(Generic[T]):
     measured: Measured
 
 
-def simplest_of_the_best(candidates: Sequence[Candidate[T]]) -> Candidate[T]:
-    """The first candidate that is within one standard error of the best; simpler ones come first.
-
-    The standard error is that of the difference of the two over the same queries.
-    """
-    best = max(candidates, key=lambda one: float(one.measured.agreement.mean()))
-    for candidate in candidates:
-        behind = best.measured.agreement - candidate.measured.agreement
-        if behind.mean() <= behind.std() / len(behind) ** 0.5:
-            return candidate
-    return best
+def best_of(candidates: Sequence[Candidate[T]]) -> Candidate[T]:
+    """The candidate with the best mean of what decides, of equal ones the first: simpler maps come first."""
+    return max(candidates, key=lambda one: float(one.measured.decisive.mean()))
