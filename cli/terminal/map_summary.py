@@ -18,6 +18,8 @@ def map_summary(card: Card, seconds: float) -> list[str]:
         f"Of {training['held_out']:,} pairs held out: {training['agreement']:.0%} of the 10 nearest rows in the new "
         f"space are found among stored vectors; mean reciprocal rank of the own row {training['reciprocal_rank']:.3f}",
     ]
+    if "right_class" in training:
+        lines.append(f"The nearest stored row has the label of {training['right_class']:.0%} of them: this decides")
     if wrong := training["wrong_pairs"]:
         shown = ", ".join(map(str, training["wrong_ids"]))
         lines.append(

@@ -16,17 +16,18 @@ NEIGHBOURS = 10
 QUERIES_AT_ONCE = 256
 MOST_ROWS = 16_384
 MOST_HELD_OUT, SHARE_HELD_OUT = 1_000, 0.2
+ENOUGH_HELD_OUT, FOLDS = 200, 5
 FEWEST_LABELLED = 50
 """Held-out pairs with labels below which labels do not decide."""
 T = TypeVar("T")
 
 
-def held_out(pairs: int, seed: int) -> Tensor:
-    """(S,) bool, which of S pairs are held out: a fifth, and 1,000 at most."""
-    chosen = torch.zeros(pairs, dtype=torch.bool)
+def held_out(pairs: int, seed: int) -> list[Tensor]:
+    """(S,) bool, which of S pairs are held out: a fifth, and 1,000 at most. Of few pairs, each fifth in its turn."""
+    order = torch.randperm(pairs, generator=torch.Generator().manual_seed(seed))
     count = min(MOST_HELD_OUT, round(SHARE_HELD_OUT * pairs))
-    chosen[torch.randperm(pairs, generator=torch.Generator().manual_seed(seed))[:count]] = True
-    return chosen
+    parts = [order[:count]] if count >= ENOUGH_HELD_OUT else torch.tensor_split(order, FOLDS)
+    return [torch.zeros(pairs, dtype=torch.bool).index_fill(0, part, True) for part in parts]
 
 
 @dataclass(frozen=True)
@@ -38,24 +39,34 @@ class Measured:
             nearest to the mapped query.
         reciprocal_rank: (H,) of the query's own stored row among all rows. It does not decide: a map that
             also imitates the old encoder's mistakes would win.
-        right_class: (L,) of the queries with labels, whether the row whose stored vector is nearest to the mapped query
-            has the label (CMC@1); None where too few have one.
+        right_class: (H,) whether the row whose stored vector is nearest to the mapped query has the query's label
+            (CMC@1); NaN for queries that have none, or no row to find by it.
     """
 
     agreement: Tensor
     reciprocal_rank: Tensor
-    right_class: Tensor | None
+    right_class: Tensor
+
+    @classmethod
+    def joined(cls, parts: Sequence[Measured]) -> Measured:
+        """The queries of all parts."""
+        columns = zip(*((one.agreement, one.reciprocal_rank, one.right_class) for one in parts), strict=True)
+        return cls(*map(torch.cat, columns))
 
     @property
-    def decisive(self) -> Tensor:
-        """What a map is chosen by: the truth of labels, and without it the new encoder's opinion of what is similar."""
-        return self.agreement if self.right_class is None else self.right_class
+    def by_labels(self) -> bool:
+        """Whether enough queries have labels for these to decide."""
+        return int(self.right_class.isfinite().sum()) >= FEWEST_LABELLED
+
+    @property
+    def decisive(self) -> float:
+        """The mean by which a map is chosen: of the right class, or, without labels, of the agreement."""
+        return float(self.right_class.nanmean() if self.by_labels else self.agreement.mean())
 
     def means(self) -> dict[str, float]:
         """Each over the queries."""
-        of_labels = {} if self.right_class is None else {"right_class": float(self.right_class.mean())}
         means = {"agreement": float(self.agreement.mean()), "reciprocal_rank": float(self.reciprocal_rank.mean())}
-        return {**means, **of_labels}
+        return {**means, "right_class": self.decisive} if self.by_labels else means
 
 
 class HeldOutRetrieval:
@@ -70,7 +81,6 @@ class HeldOutRetrieval:
         self._queries = queries
         self._rows = rows.at(torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))[:MOST_ROWS])
         self._wanted = [_nearest(new @ self._rows.new.T) for new in torch.split(queries.new, QUERIES_AT_ONCE)]
-        self._labelled = _with_rows_of_their_class(queries, self._rows)
 
     def measure(self, fitted: LinearMap) -> Measured:
         """The retrieval of a map."""
@@ -86,20 +96,13 @@ class HeldOutRetrieval:
                 ranks.append(1 + (scores > own).sum(dim=1) + (scores == own).sum(dim=1) / 2)  # ties share a rank
         return Measured(torch.cat(agreement), 1 / torch.cat(ranks), self._right_class(torch.cat(first)))
 
-    def _right_class(self, first: Tensor) -> Tensor | None:
-        """(L,) whether the first row found, (H,), is of the query's class."""
-        if self._labelled.sum() < FEWEST_LABELLED:
-            return None
-        assert self._queries.labels is not None
-        assert self._rows.labels is not None
-        return (self._rows.labels[first] == self._queries.labels)[self._labelled].float()
-
-
-def _with_rows_of_their_class(queries: PairSample, rows: PairSample) -> Tensor:
-    """(H,) bool, the queries that have a label and a row to find by it."""
-    if queries.labels is None or rows.labels is None:
-        return torch.zeros(len(queries), dtype=torch.bool)
-    return (queries.labels >= 0) & torch.isin(queries.labels, rows.labels)
+    def _right_class(self, first: Tensor) -> Tensor:
+        """(H,) whether the first row found, (H,), is of the query's class; NaN where there is nothing to find."""
+        wanted, labels = self._queries.labels, self._rows.labels
+        if wanted is None or labels is None:
+            return torch.full((len(first),), torch.nan)
+        something = (wanted >= 0) & torch.isin(wanted, labels)
+        return (labels[first] == wanted).float().masked_fill(~something, torch.nan)
 
 
 def _nearest(scores: Tensor) -> Tensor:
@@ -126,4 +129,4 @@ class Candidate(Generic[T]):
 
 def best_of(candidates: Sequence[Candidate[T]]) -> Candidate[T]:
     """The candidate with the best mean of what decides, of equal ones the first: simpler maps come first."""
-    return max(candidates, key=lambda one: float(one.measured.decisive.mean()))
+    return max(candidates, key=lambda one: one.measured.decisive)
