@@ -63,6 +63,7 @@ def test_a_map_brings_queries_into_the_old_space(skipfill: Skipfill, gallery: tu
     assert document["views"] == {"v2": {"dim": NEW, "kind": "prefix"}, "old": {"dim": OLD, "kind": "linear"}}
     assert (document["trained_items"], document["training"]["wrong_pairs"]) == (600, 0)
     assert document["training"]["reciprocal_rank"] > 0.3
+    assert document["training"]["right_class"] > 0.3  # the gallery has labels
     skipfill("encode", "v2", "heldout.parquet", "-o", "mapped.parquet", "--onto", "old")
     mapped = np.stack(pq.read_table("mapped.parquet")["vector"].to_pylist())
     assert mapped.shape == (100, OLD)
@@ -231,6 +232,10 @@ def test_lambda_orthogonal_needs_labels(skipfill: Skipfill) -> None:
     skipfill("gallery", "add", "things", "gallery.parquet", "--space", "old")
     found = train(skipfill, "--items", "pairs.parquet", "--method", "lambda-orthogonal", expect=2)
     assert "expected a label for items or rows, which lambda-orthogonal needs, found none" in found.err
+    assert (
+        "right_class"
+        not in train(skipfill, "--items", "pairs.parquet", "--method", "auto").document["model"]["training"]
+    )
 
 
 def test_unrelated_spaces_are_said_to_be(skipfill: Skipfill, gallery: tuple[Array, Array]) -> None:
