@@ -24,8 +24,8 @@ from skipfill.cli.terminal.characters import one_line, visible
 if TYPE_CHECKING:
     from skipfill.store.checks.report import Interval, Report, Slice
 
-MOST_ANNOTATIONS = 10  # of one level that GitHub shows of a step; what comes later is dropped without a word
-MOST_ROWS = 300  # of the summary's table: GitHub takes a mebibyte, or nothing
+MOST_ANNOTATIONS = 10  # that GitHub shows for each level of a step; it drops later ones silently
+MOST_ROWS = 300  # of the summary's table: GitHub refuses a summary of more than a mebibyte
 LEVELS: dict[Outcome, str] = {"fail": "error", "inconclusive": "warning", "accepted": "notice"}
 SIGNS: dict[Outcome, str] = {
     "fail": "\u274c fail",
@@ -38,7 +38,7 @@ SIGNS: dict[Outcome, str] = {
 def workflow_commands(report: Report) -> str:
     """Workflow commands, a line each: the verdict, then what did not pass, then the notes.
 
-    A verdict that is no pass is an error: the step ends with an exit code that is not 0.
+    A verdict other than a pass is an error, because the step ends with an exit code that is not 0.
     """
     title = f"skipfill: {way_of(report)} on {report.gallery}: {report.verdict.upper()}"
     verdict = "notice" if report.verdict == "pass" else "error"
@@ -63,7 +63,7 @@ def step_summary(report: Report) -> str:
         f"## {SIGNS[report.verdict]}: {_text(way_of(report))} on {_text(report.gallery)}",
         _text(headline(report)),
         f"Next: {_code(next_command(report))}",
-        _table(["verdict", "slice", "claim", "found", "above", "below", "bar", "more queries"], _rows(found)),
+        _table(["verdict", "slice", "claim", "found", "above", "below", "limit", "more queries"], _rows(found)),
     ]
     if len(found) > MOST_ROWS:
         parts.append(f"{len(found) - MOST_ROWS:,} more are in the check.")

@@ -1,4 +1,4 @@
-"""A report as one HTML file that needs nothing else: no script, no font, no address. No content of rows, only ids."""
+"""A report as one self-contained HTML file: no scripts, fonts or links. Of the rows it shows only ids."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def html(report: Report) -> str:
 
 
 def failure_html(error: str) -> str:
-    """The page for a check that could not be made; it replaces that of an earlier check."""
+    """The page for a check that could not be made; it replaces the page of an earlier check."""
     icon = f'<svg class="mark fail" viewBox="-8 -8 16 16" aria-hidden="true">{MARKS["fail"]}</svg>'
     banner = (
         f'<header class="fail">{icon}<div><h1><strong>ERROR</strong> no check was made</h1><p>{text(error)}</p></div>'

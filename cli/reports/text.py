@@ -114,7 +114,7 @@ def _show_threshold(out: Console, threshold: Threshold) -> None:
     out.print(
         f"threshold {threshold.old:g} becomes {new.mean:.4f} ({new.low:.4f} to {new.high:.4f}): "
         f"{threshold.rule} {threshold.old_rate:.3g} as before, on other queries {rate.low:.2g} to {rate.high:.2g}"
-        + (f"; TAR {threshold.tar['old']:.3f}, then {threshold.tar['new']:.3f}" if threshold.tar else "")
+        + (f"; TAR {threshold.tar['old']:.3f} before, {threshold.tar['new']:.3f} after" if threshold.tar else "")
     )
     for warning in threshold.warnings:
         out.print(Text.assemble(("note: ", "yellow"), visible(warning)))

@@ -13,8 +13,8 @@ from skipfill.compat.inference.load import LoadedModel
 from skipfill.compat.progress import Progress
 from skipfill.store.overlays.add import add_rows
 from skipfill.store.overlays.overlay import Overlay, open_overlay
+from skipfill.store.parquet.digests.item_digests import block_digests, content_digests
 from skipfill.store.parquet.ids import positions
-from skipfill.store.parquet.item_digests import block_digests, content_digests
 from skipfill.store.parquet.items import Items
 from skipfill.store.parquet.matching import matched
 from skipfill.store.parquet.stored_rows import StoredRows

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SECTIONS: dict[str, Callable[[Report], str]] = {
     "Requirements": requirements,
     "Notes": notes,
-    "Four cells: all queries": cells,
+    "Query model and gallery: all queries": cells,
     "Slices": slices,
     "Re-ranking": reranking,
     "Flips": flips,
