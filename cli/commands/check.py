@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import typer
@@ -52,6 +51,7 @@ from skipfill.cli.options.check import (
     TruthVector,
 )
 from skipfill.cli.options.engine import EngineName, RayAddress, engine_of
+from skipfill.cli.options.reranking import Candidates, Keep, RerankSeveral, numbers_of_candidates
 from skipfill.cli.terminal.next_command import column_options, deciding_options, items_options, quoted
 from skipfill.cli.terminal.printing import emit, progress, show_next
 
@@ -93,6 +93,9 @@ def check(
     index: Index = "",
     threshold: Threshold = None,
     threshold_rule: ThresholdRule = "far",
+    rerank: RerankSeveral = None,
+    candidates: Candidates = "",
+    keep: Keep = False,
     instead_of: InsteadOf = None,
     reason: Reason = "",
     junit: JunitFile = None,
@@ -113,9 +116,7 @@ def check(
 
     Example: skipfill check products v2 --items heldout.parquet
     """
-    from skipfill.cli.reports import write_reports
     from skipfill.cli.reports.files import refuse_unwritable
-    from skipfill.cli.reports.text import show_report
     from skipfill.compat.evaluation.index.settings import read_index
     from skipfill.compat.gate.inputs import CheckInputs, SliceSpec
     from skipfill.compat.progress import Progress
@@ -152,6 +153,9 @@ def check(
         columns=item_columns(id_column, label, input_column, items, quiet=quiet, other_than=old_vector),
         instead_of=instead_of or [],
         reason=reason,
+        rerank=numbers_of_candidates(rerank),
+        candidates=candidates,
+        keep=keep,
     )
     refuse_unwritable(junit, html, github=github, inputs=inputs.files, store=objects.root)
     _refuse_unknown(objects, now.space, name, inputs)
@@ -160,11 +164,20 @@ def check(
     with engine_of(engine, address) as run_by, progress(quiet=quiet) as bar:
         stages = Progress(bar.start, bar.advance)
         report = check_model(objects, gallery, name, inputs, policy, stages, save=not no_save, engine=run_by)
-    write_reports(report, junit_file=junit, html_file=html, github=github, json=json)
-    document = {"check": asdict(report), "verdict": report.verdict}
-    emit(document, as_json=json, show=lambda out: show_report(out, report), exit_code=EXIT_CODES[report.verdict])
+    _output(report, junit, html, github=github, json=json)
     _show_next(report, inputs, policy, of_gallery, metric, quiet=quiet)
     raise typer.Exit(EXIT_CODES[report.verdict])
+
+
+def _output(report: Report, junit: JunitFile, html: HtmlFile, *, github: bool, json: bool) -> None:
+    """Write the report's files, and print it."""
+    from skipfill.cli.reports import write_reports
+    from skipfill.cli.reports.text import show_report
+    from skipfill.store.checks.saved_reports import document_of
+
+    write_reports(report, junit_file=junit, html_file=html, github=github, json=json)
+    document = {"check": document_of(report), "verdict": report.verdict}
+    emit(document, as_json=json, show=lambda out: show_report(out, report), exit_code=EXIT_CODES[report.verdict])
 
 
 def _refuse_unknown(objects: ObjectStore, space: str, name: str, inputs: CheckInputs) -> None:
