@@ -116,10 +116,12 @@ def check(
 
     Example: skipfill check products v2 --items heldout.parquet
     """
+    from skipfill.cli.reports import write_reports
     from skipfill.cli.reports.files import refuse_unwritable
+    from skipfill.cli.reports.text import show_report
     from skipfill.compat.evaluation.index.settings import read_index
     from skipfill.compat.gate.inputs import CheckInputs, SliceSpec
-    from skipfill.compat.progress import Progress
+    from skipfill.store.checks.saved_reports import document_of
     from skipfill.store.galleries.log import latest
 
     of_gallery = (now := latest(objects := opened(store), gallery)).policy_in_force
@@ -159,25 +161,33 @@ def check(
     )
     refuse_unwritable(junit, html, github=github, inputs=inputs.files, store=objects.root)
     _refuse_unknown(objects, now.space, name, inputs)
+    report = _measured(objects, gallery, name, inputs, policy, engine, address, quiet=quiet, save=not no_save)
+    write_reports(report, junit_file=junit, html_file=html, github=github, json=json)
+    code, document = EXIT_CODES[report.verdict], {"check": document_of(report), "verdict": report.verdict}
+    emit(document, as_json=json, show=lambda out: show_report(out, report), exit_code=code)
+    _show_next(report, inputs, policy, of_gallery, metric, quiet=quiet)
+    raise typer.Exit(code)
+
+
+def _measured(
+    objects: ObjectStore,
+    gallery: str,
+    name: str,
+    inputs: CheckInputs,
+    policy: Policy,
+    engine: str,
+    address: str,
+    *,
+    quiet: bool,
+    save: bool,
+) -> Report:
+    """The check, with its progress shown."""
     from skipfill.compat.gate.check import check_model  # only now: it imports torch, which takes seconds
+    from skipfill.compat.progress import Progress
 
     with engine_of(engine, address) as run_by, progress(quiet=quiet) as bar:
         stages = Progress(bar.start, bar.advance)
-        report = check_model(objects, gallery, name, inputs, policy, stages, save=not no_save, engine=run_by)
-    _output(report, junit, html, github=github, json=json)
-    _show_next(report, inputs, policy, of_gallery, metric, quiet=quiet)
-    raise typer.Exit(EXIT_CODES[report.verdict])
-
-
-def _output(report: Report, junit: JunitFile, html: HtmlFile, *, github: bool, json: bool) -> None:
-    """Write the report's files, and print it."""
-    from skipfill.cli.reports import write_reports
-    from skipfill.cli.reports.text import show_report
-    from skipfill.store.checks.saved_reports import document_of
-
-    write_reports(report, junit_file=junit, html_file=html, github=github, json=json)
-    document = {"check": document_of(report), "verdict": report.verdict}
-    emit(document, as_json=json, show=lambda out: show_report(out, report), exit_code=EXIT_CODES[report.verdict])
+        return check_model(objects, gallery, name, inputs, policy, stages, save=save, engine=run_by)
 
 
 def _refuse_unknown(objects: ObjectStore, space: str, name: str, inputs: CheckInputs) -> None:
@@ -245,6 +255,8 @@ def _by_policy(report: Report, inputs: CheckInputs, truth: str) -> str:
         ("old-vector", inputs.old_vector),
         ("old-input", inputs.old_input),
         ("truth-vector", inputs.truth_vector),
+        ("rerank", ",".join(map(str, inputs.rerank))),
+        ("candidates", inputs.candidates),
     ]
     words = [word for option, value in options if value for word in (f"--{option}", value)]
     return quoted("skipfill", "check", report.gallery, report.model, *words) + column_options(inputs.columns)

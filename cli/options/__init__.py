@@ -68,7 +68,7 @@ BlendedVector = Annotated[
     typer.Option(
         "--old-vector",
         metavar="COLUMN",
-        help="Column with the old encoder's vectors, for a blend that holds no old encoder, and for re-ranking. "
+        help="Column with the old encoder's vectors, for a blend that does not contain it, and for re-ranking. "
         "Default: none.",
         rich_help_panel=COLUMNS,
     ),

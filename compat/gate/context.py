@@ -45,8 +45,8 @@ class CheckContext:
         training_content: digests of the same items.
         warnings: what the report will warn of; every step adds to it.
         findings: reasons why the check is at best inconclusive; every step adds to it.
-        engine: encodes items and reads the gallery.
         candidates: the query that finds candidates for re-ranking, where the check asks for that.
+        engine: encodes items and reads the gallery.
     """
 
     objects: ObjectStore
@@ -62,8 +62,8 @@ class CheckContext:
     pins: PinnedFiles = field(default_factory=PinnedFiles)
     warnings: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
-    engine: Engine = LOCAL
     candidates: CandidatesBy = "old"
+    engine: Engine = LOCAL
 
     @classmethod
     def opened(
@@ -106,8 +106,8 @@ class CheckContext:
             policy=replace(policy, accept_worse=todays(policy.accept_worse)),
             progress=progress,
             warnings=warnings,
-            engine=engine,
             candidates=_candidates(objects, gallery, inputs),
+            engine=engine,
         )
         for way in context.ways:
             refuse_unknown_checks(objects, gallery_name, gallery.version.rows_state, way, inputs.instead_of)

@@ -66,7 +66,7 @@ def rank_stored_rows(
     sample = items.ids if items is not None and len(items) < rows.count and not context.ks else None
     stored = StoredRanks({}, [], {})
     ranked = ranker.ranks(vectors.ranking, rows, context.gallery.space.metric, sample)
-    again = {pair: _two_stages(context, queries, vectors, pair, reencodable) for pair in vectors.reranked}
+    again = {pair: two_stages(context, queries, vectors, pair, reencodable) for pair in vectors.reranked}
     for pair, ranks in ranked.items():
         if pair in again:
             continue
@@ -82,7 +82,7 @@ def rank_stored_rows(
     return {k: _reranked(ranker, stored, again, vectors, ranked, k) for k in context.ks or (0,)}
 
 
-def _two_stages(
+def two_stages(
     context: CheckContext, queries: QuerySet, vectors: QueryVectors, pair: str, reencodable: ReencodableRows
 ) -> TwoStages:
     """The candidates of a pair that a model re-ranks, and their new vectors."""

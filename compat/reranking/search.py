@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -73,12 +73,14 @@ def search_items(
         vectors = encode_all(model, queries, progress, onto=gallery.space.name)
         return searched(gallery, model.card.name, queries.ids, vectors, k, progress, engine)
     _refuse_own(gallery, model)
-    own = encode_all(model, queries, progress)
+    embedded = encode_all(model, queries, progress)
+    # As a search of a gallery in the model's own space has them, to the bit.
+    own = viewed(model, embedded, model.card.name) if model.card.name in model.card.views else embedded
     if way.candidates == "view":
-        finding = viewed(model, own, gallery.space.name, _blended_in(model, queries, progress))
+        finding = viewed(model, embedded, gallery.space.name, _blended_in(model, queries, progress))
     else:
         finding = _old_queries(objects, gallery, queries, asked.old_input, progress)
-    rows = open_items(asked.row_items, columns) if asked.row_items else None
+    rows = open_items(asked.row_items, replace(columns, old_vector="")) if asked.row_items else None
     source = NewVectorSource(objects, name, model, rows, asked.keep, progress)
     most = max(k, way.k)
     nobody = pa.nulls(len(queries), queries.ids.type)
@@ -137,7 +139,7 @@ def _old_queries(objects: ObjectStore, gallery: Gallery, queries: Items, old_inp
             hint=Advice("candidates_by_view"),
         )
     old = verified_model(objects, space.name, [])
-    return encode_all(old, queries.reading(old_input) if old_input else queries, progress)
+    return encode_all(old, queries.reading(old_input) if old_input else queries, progress, onto=space.name)
 
 
 def _of_the_space(gallery: Gallery, vectors: Matrix, column: str) -> Matrix:

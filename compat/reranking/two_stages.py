@@ -49,7 +49,7 @@ class TwoStages:
             k: how many rows of each query.
             ids: (Q,) of the queries; a row of the same id is left out. NULL where they are no rows.
             reranked: how many of these rows are candidates; 0 for all. The others have no new vectors.
-            engine: reads the gallery.
+            engine: searches the gallery.
         """
         progress, rows = source.progress, gallery.rows
         progress.start(f"finding {k:,} candidates", rows.count)

@@ -16,7 +16,7 @@ from skipfill.store.parquet.digests.fingerprint import RowsBy
 FORMAT = 6
 """Written for checks of a re-ranking; older releases read all others."""
 WITHOUT_RERANKING = DECIDING_FLIPS = 5
-"""First format in which the deciding metric tells the flips."""
+"""First format in which the deciding metric defines the flips."""
 Rule = Literal["far", "match-rate"]
 
 

@@ -19,7 +19,7 @@ from skipfill.store.strict_json import json_digest, stored
 
 FORMAT = 4
 """Written only for versions that need it, so that older releases read all others: 4 has a release that re-ranks, 3 a
-view that is no prefix."""
+view that is not a prefix."""
 WITH_MAP = 3
 WITH_POLICY = 2
 WITHOUT_POLICY = 1
