@@ -258,9 +258,11 @@ def test_prune_against_everything(place: str, tmp_path: Path) -> None:
     assert not [path.read_text() for path in tmp_path.glob("wrong-*")]
     assert ended.returncode == 0
     assert lost(objects, tmp_path) == []
-    assert diagnose(objects).findings == []
+    assert list(tmp_path.glob("added-*"))
+    assert diagnose(objects, deep=True).findings == []
     prune(objects, all_ages=True)
     assert leftovers(objects) == []
+    assert lost(objects, tmp_path) == []
     look(objects, 10**6)
 
 
