@@ -173,7 +173,7 @@ def released(
 
     Raises:
         BadInput: no such store or gallery; no model is released; its bundle is gone, damaged, or another one than was
-            released; or it encodes its witness items in another way than when it was saved.
+            released; or it encodes its witness items differently than when it was saved.
 
     Example:
         >>> from skipfill.compat.serving import released

@@ -149,5 +149,6 @@ def _next(plan: Plan, output: Path | None) -> str:
         return f"Next: skipfill check {plan.gallery} {plan.model}{plan.way_options} --items HELDOUT.parquet"
     if output is None:
         reason = f" --without-check {quoted(plan.without_check)}" if plan.without_check else ""
-        return f"Next: skipfill swap {plan.gallery} {plan.model}{plan.way_options}{reason}. To apply exactly this plan, save it with -o FILE"
+        command = f"skipfill swap {plan.gallery} {plan.model}{plan.way_options}{reason}"
+        return f"Next: {command}. To apply exactly this plan, save it with -o FILE"
     return f"Next: skipfill swap {plan.gallery} --plan {quoted(output)}"

@@ -23,6 +23,7 @@ from skipfill.cli.options import (
     opened,
 )
 from skipfill.cli.options.check import OldInput
+from skipfill.cli.options.engine import EngineName, RayAddress, engine_of
 from skipfill.cli.options.reranking import Candidates, Keep, RerankSearch, RowItems, kind_of_candidates
 from skipfill.cli.terminal.printing import emit, progress, show_next, table
 
@@ -37,13 +38,15 @@ def search(
     items: Annotated[
         list[Path] | None,
         typer.Option(
-            metavar="FILE", help="Queries, which the model in use encodes: Parquet. Repeatable. Default: --vectors."
+            metavar="FILE",
+            help="Queries to encode with the model in use: Parquet. Repeatable. Default: none, with --vectors.",
         ),
     ] = None,
     vectors: Annotated[
         list[Path] | None,
         typer.Option(
-            metavar="FILE", help="Or query vectors in the gallery's own space: Parquet. Repeatable. Default: --items."
+            metavar="FILE",
+            help="Query vectors in the gallery's own space: Parquet. Repeatable. Default: none, with --items.",
         ),
     ] = None,
     k: Annotated[int, typer.Option("-k", metavar="N", min=1, help="Rows to find for each query.")] = 10,
@@ -65,6 +68,8 @@ def search(
     candidates: Candidates = "",
     gallery_items: RowItems = None,
     keep: Keep = False,
+    engine: EngineName = "local",
+    address: RayAddress = "",
     store: Store = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -93,15 +98,16 @@ def search(
     # The file is opened first: an output that cannot be written is known before a long search, not after it.
     with ExitStack() as closing:
         file = closing.enter_context(new_file(output)) if output is not None else None
+        run_by = closing.enter_context(engine_of(engine, address))
         bar = closing.enter_context(progress(quiet=quiet))
         stages = Progress(bar.start, bar.advance)
         if items:
             columns = item_columns(id_column, "label", input_column, items, quiet=quiet, other_than=old_vector)
             columns = replace(columns, old_vector=old_vector)
             asked = AskedReranking(rerank, kind_of_candidates(candidates), gallery_items or [], old_input, keep)
-            result = search_items(objects, gallery, items, columns, k, stages, asked)
+            result = search_items(objects, gallery, items, columns, k, stages, asked, run_by)
         else:
-            result = search_vectors(objects, gallery, vectors or [], id_column, vector, k, stages)
+            result = search_vectors(objects, gallery, vectors or [], id_column, vector, k, stages, run_by)
         if file is not None:
             write_hits(result, file)
     emit(

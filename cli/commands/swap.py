@@ -30,7 +30,8 @@ def swap(
     plan: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Apply a plan that was saved with `skipfill plan -o FILE`; - is stdin. Default: MODEL."
+            metavar="FILE",
+            help="Apply a plan that was saved with `skipfill plan -o FILE`; - is stdin. Default: plan a swap to MODEL.",
         ),
     ] = None,
     without_check: Annotated[
@@ -49,9 +50,9 @@ def swap(
 ) -> None:
     """Make queries use another model; no stored vector is changed.
 
-    Needs a passing check of this model on the gallery as it is now, else exit 1. Exit 4: the plan is stale, another
-    change came first, or a file of the gallery is not the one that was registered. If queries use the model already,
-    nothing is written: exit 0, with a note if a later check speaks against it.
+    Needs a passing check of this model on the gallery as it is now; without one, exit 1. Exit 4: the plan is stale,
+    another change came first, or a file of the gallery is not the one that was registered. If queries use the model
+    already, nothing is written: exit 0, with a note if a later check speaks against it.
 
     Example: skipfill swap products v2
     """

@@ -1,4 +1,4 @@
-"""Check of a model on a stored gallery: do its queries find what the old model's find?
+"""Check of a model on a stored gallery: do its queries find at least as much as the old model's?
 
 The path of a check, a file for each step: `inputs`, opened as a `context`; `reencodable` rows, which are encoded where
 a later step asks for them; `queries`, by the rules of `admission`, with their `query_lookup` and their `slices`;
@@ -38,6 +38,7 @@ from skipfill.store.checks.policy import NEIGHBOURS, Policy
 from skipfill.store.checks.report import FORMAT, WITHOUT_RERANKING, IndexRecall, Report, Slice, Threshold
 from skipfill.store.checks.reranking import way_fingerprint
 from skipfill.store.checks.saved_reports import refuse_unwritable, save_report
+from skipfill.store.engine.engine import LOCAL, Engine
 from skipfill.store.models.cards import has_model
 from skipfill.store.storage.object_store import ObjectStore
 
@@ -72,14 +73,16 @@ def check_model(
     progress: Progress = Progress(),
     *,
     save: bool = True,
+    engine: Engine = LOCAL,
 ) -> Report:
-    """Measure a model on a gallery, judge it by the policy, save the report and return it.
+    """Measure a model on a gallery, judge it under the policy, save the report and return it.
 
     Of several numbers of candidates the largest is tried first; each has a report, and that of the smallest that passes
     is returned, or else that of the largest.
 
     Args:
         save: False to write nothing: the report has no id, and allows no swap.
+        engine: encodes items and reads the gallery.
 
     Raises:
         BadInput: no ground truth, overlap, view or old query vectors, an unknown slice, or a store that is read-only.
@@ -90,7 +93,7 @@ def check_model(
     refuse_scores_of_two_spaces(policy, inputs)
     if save:
         refuse_unwritable(objects, gallery_name)
-    context = CheckContext.opened(objects, gallery_name, model_name, inputs, policy, progress)
+    context = CheckContext.opened(objects, gallery_name, model_name, inputs, policy, progress, engine)
     context.record(rule(context) for rule in OF_CHECK.values())
     tried = _tried(_measure(context), began)
     context.confirm_files()

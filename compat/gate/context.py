@@ -17,6 +17,7 @@ from skipfill.store.checks.index import refuse_unknown_checks
 from skipfill.store.checks.names import todays
 from skipfill.store.checks.policy import Policy
 from skipfill.store.checks.reranking import CandidatesBy, Reranking, way_fingerprint
+from skipfill.store.engine.engine import LOCAL, Engine
 from skipfill.store.errors import Advice, BadInput, Parameter
 from skipfill.store.galleries.gallery import Gallery, open_gallery
 from skipfill.store.galleries.kept import MOST_BYTES, KeptFiles
@@ -45,6 +46,7 @@ class CheckContext:
         warnings: what the report will warn of; every step adds to it.
         findings: reasons why the check is at best inconclusive; every step adds to it.
         candidates: the query that finds candidates for re-ranking, where the check asks for that.
+        engine: encodes items and reads the gallery.
     """
 
     objects: ObjectStore
@@ -61,6 +63,7 @@ class CheckContext:
     warnings: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     candidates: CandidatesBy = "old"
+    engine: Engine = LOCAL
 
     @classmethod
     def opened(
@@ -71,6 +74,7 @@ class CheckContext:
         inputs: CheckInputs,
         policy: Policy,
         progress: Progress,
+        engine: Engine = LOCAL,
     ) -> CheckContext:
         """Open the gallery and load the models.
 
@@ -103,6 +107,7 @@ class CheckContext:
             progress=progress,
             warnings=warnings,
             candidates=_candidates(objects, gallery, inputs),
+            engine=engine,
         )
         for way in context.ways:
             refuse_unknown_checks(objects, gallery_name, gallery.version.rows_state, way, inputs.instead_of)
@@ -132,7 +137,7 @@ class CheckContext:
         Raises:
             Stale: one of them did.
         """
-        self.bound.confirm()
+        self.bound.confirm(self.engine)
         self.pins.confirm()
 
     def record(self, rulings: Iterable[Ruling]) -> None:

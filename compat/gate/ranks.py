@@ -22,6 +22,7 @@ from skipfill.compat.reranking.new_vectors import NewVectorSource
 from skipfill.compat.reranking.two_stages import TwoStages
 from skipfill.store.checks.names import CEILING, NEW_NEW, NEW_OLD, OLD_OLD
 from skipfill.store.checks.scores import ScoreDistribution
+from skipfill.store.engine.engine import LOCAL
 from skipfill.store.parquet.ids import IdSet
 from skipfill.store.parquet.stored_rows import StoredRows
 from skipfill.store.parquet.vectors import Matrix, Similarity
@@ -65,7 +66,7 @@ def rank_stored_rows(
     sample = items.ids if items is not None and len(items) < rows.count and not context.ks else None
     stored = StoredRanks({}, [], {})
     ranked = ranker.ranks(vectors.ranking, rows, context.gallery.space.metric, sample)
-    again = {pair: _two_stages(context, queries, vectors, pair, reencodable) for pair in vectors.reranked}
+    again = {pair: two_stages(context, queries, vectors, pair, reencodable) for pair in vectors.reranked}
     for pair, ranks in ranked.items():
         if pair in again:
             continue
@@ -81,7 +82,7 @@ def rank_stored_rows(
     return {k: _reranked(ranker, stored, again, vectors, ranked, k) for k in context.ks or (0,)}
 
 
-def _two_stages(
+def two_stages(
     context: CheckContext, queries: QuerySet, vectors: QueryVectors, pair: str, reencodable: ReencodableRows
 ) -> TwoStages:
     """The candidates of a pair that a model re-ranks, and their new vectors."""
@@ -90,7 +91,7 @@ def _two_stages(
     items = reencodable.items
     source = NewVectorSource(context.objects, context.gallery.name, stage.model, items, keep, context.progress)
     finding = vectors.by_pair[OLD_OLD if stage.candidates == "old" else pair]
-    return TwoStages.of(context.gallery, finding, stage.own, stage.ks[0], source, queries.ids)
+    return TwoStages.of(context.gallery, finding, stage.own, stage.ks[0], source, queries.ids, engine=context.engine)
 
 
 def _reranked(
@@ -136,7 +137,7 @@ def rank_reencoded_rows(
     values[NEW_NEW] = ranker.reindexed(context.model, queries.vectors, rows)
     if context.ceiling is not None:
         values[CEILING] = ranker.reindexed(
-            context.ceiling, encode_all(context.ceiling, queries.items, context.progress), rows
+            context.ceiling, encode_all(context.ceiling, queries.items, context.progress, engine=context.engine), rows
         )
     return values
 
@@ -161,7 +162,8 @@ class Ranker:
         self.context.progress.start(stage, len(sets) * len(self.queries.items) * pairs)
         ids, truth, advance = self.queries.ids, self.queries.relevance, self.context.progress.advance
         some = None if sample is None else IdSet.of([sample])
-        ranked = ranks_of_sets(rows, ids, truth, list(sets.values()), similarity, advance, some)
+        engine = self.context.engine if rows is self.context.gallery.rows else LOCAL  # workers lack rows encoded again
+        ranked = ranks_of_sets(rows, ids, truth, list(sets.values()), similarity, advance, some, engine)
         return dict(zip(sets, ranked, strict=True))
 
     def values(self, ranks: RelevantRanks) -> dict[str, Values]:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from skipfill.compat.progress import Progress
 from skipfill.store.checks.reranking import Reranking
+from skipfill.store.engine.engine import LOCAL, Engine
 from skipfill.store.galleries.gallery import Gallery, open_gallery
 from skipfill.store.parquet.files import expand
 from skipfill.store.parquet.stored_rows import Columns, StoredRows
@@ -66,14 +67,21 @@ class SearchResult:
 
 
 def search_vectors(
-    objects: ObjectStore, name: str, files: Sequence[Path], id_column: str, vector: str, k: int, progress: Progress
+    objects: ObjectStore,
+    name: str,
+    files: Sequence[Path],
+    id_column: str,
+    vector: str,
+    k: int,
+    progress: Progress,
+    engine: Engine = LOCAL,
 ) -> SearchResult:
     """Search gallery `name` with vectors of its own space, read from the columns `id_column` and `vector`."""
     gallery = open_gallery(objects, name)
     rows = StoredRows.open(expand(files), Columns(id_column, vector), gallery.space.dim)
     blocks = list(rows.blocks())
     ids = pa.concat_arrays([block.ids for block in blocks])
-    return searched(gallery, "", ids, np.concatenate([block.vectors for block in blocks]), k, progress)
+    return searched(gallery, "", ids, np.concatenate([block.vectors for block in blocks]), k, progress, engine)
 
 
 def write_hits(result: SearchResult, file: BinaryIO) -> None:
@@ -81,7 +89,9 @@ def write_hits(result: SearchResult, file: BinaryIO) -> None:
     pq.write_table(result.as_table(), file, compression="zstd")
 
 
-def searched(gallery: Gallery, model: str, ids: pa.Array, vectors: Matrix, k: int, progress: Progress) -> SearchResult:
+def searched(
+    gallery: Gallery, model: str, ids: pa.Array, vectors: Matrix, k: int, progress: Progress, engine: Engine = LOCAL
+) -> SearchResult:
     """The `k` nearest rows of (Q, d) vectors in the gallery's space."""
     progress.start(f"searching {gallery.name}", gallery.rows.count)
-    return SearchResult(model, ids, search(gallery.rows, vectors, k, gallery.space.metric, progress.advance))
+    return SearchResult(model, ids, search(gallery.rows, vectors, k, gallery.space.metric, progress.advance, engine))

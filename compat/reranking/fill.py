@@ -11,7 +11,7 @@ from skipfill.compat.progress import Progress
 from skipfill.compat.reranking.fresh_vectors import FreshVectors
 from skipfill.store.errors import BadInput
 from skipfill.store.galleries.gallery import Gallery
-from skipfill.store.parquet.item_digests import block_digests
+from skipfill.store.parquet.digests.item_digests import block_digests
 from skipfill.store.parquet.items import Items
 from skipfill.store.parquet.matching import matched
 from skipfill.store.storage.object_store import ObjectStore

@@ -13,9 +13,11 @@ from skipfill.compat.inference.load import LoadedModel
 from skipfill.compat.progress import Progress
 from skipfill.store.overlays.add import add_rows
 from skipfill.store.overlays.overlay import Overlay, open_overlay
+from skipfill.store.parquet.digests.item_digests import block_digests, content_digests
 from skipfill.store.parquet.ids import positions
-from skipfill.store.parquet.item_digests import block_digests, content_digests
 from skipfill.store.parquet.items import Items
+from skipfill.store.parquet.matching import matched
+from skipfill.store.parquet.stored_rows import StoredRows
 from skipfill.store.parquet.vectors import Matrix
 from skipfill.store.retrieval.products import comparable
 from skipfill.store.storage.object_store import ObjectStore
@@ -60,6 +62,7 @@ class NewVectorSource:
         model: encodes items, and names the overlay by its fingerprint.
         items: of rows, by the rows' ids; None for none.
         keep: whether what is encoded is added to the overlay, block by block.
+        encoded: rows that were encoded already, in the model's own space; None for none.
     """
 
     objects: ObjectStore
@@ -68,6 +71,7 @@ class NewVectorSource:
     items: Items | None = None
     keep: bool = False
     progress: Progress = Progress()
+    encoded: StoredRows | None = None
 
     def of(self, ids: pa.Array, wanted: NDArray[np.bool_]) -> NewVectors:
         """The vectors of the rows with n ids.
@@ -99,6 +103,8 @@ class NewVectorSource:
         known, trusted = found.copy(), found.copy()
         trusted[at] = False
         rate = None
+        for match in matched(self.encoded, ids) if self.encoded is not None else ():
+            vectors[match.places], known[match.places] = comparable(match.vectors, "cosine"), True
         if items is not None and not found[at].all():
             rate = self._encode(items.restricted(~found[at]), ids, vectors, known)
         return NewVectors(ids, vectors, known, found, trusted, overlay, rate)

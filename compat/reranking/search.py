@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from skipfill.compat.progress import Progress
 from skipfill.compat.reranking.new_vectors import NewVectorSource
 from skipfill.compat.reranking.two_stages import TwoStages
 from skipfill.store.checks.reranking import CandidatesBy, Reranking
+from skipfill.store.engine.engine import LOCAL, Engine
 from skipfill.store.errors import Advice, BadInput, Parameter
 from skipfill.store.galleries.gallery import Gallery, open_gallery
 from skipfill.store.models.cards import serves
@@ -54,6 +55,7 @@ def search_items(
     k: int,
     progress: Progress,
     asked: AskedReranking = AskedReranking(),
+    engine: Engine = LOCAL,
 ) -> SearchResult:
     """Encode items with the released model of gallery `name` and search for the `k` nearest rows of each.
 
@@ -69,18 +71,20 @@ def search_items(
     way = _way(objects, gallery, columns, asked)
     if way is None:
         vectors = encode_all(model, queries, progress, onto=gallery.space.name)
-        return searched(gallery, model.card.name, queries.ids, vectors, k, progress)
+        return searched(gallery, model.card.name, queries.ids, vectors, k, progress, engine)
     _refuse_own(gallery, model)
-    own = encode_all(model, queries, progress)
+    embedded = encode_all(model, queries, progress)
+    # As a search of a gallery in the model's own space has them, to the bit.
+    own = viewed(model, embedded, model.card.name) if model.card.name in model.card.views else embedded
     if way.candidates == "view":
-        finding = viewed(model, own, gallery.space.name, _blended_in(model, queries, progress))
+        finding = viewed(model, embedded, gallery.space.name, _blended_in(model, queries, progress))
     else:
         finding = _old_queries(objects, gallery, queries, asked.old_input, progress)
-    rows = open_items(asked.row_items, columns) if asked.row_items else None
+    rows = open_items(asked.row_items, replace(columns, old_vector="")) if asked.row_items else None
     source = NewVectorSource(objects, name, model, rows, asked.keep, progress)
     most = max(k, way.k)
     nobody = pa.nulls(len(queries), queries.ids.type)
-    stages = TwoStages.of(gallery, finding, own, most, source, nobody, reranked=way.k)
+    stages = TwoStages.of(gallery, finding, own, most, source, nobody, reranked=way.k, engine=engine)
     order = stages.order(way.k, most)
     hits, by_newer = order.hits(k)
     makers = pa.array([gallery.space.name, model.card.name]).take(pa.array(by_newer.reshape(-1).astype(np.int8)))
@@ -135,7 +139,7 @@ def _old_queries(objects: ObjectStore, gallery: Gallery, queries: Items, old_inp
             hint=Advice("candidates_by_view"),
         )
     old = verified_model(objects, space.name, [])
-    return encode_all(old, queries.reading(old_input) if old_input else queries, progress)
+    return encode_all(old, queries.reading(old_input) if old_input else queries, progress, onto=space.name)
 
 
 def _of_the_space(gallery: Gallery, vectors: Matrix, column: str) -> Matrix:

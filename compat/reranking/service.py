@@ -16,8 +16,8 @@ from skipfill.compat.inference.load import LoadedModel
 from skipfill.compat.reranking.fresh_vectors import Found, FreshVectors
 from skipfill.compat.reranking.order import reordered
 from skipfill.store.errors import BadInput
+from skipfill.store.parquet.digests.item_digests import block_digests
 from skipfill.store.parquet.ids import id_type, plain, ranked
-from skipfill.store.parquet.item_digests import block_digests
 from skipfill.store.parquet.items import ItemBlock
 from skipfill.store.parquet.vectors import Matrix
 from skipfill.store.retrieval.products import comparable, exact_scores

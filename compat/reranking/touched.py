@@ -1,20 +1,19 @@
 """The share of a gallery that queries touch: measured, and predicted for more queries, with a band.
 
-Measured by rarefaction (Hurlbert 1971): the exact mean over all choices of so many of the queries. Predicted by a
-beta-binomial law of how often a row is a candidate, fitted to all rows, the untouched ones too: their number is known,
-unlike that of species. The band is three errors by the jackknife over groups of queries (Efron and Tibshirani 1993,
-section 11.5). From a tenth of the queries of SciFact, BANKING77 and Omniglot, with 10, 50 and 200 candidates, to three
-and ten times as many: 269 of 270 bands held the truth (with two errors, 264).
+Measured by rarefaction (Hurlbert 1971), the exact mean over all choices of so many of the queries. Predicted by two
+laws of how probable it is that a row is a candidate, beta and logit-normal, fitted to how often each row was one, the
+untouched rows too: their number is known, unlike that of species. The likelier law gives the prediction. The band is
+that of both: each with three errors by the jackknife over groups of queries (Efron and Tibshirani 1993, section 11.5).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
-from scipy.special import betaln, gammaln
+from scipy.optimize import brentq, minimize_scalar
+from scipy.special import betaln, expit, gammaln, log_expit, logsumexp
 
 from skipfill.compat.evaluation.statistics.bootstrap import Values
 from skipfill.store.checks.reranking import TouchedRows
@@ -22,8 +21,6 @@ from skipfill.store.checks.reranking import TouchedRows
 Rows = NDArray[np.int64]
 GROUPS = 10
 ERRORS = 3.0
-CONCENTRATION = -5.0, 15.0
-"""Natural logarithms between which that of the law is looked for."""
 FEWEST = 20
 """Queries without which nothing is predicted."""
 
@@ -49,12 +46,13 @@ def predicted(rows: Rows, gallery_rows: int, queries: Sequence[int]) -> list[Tou
     if len(rows) < FEWEST:
         return []
     groups = np.arange(len(rows)) % GROUPS
-    touched = len(_times(rows))
-    left_out = np.stack([_extrapolated(rows[groups != one], gallery_rows, queries) for one in range(GROUPS)])
+    parts = [_extrapolated(rows[groups != one], gallery_rows, queries)[0] for one in range(GROUPS)]
+    left_out = np.stack(parts)  # (groups, laws, queries)
     errors = np.sqrt((GROUPS - 1) / GROUPS * ((left_out - left_out.mean(axis=0)) ** 2).sum(axis=0))
-    means = _extrapolated(rows, gallery_rows, queries)
-    low, mean, high = (np.clip(means + errors * times, touched, gallery_rows) for times in (-ERRORS, 0, ERRORS))
-    return [TouchedRows(*one) for one in zip(queries, mean.tolist(), low.tolist(), high.tolist(), strict=True)]
+    means, likelier = _extrapolated(rows, gallery_rows, queries)
+    ends = (means - ERRORS * errors).min(axis=0), means[likelier], (means + ERRORS * errors).max(axis=0)
+    low, mean, high = (np.clip(one, len(_times(rows)), gallery_rows).tolist() for one in ends)
+    return [TouchedRows(*one) for one in zip(queries, mean, low, high, strict=True)]
 
 
 def _times(rows: Rows) -> Rows:
@@ -77,27 +75,47 @@ def _rarefied(times: Rows, queries: int, some: int) -> float:
     return float((1 - np.exp(missed)).sum())
 
 
-def _extrapolated(rows: Rows, gallery_rows: int, queries: Sequence[int]) -> Values:
-    """What these queries touch, and what the fitted law adds until there are so many."""
+def _extrapolated(rows: Rows, gallery_rows: int, queries: Sequence[int]) -> tuple[Values, int]:
+    """(laws, n) what these queries touch, and what each fitted law adds until there are so many; the likelier law."""
     times, count = _times(rows), len(rows)
-    alpha, beta = _law(times, count, gallery_rows)
-    missed = np.exp(betaln(alpha, beta + np.array([count, *queries])) - betaln(alpha, beta))
-    result: Values = len(times) + gallery_rows * (missed[0] - missed[1:])
-    return result
+    mean = times.sum() / (gallery_rows * count)
+    if mean >= 1:  # every query touches every row
+        return np.full((len(LAWS), len(queries)), float(gallery_rows)), 0
+    values, numbers = np.unique(np.append(times, 0), return_counts=True)
+    numbers[0] = gallery_rows - len(times)
+    until, found, unlikely = np.array([count, *queries]), [], []
+    for law, bounds in LAWS:
+
+        def against(parameter: float, law: Law = law) -> float:
+            return -float((numbers * law(mean, parameter, values, count - values)).sum())
+
+        best = minimize_scalar(against, bounds=bounds, method="bounded")
+        missed = np.exp(law(mean, best.x, np.zeros(len(until), np.int64), until))
+        found.append(len(times) + gallery_rows * (missed[0] - missed[1:]))
+        unlikely.append(best.fun)
+    return np.stack(found), int(np.argmin(unlikely))
 
 
-def _law(times: Rows, queries: int, gallery_rows: int) -> tuple[float, float]:
-    """The parameters of the beta-binomial law with the observed mean that makes these numbers most likely."""
-    mean = times.sum() / (gallery_rows * queries)
-    values, rows = np.unique(np.append(times, 0), return_counts=True)
-    rows[0] = gallery_rows - len(times)
-    if mean >= 1:
-        return 1e9, 1e-9  # every query touches every row
+def _beta(mean: float, spread: float, hits: Rows, misses: Rows) -> Values:
+    """Logarithm of the probability of one series of so many hits and misses, where a row's own probability is drawn
+    from the beta law of this mean and concentration, the latter by its logarithm."""
+    alpha, beta = mean * np.exp(spread), (1 - mean) * np.exp(spread)
+    logarithm: Values = betaln(alpha + hits, beta + misses) - betaln(alpha, beta)
+    return logarithm
 
-    def unlikely(concentration: float) -> float:
-        alpha, beta = mean * np.exp(concentration), (1 - mean) * np.exp(concentration)
-        each = betaln(alpha + values, beta + queries - values) - betaln(alpha, beta)
-        return -float((rows * each).sum())
 
-    best = np.exp(minimize_scalar(unlikely, bounds=CONCENTRATION, method="bounded").x)
-    return float(mean * best), float((1 - mean) * best)
+def _logit_normal(mean: float, spread: float, hits: Rows, misses: Rows) -> Values:
+    """The same for a probability whose logit is normal with this standard deviation."""
+    centre = brentq(lambda one: float(WEIGHTS @ expit(one + spread * NORMAL)) - mean, -60.0, 60.0)
+    logits = centre + spread * NORMAL
+    each = hits[:, None] * log_expit(logits) + misses[:, None] * log_expit(-logits)
+    logarithm: Values = logsumexp(each, axis=1, b=WEIGHTS)
+    return logarithm
+
+
+Law = Callable[[float, float, Rows, Rows], Values]
+LAWS: tuple[tuple[Law, tuple[float, float]], ...] = ((_beta, (-5.0, 15.0)), (_logit_normal, (0.0, 6.0)))
+"""Each with the bounds between which its parameter is looked for."""
+NORMAL = np.linspace(-6, 6, 401)
+WEIGHTS = np.exp(-(NORMAL**2) / 2) / np.exp(-(NORMAL**2) / 2).sum()
+"""Standard normal numbers on a grid, and their probabilities."""

@@ -9,6 +9,7 @@ import pyarrow as pa
 from skipfill.compat.reranking.candidates import CandidateRows
 from skipfill.compat.reranking.new_vectors import NewVectors, NewVectorSource
 from skipfill.compat.reranking.rerank import Order, rerank
+from skipfill.store.engine.engine import LOCAL, Engine
 from skipfill.store.galleries.gallery import Gallery
 from skipfill.store.parquet.vectors import Matrix
 from skipfill.store.retrieval.search import search
@@ -39,6 +40,7 @@ class TwoStages:
         ids: pa.Array,
         *,
         reranked: int = 0,
+        engine: Engine = LOCAL,
     ) -> TwoStages:
         """Search for the first rows, and look up or encode what is missing of their new vectors.
 
@@ -47,10 +49,11 @@ class TwoStages:
             k: how many rows of each query.
             ids: (Q,) of the queries; a row of the same id is left out. NULL where they are no rows.
             reranked: how many of these rows are candidates; 0 for all. The others have no new vectors.
+            engine: searches the gallery.
         """
         progress, rows = source.progress, gallery.rows
         progress.start(f"finding {k:,} candidates", rows.count)
-        hits = search(rows, vectors, k + 1, gallery.space.metric, progress.advance)
+        hits = search(rows, vectors, k + 1, gallery.space.metric, progress.advance, engine)
         candidates = CandidateRows.of(hits, ids, k)
         return cls(candidates, own, source.of(candidates.ids, candidates.among_first(reranked or k)))
 

@@ -1,6 +1,6 @@
 """A gallery's append-only log: numbered versions, of which the highest is the truth. A change appends the next one.
 
-The object store creates a key only if it is absent, so that of two writers of one number one is refused.
+The object store creates a key only if it is absent, so of two writers of the same number one is refused.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from skipfill.store.strict_json import json_digest, stored
 
 FORMAT = 4
 """Written only for versions that need it, so that older releases read all others: 4 has a release that re-ranks, 3 a
-view that is no prefix."""
+view that is not a prefix."""
 WITH_MAP = 3
 WITH_POLICY = 2
 WITHOUT_POLICY = 1
@@ -154,7 +154,7 @@ def read_version(objects: ObjectStore, gallery: str, number: int) -> Version:
     if version.number != number or not 0 <= version.undo < number:
         found = f"version {version.number} (undo {version.undo})"
         raise BadInput(where, expected=f"version {number}", found=found, hint=RESTORE)
-    # Older releases did not write it: each of their actions brought a release of its own.
+    # Older versions of skipfill did not write it: each of their actions brought a release of its own.
     return replace(version, since=version.since or Since(version.number, version.at, version.by))
 
 
@@ -196,7 +196,7 @@ class NewestVersions:
     """The galleries of a store.
 
     Attributes:
-        in_force: gallery -> its newest version, where that is no drop.
+        in_force: gallery -> its newest version, unless that is a drop.
         faults: gallery whose newest version cannot be read -> the reason.
     """
 

@@ -73,7 +73,7 @@ def add_gallery(
         space.name,
         columns.as_dict(),
         release,
-        policy=before.policy if before else None,  # dropping a gallery is no way around its policy
+        policy=before.policy if before else None,  # dropping a gallery does not reset its policy
     )
     if dry_run:
         return Gallery(name, version, space, registered, rows, pins)

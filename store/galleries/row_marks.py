@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from skipfill.store.parquet.content import BY_COLUMN
-from skipfill.store.parquet.fingerprint import FileFingerprint
-from skipfill.store.parquet.hashes import Words, hashed, mixed
+from skipfill.store.parquet.digests.content import BY_COLUMN
+from skipfill.store.parquet.digests.fingerprint import FileFingerprint
+from skipfill.store.parquet.digests.hashes import Words, hashed, mixed
 from skipfill.store.parquet.stored_rows import Block
 from skipfill.store.storage import quarantine
 from skipfill.store.storage.layout import row_marks_key

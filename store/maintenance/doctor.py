@@ -50,8 +50,8 @@ class Diagnosis:
         writable: whether this user can write to the store; None on object storage, where only writing tells.
         free_bytes: on the store's disk, for this user; None on object storage.
         deep: whether every file of every bundle and gallery was read.
-        leftovers: objects of runs that were killed or still go on: no problem, and prune removes them.
-        trainings: checkpoints of trainings that were interrupted, or still go on.
+        leftovers: objects of runs that were killed or still run. They are not a problem; prune removes them.
+        trainings: checkpoints of trainings that were interrupted or still run.
     """
 
     environment: Environment

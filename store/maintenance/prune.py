@@ -66,7 +66,7 @@ class Leftover:
 
 
 def unfinished_trainings(objects: ObjectStore) -> list[Leftover]:
-    """List the checkpoints of trainings that were interrupted, or that still run, by key. They are no leftovers."""
+    """List the checkpoints of trainings that were interrupted, or that still run, by key. They are not leftovers."""
     now = datetime.now(UTC)
     return [_of_training(entry, now) for entry in _checkpoints(objects)]
 

@@ -15,7 +15,7 @@ from skipfill.store.galleries.log import RESTORE
 from skipfill.store.overlays import local_copies
 from skipfill.store.overlays.log import OverlayFile
 from skipfill.store.overlays.part import Part
-from skipfill.store.parquet.hashes import Words
+from skipfill.store.parquet.digests.hashes import Words
 from skipfill.store.parquet.ids import plain
 from skipfill.store.parquet.vectors import Matrix, matrix
 from skipfill.store.storage import quarantine

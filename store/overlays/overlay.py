@@ -15,7 +15,7 @@ from skipfill.store.galleries.log import RESTORE
 from skipfill.store.overlays.files import Gone, read_part
 from skipfill.store.overlays.log import OverlayVersion, newest_entry
 from skipfill.store.overlays.part import Part
-from skipfill.store.parquet.hashes import hashed
+from skipfill.store.parquet.digests.hashes import hashed
 from skipfill.store.parquet.ids import id_type, plain
 from skipfill.store.parquet.vectors import Matrix
 from skipfill.store.storage.object_store import ObjectStore

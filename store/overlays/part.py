@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from skipfill.store.parquet.hashes import Words, hashed
+from skipfill.store.parquet.digests.hashes import Words, hashed
 from skipfill.store.parquet.vectors import Matrix
 
 

@@ -107,7 +107,7 @@ def since_release(first: int, of_model: Standing | None) -> list[str]:
 def indexed_since_release(objects: ObjectStore, gallery: str, now: Version, first: int) -> list[str] | None:
     """The same by the index alone; None where it cannot be read.
 
-    For those who must go on whatever is wrong with a check: services that ask for the release, and a rollback.
+    For callers that must continue even if a check is damaged: services that ask for the release, and a rollback.
     """
     if now.release is None:
         return []
@@ -157,8 +157,8 @@ def _elsewhere(objects: ObjectStore, gallery: str, version: Version, check: Chec
     if before.rows_state != version.rows_state:
         return f"none of this version: {_since(objects, gallery, version, check)}"
     return (
-        f"none that compares with {version.queries_use}, which queries use since version {version.released_at}: check "
-        f"{check.check} passed against {before.queries_use}"
+        f"none that compares with {version.queries_use}, which queries have used since version {version.released_at}: "
+        f"check {check.check} passed against {before.queries_use}"
     )
 
 

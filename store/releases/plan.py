@@ -15,7 +15,7 @@ from skipfill.store.storage.layout import valid_name
 from skipfill.store.strict_json import fitted, json_digest, parsed, refuse_newer
 
 FORMAT = 3
-"""Written only for plans that need it, so that older releases apply all others: 3 re-ranks, 2 has a view that is no
+"""Written only for plans that need it, so that older releases apply all others: 3 re-ranks, 2 has a view that is not a
 prefix."""
 WITH_MAP = 2
 PREFIXES_ONLY = 1

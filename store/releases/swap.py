@@ -59,8 +59,8 @@ def plan_swap(
 
     Raises:
         ReleasedAlready: queries use it already, in this way.
-        BadInput: the model has no view onto the gallery's space, or would re-rank rows of its own; or the report of the check that allows the swap is
-            damaged.
+        BadInput: the model has no view onto the gallery's space, or would re-rank rows of its own; or the report of the
+            check that allows the swap is damaged.
     """
     now = latest(objects, gallery)
     view = view_onto(card, now.space)

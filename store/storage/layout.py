@@ -105,7 +105,7 @@ def version_file(number: int) -> str:
 
 
 def version_number(file: str) -> int:
-    """Number of the entry with this file name; 0 for a file that is no entry."""
+    """Number of the entry with this file name; 0 for a file that is not an entry."""
     entry = _VERSION_FILE.fullmatch(file)
     return int(entry[1]) if entry else 0
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from skipfill.store.parquet.content import utf8
+from skipfill.store.parquet.digests.content import utf8
 
 Words = NDArray[np.uint64]
 _STEP = np.uint64(0x9E3779B97F4A7C15)
