@@ -22,8 +22,8 @@ from skipfill.cli.options import (
     item_columns,
     opened,
 )
-from skipfill.cli.reports.overlay import bytes_of, overlay_document, print_overlay, show_change
 from skipfill.cli.terminal.help_page import HelpGroup
+from skipfill.cli.terminal.overlay_summary import bytes_of, overlay_document, print_overlay, show_change
 from skipfill.cli.terminal.printing import emit, progress, show_next, table
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ TOPICS: dict[str, str] = {
     "methods": "the training methods with their formulas, and which one to use",
     "adapters": "encoders that you cannot train: maps between two encoders, and blends with the old query",
     "gate": "how a check decides: queries, policy, confidence, reports, CI",
+    "reranking": "a newer model for the rows that queries touch: overlays, services",
     "production": "new rows, rewritten files, services, object storage, recovery",
     "encoders": "transformers models, and encoders of your own",
     "sequences": "many upgrades in a row, and the compatibility matrix",
