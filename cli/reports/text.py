@@ -18,7 +18,7 @@ from skipfill.cli.reports.findings import (
     same_as_all,
     way_of,
 )
-from skipfill.cli.reports.reranking import facts_of
+from skipfill.cli.reports.sections.reranking import facts_of
 from skipfill.cli.terminal.characters import one_line, visible
 from skipfill.cli.terminal.printing import VERDICT_STYLE, facts, table
 from skipfill.store.checks.names import ALL, CEILING, NEW_NEW, NEW_OLD, OLD_OLD, is_of_every_check
