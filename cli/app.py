@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -137,4 +139,9 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command; its exit code."""
-    return run_command(typer.main.get_command(app), arguments)
+    return run_command(_root(), arguments)
+
+
+@cache  # building it takes longer than many a command
+def _root() -> Callable[..., object]:
+    return typer.main.get_command(app)

@@ -101,6 +101,7 @@ SENTENCES = {
     "other_features": "The model was trained on another feature column: name it with --input COLUMN.",
     "choose_pooling": "To use the model without these parts, choose the pooling: --set hf.pooling=mean",
     "permit_code": "If you trust it: skipfill --code {call:quoted} COMMAND ..., or SKIPFILL_CODE={call:quoted}",
+    "start_ray": "Start one with: ray start --head; or run without --engine ray. See: skipfill guide cluster",
     "install": "Install it: pip install 'skipfill[{extra}]'",
     # compat/inference, compat/evaluation, compat/gate
     "train_compatible": "Train a compatible one with: skipfill train NAME --gallery GALLERY --items FILES "

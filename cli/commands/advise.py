@@ -146,8 +146,18 @@ def show_advice(out: Console, made: Advised) -> None:
             out.print(partial)
     out.print()
     out.print(Text.assemble((f"{_headline(made)}: ", "bold"), f"{made.reason}."))
-    for note in made.notes:
+    for note in [*made.notes, *_weights_are_chosen(made)]:
         out.print(Text.assemble(("note: ", "yellow"), note))
+
+
+def _weights_are_chosen(made: Advised) -> list[str]:
+    """A note on making a blend of the table, where there is one."""
+    if all(line.kind != "blend" for line in made.lines):
+        return []
+    return [
+        f"to make a blend of this table, use `skipfill blend --items {CHOSE}` (from --halves): it chooses the same "
+        "weight and remembers these queries, so that checks leave them out. `--weight` remembers none"
+    ]
 
 
 def _cells(line: Line, *, recommended: bool) -> list[object]:

@@ -37,9 +37,11 @@ CHOICE = "Queries that choose the weight"
 def blend(
     name: Annotated[str, typer.Argument(metavar="MODEL", help="Name of the model to make.")],
     new: Annotated[
-        str,
+        list[str],
         typer.Option(
-            metavar="MODEL", help="Model with a view onto the old one's space.", autocompletion=completion.models
+            metavar="MODEL",
+            help="Model with a view onto the old one's space. Repeatable with --items: they choose the model too.",
+            autocompletion=completion.models,
         ),
     ],
     old: Annotated[
@@ -133,9 +135,13 @@ def blend(
             columns=columns,
         )
         chosen = _chosen(objects, gallery or _only_gallery(objects, old), new, inputs, metric, quiet=quiet)
+    elif len(new) != 1:
+        raise BadInput(Parameter("new"), expected="one model, or --items that choose among them", found=", ".join(new))
     elif judgements or metric or identity:
         raise BadInput(Parameter("items"), expected="queries that choose the weight", found="none")
-    card = blend_models(objects, name, new, old, chosen or weight, brought=bool(old_vector))
+    card = blend_models(
+        objects, name, chosen.new if chosen else new[0], old, chosen or weight, brought=bool(old_vector)
+    )
     brought, warnings = needs_old_vectors(card), chosen.warnings if chosen else []
     if brought and not old_vector:
         warnings = [
@@ -159,7 +165,7 @@ def blend(
 
 
 def _chosen(
-    objects: ObjectStore, gallery: str, new: str, inputs: CheckInputs, metric: str | None, *, quiet: bool
+    objects: ObjectStore, gallery: str, new: list[str], inputs: CheckInputs, metric: str | None, *, quiet: bool
 ) -> ChosenWeight:
     from skipfill.compat.gate.inputs import refuse_unknown_metric
     from skipfill.compat.progress import Progress
@@ -195,7 +201,13 @@ def _shown(card: Card, chosen: ChosenWeight | None, warnings: list[str]) -> list
     if chosen is None:
         return [*notes, line]
     rows = [
-        (f"{one.weight:.1f}", f"{one.mean:.3f}", f"{one.change.mean:+.3f} {one.change.low:+.3f} {one.change.high:+.3f}")
+        (
+            one.new,
+            f"{one.weight:.1f}",
+            f"{one.mean:.3f}",
+            f"{one.change.mean:+.3f} {one.change.low:+.3f} {one.change.high:+.3f}",
+        )
         for one in chosen.grid
     ]
-    return [table(["weight", chosen.metric, "change"], rows, numbers=["weight", chosen.metric]), *notes, line]
+    columns = ["new", "weight", chosen.metric, "change"]
+    return [table(columns, rows, numbers=columns[1:3]), *notes, line]

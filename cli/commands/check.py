@@ -51,6 +51,7 @@ from skipfill.cli.options.check import (
     Truth,
     TruthVector,
 )
+from skipfill.cli.options.engine import EngineName, RayAddress, engine_of
 from skipfill.cli.terminal.next_command import column_options, deciding_options, items_options, quoted
 from skipfill.cli.terminal.printing import emit, progress, show_next
 
@@ -98,6 +99,8 @@ def check(
     html: HtmlFile = None,
     github: GitHub = False,
     no_save: NoSave = False,
+    engine: EngineName = "local",
+    address: RayAddress = "",
     store: Store = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -118,8 +121,7 @@ def check(
     from skipfill.compat.progress import Progress
     from skipfill.store.galleries.log import latest
 
-    objects = opened(store)
-    of_gallery = (now := latest(objects, gallery)).policy_in_force
+    of_gallery = (now := latest(objects := opened(store), gallery)).policy_in_force
     policy = with_options(
         of_gallery,
         metric=metric or (f"recall@{depth}" if truth == "neighbours" else None),
@@ -155,8 +157,9 @@ def check(
     _refuse_unknown(objects, now.space, name, inputs)
     from skipfill.compat.gate.check import check_model  # only now: it imports torch, which takes seconds
 
-    with progress(quiet=quiet) as bar:
-        report = check_model(objects, gallery, name, inputs, policy, Progress(bar.start, bar.advance), save=not no_save)
+    with engine_of(engine, address) as run_by, progress(quiet=quiet) as bar:
+        stages = Progress(bar.start, bar.advance)
+        report = check_model(objects, gallery, name, inputs, policy, stages, save=not no_save, engine=run_by)
     write_reports(report, junit_file=junit, html_file=html, github=github, json=json)
     document = {"check": asdict(report), "verdict": report.verdict}
     emit(document, as_json=json, show=lambda out: show_report(out, report), exit_code=EXIT_CODES[report.verdict])

@@ -22,6 +22,7 @@ from skipfill.cli.options import (
     item_columns,
     opened,
 )
+from skipfill.cli.options.engine import EngineName, RayAddress, engine_of
 from skipfill.cli.terminal.printing import emit, progress, show_next, table
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ def search(
     vector: VectorColumn = "vector",
     input_column: InputColumn = "",
     old_vector: BlendedVector = "",
+    engine: EngineName = "local",
+    address: RayAddress = "",
     store: Store = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -86,14 +89,15 @@ def search(
     # The file is opened first: an output that cannot be written is known before a long search, not after it.
     with ExitStack() as closing:
         file = closing.enter_context(new_file(output)) if output is not None else None
+        run_by = closing.enter_context(engine_of(engine, address))
         bar = closing.enter_context(progress(quiet=quiet))
         stages = Progress(bar.start, bar.advance)
         if items:
             columns = item_columns(id_column, "label", input_column, items, quiet=quiet, other_than=old_vector)
             columns = replace(columns, old_vector=old_vector)
-            result = search_items(objects, gallery, items, columns, k, stages)
+            result = search_items(objects, gallery, items, columns, k, stages, run_by)
         else:
-            result = search_vectors(objects, gallery, vectors or [], id_column, vector, k, stages)
+            result = search_vectors(objects, gallery, vectors or [], id_column, vector, k, stages, run_by)
         if file is not None:
             write_hits(result, file)
     emit(

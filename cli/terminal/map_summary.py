@@ -19,6 +19,8 @@ def map_summary(card: Card, seconds: float) -> list[str]:
         "space are also found among the stored vectors; mean reciprocal rank of the pair's own row "
         f"{training['reciprocal_rank']:.3f}",
     ]
+    if "right_class" in training:
+        lines.append(f"The nearest stored row has the label of {training['right_class']:.0%} of them: this decides")
     if wrong := training["wrong_pairs"]:
         shown = ", ".join(map(str, training["wrong_ids"]))
         lines.append(

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from skipfill.compat.evaluation.per_query import grades_of
 from skipfill.compat.evaluation.statistics.bootstrap import Values
 from skipfill.compat.gate.admission.registry import OF_BASELINE, OF_CHECK, OF_VECTORS
 from skipfill.compat.gate.admission.room import Baseline
-from skipfill.compat.gate.admission.ruling import Mask, Ruling
+from skipfill.compat.gate.admission.ruling import Ruling
 from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.queries import QuerySet, build_query_set
 from skipfill.compat.gate.ranks import Ranker
@@ -20,7 +18,6 @@ from skipfill.compat.gate.slices import Grouping, group_queries
 from skipfill.compat.gate.vectors import QueryVectors, new_vectors, query_vectors
 from skipfill.store.checks.names import NEW_OLD, OLD_OLD, RELEASED_OLD
 from skipfill.store.errors import BadInput, Parameter
-from skipfill.store.parquet.ids import IdSet
 from skipfill.store.parquet.vectors import Matrix
 
 
@@ -69,7 +66,7 @@ def candidates_of(
         _refuse_released(context)
         context.record(rule(context) for rule in OF_CHECK.values())
     sets = [build_query_set(context, reencodable) for context in contexts]
-    common = [_common(queries, sets) for queries in sets]
+    common = [queries.in_all(sets) for queries in sets]
     if not common[0].any():
         names = ", ".join(context.model.card.name for context in contexts)
         raise BadInput(
@@ -90,14 +87,6 @@ def candidates_of(
         vectors, grouping = replace(first, by_pair=by_pair), group_queries(context, queries)
         made.append(Candidate(context, queries, grouping, vectors, staying, baseline, reencodable, old_serves))
     return made
-
-
-def _common(queries: QuerySet, sets: Sequence[QuerySet]) -> Mask:
-    """(N,) bool, the queries that are in all of the sets."""
-    kept = np.ones(len(queries.items), bool)
-    for other in sets:
-        kept &= IdSet.of([other.items.ids]).holds(queries.items.ids)
-    return kept
 
 
 def _staying(context: CheckContext, queries: QuerySet, vectors: QueryVectors) -> tuple[dict[str, Values], Baseline]:

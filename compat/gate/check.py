@@ -33,6 +33,7 @@ from skipfill.store.checks.names import CEILING, NEW_NEW, NEW_OLD, OLD_OLD
 from skipfill.store.checks.policy import NEIGHBOURS, Policy
 from skipfill.store.checks.report import IndexRecall, Report, Slice, Threshold
 from skipfill.store.checks.saved_reports import refuse_unwritable, save_report
+from skipfill.store.engine.engine import LOCAL, Engine
 from skipfill.store.models.cards import has_model
 from skipfill.store.storage.object_store import ObjectStore
 
@@ -65,11 +66,13 @@ def check_model(
     progress: Progress = Progress(),
     *,
     save: bool = True,
+    engine: Engine = LOCAL,
 ) -> Report:
     """Measure a model on a gallery, judge it under the policy, save the report and return it.
 
     Args:
         save: False to write nothing: the report has no id, and allows no swap.
+        engine: encodes items and reads the gallery.
 
     Raises:
         BadInput: no ground truth, overlap, view or old query vectors, an unknown slice, or a store that is read-only.
@@ -79,7 +82,7 @@ def check_model(
     refuse_unknown_metric(policy)
     if save:
         refuse_unwritable(objects, gallery_name)
-    context = CheckContext.opened(objects, gallery_name, model_name, inputs, policy, progress)
+    context = CheckContext.opened(objects, gallery_name, model_name, inputs, policy, progress, engine)
     context.record(rule(context) for rule in OF_CHECK.values())
     measured = _measure(context)
     context = measured.context

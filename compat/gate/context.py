@@ -16,6 +16,7 @@ from skipfill.compat.progress import Progress
 from skipfill.store.checks.index import refuse_unknown_checks
 from skipfill.store.checks.names import todays
 from skipfill.store.checks.policy import Policy
+from skipfill.store.engine.engine import LOCAL, Engine
 from skipfill.store.errors import Advice, BadInput, Parameter
 from skipfill.store.galleries.gallery import Gallery, open_gallery
 from skipfill.store.galleries.kept import MOST_BYTES, KeptFiles
@@ -43,6 +44,7 @@ class CheckContext:
         training_content: digests of the same items.
         warnings: what the report will warn of; every step adds to it.
         findings: reasons why the check is at best inconclusive; every step adds to it.
+        engine: encodes items and reads the gallery.
     """
 
     objects: ObjectStore
@@ -58,6 +60,7 @@ class CheckContext:
     pins: PinnedFiles = field(default_factory=PinnedFiles)
     warnings: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    engine: Engine = LOCAL
 
     @classmethod
     def opened(
@@ -68,6 +71,7 @@ class CheckContext:
         inputs: CheckInputs,
         policy: Policy,
         progress: Progress,
+        engine: Engine = LOCAL,
     ) -> CheckContext:
         """Open the gallery and load the models.
 
@@ -101,6 +105,7 @@ class CheckContext:
             policy=replace(policy, accept_worse=todays(policy.accept_worse)),
             progress=progress,
             warnings=warnings,
+            engine=engine,
         )
 
     def open_items(self, files: Sequence[Path]) -> Items:
@@ -113,7 +118,7 @@ class CheckContext:
         Raises:
             Stale: one of them did.
         """
-        self.bound.confirm()
+        self.bound.confirm(self.engine)
         self.pins.confirm()
 
     def record(self, rulings: Iterable[Ruling]) -> None:

@@ -20,6 +20,7 @@ from skipfill.compat.inference.load import LoadedModel
 from skipfill.compat.metrics.registry import ALWAYS, named_metrics
 from skipfill.store.checks.names import CEILING, NEW_NEW, NEW_OLD, OLD_OLD
 from skipfill.store.checks.scores import ScoreDistribution
+from skipfill.store.engine.engine import LOCAL
 from skipfill.store.parquet.ids import IdSet
 from skipfill.store.parquet.stored_rows import StoredRows
 from skipfill.store.parquet.vectors import Matrix, Similarity
@@ -89,7 +90,7 @@ def rank_reencoded_rows(
     values[NEW_NEW] = ranker.reindexed(context.model, queries.vectors, rows)
     if context.ceiling is not None:
         values[CEILING] = ranker.reindexed(
-            context.ceiling, encode_all(context.ceiling, queries.items, context.progress), rows
+            context.ceiling, encode_all(context.ceiling, queries.items, context.progress, engine=context.engine), rows
         )
     return values
 
@@ -114,7 +115,8 @@ class Ranker:
         self.context.progress.start(stage, len(sets) * len(self.queries.items) * pairs)
         ids, truth, advance = self.queries.ids, self.queries.relevance, self.context.progress.advance
         some = None if sample is None else IdSet.of([sample])
-        ranked = ranks_of_sets(rows, ids, truth, list(sets.values()), similarity, advance, some)
+        engine = self.context.engine if rows is self.context.gallery.rows else LOCAL  # workers lack rows encoded again
+        ranked = ranks_of_sets(rows, ids, truth, list(sets.values()), similarity, advance, some, engine)
         return dict(zip(sets, ranked, strict=True))
 
     def values(self, ranks: RelevantRanks) -> dict[str, Values]:

@@ -51,7 +51,7 @@ def query_vectors(context: CheckContext, queries: QuerySet) -> QueryVectors:
     release = context.gallery.version.release
     if release is not None and release.fingerprint not in (space.fingerprint, context.model.card.fingerprint):
         released = released_model(context.objects, context.gallery, context.warnings)
-        own = encode_all(released, queries.items, context.progress)
+        own = encode_all(released, queries.items, context.progress, engine=context.engine)
         by_pair[RELEASED_OLD] = viewed(released, own, space.name, _old_part(context, released, queries, old))
     context.record(rule(context, by_pair) for rule in OF_VECTORS.values())
     return QueryVectors(by_pair, baseline)
@@ -71,7 +71,7 @@ def _old_part(context: CheckContext, model: LoadedModel, queries: QuerySet, base
     """(Q, d) the vectors that a blend mixes in: by the old encoder that it holds, or else those of the baseline."""
     old = model.old_model
     stage = f"encoding queries with the old encoder of {model.card.name}"
-    return baseline if old is None else encode_all(old, queries.items, context.progress, stage)
+    return baseline if old is None else encode_all(old, queries.items, context.progress, stage, engine=context.engine)
 
 
 def _old_vectors(context: CheckContext, queries: QuerySet) -> tuple[Matrix, str]:
@@ -84,7 +84,7 @@ def _old_vectors(context: CheckContext, queries: QuerySet) -> tuple[Matrix, str]
         return _stored_vectors(context, queries), "stored vectors of the queries' ids"
     items = queries.items.reading(inputs.old_input) if inputs.old_input else queries.items
     old_model = _old_model(context, queries, items)
-    return encode_all(old_model, items, context.progress), encoded_by(old_model.card.name)
+    return encode_all(old_model, items, context.progress, engine=context.engine), encoded_by(old_model.card.name)
 
 
 def _stored_vectors(context: CheckContext, queries: QuerySet) -> Matrix:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from skipfill.compat.inference.encode import encode_all
 from skipfill.compat.inference.released import released_model
 from skipfill.compat.progress import Progress
+from skipfill.store.engine.engine import LOCAL, Engine
 from skipfill.store.galleries.gallery import Gallery, open_gallery
 from skipfill.store.parquet.files import expand
 from skipfill.store.parquet.items import ItemColumns, open_items
@@ -63,7 +64,13 @@ class SearchResult:
 
 
 def search_items(
-    objects: ObjectStore, name: str, items: Sequence[Path], columns: ItemColumns, k: int, progress: Progress
+    objects: ObjectStore,
+    name: str,
+    items: Sequence[Path],
+    columns: ItemColumns,
+    k: int,
+    progress: Progress,
+    engine: Engine = LOCAL,
 ) -> SearchResult:
     """Encode items with the released model of gallery `name` and search for the `k` nearest rows of each.
 
@@ -74,18 +81,25 @@ def search_items(
     model = released_model(objects, gallery)
     queries = open_items(items, columns)
     vectors = encode_all(model, queries, progress, onto=gallery.space.name)
-    return _searched(gallery, model.card.name, queries.ids, vectors, k, progress)
+    return _searched(gallery, model.card.name, queries.ids, vectors, k, progress, engine)
 
 
 def search_vectors(
-    objects: ObjectStore, name: str, files: Sequence[Path], id_column: str, vector: str, k: int, progress: Progress
+    objects: ObjectStore,
+    name: str,
+    files: Sequence[Path],
+    id_column: str,
+    vector: str,
+    k: int,
+    progress: Progress,
+    engine: Engine = LOCAL,
 ) -> SearchResult:
     """Search gallery `name` with vectors of its own space, read from the columns `id_column` and `vector`."""
     gallery = open_gallery(objects, name)
     rows = StoredRows.open(expand(files), Columns(id_column, vector), gallery.space.dim)
     blocks = list(rows.blocks())
     ids = pa.concat_arrays([block.ids for block in blocks])
-    return _searched(gallery, "", ids, np.concatenate([block.vectors for block in blocks]), k, progress)
+    return _searched(gallery, "", ids, np.concatenate([block.vectors for block in blocks]), k, progress, engine)
 
 
 def write_hits(result: SearchResult, file: BinaryIO) -> None:
@@ -93,6 +107,8 @@ def write_hits(result: SearchResult, file: BinaryIO) -> None:
     pq.write_table(result.as_table(), file, compression="zstd")
 
 
-def _searched(gallery: Gallery, model: str, ids: pa.Array, vectors: Matrix, k: int, progress: Progress) -> SearchResult:
+def _searched(
+    gallery: Gallery, model: str, ids: pa.Array, vectors: Matrix, k: int, progress: Progress, engine: Engine
+) -> SearchResult:
     progress.start(f"searching {gallery.name}", gallery.rows.count)
-    return SearchResult(model, ids, search(gallery.rows, vectors, k, gallery.space.metric, progress.advance))
+    return SearchResult(model, ids, search(gallery.rows, vectors, k, gallery.space.metric, progress.advance, engine))

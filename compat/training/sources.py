@@ -21,7 +21,7 @@ from skipfill.compat.training.recipe import Recipe, Sources
 from skipfill.store.errors import Advice, BadInput, Parameter, unknown_name
 from skipfill.store.galleries.gallery import Gallery, open_gallery
 from skipfill.store.models.cards import space_of
-from skipfill.store.parquet.fingerprint import fingerprint
+from skipfill.store.parquet.digests.fingerprint import fingerprint
 from skipfill.store.parquet.ids import positions
 from skipfill.store.parquet.items import Items, open_items
 from skipfill.store.parquet.pinned import PinnedFile

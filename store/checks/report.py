@@ -10,7 +10,7 @@ from skipfill.store.checks.names import is_of_every_check
 from skipfill.store.checks.queries import Queries
 from skipfill.store.checks.requirement import Requirement, Verdict
 from skipfill.store.checks.scores import ScoreDistribution
-from skipfill.store.parquet.fingerprint import RowsBy
+from skipfill.store.parquet.digests.fingerprint import RowsBy
 
 FORMAT = 5
 DECIDING_FLIPS = 5

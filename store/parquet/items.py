@@ -76,7 +76,7 @@ class Items:
         kind: `image`, `vector` or `text`.
         ids: (N,) int64 or string, unique.
         labels: (N,) string with NULLs, or None when there is no label column.
-        keep: (rows in the files,) bool, which of them are these items; None for all.
+        keep: (rows that are read of the files,) bool, which of them are these items; None for all.
         open_file: opens a file for a pass.
         old_column: of the old encoder's vectors; empty for none.
     """
@@ -157,9 +157,10 @@ class Items:
         """Batches of the items, not empty, with their file and the rows in it; `wanted` chooses among its columns."""
         before = 0
         for path in self.files:
-            row = 0
             try:
                 file = opened(self.open_file, path)
+                row = file.rows.start
+                before -= row
                 for batch in file.iter_batches(BLOCK_ROWS, wanted(file.schema_arrow.names)):
                     size = batch.num_rows
                     rows = np.arange(row, row + size)

@@ -101,6 +101,14 @@ def test_the_table_of_an_unrelated_encoder_says_stay(skipfill: Skipfill, gallery
     result = skipfill(*command(gallery, "unrelated"), expect=1)
     assert "Recommended: Stay with ada: " in result.out
     assert max(len(line) for line in result.out.splitlines() if line.startswith(("stay", "unrelated"))) <= 80
+    assert "--weight" not in result.out  # there is no blend
+
+
+def test_a_table_with_a_blend_says_how_to_make_it(skipfill: Skipfill, gallery: Gallery) -> None:
+    """By --weight no check would know which queries chose it."""
+    said = " ".join(skipfill(*command(gallery, "better"), expect=0).out.split())
+    assert "use `skipfill blend --items chose.parquet` (from --halves)" in said
+    assert "`--weight` remembers none" in said
 
 
 def test_too_few_queries_do_not_tell(skipfill: Skipfill, gallery: Gallery, tmp_path: Path) -> None:

@@ -96,6 +96,26 @@ def test_rows_beside_judged_queries_are_no_queries_under_other_ids(skipfill: Ski
     assert "2 queries left out: model v2 was trained on their content under other ids" in report["warnings"]
 
 
+def test_queries_choose_among_models_to_blend(skipfill: Skipfill, docs: None) -> None:
+    """The best mean of all weights of both, on queries that neither was trained on."""
+    pairs, queries = pq.read_table("pairs.parquet"), pq.read_table("queries.parquet")
+    few = [pairs.slice(0, 40).select(["id", "vector"]), queries.slice(0, 50).select(["id", "vector"])]
+    pq.write_table(pa.concat_tables(few), "few.parquet")
+    skipfill("train", "v2few", "--gallery", "docs", "--items", "few.parquet", "--method", "ridge")
+    blend = ("blend", "v2b", "--new", "v2few", "--new", "v2", "--old", "ada")
+    made = skipfill(*blend, *SOURCES, *JUDGED, "--json").document
+    means = {(one["new"], one["weight"]): one["mean"] for one in made["grid"]}
+    assert len(means) == 22
+    assert means["v2", 0] == means["v2few", 0]
+    assert made["model"]["recipe"]["new"] == "v2"
+    assert means["v2", made["model"]["recipe"]["weight"]] == max(means.values()) > means["v2", 0]
+    assert made["model"]["recipe"]["weight_by"].startswith(f"{QUERIES - 50} queries: ")
+    alone = skipfill("blend", "v2c", "--new", "v2", "--old", "ada", *SOURCES, *JUDGED, "--json").document
+    assert {one["new"] for one in alone["grid"]} == {"v2"}
+    refused = skipfill("blend", "v2d", *blend[2:], "--weight", 0.3, expect=2)
+    assert "--new: expected one model, or --items that choose among them, found v2few, v2" in refused.err
+
+
 def test_a_blend_says_that_its_queries_need_old_vectors(skipfill: Skipfill, docs: None) -> None:
     made = skipfill("blend", "v2n", "--new", "v2", "--old", "ada")
     assert "queries need their old vectors: --old-vector COLUMN" in " ".join(made.out.split())

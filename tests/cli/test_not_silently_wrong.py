@@ -21,7 +21,7 @@ from skipfill.store.errors import Stale
 from skipfill.store.galleries.gallery import open_gallery
 from skipfill.store.models.cards import TRAINED_IDS, WEIGHTS, load_card
 from skipfill.store.models.files import read_file, save_model
-from skipfill.store.parquet.fingerprint import fingerprint
+from skipfill.store.parquet.digests.fingerprint import fingerprint
 from skipfill.store.parquet.items import ItemBlock, open_items
 from skipfill.store.parquet.pinned import PinnedFile
 from skipfill.store.storage.location import open_store

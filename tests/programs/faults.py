@@ -185,9 +185,10 @@ def wrong_after(folder: Path, case: Case, *, prune_first: bool) -> tuple[bool, l
     if prune_first:
         found += _clean(folder, parts=case.parts)
         must(facts(folder) == now, "prune changed more than leftovers")
-    code = _quietly(folder, STORY[command])
+    said = folder.with_name("said again")
+    code = _quietly(folder, STORY[command], said)
     allowed = (*ENDS_WITH.get(command, (0,)), *(DONE_ALREADY if landed else ()))
-    must(code in allowed, f"repeated: exit {code}")
+    must(code in allowed, f"repeated: exit {code}, {said.read_text()}")
     again = facts(folder)
     repeats = command in ENDS_WITH and landed  # another check of the same is one more
     must(repeats or again.comparable() == after.comparable(), f"repeated, and not done: {again.comparable()}")
@@ -261,11 +262,19 @@ class Harness:
         for index, command in enumerate(STORY):
             if command == "prune":
                 self._leave_leftovers()
-            state = self.folder / f"{index:02d}"
+            state, after = (self.folder / f"{index:02d}{name}" for name in ("", " after"))
             shutil.copytree(self.work, state)
             yield command, state
-            code = self.run(command, None).code
-            assert code in ENDS_WITH.get(command, (0,)), f"{command}: {code}"
+            if after.exists():  # `case` has made it
+                self.restore(after)
+            else:
+                self.complete(command)
+
+    def complete(self, command: str) -> Ended:
+        """Run a command in a child, undisturbed."""
+        ended = self.run(command, None)
+        assert ended.code in ENDS_WITH.get(command, (0,)), f"{command}: {ended.code}"
+        return ended
 
     def _leave_leftovers(self) -> None:
         store = self.work / STORE
@@ -303,8 +312,9 @@ class Harness:
         before = self.facts(state)
         self.restore(state)
         began = time.monotonic()
-        whole = self.run(command, None)
+        whole = self.complete(command)
         seconds = time.monotonic() - began
+        shutil.copytree(self.work, state.with_name(f"{state.name} after"))
         return Case(command, state, before, self.facts(self.work), whole.calls, seconds, bool(self.lacking))
 
     def facts(self, folder: Path) -> Facts:
@@ -396,6 +406,8 @@ def preload() -> None:
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if not module.name.endswith("__main__"):
                 importlib.import_module(module.name)
+    with contextlib.redirect_stdout(io.StringIO()):
+        run(["methods", "--json"])  # builds the command line, and imports what parses it
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from skipfill.compat.gate.admission.ruling import Mask, Ruling
 from skipfill.compat.gate.context import CheckContext
 from skipfill.store.errors import Advice, BadInput
-from skipfill.store.parquet.item_digests import content_digests
+from skipfill.store.parquet.digests.item_digests import known_content
 from skipfill.store.parquet.items import Items
 
 
@@ -39,7 +39,7 @@ def trained_ids(context: CheckContext, items: Items) -> Ruling:
 def trained_content(context: CheckContext, items: Items) -> Ruling:
     """Leave out queries with the content of an item that the model was trained on, whatever their ids."""
     content = context.training_content
-    left_out = np.isin(content_digests(items), content.digests)
+    left_out = known_content(items, content.digests)
     same_ids = _with_trained_ids(context, items)
     notes = _note(context, left_out & ~same_ids, "was trained on their content under other ids")
     if not context.inputs.queries_are_rows:  # such as rows given beside judged queries
