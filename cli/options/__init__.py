@@ -68,7 +68,8 @@ BlendedVector = Annotated[
     typer.Option(
         "--old-vector",
         metavar="COLUMN",
-        help="Column with the old encoder's vectors, for a blend that does not contain it. Default: none.",
+        help="Column with the old encoder's vectors, for a blend that does not contain it, and for re-ranking. "
+        "Default: none.",
         rich_help_panel=COLUMNS,
     ),
 ]

@@ -16,6 +16,7 @@ from skipfill.cli.reports.findings import (
     notes,
     numbers,
     same_as_all,
+    way_of,
     worst_first,
 )
 from skipfill.cli.terminal.characters import one_line, visible
@@ -39,7 +40,7 @@ def workflow_commands(report: Report) -> str:
 
     A verdict other than a pass is an error, because the step ends with an exit code that is not 0.
     """
-    title = f"skipfill: {report.model} on {report.gallery}: {report.verdict.upper()}"
+    title = f"skipfill: {way_of(report)} on {report.gallery}: {report.verdict.upper()}"
     verdict = "notice" if report.verdict == "pass" else "error"
     said = [(verdict, title, f"{headline(report)} Next: {next_command(report)}")]
     for each in worst_first(findings(report)):
@@ -59,7 +60,7 @@ def step_summary(report: Report) -> str:
     measured = f"gallery version {report.version}, {report.gallery_rows:,} rows, {report.seconds:g} s"
     counts = f"{measured}, check {_code(check_name(report))}"
     parts = [
-        f"## {SIGNS[report.verdict]}: {_text(report.model)} on {_text(report.gallery)}",
+        f"## {SIGNS[report.verdict]}: {_text(way_of(report))} on {_text(report.gallery)}",
         _text(headline(report)),
         f"Next: {_code(next_command(report))}",
         _table(["verdict", "slice", "claim", "found", "above", "below", "limit", "more queries"], _rows(found)),
