@@ -80,7 +80,7 @@ def search_items(
     gallery = open_gallery(objects, name)
     model = released_model(objects, gallery)
     queries = open_items(items, columns)
-    vectors = encode_all(model, queries, progress, onto=gallery.space.name)
+    vectors = encode_all(model, queries, progress, onto=gallery.space.name, engine=engine)
     return _searched(gallery, model.card.name, queries.ids, vectors, k, progress, engine)
 
 
