@@ -4,7 +4,7 @@
     OMP_NUM_THREADS=1 python tests/benchmarks/cluster.py FOLDER [--page cli/guide/cluster.md]
 
 A rate counts the processor's seconds of this process, not those of the clock, so that other processes disturb it less.
-FOLDER holds the Parquet file that is made (0.8 GB). `--page` writes the table into the guide page. Requests to object
+FOLDER holds the Parquet file that is made (0.15 GB). `--page` writes the table into the guide page. Requests to object
 storage, starts of machines and waiting for the last task are not in it.
 """
 
@@ -39,7 +39,7 @@ from skipfill.store.retrieval.ranks import ranks_of_sets
 from skipfill.store.retrieval.relevance import SameLabel
 from skipfill.store.retrieval.search import search
 
-ROWS, DIM, CLASSES = 500_000, 384, 50_000
+ROWS, DIM, CLASSES = 100_000, 384, 10_000
 QUERIES, SETS = 1_000, 2
 TEXTS = 512
 TURNS = 3

@@ -11,26 +11,30 @@ import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.request import Request, urlopen
 
 import numpy as np
+import obstore
 import pyarrow.parquet as pq
 import pytest
 
+from skipfill.store.engine.engine import Engine
 from skipfill.store.engine.ray import ray_cluster
 from skipfill.store.errors import BadInput
+from skipfill.store.parquet.pinned import PinnedFiles
 from skipfill.store.parquet.stored_rows import Columns, StoredRows
-from skipfill.store.retrieval.search import search
+from skipfill.store.retrieval.search import Hits, search
 from skipfill.store.storage.address import Url
+from skipfill.store.storage.client import client
 from tests.conftest import Skipfill, World, made_once, write_vectors
 from tests.programs.object_storage import KEY, SECRET, Fault, Network, make_bucket, network_to
 from tests.store.engine.large import FILES, SPENT, items, make_large
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'skipfill[ray]'")
 
-SLOW, OBJECTS = 0.4, 12
+SLOW, OBJECTS = 0.4, 8
 """Seconds that each request waits on the slow storage, and how many files of a gallery lie there."""
 MACHINE = {"num_cpus": 1, "object_store_memory": 80_000_000}
 
@@ -134,9 +138,28 @@ def test_a_changed_file_is_refused(skipfill: Skipfill, large: Path, on_ray: list
     assert one.err.splitlines()[-1] == two.err.splitlines()[-1]
 
 
+QUERIES = np.random.default_rng(5).normal(size=(20, 4)).astype(np.float32)
+
+
+@dataclass
+class Remote:
+    """Rows of several files on storage that answers slowly, and what a search in one process found there."""
+
+    rows: StoredRows
+    found: Hits
+
+    def search(self, engine: Engine, meanwhile: Callable[[int], None] = lambda rows: None) -> float:
+        """Search on the cluster, compare with the search here, and tell the seconds."""
+        began = time.perf_counter()
+        found = search(self.rows, QUERIES, 10, progress=meanwhile, engine=engine)
+        took = time.perf_counter() - began
+        assert found.ids.equals(self.found.ids)
+        np.testing.assert_array_equal(found.scores, self.found.scores)
+        return took
+
+
 @pytest.fixture(scope="module")
-def remote_rows(slow_storage: Network, tmp_path_factory: pytest.TempPathFactory) -> StoredRows:
-    """Rows of several files on storage that answers slowly."""
+def remote(slow_storage: Network, tmp_path_factory: pytest.TempPathFactory) -> Remote:
     make_bucket(slow_storage.url, "slow-rows")
     random, urls = np.random.default_rng(0), []
     for number in range(OBJECTS):
@@ -144,40 +167,26 @@ def remote_rows(slow_storage: Network, tmp_path_factory: pytest.TempPathFactory)
         ids = [f"{number}-{row}" for row in range(20_000)]
         write_vectors(path, random.normal(size=(20_000, 4)), ids)
         urls.append(Url(f"s3://slow-rows/{number:02d}.parquet"))
-        place = f"{slow_storage.url}/slow-rows/{number:02d}.parquet"
-        urlopen(Request(place, path.read_bytes(), method="PUT")).close()
-    rows = StoredRows.open(urls, Columns(), None)
+        obstore.put(client(Url("s3://slow-rows")), f"{number:02d}.parquet", path.read_bytes())
+    rows = StoredRows.open(urls, Columns(), None, PinnedFiles())
+    made = Remote(rows, search(rows, QUERIES, 10))
     slow_storage.faults.append(Fault("waits", "GET", first=lambda: time.sleep(SLOW)))
-    return rows
+    return made
 
 
-QUERIES = np.random.default_rng(5).normal(size=(20, 4)).astype(np.float32)
-
-
-def searched(machines: Machines, rows: StoredRows, meanwhile: Callable[[int], None] = lambda rows: None) -> float:
-    """Search on the cluster, compare with a search here, and tell the seconds."""
-    with ray_cluster(machines.address) as engine:
-        began = time.perf_counter()
-        found = search(rows, QUERIES, 10, progress=meanwhile, engine=engine)
-        took = time.perf_counter() - began
-    here = search(rows, QUERIES, 10)
-    assert found.ids.equals(here.ids)
-    np.testing.assert_array_equal(found.scores, here.scores)
-    return took
-
-
-def test_two_machines_wait_for_storage_at_once(machines: Machines, remote_rows: StoredRows) -> None:
+def test_two_machines_wait_for_storage_at_once(machines: Machines, remote: Remote) -> None:
+    machines.use(2)
     seconds = {}
-    for count in (2, 1):
-        machines.use(count)
-        searched(machines, remote_rows)  # starts the workers
-        seconds[count] = min(searched(machines, remote_rows) for _ in range(2))
+    with ray_cluster(machines.address) as engine:
+        for count in (2, 1):
+            machines.use(count)
+            remote.search(engine)  # starts the workers
+            seconds[count] = min(remote.search(engine) for _ in range(2))
     assert seconds[1] / seconds[2] >= 1.7, seconds
 
 
-def test_a_lost_machine_changes_nothing(machines: Machines, remote_rows: StoredRows) -> None:
+def test_a_lost_machine_changes_nothing(machines: Machines, remote: Remote) -> None:
     machines.use(2)
-    searched(machines, remote_rows)  # both have workers
     done: list[int] = []
 
     def lose_one_soon(rows: int) -> None:
@@ -185,8 +194,10 @@ def test_a_lost_machine_changes_nothing(machines: Machines, remote_rows: StoredR
         if len(done) == 2:
             machines.lose_one()
 
-    searched(machines, remote_rows, lose_one_soon)
-    assert sum(done) == remote_rows.count
+    with ray_cluster(machines.address) as engine:
+        remote.search(engine)  # both have workers
+        remote.search(engine, lose_one_soon)
+    assert sum(done) == remote.rows.count
 
 
 def test_no_cluster_is_one_message(skipfill: Skipfill, large: Path) -> None:
