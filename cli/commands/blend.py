@@ -48,7 +48,7 @@ def blend(
         str,
         typer.Option(
             metavar="MODEL",
-            help="Model that encoded the gallery, or the name of its space where it is not in the store.",
+            help="Model that encoded the gallery. If it is not in the store: the name of its space.",
             autocompletion=completion.models,
         ),
     ],
@@ -58,15 +58,16 @@ def blend(
             metavar="SHARE",
             min=0.01,
             max=1,
-            help="Weight of the new query; the old one has the rest. Default: the best one for --items; without them, "
-            "by the new model's classifier; without one, 0.4, which is a guess.",
+            help="Weight of the new query; the old one has the rest. Default: with --items, the best one for them; "
+            "otherwise the new model's classifier decides for each query; without a classifier 0.4, which is a guess.",
         ),
     ] = None,
     items: Annotated[
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="Held-out queries, which no check of the model uses again: Parquet. Repeatable. Default: none.",
+            help="Held-out queries that choose the weight; use others for the check. Parquet. Repeatable. "
+            "Default: none.",
             rich_help_panel=CHOICE,
         ),
     ] = None,
@@ -96,7 +97,7 @@ def blend(
         str,
         typer.Option(
             metavar="COLUMN",
-            help="Column with the old encoder's vectors of the queries; then every query must bring one. "
+            help="Column with the old encoder's vectors of the queries; every query then needs one. "
             "Default: the old encoder is put into the bundle.",
             rich_help_panel=COLUMNS,
         ),
@@ -143,7 +144,10 @@ def blend(
     )
     brought, warnings = needs_old_vectors(card), chosen.warnings if chosen else []
     if brought and not old_vector:
-        warnings = [*warnings, f"queries need their old vectors: --old-vector COLUMN, because {old} is no model here"]
+        warnings = [
+            *warnings,
+            f"queries need their old vectors: --old-vector COLUMN, because {old} is not in this store",
+        ]
     emit(
         {
             "model": asdict(card),

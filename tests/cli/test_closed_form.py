@@ -151,7 +151,7 @@ def test_held_out_queries_are_neither_pairs_nor_trained_on(skipfill: Skipfill, g
     assert train(skipfill, *hold_out, "--method", "ridge").document["model"]["trained_items"] == 600
     found = skipfill("check", "things", "v2", "--items", "heldout.parquet", "--json", "--no-save", expect=None)
     assert found.code in (0, 1, 3)
-    # The same vectors under other ids were trained on: they are no queries.
+    # The same vectors under other ids were trained on: they are not queries.
     write_vectors(Path("copies.parquet"), gallery[0][:50], [f"copy{row}" for row in range(50)], ["c0"] * 50)
     table = pq.read_table("copies.parquet")
     halves = table["vector"].cast(pa.list_(pa.float16(), NEW))
@@ -241,7 +241,7 @@ def test_lambda_orthogonal_needs_labels(skipfill: Skipfill) -> None:
 def test_unrelated_spaces_are_said_to_be(skipfill: Skipfill, gallery: tuple[Array, Array]) -> None:
     write_vectors(Path("noise.parquet"), np.random.default_rng(8).normal(size=(600, NEW)))
     shown = skipfill("train", "v2", "--gallery", "things", "--items", "noise.parquet", "--method", "procrustes")
-    assert "The two spaces share next to nothing" in shown.out
+    assert "The two spaces have almost nothing in common" in shown.out
     pairs = pq.read_table("noise.parquet")
     assert pc.count(pairs["id"]).as_py() == 600
 

@@ -80,7 +80,7 @@ def test_slices_by_pairs_are_neither_required_nor_shown(skipfill: Skipfill, docs
     """Every query has a relevant row among the pairs, though the gallery has rows that were none."""
     report = skipfill("check", "docs", "v2", *SOURCES, *JUDGED, "--json", expect=0).document["check"]
     assert [one["name"] for one in report["slices"]] == ["all"]
-    assert any("rows that were no pairs are not measured apart" in note for note in report["warnings"])
+    assert any("rows that were not pairs are not measured separately" in note for note in report["warnings"])
     again = ("--slice-by", "known", "--no-save", "--json")
     report = skipfill("check", "docs", "v2", *SOURCES, *JUDGED, *again, expect=0).document["check"]
     assert [one["name"] for one in report["slices"]] == ["all", "known = seen"]
@@ -131,7 +131,7 @@ def test_missing_old_vectors_are_refused_before_a_model_is_read(skipfill: Skipfi
     advise, judged = ("advise", "docs", "--candidate", "v2"), ("--judgements", "judged.tsv")
     none = skipfill(*advise, "--items", "queries.parquet", *judged, "--input", "vector", expect=2).err
     assert "expected old vectors of the queries, since old model ada is gone, found none" in none
-    assert "neither staying nor a blend can be served" in none
+    assert "neither the old model nor a blend can be used" in none
     other = skipfill(*advise, "--items", "pairs.parquet", *judged, "--old-vector", "old", expect=2).err
     assert "--old-vector old: expected a column of pairs.parquet, found columns id, vector" in other
     assert "Name the column with --old-vector COLUMN" in other

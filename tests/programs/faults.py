@@ -1,10 +1,10 @@
 """Kill every command that writes, at every file-system call that it makes in the store, and verify what is left.
 
-Then let the disk fail from each of these calls on: be full, lose its permissions, fail, turn read-only.
+Then make the disk fail from each of these calls on: full, without permissions, failing, or read-only.
 
 A file system without hard links: --links EPERM (or ENOTSUP, ENOSYS).
 
-Every call of a command takes some minutes: python -m tests.programs.faults --all
+To kill each command at every call takes some minutes: python -m tests.programs.faults --all
 A sample of the calls: python -m tests.programs.faults --sample 2 --seed 0
 
 Prints a JSON document of outcomes on stdout; the exit code is 1 if anything was lost. Linux on x86-64 only.
@@ -48,7 +48,7 @@ from tests.programs.kills import FAILURES, LACKING, LINKS, Ended, Failure, run_i
 STORE = ".skipfill"
 QUICK = ("--epochs", "2", "--batch", "32")
 TRAIN = ("--items", "items.parquet", "--gallery", "things", *QUICK)
-# Run in this order, each once: whatever is there before a command must not be lost.
+# Run in this order, each once. What is there before a command must not be lost.
 STORY: dict[str, tuple[str, ...]] = {
     "init": ("init",),
     "train": ("train", "v1", "--items", "old_items.parquet", "--dim", "8", *QUICK),
@@ -127,10 +127,13 @@ class Case:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Attributes:
-    calls: number of calls in the store, over all threads, which are the points to kill it at.
-    points: number at which it was killed; states: different trees of files that this left, each examined.
-    landed: number of states in which the change was there.
+    """The outcome of one command under one kind of fault.
+
+    Attributes:
+        calls: number of calls in the store, over all threads: the points to kill it at.
+        points: number of these at which it was killed.
+        states: number of different trees of files that this left; each is examined.
+        landed: number of states in which the change was there.
     """
 
     command: str
@@ -182,9 +185,10 @@ def wrong_after(folder: Path, case: Case, *, prune_first: bool) -> tuple[bool, l
     if prune_first:
         found += _clean(folder, parts=case.parts)
         must(facts(folder) == now, "prune changed more than leftovers")
-    code = _quietly(folder, STORY[command])
+    said = folder.with_name("said again")
+    code = _quietly(folder, STORY[command], said)
     allowed = (*ENDS_WITH.get(command, (0,)), *(DONE_ALREADY if landed else ()))
-    must(code in allowed, f"repeated: exit {code}")
+    must(code in allowed, f"repeated: exit {code}, {said.read_text()}")
     again = facts(folder)
     repeats = command in ENDS_WITH and landed  # another check of the same is one more
     must(repeats or again.comparable() == after.comparable(), f"repeated, and not done: {again.comparable()}")
@@ -258,11 +262,19 @@ class Harness:
         for index, command in enumerate(STORY):
             if command == "prune":
                 self._leave_leftovers()
-            state = self.folder / f"{index:02d}"
+            state, after = (self.folder / f"{index:02d}{name}" for name in ("", " after"))
             shutil.copytree(self.work, state)
             yield command, state
-            code = self.run(command, None).code
-            assert code in ENDS_WITH.get(command, (0,)), f"{command}: {code}"
+            if after.exists():  # `case` has made it
+                self.restore(after)
+            else:
+                self.complete(command)
+
+    def complete(self, command: str) -> Ended:
+        """Run a command in a child, undisturbed."""
+        ended = self.run(command, None)
+        assert ended.code in ENDS_WITH.get(command, (0,)), f"{command}: {ended.code}"
+        return ended
 
     def _leave_leftovers(self) -> None:
         store = self.work / STORE
@@ -300,8 +312,9 @@ class Harness:
         before = self.facts(state)
         self.restore(state)
         began = time.monotonic()
-        whole = self.run(command, None)
+        whole = self.complete(command)
         seconds = time.monotonic() - began
+        shutil.copytree(self.work, state.with_name(f"{state.name} after"))
         return Case(command, state, before, self.facts(self.work), whole.calls, seconds, bool(self.lacking))
 
     def facts(self, folder: Path) -> Facts:
@@ -393,6 +406,8 @@ def preload() -> None:
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if not module.name.endswith("__main__"):
                 importlib.import_module(module.name)
+    with contextlib.redirect_stdout(io.StringIO()):
+        run(["methods", "--json"])  # builds the command line, and imports what parses it
 
 
 def main() -> None:

@@ -171,7 +171,7 @@ def best_of(results: Mapping[T, Values], staying: Values, clusters: NDArray[np.i
 def _doubts(context: CheckContext, clusters: NDArray[np.int64]) -> list[str]:
     """Reasons why the same queries would be too weak for a check, in sentences."""
     count, least = len(np.unique(clusters)), context.policy.least_queries
-    few = [f"{count} queries chose the weight; a check of this gallery asks {least} at least"] if count < least else []
+    few = [f"{count} queries chose the weight; a check of this gallery needs at least {least}"] if count < least else []
     return [*few, *(f"expected {finding.claim}, found: {finding.found}" for finding in context.findings)]
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from skipfill.store.parquet.item_digests import content_digests, known_content
+from skipfill.store.parquet.digests.item_digests import content_digests, known_content
 from skipfill.store.parquet.items import Items, open_items
 
 VECTORS = np.random.default_rng(0).normal(size=(200, 24)).astype(np.float32)
