@@ -48,24 +48,25 @@ SENTENCES = {
     "encode_again": "Encode the items with a model of this store: "
     "skipfill encode {model} ITEMS.parquet -o FILE.parquet --onto {space}",
     "choose_model_name": "Choose another name: models are never overwritten. See: skipfill model list",
-    "check_model": "Run: skipfill check {gallery} {model} --items HELDOUT.parquet",
+    "check_model": "Run: skipfill check {gallery} {model}{way} --items HELDOUT.parquet",
     "ask_rerank": "Add --rerank K, or leave it out. See: skipfill guide reranking",
     "without_rerank": "Measure it by a check without --rerank.",
     "candidates_by_view": "Let the model's own view name the candidates: --candidates view",
     "check_gallery": "Run: skipfill check {gallery} MODEL --items HELDOUT.parquet",
     "fail_stands": "A fail counts until a later check passes on the same queries, at least as many as the policy "
     "needs; or on queries that the policy names by digest: skipfill policy {gallery} --queries DIGEST. If the queries "
-    "of the failed check were wrong: skipfill check {gallery} {model} --items FILES --instead-of {check} "
+    "of the failed check were wrong: skipfill check {gallery} {model}{way} --items FILES --instead-of {check} "
     "--reason TEXT",
     "check_without_saving": "To measure without saving the check: --no-save. It then has no effect on swaps.",
-    "ask_more": "Check again, with these queries and more: skipfill check {gallery} {model} --items FILES --items MORE",
+    "ask_more": "Check again, with these queries and more: "
+    "skipfill check {gallery} {model}{way} --items FILES --items MORE",
     "check_by_policy": "Check it under the policy, with the files and columns of {check}: "
-    "skipfill check {gallery} {model} --items FILES. See: "
+    "skipfill check {gallery} {model}{way} --items FILES. See: "
     "skipfill policy {gallery}",
     "fit_policy": "Check it under the policy, with the files and columns of {check}: "
-    "skipfill check {gallery} {model} --items FILES. Or, if less is enough for "
+    "skipfill check {gallery} {model}{way} --items FILES. Or, if less is enough for "
     "this gallery: skipfill policy {gallery} {options}",
-    "plan_again": "Plan again with: skipfill plan {gallery} {model}",
+    "plan_again": "Plan again with: skipfill plan {gallery} {model}{way}",
     "new_plan": "Make another one: skipfill plan GALLERY MODEL -o FILE",
     "name_column": "Name the {parameter} column with {parameter:flag} COLUMN.",
     "name_brought_column": "Name the column with {parameter:flag} COLUMN; every file of items needs it.",
@@ -170,6 +171,7 @@ def sentence(hint: Hint) -> str:
     if isinstance(hint, str):
         return with_store(hint)
     values = {name: options(value) if isinstance(value, Mapping) else value for name, value in hint.values.items()}
+    values["way"] = f" {values['way']}" if values.get("way") else ""  # none, or beside a model's name
     return with_store(SENTENCES[hint.key].format_map({name: _Shown(value) for name, value in values.items()}))
 
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from skipfill.cli.options import GalleryName, IdColumn, InputColumn, Json, ModelName, Quiet, Store, item_columns, opened
 from skipfill.cli.options.reranking import Candidates, Rerank, asked_reranking
-from skipfill.cli.terminal.next_command import quoted
+from skipfill.cli.terminal.next_command import quoted, way_options
 from skipfill.cli.terminal.printing import emit, facts, policy_line, show_next, table, to_stdout, view_words
 
 if TYPE_CHECKING:
@@ -146,9 +146,9 @@ def _rate(objects: ObjectStore, name: str, items: list[Path], id_column: str, in
 
 def _next(plan: Plan, output: Path | None) -> str:
     if not plan.applicable:
-        return f"Next: skipfill check {plan.gallery} {plan.model}{plan.way_options} --items HELDOUT.parquet"
+        return f"Next: skipfill check {plan.gallery} {plan.model}{way_options(plan.rerank)} --items HELDOUT.parquet"
     if output is None:
         reason = f" --without-check {quoted(plan.without_check)}" if plan.without_check else ""
-        command = f"skipfill swap {plan.gallery} {plan.model}{plan.way_options}{reason}"
+        command = f"skipfill swap {plan.gallery} {plan.model}{way_options(plan.rerank)}{reason}"
         return f"Next: {command}. To apply exactly this plan, save it with -o FILE"
     return f"Next: skipfill swap {plan.gallery} --plan {quoted(output)}"

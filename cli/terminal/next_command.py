@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from skipfill.compat.gate.inputs import CheckInputs
     from skipfill.store.checks.report import Report
+    from skipfill.store.checks.reranking import Reranking
     from skipfill.store.parquet.items import ItemColumns
 
 _store: ContextVar[str] = ContextVar("store", default="")
 WITH_STORE = (
     *(f"gallery {word}" for word in ("add", "append", "show", "list", "verify", "refresh", "drop")),
+    *(f"overlay {word}" for word in ("add", "list", "show", "verify", "rollback", "drop")),
     *(f"model {word}" for word in ("list", "show", "plot", "export", "add")),
     *("init", "train", "blend", "encode", "check", "advise", "report", "matrix", "policy", "plan", "swap", "rollback"),
     *("history", "status", "search", "doctor", "prune"),
@@ -84,6 +86,12 @@ def check_again(report: Report, inputs: CheckInputs, truth: str) -> str:
     ]
     words = [word for option, value in options if value for word in (f"--{option}", value)]
     return quoted("skipfill", "check", report.gallery, report.model, *words) + column_options(inputs.columns)
+
+
+def way_options(way: Reranking | None) -> str:
+    """The options that ask for a way to answer queries."""
+    given = {} if way is None else way.parameters
+    return "".join(f" --{name} {quoted(value)}" for name, value in given.items())
 
 
 def items_options(files: Sequence[Path]) -> str:

@@ -42,9 +42,9 @@ class Reranking:
         return f"re-ranking {self.k:,}{' by its view' if self.candidates == 'view' else ''}"
 
     @property
-    def options(self) -> str:
-        """The options of a command that ask for it."""
-        return f" --rerank {self.k}" + ("" if self.candidates == "old" else f" --candidates {self.candidates}")
+    def parameters(self) -> dict[str, object]:
+        """The parameters that ask for it, without those that have their usual value."""
+        return {"rerank": self.k} | ({} if self.candidates == "old" else {"candidates": self.candidates})
 
 
 def way_fingerprint(model: str, reranking: Reranking | None) -> str:

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from skipfill.store.checks.entry import CheckEntry, entry_of
 from skipfill.store.checks.index import CheckIndex, newest_elsewhere
+from skipfill.store.checks.reranking import Reranking
 from skipfill.store.checks.saved_reports import old_reports
 from skipfill.store.checks.standing import Standing, standing, standing_of_old
 from skipfill.store.errors import Advice, SkipfillError
@@ -136,19 +137,20 @@ def told(objects: ObjectStore, gallery: str, version: Version, evidence: Evidenc
     return f"{text} ({check.reason})" if check.reason else text
 
 
-def advice(gallery: str, model: str, evidence: Evidence) -> Advice:
-    """The next step where the evidence does not allow a swap."""
+def advice(gallery: str, model: str, evidence: Evidence, rerank: Reranking | None = None) -> Advice:
+    """The next step where the evidence does not allow a swap, perhaps to re-ranking."""
+    way = {} if rerank is None else rerank.parameters
     of_state, check = evidence.standing, evidence.deciding
     if check is None:
-        return Advice("check_model", gallery=gallery, model=model)
+        return Advice("check_model", gallery=gallery, model=model, way=way)
     if check.verdict == "fail":
-        return Advice("fail_stands", gallery=gallery, model=model, check=check.check)
+        return Advice("fail_stands", gallery=gallery, model=model, way=way, check=check.check)
     if check.verdict == "inconclusive":
-        return Advice("ask_more", gallery=gallery, model=model)
+        return Advice("ask_more", gallery=gallery, model=model, way=way)
     fitting = {difference.parameter: difference.fitting for difference in of_state.differences}
     if None in fitting.values() or () in fitting.values():  # no option can meet these
-        return Advice("check_by_policy", gallery=gallery, model=model, check=check.check)
-    return Advice("fit_policy", gallery=gallery, model=model, check=check.check, options=fitting)
+        return Advice("check_by_policy", gallery=gallery, model=model, way=way, check=check.check)
+    return Advice("fit_policy", gallery=gallery, model=model, way=way, check=check.check, options=fitting)
 
 
 def _elsewhere(objects: ObjectStore, gallery: str, version: Version, check: CheckEntry) -> str:

@@ -96,11 +96,6 @@ class Plan:
         """Fingerprint of how queries will be answered."""
         return way_fingerprint(self.fingerprint, self.rerank)
 
-    @property
-    def way_options(self) -> str:
-        """The options of a command that ask for the same way."""
-        return "" if self.rerank is None else self.rerank.options
-
     def as_document(self) -> dict[str, Any]:
         """The plan as JSON values, with the fields of its format."""
         return without_unused(asdict(self), "rerank")

@@ -165,7 +165,7 @@ def _refused(
         return NotAcceptable(
             f"gallery {plan.gallery} version {plan.version}: expected a passing check of "
             f"{way_words(plan.model, plan.rerank)}, found {broken.found}",
-            advice(plan.gallery, f"{plan.model}{plan.way_options}", now.evidence),
+            advice(plan.gallery, plan.model, now.evidence, plan.rerank),
         )
     first = None
     if now.version.number > plan.version:
@@ -183,7 +183,8 @@ def _refused(
             Advice("see_history", gallery=plan.gallery),
         )
     since = f"; {told(first)}" if first is not None else ""
+    way = {} if plan.rerank is None else plan.rerank.parameters
     return Stale(
         f"plan {plan.id}: {difference}{since}",
-        Advice("plan_again", gallery=plan.gallery, model=f"{plan.model}{plan.way_options}"),
+        Advice("plan_again", gallery=plan.gallery, model=plan.model, way=way),
     )
