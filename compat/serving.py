@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +24,7 @@ from skipfill.store.spaces import Space, load_space
 from skipfill.store.storage.location import find_root, open_store
 from skipfill.store.storage.object_store import ObjectStore
 
-Queries = Sequence[str] | Sequence[bytes] | NDArray[np.floating]
+Queries = Sequence[str] | Sequence[bytes] | Sequence[dict[str, Any]] | NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,9 @@ class Served:
     _loaded: LoadedModel
     _objects: ObjectStore
 
+    def __repr__(self) -> str:
+        return f"<Served: {self.model} for gallery {self.gallery}, version {self.version}>"
+
     @property
     def model(self) -> str:
         """Name of the released model."""
@@ -60,8 +64,8 @@ class Served:
         """Queries -> (N, d) float32 vectors in the gallery's space, L2-normalised; compare them by `space.metric`.
 
         Args:
-            queries: N of what the model encodes: texts, images as encoded bytes (PNG, JPEG, ...), or an (N, F) matrix
-                of features.
+            queries: N of what the model encodes: texts, images as encoded bytes (PNG, JPEG, ...), alone or as
+                `{"bytes": ...}`, or an (N, F) matrix of features.
             old_vectors: (N, d) the old encoder's vectors of the same queries, where the model blends them in and holds
                 no old encoder; others ignore them.
 
@@ -141,6 +145,9 @@ def _block(queries: Queries, model: str) -> ItemBlock:
             )
         return ItemBlock(pa.array(rows), queries.astype(np.float32, copy=False), rows, where)
     kinds = {type(one) for one in queries}
+    images = [one["bytes"] for one in queries if isinstance(one, dict) and isinstance(one.get("bytes"), bytes)]
+    if images and len(images) == len(queries):  # structs, as of images in Parquet files
+        return ItemBlock(pa.array(rows), images, rows, where)
     if isinstance(queries, str | bytes) or kinds not in ({str}, {bytes}):
         raise BadInput(
             "queries",
