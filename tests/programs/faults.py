@@ -1,10 +1,10 @@
 """Kill every command that writes, at every file-system call that it makes in the store, and verify what is left.
 
-Then let the disk fail from each of these calls on: be full, lose its permissions, fail, turn read-only.
+Then make the disk fail from each of these calls on: full, without permissions, failing, or read-only.
 
 A file system without hard links: --links EPERM (or ENOTSUP, ENOSYS).
 
-Every call of a command takes some minutes: python -m tests.programs.faults --all
+To kill each command at every call takes some minutes: python -m tests.programs.faults --all
 A sample of the calls: python -m tests.programs.faults --sample 2 --seed 0
 
 Prints a JSON document of outcomes on stdout; the exit code is 1 if anything was lost. Linux on x86-64 only.
@@ -48,7 +48,7 @@ from tests.programs.kills import FAILURES, LACKING, LINKS, Ended, Failure, run_i
 STORE = ".skipfill"
 QUICK = ("--epochs", "2", "--batch", "32")
 TRAIN = ("--items", "items.parquet", "--gallery", "things", *QUICK)
-# Run in this order, each once: whatever is there before a command must not be lost.
+# Run in this order, each once. What is there before a command must not be lost.
 STORY: dict[str, tuple[str, ...]] = {
     "init": ("init",),
     "train": ("train", "v1", "--items", "old_items.parquet", "--dim", "8", *QUICK),
@@ -127,10 +127,13 @@ class Case:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Attributes:
-    calls: number of calls in the store, over all threads, which are the points to kill it at.
-    points: number at which it was killed; states: different trees of files that this left, each examined.
-    landed: number of states in which the change was there.
+    """The outcome of one command under one kind of fault.
+
+    Attributes:
+        calls: number of calls in the store, over all threads: the points to kill it at.
+        points: number of these at which it was killed.
+        states: number of different trees of files that this left; each is examined.
+        landed: number of states in which the change was there.
     """
 
     command: str

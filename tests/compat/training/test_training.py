@@ -258,7 +258,7 @@ def test_validation_through_the_command(skipfill: Skipfill, registered: World) -
     command = ["--gallery", "things", "--items", registered.items, "--epochs", 3]
     card = skipfill("train", "v2", *command, "--validation", 0.25, "--json").document["model"]
     assert (card["training"]["held_out"], card["trained_items"], card["training"]["epochs"]) == (54, 162, 9)
-    # They chose the epoch: they are no queries of a check either.
+    # They chose the epoch: they are not queries of a check either.
     objects = open_store(STORE)
     assert len(trained_ids(objects, load_card(objects, "v2"))) == 216
     refused = skipfill("train", "v3", *command, "--patience", 2, expect=2)
@@ -376,6 +376,7 @@ OUT_OF_RANGE: dict[str, tuple[Any, str]] = {
     "accumulate": (0, "a whole number of at least 1"),
     "validation": (1.0, "a number from 0 to 0.9"),
     "lr": (math.inf, "a number of at least 0"),
+    "threads": (1025, "a whole number from 0 to 1024"),
     "seed": (2**63, "a whole number from 0"),
 }
 
