@@ -70,7 +70,7 @@ class _Threads:
 
     def __str__(self) -> str:
         return f"{self.count}, " + (
-            "as OMP_NUM_THREADS says" if self.given else "or fewer in a training on processors, where these are faster"
+            "set by OMP_NUM_THREADS" if self.given else "or fewer in a training on a CPU, if that is faster"
         )
 
 

@@ -12,6 +12,7 @@ TOPICS: dict[str, str] = {
     "reranking": "encode only the rows that queries touch: re-ranking and overlays",
     "gate": "how a check decides: queries, policy, confidence, reports, CI",
     "production": "new rows, rewritten files, services, object storage, recovery",
+    "cluster": "encode, search and check on Ray and S3; what a billion rows cost",
     "encoders": "transformers models, and encoders of your own",
     "sequences": "many upgrades in a row, and the compatibility matrix",
     "benchmarks": "what every method gained on real upgrades",

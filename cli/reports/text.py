@@ -132,7 +132,8 @@ def _show_reranking(out: Console, measured: Reranked, metric: str) -> None:
         ]
         out.print()
         out.print(table(columns, rows, numbers=columns[1:]))
-        out.print("The largest number first, each at full confidence, until one does not pass.", style="dim")
+        said = "The largest number first, each at full confidence, until one does not pass. Each pass allows its swap."
+        out.print(said, style="dim")
 
 
 def _show_index(out: Console, index: IndexRecall) -> None:

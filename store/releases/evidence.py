@@ -122,7 +122,7 @@ def indexed_since_release(objects: ObjectStore, gallery: str, now: Version, firs
 def told(objects: ObjectStore, gallery: str, version: Version, evidence: Evidence) -> str:
     """The evidence in words, short; `none` where there is none."""
     of_state, check = evidence.standing, evidence.deciding
-    old = ", in an older format, of which only the newest check counts" if of_state.old else ""
+    old = ", in an older format: only the newest check counts" if of_state.old else ""
     if check is None:
         if evidence.elsewhere is None:
             return "none"

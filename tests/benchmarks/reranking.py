@@ -16,10 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-from adapter_features import CONTENT
+from adapter_features import CONTENT, KINDS, Content
 from adapter_maps import fitted_maps
 from adapters import OMNIGLOT_NEW, OMNIGLOT_OLD, WEIGHTS, Drawn, Upgrade, drawn, results
 from numpy.typing import NDArray
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
 
 from skipfill.compat.evaluation.statistics.bootstrap import interval, resampled_means
 from skipfill.compat.reranking.order import reordered
@@ -30,6 +32,7 @@ from skipfill.store.checks.policy import Policy
 Values = NDArray[np.float64]
 Scores = NDArray[np.float32]
 CASES = (
+    Upgrade("better", "scifact", "words-256", "minilm-6", rows=5_183),
     Upgrade("better", "scifact", "svd-256", "minilm-6", rows=5_183),
     Upgrade("better", "scifact", "svd-128", "minilm-6", rows=5_183),
     Upgrade("better", "banking77", "svd-128", "minilm-6", rows=10_003),
@@ -62,6 +65,17 @@ class Ways:
     predictions: dict[int, tuple[int, float, float, float]]
     rows: int
     of_test: NDArray[np.bool_] | None
+
+
+def words(content: Content, encoder: str, settings: str) -> dict[str, tuple[Scores, Scores]]:
+    """TF-IDF of single words, and a singular value decomposition of the gallery's to so many dimensions."""
+    tfidf = TfidfVectorizer(sublinear_tf=True)
+    gallery, queries = tfidf.fit_transform(content.gallery), tfidf.transform(content.queries)
+    svd = TruncatedSVD(int(settings), random_state=0).fit(gallery)
+    return {encoder: (svd.transform(gallery), svd.transform(queries))}
+
+
+KINDS["words"] = words
 
 
 def measured(upgrade: Upgrade, data: Path, folder: Path, seed: int) -> Ways:
