@@ -21,7 +21,7 @@ SETTINGS = "set"  # tables [set.METHOD] and [set.ENCODER] belong to no option
 KINDS = {bool: "true or false", int: "a whole number", float: "a number"}
 HARMLESS = frozenset(
     (
-        *("epochs", "batch", "lr", "weight-decay", "method", "seed", "device", "precision"),
+        *("epochs", "batch", "lr", "weight-decay", "method", "seed", "device", "precision", "threads"),
         *("validation", "patience", "accumulate", "id", "label", "input", "vector", "quiet"),
     )
 )
@@ -127,7 +127,7 @@ def read_configuration(path: Path, context: Any, not_read: Path | None = None) -
             f"{path}, [{SETTINGS}.{CODE}]",
             expected="no arguments of your own code in a file",
             found=", ".join(settings[CODE]) or "a table of them",
-            hint=f"Give them by --set {CODE}.NAME=VALUE, or SKIPFILL_TRAIN_SET.",
+            hint=f"Give them with --set {CODE}.NAME=VALUE, or SKIPFILL_TRAIN_SET.",
         )
     return Configuration(path, not_read, _group(path, "", context.command, content, context), settings)
 

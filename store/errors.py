@@ -113,7 +113,7 @@ class NotAcceptable(SkipfillError):
 
 
 def minute(at: str) -> str:
-    """A stored time (UTC, ISO 8601) as messages tell it: `2026-01-31 12:00 UTC`."""
+    """A stored time (UTC, ISO 8601) as messages show it: `2026-01-31 12:00 UTC`."""
     return f"{at[:16].replace('T', ' ')} UTC"
 
 

@@ -29,7 +29,7 @@ def doctor(
     store: Store = None,
     json: Json = False,
 ) -> int:
-    """Find what is wrong with the store, and say how to mend it.
+    """Find what is wrong with the store, and say how to fix it.
 
     Also looks at the environment. Changes nothing. Exit 1 if anything is wrong. Leftover files of interrupted runs
     and missing permissions are listed, but do not count as wrong.
@@ -61,30 +61,34 @@ class _Threads:
     """Threads of torch.
 
     Attributes:
-        count: as many as the process may use processors, or OMP_NUM_THREADS says.
-        wait_policy: OMP_WAIT_POLICY: PASSIVE, they sleep while they wait for each other; ACTIVE, they spin.
+        count: OMP_NUM_THREADS; where it is not set, the number of processors that the process may use.
+        given: whether OMP_NUM_THREADS is set; otherwise a training also tries fewer.
     """
 
     count: int
-    wait_policy: str
+    given: bool
+
+    def __str__(self) -> str:
+        return f"{self.count}, " + (
+            "set by OMP_NUM_THREADS" if self.given else "or fewer in a training on a CPU, if that is faster"
+        )
 
 
 def _threads() -> _Threads:
-    from skipfill.compat import WAIT_POLICY
-
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     given = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
-    return _Threads(int(given) if given.isdecimal() and int(given) else processors, WAIT_POLICY)
+    said = int(given) if given.isdecimal() else 0
+    return _Threads(said or processors, given=bool(said))
 
 
 def _show(out: Console, diagnosis: Diagnosis, configuration: Configuration) -> None:
-    environment, threads = diagnosis.environment, _threads()
+    environment = diagnosis.environment
     extras = {extra: ", ".join(_named(packages)) for extra, packages in environment.extras.items()}
     rows = [
         ("skipfill", f"{environment.skipfill}, Python {environment.python}, {environment.system}"),
         ("packages", ", ".join(_named(environment.packages))),
         *((f"extra {extra}", packages) for extra, packages in extras.items()),
-        ("threads", f"{threads.count}, OMP_WAIT_POLICY={threads.wait_policy}"),
+        ("threads", str(_threads())),
         ("store", f"{diagnosis.store}{_room(diagnosis)}"),
         ("options from", str(configuration)),
     ]

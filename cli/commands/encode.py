@@ -39,7 +39,7 @@ def encode(
         str,
         typer.Option(
             metavar="SPACE",
-            help="Space of the older gallery that will take the vectors. Default: the model's own space.",
+            help="Space to encode into, for rows of an older gallery. Default: the model's own space.",
             autocompletion=completion.spaces,
         ),
     ] = "",

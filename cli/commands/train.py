@@ -31,6 +31,7 @@ from skipfill.cli.options.train import (
     SlotsOf,
     StartFrom,
     Teacher,
+    Threads,
     Validation,
     WeightDecay,
 )
@@ -65,6 +66,7 @@ def train(
     patience: Patience = 0,
     device: DeviceName = "auto",
     precision: PrecisionName = "auto",
+    threads: Threads = 0,
     log: Log = "",
     restart: Restart = False,
     id_column: IdColumn = "id",
@@ -77,7 +79,7 @@ def train(
     """Train a model whose queries search a stored gallery as it is.
 
     Without `--gallery`, train a model from scratch. Rows of a mixed gallery that a later model encoded are left out:
-    they are no examples of the old space. After an interruption, repeat the command to go on from the last finished
+    they are not examples of the old space. After an interruption, repeat the command to resume after the last finished
     epoch.
 
     Example: skipfill train v2 --gallery products --items items.parquet --method oca --set oca.extra_dims=64
@@ -108,6 +110,7 @@ def train(
         accumulate=accumulate,
         validation=validation,
         patience=patience,
+        threads=threads,
         settings=read_settings(settings or []),
         presets=context.obj.settings,
     )

@@ -9,6 +9,7 @@ TOPICS: dict[str, str] = {
     "training": "classes that nobody labelled, validation, memory, several processes",
     "methods": "the training methods with their formulas, and which one to use",
     "adapters": "encoders that you cannot train: maps between two encoders, and blends with the old query",
+    "reranking": "encode only the rows that queries touch: re-ranking and overlays",
     "gate": "how a check decides: queries, policy, confidence, reports, CI",
     "production": "new rows, rewritten files, services, object storage, recovery",
     "cluster": "encode, search and check on Ray and S3; what a billion rows cost",

@@ -66,8 +66,8 @@ def show_trained(
     show_next(f"Next: skipfill {following}{column_options(columns)}", quiet=quiet)
     if gallery and gallery["space"] in card.views and not has_model(objects, gallery["space"]):
         show_next(
-            f"{gallery['space']} is no model in this store: held-out items that are no gallery rows bring its vectors. "
-            "Add --gallery-items ITEMS.parquet --old-vector COLUMN",
+            f"{gallery['space']} is not a model in this store. Held-out items that are not gallery rows need its "
+            "vectors: add --gallery-items ITEMS.parquet --old-vector COLUMN",
             quiet=quiet,
         )
 
@@ -80,7 +80,7 @@ def _summary(card: Card, seconds: float) -> str:
     against = f", against {gallery['rows']:,} rows by {gallery['space']} in {gallery['name']}" if gallery else ""
     return (
         f"Trained {card.name}: {card.method}, dim {card.dim}, {card.trained_items:,} items of "
-        f"{len(card.trained_labels):,} classes{against}, {_epochs(card)}, {seconds:.0f} s{kept} "
+        f"{len(card.trained_labels):,} classes{against}, {_epochs(card)}, {_threads(card)}, {seconds:.0f} s{kept} "
         f"({losses})"
     )
 
@@ -92,6 +92,11 @@ def _epochs(card: Card) -> str:
         asked = total
     more = f" and {total - asked:,} more with the encoder frozen" if total > asked else ""
     return f"{asked:,} epoch{'' if asked == 1 else 's'}{more}"
+
+
+def _threads(card: Card) -> str:
+    threads = int(card.training["threads"])
+    return f"{threads} thread{'' if threads == 1 else 's'}"
 
 
 def watcher_of(
@@ -115,7 +120,7 @@ def watcher_of(
 
 
 def _resumption_teller(name: str, *, quiet: bool) -> Callable[[int, int], None]:
-    """A function that says that an unfinished training goes on: with the epochs done, and all epochs."""
+    """A function that says that an unfinished training is resumed; it takes the epochs done, and all epochs."""
 
     def tell(done: int, total: int) -> None:
         show_next(f"Resuming the unfinished training of {name}: {done} of {total} epochs are done", quiet=quiet)

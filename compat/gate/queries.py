@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
 
@@ -21,6 +22,7 @@ from skipfill.store.checks.policy import NEIGHBOURS
 from skipfill.store.checks.queries import Queries
 from skipfill.store.engine.engine import LOCAL
 from skipfill.store.errors import Advice, BadInput, Parameter
+from skipfill.store.parquet.ids import IdSet
 from skipfill.store.parquet.items import Items
 from skipfill.store.parquet.matching import stored_vectors
 from skipfill.store.parquet.stored_rows import Columns, StoredRows
@@ -61,6 +63,13 @@ class QuerySet:
             vectors=self.vectors[chosen],
             ids=self.ids.filter(pa.array(chosen)),
         )
+
+    def in_all(self, sets: Sequence[QuerySet]) -> NDArray[np.bool_]:
+        """(Q,) bool, the queries that are in all of the sets."""
+        kept = np.ones(len(self.items), bool)
+        for other in sets:
+            kept &= IdSet.of([other.items.ids]).holds(self.items.ids)
+        return kept
 
 
 def build_query_set(context: CheckContext, reencodable: ReencodableRows) -> QuerySet:

@@ -28,8 +28,8 @@ class QueryLookup:
     Attributes:
         vectors: (Q, d) the stored vectors of their ids, zeros where `present` is False.
         present: (Q,) bool, whether the gallery has the id.
-        by_old: (Q,) bool, whether the model of the gallery's space made that row: what a later one made in its view
-            is no query vector of the old model.
+        by_old: (Q,) bool, whether the model of the gallery's space made that row: a vector that a later
+            model made in its view is not a query vector of the old model.
         relevant: (Q,) how many rows are relevant, the query's own not counted.
         of_trained: (Q,) bool, whether the query belongs to what the model was trained on: by its label, or, where it
             has none, by whether a row relevant to it does.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from statistics import mode
 from typing import Any
 
 from skipfill.compat.inference.network import Network
@@ -52,6 +53,7 @@ def model_card(name: str, setup: TrainingSetup, trained: TrainedModel) -> Card:
             "best_epoch": best.epoch,
             "held_out": 0 if data.validation is None else len(data.validation),
             "processes": setup.task.processes.count,
+            "threads": mode(epoch.threads for epoch in trained.log),
             "built_on": sorted(set().union(*(lineage(model.card) for model in opened.builds_on))),
             **coverage,
         },

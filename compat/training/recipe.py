@@ -12,6 +12,7 @@ from skipfill.compat.settings import Range, settable
 from skipfill.compat.training.loop.device import Device, Precision, has_bf16, resolved_device
 from skipfill.compat.training.loop.distributed import Processes
 from skipfill.compat.training.loop.schedule import Schedule
+from skipfill.compat.training.loop.threads import MOST_THREADS
 from skipfill.store.errors import Advice, BadInput, Parameter
 from skipfill.store.parquet.inputs import InputKind
 from skipfill.store.parquet.items import ItemColumns
@@ -31,7 +32,7 @@ class Recipe:
         precision: of the encoder; `auto` for bf16 where the hardware has it, except on vectors; f32 otherwise.
         sample, pairs: see `Schedule`.
         device: `auto` for a GPU where there is one.
-        accumulate, patience: see `Schedule`.
+        accumulate, patience, threads: see `Schedule`.
         validation: share of the items held out to choose the epoch; 0 for none.
         settings: method or encoder -> the given fields of its settings; once resolved, all fields.
         presets: the same from a file that serves several trainings. Those of other methods and encoders have no effect.
@@ -55,6 +56,7 @@ class Recipe:
     accumulate: Annotated[int, Range(1)] = 1
     validation: Annotated[float, Range(0.0, 0.9)] = 0.0
     patience: int = 0
+    threads: Annotated[int, Range(0, MOST_THREADS)] = 0
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     presets: dict[str, dict[str, Any]] = field(default_factory=dict)
 

@@ -14,8 +14,8 @@ from skipfill.store.errors import Advice, BadInput, Stale
 from skipfill.store.galleries.gallery import Gallery, open_gallery
 from skipfill.store.galleries.row_marks import RowMarks
 from skipfill.store.parquet import ids
-from skipfill.store.parquet.content import DigestedFiles
-from skipfill.store.parquet.fingerprint import FileFingerprint, fingerprint
+from skipfill.store.parquet.digests.content import DigestedFiles
+from skipfill.store.parquet.digests.fingerprint import FileFingerprint, fingerprint
 from skipfill.store.parquet.pinned import PinnedFiles
 from skipfill.store.parquet.stored_rows import Block, StoredRows
 from skipfill.store.storage.address import Address

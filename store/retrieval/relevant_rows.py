@@ -68,7 +68,7 @@ class BlockTruth:
         """Look at a block.
 
         Args:
-            ids: (Q,) of the queries; NULL where they are no rows.
+            ids: (Q,) of the queries; NULL where they are not rows.
         """
         return cls(truth.of(block), positions(ids, block.ids))
 

@@ -28,9 +28,9 @@ from skipfill.store.retrieval.products import (
 
 SCORES_AT_ONCE = 2**23
 FIRST_ROWS = 4_096
-"""Rows among which the first bar is found, or four times as many as hits are asked for."""
+"""Number of rows that the first bar is taken from; four times the number of hits if that is more."""
 MANY = 1_024
-"""Rows of a block above the bar, or four times as many as hits are asked for: then the block has a better bar."""
+"""A block raises the bar if more of its rows reach it than this, and than four times the number of hits."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def _search(rows: StoredRows, asked: _Asked, progress: Callable[[int], None]) ->
     queries, k = asked.queries, min(asked.k, rows.count)
     step = max(1, SCORES_AT_ONCE // BLOCK_ROWS)
     nearest = [_Nearest(queries[start : start + step], k) for start in range(0, len(queries), step)]
-    scratch = np.empty(min(step, len(queries)) * BLOCK_ROWS, np.float32)  # to get it anew costs page faults
+    scratch = np.empty(min(step, len(queries)) * BLOCK_ROWS, np.float32)  # allocating it again would cost page faults
     for block in rows.blocks():
         vectors = comparable(block.vectors, asked.similarity)
         length = longest(vectors)
@@ -139,9 +139,10 @@ class _Nearest:
             self._merge(query[part], exact, ids.take(pa.array(column[part])))
 
     def _first_bar(self, products: Scores, slack: float) -> NDArray[np.float64]:
-        """(Q,) what the k-th hit of each query cannot be below, by some rows of this block; only where none is known.
+        """(Q,) a product that each hit reaches, by some rows of this block; -inf where a bar is known already.
 
-        The k-th of the products is within the slack of an exact score, and that one of the product of what is above.
+        Let p be the k-th largest product. k rows have exact scores of at least p - slack, and a row whose product is
+        below p - 2 slack scores less.
         """
         bar = np.full(len(products), -np.inf)
         some = products[:, : max(FIRST_ROWS, 4 * self._k)]
@@ -151,7 +152,7 @@ class _Nearest:
         return bar
 
     def _fewer(self, products: Scores, query: Places, column: Places, slack: float) -> tuple[Places, Places]:
-        """The candidates without those that others of the same block show not to be hits, where there are many."""
+        """The candidates; for a query with many, without those that better rows of the same block rule out."""
         counts = np.bincount(query, minlength=len(products))
         bar = np.full(len(products), -np.inf)
         for one in np.flatnonzero(counts > max(MANY, 4 * self._k)):

@@ -1,26 +1,34 @@
 """Ranking, exact search and training against what they cannot be faster than, and against faiss and usearch.
 
     pip install -c .ci/constraints.txt '.[bench]' && pip install usearch
-    python tests/benchmarks/speed.py FOLDER [--scale 1.0] [--page cli/guide/benchmarks.md]
+    python tests/benchmarks/speed.py FOLDER [--page cli/guide/benchmarks.md] [--minutes 8]
+                                     [--rank 1000000] [--search 2000000] [--wide 500000] [--items 12000]
+                                     [--sizes 100000 300000 1000000]
+    python tests/benchmarks/speed.py FOLDER --minutes 1 --rank 20000 --search 20000 --wide 5000 --items 1000 \
+                                     --sizes 10000 30000    # a trial of the script
 
 Every figure is a ratio of seconds of one run: the things compared take turns, the first turn is dropped, and the median
-of three others counts. FOLDER holds the Parquet files that are made (2.6 GB at scale 1). `--page` writes the table into
-a guide page. The machine should be quiet: its load is printed above the table.
+of three others counts; of fewer, at least one, where the minutes are over. `--rank`, `--search` and `--wide` are rows
+of 128, 128 and 384 dimensions. `--sizes` are rows of processes of their own, for memory and growth; 10,000,000 take
+minutes more to write and 5 GB. FOLDER holds the Parquet files that are made (2.6 GB as it is), and is used again.
+`--page` writes the tables into a guide page. The machine should be quiet: its load is printed above the table.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import re
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -36,6 +44,8 @@ from skipfill.store.retrieval.relevance import SameLabel
 from skipfill.store.retrieval.search import search
 
 STEP, K, TURNS = 50_000, 10, 4
+SHARES = {"rank": 0.4, "search": 0.25, "wide": 0.25, "train": 0.1}
+"""Share of the minutes that may pass before the turns of each part end; sizes come last and take their time."""
 SECTION = "## Speed"
 Turn = Callable[[], object]
 
@@ -82,10 +92,18 @@ class Data:
             for start in range(0, len(self.queries), 512):
                 self.queries[start : start + 512] @ block.vectors.T
 
-    def rank(self, sets: int) -> None:
+    def alike(self) -> np.ndarray:
+        """Query vectors of another model of the same space."""
+        noise = np.random.default_rng(1).normal(size=self.queries.shape).astype(np.float32)
+        return normalised(self.queries + 0.02 * noise)
+
+    def strange(self) -> np.ndarray:
+        """Query vectors of a model of another space: relevant rows score as others do, in the thick of them."""
+        return np.roll(self.queries, 1, axis=1)
+
+    def rank(self, *further: np.ndarray) -> None:
         nobody = pa.nulls(len(self.queries), pa.int64())
-        vectors = [np.roll(self.queries, turn, axis=1) if turn else self.queries for turn in range(sets)]
-        ranks_of_sets(self.rows, nobody, SameLabel(self.labels), vectors)
+        ranks_of_sets(self.rows, nobody, SameLabel(self.labels), [self.queries, *further])
 
     def search(self) -> None:
         search(self.rows, self.queries, K, "ip")
@@ -94,35 +112,41 @@ class Data:
         return np.concatenate([block.vectors for block in self.rows.blocks()])
 
 
-def medians(turns: dict[str, Turn]) -> dict[str, float]:
-    """Seconds of each, in turns."""
+def medians(turns: dict[str, Turn], limit: float) -> dict[str, float]:
+    """Seconds of each, in turns, as a turn says or its duration. From the third on, none begins that would be likely to
+    end after `limit` seconds."""
     seconds: dict[str, list[float]] = {name: [] for name in turns}
-    for _ in range(TURNS):
+    first = time.perf_counter()
+    for number in range(TURNS):
+        if number > 1 and (time.perf_counter() - first) * (number + 1) / number > limit:
+            break
         for name, turn in turns.items():
             began = time.perf_counter()
-            turn()
-            seconds[name].append(time.perf_counter() - began)
+            said = turn()
+            seconds[name].append(said if isinstance(said, float) else time.perf_counter() - began)
     return {name: float(np.median(each[1:])) for name, each in seconds.items()}
 
 
-def ranking(folder: Path, scale: float) -> Iterator[str]:
-    count = int(1_000_000 * scale)
+def ranking(folder: Path, count: int, limit: float) -> Iterator[str]:
     data = Data.made(folder, count, 128, 1_000, 1_000)
     took = medians(
         {
             "bare": data.decode_and_multiply,
             "decode": data.decode,
-            "one": lambda: data.rank(1),
-            "two": lambda: data.rank(2),
-        }
+            "one": data.rank,
+            "alike": lambda: data.rank(data.alike()),
+            "strange": lambda: data.rank(data.strange()),
+        },
+        limit,
     )
     what = f"ranking, 1,000 queries, {count:,} x 128, 1,000 classes"
     yield row(what, "one set of queries", took["one"], "decode and multiply", took["bare"])
     product = took["bare"] - took["decode"]
-    yield row(what, "each further set", took["two"] - took["one"], "its product", product)
+    for kind, of in (("alike", "of its space"), ("strange", "of another space")):
+        yield row(what, f"a further set, {of}", took[kind] - took["one"], "its product", product)
 
 
-def searching(folder: Path, rows: int, dim: int, queries: int) -> Iterator[str]:
+def searching(folder: Path, rows: int, dim: int, queries: int, limit: float) -> Iterator[str]:
     data = Data.made(folder, rows, dim, queries, 1_000)
     vectors = data.all_vectors()
     index = faiss.IndexFlatIP(dim)
@@ -138,16 +162,15 @@ def searching(folder: Path, rows: int, dim: int, queries: int) -> Iterator[str]:
         from usearch.index import search as exact
 
         turns["usearch exact, in memory"] = lambda: exact(vectors, data.queries, K, MetricKind.IP, exact=True)
-    took = medians(turns)
+    took = medians(turns, limit)
     ours = took.pop("skipfill, from Parquet")
     for other, seconds in took.items():
         yield row(f"search, {queries:,} queries, {rows:,} x {dim}", "skipfill, from Parquet", ours, other, seconds)
 
 
-def training(scale: float) -> Iterator[str]:
+def training(count: int, limit: float) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        count = int(12_000 * scale)
         random = np.random.default_rng(0)
         of = random.integers(0, 100, count)
         vectors = random.normal(size=(100, 384))[of] + random.normal(size=(count, 384))
@@ -160,17 +183,66 @@ def training(scale: float) -> Iterator[str]:
         run(folder, "gallery", "add", "g", "gallery.parquet", "--space", "v1")
         made = iter(range(2, 100))
 
-        def train() -> None:
-            options = ("--method", "bct", "--epochs", 5, "-q")
-            run(folder, "train", f"v{next(made)}", "--gallery", "g", "--items", "items.parquet", *options)
+        def train() -> float:
+            """Seconds without imports, as the command says them."""
+            options = ("--method", "bct", "--epochs", 5, "--json")
+            done = run(folder, "train", f"v{next(made)}", "--gallery", "g", "--items", "items.parquet", *options)
+            return float(json.loads(done)["seconds"])
 
-        def beside() -> None:
+        def beside() -> float:
             with busy():
-                train()
+                return train()
 
-        took = medians({"alone": train, "beside": beside})
+        took = medians({"alone": train, "beside": beside}, limit)
         what = f"training, bct, 5 epochs, {count:,} vectors"
         yield row(what, "beside one busy process", took["beside"], "alone", took["alone"])
+
+
+@dataclass(frozen=True)
+class Alone:
+    """What a process of its own takes for one task.
+
+    Attributes:
+        seconds: of the second time, without imports.
+        peak: bytes of its memory at most, imports and all.
+    """
+
+    seconds: float
+    peak: int
+
+    @classmethod
+    def of(cls, task: str, folder: Path, rows: int) -> Alone:
+        done = subprocess.run(
+            [sys.executable, __file__, str(folder), "--alone", task, str(rows)],
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        return cls(**json.loads(done.stdout))
+
+
+def alone(task: str, folder: Path, rows: int) -> Alone:
+    """The task in this process."""
+    data = Data.made(folder, rows, 128, 200, 1_000)
+    turn = data.search if task == "search" else lambda: data.rank(data.alike())
+    for _ in range(2):
+        began = time.perf_counter()
+        turn()
+        seconds = time.perf_counter() - began
+    status = Path("/proc/self/status").read_text()
+    return Alone(seconds, int(re.findall(r"VmHWM:\s+(\d+)", status)[0]) * 1024)
+
+
+def growth(folder: Path, sizes: list[int]) -> Iterator[str]:
+    """Rows of the second table."""
+    for rows in sizes:
+        Data.made(folder, rows, 128, 200, 1_000)  # not in the process whose memory counts
+    for task, what in (("search", "search, 200 queries"), ("rank", "ranking, 200 queries, two sets")):
+        took = [Alone.of(task, folder, rows) for rows in sizes]
+        logs = np.log(sizes), np.log([one.seconds for one in took])
+        exponent = float(np.polyfit(*logs, 1)[0])
+        cells = " | ".join(f"{one.seconds:.2f} s, {one.peak / 1e6:,.0f} MB" for one in took)
+        yield f"| {what} | {cells} | {exponent:.2f} |"
 
 
 @contextmanager
@@ -184,10 +256,12 @@ def busy() -> Iterator[None]:
         process.wait()
 
 
-def run(folder: Path, *arguments: object) -> None:
+def run(folder: Path, *arguments: object) -> str:
+    """What a command prints, with the threads that it chooses itself."""
     code = "from skipfill.cli.__main__ import main; main()"
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    return subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True, text=True).stdout
 
 
 def row(what: str, one: str, seconds: float, other: str, of_other: float) -> str:
@@ -209,23 +283,49 @@ def machine() -> str:
     return f"{names[0]}, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}; {packages}."
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--scale", type=float, default=1.0, help="share of the rows")
-    parser.add_argument("--page", type=Path)
-    asked = parser.parse_args()
-    before = machine()
+def section(asked: argparse.Namespace) -> str:
+    """The text of the guide page: how it was made, and two tables."""
+    before, minutes = machine(), {name: 60 * asked.minutes * share for name, share in SHARES.items()}
     lines = ["| what | of | seconds | against | seconds | ratio |", "|---|---|---|---|---|---|"]
     for line in (
-        *ranking(asked.folder, asked.scale),
-        *searching(asked.folder, int(2_000_000 * asked.scale), 128, 200),
-        *searching(asked.folder, int(500_000 * asked.scale), 384, 1_000),
-        *training(asked.scale),
+        *ranking(asked.folder, asked.rank, minutes["rank"]),
+        *searching(asked.folder, asked.search, 128, 200, minutes["search"]),
+        *searching(asked.folder, asked.wide, 384, 1_000, minutes["wide"]),
+        *training(asked.items, minutes["train"]),
     ):
         lines.append(line)
         print(line, file=sys.stderr, flush=True)
-    text = f"{SECTION}\n\nMade by `tests/benchmarks/speed.py`. {before}\n\n" + "\n".join(lines) + "\n"
+    titles = " | ".join(f"{rows:,} rows" for rows in asked.sizes)
+    more = [f"| rows of 128 dimensions | {titles} | exponent |", "|---" * (len(asked.sizes) + 2) + "|"]
+    more += growth(asked.folder, asked.sizes)
+    explained = (
+        "Seconds, and memory at the peak of a process that does nothing else, imports and all. Seconds grow as the "
+        "number of rows to the power of the exponent:"
+    )
+    made = f"Made by `tests/benchmarks/speed.py` in one run, things that are compared in turns. {before}"
+    first, second = "\n".join(lines), "\n".join(more)
+    return f"{SECTION}\n\n{wrapped(made)}\n\n{first}\n\n{wrapped(explained)}\n\n{second}\n"
+
+
+def wrapped(text: str) -> str:
+    return "\n".join(textwrap.wrap(text, 120, break_long_words=False, break_on_hyphens=False))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--minutes", type=float, default=8.0)
+    for name, rows in {"rank": 1_000_000, "search": 2_000_000, "wide": 500_000, "items": 12_000}.items():
+        parser.add_argument(f"--{name}", type=int, default=rows)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[100_000, 300_000, 1_000_000])
+    parser.add_argument("--page", type=Path)
+    parser.add_argument("--alone", nargs=2, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.alone:
+        task, rows = asked.alone
+        print(json.dumps(asdict(alone(task, asked.folder, int(rows)))))
+        return
+    text = section(asked)
     print(text)
     if asked.page:
         page = asked.page.read_text()

@@ -19,6 +19,7 @@ class Epoch:
         validation: mean of each loss term over the items held out; empty without any.
         seconds: duration, validation included.
         items_per_second: training items, validation not included.
+        threads: of torch, last chosen or given; 0 where an earlier release did not record it.
     """
 
     epoch: int
@@ -28,6 +29,7 @@ class Epoch:
     validation: dict[str, float]
     seconds: float
     items_per_second: float
+    threads: int = 0
 
     @property
     def line(self) -> str:

@@ -23,6 +23,7 @@ from skipfill.compat.training.loop.learner import Learner, move_tensors, moved
 from skipfill.compat.training.loop.loss_means import TermMeans
 from skipfill.compat.training.loop.schedule import Schedule, Step, Watcher, learning_rate
 from skipfill.compat.training.loop.task import Task
+from skipfill.compat.training.loop.threads import Threads, threads_for
 
 STEPS_BETWEEN_READINGS = 10  # reading a loss waits for the GPU
 
@@ -43,14 +44,16 @@ def fit(task: Task, watcher: Watcher = Watcher()) -> list[Epoch]:
     loop = _Loop(task)
     log, best = checkpoints.resume(loop.learner, loop.optimizer, loop.decay)
     processes.wait()
-    while len(log) < schedule.epochs and not patience_is_over(log, schedule.patience):
-        with memory_explained(schedule.batch, schedule.accumulate):
-            log.append(loop.epoch(len(log) + 1, watcher.step))
-        if task.data.validation is not None and best_epoch(log) is log[-1]:
-            best = _copied(loop.learner)
-        if processes.first:
-            checkpoints.save(log, best, loop.learner, loop.optimizer, loop.decay)
-            watcher.epoch(log[-1])
+    before, alone = log[-1].threads if log else 0, processes.count == 1 and task.device.type == "cpu"
+    with threads_for(schedule.threads, before, alone_on_cpu=alone) as threads:
+        while len(log) < schedule.epochs and not patience_is_over(log, schedule.patience):
+            with memory_explained(schedule.batch, schedule.accumulate):
+                log.append(loop.epoch(len(log) + 1, threads, watcher.step))
+            if task.data.validation is not None and best_epoch(log) is log[-1]:
+                best = _copied(loop.learner)
+            if processes.first:
+                checkpoints.save(log, best, loop.learner, loop.optimizer, loop.decay)
+                watcher.epoch(log[-1])
     if best:
         loop.learner.load_state_dict(best)
     loop.learner.eval().cpu()
@@ -84,7 +87,7 @@ class _Loop:
         self.optimizer = _optimizer(encoder, method, schedule)
         self.decay = LambdaLR(self.optimizer, lambda step: learning_rate(step, self.steps * schedule.epochs))
 
-    def epoch(self, number: int, progress: Callable[[Step], None]) -> Epoch:
+    def epoch(self, number: int, threads: Threads, progress: Callable[[Step], None]) -> Epoch:
         """Train for epoch `number`, counted from 1, and validate.
 
         Raises:
@@ -99,7 +102,8 @@ class _Loop:
         seeds = torch.randint(2**62, (self.schedule.accumulate, self.steps)).T.tolist()
         for step, rows in enumerate(torch.tensor_split(order, self.steps)):
             lr = self.optimizer.param_groups[0]["lr"]
-            self._step(rows, seeds[step], means)
+            with threads.for_step():
+                self._step(rows, seeds[step], means)
             if step % STEPS_BETWEEN_READINGS == 0 or step + 1 == self.steps:
                 refuse_infinite(means.read(), self.schedule.lr, f"epoch {number}, by step {step + 1}")
             progress(Step(number, len(rows), means.last))
@@ -107,8 +111,8 @@ class _Loop:
         refuse_broken_weights({name: weights[name] for name in self.finite}, self.schedule.lr, number)
         trained = time.perf_counter() - began
         validation = {} if self.data.validation is None else self._validate(self.data.validation)
-        seconds = time.perf_counter() - began
-        return Epoch(number, number * self.steps, lr, means.last, validation, seconds, len(order) / trained)
+        seconds, rate = time.perf_counter() - began, len(order) / trained
+        return Epoch(number, number * self.steps, lr, means.last, validation, seconds, rate, threads.chosen)
 
     def _step(self, rows: Tensor, seeds: list[int], means: TermMeans) -> None:
         """One step of the optimizer on a batch of these rows, in as many parts as there are seeds."""

@@ -27,6 +27,7 @@ class Schedule:
         accumulate: parts that a batch is encoded in, one after the other, so that memory holds one at a time.
         patience: epochs without a better validation loss after which training ends; 0 for never.
         device: `cpu` or `cuda`.
+        threads: of torch; 0 to choose them by timing, unless OMP_NUM_THREADS is set.
     """
 
     epochs: int
@@ -40,6 +41,7 @@ class Schedule:
     accumulate: int = 1
     patience: int = 0
     device: str = "cpu"
+    threads: int = 0
 
 
 @dataclass(frozen=True)

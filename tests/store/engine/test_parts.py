@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from skipfill.store.errors import Advice, BadInput, BlockPlace, Parameter, SkipfillError, Stale
-from skipfill.store.parquet.content import DigestedFiles
+from skipfill.store.parquet.digests.content import DigestedFiles
 from skipfill.store.parquet.ids import IdSet
 from skipfill.store.parquet.items import Items, open_items
 from skipfill.store.parquet.matching import stored_vectors

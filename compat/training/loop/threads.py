@@ -1,0 +1,101 @@
+"""Number of torch's threads in a training: the one that is given, or the one with the fastest steps.
+
+Threads of a small net that share their cores with other work wait for each other most of the time: then one is faster
+than many. Where nothing else runs, or nets are large, many are faster. So a training tries them, in steps that it needs
+anyway. Sums in another order differ in their last bits: weights are the same to the bit only for one given number.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+
+MOST_THREADS = 1024  # a larger number is a mistake
+FEWEST_STEPS, SHORTEST = 3, 0.1  # steps and seconds that a number is tried for: beside other work, steps differ much
+TOO_SLOW = 1.2
+REST = 20
+"""The next look comes after this many times the duration of the last one, so looks cost at most a few percent."""
+
+
+class Threads:
+    """The number of threads of a training's steps.
+
+    A look at them tries the most, then half of them and so on, until a step takes 1.2 times as long as with the best.
+    It is repeated, as other work on the machine comes and goes.
+
+    Args:
+        chosen: number to begin with.
+        most: largest number to try; 0 to stay at `chosen`.
+        rest: seconds before the first look.
+        clock: seconds since any moment.
+
+    Attributes:
+        chosen: number for the steps that are not trials.
+    """
+
+    def __init__(
+        self, chosen: int, most: int = 0, rest: float = 0.0, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self.chosen = chosen
+        self._most = most
+        self._clock = clock
+        self._next_look = clock() + rest if most > 1 else math.inf
+        self._began = 0.0
+        self._on_trial = 0
+        self._steps: list[float] = []
+        self._means: dict[int, float] = {}
+
+    @contextmanager
+    def for_step(self) -> Iterator[None]:
+        """A context for one step of the training: it sets the number of threads, and times the step in a trial."""
+        began = self._clock()
+        if not self._on_trial and began >= self._next_look:
+            self._began, self._means, self._on_trial = began, {}, self._most
+        count = self._on_trial or self.chosen
+        if torch.get_num_threads() != count:
+            torch.set_num_threads(count)
+        yield
+        if self._on_trial:
+            self._steps.append(self._clock() - began)
+            if len(self._steps) > FEWEST_STEPS and sum(self._steps[1:]) >= SHORTEST:
+                self._end_trial()
+
+    def _end_trial(self) -> None:
+        """Continue with half of the threads, or end the look and choose."""
+        _, *steps = self._steps  # in the first, threads are started
+        count, mean = self._on_trial, sum(steps) / len(steps)
+        self._steps, self._means[count] = [], mean
+        self._on_trial = count // 2 if mean <= TOO_SLOW * min(self._means.values()) else 0
+        if not self._on_trial:
+            self.chosen = min(self._means, key=lambda tried: self._means[tried])
+            now = self._clock()
+            self._next_look = now + REST * (now - self._began)
+
+
+def is_given() -> bool:
+    """Whether the environment says how many threads torch has."""
+    return bool(os.environ.get("OMP_NUM_THREADS"))
+
+
+@contextmanager
+def threads_for(given: int, before: int, *, alone_on_cpu: bool) -> Iterator[Threads]:
+    """The threads of a training. At the end, torch has as many as at the beginning.
+
+    Args:
+        given: number that the user asks for; 0 for none. Then the environment decides, else timing.
+        before: number that a resumed training ended with; 0 for a new training.
+        alone_on_cpu: whether only this process's CPU determines how long a step takes. Other trainings are not timed.
+    """
+    torchs = torch.get_num_threads()
+    try:
+        if given or is_given() or not alone_on_cpu:
+            yield Threads(given or torchs)
+        else:
+            yield Threads(before or torchs, torchs, REST * SHORTEST if before else 0.0)
+    finally:
+        torch.set_num_threads(torchs)
