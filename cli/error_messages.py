@@ -19,6 +19,10 @@ SENTENCES = {
     "look_and_run_again": "See: skipfill status {gallery}; then run the same command again.",
     "roll_back_to": "Versions with other releases: {versions}. Bring one back with: "
     "skipfill rollback {gallery} --to VERSION",
+    "answer_rollback": "Check it again, with queries that show the fault: skipfill check {gallery} {model} --items "
+    "HELDOUT.parquet. A later pass, or a reason, lets it come back: skipfill swap {gallery} {model} --reason TEXT",
+    "give_reason": "If it must come back all the same: skipfill rollback {gallery} --to {version} --reason TEXT. "
+    "Other releases: skipfill history {gallery}",
     "change_gallery": "If its files changed: skipfill gallery refresh {gallery}. For more rows: "
     "skipfill gallery append {gallery} FILES. To start over: "
     "skipfill gallery drop {gallery} --confirm {gallery}, then add it again.",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from skipfill.cli.terminal.next_command import quoted
 from skipfill.cli.terminal.printing import printer
+from skipfill.store.releases.forced_words import forced_words
 
 if TYPE_CHECKING:
     from skipfill.store.galleries.log import Version
@@ -28,6 +30,7 @@ def overview() -> int:
     from skipfill.store.errors import BadInput
     from skipfill.store.galleries.log import newest_versions
     from skipfill.store.models.cards import load_card, model_names
+    from skipfill.store.releases.evidence import readable_forced
     from skipfill.store.storage.location import find_root, open_store
 
     out = printer()
@@ -42,7 +45,11 @@ def overview() -> int:
     out.print(f"Store {objects.root}: galleries: {len(galleries.in_force):,}, models: {len(cards):,}")
     for name, now in sorted(galleries.in_force.items())[:SHOWN]:
         out.print(f"{name}: {now.rows:,} rows in space {now.space}; queries use {now.queries_use}")
-        out.print(f"  Next: {_next_step(objects, name, now, cards)}")
+        if now.release is not None and now.release.without_check:
+            out.print(f"  {forced_words(readable_forced(objects, name, now), now.release.without_check)}")
+        step = _next_step(objects, name, now, cards)
+        out.print(f"  {step.why}") if step.why else None
+        out.print(f"  Next: {step.command}")
     if len(galleries.in_force) > SHOWN:
         out.print("All galleries: skipfill status")
     if galleries.faults:
@@ -59,7 +66,7 @@ def next_step(objects: ObjectStore, gallery: str) -> str:
     from skipfill.store.models.cards import load_card, model_names
 
     cards = [load_card(objects, name) for name in model_names(objects)]
-    return _next_step(objects, gallery, latest(objects, gallery), cards)
+    return _next_step(objects, gallery, latest(objects, gallery), cards).command
 
 
 def searchable(objects: ObjectStore, card: Card) -> str:
@@ -71,26 +78,40 @@ def searchable(objects: ObjectStore, card: Card) -> str:
     return trained_against if trained_against in found else next(iter(found), "GALLERY")
 
 
-def _next_step(objects: ObjectStore, gallery: str, now: Version, cards: list[Card]) -> str:
+@dataclass(frozen=True)
+class _Step:
+    """A next step; `why` says what speaks against a more obvious one, where something does."""
+
+    command: str
+    why: str = ""
+
+
+def _next_step(objects: ObjectStore, gallery: str, now: Version, cards: list[Card]) -> _Step:
     """The command that brings the newest model for a gallery forward; `status` where there is nothing to do."""
     from skipfill.cli.reports.findings import next_command
     from skipfill.store.checks.saved_reports import load_report
-    from skipfill.store.releases.evidence import evidence_of
+    from skipfill.store.releases.evidence import evidence_of, withdrawn_unanswered
 
+    status = quoted("skipfill", "status", gallery)
     fitting = [card for card in cards if now.space in card.views and card.name != now.space]
     if not fitting:
-        return quoted("skipfill", "train", "NAME", "--gallery", gallery, "--items", "ITEMS.parquet")
+        return _Step(quoted("skipfill", "train", "NAME", "--gallery", gallery, "--items", "ITEMS.parquet"))
     newest = max(fitting, key=lambda card: card.created)
     if now.release is not None and now.release.fingerprint == newest.fingerprint:
-        return quoted("skipfill", "status", gallery)
+        return _Step(status)
     evidence = evidence_of(objects, gallery, now, newest.fingerprint)
+    withdrawn = withdrawn_unanswered(objects, gallery, now, newest.fingerprint, evidence)
+    if withdrawn is not None:
+        return _Step(quoted("skipfill", "history", gallery), str(withdrawn))
     if evidence.standing.allowing is not None:
-        return quoted("skipfill", "swap", gallery, newest.name)
-    if evidence.deciding is not None:
+        return _Step(quoted("skipfill", "swap", gallery, newest.name))
+    if evidence.deciding is not None and evidence.deciding.verdict != "pass":
         if evidence.deciding.verdict == "fail" and now.queries_use != now.space:
-            return quoted("skipfill", "status", gallery)  # an upgrade is in use, and this one is no better
-        return next_command(load_report(objects, gallery, evidence.deciding.check))
-    return quoted("skipfill", "check", gallery, newest.name, "--items", "HELDOUT.parquet")
+            return _Step(status)  # an upgrade is in use, and this one is no better
+        return _Step(next_command(load_report(objects, gallery, evidence.deciding.check)))
+    less = "; ".join(map(str, evidence.standing.differences))
+    why = f"check {evidence.deciding.check} asked less: {less}" if evidence.deciding and less else ""
+    return _Step(quoted("skipfill", "check", gallery, newest.name, "--items", "HELDOUT.parquet"), why)
 
 
 def _print_lines(text: str) -> None:

@@ -10,7 +10,18 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from skipfill.cli.options import GalleryName, IdColumn, InputColumn, Json, ModelName, Quiet, Store, item_columns, opened
+from skipfill.cli.options import (
+    GalleryName,
+    IdColumn,
+    InputColumn,
+    Json,
+    ModelName,
+    Quiet,
+    Store,
+    item_columns,
+    opened,
+    refuse_empty_reason,
+)
 from skipfill.cli.terminal.next_command import quoted
 from skipfill.cli.terminal.printing import emit, facts, policy_line, show_next, table, to_stdout, view_words
 
@@ -35,12 +46,12 @@ def plan(
         typer.Option(metavar="N", help="Price of encoding a million items, in any currency. Default: no price."),
     ] = None,
     without_check: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="REASON",
             help="Plan a swap without a passing check, for this recorded reason. Default: a pass is required.",
         ),
-    ] = "",
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -67,11 +78,12 @@ def plan(
     from skipfill.store.releases.swap import plan_swap
     from skipfill.store.storage.output_file import new_file
 
+    refuse_empty_reason(without_check)
     objects = opened(store)
     card = load_card(objects, name)
     now = open_gallery(objects, gallery).version  # its files are there, and are those that were registered
     rate = _rate(objects, name, items, id_column, input_column) if items else None
-    made = plan_swap(objects, gallery, card, without_check, rate, price_per_million)
+    made = plan_swap(objects, gallery, card, without_check or "", rate, price_per_million)
     printed = str(output) == "-"
     if output is not None and not printed:
         with new_file(output) as file:
@@ -141,6 +153,12 @@ def _rate(objects: ObjectStore, name: str, items: list[Path], id_column: str, in
 
 def _next(plan: Plan, output: Path | None) -> str:
     if not plan.applicable:
+        if [one.name for one in plan.requires if not one.holds] == ["rollback"]:
+            again = quoted("skipfill", "swap", plan.gallery, *([plan.model] if output is None else ["--plan", output]))
+            return (
+                f"Next: skipfill check {plan.gallery} {plan.model} --items HELDOUT.parquet. Or, with a reason why it "
+                f"may come back: {again} --reason TEXT"
+            )
         return f"Next: skipfill check {plan.gallery} {plan.model} --items HELDOUT.parquet"
     if output is None:
         reason = f" --without-check {quoted(plan.without_check)}" if plan.without_check else ""

@@ -181,6 +181,14 @@ def with_options(policy: Policy, **given: object) -> Policy:
     return replace(policy, **{name: value for name, value in values.items() if value is not None})
 
 
+def refuse_empty_reason(without_check: str | None) -> None:
+    """Raise `BadInput` where a swap without a check is asked for, and the reason is an empty text."""
+    from skipfill.store.errors import BadInput
+
+    if without_check is not None and not without_check.strip():
+        raise BadInput("--without-check", expected="a reason, which is recorded", found="an empty one")
+
+
 def opened(store: str | None, *, to_write: bool = False) -> ObjectStore:
     """The store that the options name.
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from skipfill.store.parquet.items import ItemColumns
 
 _store: ContextVar[str] = ContextVar("store", default="")
+_source: ContextVar[str] = ContextVar("source", default="")
+VARIABLE = "SKIPFILL_STORE"
 WITH_STORE = (
     *(f"gallery {word}" for word in ("add", "append", "show", "list", "verify", "refresh", "drop")),
     *(f"model {word}" for word in ("list", "show", "plot", "export", "add")),
@@ -27,7 +29,14 @@ _COMMAND = re.compile(rf"\bskipfill ({'|'.join(WITH_STORE)})(?![\w`-])(?! --stor
 
 def name_store(given: str | None) -> None:
     """Remember the store that the command line names; one that the environment names, it names for the next, too."""
-    _store.set("" if given is None or given == os.environ.get("SKIPFILL_STORE") else given)
+    by_environment = given is not None and given == os.environ.get(VARIABLE)
+    _store.set("" if given is None or by_environment else given)
+    _source.set("" if given is None else VARIABLE if by_environment else "--store")
+
+
+def store_source() -> str:
+    """What named the store of this command: `--store` or SKIPFILL_STORE; empty where the folder decides."""
+    return _source.get()
 
 
 def with_store(text: str) -> str:

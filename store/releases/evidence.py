@@ -12,6 +12,7 @@ from skipfill.store.checks.saved_reports import old_reports
 from skipfill.store.checks.standing import Standing, standing, standing_of_old
 from skipfill.store.errors import Advice, SkipfillError
 from skipfill.store.galleries.log import Version, read_version
+from skipfill.store.releases.withdrawn import Withdrawal, withdrawal
 from skipfill.store.storage.object_store import ObjectStore
 
 MOST_CHANGES = 3
@@ -91,6 +92,23 @@ def forced_against(objects: ObjectStore, gallery: str, now: Version, index: Chec
     until_then = [check for check in of_model if check.version <= before.number]
     against = standing(until_then, before.policy_in_force, before.state).against
     return [f"{check.check} {check.verdict}" for check in against]
+
+
+def readable_forced(objects: ObjectStore, gallery: str, now: Version) -> list[str] | None:
+    """The same; None where the checks cannot be read."""
+    try:
+        return forced_against(objects, gallery, now)
+    except (SkipfillError, OSError):
+        return None
+
+
+def withdrawn_unanswered(
+    objects: ObjectStore, gallery: str, now: Version, fingerprint: str, evidence: Evidence
+) -> Withdrawal | None:
+    """The rollback that left a model and that no later pass answers; None where nothing stands against it."""
+    withdrawn = withdrawal(objects, gallery, now, fingerprint)
+    allowing = evidence.standing.allowing
+    return None if withdrawn is None or withdrawn.answered_by(allowing) else withdrawn
 
 
 def since_release(first: int, of_model: Standing | None) -> list[str]:

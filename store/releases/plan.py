@@ -13,10 +13,12 @@ from skipfill.store.spaces import View
 from skipfill.store.storage.layout import valid_name
 from skipfill.store.strict_json import fitted, json_digest, parsed, refuse_newer
 
-FORMAT = 2
-"""Written only for plans that need it, so that older releases apply all others: 2 has a view that is not a prefix."""
+FORMAT = 3
+"""Written only for plans that need it, so that older releases apply all others: 3 names a rollback of the model."""
+OTHER_VIEWS = 2
+"""A view that is not a prefix."""
 PREFIXES_ONLY = 1
-Named = Literal["gallery version", "gallery files", "model", "view", "check"]
+Named = Literal["gallery version", "gallery files", "model", "view", "check", "rollback"]
 
 
 @dataclass(frozen=True)
@@ -94,8 +96,14 @@ class Plan:
 
     def identified(self) -> Plan:
         """The same plan in the format that it needs, with its digest as its id."""
-        plan = replace(self, format=PREFIXES_ONLY if self.view.kind == "prefix" else FORMAT)
+        plan = replace(self, format=self._needed_format)
         return replace(plan, id=plan.digest)
+
+    @property
+    def _needed_format(self) -> int:
+        if any(one.name == "rollback" for one in self.requires):
+            return FORMAT
+        return PREFIXES_ONLY if self.view.kind == "prefix" else OTHER_VIEWS
 
     def as_json(self) -> str:
         return json.dumps(asdict(self), indent=1)
