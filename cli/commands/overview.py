@@ -10,6 +10,7 @@ from skipfill.cli.terminal.printing import printer
 from skipfill.store.releases.forced_words import forced_words
 
 if TYPE_CHECKING:
+    from skipfill.store.checks.report import Report
     from skipfill.store.galleries.log import Version
     from skipfill.store.models.cards import Card
     from skipfill.store.storage.object_store import ObjectStore
@@ -88,30 +89,51 @@ class _Step:
 
 def _next_step(objects: ObjectStore, gallery: str, now: Version, cards: list[Card]) -> _Step:
     """The command that brings the newest model for a gallery forward; `status` where there is nothing to do."""
-    from skipfill.cli.reports.findings import next_command
-    from skipfill.store.checks.saved_reports import load_report
-    from skipfill.store.releases.evidence import evidence_of, withdrawn_unanswered
-
-    status = quoted("skipfill", "status", gallery)
     fitting = [card for card in cards if now.space in card.views and card.name != now.space]
     if not fitting:
         return _Step(quoted("skipfill", "train", "NAME", "--gallery", gallery, "--items", "ITEMS.parquet"))
     newest = max(fitting, key=lambda card: card.created)
     if now.release is not None and now.release.fingerprint == newest.fingerprint:
-        return _Step(status)
-    evidence = evidence_of(objects, gallery, now, newest.fingerprint)
-    withdrawn = withdrawn_unanswered(objects, gallery, now, newest.fingerprint, evidence)
+        return _Step(quoted("skipfill", "status", gallery))
+    return _step_of(objects, gallery, now, newest.name, newest.fingerprint)
+
+
+def step_after(objects: ObjectStore, report: Report) -> str:
+    """The command after a saved check, by the evidence as it is now: the policy may ask more than it did."""
+    from skipfill.cli.reports.findings import next_command
+    from skipfill.store.errors import Stale
+    from skipfill.store.galleries.log import latest
+
+    if report.verdict != "pass" or report.asked_less:
+        return next_command(report)
+    try:
+        now = latest(objects, report.gallery)
+    except Stale:  # it was dropped
+        return quoted("skipfill", "history", report.gallery)
+    if now.release is not None and now.release.fingerprint == report.fingerprint:
+        return quoted("skipfill", "status", report.gallery)
+    return _step_of(objects, report.gallery, now, report.model, report.fingerprint).command
+
+
+def _step_of(objects: ObjectStore, gallery: str, now: Version, model: str, fingerprint: str) -> _Step:
+    """The command that brings a model forward that queries do not use."""
+    from skipfill.cli.reports.findings import next_command
+    from skipfill.store.checks.saved_reports import load_report
+    from skipfill.store.releases.evidence import evidence_of, withdrawn_unanswered
+
+    evidence = evidence_of(objects, gallery, now, fingerprint)
+    withdrawn = withdrawn_unanswered(objects, gallery, now, fingerprint, evidence)
     if withdrawn is not None:
         return _Step(quoted("skipfill", "history", gallery), str(withdrawn))
     if evidence.standing.allowing is not None:
-        return _Step(quoted("skipfill", "swap", gallery, newest.name))
+        return _Step(quoted("skipfill", "swap", gallery, model))
     if evidence.deciding is not None and evidence.deciding.verdict != "pass":
         if evidence.deciding.verdict == "fail" and now.queries_use != now.space:
-            return _Step(status)  # an upgrade is in use, and this one is no better
+            return _Step(quoted("skipfill", "status", gallery))  # an upgrade is in use, and this one is no better
         return _Step(next_command(load_report(objects, gallery, evidence.deciding.check)))
     less = "; ".join(map(str, evidence.standing.differences))
     why = f"check {evidence.deciding.check} asked less: {less}" if evidence.deciding and less else ""
-    return _Step(quoted("skipfill", "check", gallery, newest.name, "--items", "HELDOUT.parquet"), why)
+    return _Step(quoted("skipfill", "check", gallery, model, "--items", "HELDOUT.parquet"), why)
 
 
 def _print_lines(text: str) -> None:

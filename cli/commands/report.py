@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from skipfill.cli import completion
+from skipfill.cli.commands.overview import step_after
 from skipfill.cli.options import GalleryName, GitHub, HtmlFile, Json, JunitFile, Quiet, Store, opened
 from skipfill.cli.terminal.printing import emit, show_next
 
@@ -49,7 +50,7 @@ def report(
         check = newest_check(objects, gallery, model.fingerprint if model else "")
     saved = load_report(objects, gallery, check)
     refuse_unwritable(junit, html, github=github, store=objects.root)
-    following = next_command(objects, saved)
+    following = step_after(objects, saved)
     write_reports(saved, following, junit_file=junit, html_file=html, github=github, json=json)
     for file in filter(None, (junit, html)):
         show_next(f"Written: {file}", quiet=quiet or file.is_relative_to("/dev"))  # a stream tells of itself

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _store: ContextVar[str] = ContextVar("store", default="")
 _source: ContextVar[str] = ContextVar("source", default="")
+_arguments: ContextVar[tuple[str, ...]] = ContextVar("arguments", default=())
 VARIABLE = "SKIPFILL_STORE"
 WITH_STORE = (
     *(f"gallery {word}" for word in ("add", "append", "show", "list", "verify", "refresh", "drop")),
@@ -32,6 +33,20 @@ def name_store(given: str | None) -> None:
     by_environment = given is not None and given == os.environ.get(VARIABLE)
     _store.set("" if given is None or by_environment else given)
     _source.set("" if given is None else VARIABLE if by_environment else "--store")
+
+
+def remember(arguments: Sequence[str]) -> None:
+    """Remember the arguments of this command."""
+    _arguments.set(tuple(arguments))
+
+
+def same_command(without: str) -> str:
+    """This command once more, without a flag, and without its store: `with_store` adds that."""
+    words = [word for word in _arguments.get() if word != without and not word.startswith("--store=")]
+    if "--store" in words:
+        place = words.index("--store")
+        del words[place : place + 2]
+    return quoted("skipfill", *words)
 
 
 def store_source() -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
+from skipfill.store.checks.policy import Policy
 from skipfill.store.galleries.log import latest
 from skipfill.store.galleries.register import add_gallery, drop_gallery
 from skipfill.store.models.cards import load_card
@@ -154,7 +155,7 @@ def test_a_plain_rollback_to_a_failed_release_needs_a_reason(
 def test_the_next_step_is_a_check_where_the_policy_asks_more_now(skipfill: Skipfill, tmp_path: Path) -> None:
     objects = store_with(tmp_path, 100)
     (objects.root / "models/v3").rename(tmp_path / "v3")
-    check = saved_check(objects)
+    check = saved_check(objects, policy=asdict(Policy()))
     assert "Next: skipfill swap g v2" in skipfill("report", "g").err
     changed = skipfill("policy", "g", "--flip-budget", 0.1)
     assert "Next: skipfill check g v2 --items HELDOUT.parquet" in changed.err
