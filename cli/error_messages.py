@@ -54,10 +54,10 @@ SENTENCES = {
     "--reason TEXT",
     "check_without_saving": "To measure without saving the check: --no-save. It then has no effect on swaps.",
     "ask_more": "Check again, with these queries and more: skipfill check {gallery} {model} --items FILES --items MORE",
-    "check_by_policy": "Check it under the policy, with the files and columns of {check}: "
+    "check_by_policy": "{setter}Check it under the policy, with the files and columns of {check}: "
     "skipfill check {gallery} {model} --items FILES. See: "
     "skipfill policy {gallery}",
-    "fit_policy": "Check it under the policy, with the files and columns of {check}: "
+    "fit_policy": "{setter}Check it under the policy, with the files and columns of {check}: "
     "skipfill check {gallery} {model} --items FILES. Or, if less is enough for "
     "this gallery: skipfill policy {gallery} {options}",
     "plan_again": "Plan again with: skipfill plan {gallery} {model}",

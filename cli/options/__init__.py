@@ -181,6 +181,15 @@ def with_options(policy: Policy, **given: object) -> Policy:
     return replace(policy, **{name: value for name, value in values.items() if value is not None})
 
 
+def refuse_unconfirmed(name: str, confirm: str) -> None:
+    """Raise `BadInput` unless the name of what is to be dropped was given twice."""
+    from skipfill.store.errors import BadInput
+
+    if confirm != name:
+        found = repr(confirm) if confirm else "none"
+        raise BadInput("--confirm", expected=f"the name {name}", found=found, hint=f"Add: --confirm {name}")
+
+
 def refuse_empty_reason(without_check: str | None) -> None:
     """Raise `BadInput` where a swap without a check is asked for, and the reason is an empty text."""
     from skipfill.store.errors import BadInput

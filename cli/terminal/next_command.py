@@ -20,7 +20,7 @@ _arguments: ContextVar[tuple[str, ...]] = ContextVar("arguments", default=())
 VARIABLE = "SKIPFILL_STORE"
 WITH_STORE = (
     *(f"gallery {word}" for word in ("add", "append", "show", "list", "verify", "refresh", "drop")),
-    *(f"model {word}" for word in ("list", "show", "plot", "export", "add")),
+    *(f"model {word}" for word in ("list", "show", "plot", "export", "add", "drop")),
     *("init", "train", "blend", "encode", "check", "advise", "report", "matrix", "policy", "plan", "swap", "rollback"),
     *("history", "status", "search", "doctor", "prune"),
 )

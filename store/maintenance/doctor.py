@@ -10,6 +10,7 @@ from pathlib import Path
 
 from skipfill.store.checks.index import index_keys, read_index_file
 from skipfill.store.checks.saved_reports import check_ids, load_report
+from skipfill.store.maintenance.drop_model import bundle_bytes, unused_models
 from skipfill.store.maintenance.environment import Environment, environment
 from skipfill.store.maintenance.finding import Finding, tried
 from skipfill.store.maintenance.gallery_findings import of_gallery
@@ -71,7 +72,7 @@ def diagnose(objects: ObjectStore, *, deep: bool = False) -> Diagnosis:
     trainings, unlisted_trainings = tried("trainings", unfinished_trainings, objects)
     findings = [
         *_of_environment(around),
-        *(_of_folders(folder, writable=bool(writable), free=free or 0) if folder else ()),
+        *(_of_folders(objects, folder, writable=bool(writable), free=free or 0) if folder else ()),
         *_of_all("galleries", lambda: objects.children(GALLERIES), lambda name: of_gallery(objects, name, deep=deep)),
         *_of_all("models", lambda: model_names(objects), lambda name: _of_model(objects, name, deep=deep)),
         *_of_all("checks", lambda: objects.children(CHECKS), lambda gallery: _of_checks(objects, gallery)),
@@ -96,11 +97,11 @@ def _of_environment(around: Environment) -> Iterator[Finding]:
         yield Finding("problem", name, "expected this package, found none installed", "Install skipfill again.")
 
 
-def _of_folders(root: Path, *, writable: bool, free: int) -> Iterator[Finding]:
+def _of_folders(objects: ObjectStore, root: Path, *, writable: bool, free: int) -> Iterator[Finding]:
     if not writable:
         yield Finding("note", str(root), "this user cannot write to it; commands that only read work")
     elif free < LITTLE_SPACE:
-        yield Finding("problem", str(root), f"{free:,} bytes left on its disk", "Make space.")
+        yield Finding("problem", str(root), f"{free:,} bytes left on its disk", f"Make space. {_could_go(objects)}")
     else:
         way, broken = tried(str(root), way_of_naming, root)
         yield from broken
@@ -112,6 +113,21 @@ def _of_folders(root: Path, *, writable: bool, free: int) -> Iterator[Finding]:
         if not os.access(path, need) and os.path.lexists(path):  # not one whose writer has just finished
             what = "expected the permissions of the rest of the store, found that this user cannot use it"
             yield Finding("problem", str(path), what, "Give it the owner and mode of the store's folder.")
+
+
+def _could_go(objects: ObjectStore) -> str:
+    """What could be removed from the store, and how, with its size; what cannot be read is not named."""
+    left = sum(one.bytes for one in tried("", leftovers, objects)[0] or [])
+    trainings = sum(one.bytes for one in tried("", unfinished_trainings, objects)[0] or [])
+    cards = [card for name in model_names(objects) if (card := tried("", load_card, objects, name)[0]) is not None]
+    could = [f"leftover files, {left:,} bytes: skipfill prune --yes"] if left else []
+    could += [f"unfinished trainings, {trainings:,} bytes: skipfill prune --yes --trainings"] if trainings else []
+    could += [
+        f"model {card.name}, which no gallery uses, {bundle_bytes(objects, card.name):,} bytes: "
+        f"skipfill model drop {card.name} --confirm {card.name}"
+        for card in tried("", unused_models, objects, cards)[0] or []
+    ]
+    return f"These could go: {'; '.join(could)}." if could else "Nothing in the store could go."
 
 
 def _of_model(objects: ObjectStore, name: str, *, deep: bool) -> Iterator[Finding]:

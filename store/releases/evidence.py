@@ -12,6 +12,7 @@ from skipfill.store.checks.saved_reports import old_reports
 from skipfill.store.checks.standing import Standing, standing, standing_of_old
 from skipfill.store.errors import Advice, SkipfillError
 from skipfill.store.galleries.log import Version, read_version
+from skipfill.store.galleries.policies import set_in
 from skipfill.store.releases.withdrawn import Withdrawal, withdrawal
 from skipfill.store.storage.object_store import ObjectStore
 
@@ -153,7 +154,7 @@ def told(objects: ObjectStore, gallery: str, version: Version, evidence: Evidenc
     return f"{text} ({check.reason})" if check.reason else text
 
 
-def advice(gallery: str, model: str, evidence: Evidence) -> Advice:
+def advice(objects: ObjectStore, gallery: str, version: Version, model: str, evidence: Evidence) -> Advice:
     """The next step where the evidence does not allow a swap."""
     of_state, check = evidence.standing, evidence.deciding
     if check is None:
@@ -162,10 +163,17 @@ def advice(gallery: str, model: str, evidence: Evidence) -> Advice:
         return Advice("fail_stands", gallery=gallery, model=model, check=check.check)
     if check.verdict == "inconclusive":
         return Advice("ask_more", gallery=gallery, model=model)
+    changed = set_in(objects, gallery, version)
+    setter = policy_words(changed) if changed else ""
     fitting = {difference.parameter: difference.fitting for difference in of_state.differences}
     if None in fitting.values() or () in fitting.values():  # no option can meet these
-        return Advice("check_by_policy", gallery=gallery, model=model, check=check.check)
-    return Advice("fit_policy", gallery=gallery, model=model, check=check.check, options=fitting)
+        return Advice("check_by_policy", gallery=gallery, model=model, check=check.check, setter=setter)
+    return Advice("fit_policy", gallery=gallery, model=model, check=check.check, setter=setter, options=fitting)
+
+
+def policy_words(changed: Version) -> str:
+    """The version that set a policy, in a sentence with a blank after it."""
+    return f"The policy was set in version {changed.number} by {changed.by}: {changed.reason or 'no reason given'}. "
 
 
 def _elsewhere(objects: ObjectStore, gallery: str, version: Version, check: CheckEntry) -> str:

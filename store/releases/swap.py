@@ -164,7 +164,7 @@ def _refused(
         return NotAcceptable(
             f"gallery {plan.gallery} version {plan.version}: expected a passing check of {plan.model}, "
             f"found {broken.found}",
-            advice(plan.gallery, plan.model, now.evidence),
+            advice(objects, plan.gallery, now.version, plan.model, now.evidence),
         )
     first = None
     if now.version.number > plan.version:

@@ -113,7 +113,7 @@ def test_what_a_killed_run_left_is_not_pruned_from_under_the_next_one(tmp_path: 
 def test_a_dropped_gallery_keeps_its_history_and_its_files(skipfill: Skipfill, tmp_path: Path) -> None:
     objects = store_with(tmp_path, 100)
     files = {path: path.read_bytes() for path in tmp_path.glob("*.parquet")}
-    assert "expected 'g', found 'h'" in skipfill("gallery", "drop", "g", "--confirm", "h", expect=2).err
+    assert "expected the name g, found 'h'" in skipfill("gallery", "drop", "g", "--confirm", "h", expect=2).err
     skipfill("gallery", "drop", "g", expect=2)
     assert latest(objects, "g").number == 1
     planned = plan_swap(objects, "g", load_card(objects, "v2"), "test")
