@@ -26,6 +26,7 @@ from skipfill.cli.commands import (
     matrix,
     methods,
     model,
+    overlay,
     overview,
     plan,
     policy,
@@ -119,11 +120,12 @@ app.command("plan", rich_help_panel=RELEASE)(plan.plan)
 app.command("swap", rich_help_panel=RELEASE)(swap.swap)
 app.command("rollback", rich_help_panel=RELEASE)(rollback.rollback)
 app.command("search", rich_help_panel=RELEASE)(search.search)
+app.add_typer(overlay.app, name="overlay", rich_help_panel=MAINTAIN)
 app.command("status", rich_help_panel=MAINTAIN)(status.status)
 app.command("history", rich_help_panel=MAINTAIN)(history.history)
 app.command("doctor", rich_help_panel=MAINTAIN)(doctor.doctor)
 app.command("prune", rich_help_panel=MAINTAIN)(prune.prune)
-for part in (app, gallery.app, model.app):
+for part in (app, gallery.app, model.app, overlay.app):
     for command in part.registered_commands:
         command.cls = ConfiguredCommand
 

@@ -34,7 +34,18 @@ SENTENCES = {
     "as they are now: skipfill gallery refresh GALLERY",
     "refresh_gallery": "Put the registered file back, or register the files as they are now: "
     "skipfill gallery refresh {gallery}",
-    "register_gallery": "Register it with: skipfill gallery add {gallery} FILES... --space NAME",
+    "list_overlays": "See: skipfill overlay list",
+    "show_overlay": "See: skipfill overlay show {gallery} {model}",
+    "add_to_overlay": "Encode the rows again: skipfill overlay add {gallery} {model} --items FILE",
+    "drop_overlay": "To remove it: skipfill overlay drop {gallery} {model}",
+    "drop_and_add_overlay": "Restore it from a copy, or drop the overlay, prune, and encode its rows again: "
+    "skipfill overlay drop {gallery} {model}",
+    "right_store": "Is this the right store? Name another with --store or SKIPFILL_STORE. If it is: "
+    "skipfill gallery add {gallery} FILES... --space NAME",
+    "another_store": "If it is in another store, name that with --store or SKIPFILL_STORE. All galleries: "
+    "skipfill gallery list",
+    "named_store": "{source} names it: correct that, or name another store with --store. To make one there: "
+    "skipfill init",
     "register_again": "See: skipfill history {gallery}. "
     "Register it again with: skipfill gallery add {gallery} FILES...",
     "register_encoded": "Register what `skipfill encode` wrote, or name another space with --space.",
@@ -47,6 +58,9 @@ SENTENCES = {
     "skipfill encode {model} ITEMS.parquet -o FILE.parquet --onto {space}",
     "choose_model_name": "Choose another name: models are never overwritten. See: skipfill model list",
     "check_model": "Run: skipfill check {gallery} {model} --items HELDOUT.parquet",
+    "ask_rerank": "Add --rerank K, or leave it out. See: skipfill guide reranking",
+    "without_rerank": "Measure it by a check without --rerank.",
+    "candidates_by_view": "Let the model's own view name the candidates: --candidates view",
     "check_gallery": "Run: skipfill check {gallery} MODEL --items HELDOUT.parquet",
     "fail_stands": "A fail counts until a later check passes on the same queries, at least as many as the policy "
     "needs; or on queries that the policy names by digest: skipfill policy {gallery} --queries DIGEST. If the queries "

@@ -25,10 +25,10 @@ STORE = {
     "retrieval": {"errors", "engine", "parquet"},
     "spaces": {"errors", "strict_json", "storage", "parquet"},
     "checks": {"errors", "strict_json", "storage", "parquet"},
-    "models": {"errors", "strict_json", "storage", "parquet", "spaces"},
+    "models": {"errors", "strict_json", "storage", "parquet", "spaces", "checks"},
     "galleries": {"errors", "strict_json", "engine", "storage", "parquet", "spaces", "checks", "models"},
     "overlays": {"errors", "strict_json", "storage", "parquet", "galleries"},
-    "releases": {"errors", "strict_json", "storage", "spaces", "checks", "models", "galleries"},
+    "releases": {"errors", "strict_json", "storage", "spaces", "checks", "models", "galleries", "overlays"},
     "maintenance": {"errors", "storage", "spaces", "checks", "models", "galleries", "overlays", "releases"},
 }
 COMPAT = {
@@ -37,7 +37,6 @@ COMPAT = {
     "trusted_code": set(),
     "nn": set(),
     "metrics": set(),
-    "reranking": {"inference", "progress"},
     "methods": {"methods.losses", "nn", "settings"},
     "methods.losses": {"nn"},
     "encoders": {"settings", "trusted_code"},
@@ -46,8 +45,9 @@ COMPAT = {
     "evaluation": {"metrics", "progress", "settings"},
     "evaluation.sequences": {"encoders", "evaluation", "inference", "metrics", "progress"},
     "training.blending": {"training", "gate", "evaluation", "inference", "methods", "metrics", "progress"},
-    "gate": {"encoders", "evaluation", "inference", "metrics", "progress"},
-    "advice": {"evaluation", "gate", "inference", "progress", "training.blending"},
+    "reranking": {"evaluation", "inference", "progress"},
+    "gate": {"encoders", "evaluation", "inference", "metrics", "progress", "reranking"},
+    "advice": {"evaluation", "gate", "inference", "metrics", "progress", "reranking", "training.blending"},
     "serving": {"inference", "reranking", "trusted_code"},
 }
 """The rooms of the same package that each room may import; a room may always import itself."""

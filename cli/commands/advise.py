@@ -140,7 +140,7 @@ def show_advice(out: Console, made: Advised) -> None:
     rows = [_cells(line, recommended=place == made.recommended) for place, line in enumerate(made.lines)]
     out.print(table(columns, rows, numbers=columns[1:6]))
     for line in made.lines:
-        if line.rows:
+        if line.kind == "reindex":
             out.print(_cost(line))
         if partial := _partial(line, made.lines[0]):
             out.print(partial)
@@ -219,6 +219,8 @@ def _next(made: Advised, inputs: CheckInputs, metric: str | None, halves: Path |
     if line.kind == "reindex":
         return f"Next: skipfill encode {line.model} ITEMS.parquet -o VECTORS.parquet"
     asked = f"--items {quoted(check)}{deciding}{split}"
+    if line.kind == "rerank":
+        asked = f"--rerank {line.k} {asked}"
     if line.kind == "blend":
         choosing = deciding_options(replace(inputs, gallery_items=[], old_input=""), metric)
         source = f"--new {line.model} --old {made.old} --items {quoted(chose)} --gallery {made.gallery}{choosing}"

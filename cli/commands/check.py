@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import typer
@@ -52,7 +51,8 @@ from skipfill.cli.options.check import (
     TruthVector,
 )
 from skipfill.cli.options.engine import EngineName, RayAddress, engine_of
-from skipfill.cli.terminal.next_command import column_options, deciding_options, items_options, quoted
+from skipfill.cli.options.reranking import Candidates, Keep, RerankSeveral, numbers_of_candidates
+from skipfill.cli.terminal.next_command import check_again, column_options, deciding_options, items_options
 from skipfill.cli.terminal.printing import emit, progress, show_next
 
 if TYPE_CHECKING:
@@ -93,6 +93,9 @@ def check(
     index: Index = "",
     threshold: Threshold = None,
     threshold_rule: ThresholdRule = "far",
+    rerank: RerankSeveral = None,
+    candidates: Candidates = "",
+    keep: Keep = False,
     instead_of: InsteadOf = None,
     reason: Reason = "",
     junit: JunitFile = None,
@@ -118,7 +121,7 @@ def check(
     from skipfill.cli.reports.text import show_report
     from skipfill.compat.evaluation.index.settings import read_index
     from skipfill.compat.gate.inputs import CheckInputs, SliceSpec
-    from skipfill.compat.progress import Progress
+    from skipfill.store.checks.saved_reports import document_of
     from skipfill.store.galleries.log import latest
 
     of_gallery = (now := latest(objects := opened(store), gallery)).policy_in_force
@@ -152,19 +155,39 @@ def check(
         columns=item_columns(id_column, label, input_column, items, quiet=quiet, other_than=old_vector),
         instead_of=instead_of or [],
         reason=reason,
+        rerank=numbers_of_candidates(rerank),
+        candidates=candidates,
+        keep=keep,
     )
     refuse_unwritable(junit, html, github=github, inputs=inputs.files, store=objects.root)
     _refuse_unknown(objects, now.space, name, inputs)
+    report = _measured(objects, gallery, name, inputs, policy, engine, address, quiet=quiet, save=not no_save)
+    write_reports(report, junit_file=junit, html_file=html, github=github, json=json)
+    code, document = EXIT_CODES[report.verdict], {"check": document_of(report), "verdict": report.verdict}
+    emit(document, as_json=json, show=lambda out: show_report(out, report), exit_code=code)
+    _show_next(report, inputs, policy, of_gallery, metric, quiet=quiet)
+    raise typer.Exit(code)
+
+
+def _measured(
+    objects: ObjectStore,
+    gallery: str,
+    name: str,
+    inputs: CheckInputs,
+    policy: Policy,
+    engine: str,
+    address: str,
+    *,
+    quiet: bool,
+    save: bool,
+) -> Report:
+    """The check, with its progress shown."""
     from skipfill.compat.gate.check import check_model  # only now: it imports torch, which takes seconds
+    from skipfill.compat.progress import Progress
 
     with engine_of(engine, address) as run_by, progress(quiet=quiet) as bar:
         stages = Progress(bar.start, bar.advance)
-        report = check_model(objects, gallery, name, inputs, policy, stages, save=not no_save, engine=run_by)
-    write_reports(report, junit_file=junit, html_file=html, github=github, json=json)
-    document = {"check": asdict(report), "verdict": report.verdict}
-    emit(document, as_json=json, show=lambda out: show_report(out, report), exit_code=EXIT_CODES[report.verdict])
-    _show_next(report, inputs, policy, of_gallery, metric, quiet=quiet)
-    raise typer.Exit(EXIT_CODES[report.verdict])
+        return check_model(objects, gallery, name, inputs, policy, stages, save=save, engine=run_by)
 
 
 def _refuse_unknown(objects: ObjectStore, space: str, name: str, inputs: CheckInputs) -> None:
@@ -191,7 +214,7 @@ def _show_next(
     """
     from skipfill.cli.reports.findings import blend_command, next_command
 
-    following, by_policy = next_command(report), _by_policy(report, inputs, of_gallery.truth)
+    following, by_policy = next_command(report), check_again(report, inputs, of_gallery.truth)
     if report.verdict == "pass" and report.asked_less:
         first = "Next"
         if "--metric" in following:  # the metric alone keeps the pass from counting
@@ -217,24 +240,3 @@ def _show_next(
         show_next(f"Or: {blend}", quiet=quiet)
     if any(one.parameter != "truth" for one in policy.differences(of_gallery, inputs.truth, policy.slices)):
         show_next(f"Or, under the gallery's policy: {by_policy}", quiet=quiet)
-
-
-def _by_policy(report: Report, inputs: CheckInputs, truth: str) -> str:
-    """The same check without its own requirements: with its files and columns, and its truth if the policy has none."""
-    of_truth: list[tuple[str, object]] = []
-    if truth in ("", inputs.truth) and inputs.truth == "judgements":
-        of_truth = [("judgements", inputs.judgements)]
-    elif truth in ("", inputs.truth) and inputs.truth == "reindex":
-        of_truth = [("truth", inputs.truth), ("depth", inputs.depth)]
-    options: list[tuple[str, object]] = [
-        *(("items", one) for one in inputs.items),
-        *(("gallery-items", one) for one in inputs.gallery_items),
-        *of_truth,
-        ("ceiling", inputs.ceiling),
-        ("identity", inputs.identity),
-        ("old-vector", inputs.old_vector),
-        ("old-input", inputs.old_input),
-        ("truth-vector", inputs.truth_vector),
-    ]
-    words = [word for option, value in options if value for word in (f"--{option}", value)]
-    return quoted("skipfill", "check", report.gallery, report.model, *words) + column_options(inputs.columns)

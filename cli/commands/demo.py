@@ -80,6 +80,7 @@ def demo(
     from skipfill.cli.demo_data.split import write_demo_files
     from skipfill.cli.demo_data.story import Story
     from skipfill.compat.encoders.decoded import decoding_once
+    from skipfill.store.checks.saved_reports import document_of
     from skipfill.store.errors import BadInput, reason
 
     began = time.monotonic()
@@ -97,7 +98,7 @@ def demo(
         story.say(f"In {folder}/: an old model, v1, and the gallery that it encoded")
         reports, swapped = _tell(story, plan)
         story.end(_ending(reports, swapped))
-    checks = {method: asdict(report) for method, report in reports.items()}
+    checks = {method: document_of(report) for method, report in reports.items()}
     seconds = round(time.monotonic() - began)
     emit(
         {"checks": checks, "swapped": swapped, "seconds": seconds},

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from skipfill.cli.terminal.next_command import quoted
+from skipfill.cli.options import opened
+from skipfill.cli.terminal.next_command import VARIABLE, quoted
 from skipfill.cli.terminal.printing import printer
 from skipfill.store.releases.forced_words import forced_words
 
@@ -32,12 +34,14 @@ def overview() -> int:
     from skipfill.store.galleries.log import newest_versions
     from skipfill.store.models.cards import load_card, model_names
     from skipfill.store.releases.evidence import readable_forced
-    from skipfill.store.storage.location import find_root, open_store
 
     out = printer()
+    named = os.environ.get(VARIABLE)
     try:
-        objects = open_store(find_root(None))
+        objects = opened(named)
     except BadInput:
+        if named is not None:
+            raise
         out.print("No store in this folder or above it.")
         _print_lines(START + READ)
         return 0
@@ -110,19 +114,25 @@ def step_after(objects: ObjectStore, report: Report) -> str:
         now = latest(objects, report.gallery)
     except Stale:  # it was dropped
         return quoted("skipfill", "history", report.gallery)
-    if now.release is not None and now.release.fingerprint == report.fingerprint:
+    if now.release is not None and now.release.way == report.fingerprint:
         return quoted("skipfill", "status", report.gallery)
-    return _step_of(objects, report.gallery, now, report.model, report.fingerprint).command
+    command = _step_of(objects, report.gallery, now, report.model, report.fingerprint).command
+    named = report.rerank is not None and quoted(report.gallery, report.model) in command
+    return command + (report.rerank.way.options if named and report.rerank else "")
 
 
-def _step_of(objects: ObjectStore, gallery: str, now: Version, model: str, fingerprint: str) -> _Step:
-    """The command that brings a model forward that queries do not use."""
+def _step_of(objects: ObjectStore, gallery: str, now: Version, model: str, way: str) -> _Step:
+    """The command that brings a model forward that queries do not use.
+
+    Args:
+        way: fingerprint of how it answers queries.
+    """
     from skipfill.cli.reports.findings import next_command
     from skipfill.store.checks.saved_reports import load_report
     from skipfill.store.releases.evidence import evidence_of, withdrawn_unanswered
 
-    evidence = evidence_of(objects, gallery, now, fingerprint)
-    withdrawn = withdrawn_unanswered(objects, gallery, now, fingerprint, evidence)
+    evidence = evidence_of(objects, gallery, now, way)
+    withdrawn = withdrawn_unanswered(objects, gallery, now, way, evidence)
     if withdrawn is not None:
         return _Step(quoted("skipfill", "history", gallery), str(withdrawn))
     if evidence.standing.allowing is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +21,7 @@ from skipfill.cli.options import (
     opened,
     refuse_empty_reason,
 )
+from skipfill.cli.options.reranking import Candidates, Rerank, asked_reranking
 from skipfill.cli.terminal.next_command import quoted
 from skipfill.cli.terminal.printing import emit, facts, policy_line, show_next, table, to_stdout, view_words
 
@@ -52,6 +52,8 @@ def plan(
             help="Plan a swap without a passing check, for this recorded reason. Default: a pass is required.",
         ),
     ] = None,
+    rerank: Rerank = None,
+    candidates: Candidates = "",
     output: Annotated[
         Path | None,
         typer.Option(
@@ -73,6 +75,7 @@ def plan(
 
     Example: skipfill plan products v2 -o plan.json
     """
+    from skipfill.store.checks.index import CheckIndex
     from skipfill.store.galleries.gallery import open_gallery
     from skipfill.store.models.cards import load_card
     from skipfill.store.releases.swap import plan_swap
@@ -83,7 +86,9 @@ def plan(
     card = load_card(objects, name)
     now = open_gallery(objects, gallery).version  # its files are there, and are those that were registered
     rate = _rate(objects, name, items, id_column, input_column) if items else None
-    made = plan_swap(objects, gallery, card, without_check or "", rate, price_per_million)
+    index = CheckIndex(objects, gallery)
+    way = asked_reranking(objects, gallery, card, rerank, candidates, index)
+    made = plan_swap(objects, gallery, card, without_check or "", rate, price_per_million, index, way)
     printed = str(output) == "-"
     if output is not None and not printed:
         with new_file(output) as file:
@@ -94,7 +99,7 @@ def plan(
             print(made.as_json())
     else:
         emit(
-            {"plan": asdict(made), "policy": now.policy_in_force.described()},
+            {"plan": made.as_document(), "policy": now.policy_in_force.described()},
             as_json=json,
             show=lambda out: show_plan(out, made, policy_line(now)),
             exit_code=code,
@@ -105,7 +110,7 @@ def plan(
 
 def show_plan(out: Console, plan: Plan, policy: str) -> None:
     """The plan as people read it: what changes, what it requires, what it saves."""
-    out.print(f"Plan {plan.id}: swap {plan.gallery} to {plan.model}", style="bold")
+    out.print(f"Plan {plan.id}: swap {plan.gallery} to {plan.changes.after}", style="bold")
     out.print()
     out.print(Text("changes", "bold"))
     out.print(
@@ -153,16 +158,16 @@ def _rate(objects: ObjectStore, name: str, items: list[Path], id_column: str, in
 
 def _next(plan: Plan, output: Path | None) -> str:
     if not plan.applicable:
+        check = f"skipfill check {plan.gallery} {plan.model}{plan.way_options} --items HELDOUT.parquet"
         if [one.name for one in plan.requires if not one.holds] == ["rollback"]:
-            again = quoted("skipfill", "swap", plan.gallery, *([plan.model] if output is None else ["--plan", output]))
+            again = quoted("--plan", output) if output is not None else f"{plan.model}{plan.way_options}"
             return (
-                f"Next: skipfill check {plan.gallery} {plan.model} --items HELDOUT.parquet. Or, with a reason why it "
-                f"may come back: {again} --reason TEXT"
+                f"Next: {check}. Or, with a reason why it may come back: skipfill swap {plan.gallery} {again} "
+                f"--reason TEXT"
             )
-        return f"Next: skipfill check {plan.gallery} {plan.model} --items HELDOUT.parquet"
+        return f"Next: {check}"
     if output is None:
         reason = f" --without-check {quoted(plan.without_check)}" if plan.without_check else ""
-        return (
-            f"Next: skipfill swap {plan.gallery} {plan.model}{reason}. To apply exactly this plan, save it with -o FILE"
-        )
+        command = f"skipfill swap {plan.gallery} {plan.model}{plan.way_options}{reason}"
+        return f"Next: {command}. To apply exactly this plan, save it with -o FILE"
     return f"Next: skipfill swap {plan.gallery} --plan {quoted(output)}"

@@ -11,6 +11,7 @@ import typer
 
 from skipfill.cli import completion
 from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Reason, Store, opened, refuse_empty_reason
+from skipfill.cli.options.reranking import Candidates, Rerank, asked_reranking, refuse_beside_plan
 from skipfill.cli.terminal.printing import emit, show_next, show_store
 from skipfill.store.releases.forced_words import forced_words
 
@@ -42,6 +43,8 @@ def swap(
         ),
     ] = None,
     reason: Reason = "",
+    rerank: Rerank = None,
+    candidates: Candidates = "",
     dry_run: DryRun = False,
     store: Store = None,
     json: Json = False,
@@ -63,11 +66,14 @@ def swap(
 
     _one_of(gallery, name, plan, without_check)
     refuse_empty_reason(without_check)
+    refuse_beside_plan(plan, rerank)
     objects = opened(store)
     index = CheckIndex(objects, gallery)
     try:
         if plan is None:
-            planned = swaps.plan_swap(objects, gallery, load_card(objects, name), without_check or "", index=index)
+            card = load_card(objects, name)
+            way = asked_reranking(objects, gallery, card, rerank, candidates, index)
+            planned = swaps.plan_swap(objects, gallery, card, without_check or "", index=index, rerank=way)
         else:
             planned = _saved(plan, gallery)
             swaps.refuse_applied(objects, planned)
@@ -83,7 +89,7 @@ def swap(
         {"gallery": gallery, "version": asdict(done), "dry_run": dry_run, "already": False, "forced_against": forced},
         as_json=json,
         show=lambda out: out.print(
-            f"{'Would swap' if dry_run else 'Swapped'}: queries of {gallery} use {planned.model} "
+            f"{'Would swap' if dry_run else 'Swapped'}: queries of {gallery} use {planned.changes.after} "
             f"(version {done.number}, {_evidence(done, forced)}){_withdrawn(planned)}"
         ),
     )

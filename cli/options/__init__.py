@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from skipfill.cli import completion
-from skipfill.cli.terminal.next_command import name_store
+from skipfill.cli.terminal.next_command import name_store, store_source
 from skipfill.cli.terminal.printing import show_next
 
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ BlendedVector = Annotated[
     typer.Option(
         "--old-vector",
         metavar="COLUMN",
-        help="Column with the old encoder's vectors, for a blend that does not contain it. Default: none.",
+        help="Column with the old encoder's vectors, for a blend that does not contain it, and for re-ranking. "
+        "Default: none.",
         rich_help_panel=COLUMNS,
     ),
 ]
@@ -204,10 +205,16 @@ def opened(store: str | None, *, to_write: bool = False) -> ObjectStore:
     Args:
         to_write: refuse now, before long work, if no new object can be created there.
     """
+    from skipfill.store.errors import Advice, BadInput
     from skipfill.store.storage.location import find_root, open_store, way_of_naming
 
     name_store(store)
-    objects = open_store(find_root(store))
+    try:
+        objects = open_store(find_root(store))
+    except BadInput as error:
+        if store is not None and isinstance(error.hint, Advice) and error.hint.key.startswith("make_store"):
+            error.hint = Advice("named_store", source=store_source())
+        raise
     if to_write:
         way_of_naming(objects.root)
     return objects

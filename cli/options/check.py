@@ -25,7 +25,8 @@ GalleryItems = Annotated[
     list[Path] | None,
     typer.Option(
         metavar="FILE",
-        help="Items of gallery rows, which the new model encodes to measure new/new. Repeatable. Default: --items.",
+        help="Items of gallery rows, which the new model encodes to measure new/new, or as far as --rerank needs them. "
+        "Repeatable. Default: --items.",
         rich_help_panel=MEASURED,
     ),
 ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from skipfill.cli.terminal.next_command import same_command
 from skipfill.store.checks.names import ALL, EVERY_CHECK, UNSEEN, encoded_by, todays
 from skipfill.store.checks.requirement import is_binary
+from skipfill.store.checks.reranking import way_words
 
 if TYPE_CHECKING:
     from skipfill.store.checks.report import Report, Slice
@@ -72,17 +73,24 @@ def headline(report: Report) -> str:
     return f"{what} in slice {first.slice}: \u201c{first.claim}\u201d: {first.text}.{more}"
 
 
+def way_of(report: Report) -> str:
+    """The model, and how it answers queries."""
+    return way_words(report.model, report.rerank.way if report.rerank else None)
+
+
 def next_command(report: Report) -> str:
     """The next command."""
+    way = report.rerank.way.options if report.rerank else ""
     if report.verdict == "pass" and not report.saved:
         return same_command("--no-save")
     if report.verdict == "pass" and report.asked_less:
         return _policy_command(report)
     align = " --align SAMPLE.parquet" if _unseen_fails(report) else ""
     commands: dict[Verdict, str] = {
-        "pass": f"skipfill swap {report.gallery} {report.model}",
+        "pass": f"skipfill swap {report.gallery} {report.model}{way}",
         "fail": f"skipfill train NAME --gallery {report.gallery} --items ITEMS.parquet{align}",
-        "inconclusive": f"skipfill check {report.gallery} {report.model} --items HELDOUT.parquet --items MORE.parquet",
+        "inconclusive": f"skipfill check {report.gallery} {report.model} --items HELDOUT.parquet --items MORE.parquet"
+        f"{way}",
     }
     return commands[report.verdict]
 

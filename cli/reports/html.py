@@ -6,7 +6,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from skipfill.cli.reports.elements import code, name, text
-from skipfill.cli.reports.findings import check_name, headline, next_command
+from skipfill.cli.reports.findings import check_name, headline, next_command, way_of
 from skipfill.cli.reports.sections.registry import SECTIONS
 from skipfill.cli.reports.svg import MARKS
 
@@ -26,7 +26,7 @@ def html(report: Report, following: str = "") -> str:
     shown = {heading: section(report) for heading, section in SECTIONS.items()}
     body = "".join(f"<section><h2>{heading}</h2>{inside}</section>\n" for heading, inside in shown.items() if inside)
     return _page(
-        f"{report.verdict.upper()}: {report.model} on {report.gallery}",
+        f"{report.verdict.upper()}: {way_of(report)} on {report.gallery}",
         f"{_banner(report, following or next_command(report))}\n{body}",
     )
 
@@ -63,7 +63,7 @@ def _banner(report: Report, following: str) -> str:
     icon = f'<svg class="mark {report.verdict}" viewBox="-8 -8 16 16" aria-hidden="true">{drawn}</svg>'
     return (
         f'<header class="{report.verdict}">{icon}<div>'
-        f"<h1><strong>{report.verdict.upper()}</strong> {name(report.model)} on {name(report.gallery)}</h1>"
+        f"<h1><strong>{report.verdict.upper()}</strong> {name(way_of(report))} on {name(report.gallery)}</h1>"
         f"<p>{text(headline(report))}</p><p>Next: {code(following)}</p><p class=dim>{text(about)}</p>"
         "</div></header>"
     )

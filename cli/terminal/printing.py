@@ -108,6 +108,11 @@ def facts(rows: Iterable[tuple[str, object]]) -> Table:
     return made
 
 
+def counted(count: int, thing: str) -> str:
+    """`1 leftover file`, `3,070 leftover files`."""
+    return f"{count:,} {thing}" + ("" if count == 1 else "s")
+
+
 def short_time(at: str, *, seconds: bool = False) -> str:
     """A stored time to the minute, without its zone: `2026-01-31 12:00`."""
     return at[: 19 if seconds else 16].replace("T", " ")

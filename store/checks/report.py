@@ -9,11 +9,13 @@ from typing import Any, Literal
 from skipfill.store.checks.names import is_of_every_check
 from skipfill.store.checks.queries import Queries
 from skipfill.store.checks.requirement import Requirement, Verdict
+from skipfill.store.checks.reranking import Reranked
 from skipfill.store.checks.scores import ScoreDistribution
 from skipfill.store.parquet.digests.fingerprint import RowsBy
 
-FORMAT = 5
-DECIDING_FLIPS = 5
+FORMAT = 6
+"""Written for checks of a re-ranking; older releases read all others."""
+WITHOUT_RERANKING = DECIDING_FLIPS = 5
 """First format in which the deciding metric defines the flips."""
 Rule = Literal["far", "match-rate"]
 
@@ -180,7 +182,7 @@ class Report:
 
     Attributes:
         state: digest of the gallery's rows, space and release: a swap needs a pass on the current state.
-        fingerprint: of the model.
+        fingerprint: of the model; where it re-ranks, of this way to answer queries: see `way_fingerprint`.
         why: a sentence for each reason of the verdict.
         truth: what made rows relevant: `labels`, `judgements`, `reindex` or `neighbours`.
         reencoded_rows: gallery rows that were encoded again for new/new.
@@ -195,6 +197,7 @@ class Report:
         asked_less: points in which the check asked less than the gallery's policy, so that a pass allows no swap.
         rows_state: the state without the release: evidence against the model counts wherever this is the same.
             Empty in old files.
+        rerank: how the model re-ranked, and what that took; None where its view alone found the rows.
     """
 
     gallery: str
@@ -225,7 +228,8 @@ class Report:
     reason: str = ""
     asked_less: list[str] = field(default_factory=list)
     rows_state: str = ""
-    format: int = field(default=FORMAT)
+    rerank: Reranked | None = None
+    format: int = field(default=WITHOUT_RERANKING)
 
     @property
     def saved(self) -> bool:

@@ -6,48 +6,32 @@ The object store creates a key only if it is absent, so of two writers of the sa
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
+from difflib import get_close_matches
 from typing import Any, Literal
 
 from skipfill.store.checks.policy import Policy
-from skipfill.store.checks.report import Threshold
-from skipfill.store.errors import Advice, BadInput, SkipfillError, Stale, in_the_store, minute, unknown_name
-from skipfill.store.spaces import View
+from skipfill.store.checks.reranking import without_unused
+from skipfill.store.errors import Advice, BadInput, SkipfillError, Stale, in_the_store, minute
+from skipfill.store.models.release import Release
 from skipfill.store.storage.layout import GALLERIES, log_folder, version_key
 from skipfill.store.storage.numbered import last_number
 from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import json_digest, stored
 
-FORMAT = 3
-"""Written only for versions that need it, so that older releases read all others: 3 has a view that is not a prefix."""
+FORMAT = 4
+"""Written only for versions that need it, so that older releases read all others: 4 has a release that re-ranks, 3 a
+view that is not a prefix."""
+WITH_MAP = 3
 WITH_POLICY = 2
 WITHOUT_POLICY = 1
 RESTORE = "Restore it from a copy."
+MOST_NAMED = 8
+"""Galleries that the error for an unknown one names."""
 Action = Literal["registered", "appended", "refreshed", "swapped", "rolled back", "dropped", "policy changed"]
 BRINGING: tuple[Action, ...] = ("registered", "swapped")
 """Actions that bring a release."""
 RELEASES: tuple[Action, ...] = (*BRINGING, "rolled back", "dropped")
 """These, and those that bring one back, or end it. The others leave it as it is."""
-
-
-@dataclass(frozen=True)
-class Release:
-    """The model, view and thresholds that queries use.
-
-    Attributes:
-        model: name of the model that encodes queries.
-        fingerprint: fingerprint of that model, so that another model under the same name is noticed.
-        view: from the model's space onto the gallery's.
-        check: id of the check that allowed it; empty for the space's own model or a forced swap.
-        without_check: the reason given for swapping without one.
-        thresholds: thresholds for this model's scores, as that check transferred them; empty in old files.
-    """
-
-    model: str
-    fingerprint: str
-    view: View
-    check: str = ""
-    without_check: str = ""
-    thresholds: list[Threshold] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -104,8 +88,8 @@ class Version:
 
     @property
     def queries_use(self) -> str:
-        """Name of the model that queries use; without a release, that of the encoder of the stored vectors."""
-        return self.space if self.release is None else self.release.model
+        """The model that queries use, and how, in words; without a release, the encoder of the stored vectors."""
+        return self.space if self.release is None else str(self.release)
 
     @property
     def released_at(self) -> int:
@@ -117,19 +101,23 @@ class Version:
         content = asdict(self)
         if self.format < WITH_POLICY:
             del content["policy"]
+        if content["release"] is not None:
+            content["release"] = without_unused(content["release"], "rerank")
         return content
 
     @property
     def needed_format(self) -> int:
         """The oldest format that can hold the version."""
-        if self.release is not None and self.release.view.kind != "prefix":
+        if self.release is not None and self.release.rerank is not None:
             return FORMAT
+        if self.release is not None and self.release.view.kind != "prefix":
+            return WITH_MAP
         return WITHOUT_POLICY if self.policy is None else WITH_POLICY
 
     @property
     def state(self) -> str:
         """Digest of what a check measures: rows, space and release. Equal after a rollback, unlike `number`."""
-        release = None if self.release is None else [self.release.model, self.release.fingerprint]
+        release = None if self.release is None else [self.release.model, self.release.way]
         return self._digest(release)
 
     @property
@@ -202,8 +190,20 @@ def history(objects: ObjectStore, gallery: str) -> list[Version]:
 def _last_entry(objects: ObjectStore, gallery: str, since: int = 0) -> Version:
     version = newest_version(objects, gallery, since)
     if version is None:
-        raise unknown_name("gallery", gallery, gallery_names(objects), Advice("register_gallery", gallery=gallery))
+        raise _unknown(objects, gallery)
     return version
+
+
+def _unknown(objects: ObjectStore, gallery: str) -> BadInput:
+    """The error for a gallery that a store does not have: it may be the wrong store."""
+    names = gallery_names(objects)
+    if not names:
+        expected = f"a known gallery of store {objects.root}, which has none"
+        return BadInput("gallery", expected=expected, found=repr(gallery), hint=Advice("right_store", gallery=gallery))
+    near = get_close_matches(gallery, names, n=MOST_NAMED, cutoff=0)
+    shown = ", ".join(near) + (", ..." if len(names) > len(near) else "")
+    expected = f"a known gallery of store {objects.root} ({shown})"
+    return BadInput("gallery", expected=expected, found=repr(gallery), hint=Advice("another_store"))
 
 
 @dataclass(frozen=True)

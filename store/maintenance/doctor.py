@@ -14,6 +14,7 @@ from skipfill.store.maintenance.drop_model import bundle_bytes, unused_models
 from skipfill.store.maintenance.environment import Environment, environment
 from skipfill.store.maintenance.finding import Finding, tried
 from skipfill.store.maintenance.gallery_findings import of_gallery
+from skipfill.store.maintenance.overlays import overlay_findings
 from skipfill.store.maintenance.prune import Leftover, leftovers, unfinished_trainings
 from skipfill.store.models.cards import file_key, load_card, model_names
 from skipfill.store.models.files import read_file
@@ -21,6 +22,7 @@ from skipfill.store.spaces import load_space
 from skipfill.store.storage.layout import (
     CHECKS,
     GALLERIES,
+    OVERLAYS,
     SPACES,
     report_key,
     space_key,
@@ -76,6 +78,11 @@ def diagnose(objects: ObjectStore, *, deep: bool = False) -> Diagnosis:
         *_of_all("galleries", lambda: objects.children(GALLERIES), lambda name: of_gallery(objects, name, deep=deep)),
         *_of_all("models", lambda: model_names(objects), lambda name: _of_model(objects, name, deep=deep)),
         *_of_all("checks", lambda: objects.children(CHECKS), lambda gallery: _of_checks(objects, gallery)),
+        *_of_all(
+            "overlays",
+            lambda: objects.children(OVERLAYS),
+            lambda gallery: overlay_findings(objects, gallery, deep=deep),
+        ),
         *_of_all("spaces", lambda: objects.children(SPACES), lambda file: _of_space(objects, file)),
         *unlisted,
         *unlisted_trainings,

@@ -1,4 +1,4 @@
-"""A finding of the diagnosis, and the attempt that turns an error into one."""
+"""One thing that a diagnosis found, and looks that end in a finding where they fail."""
 
 from __future__ import annotations
 
@@ -36,5 +36,5 @@ def tried(where: str, look: Callable[..., T], *arguments: object) -> tuple[T | N
     except SkipfillError as error:
         unsaid = not error.hint or (isinstance(error.hint, Advice) and error.hint.key == "see_doctor")
         return None, [Finding("problem", where, str(error), RESTORE if unsaid else error.hint)]
-    except Exception as error:  # any error at all: it is reported here
+    except Exception as error:  # whatever it is: this is where it is named
         return None, [Finding("problem", where, f"cannot be read: {reason(error)}", RESTORE)]

@@ -69,7 +69,7 @@ def add_rows(
     while True:
         overlay, last = opened_entry(objects, gallery, fingerprint, dim, before)
         before = overlay
-        new = _first_of_each(ids, digests) & (overlay.places(ids, digests) < 0)
+        new = first_of_each(ids, digests) & (overlay.places(ids, digests) < 0)
         if not new.any():
             progress(total)
             return Added(0, total, overlay)
@@ -106,7 +106,7 @@ def _refuse_unfit(gallery: str, ids: pa.Array, digests: NDArray[np.uint64], vect
     return plain(ids, id_type(ids.type, where), where)
 
 
-def _first_of_each(ids: pa.Array, digests: NDArray[np.uint64]) -> NDArray[np.bool_]:
+def first_of_each(ids: pa.Array, digests: NDArray[np.uint64]) -> NDArray[np.bool_]:
     """(N,) whether a row is the first of its id and content."""
     numbers = ids.dictionary_encode().indices.to_numpy(zero_copy_only=False)
     _, first = np.unique(np.stack([numbers.astype(np.uint64), digests], axis=1), axis=0, return_index=True)

@@ -45,7 +45,9 @@ class NewFile:
         table = pa.table({"id": ids, "content": pa.array(digests), "vector": columns})
         sink = io.BytesIO()
         compression = {"id": "zstd", "content": "none", "vector.list.element": "none"}  # those two are as random
-        pq.write_table(table, sink, compression=compression, use_dictionary=False, row_group_size=2**16)
+        pq.write_table(
+            table, sink, compression=compression, use_dictionary=False, write_statistics=False, row_group_size=2**16
+        )
         self.data = sink.getvalue()
         self.listed = OverlayFile(hashlib.sha256(self.data).hexdigest(), len(ids), len(self.data))
 

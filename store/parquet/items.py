@@ -67,6 +67,13 @@ class ItemBlock:
             return "vector"
         return "text" if isinstance(self.inputs[0], str) else "image"
 
+    def filter(self, chosen: NDArray[np.bool_]) -> ItemBlock:
+        """Some of the items, (N,) bool."""
+        here = np.flatnonzero(chosen)
+        inputs = [self.inputs[at] for at in here] if isinstance(self.inputs, list) else self.inputs[here]
+        old_vectors = None if self.old_vectors is None else self.old_vectors[here]
+        return ItemBlock(self.ids.take(pa.array(here)), inputs, self.rows[here], self.path, old_vectors)
+
 
 @dataclass(frozen=True)
 class Items:

@@ -43,6 +43,7 @@ def evidence_of(
     """Read the checks of a model on the rows of a version, from the index; old reports only where it has none.
 
     Args:
+        fingerprint: of the model, or of its way to answer queries: see `way_fingerprint`.
         index: of the gallery; entries that it has read are not read again.
 
     Raises:
@@ -70,7 +71,7 @@ def checks_before_swaps(objects: ObjectStore, gallery: str, log: Sequence[Versio
     index, checks = CheckIndex(objects, gallery), {}
     for before, swap in pairwise(log):
         if swap.action == "swapped" and swap.release is not None:
-            of_model = index.of(before.rows_state, swap.release.fingerprint)
+            of_model = index.of(before.rows_state, swap.release.way)
             checks[swap.number] = [check for check in of_model if check.version <= before.number]
     return checks
 
@@ -89,7 +90,7 @@ def forced_against(objects: ObjectStore, gallery: str, now: Version, index: Chec
     if now.release is None or not now.release.without_check or now.released_at < 2:
         return []
     before = read_version(objects, gallery, now.released_at - 1)
-    of_model = (index or CheckIndex(objects, gallery)).of(before.rows_state, now.release.fingerprint)
+    of_model = (index or CheckIndex(objects, gallery)).of(before.rows_state, now.release.way)
     until_then = [check for check in of_model if check.version <= before.number]
     against = standing(until_then, before.policy_in_force, before.state).against
     return [f"{check.check} {check.verdict}" for check in against]
@@ -131,7 +132,7 @@ def indexed_since_release(objects: ObjectStore, gallery: str, now: Version, firs
         return []
     index = CheckIndex(objects, gallery)
     try:
-        of_rows = index.standing(now.rows_state, now.release.fingerprint, now.policy_in_force, now.state)
+        of_rows = index.standing(now.rows_state, now.release.way, now.policy_in_force, now.state)
     except (SkipfillError, OSError):
         return None
     return since_release(first, of_rows)
@@ -140,7 +141,7 @@ def indexed_since_release(objects: ObjectStore, gallery: str, now: Version, firs
 def told(objects: ObjectStore, gallery: str, version: Version, evidence: Evidence) -> str:
     """The evidence in words, short; `none` where there is none."""
     of_state, check = evidence.standing, evidence.deciding
-    old = ", in an older format, of which only the newest check counts" if of_state.old else ""
+    old = ", in an older format: only the newest check counts" if of_state.old else ""
     if check is None:
         if evidence.elsewhere is None:
             return "none"

@@ -27,7 +27,7 @@ def objections(objects: ObjectStore, gallery: str, now: Version, target: Version
     if release.model == target.space:  # the model of the stored vectors, which needed no check
         return "; ".join(found)
     try:
-        standing = index.standing(now.rows_state, release.fingerprint, now.policy_in_force, now.state)
+        standing = index.standing(now.rows_state, release.way, now.policy_in_force, now.state)
     except (SkipfillError, OSError):
         standing = None
     allowing = standing.allowing if standing else None
@@ -36,7 +36,7 @@ def objections(objects: ObjectStore, gallery: str, now: Version, target: Version
         found.append(f"no check allowed it ({release.without_check})")
     if against:
         found.append(", ".join(against))
-    withdrawn = readable_withdrawal(objects, gallery, now, release.fingerprint)
+    withdrawn = readable_withdrawal(objects, gallery, now, release.way)
     if withdrawn is not None and not withdrawn.answered_by(allowing):
         found.append(str(withdrawn))
     return "; ".join(found)

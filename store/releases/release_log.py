@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from skipfill.store.galleries.log import BRINGING, Release, Version, read_version
+from skipfill.store.galleries.log import BRINGING, Version, read_version
+from skipfill.store.models.release import Release
 from skipfill.store.storage.object_store import ObjectStore
 
 

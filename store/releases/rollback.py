@@ -76,7 +76,7 @@ def _undo(objects: ObjectStore, gallery: str, now: Version, following: Version, 
     if objections(objects, gallery, now, now, index):
         return ""
     release = now.release
-    withdrawn = release is not None and readable_withdrawal(objects, gallery, following, release.fingerprint)
+    withdrawn = release is not None and readable_withdrawal(objects, gallery, following, release.way)
     return f"--to {now.number}" + (" --reason TEXT" if withdrawn else "")
 
 

@@ -17,7 +17,7 @@ class Withdrawal:
     """A rollback that left a model.
 
     Attributes:
-        model: name of the model.
+        model: name of the model, and how it re-ranked.
         version: number of the version that rolled it back.
         by, reason: its user, and the reason that the user gave.
     """
@@ -36,7 +36,7 @@ class Withdrawal:
         return f"{self.model} was rolled back in version {self.version} by {self.by}{why}"
 
 
-def withdrawal(objects: ObjectStore, gallery: str, now: Version, fingerprint: str) -> Withdrawal | None:
+def withdrawal(objects: ObjectStore, gallery: str, now: Version, way: str) -> Withdrawal | None:
     """The rollback by which queries last stopped using a model; None where they did not, or stopped by a swap.
 
     A rollback that brings a later release back, such as one that undoes a rollback, withdraws nothing. Dropping a
@@ -44,23 +44,23 @@ def withdrawal(objects: ObjectStore, gallery: str, now: Version, fingerprint: st
 
     Args:
         now: the version in force; of an uncommitted one those before it must be in the log.
-        fingerprint: of the model.
+        way: fingerprint of how the model answers queries: see `way_fingerprint`.
     """
     newest_first = releases_until(objects, gallery, now, beyond_drops=True)
     for after, left in pairwise(newest_first):
-        if after.release is not None and after.release.fingerprint == fingerprint:
+        if after.release is not None and after.release.way == way:
             return None  # it is in force again
-        if left.release is not None and left.release.fingerprint == fingerprint and after.action != "dropped":
+        if left.release is not None and left.release.way == way and after.action != "dropped":
             if after.action != "rolled back" or _forward(objects, gallery, after, left):
                 return None
-            return Withdrawal(left.release.model, after.number, after.by, after.reason)
+            return Withdrawal(str(left.release), after.number, after.by, after.reason)
     return None
 
 
-def readable_withdrawal(objects: ObjectStore, gallery: str, now: Version, fingerprint: str) -> Withdrawal | None:
+def readable_withdrawal(objects: ObjectStore, gallery: str, now: Version, way: str) -> Withdrawal | None:
     """The same; None, too, where the log cannot be read: for those who must go on whatever is wrong with it."""
     try:
-        return withdrawal(objects, gallery, now, fingerprint)
+        return withdrawal(objects, gallery, now, way)
     except (SkipfillError, OSError):
         return None
 

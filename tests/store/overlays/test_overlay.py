@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from zlib import crc32
 
 import numpy as np
 import pyarrow as pa
@@ -12,17 +11,15 @@ import pytest
 
 from skipfill.store.errors import BadInput
 from skipfill.store.overlays import local_copies
-from skipfill.store.overlays.add import Added, add_rows
+from skipfill.store.overlays.add import add_rows
 from skipfill.store.overlays.compact import MOST_SMALL
 from skipfill.store.overlays.log import newest_entry
-from skipfill.store.overlays.overlay import Overlay, open_overlay
+from skipfill.store.overlays.overlay import open_overlay
 from skipfill.store.overlays.part import Part
 from skipfill.store.storage.address import address
 from skipfill.store.storage.location import init_store
 from skipfill.store.storage.object_store import ObjectStore
-
-BY = "ab" * 32
-DIM = 5
+from tests.store.overlays.rows import BY, DIM, add, held, vectors_of
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -35,24 +32,6 @@ def objects(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
 @pytest.fixture
 def folder(tmp_path: Path) -> ObjectStore:
     return init_store(tmp_path / ".skipfill")
-
-
-def vectors_of(keys: list[tuple[object, int]]) -> np.ndarray:
-    """A vector of each id and content, which nothing else has."""
-    seeds = [crc32(repr(key).encode()) + content for key, content in keys]
-    return np.stack([np.random.default_rng(seed).standard_normal(DIM, np.float32) for seed in seeds])
-
-
-def add(objects: ObjectStore, keys: list[tuple[object, int]], before: Overlay | None = None) -> Added:
-    ids = pa.array([key for key, _ in keys])
-    digests = np.array([content for _, content in keys], np.uint64)
-    return add_rows(objects, "g", BY, ids, digests, vectors_of(keys), before=before)
-
-
-def held(overlay: Overlay, key: object, content: int | None) -> list[float] | None:
-    digests = None if content is None else np.array([content], np.uint64)
-    places = overlay.places(pa.array([key]), digests)
-    return None if places[0] < 0 else overlay.vectors(places)[0].tolist()
 
 
 @pytest.mark.parametrize("kind", [str, int])
@@ -215,3 +194,12 @@ def test_local_copies_are_bounded_and_not_needed(
     copies.rmdir()
     copies.write_text("a file where the folder should be")
     assert held(open_overlay(folder, "g", BY, DIM), "b3", 0) is not None
+
+
+def test_an_entry_of_a_newer_release_is_refused(folder: ObjectStore) -> None:
+    add(folder, [("a", 0)])
+    assert isinstance(folder.root, Path)
+    [entry] = folder.root.glob("overlays/g/*/versions/*.json")
+    entry.write_text(entry.read_text().replace('"format": 1', '"format": 2'))
+    with pytest.raises(BadInput, match="expected overlay version format 1 or older, found format 2"):
+        open_overlay(folder, "g", BY, DIM)

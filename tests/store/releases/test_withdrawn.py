@@ -63,7 +63,7 @@ def test_a_pass_after_the_rollback_answers_it(skipfill: Skipfill, objects: Objec
     document = skipfill("plan", "g", "v2", "--json").document["plan"]
     assert document["requires"][-1]["name"] == "rollback"
     assert document["requires"][-1]["holds"]
-    assert document["format"] == 3
+    assert document["format"] == 4
     assert skipfill("swap", "g", "v2", "--json").document["version"]["release"]["check"] == later.id
 
 
