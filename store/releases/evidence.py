@@ -174,12 +174,13 @@ def advice(
     if check.verdict == "inconclusive":
         return Advice("ask_more", gallery=gallery, model=model, way=way)
     changed = set_in(objects, gallery, version)
-    of_check = {"gallery": gallery, "model": model, "way": way, "check": check.check}
     setter = policy_words(changed) if changed else ""
     fitting = {difference.parameter: difference.fitting for difference in of_state.differences}
     if None in fitting.values() or () in fitting.values():  # no option can meet these
-        return Advice("check_by_policy", **of_check, setter=setter)
-    return Advice("fit_policy", **of_check, setter=setter, options=fitting)
+        return Advice("check_by_policy", gallery=gallery, model=model, way=way, check=check.check, setter=setter)
+    return Advice(
+        "fit_policy", gallery=gallery, model=model, way=way, check=check.check, setter=setter, options=fitting
+    )
 
 
 def policy_words(changed: Version) -> str:
