@@ -185,7 +185,7 @@ def unknown_to_gallery(rows: StoredRows, predicates: Sequence[str]) -> dict[str,
                 sql.sql(f"SELECT (({one}\n) IS TRUE) FROM gallery, asked")
             except duckdb.BinderException as error:
                 lacking[one] = _shown(error)
-                if 'table "gallery"' in lacking[one].casefold():
+                if '"gallery" does not have a column' in lacking[one].casefold():
                     expected = "a column of the gallery after gallery."
                     raise BadInput(f"slice {one!r}", expected=expected, found=lacking[one]) from error
             except duckdb.Error:
