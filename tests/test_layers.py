@@ -29,7 +29,7 @@ STORE = {
     "galleries": {"errors", "strict_json", "engine", "storage", "parquet", "spaces", "checks", "models"},
     "overlays": {"errors", "strict_json", "storage", "parquet", "galleries"},
     "releases": {"errors", "strict_json", "storage", "spaces", "checks", "models", "galleries", "overlays"},
-    "maintenance": {"errors", "storage", "spaces", "checks", "models", "galleries", "overlays"},
+    "maintenance": {"errors", "storage", "spaces", "checks", "models", "galleries", "overlays", "releases"},
 }
 COMPAT = {
     "progress": set(),
