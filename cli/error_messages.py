@@ -19,6 +19,10 @@ SENTENCES = {
     "look_and_run_again": "See: skipfill status {gallery}; then run the same command again.",
     "roll_back_to": "Versions with other releases: {versions}. Bring one back with: "
     "skipfill rollback {gallery} --to VERSION",
+    "answer_rollback": "Check it again, with queries that show the fault: skipfill check {gallery} {model} --items "
+    "HELDOUT.parquet. A later pass, or a reason, lets it come back: skipfill swap {gallery} {model} --reason TEXT",
+    "give_reason": "If it must come back all the same: skipfill rollback {gallery} --to {version} --reason TEXT. "
+    "Other releases: skipfill history {gallery}",
     "change_gallery": "If its files changed: skipfill gallery refresh {gallery}. For more rows: "
     "skipfill gallery append {gallery} FILES. To start over: "
     "skipfill gallery drop {gallery} --confirm {gallery}, then add it again.",
@@ -36,7 +40,12 @@ SENTENCES = {
     "drop_overlay": "To remove it: skipfill overlay drop {gallery} {model}",
     "drop_and_add_overlay": "Restore it from a copy, or drop the overlay, prune, and encode its rows again: "
     "skipfill overlay drop {gallery} {model}",
-    "register_gallery": "Register it with: skipfill gallery add {gallery} FILES... --space NAME",
+    "right_store": "Is this the right store? Name another with --store or SKIPFILL_STORE. If it is: "
+    "skipfill gallery add {gallery} FILES... --space NAME",
+    "another_store": "If it is in another store, name that with --store or SKIPFILL_STORE. All galleries: "
+    "skipfill gallery list",
+    "named_store": "{source} names it: correct that, or name another store with --store. To make one there: "
+    "skipfill init",
     "register_again": "See: skipfill history {gallery}. "
     "Register it again with: skipfill gallery add {gallery} FILES...",
     "register_encoded": "Register what `skipfill encode` wrote, or name another space with --space.",
@@ -59,10 +68,10 @@ SENTENCES = {
     "--reason TEXT",
     "check_without_saving": "To measure without saving the check: --no-save. It then has no effect on swaps.",
     "ask_more": "Check again, with these queries and more: skipfill check {gallery} {model} --items FILES --items MORE",
-    "check_by_policy": "Check it under the policy, with the files and columns of {check}: "
+    "check_by_policy": "{setter}Check it under the policy, with the files and columns of {check}: "
     "skipfill check {gallery} {model} --items FILES. See: "
     "skipfill policy {gallery}",
-    "fit_policy": "Check it under the policy, with the files and columns of {check}: "
+    "fit_policy": "{setter}Check it under the policy, with the files and columns of {check}: "
     "skipfill check {gallery} {model} --items FILES. Or, if less is enough for "
     "this gallery: skipfill policy {gallery} {options}",
     "plan_again": "Plan again with: skipfill plan {gallery} {model}",

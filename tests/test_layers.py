@@ -29,7 +29,7 @@ STORE = {
     "galleries": {"errors", "strict_json", "engine", "storage", "parquet", "spaces", "checks", "models"},
     "overlays": {"errors", "strict_json", "storage", "parquet", "galleries"},
     "releases": {"errors", "strict_json", "storage", "spaces", "checks", "models", "galleries", "overlays"},
-    "maintenance": {"errors", "storage", "spaces", "checks", "models", "galleries", "overlays"},
+    "maintenance": {"errors", "storage", "spaces", "checks", "models", "galleries", "overlays", "releases"},
 }
 COMPAT = {
     "progress": set(),
@@ -47,7 +47,7 @@ COMPAT = {
     "training.blending": {"training", "gate", "evaluation", "inference", "methods", "metrics", "progress"},
     "reranking": {"evaluation", "inference", "progress"},
     "gate": {"encoders", "evaluation", "inference", "metrics", "progress", "reranking"},
-    "advice": {"evaluation", "gate", "inference", "progress", "reranking", "training.blending"},
+    "advice": {"evaluation", "gate", "inference", "metrics", "progress", "reranking", "training.blending"},
     "serving": {"inference", "reranking", "trusted_code"},
 }
 """The rooms of the same package that each room may import; a room may always import itself."""

@@ -52,7 +52,7 @@ from skipfill.cli.options.check import (
 )
 from skipfill.cli.options.engine import EngineName, RayAddress, engine_of
 from skipfill.cli.options.reranking import Candidates, Keep, RerankSeveral, numbers_of_candidates
-from skipfill.cli.terminal.next_command import column_options, deciding_options, items_options, quoted
+from skipfill.cli.terminal.next_command import check_again, column_options, deciding_options, items_options
 from skipfill.cli.terminal.printing import emit, progress, show_next
 
 if TYPE_CHECKING:
@@ -214,13 +214,16 @@ def _show_next(
     """
     from skipfill.cli.reports.findings import blend_command, next_command
 
-    following, by_policy = next_command(report), _by_policy(report, inputs, of_gallery.truth)
+    following, by_policy = next_command(report), check_again(report, inputs, of_gallery.truth)
     if report.verdict == "pass" and report.asked_less:
         first = "Next"
         if "--metric" in following:  # the metric alone keeps the pass from counting
             show_next(f"Next: {following}", quiet=quiet)
             first = "Or"
         show_next(f"{first}, under the gallery's policy: {by_policy}", quiet=quiet)
+        return
+    if report.verdict == "pass" and not report.saved:
+        show_next(f"Not saved, so it allows no swap. Run it again without --no-save: {following}", quiet=quiet)
         return
     deciding = deciding_options(inputs, metric)
     if following.startswith("skipfill check"):
@@ -237,26 +240,3 @@ def _show_next(
         show_next(f"Or: {blend}", quiet=quiet)
     if any(one.parameter != "truth" for one in policy.differences(of_gallery, inputs.truth, policy.slices)):
         show_next(f"Or, under the gallery's policy: {by_policy}", quiet=quiet)
-
-
-def _by_policy(report: Report, inputs: CheckInputs, truth: str) -> str:
-    """The same check without its own requirements: with its files and columns, and its truth if the policy has none."""
-    of_truth: list[tuple[str, object]] = []
-    if truth in ("", inputs.truth) and inputs.truth == "judgements":
-        of_truth = [("judgements", inputs.judgements)]
-    elif truth in ("", inputs.truth) and inputs.truth == "reindex":
-        of_truth = [("truth", inputs.truth), ("depth", inputs.depth)]
-    options: list[tuple[str, object]] = [
-        *(("items", one) for one in inputs.items),
-        *(("gallery-items", one) for one in inputs.gallery_items),
-        *of_truth,
-        ("ceiling", inputs.ceiling),
-        ("identity", inputs.identity),
-        ("old-vector", inputs.old_vector),
-        ("old-input", inputs.old_input),
-        ("truth-vector", inputs.truth_vector),
-        ("rerank", ",".join(map(str, inputs.rerank))),
-        ("candidates", inputs.candidates),
-    ]
-    words = [word for option, value in options if value for word in (f"--{option}", value)]
-    return quoted("skipfill", "check", report.gallery, report.model, *words) + column_options(inputs.columns)

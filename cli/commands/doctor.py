@@ -70,7 +70,7 @@ class _Threads:
 
     def __str__(self) -> str:
         return f"{self.count}, " + (
-            "as OMP_NUM_THREADS says" if self.given else "or fewer in a training on processors, where these are faster"
+            "set by OMP_NUM_THREADS" if self.given else "or fewer in a training on a CPU, if that is faster"
         )
 
 
@@ -104,7 +104,7 @@ def _show(out: Console, diagnosis: Diagnosis, configuration: Configuration) -> N
         out.print(with_store("Leftover files of interrupted runs, or files being written now. See: skipfill prune"))
     if diagnosis.trainings:
         out.print(leftover_table(diagnosis.trainings))
-        drop = with_store("To remove those older than a day: skipfill prune --trainings")
+        drop = with_store("To remove those older than a day: skipfill prune --trainings --yes")
         out.print(f"Unfinished trainings: the same train command resumes them. {drop}")
     depth = "" if diagnosis.deep else " This was a quick look; --deep reads every file."
     out.print(f"{'Nothing is' if diagnosis.healthy else 'Something is'} wrong.{depth}")

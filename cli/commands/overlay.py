@@ -22,8 +22,8 @@ from skipfill.cli.options import (
     item_columns,
     opened,
 )
-from skipfill.cli.reports.overlay import bytes_of, overlay_document, print_overlay, show_change
 from skipfill.cli.terminal.help_page import HelpGroup
+from skipfill.cli.terminal.overlay_summary import bytes_of, overlay_document, print_overlay, show_change
 from skipfill.cli.terminal.printing import emit, progress, show_next, table
 
 if TYPE_CHECKING:
@@ -150,10 +150,11 @@ def verify(
     with progress(quiet=quiet) as bar:
         bar.start("reading vectors", entry.rows)
         verify_overlay(objects, gallery, entry, bar.advance)
+    files = f"{len(entry.files):,} {'file' if len(entry.files) == 1 else 'files'}"
     emit(
         overlay_document(gallery, entry),
         as_json=json,
-        show=lambda out: out.print(f"All {entry.rows:,} vectors in {len(entry.files)} files are as they were added."),
+        show=lambda out: out.print(f"All {entry.rows:,} vectors in {files} are as they were added."),
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Literal
 
+from skipfill.cli.terminal.next_command import same_command
 from skipfill.store.checks.names import ALL, EVERY_CHECK, UNSEEN, encoded_by, todays
 from skipfill.store.checks.requirement import is_binary
 from skipfill.store.checks.reranking import way_words
@@ -81,7 +82,7 @@ def next_command(report: Report) -> str:
     """The next command."""
     way = report.rerank.way.options if report.rerank else ""
     if report.verdict == "pass" and not report.saved:
-        return f"skipfill check {report.gallery} {report.model} --items HELDOUT.parquet"
+        return same_command("--no-save")
     if report.verdict == "pass" and report.asked_less:
         return _policy_command(report)
     align = " --align SAMPLE.parquet" if _unseen_fails(report) else ""

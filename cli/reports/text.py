@@ -18,7 +18,7 @@ from skipfill.cli.reports.findings import (
     same_as_all,
     way_of,
 )
-from skipfill.cli.reports.reranking import facts_of
+from skipfill.cli.reports.sections.reranking import facts_of
 from skipfill.cli.terminal.characters import one_line, visible
 from skipfill.cli.terminal.printing import VERDICT_STYLE, facts, table
 from skipfill.store.checks.names import ALL, CEILING, NEW_NEW, NEW_OLD, OLD_OLD, is_of_every_check
@@ -132,7 +132,8 @@ def _show_reranking(out: Console, measured: Reranked, metric: str) -> None:
         ]
         out.print()
         out.print(table(columns, rows, numbers=columns[1:]))
-        out.print("The largest number first, each at full confidence, until one does not pass.", style="dim")
+        said = "The largest number first, each at full confidence, until one does not pass. Each pass allows its swap."
+        out.print(said, style="dim")
 
 
 def _show_index(out: Console, index: IndexRecall) -> None:

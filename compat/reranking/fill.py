@@ -49,8 +49,15 @@ def fill_overlay(
     They are committed in batches: what a run that was killed had committed is not encoded again.
 
     Raises:
-        BadInput: items of another kind than the model encodes, or none that is a row of the gallery.
+        BadInput: the model whose vectors the gallery holds, items of another kind than the model encodes, or none that
+            is a row of the gallery.
     """
+    if model.card.fingerprint == gallery.space.fingerprint:
+        raise BadInput(
+            f"model {model.card.name}",
+            expected=f"another one than {gallery.space.name}, whose vectors gallery {gallery.name} holds",
+            found="that one",
+        )
     model.refuse_other_items(items)
     are_rows = np.zeros(len(items), np.bool_)
     progress.start(f"reading ids of {gallery.name}", gallery.rows.count)

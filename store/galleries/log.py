@@ -6,11 +6,12 @@ The object store creates a key only if it is absent, so of two writers of the sa
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
+from difflib import get_close_matches
 from typing import Any, Literal
 
 from skipfill.store.checks.policy import Policy
 from skipfill.store.checks.reranking import without_unused
-from skipfill.store.errors import Advice, BadInput, SkipfillError, Stale, in_the_store, minute, unknown_name
+from skipfill.store.errors import Advice, BadInput, SkipfillError, Stale, in_the_store, minute
 from skipfill.store.models.release import Release
 from skipfill.store.storage.layout import GALLERIES, log_folder, version_key
 from skipfill.store.storage.numbered import last_number
@@ -24,6 +25,8 @@ WITH_MAP = 3
 WITH_POLICY = 2
 WITHOUT_POLICY = 1
 RESTORE = "Restore it from a copy."
+MOST_NAMED = 8
+"""Galleries that the error for an unknown one names."""
 Action = Literal["registered", "appended", "refreshed", "swapped", "rolled back", "dropped", "policy changed"]
 BRINGING: tuple[Action, ...] = ("registered", "swapped")
 """Actions that bring a release."""
@@ -187,8 +190,20 @@ def history(objects: ObjectStore, gallery: str) -> list[Version]:
 def _last_entry(objects: ObjectStore, gallery: str, since: int = 0) -> Version:
     version = newest_version(objects, gallery, since)
     if version is None:
-        raise unknown_name("gallery", gallery, gallery_names(objects), Advice("register_gallery", gallery=gallery))
+        raise _unknown(objects, gallery)
     return version
+
+
+def _unknown(objects: ObjectStore, gallery: str) -> BadInput:
+    """The error for a gallery that a store does not have: it may be the wrong store."""
+    names = gallery_names(objects)
+    if not names:
+        expected = f"a known gallery of store {objects.root}, which has none"
+        return BadInput("gallery", expected=expected, found=repr(gallery), hint=Advice("right_store", gallery=gallery))
+    near = get_close_matches(gallery, names, n=MOST_NAMED, cutoff=0)
+    shown = ", ".join(near) + (", ..." if len(names) > len(near) else "")
+    expected = f"a known gallery of store {objects.root} ({shown})"
+    return BadInput("gallery", expected=expected, found=repr(gallery), hint=Advice("another_store"))
 
 
 @dataclass(frozen=True)

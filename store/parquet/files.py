@@ -42,7 +42,7 @@ def expand(paths: Sequence[Path]) -> list[Path]:
                 path,
                 expected="a Parquet file",
                 found="no such file",
-                hint=f"Look at what is there: ls {path.parent}",
+                hint=f"See which files are there: ls {path.parent}",
             )
     _refuse_twice(files)
     return files

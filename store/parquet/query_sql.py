@@ -148,9 +148,9 @@ class QueryColumns:
             return BadInput(f"slice {expression!r}", expected=expected, found="one that needs more")
         return BadInput(
             f"slice {expression!r}",
-            expected=f"SQL over columns of the queries, of the gallery, or of {', '.join(self.computed)}",
+            expected=f"SQL over columns of the queries or the gallery, or over {' and '.join(self.computed)}",
             found=" ".join(str(error).split("\n\n")[0].split()),
-            hint="A column that both have is written query.COLUMN or gallery.COLUMN.",
+            hint="If queries and gallery share a column name, write query.COLUMN or gallery.COLUMN.",
         )
 
     def _register(self, sql: duckdb.DuckDBPyConnection) -> None:

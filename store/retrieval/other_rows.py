@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -22,15 +23,20 @@ from skipfill.store.retrieval.products import (
     rounding,
 )
 from skipfill.store.retrieval.relevant_rows import RelevantRows
-from skipfill.store.retrieval.score_cells import BINS, Scale, ScoreCells, Scratch, parts_for
+from skipfill.store.retrieval.score_cells import BINS, Scale, ScoreCells, Scratch, from_above, parts_for
+from skipfill.store.retrieval.zones import Zones, bisected
 
 TABLES = 2**27
 """Bytes of the tables of all queries."""
 MUCH_DOUBT = 0.01
 """Share of the products of which the exact score is needed; beyond it, products in float64 cost less."""
+AT_ONCE = 32
+"""Queries whose rows one thread counts at a time; what is near a relevant score of theirs is looked at together."""
 ORDINARY = (1e-30, 1e30)
 """Scores that float32 holds with all their digits, and still does when they are scaled to bins."""
 LATER = 2**63
+Counts = tuple[list[ScoreCells], Zones]
+"""Of the products of one precision: of each query, and what lies near zones."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +81,13 @@ class OtherRows:
         self._bound = bound
         most = max((of.stop - of.start for of in self._of), default=0)
         self._parts = min(parts_for(most, rows), max(1, TABLES // (2 * BINS * max(queries, 1))))
-        self._ties = np.zeros(relevant.starts[part.stop] - relevant.starts[part.start], np.int64)
-        self._first = relevant.starts[part.start]
+        self._starts = relevant.starts[part.start : part.stop + 1] - relevant.starts[part.start]
+        self._scores = relevant.scores[relevant.starts[part.start] : relevant.starts[part.stop]]
+        self._ties = np.zeros(len(self._scores), np.int64)
+        self._exact = np.zeros(len(self._scores) + len(self._of), np.uint32)
         self._made = self._added = 0
         self._float64_from = LATER if ORDINARY[0] < bound < ORDINARY[1] else 0
-        self._cells: dict[Precision, list[ScoreCells]] = {}
+        self._counted: dict[Precision, Counts] = {}
 
     def products(self, rows: RowsOfBlock) -> NDArray[Any]:
         """(q, N) inner products with the rows of one block, for `add`.
@@ -94,66 +102,81 @@ class OtherRows:
             refuse_too_large(products, rows.ids)
         return products
 
-    def add(self, rows: RowsOfBlock, products: NDArray[Any], left_out: list[Places]) -> None:
+    def add(
+        self,
+        rows: RowsOfBlock,
+        products: NDArray[Any],
+        left_out: list[Places],
+        threads: ThreadPoolExecutor | None = None,
+    ) -> None:
         """Count the rows of one block.
 
         Args:
             left_out: of each query, the rows that are not counted.
+            threads: that share the queries; None for this one alone.
         """
-        precision = products.dtype.type
-        cells = self._cells.get(precision) or self._new_cells(precision)
-        scratch = Scratch(products.shape[1], precision)
-        doubtful = [one.add(row, out, scratch) for one, row, out in zip(cells, products, left_out, strict=True)]
-        counts = [len(rows_in_doubt) for rows_in_doubt in doubtful]
-        in_doubt = sum(counts)
-        if in_doubt:
-            query, row = np.repeat(np.arange(len(counts)), counts), np.concatenate(doubtful)
-            exact = exact_scores(self._vectors, rows.vectors, query, row, rows.ids)
-            self._add_exact(cells, rows, query, row, exact)
+        counts = self._counted.get(products.dtype.type) or self._new_counts(products.dtype.type)
+
+        def add(part: range) -> int:
+            return self._add(counts, rows, products, left_out, part)
+
+        parts = [range(start, min(start + AT_ONCE, len(products))) for start in range(0, len(products), AT_ONCE)]
+        in_doubt = sum((map if threads is None else threads.map)(add, parts))
         self._added += 1
         if in_doubt > MUCH_DOUBT * products.size:
             # Not the next block, whose product may be at work already: results must not depend on who is faster.
             self._float64_from = min(self._float64_from, self._added + 1)
 
+    def _add(
+        self, counts: Counts, rows: RowsOfBlock, products: NDArray[Any], left_out: list[Places], part: range
+    ) -> int:
+        """Count the rows for some of the queries; return how many exact scores were needed."""
+        cells, zones = counts
+        scratch = Scratch(products.shape[1], products.dtype.type)
+        near = [cells[one].add(products[one], left_out[one], scratch) for one in part]
+        row, cell = (np.concatenate(of_queries) for of_queries in zip(*near, strict=True))
+        query = np.repeat(part, [len(of_query) for of_query, _ in near])
+        inside = zones.add(query, cell, products[query, row])
+        query, row = query[inside], row[inside]
+        if len(query):
+            self._add_exact(rows, query, row, exact_scores(self._vectors, rows.vectors, query, row, rows.ids))
+        return len(query)
+
     def above(self) -> list[Places]:
         """Of each query, how many rows are above each relevant one, in the order of `RelevantRows`."""
         result = []
-        for number, of in enumerate(self._of):
-            above = self._ties[of.start - self._first : of.stop - self._first]
-            for cells in self._cells.values():
-                above = above + cells[number].above()
+        for number, (start, stop) in enumerate(zip(self._starts, self._starts[1:], strict=False)):
+            exact = self._exact[start + number : stop + number + 1]
+            above = self._ties[start:stop] + from_above(exact)[1:-1]
+            for cells, zones in self._counted.values():
+                above += cells[number].above(zones.between(number))
             result.append(above)
         return result
 
     def histograms(self) -> NDArray[np.uint32]:
         """(q, B) how many rows score within each bin."""
         counts = np.zeros((len(self._of), BINS), np.uint32)
-        for cells in self._cells.values():
+        for cells, _ in self._counted.values():
             counts += np.stack([one.histogram() for one in cells])
         return counts
 
-    def _new_cells(self, precision: Precision) -> list[ScoreCells]:
+    def _new_counts(self, precision: Precision) -> Counts:
         slack = rounding(self._vectors.shape[1], self._bound * (1 + 1e-5), precision)
         scale = Scale(self._bound, slack, self._parts, precision)
-        cells = self._cells[precision] = [ScoreCells(self._relevant.scores[of], scale) for of in self._of]
-        return cells
+        cells = [ScoreCells(self._relevant.scores[of], scale) for of in self._of]
+        self._counted[precision] = cells, Zones([one.zones for one in cells])
+        return self._counted[precision]
 
-    def _add_exact(
-        self, cells: list[ScoreCells], rows: RowsOfBlock, query: Places, row: Places, scores: Scores
-    ) -> None:
+    def _add_exact(self, rows: RowsOfBlock, query: Places, row: Places, scores: Scores) -> None:
         """Count pairs by their exact scores; they are sorted by query."""
-        starts = np.searchsorted(query, np.arange(len(self._of) + 1))
-        for number, of in enumerate(self._of):
-            here = slice(starts[number], starts[number + 1])
-            if here.start == here.stop:
-                continue
-            relevant = self._relevant.scores[of]
-            cells[number].add_exact(scores[here])
-            at = np.searchsorted(relevant, scores[here]).clip(max=len(relevant) - 1)
-            tied = np.flatnonzero(relevant[at] == scores[here])
-            if len(tied):
-                ids = rows.ids.take(pa.array(row[here][tied]))
-                self._add_ties(of, scores[here][tied], ids)
+        end = self._starts[query + 1]
+        at = bisected(self._scores, self._starts[query], end, scores, side="left")
+        np.add.at(self._exact, at + query, np.uint32(1))  # each query has one count more than relevant scores
+        tied = at < end
+        tied[tied] = self._scores[at[tied]] == scores[tied]
+        for number in np.unique(query[tied]):
+            here = tied & (query == number)
+            self._add_ties(self._of[number], scores[here], rows.ids.take(pa.array(row[here])))
 
     def _add_ties(self, of: slice, scores: Scores, ids: pa.Array) -> None:
         """Count rows with the same score as a relevant row and a smaller id as above it."""
@@ -167,4 +190,4 @@ class OtherRows:
         others = other.cumsum()
         first = np.searchsorted(sorted_scores, sorted_scores)
         before = others - (others[first] - other[first])
-        self._ties[relevant[order[~other]] - self._first] += before[~other]
+        self._ties[relevant[order[~other]] - self._of[0].start] += before[~other]

@@ -6,7 +6,9 @@ of them are counted. No sort, no full matrix of scores. Several sets of query ve
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
@@ -27,6 +29,8 @@ from skipfill.store.retrieval.relevant_rows import BlockTruth, RelevantRows, sco
 from skipfill.store.retrieval.score_cells import BINS
 
 QUERIES_AT_ONCE = 256
+THREADS = min(4, os.cpu_count() or 1)
+"""That count rows; more would wait for Python's lock."""
 SMALLEST = float(np.finfo(np.float32).smallest_normal)
 """Range of scores where all are smaller: float32 has too few of their digits to cut a smaller range into bins."""
 
@@ -159,9 +163,10 @@ def _count(rows: StoredRows, asked: _Asked, progress: Callable[[int], None]) -> 
         ]
         for founds in asked.among
     ]
-    for step in read_ahead(_steps(rows, asked, counted, parts)):
-        step.others.add(step.rows, step.products, step.left_out)
-        progress(step.products.size)
+    with ThreadPoolExecutor(THREADS) as threads:
+        for step in read_ahead(_steps(rows, asked, counted, parts)):
+            step.others.add(step.rows, step.products, step.left_out, threads)
+            progress(step.products.size)
     return [[_Counted.of(of_set) for of_set in of_sets] for of_sets in counted]
 
 

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skipfill.store.retrieval.products import SCORE_ROUNDING, Places, Precision, Scores
+from skipfill.store.retrieval.products import Places, Precision, Scores
+from skipfill.store.retrieval.zones import Products, QueryZones, zones_of
 
-Products = NDArray[Any]
-"""float32 or float64, as multiplied."""
 BINS = 2048
 """Bins of the histogram that is reported."""
 FINEST = 31
@@ -80,11 +79,14 @@ class ScoreCells:
     def __init__(self, relevant: Scores, scale: Scale) -> None:
         """Args:
         relevant: (R,) ascending exact scores.
+
+        Attributes:
+        zones: in which exact scores decide; the cells that they reach into come last.
         """
         self._relevant, self._scale = relevant, scale
-        self._starts, self._ends = _zones(relevant, scale)
+        starts, ends = zones_of(relevant, scale.slack, scale.precision)
         bins, bin_begins = _bin_of_places(scale.parts)
-        first, last = (_places_of(borders, scale, len(bins)) for borders in (self._starts, self._ends))
+        first, last = (_places_of(borders, scale, len(bins)) for borders in (starts, ends))
         zones = _zones_at(first, last, len(bins))
         marked = zones > 0
         begins = bin_begins.copy()
@@ -94,13 +96,12 @@ class ScoreCells:
         self._free = int(begins.sum())
         self._table = begins.cumsum(dtype=np.uint16) - np.uint16(1)
         self._table[marks] = np.arange(self._free, self._free + len(marks))
-        self._first, self._several = last.searchsorted(marks).astype(np.int32), zones[marks] > 1
+        in_marks = last.searchsorted(marks).astype(np.int32)
+        self.zones = QueryZones(starts, ends, in_marks, in_marks + zones[marks] - np.int32(1))
         self._counts = np.zeros(self._free + len(marks), np.uint32)
-        self._between = np.zeros(2 * len(self._ends) + 1, np.uint32)
-        self._exact = np.zeros(len(relevant) + 1, np.uint32)
 
-    def add(self, products: Products, left_out: Places, scratch: Scratch) -> Places:
-        """Count (N,) products; return the positions of those in doubt, whose exact scores `add_exact` counts.
+    def add(self, products: Products, left_out: Places, scratch: Scratch) -> tuple[Places, NDArray[np.uint16]]:
+        """Count (N,) products; return the positions of those near a zone, and in which of its cells each lies.
 
         Args:
             left_out: positions that are not counted.
@@ -109,40 +110,23 @@ class ScoreCells:
         places[left_out] = LEFT_OUT
         cells = scratch.cells[: len(products)]
         self._table.take(places, mode="clip", out=cells)
-        _count(cells, self._counts)
+        # Every query has such counts: half the memory of a sum matters.
+        np.add(self._counts, np.bincount(cells, minlength=len(self._counts)), out=self._counts, casting="unsafe")
         near: Places = (cells >= self._free).nonzero()[0]
-        if len(near) == 0:
-            return near
-        between = self._between_zones(products[near], cells[near].astype(np.int64) - self._free)
-        _count(between, self._between)
-        doubtful: Places = near[(between & 1).astype(bool)]
-        return doubtful
+        return near, cells[near] - np.uint16(self._free)
 
-    def _between_zones(self, products: Products, mark: Places) -> Places:
-        """Twice the number of zones below each product that lies in a marked place; odd inside a zone."""
-        zone = self._first[mark].astype(np.int64)
-        beyond = products >= self._ends[zone]
-        between = 2 * zone + (products >= self._starts[zone]) + beyond
-        several = (beyond & self._several[mark]).nonzero()[0]
-        if len(several):
-            some = products[several]
-            between[several] = self._starts.searchsorted(some, side="right")
-            between[several] += self._ends.searchsorted(some, side="right")
-        return between
+    def above(self, between: NDArray[np.uint32]) -> Places:
+        """(R,) how many of the scores counted are above each relevant one, ascending as these are.
 
-    def add_exact(self, scores: Scores) -> None:
-        """Count exact scores that were in doubt; equal ones are not above."""
-        _count(self._relevant.searchsorted(scores), self._exact)
-
-    def above(self) -> Places:
-        """(R,) how many of the scores counted are above each relevant one, ascending as these are."""
-        last = _places_of(self._ends, self._scale, len(self._table))
+        Args:
+            between: (Z + 1,) of `Zones`, of those near a zone.
+        """
+        ends = self.zones.ends
+        last = _places_of(ends, self._scale, len(self._table))
         below = last.searchsorted(self._first_places()[: self._free])
         free = np.bincount(below, self._counts[: self._free], minlength=len(last) + 1).astype(np.int64)
-        free += self._between[::2]
         # A relevant score is below whatever lies above the zone that it is in.
-        zone = np.searchsorted(self._ends, self._relevant, side="right")
-        return _from_above(free)[zone + 1] + _from_above(self._exact)[1:-1]
+        return from_above(free + between)[ends.searchsorted(self._relevant, side="right") + 1]
 
     def histogram(self) -> NDArray[np.uint32]:
         """(B,) how many of the scores counted fall in each bin of the range, its lower bound included."""
@@ -158,26 +142,9 @@ class ScoreCells:
         return first
 
 
-def _count(numbers: NDArray[Any], counts: NDArray[np.uint32]) -> None:
-    """Add how often each number occurs. Every query has such counts: half the memory matters."""
-    np.add(counts, np.bincount(numbers, minlength=len(counts)), out=counts, casting="unsafe")
-
-
-def _from_above(counts: NDArray[Any]) -> NDArray[np.int64]:
+def from_above(counts: NDArray[Any]) -> NDArray[np.int64]:
     """(n + 1,) sums of the counts from each place on."""
     return np.append(counts[::-1].cumsum(dtype=np.int64)[::-1], 0)
-
-
-def _zones(relevant: Scores, scale: Scale) -> tuple[Products, Products]:
-    """Starts, included, and ends, not included, of the stretches of doubt around relevant scores, where they meet
-    joined."""
-    up, down = scale.precision(np.inf), scale.precision(-np.inf)
-    exact = relevant.astype(np.float64)
-    slack = scale.slack + SCORE_ROUNDING * np.abs(exact)
-    starts = np.nextafter((exact - slack).astype(scale.precision), down)
-    ends = np.nextafter(np.nextafter((exact + slack).astype(scale.precision), up), up)
-    apart = starts[1:] > ends[:-1]
-    return starts[np.append(True, apart)[: len(starts)]], ends[np.append(apart, True)[: len(ends)]]
 
 
 def _places_of(borders: Products, scale: Scale, places: int) -> Places:

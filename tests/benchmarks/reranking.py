@@ -16,10 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-from adapter_features import CONTENT
+from adapter_features import CONTENT, KINDS, Content
 from adapter_maps import fitted_maps
 from adapters import OMNIGLOT_NEW, OMNIGLOT_OLD, WEIGHTS, Drawn, Upgrade, drawn, results
 from numpy.typing import NDArray
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
 
 from skipfill.compat.evaluation.statistics.bootstrap import interval, resampled_means
 from skipfill.compat.reranking.order import reordered
@@ -30,6 +32,7 @@ from skipfill.store.checks.policy import Policy
 Values = NDArray[np.float64]
 Scores = NDArray[np.float32]
 CASES = (
+    Upgrade("better", "scifact", "words-256", "minilm-6", rows=5_183),
     Upgrade("better", "scifact", "svd-256", "minilm-6", rows=5_183),
     Upgrade("better", "scifact", "svd-128", "minilm-6", rows=5_183),
     Upgrade("better", "banking77", "svd-128", "minilm-6", rows=10_003),
@@ -62,6 +65,17 @@ class Ways:
     predictions: dict[int, tuple[int, float, float, float]]
     rows: int
     of_test: NDArray[np.bool_] | None
+
+
+def words(content: Content, encoder: str, settings: str) -> dict[str, tuple[Scores, Scores]]:
+    """TF-IDF of single words, and a singular value decomposition of the gallery's to so many dimensions."""
+    tfidf = TfidfVectorizer(sublinear_tf=True)
+    gallery, queries = tfidf.fit_transform(content.gallery), tfidf.transform(content.queries)
+    svd = TruncatedSVD(int(settings), random_state=0).fit(gallery)
+    return {encoder: (svd.transform(gallery), svd.transform(queries))}
+
+
+KINDS["words"] = words
 
 
 def measured(upgrade: Upgrade, data: Path, folder: Path, seed: int) -> Ways:
@@ -99,7 +113,8 @@ def _results(scores: Scores, one: Drawn) -> Values:
 
 def _views(one: Drawn, old: Scores, seed: int) -> dict[str, Values]:
     """The view, and its blend with the weight that a half of the queries chooses by the rule of `skipfill blend`."""
-    mapped = fitted_maps(one.of_pairs, one.pairs, one.old[0], one.labels, seed)["auto"](one.new[1]) @ one.old[0].T
+    maps, chosen = fitted_maps(one.of_pairs, one.pairs, one.old[0], one.labels, seed)
+    mapped = maps[chosen](one.new[1]) @ one.old[0].T
     grid = {0.0: _results(old, one), 1.0: _results(mapped, one)}
     grid |= {weight: _results(weight * mapped + (1 - weight) * old, one) for weight in WEIGHTS}
     half = np.arange(len(old)) % 2 == 0
@@ -156,7 +171,7 @@ def _quality(found: dict[str, list[Ways]]) -> list[str]:
             values = _joined(seeds, masks, way)
             gain = (values.mean() - stay.mean()) / (top.mean() - stay.mean())
             rows = np.mean([one.encoded.get(way, 0) / one.rows for one in seeds])
-            change = _interval(values - stay) if way != "stay" else ""
+            change = _interval(values - stay, "+") if way != "stay" else ""
             lines.append(f"| {name} | {way} | {_interval(values)} | {change} | {gain:.2f} | {rows:.0%} |")
     return lines
 
@@ -194,10 +209,10 @@ def _predictions(found: dict[str, list[Ways]]) -> list[str]:
     return lines
 
 
-def _interval(values: Values) -> str:
+def _interval(values: Values, sign: str = "") -> str:
     drawn_means = resampled_means(values[:, None], POLICY.resamples, POLICY.seed)[:, 0]
     found = interval(float(values.mean()), drawn_means, POLICY.confidence)
-    return f"{found.mean:.3f} {found.low:.3f}-{found.high:.3f}"
+    return f"{found.mean:{sign}.3f} ({found.low:{sign}.3f} to {found.high:{sign}.3f})"
 
 
 def main() -> None:

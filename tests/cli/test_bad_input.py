@@ -246,7 +246,7 @@ COMMANDS: dict[str, tuple[Callable[[World], list[object]], str]] = {
     ),
     "unknown gallery": (
         lambda world: ["swap", "thing", "v1"],
-        "expected a known gallery (nearest: things), found 'thing'",
+        "/.skipfill (things), found 'thing'",
     ),
     "unknown gallery in check": (
         lambda world: ["check", "nothing", "v1", "--items", world.heldout],

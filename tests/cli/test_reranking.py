@@ -39,6 +39,8 @@ def test_the_story(skipfill: Skipfill, allowed: World, tmp_path: Path) -> None:
     assert "re-ranking 50 by its view" in (
         skipfill("swap", "things", "v2", "--rerank", 50, "--candidates", "view", expect=1).err
     )
+    assert "v2, re-ranking 50 on gallery things" in skipfill("report", "things", "v2").out
+    assert "expected a check of this model" in skipfill("report", "things", "v1", expect=2).err
     before = tree(tmp_path)
     planned = skipfill("plan", "things", "v2", "--rerank", 50)
     assert tree(tmp_path) == before

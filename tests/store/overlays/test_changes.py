@@ -5,26 +5,34 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from skipfill.store.errors import BadInput, SkipfillError, Stale
+from skipfill.store.galleries.append import append_rows
+from skipfill.store.galleries.log import history
+from skipfill.store.galleries.refresh import refresh_gallery
 from skipfill.store.galleries.register import add_gallery, drop_gallery
 from skipfill.store.maintenance.doctor import diagnose
 from skipfill.store.maintenance.overlays import drop_orphans
 from skipfill.store.maintenance.prune import leftovers, prune
+from skipfill.store.models.cards import load_card
 from skipfill.store.overlays.change import drop_overlay, roll_back_overlay
 from skipfill.store.overlays.compact import MOST_SMALL
 from skipfill.store.overlays.listing import newest_entries, overlay_by, overlay_history, verify_overlay
 from skipfill.store.overlays.log import newest_entry
 from skipfill.store.overlays.overlay import open_overlay
 from skipfill.store.parquet.stored_rows import Columns
+from skipfill.store.releases.rollback import rollback
 from skipfill.store.spaces import Space
 from skipfill.store.storage.object_store import ObjectStore
+from tests.conftest import write_vectors
 from tests.store.overlays.rows import BY, DIM, add, held
-from tests.store.stores import store_at
+from tests.store.stores import store_at, swap
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -268,6 +276,39 @@ def test_racing_changes_are_serialisable(objects: ObjectStore) -> None:
     verify_overlay(objects, "g", log[-1])
     prune(objects, all_ages=True)
     assert [finding for finding in diagnose(objects, deep=True).findings if finding.kind == "problem"] == []
+
+
+def test_an_overlay_and_its_gallery_change_at_once(objects: ObjectStore, tmp_path: Path) -> None:
+    """Additions by two writers against appends, refreshes, swaps and rollbacks of the gallery: two logs, both whole."""
+    wrong: list[BaseException] = []
+
+    def changes(mine: ObjectStore) -> None:
+        for turn in range(3):
+            more = write_vectors(tmp_path / f"more-{turn}.parquet", np.ones((5, 4)), np.arange(5) + 1000 + 5 * turn)
+            append_rows(mine, "g", [more])
+            swap(mine, "g", load_card(mine, "v2"), "test")
+            refresh_gallery(mine, "g", [tmp_path / "part-0000.parquet"])
+            rollback(mine, "g")
+
+    def adds(mine: ObjectStore, writer: int) -> None:
+        for turn in range(8):
+            add(mine, [(f"w{writer}-{turn}", 0), (f"both-{turn}", 0)])
+
+    def run(act: Callable[..., None], *arguments: int) -> None:
+        try:
+            act(ObjectStore(objects.root), *arguments)
+        except BaseException as error:
+            wrong.append(error)
+
+    threads = [threading.Thread(target=run, args=one) for one in ((changes,), (adds, 0), (adds, 1))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert open_overlay(objects, "g", BY, DIM).rows == 24
+    assert [one.action for one in history(objects, "g")[1:]] == ["appended", "swapped", "refreshed", "rolled back"] * 3
+    verify_overlay(objects, "g", overlay_by(objects, "g", BY))
 
 
 def test_errors_of_a_lost_race_name_the_winner(objects: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -194,3 +194,12 @@ def test_local_copies_are_bounded_and_not_needed(
     copies.rmdir()
     copies.write_text("a file where the folder should be")
     assert held(open_overlay(folder, "g", BY, DIM), "b3", 0) is not None
+
+
+def test_an_entry_of_a_newer_release_is_refused(folder: ObjectStore) -> None:
+    add(folder, [("a", 0)])
+    assert isinstance(folder.root, Path)
+    [entry] = folder.root.glob("overlays/g/*/versions/*.json")
+    entry.write_text(entry.read_text().replace('"format": 1', '"format": 2'))
+    with pytest.raises(BadInput, match="expected overlay version format 1 or older, found format 2"):
+        open_overlay(folder, "g", BY, DIM)
