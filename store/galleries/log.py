@@ -11,16 +11,16 @@ from typing import Any, Literal
 from skipfill.store.checks.policy import Policy
 from skipfill.store.checks.report import Threshold
 from skipfill.store.errors import Advice, BadInput, SkipfillError, Stale, in_the_store, minute, unknown_name
+from skipfill.store.parquet.stored_rows import VECTOR_TYPE
 from skipfill.store.spaces import View
 from skipfill.store.storage.layout import GALLERIES, log_folder, version_key
 from skipfill.store.storage.numbered import last_number
 from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import json_digest, stored
 
-FORMAT = 3
-"""Written only for versions that need it, so that older releases read all others: 3 has a view that is no prefix."""
-WITH_POLICY = 2
-WITHOUT_POLICY = 1
+WITHOUT_POLICY, WITH_POLICY, WITH_MAP, FORMAT = 1, 2, 3, 4
+"""Each is written only for versions that need it, so that older releases read all others: a view that is no prefix
+needs 3, and a declared type of vectors 4."""
 RESTORE = "Restore it from a copy."
 Action = Literal["registered", "appended", "refreshed", "swapped", "rolled back", "dropped", "policy changed"]
 BRINGING: tuple[Action, ...] = ("registered", "swapped")
@@ -69,7 +69,7 @@ class Version:
         files: digest that names the immutable file list (paths and fingerprints), which a swap does not repeat.
         rows: number of rows in those files.
         space: name of the space that the stored vectors are in.
-        columns: names of the id, vector and label columns; the last may be empty.
+        columns: of id, vector and label, the last may be empty; and what is declared, see `Columns.as_dict`.
         release: the model that queries use, and how; None while no model serves them.
         undo: number of the version whose release a rollback brings back; 0 when there is none.
         at, by: time (UTC, ISO 8601) and user of the change; empty before it is committed.
@@ -122,8 +122,10 @@ class Version:
     @property
     def needed_format(self) -> int:
         """The oldest format that can hold the version."""
-        if self.release is not None and self.release.view.kind != "prefix":
+        if VECTOR_TYPE in self.columns:
             return FORMAT
+        if self.release is not None and self.release.view.kind != "prefix":
+            return WITH_MAP
         return WITHOUT_POLICY if self.policy is None else WITH_POLICY
 
     @property
