@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -24,6 +26,7 @@ from skipfill.cli.commands import (
     matrix,
     methods,
     model,
+    overlay,
     overview,
     plan,
     policy,
@@ -51,9 +54,9 @@ def _show_version(requested: bool) -> None:
 
 app = typer.Typer(
     name="skipfill",
-    help="Upgrade an embedding model without backfilling the gallery: train a compatible one, check it, swap it in.",
+    help="Upgrade an embedding model without backfilling the gallery: train a compatible model, check it, swap it in.",
     epilog="Without a command, `skipfill` says what to do next. Each option can also be set by a variable: "
-    "SKIPFILL_CHECK_MARGIN=0.01 stands for `skipfill check --margin 0.01`.",
+    "SKIPFILL_CHECK_MARGIN=0.01 is the same as `skipfill check --margin 0.01`.",
     cls=HelpGroup,
     invoke_without_command=True,
     pretty_exceptions_enable=False,
@@ -73,8 +76,8 @@ def root(
         typer.Option(
             envvar="SKIPFILL_CODE",
             metavar="CODE",
-            help="python:MODULE:FACTORY: your code, which a model may run as its encoder with the arguments that you "
-            "give here, such as MODULE:FACTORY(depth=3). Repeatable. Default: none.",
+            help="Your code that models may run as their encoder: python:MODULE:FACTORY, with its arguments if it has "
+            "any, such as python:MODULE:FACTORY(depth=3). Repeatable. Default: none.",
         ),
     ] = None,
     config: Annotated[  # read by each command
@@ -82,7 +85,8 @@ def root(
         typer.Option(
             metavar="FILE",
             envvar="SKIPFILL_CONFIG",
-            help=f"File that sets safe options of commands. Default: {FILE} in this folder, or else beside the store.",
+            help=f"File that sets harmless options of commands. Default: {FILE} in this folder, or else beside the "
+            "store.",
         ),
     ] = None,
 ) -> None:
@@ -116,11 +120,12 @@ app.command("plan", rich_help_panel=RELEASE)(plan.plan)
 app.command("swap", rich_help_panel=RELEASE)(swap.swap)
 app.command("rollback", rich_help_panel=RELEASE)(rollback.rollback)
 app.command("search", rich_help_panel=RELEASE)(search.search)
+app.add_typer(overlay.app, name="overlay", rich_help_panel=MAINTAIN)
 app.command("status", rich_help_panel=MAINTAIN)(status.status)
 app.command("history", rich_help_panel=MAINTAIN)(history.history)
 app.command("doctor", rich_help_panel=MAINTAIN)(doctor.doctor)
 app.command("prune", rich_help_panel=MAINTAIN)(prune.prune)
-for part in (app, gallery.app, model.app):
+for part in (app, gallery.app, model.app, overlay.app):
     for command in part.registered_commands:
         command.cls = ConfiguredCommand
 
@@ -136,4 +141,9 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command; its exit code."""
-    return run_command(typer.main.get_command(app), arguments)
+    return run_command(_root(), arguments)
+
+
+@cache  # building it takes longer than many a command
+def _root() -> Callable[..., object]:
+    return typer.main.get_command(app)

@@ -31,7 +31,7 @@ def models(ctx: typer.Context) -> list[str]:
 
 
 def spaces(ctx: typer.Context) -> list[str]:
-    """Names of the spaces, which each model has one of."""
+    """Names of the spaces; each model has one of its own."""
     from skipfill.store.models.cards import model_names
     from skipfill.store.spaces import space_names
 
@@ -82,5 +82,5 @@ def _of_store(ctx: typer.Context, names: Callable[[ObjectStore], Iterable[str]])
     try:
         root = find_root(given)
         return sorted(names(open_store(root))) if isinstance(root, Path) else []
-    except Exception:  # whatever is wrong, a key that was pressed is no moment to say it
+    except Exception:  # whatever is wrong: a key press is not the moment to report it
         return []

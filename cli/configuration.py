@@ -127,7 +127,7 @@ def read_configuration(path: Path, context: Any, not_read: Path | None = None) -
             f"{path}, [{SETTINGS}.{CODE}]",
             expected="no arguments of your own code in a file",
             found=", ".join(settings[CODE]) or "a table of them",
-            hint=f"Give them by --set {CODE}.NAME=VALUE, or SKIPFILL_TRAIN_SET.",
+            hint=f"Give them with --set {CODE}.NAME=VALUE, or SKIPFILL_TRAIN_SET.",
         )
     return Configuration(path, not_read, _group(path, "", context.command, content, context), settings)
 

@@ -16,20 +16,26 @@ SENTENCES = {
     "see_models": "See: skipfill model list",
     "see_history": "See: skipfill history {gallery}",
     "see_doctor": "See what to do about it: skipfill doctor",
-    "look_and_run_again": "Look at it with: skipfill status {gallery}; then run the same command again.",
+    "look_and_run_again": "See: skipfill status {gallery}; then run the same command again.",
     "roll_back_to": "Versions with other releases: {versions}. Bring one back with: "
     "skipfill rollback {gallery} --to VERSION",
     "change_gallery": "If its files changed: skipfill gallery refresh {gallery}. For more rows: "
     "skipfill gallery append {gallery} FILES. To start over: "
     "skipfill gallery drop {gallery} --confirm {gallery}, then add it again.",
-    "name_space_of_another_dim": "A space keeps its dimension: choose another name with --space. If the file has other "
-    "vectors, too, name their column with --vector COLUMN.",
+    "name_space_of_another_dim": "A space keeps its dimension: choose another name with --space. If the file also has "
+    "other vectors, name their column with --vector COLUMN.",
     "register_another_gallery": "The gallery keeps its space and its columns: give vectors of this space, or register "
     "these as another gallery: skipfill gallery add NAME FILES --space NEW. See: skipfill gallery show {gallery}",
-    "changed_while_read": "Run the same command again when nothing writes to it. To register the files of a gallery as "
-    "they are now: skipfill gallery refresh GALLERY",
+    "changed_while_read": "Run the same command again while nothing writes to it. To register the files of a gallery "
+    "as they are now: skipfill gallery refresh GALLERY",
     "refresh_gallery": "Put the registered file back, or register the files as they are now: "
     "skipfill gallery refresh {gallery}",
+    "list_overlays": "See: skipfill overlay list",
+    "show_overlay": "See: skipfill overlay show {gallery} {model}",
+    "add_to_overlay": "Encode the rows again: skipfill overlay add {gallery} {model} --items FILE",
+    "drop_overlay": "To remove it: skipfill overlay drop {gallery} {model}",
+    "drop_and_add_overlay": "Restore it from a copy, or drop the overlay, prune, and encode its rows again: "
+    "skipfill overlay drop {gallery} {model}",
     "register_gallery": "Register it with: skipfill gallery add {gallery} FILES... --space NAME",
     "register_again": "See: skipfill history {gallery}. "
     "Register it again with: skipfill gallery add {gallery} FILES...",
@@ -43,17 +49,20 @@ SENTENCES = {
     "skipfill encode {model} ITEMS.parquet -o FILE.parquet --onto {space}",
     "choose_model_name": "Choose another name: models are never overwritten. See: skipfill model list",
     "check_model": "Run: skipfill check {gallery} {model} --items HELDOUT.parquet",
+    "ask_rerank": "Add --rerank K, or leave it out. See: skipfill guide reranking",
+    "without_rerank": "Measure it by a check without --rerank.",
+    "candidates_by_view": "Let the model's own view name the candidates: --candidates view",
     "check_gallery": "Run: skipfill check {gallery} MODEL --items HELDOUT.parquet",
     "fail_stands": "A fail counts until a later check passes on the same queries, at least as many as the policy "
     "needs; or on queries that the policy names by digest: skipfill policy {gallery} --queries DIGEST. If the queries "
     "of the failed check were wrong: skipfill check {gallery} {model} --items FILES --instead-of {check} "
     "--reason TEXT",
-    "check_without_saving": "To measure without saving the check: --no-save. It then counts for no swap.",
+    "check_without_saving": "To measure without saving the check: --no-save. It then has no effect on swaps.",
     "ask_more": "Check again, with these queries and more: skipfill check {gallery} {model} --items FILES --items MORE",
-    "check_by_policy": "Check it by the policy, with the files and columns of {check}: "
+    "check_by_policy": "Check it under the policy, with the files and columns of {check}: "
     "skipfill check {gallery} {model} --items FILES. See: "
     "skipfill policy {gallery}",
-    "fit_policy": "Check it by the policy, with the files and columns of {check}: "
+    "fit_policy": "Check it under the policy, with the files and columns of {check}: "
     "skipfill check {gallery} {model} --items FILES. Or, if less is enough for "
     "this gallery: skipfill policy {gallery} {options}",
     "plan_again": "Plan again with: skipfill plan {gallery} {model}",
@@ -76,9 +85,9 @@ SENTENCES = {
     "see_settings": "See: skipfill methods --settings",
     "see_methods": "See: skipfill methods",
     "leave_out": "Leave {parameter:flag} out, or choose a method that is trained: skipfill methods",
-    "encoder_at_rest": "Name one that was trained elsewhere with --encoder hf:FOLDER_OR_NAME or python:MODULE:FACTORY, "
-    "or a column of its vectors with --input COLUMN.",
-    "more_pairs": "Encode more items of the gallery with the new encoder, and give all of them with --items.",
+    "encoder_at_rest": "With --encoder hf:FOLDER_OR_NAME or python:MODULE:FACTORY, name one that is trained already; "
+    "or name a column with its vectors: --input COLUMN.",
+    "more_pairs": "Encode more of the gallery's items with the new encoder, and give all of them with --items.",
     "more_pairs_or_auto": "Give more of the gallery's items with --items, or use --method auto, which needs fewer.",
     "label_pairs": "Name the label column of the items with --label COLUMN, or choose another method: skipfill methods",
     "choose_method": "Choose another method: skipfill methods",
@@ -87,7 +96,8 @@ SENTENCES = {
     "train_teacher": "Name one with --teacher MODEL. To train it: "
     "skipfill train TEACHER --method independent --items FILES",
     "teacher_dim": "Train the teacher with --dim {dim}, or give --set {method}.extra_dims=NUMBER.",
-    "share_slots": "Train one of them with --slots-of the other, or with slots from the other end of the simplex.",
+    "share_slots": "Train one of them with --slots-of the other, or with slots from the other end of the simplex: "
+    "--set METHOD.slots=back",
     "start_from_nothing": "Leave out --init to start from scratch.",
     "label_items": "Name the label column with --label COLUMN; give unlabelled gallery items with --align FILES.",
     "join_by_id": "Items and gallery are joined by id: name the id column with --id COLUMN.",
@@ -95,13 +105,14 @@ SENTENCES = {
     "hold_out_share": "Hold some out with --validation SHARE.",
     "smaller_batches": "Encode the batch in parts: --accumulate {accumulate}. Or make it smaller: --batch {batch}",
     "lower_lr": "Try a lower learning rate: --lr {lr}",
-    "repeat_or_restart": "Repeat the first command to go on with it, or add --restart to drop it.",
+    "repeat_or_restart": "Repeat the first command to resume it, or add --restart to drop it.",
     "restart": "Start over with --restart.",
     "name_encoder": "Name one: --encoder hf:FOLDER_OR_NAME, such as hf:sentence-transformers/all-MiniLM-L6-v2.",
     "other_input": "Name another column with --input COLUMN, or another encoder.",
     "other_features": "The model was trained on another feature column: name it with --input COLUMN.",
     "choose_pooling": "To use the model without these parts, choose the pooling: --set hf.pooling=mean",
     "permit_code": "If you trust it: skipfill --code {call:quoted} COMMAND ..., or SKIPFILL_CODE={call:quoted}",
+    "start_ray": "Start one with: ray start --head; or run without --engine ray. See: skipfill guide cluster",
     "install": "Install it: pip install 'skipfill[{extra}]'",
     # compat/inference, compat/evaluation, compat/gate
     "train_compatible": "Train a compatible one with: skipfill train NAME --gallery GALLERY --items FILES "
@@ -111,21 +122,21 @@ SENTENCES = {
     "--method independent --items FILES; or give its vectors with --truth-vector COLUMN; or give --judgements FILE.",
     "bring_old_vectors": "Give the old model's vectors of the queries and of at least 32 gallery rows: --old-vector "
     "COLUMN. Or, without judgements, use held-out rows of the gallery as queries: the gallery has their vectors. If "
-    "nothing makes old vectors of queries any more, neither staying nor a blend can be served: see skipfill guide "
-    "adapters",
-    "slice_expression": "If a column has this name, say what it must be: --slice '{name} = true'.",
+    "nothing can make old vectors of queries any more, neither the old model nor a blend can be used: see skipfill "
+    "guide adapters",
+    "slice_expression": "If a column has this name, compare it with a value: --slice '{name} = true'.",
     "slice_by_predicates": "Slice by a column with fewer values, or by conditions with --slice.",
     "label_or_other_truth": "Name the label column with --label COLUMN, or give --judgements FILE, or --truth reindex.",
     "register_label_or_other_truth": "Register the files again: skipfill gallery add NAME FILES... --space {space} "
     "--label COLUMN; or give --judgements FILE, or --truth reindex.",
     "keep_items_out": "Keep some items out of the training: skipfill train ... --items TRAIN.parquet",
-    "other_order_or_register_label": "Use the order stored or shuffled, or register the gallery with --label COLUMN.",
+    "other_order_or_register_label": "Use order=stored or order=shuffled, or register the gallery with --label COLUMN.",
     "check_blend": "Measure it on a gallery: skipfill check GALLERY {model} --items FILES --old-vector COLUMN",
     "other_gallery_items": "Name other items with --gallery-items.",
-    "train_slower": "Train the model again, with a lower learning rate (--lr).",
-    "bring_vectors_to_blend": "Name the column of the items that has the old vectors: --old-vector COLUMN.",
+    "train_slower": "Train the model again with a lower learning rate: --lr NUMBER",
+    "bring_vectors_to_blend": "Name the column of the items that holds the old vectors: --old-vector COLUMN.",
     "bring_vectors_of_the_space": "Encode the queries with the encoder of {space}, as queries, and name that column.",
-    "stay_or_give_weight": "Stay with the old model, or give a weight yourself: --weight 0.4",
+    "stay_or_give_weight": "Keep the old model, or give a weight yourself: --weight 0.4",
     "search_with_vectors": "Give the query vectors of {encoder} with --vectors FILE, or train a model and swap to it.",
     "restore_or_roll_back": "Restore models/{model}/, search with --vectors, or: skipfill rollback {gallery}",
     "roll_back": "Go back with: skipfill rollback {gallery}",

@@ -1,41 +1,48 @@
-"""The released model of a gallery, as one value that encodes a service's queries for the stored vectors."""
+"""The released model of a gallery, as one value that encodes a service's queries and re-ranks its candidates."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
+from skipfill.compat.inference.given import Given, given_block
 from skipfill.compat.inference.load import LoadedModel
 from skipfill.compat.inference.released import model_in_force
 from skipfill.compat.inference.views import view_of_block
+from skipfill.compat.inference.witness import verified_model
+from skipfill.compat.reranking.fresh_vectors import FreshVectors
+from skipfill.compat.reranking.service import CandidateReranker, Fetch, RerankedCandidates, RowItems
 from skipfill.compat.trusted_code import permit
 from skipfill.store.checks.report import Threshold
 from skipfill.store.errors import BadInput
-from skipfill.store.galleries.log import Release, latest
-from skipfill.store.parquet.items import ItemBlock
+from skipfill.store.galleries.log import latest
+from skipfill.store.models.cards import serves
+from skipfill.store.models.release import Release
 from skipfill.store.parquet.vectors import Matrix
 from skipfill.store.spaces import Space, load_space
 from skipfill.store.storage.location import find_root, open_store
 from skipfill.store.storage.object_store import ObjectStore
 
-Queries = Sequence[str] | Sequence[bytes] | NDArray[np.floating]
-
 
 @dataclass(frozen=True)
 class Served:
-    """The release of a gallery at one moment. It holds no file, connection or lock, and never changes.
+    """The release of a gallery at one moment, which never changes. Threads may share it.
+
+    Where the release re-ranks, it also holds the vectors of rows that were encoded and are not in the overlay yet: end
+    it by `close`, or use it in a `with` block.
 
     Attributes:
         gallery: its name.
         version: number of the gallery's version that was in force.
-        release: model, fingerprint, view, check and thresholds.
+        release: model, fingerprint, view, check, thresholds, and re-ranking.
         space: of the stored vectors, and of what `encode` returns.
         warnings: what could not be verified: a model without witness vectors.
+        reranker: orders candidates; None where the release does not re-rank.
     """
 
     gallery: str
@@ -45,6 +52,11 @@ class Served:
     warnings: tuple[str, ...]
     _loaded: LoadedModel
     _objects: ObjectStore
+    _finder: LoadedModel | None = None
+    reranker: CandidateReranker | None = None
+
+    def __repr__(self) -> str:
+        return f"<Served: {self.model} for gallery {self.gallery}, version {self.version}>"
 
     @property
     def model(self) -> str:
@@ -56,27 +68,84 @@ class Served:
         """Thresholds for the scores of these queries, as the release's check transferred them; empty without any."""
         return self.release.thresholds
 
-    def encode(self, queries: Queries, old_vectors: NDArray[np.floating] | None = None) -> Matrix:
+    def encode(self, queries: Given, old_vectors: NDArray[np.floating] | None = None) -> Matrix:
         """Queries -> (N, d) float32 vectors in the gallery's space, L2-normalised; compare them by `space.metric`.
 
+        Where the release re-ranks what the old query finds, the old model encodes them.
+
         Args:
-            queries: N of what the model encodes: texts, images as encoded bytes (PNG, JPEG, ...), or an (N, F) matrix
-                of features.
+            queries: N of what that model encodes: texts, images as encoded bytes (PNG, JPEG, ...), alone or as
+                `{"bytes": ...}`, or an (N, F) matrix of features.
             old_vectors: (N, d) the old encoder's vectors of the same queries, where the model blends them in and holds
                 no old encoder; others ignore them.
 
         Raises:
-            BadInput: queries of another kind, of another dimension, or an image that cannot be decoded; or no old
-                vectors where the model needs them.
+            BadInput: queries of another kind, of another dimension, or an image that cannot be decoded; no old
+                vectors where the model needs them; or the old model is not in the store.
             SkipfillError: an embedding is not finite or has no direction.
         """
         if not len(queries):
             return np.empty((0, self.space.dim), np.float32)
-        block = replace(_block(queries, self.model), old_vectors=_old_vectors(old_vectors, len(queries)))
-        takes = self._loaded.network.encoder.takes
-        if block.kind != takes:
-            raise BadInput("queries", expected=f"{takes}s, which model {self.model} encodes", found=f"{block.kind}s")
-        return view_of_block(self._loaded, block, self.space.name)
+        if self.release.rerank is None or self.release.rerank.candidates == "view":
+            block = replace(
+                given_block(queries, self._loaded, "queries"), old_vectors=_old_vectors(old_vectors, len(queries))
+            )
+            return view_of_block(self._loaded, block, self.space.name)
+        if self._finder is None:
+            raise BadInput(
+                f"gallery {self.gallery}",
+                expected=f"the model {self.space.name} in the store, whose queries find the candidates",
+                found="none",
+                hint=f"Encode the queries with your own {self.space.name}, and give the rows that they find to rerank.",
+            )
+        return self._finder.encode_block(given_block(queries, self._finder, "queries"))
+
+    def rerank(
+        self,
+        query: str | bytes | NDArray[np.floating],
+        candidate_ids: Sequence[Any],
+        items: RowItems | None = None,
+    ) -> RerankedCandidates:
+        """The candidates of one query in the order that the released model gives them.
+
+        Their vectors come from the overlay; where one is missing, its item is fetched and encoded. A candidate that
+        still has none keeps its place, and so do those behind the released number of candidates. Where the release does
+        not re-rank, as after a rollback, all stay as they came.
+
+        Args:
+            query: what the released model encodes: a text, an image as bytes, or (F,) features.
+            candidate_ids: (K,) ids of rows as your index found them, best first.
+            items: (K,) the items of these rows, None for one that is not at hand. A row whose item has changed is then
+                encoded anew; without items, its newest vector counts.
+
+        Raises:
+            BadInput: a query of another kind, ids that are none, or items that cannot be encoded.
+        """
+        if self.reranker is None or not len(candidate_ids):
+            return RerankedCandidates.as_they_came(candidate_ids)
+        given = query[None] if isinstance(query, np.ndarray) else [query]
+        own = self._loaded.encode_block(given_block(given, self._loaded, "queries"))  # type: ignore[arg-type]
+        return self.reranker.reranked(own, candidate_ids, items)
+
+    @property
+    def overlay_failure(self) -> str:
+        """Why the last commit to the overlay failed; empty where it did not. It is tried again after a minute."""
+        return self.reranker.fresh.failed if self.reranker else ""
+
+    def close(self) -> None:
+        """Commit the vectors that were encoded to the overlay.
+
+        Raises:
+            SkipfillError: the store cannot be written to.
+        """
+        if self.reranker is not None:
+            self.reranker.fresh.commit()
+
+    def __enter__(self) -> Served:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     def changed(self) -> bool:
         """Whether the gallery's release is another one now; then call `released` again. Reads one small file.
@@ -87,17 +156,27 @@ class Served:
         return latest(self._objects, self.gallery, self.version).release != self.release
 
 
-def released(store: ObjectStore | Path | str, gallery: str, *, code: Sequence[str] = ()) -> Served:
+def released(
+    store: ObjectStore | Path | str,
+    gallery: str,
+    *,
+    code: Sequence[str] = (),
+    fetch: Fetch | None = None,
+    keep: bool = True,
+) -> Served:
     """Load the model that queries of a gallery use now, verified. The gallery's own files are not needed.
 
     Args:
         store: folder of the store, such as `.skipfill`, or its URL; or an opened one.
         code: calls of encoders that are code of your own, `module:factory` or `module:factory(depth=3)`: a bundle
             never decides what runs.
+        fetch: for a release that re-ranks: gets ids of rows and returns their items, so that candidates without a
+            vector can be encoded. Default: these keep their places.
+        keep: commit what is encoded to the overlay, every 1,000 rows or minute and with `close`.
 
     Raises:
         BadInput: no such store or gallery; no model is released; its bundle is gone, damaged, or another one than was
-            released; or it encodes its witness items in another way than when it was saved.
+            released; or it encodes its witness items differently than when it was saved.
 
     Example:
         >>> from skipfill.compat.serving import released
@@ -105,6 +184,8 @@ def released(store: ObjectStore | Path | str, gallery: str, *, code: Sequence[st
         >>> vectors = served.encode(["red shoes", "blue hat"])  # doctest: +SKIP
         >>> if served.changed():  # now and then  # doctest: +SKIP
         ...     served = released(".skipfill", "products")
+        >>> result = served.rerank("red shoes", ["p7", "p1"])  # where the release re-ranks  # doctest: +SKIP
+        >>> result.ids  # doctest: +SKIP
     """
     for call in code:
         permit(call)
@@ -113,7 +194,14 @@ def released(store: ObjectStore | Path | str, gallery: str, *, code: Sequence[st
     space, warnings = load_space(objects, version.space), list[str]()
     model = model_in_force(objects, gallery, version, space, warnings)
     assert version.release is not None
-    return Served(gallery, version.number, version.release, space, tuple(warnings), model, objects)
+    release, finder, reranker = version.release, None, None
+    if release.rerank is not None:
+        card = model.card
+        fresh = FreshVectors(objects, gallery, card.fingerprint, card.name, card.dim, keep=keep)
+        reranker = CandidateReranker(model, release.rerank.k, fresh, fetch)
+        if release.rerank.candidates == "old" and serves(objects, space):
+            finder = verified_model(objects, space.name, warnings)
+    return Served(gallery, version.number, release, space, tuple(warnings), model, objects, finder, reranker)
 
 
 def _old_vectors(vectors: NDArray[np.floating] | None, count: int) -> Matrix | None:
@@ -127,24 +215,3 @@ def _old_vectors(vectors: NDArray[np.floating] | None, count: int) -> Matrix | N
             found=f"{found.dtype} of shape {found.shape}",
         )
     return found.astype(np.float32, copy=False)
-
-
-def _block(queries: Queries, model: str) -> ItemBlock:
-    """The queries as a block of items; rows are counted from 0."""
-    rows, where = np.arange(len(queries)), Path("queries")
-    if isinstance(queries, np.ndarray):
-        if queries.ndim != 2 or queries.dtype.kind != "f" or not np.isfinite(queries).all():
-            raise BadInput(
-                "queries",
-                expected="an (N, F) matrix of finite floats",
-                found=f"{queries.dtype} of shape {queries.shape}",
-            )
-        return ItemBlock(pa.array(rows), queries.astype(np.float32, copy=False), rows, where)
-    kinds = {type(one) for one in queries}
-    if isinstance(queries, str | bytes) or kinds not in ({str}, {bytes}):
-        raise BadInput(
-            "queries",
-            expected=f"a list of texts or of images as bytes, or a matrix, as model {model} encodes",
-            found=f"{type(queries).__name__} of {', '.join(sorted(kind.__name__ for kind in kinds))}",
-        )
-    return ItemBlock(pa.array(rows), list(queries), rows, where)

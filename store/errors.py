@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,6 +63,16 @@ class SkipfillError(Exception):
         super().__init__(message)
         self.hint = hint
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _made_again, (type(self), self.args, vars(self))
+
+
+def _made_again(kind: type[SkipfillError], arguments: tuple[str, ...], attributes: dict[str, Any]) -> SkipfillError:
+    """An error of another process."""
+    error = kind.__new__(kind, *arguments)
+    vars(error).update(attributes)
+    return error
+
 
 class BadInput(SkipfillError):
     """Something given by the user, or found in a file, is not what was expected.
@@ -103,7 +113,7 @@ class NotAcceptable(SkipfillError):
 
 
 def minute(at: str) -> str:
-    """A stored time (UTC, ISO 8601) as messages tell it: `2026-01-31 12:00 UTC`."""
+    """A stored time (UTC, ISO 8601) as messages show it: `2026-01-31 12:00 UTC`."""
     return f"{at[:16].replace('T', ' ')} UTC"
 
 

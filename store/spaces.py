@@ -165,5 +165,5 @@ class View:
 
 
 def beyond_prefixes(views: Mapping[str, View]) -> bool:
-    """Whether some view is no prefix, so that only releases that know the other kinds can use it."""
+    """Whether some view is not a prefix, so that only releases that know the other kinds can use it."""
     return any(view.kind != "prefix" for view in views.values())

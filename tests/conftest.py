@@ -25,7 +25,7 @@ import pytest
 
 from tests.durations import Recorder, arrange, measured
 from tests.eighty_columns import assert_wraps
-from tests.warm import Started, begin_server, start
+from tests.warm import Started, begin_server, start, trial_in_fork
 
 # Models are small here: threads would only wait for each other. Before torch is loaded, and for what tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -83,7 +83,15 @@ Skipfill = Callable[..., Result]
 
 
 @pytest.fixture
-def skipfill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Skipfill:
+def warm_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process in which a bundle is tried is a fork, see `trial_in_fork`."""
+    monkeypatch.setattr("skipfill.compat.inference.trial.run_main", trial_in_fork)
+
+
+@pytest.fixture
+def skipfill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], warm_trials: None
+) -> Skipfill:
     """Run a command line in this process, in `tmp_path`."""
     from skipfill.cli.app import run
 

@@ -121,6 +121,22 @@ def test_the_main_story_runs_as_written(
             skipfill(*words)
 
 
+def test_the_story_of_re_ranking_runs_as_written(skipfill: Skipfill, registered: World, tmp_path: Path) -> None:
+    """On a gallery whose old model is in the store."""
+    skipfill("gallery", "add", "products", "gallery.parquet", "--space", "v1")
+    skipfill("policy", "products", "--metric", "mAP", "--accept-worse", "unseen")
+    for name, source in {"heldout": "known", "queries": "heldout", "rows": "gallery_items"}.items():
+        shutil.copy(f"{source}.parquet", f"{name}-new.parquet")
+    for name in ("heldout", "queries", "rows"):
+        shutil.move(f"{name}-new.parquet", f"{name}.parquet")
+    story = console_lines(PAGES["reranking"].split("## The commands")[1].split("## What is checked")[0])
+    assert len(story) == 8
+    for line in story:
+        words = shlex.split(line)[1:]
+        skipfill(*words, expect=None if words[0] == "advise" else 0)
+    assert skipfill("status", "products", "--json").document["version"]["release"]["model"] == "v1"
+
+
 def test_the_guide_shows_its_pages(skipfill: Skipfill) -> None:
     listed = skipfill("guide").out
     for topic in TOPICS:

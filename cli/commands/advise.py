@@ -85,11 +85,11 @@ def advise(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Recommend one: stay, a candidate, a blend, or a reindex.
+    """Recommend what to do: stay, swap to a candidate, blend, or reindex.
 
-    One half of the queries chooses weights and the row to recommend. The other half tests it by the gallery's policy,
-    and the table is about these. The store stays as it is. Exit 0: a change is worth it, 1: staying is best, 3: not
-    enough evidence.
+    One half of the queries chooses the weights and the row to recommend. The other half tests this row under the
+    gallery's policy, and the table shows its results. Nothing is written to the store. Exit 0: a change is worth it,
+    1: staying is best, 3: not enough evidence.
 
     Example: skipfill advise products --candidate v2 --items heldout.parquet --gallery-items items.parquet
     """
@@ -134,20 +134,30 @@ def show_advice(out: Console, made: Advised) -> None:
     """The table, the recommendation and its reason."""
     policy = made.policy
     out.print(f"{policy.metric} on gallery {made.gallery}, version {made.version}", style="bold")
-    out.print(f"{made.choosing:,} queries chose; {made.reporting:,} others are measured here. Policy: {policy.short}")
+    out.print(f"{made.choosing:,} queries chose; the table shows {made.reporting:,} others. Policy: {policy.short}")
     out.print()
     columns = ["", policy.metric, "change", "flips", "per s", "rows", ""]
     rows = [_cells(line, recommended=place == made.recommended) for place, line in enumerate(made.lines)]
     out.print(table(columns, rows, numbers=columns[1:6]))
     for line in made.lines:
-        if line.rows:
+        if line.kind == "reindex":
             out.print(_cost(line))
         if partial := _partial(line, made.lines[0]):
             out.print(partial)
     out.print()
     out.print(Text.assemble((f"{_headline(made)}: ", "bold"), f"{made.reason}."))
-    for note in made.notes:
+    for note in [*made.notes, *_weights_are_chosen(made)]:
         out.print(Text.assemble(("note: ", "yellow"), note))
+
+
+def _weights_are_chosen(made: Advised) -> list[str]:
+    """A note on making a blend of the table, where there is one."""
+    if all(line.kind != "blend" for line in made.lines):
+        return []
+    return [
+        f"to make a blend of this table, use `skipfill blend --items {CHOSE}` (from --halves): it chooses the same "
+        "weight and remembers these queries, so that checks leave them out. `--weight` remembers none"
+    ]
 
 
 def _cells(line: Line, *, recommended: bool) -> list[object]:
@@ -185,7 +195,7 @@ def _partial(line: Line, staying: Line) -> str:
 
 def _cost(line: Line) -> str:
     if line.seconds is None:
-        return f"{line.name}: the time is not known, because no model here encodes the items"
+        return f"{line.name}: the time is not known, because no model in this store encodes the items"
     money = "" if line.money is None else f", price {line.money:,.4g}"
     return f"{line.name}: {line.rows:,} rows take {line.seconds / 3600:,.3g} hours on this machine{money}"
 
@@ -209,6 +219,8 @@ def _next(made: Advised, inputs: CheckInputs, metric: str | None, halves: Path |
     if line.kind == "reindex":
         return f"Next: skipfill encode {line.model} ITEMS.parquet -o VECTORS.parquet"
     asked = f"--items {quoted(check)}{deciding}{split}"
+    if line.kind == "rerank":
+        asked = f"--rerank {line.k} {asked}"
     if line.kind == "blend":
         choosing = deciding_options(replace(inputs, gallery_items=[], old_input=""), metric)
         source = f"--new {line.model} --old {made.old} --items {quoted(chose)} --gallery {made.gallery}{choosing}"

@@ -37,16 +37,18 @@ CHOICE = "Queries that choose the weight"
 def blend(
     name: Annotated[str, typer.Argument(metavar="MODEL", help="Name of the model to make.")],
     new: Annotated[
-        str,
+        list[str],
         typer.Option(
-            metavar="MODEL", help="Model with a view onto the old one's space.", autocompletion=completion.models
+            metavar="MODEL",
+            help="Model with a view onto the old one's space. Repeatable with --items: they choose the model too.",
+            autocompletion=completion.models,
         ),
     ],
     old: Annotated[
         str,
         typer.Option(
             metavar="MODEL",
-            help="Model that encoded the gallery, or the name of its space where it is not in the store.",
+            help="Model that encoded the gallery. If it is not in the store: the name of its space.",
             autocompletion=completion.models,
         ),
     ],
@@ -56,15 +58,16 @@ def blend(
             metavar="SHARE",
             min=0.01,
             max=1,
-            help="Weight of the new query; the old one has the rest. Default: the best one for --items; without them, "
-            "by the new model's classifier; without one, 0.4, which is a guess.",
+            help="Weight of the new query; the old one has the rest. Default: with --items, the best one for them; "
+            "otherwise the new model's classifier decides for each query; without a classifier 0.4, which is a guess.",
         ),
     ] = None,
     items: Annotated[
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="Held-out queries, which no check of the model uses again: Parquet. Repeatable. Default: none.",
+            help="Held-out queries that choose the weight; use others for the check. Parquet. Repeatable. "
+            "Default: none.",
             rich_help_panel=CHOICE,
         ),
     ] = None,
@@ -94,7 +97,7 @@ def blend(
         str,
         typer.Option(
             metavar="COLUMN",
-            help="Column with the old encoder's vectors of the queries; then every query must bring one. "
+            help="Column with the old encoder's vectors of the queries; every query then needs one. "
             "Default: the old encoder is put into the bundle.",
             rich_help_panel=COLUMNS,
         ),
@@ -132,12 +135,19 @@ def blend(
             columns=columns,
         )
         chosen = _chosen(objects, gallery or _only_gallery(objects, old), new, inputs, metric, quiet=quiet)
+    elif len(new) != 1:
+        raise BadInput(Parameter("new"), expected="one model, or --items that choose among them", found=", ".join(new))
     elif judgements or metric or identity:
         raise BadInput(Parameter("items"), expected="queries that choose the weight", found="none")
-    card = blend_models(objects, name, new, old, chosen or weight, brought=bool(old_vector))
+    card = blend_models(
+        objects, name, chosen.new if chosen else new[0], old, chosen or weight, brought=bool(old_vector)
+    )
     brought, warnings = needs_old_vectors(card), chosen.warnings if chosen else []
     if brought and not old_vector:
-        warnings = [*warnings, f"queries need their old vectors: --old-vector COLUMN, because {old} is no model here"]
+        warnings = [
+            *warnings,
+            f"queries need their old vectors: --old-vector COLUMN, because {old} is not in this store",
+        ]
     emit(
         {
             "model": asdict(card),
@@ -155,7 +165,7 @@ def blend(
 
 
 def _chosen(
-    objects: ObjectStore, gallery: str, new: str, inputs: CheckInputs, metric: str | None, *, quiet: bool
+    objects: ObjectStore, gallery: str, new: list[str], inputs: CheckInputs, metric: str | None, *, quiet: bool
 ) -> ChosenWeight:
     from skipfill.compat.gate.inputs import refuse_unknown_metric
     from skipfill.compat.progress import Progress
@@ -191,7 +201,13 @@ def _shown(card: Card, chosen: ChosenWeight | None, warnings: list[str]) -> list
     if chosen is None:
         return [*notes, line]
     rows = [
-        (f"{one.weight:.1f}", f"{one.mean:.3f}", f"{one.change.mean:+.3f} {one.change.low:+.3f} {one.change.high:+.3f}")
+        (
+            one.new,
+            f"{one.weight:.1f}",
+            f"{one.mean:.3f}",
+            f"{one.change.mean:+.3f} {one.change.low:+.3f} {one.change.high:+.3f}",
+        )
         for one in chosen.grid
     ]
-    return [table(["weight", chosen.metric, "change"], rows, numbers=["weight", chosen.metric]), *notes, line]
+    columns = ["new", "weight", chosen.metric, "change"]
+    return [table(columns, rows, numbers=columns[1:3]), *notes, line]

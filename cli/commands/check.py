@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import typer
@@ -51,7 +50,9 @@ from skipfill.cli.options.check import (
     Truth,
     TruthVector,
 )
-from skipfill.cli.terminal.next_command import column_options, deciding_options, items_options, quoted
+from skipfill.cli.options.engine import EngineName, RayAddress, engine_of
+from skipfill.cli.options.reranking import Candidates, Keep, RerankSeveral, numbers_of_candidates
+from skipfill.cli.terminal.next_command import check_again, column_options, deciding_options, items_options
 from skipfill.cli.terminal.printing import emit, progress, show_next
 
 if TYPE_CHECKING:
@@ -92,12 +93,17 @@ def check(
     index: Index = "",
     threshold: Threshold = None,
     threshold_rule: ThresholdRule = "far",
+    rerank: RerankSeveral = None,
+    candidates: Candidates = "",
+    keep: Keep = False,
     instead_of: InsteadOf = None,
     reason: Reason = "",
     junit: JunitFile = None,
     html: HtmlFile = None,
     github: GitHub = False,
     no_save: NoSave = False,
+    engine: EngineName = "local",
+    address: RayAddress = "",
     store: Store = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -115,11 +121,10 @@ def check(
     from skipfill.cli.reports.text import show_report
     from skipfill.compat.evaluation.index.settings import read_index
     from skipfill.compat.gate.inputs import CheckInputs, SliceSpec
-    from skipfill.compat.progress import Progress
+    from skipfill.store.checks.saved_reports import document_of
     from skipfill.store.galleries.log import latest
 
-    objects = opened(store)
-    of_gallery = (now := latest(objects, gallery)).policy_in_force
+    of_gallery = (now := latest(objects := opened(store), gallery)).policy_in_force
     policy = with_options(
         of_gallery,
         metric=metric or (f"recall@{depth}" if truth == "neighbours" else None),
@@ -150,18 +155,39 @@ def check(
         columns=item_columns(id_column, label, input_column, items, quiet=quiet, other_than=old_vector),
         instead_of=instead_of or [],
         reason=reason,
+        rerank=numbers_of_candidates(rerank),
+        candidates=candidates,
+        keep=keep,
     )
     refuse_unwritable(junit, html, github=github, inputs=inputs.files, store=objects.root)
     _refuse_unknown(objects, now.space, name, inputs)
-    from skipfill.compat.gate.check import check_model  # only now: it imports torch, which takes seconds
-
-    with progress(quiet=quiet) as bar:
-        report = check_model(objects, gallery, name, inputs, policy, Progress(bar.start, bar.advance), save=not no_save)
+    report = _measured(objects, gallery, name, inputs, policy, engine, address, quiet=quiet, save=not no_save)
     write_reports(report, junit_file=junit, html_file=html, github=github, json=json)
-    document = {"check": asdict(report), "verdict": report.verdict}
-    emit(document, as_json=json, show=lambda out: show_report(out, report), exit_code=EXIT_CODES[report.verdict])
+    code, document = EXIT_CODES[report.verdict], {"check": document_of(report), "verdict": report.verdict}
+    emit(document, as_json=json, show=lambda out: show_report(out, report), exit_code=code)
     _show_next(report, inputs, policy, of_gallery, metric, quiet=quiet)
-    raise typer.Exit(EXIT_CODES[report.verdict])
+    raise typer.Exit(code)
+
+
+def _measured(
+    objects: ObjectStore,
+    gallery: str,
+    name: str,
+    inputs: CheckInputs,
+    policy: Policy,
+    engine: str,
+    address: str,
+    *,
+    quiet: bool,
+    save: bool,
+) -> Report:
+    """The check, with its progress shown."""
+    from skipfill.compat.gate.check import check_model  # only now: it imports torch, which takes seconds
+    from skipfill.compat.progress import Progress
+
+    with engine_of(engine, address) as run_by, progress(quiet=quiet) as bar:
+        stages = Progress(bar.start, bar.advance)
+        return check_model(objects, gallery, name, inputs, policy, stages, save=save, engine=run_by)
 
 
 def _refuse_unknown(objects: ObjectStore, space: str, name: str, inputs: CheckInputs) -> None:
@@ -188,13 +214,13 @@ def _show_next(
     """
     from skipfill.cli.reports.findings import blend_command, next_command
 
-    following, by_policy = next_command(report), _by_policy(report, inputs, of_gallery.truth)
+    following, by_policy = next_command(report), check_again(report, inputs, of_gallery.truth)
     if report.verdict == "pass" and report.asked_less:
         first = "Next"
         if "--metric" in following:  # the metric alone keeps the pass from counting
             show_next(f"Next: {following}", quiet=quiet)
             first = "Or"
-        show_next(f"{first}, by the gallery's policy: {by_policy}", quiet=quiet)
+        show_next(f"{first}, under the gallery's policy: {by_policy}", quiet=quiet)
         return
     deciding = deciding_options(inputs, metric)
     if following.startswith("skipfill check"):
@@ -210,25 +236,4 @@ def _show_next(
     if not inputs.old_input and (blend := blend_command(report)):
         show_next(f"Or: {blend}", quiet=quiet)
     if any(one.parameter != "truth" for one in policy.differences(of_gallery, inputs.truth, policy.slices)):
-        show_next(f"Or, by the gallery's policy: {by_policy}", quiet=quiet)
-
-
-def _by_policy(report: Report, inputs: CheckInputs, truth: str) -> str:
-    """The same check without its own requirements: with its files and columns, and its truth if the policy has none."""
-    of_truth: list[tuple[str, object]] = []
-    if truth in ("", inputs.truth) and inputs.truth == "judgements":
-        of_truth = [("judgements", inputs.judgements)]
-    elif truth in ("", inputs.truth) and inputs.truth == "reindex":
-        of_truth = [("truth", inputs.truth), ("depth", inputs.depth)]
-    options: list[tuple[str, object]] = [
-        *(("items", one) for one in inputs.items),
-        *(("gallery-items", one) for one in inputs.gallery_items),
-        *of_truth,
-        ("ceiling", inputs.ceiling),
-        ("identity", inputs.identity),
-        ("old-vector", inputs.old_vector),
-        ("old-input", inputs.old_input),
-        ("truth-vector", inputs.truth_vector),
-    ]
-    words = [word for option, value in options if value for word in (f"--{option}", value)]
-    return quoted("skipfill", "check", report.gallery, report.model, *words) + column_options(inputs.columns)
+        show_next(f"Or, under the gallery's policy: {by_policy}", quiet=quiet)

@@ -31,7 +31,7 @@ FULL_METHODS = ("oca", "bt2", "simplex", "blend", "gallery")  # gallery encodes 
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that decides what the demo does: a later run goes on only with the same.
+    """Everything that decides what the demo does. A later run resumes only one with the same plan.
 
     Attributes:
         seed: decides the alphabets, the weights and the order.
@@ -73,13 +73,14 @@ def demo(
     """Watch a whole upgrade on 12,000 real drawings, in about two minutes.
 
     Train, check, swap, search, roll back. The old model knows some alphabets, the new ones know more, and the gallery
-    also holds alphabets that no model was trained on. After an interruption, repeat the command to go on.
+    also holds alphabets that no model was trained on. After an interruption, repeat the command to resume.
 
     Example: skipfill demo
     """
     from skipfill.cli.demo_data.split import write_demo_files
     from skipfill.cli.demo_data.story import Story
     from skipfill.compat.encoders.decoded import decoding_once
+    from skipfill.store.checks.saved_reports import document_of
     from skipfill.store.errors import BadInput, reason
 
     began = time.monotonic()
@@ -97,13 +98,13 @@ def demo(
         story.say(f"In {folder}/: an old model, v1, and the gallery that it encoded")
         reports, swapped = _tell(story, plan)
         story.end(_ending(reports, swapped))
-    checks = {method: asdict(report) for method, report in reports.items()}
+    checks = {method: document_of(report) for method, report in reports.items()}
     seconds = round(time.monotonic() - began)
     emit(
         {"checks": checks, "swapped": swapped, "seconds": seconds},
         as_json=json,
         show=lambda out: out.print(
-            f"Done in {seconds} s. To go on from here: cd {folder} && skipfill status",
+            f"Done in {seconds} s. To continue from here: cd {folder} && skipfill status",
             "With longer trainings: skipfill demo --full --folder skipfill-demo-full",
             "With your own gallery: skipfill guide tutorial",
             sep="\n",
@@ -124,7 +125,7 @@ def _only_the_store_of(folder: Path) -> Iterator[None]:
 
 
 def _refuse_another(folder: Path, plan: Plan) -> None:
-    """Go on only with a run of the same plan: its models would be taken for this run's."""
+    """Refuse to resume a run of another plan: its models would be taken for this run's."""
     from skipfill.store.errors import BadInput
     from skipfill.store.strict_json import parsed
 

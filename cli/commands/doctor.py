@@ -29,7 +29,7 @@ def doctor(
     store: Store = None,
     json: Json = False,
 ) -> int:
-    """Find what is wrong with the store, and say how to mend it.
+    """Find what is wrong with the store, and say how to fix it.
 
     Also looks at the environment. Changes nothing. Exit 1 if anything is wrong. Leftover files of interrupted runs
     and missing permissions are listed, but do not count as wrong.
@@ -61,8 +61,8 @@ class _Threads:
     """Threads of torch.
 
     Attributes:
-        count: as many as OMP_NUM_THREADS says, or the process may use processors.
-        given: whether OMP_NUM_THREADS says it; otherwise a training tries fewer, too.
+        count: OMP_NUM_THREADS; where it is not set, the number of processors that the process may use.
+        given: whether OMP_NUM_THREADS is set; otherwise a training also tries fewer.
     """
 
     count: int
@@ -70,7 +70,7 @@ class _Threads:
 
     def __str__(self) -> str:
         return f"{self.count}, " + (
-            "as OMP_NUM_THREADS says" if self.given else "or fewer in a training on processors, where these are faster"
+            "set by OMP_NUM_THREADS" if self.given else "or fewer in a training on a CPU, if that is faster"
         )
 
 

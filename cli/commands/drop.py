@@ -19,9 +19,9 @@ def drop(
     store: Store = None,
     json: Json = False,
 ) -> None:
-    """Take a gallery out of the store; your Parquet files stay.
+    """Remove a gallery from the store; your Parquet files stay.
 
-    Its history stays, too. The name can be registered again; its log then goes on.
+    Its history stays too. If the name is registered again, the log continues.
 
     Example: skipfill gallery drop products --confirm products
     """

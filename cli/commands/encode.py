@@ -21,6 +21,7 @@ from skipfill.cli.options import (
     item_columns,
     opened,
 )
+from skipfill.cli.options.engine import EngineName, RayAddress, engine_of
 from skipfill.cli.reports.gallery import crowding_note
 from skipfill.cli.terminal.next_command import quoted
 from skipfill.cli.terminal.printing import emit, progress, show_next
@@ -38,7 +39,7 @@ def encode(
         str,
         typer.Option(
             metavar="SPACE",
-            help="Space of the older gallery that will take the vectors. Default: the model's own space.",
+            help="Space to encode into, for rows of an older gallery. Default: the model's own space.",
             autocompletion=completion.spaces,
         ),
     ] = "",
@@ -46,6 +47,8 @@ def encode(
     label: LabelColumn = "label",
     input_column: InputColumn = "",
     old_vector: BlendedVector = "",
+    engine: EngineName = "local",
+    address: RayAddress = "",
     store: Store = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -67,9 +70,9 @@ def encode(
     model = verified_model(objects, name)
     columns = item_columns(id_column, label, input_column, items, quiet=quiet, other_than=old_vector)
     source = open_items(items, replace(columns, old_vector=old_vector))
-    with progress(quiet=quiet) as bar:
+    with engine_of(engine, address) as run_by, progress(quiet=quiet) as bar:
         bar.start(f"encoding with {name}", len(source))
-        rows = write_encoded(model, source, output, bar.advance, onto=onto)
+        rows = write_encoded(model, source, output, bar.advance, onto=onto, engine=run_by)
     dim, where = (model.card.views[onto].dim, f", in space {onto}") if onto else (model.card.dim, "")
     emit(
         {"model": name, "rows": rows, "dim": dim, "space": onto or name, "output": str(output)},

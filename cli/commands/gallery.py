@@ -27,7 +27,7 @@ from skipfill.cli.terminal.help_page import HelpGroup
 from skipfill.cli.terminal.printing import emit, progress, show_next, table
 
 if TYPE_CHECKING:
-    from skipfill.store.galleries.log import Release
+    from skipfill.store.models.release import Release
     from skipfill.store.spaces import Space
     from skipfill.store.storage.object_store import ObjectStore
 
@@ -235,8 +235,8 @@ def _free_name(objects: ObjectStore) -> str:
 def _space(objects: ObjectStore, name: str, metric: str) -> tuple[Space, Release | None]:
     """The space called `name`: a registered one, a model's own, or a new one known only by its vectors."""
     from skipfill.store.errors import unknown_name
-    from skipfill.store.galleries.log import Release
     from skipfill.store.models.cards import load_card, model_names
+    from skipfill.store.models.release import Release
     from skipfill.store.spaces import Space, View, load_space, space_names
     from skipfill.store.storage.layout import valid_name
 

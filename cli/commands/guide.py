@@ -45,7 +45,7 @@ def guide(
 
 
 def _read(text: str) -> None:
-    """Show a page through the user's pager, or print it as it is where stdout is no terminal."""
+    """Show a page through the user's pager, or print it as it is where stdout is not a terminal."""
     if not sys.stdout.isatty():
         print(text, end="")
         return

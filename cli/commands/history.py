@@ -20,7 +20,7 @@ COLUMNS = ("version", "when (UTC)", "what", "queries use", "who", "check and rea
 def history(gallery: GalleryName, store: Store = None, json: Json = False) -> None:
     """Show every change of a gallery: what, when, by whom and why.
 
-    After a rollback, queries use the release of an earlier version, which is named: "as in version 3".
+    A rollback names the earlier version whose release queries use again: "as in version 3".
 
     Example: skipfill history products
     """
@@ -64,7 +64,7 @@ def history(gallery: GalleryName, store: Store = None, json: Json = False) -> No
 
 
 def _in_use(version: Version) -> str:
-    """The released model, and its view where that is no prefix."""
+    """The released model, and its view unless that is a prefix."""
     view = version.release.view if version.release else None
     return (
         version.queries_use if view is None or view.kind == "prefix" else f"{version.queries_use} ({view_words(view)})"

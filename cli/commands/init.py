@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from skipfill.cli.options import Json, Quiet, Store
+import typer
+
+from skipfill.cli.options import OUTPUT, Json, Quiet
 from skipfill.cli.terminal.next_command import name_store
 from skipfill.cli.terminal.printing import emit, show_next
 
+NewStore = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="STORE",
+        envvar="SKIPFILL_STORE",
+        help="Store to make: a folder, or s3://bucket/prefix. Default: .skipfill/ in this folder.",
+        rich_help_panel=OUTPUT,
+    ),
+]
 
-def init(store: Store = None, json: Json = False, quiet: Quiet = False) -> None:
+
+def init(store: NewStore = None, json: Json = False, quiet: Quiet = False) -> None:
     """Make a store: a .skipfill/ folder here, or where `--store` says.
 
     Example: skipfill init
@@ -26,4 +40,4 @@ def init(store: Store = None, json: Json = False, quiet: Quiet = False) -> None:
         show=lambda out: out.print(f"{'The store is already there:' if already else 'Store ready in'} {objects.root}"),
     )
     show_next("Next: skipfill train v1 --items ITEMS.parquet", quiet=quiet)
-    show_next("Or, with vectors that you have: skipfill gallery add NAME FILES... --space OLD_ENCODER", quiet=quiet)
+    show_next("Or, if you already have vectors: skipfill gallery add NAME FILES... --space OLD_ENCODER", quiet=quiet)

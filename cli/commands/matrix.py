@@ -38,7 +38,7 @@ def matrix(
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="Labelled items of the galleries. Repeatable. Default: --items, where no query finds itself.",
+            help="Labelled items of the galleries. Repeatable. Default: --items; no query then finds itself.",
         ),
     ] = None,
     templates: Annotated[

@@ -187,6 +187,6 @@ def _notes(manifest: Manifest) -> list[str]:
         notes.append("it encodes with code that is not in the bundle; that code runs only when you name it with --code")
     if unknown:
         notes.append(
-            f"space {', '.join(unknown)} is known only by its vectors; a check tells whether your encoder made them"
+            f"space {', '.join(unknown)} is known only by its vectors; a check shows whether your encoder made them"
         )
     return notes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from skipfill.cli.options import GalleryName, IdColumn, InputColumn, Json, ModelName, Quiet, Store, item_columns, opened
+from skipfill.cli.options.reranking import Candidates, Rerank, asked_reranking
 from skipfill.cli.terminal.next_command import quoted
 from skipfill.cli.terminal.printing import emit, facts, policy_line, show_next, table, to_stdout, view_words
 
@@ -41,6 +41,8 @@ def plan(
             help="Plan a swap without a passing check, for this recorded reason. Default: a pass is required.",
         ),
     ] = "",
+    rerank: Rerank = None,
+    candidates: Candidates = "",
     output: Annotated[
         Path | None,
         typer.Option(
@@ -62,6 +64,7 @@ def plan(
 
     Example: skipfill plan products v2 -o plan.json
     """
+    from skipfill.store.checks.index import CheckIndex
     from skipfill.store.galleries.gallery import open_gallery
     from skipfill.store.models.cards import load_card
     from skipfill.store.releases.swap import plan_swap
@@ -71,7 +74,9 @@ def plan(
     card = load_card(objects, name)
     now = open_gallery(objects, gallery).version  # its files are there, and are those that were registered
     rate = _rate(objects, name, items, id_column, input_column) if items else None
-    made = plan_swap(objects, gallery, card, without_check, rate, price_per_million)
+    index = CheckIndex(objects, gallery)
+    way = asked_reranking(objects, gallery, card, rerank, candidates, index)
+    made = plan_swap(objects, gallery, card, without_check, rate, price_per_million, index, way)
     printed = str(output) == "-"
     if output is not None and not printed:
         with new_file(output) as file:
@@ -82,7 +87,7 @@ def plan(
             print(made.as_json())
     else:
         emit(
-            {"plan": asdict(made), "policy": now.policy_in_force.described()},
+            {"plan": made.as_document(), "policy": now.policy_in_force.described()},
             as_json=json,
             show=lambda out: show_plan(out, made, policy_line(now)),
             exit_code=code,
@@ -93,7 +98,7 @@ def plan(
 
 def show_plan(out: Console, plan: Plan, policy: str) -> None:
     """The plan as people read it: what changes, what it requires, what it saves."""
-    out.print(f"Plan {plan.id}: swap {plan.gallery} to {plan.model}", style="bold")
+    out.print(f"Plan {plan.id}: swap {plan.gallery} to {plan.changes.after}", style="bold")
     out.print()
     out.print(Text("changes", "bold"))
     out.print(
@@ -141,10 +146,9 @@ def _rate(objects: ObjectStore, name: str, items: list[Path], id_column: str, in
 
 def _next(plan: Plan, output: Path | None) -> str:
     if not plan.applicable:
-        return f"Next: skipfill check {plan.gallery} {plan.model} --items HELDOUT.parquet"
+        return f"Next: skipfill check {plan.gallery} {plan.model}{plan.way_options} --items HELDOUT.parquet"
     if output is None:
         reason = f" --without-check {quoted(plan.without_check)}" if plan.without_check else ""
-        return (
-            f"Next: skipfill swap {plan.gallery} {plan.model}{reason}. To apply exactly this plan, save it with -o FILE"
-        )
+        command = f"skipfill swap {plan.gallery} {plan.model}{plan.way_options}{reason}"
+        return f"Next: {command}. To apply exactly this plan, save it with -o FILE"
     return f"Next: skipfill swap {plan.gallery} --plan {quoted(output)}"

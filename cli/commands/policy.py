@@ -52,8 +52,7 @@ def policy(
         list[str] | None,
         typer.Option(
             metavar="SQL",
-            help="Condition on the queries' columns; every check judges those that meet it separately. Repeatable. "
-            "New galleries: none.",
+            help="Condition on the queries' columns: a slice that every check judges. Repeatable. New galleries: none.",
             rich_help_panel=POLICY,
         ),
     ] = None,

@@ -14,11 +14,14 @@ from skipfill.cli.terminal.printing import emit, leftover_table, show_next
 def prune(
     yes: Annotated[bool, typer.Option("--yes", help="Remove the files; without it, they are only listed.")] = False,
     all_ages: Annotated[
-        bool, typer.Option("--all-ages", help="Also files younger than an hour; only while no other command runs.")
+        bool,
+        typer.Option("--all-ages", help="Include files younger than an hour; use it only while no other command runs."),
     ] = False,
     trainings: Annotated[
         bool,
-        typer.Option("--trainings", help="Also unfinished trainings unchanged for a day; with --all-ages, all."),
+        typer.Option(
+            "--trainings", help="Include unfinished trainings unchanged for a day; with --all-ages, all of them."
+        ),
     ] = False,
     store: Store = None,
     json: Json = False,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -40,7 +39,7 @@ def report(
     from skipfill.cli.reports.findings import next_command
     from skipfill.cli.reports.text import show_report
     from skipfill.store.checks.newest import newest_check
-    from skipfill.store.checks.saved_reports import load_report
+    from skipfill.store.checks.saved_reports import document_of, load_report
     from skipfill.store.models.cards import has_model, load_card
     from skipfill.store.storage.layout import valid_name
 
@@ -55,7 +54,7 @@ def report(
         show_next(f"Written: {file}", quiet=quiet or file.is_relative_to("/dev"))  # a stream tells of itself
     if json or not (junit or html or github):
         emit(
-            {"check": asdict(saved), "verdict": saved.verdict},
+            {"check": document_of(saved), "verdict": saved.verdict},
             as_json=json,
             show=lambda out: show_report(out, saved),
         )

@@ -22,6 +22,9 @@ from skipfill.cli.options import (
     item_columns,
     opened,
 )
+from skipfill.cli.options.check import OldInput
+from skipfill.cli.options.engine import EngineName, RayAddress, engine_of
+from skipfill.cli.options.reranking import Candidates, Keep, RerankSearch, RowItems, kind_of_candidates
 from skipfill.cli.terminal.printing import emit, progress, show_next, table
 
 if TYPE_CHECKING:
@@ -35,13 +38,15 @@ def search(
     items: Annotated[
         list[Path] | None,
         typer.Option(
-            metavar="FILE", help="Queries, which the model in use encodes: Parquet. Repeatable. Default: --vectors."
+            metavar="FILE",
+            help="Queries to encode with the model in use: Parquet. Repeatable. Default: none, with --vectors.",
         ),
     ] = None,
     vectors: Annotated[
         list[Path] | None,
         typer.Option(
-            metavar="FILE", help="Or query vectors in the gallery's own space: Parquet. Repeatable. Default: --items."
+            metavar="FILE",
+            help="Query vectors in the gallery's own space: Parquet. Repeatable. Default: none, with --items.",
         ),
     ] = None,
     k: Annotated[int, typer.Option("-k", metavar="N", min=1, help="Rows to find for each query.")] = 10,
@@ -58,18 +63,27 @@ def search(
     vector: VectorColumn = "vector",
     input_column: InputColumn = "",
     old_vector: BlendedVector = "",
+    old_input: OldInput = "",
+    rerank: RerankSearch = None,
+    candidates: Candidates = "",
+    gallery_items: RowItems = None,
+    keep: Keep = False,
+    engine: EngineName = "local",
+    address: RayAddress = "",
     store: Store = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Search a gallery with items, or with vectors of its own space.
 
-    The search is exact and streams the files, so they need not fit in memory.
+    The search is exact and streams the files, so they need not fit in memory. Where the release re-ranks, rows that the
+    old space names are put in order by the model in use: `skipfill guide reranking`.
 
     Example: skipfill search products --items queries.parquet -k 10
     """
-    from skipfill.compat.inference.search import search_items, search_vectors, write_hits
+    from skipfill.compat.inference.search import search_vectors, write_hits
     from skipfill.compat.progress import Progress
+    from skipfill.compat.reranking.search import AskedReranking, search_items
     from skipfill.store.errors import BadInput
     from skipfill.store.storage.output_file import new_file
 
@@ -84,14 +98,16 @@ def search(
     # The file is opened first: an output that cannot be written is known before a long search, not after it.
     with ExitStack() as closing:
         file = closing.enter_context(new_file(output)) if output is not None else None
+        run_by = closing.enter_context(engine_of(engine, address))
         bar = closing.enter_context(progress(quiet=quiet))
         stages = Progress(bar.start, bar.advance)
         if items:
             columns = item_columns(id_column, "label", input_column, items, quiet=quiet, other_than=old_vector)
             columns = replace(columns, old_vector=old_vector)
-            result = search_items(objects, gallery, items, columns, k, stages)
+            asked = AskedReranking(rerank, kind_of_candidates(candidates), gallery_items or [], old_input, keep)
+            result = search_items(objects, gallery, items, columns, k, stages, asked, run_by)
         else:
-            result = search_vectors(objects, gallery, vectors or [], id_column, vector, k, stages)
+            result = search_vectors(objects, gallery, vectors or [], id_column, vector, k, stages, run_by)
         if file is not None:
             write_hits(result, file)
     emit(

@@ -11,6 +11,7 @@ import typer
 
 from skipfill.cli import completion
 from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Store, opened
+from skipfill.cli.options.reranking import Candidates, Rerank, asked_reranking, refuse_beside_plan
 from skipfill.cli.terminal.printing import emit, forced_words, show_next
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ def swap(
     plan: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Apply a plan that was saved with `skipfill plan -o FILE`; - is stdin. Default: MODEL."
+            metavar="FILE",
+            help="Apply a plan that was saved with `skipfill plan -o FILE`; - is stdin. Default: plan a swap to MODEL.",
         ),
     ] = None,
     without_check: Annotated[
@@ -39,6 +41,8 @@ def swap(
             help="Swap without a passing check, for this recorded reason. Default: a pass is required.",
         ),
     ] = "",
+    rerank: Rerank = None,
+    candidates: Candidates = "",
     dry_run: DryRun = False,
     store: Store = None,
     json: Json = False,
@@ -46,9 +50,9 @@ def swap(
 ) -> None:
     """Make queries use another model; no stored vector is changed.
 
-    Needs a passing check of this model on the gallery as it is now, else exit 1. Exit 4: the plan is stale, another
-    change came first, or a file of the gallery is not the one that was registered. If queries use the model already,
-    nothing is written: exit 0, with a note if a later check speaks against it.
+    Needs a passing check of this model on the gallery as it is now; without one, exit 1. Exit 4: the plan is stale,
+    another change came first, or a file of the gallery is not the one that was registered. If queries use the model
+    already, nothing is written: exit 0, with a note if a later check speaks against it.
 
     Example: skipfill swap products v2
     """
@@ -58,11 +62,14 @@ def swap(
     from skipfill.store.releases.evidence import forced_against
 
     _one_of(gallery, name, plan, without_check)
+    refuse_beside_plan(plan, rerank)
     objects = opened(store)
     index = CheckIndex(objects, gallery)
     try:
         if plan is None:
-            planned = swaps.plan_swap(objects, gallery, load_card(objects, name), without_check, index=index)
+            card = load_card(objects, name)
+            way = asked_reranking(objects, gallery, card, rerank, candidates, index)
+            planned = swaps.plan_swap(objects, gallery, card, without_check, index=index, rerank=way)
         else:
             planned = _saved(plan, gallery)
             swaps.refuse_applied(objects, planned)
@@ -80,7 +87,7 @@ def swap(
         {"gallery": gallery, "version": asdict(done), "dry_run": dry_run, "already": False, "forced_against": forced},
         as_json=json,
         show=lambda out: out.print(
-            f"{'Would swap' if dry_run else 'Swapped'}: queries of {gallery} use {planned.model} "
+            f"{'Would swap' if dry_run else 'Swapped'}: queries of {gallery} use {planned.changes.after} "
             f"(version {done.number}, {', '.join(filter(None, [forced_words(forced), evidence]))})"
         ),
     )

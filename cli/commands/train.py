@@ -79,7 +79,7 @@ def train(
     """Train a model whose queries search a stored gallery as it is.
 
     Without `--gallery`, train a model from scratch. Rows of a mixed gallery that a later model encoded are left out:
-    they are no examples of the old space. After an interruption, repeat the command to go on from the last finished
+    they are not examples of the old space. After an interruption, repeat the command to resume after the last finished
     epoch.
 
     Example: skipfill train v2 --gallery products --items items.parquet --method oca --set oca.extra_dims=64

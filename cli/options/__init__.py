@@ -38,7 +38,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 Quiet = Annotated[
     bool,
     typer.Option(
-        "--quiet", "-q", help="Print results and errors only, no progress, no advice.", rich_help_panel=OUTPUT
+        "--quiet", "-q", help="Print only results and errors: no progress, no advice.", rich_help_panel=OUTPUT
     ),
 ]
 DryRun = Annotated[
@@ -68,14 +68,15 @@ BlendedVector = Annotated[
     typer.Option(
         "--old-vector",
         metavar="COLUMN",
-        help="Column with the old encoder's vectors, for a blend that holds no old encoder. Default: none.",
+        help="Column with the old encoder's vectors, for a blend that does not contain it, and for re-ranking. "
+        "Default: none.",
         rich_help_panel=COLUMNS,
     ),
 ]
 VectorColumn = Annotated[
     str, typer.Option("--vector", metavar="COLUMN", help="Column with the vectors.", rich_help_panel=COLUMNS)
 ]
-Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why; recorded in the history. Default: no reason.")]
+Reason = Annotated[str, typer.Option(metavar="TEXT", help="Reason to record in the history. Default: none.")]
 JunitFile = Annotated[
     Path | None,
     typer.Option(
@@ -91,7 +92,7 @@ HtmlFile = Annotated[
 GitHub = Annotated[
     bool,
     typer.Option(
-        "--github", help="Print GitHub annotations, and append to the summary of the step.", rich_help_panel=REPORTS
+        "--github", help="Print GitHub annotations, and append to the step's summary.", rich_help_panel=REPORTS
     ),
 ]
 
@@ -110,7 +111,7 @@ Margin = Annotated[
         metavar="N",
         min=0,
         max=0.99,
-        help="How much worse in the metric a slice may be, from 0 to 0.99. New galleries: 0.02, which is two points.",
+        help="How much worse a slice may be in the metric, from 0 to 0.99. New galleries: 0.02, which is two points.",
         rich_help_panel=POLICY,
     ),
 ]
@@ -120,7 +121,7 @@ Confidence = Annotated[
         metavar="N",
         min=0.5,
         max=0.999,
-        help="Confidence that a pass needs, and a fail, from 0.5 to 0.999. New galleries: 0.95.",
+        help="Confidence that a pass or a fail needs, from 0.5 to 0.999. New galleries: 0.95.",
         rich_help_panel=POLICY,
     ),
 ]
@@ -158,7 +159,7 @@ LeastQueries = Annotated[
     typer.Option(
         metavar="N",
         min=2,
-        help="Least number of queries for a slice to pass. New galleries: 30.",
+        help="Fewest queries that a slice needs to pass. New galleries: 30.",
         rich_help_panel=POLICY,
     ),
 ]

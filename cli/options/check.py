@@ -25,7 +25,8 @@ GalleryItems = Annotated[
     list[Path] | None,
     typer.Option(
         metavar="FILE",
-        help="Items of gallery rows, which the new model encodes to measure new/new. Repeatable. Default: --items.",
+        help="Items of gallery rows, which the new model encodes to measure new/new, or as far as --rerank needs them. "
+        "Repeatable. Default: --items.",
         rich_help_panel=MEASURED,
     ),
 ]
@@ -42,8 +43,8 @@ Truth = Annotated[
     typer.Option(
         metavar="KIND",
         help="What makes a row relevant: labels, judgements, or reindex (the first rows of a full reindex). Or "
-        "neighbours: how many of the rows that a stored vector finds first are kept; such a check never passes. "
-        "Default: the policy's kind; without one, judgements if given, else labels.",
+        "neighbours, to measure how many of the first rows by stored vectors are found again; such a check never "
+        "passes. Default: the policy's kind; without one, judgements if given, else labels.",
         rich_help_panel=MEASURED,
         autocompletion=completion.one_of("labels", "judgements", "reindex", "neighbours"),
     ),
@@ -61,7 +62,7 @@ Ceiling = Annotated[
     str,
     typer.Option(
         metavar="MODEL",
-        help="Independent model: update gain 1 is its full reindex. Default: the new model's own (new/new).",
+        help="Independent model whose full reindex is update gain 1. Default: the new model itself (new/new).",
         rich_help_panel=MEASURED,
         autocompletion=completion.models,
     ),
@@ -70,7 +71,7 @@ Slice = Annotated[
     list[str] | None,
     typer.Option(
         metavar="SQL",
-        help="Condition on the queries' columns, such as lang = 'en'; those that meet it are judged separately. "
+        help="Condition on the queries' columns, such as lang = 'en'; queries that meet it are judged separately. "
         "Repeatable. Default: the policy's slices.",
         rich_help_panel=SLICES,
     ),
@@ -79,7 +80,7 @@ SliceBy = Annotated[
     list[str] | None,
     typer.Option(
         metavar="COLUMN",
-        help="Column of the queries, each value of which is a slice. Repeatable. Default: none.",
+        help="Column of the queries; each of its values is a slice. Repeatable. Default: none.",
         rich_help_panel=SLICES,
     ),
 ]
@@ -122,7 +123,7 @@ Index = Annotated[
     str,
     typer.Option(
         metavar="INDEX",
-        help="Also measure what an approximate index does to the new queries: hnsw, or hnsw:NAME=VALUE,... "
+        help="Also measure the recall of an approximate index for the new queries: hnsw, or hnsw:NAME=VALUE,... "
         "Default: exact search only.",
         rich_help_panel=INDEX,
         autocompletion=completion.one_of("hnsw"),
@@ -134,8 +135,8 @@ Threshold = Annotated[
         metavar="SCORE",
         min=-1,
         max=1,
-        help="Score threshold in use now, from -1 to 1; the check finds the one for the new queries. Repeatable. "
-        "Default: none.",
+        help="Score threshold in use now, from -1 to 1; the check finds the matching one for the new model. "
+        "Repeatable. Default: none.",
         rich_help_panel=INDEX,
     ),
 ]
@@ -143,8 +144,8 @@ ThresholdRule = Annotated[
     str,
     typer.Option(
         metavar="RULE",
-        help="What a new threshold keeps as it is: far, the share of irrelevant rows above it; or match-rate, the "
-        "share of all rows.",
+        help="Rate that a new threshold keeps: far, the share of irrelevant rows that it accepts; or match-rate, the "
+        "share of all rows that it accepts.",
         rich_help_panel=INDEX,
         autocompletion=completion.one_of("far", "match-rate"),
     ),
@@ -153,7 +154,7 @@ InsteadOf = Annotated[
     list[str] | None,
     typer.Option(
         metavar="CHECK",
-        help="Id of a check that did not pass because its queries were wrong; this one stands in for it. "
+        help="Id of a check that did not pass because its queries were wrong; this check replaces it. "
         "Repeatable. Default: none.",
         rich_help_panel=ANSWER,
         autocompletion=completion.checks,
@@ -170,6 +171,6 @@ Reason = Annotated[
 NoSave = Annotated[
     bool,
     typer.Option(
-        "--no-save", help="Write nothing to the store: the check then counts for no swap.", rich_help_panel=OUTPUT
+        "--no-save", help="Write nothing to the store; the check then has no effect on swaps.", rich_help_panel=OUTPUT
     ),
 ]

@@ -36,7 +36,7 @@ Align = Annotated[
     list[Path] | None,
     typer.Option(
         metavar="FILE",
-        help="Sample of the gallery's items, no labels needed: it protects queries for classes that --items lacks. "
+        help="Sample of the gallery's items, no labels needed. It protects queries for classes that --items lacks. "
         "Repeatable. Default: none.",
         rich_help_panel=DATA,
     ),
@@ -64,7 +64,7 @@ Epochs = Annotated[
     typer.Option(
         metavar="N",
         min=0,
-        help="Passes over the items; 0: as the encoder needs, more for few items.",
+        help="Passes over the items; 0: chosen by the encoder and the number of items.",
         rich_help_panel=HOW,
     ),
 ]
@@ -136,15 +136,17 @@ SlotsOf = Annotated[
     ),
 ]
 Batch = Annotated[
-    int, typer.Option(metavar="N", min=0, help="Items in a step; 0: as the encoder needs.", rich_help_panel=STEPS)
+    int, typer.Option(metavar="N", min=0, help="Items in a step; 0: chosen by the encoder.", rich_help_panel=STEPS)
 ]
 Accumulate = Annotated[
     int,
-    typer.Option(metavar="N", min=1, help="Parts to encode a batch in, to need less memory.", rich_help_panel=STEPS),
+    typer.Option(
+        metavar="N", min=1, help="Number of parts to encode a batch in, to use less memory.", rich_help_panel=STEPS
+    ),
 ]
 Lr = Annotated[
     float,
-    typer.Option(metavar="N", min=0, help="Peak learning rate; 0: as the encoder needs.", rich_help_panel=STEPS),
+    typer.Option(metavar="N", min=0, help="Peak learning rate; 0: chosen by the encoder.", rich_help_panel=STEPS),
 ]
 WeightDecay = Annotated[float, typer.Option(metavar="N", min=0, help="Weight decay of AdamW.", rich_help_panel=STEPS)]
 Validation = Annotated[
@@ -179,7 +181,7 @@ PrecisionName = Annotated[
     str,
     typer.Option(
         metavar="TYPE",
-        help="Numbers in the encoder: auto, bf16 or f32.",
+        help="Number format in the encoder: auto, bf16 or f32.",
         rich_help_panel=MACHINE,
         autocompletion=completion.one_of("auto", "bf16", "f32"),
     ),
@@ -190,7 +192,7 @@ Threads = Annotated[
         metavar="N",
         min=0,
         max=1024,
-        help="Threads of a training on processors; 0: OMP_NUM_THREADS, or the fastest number, by timing some steps.",
+        help="Threads of a training on a CPU; 0: OMP_NUM_THREADS, or the fastest number, found by timing some steps.",
         rich_help_panel=MACHINE,
     ),
 ]

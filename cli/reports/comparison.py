@@ -1,4 +1,4 @@
-"""The checks of several models beside each other: one table that fits a screen, and what spoke against each model."""
+"""The checks of several models side by side: one table that fits a screen, and the objection to each model."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def comparison(reports: Sequence[Report]) -> Table:
 
 
 def objections(reports: Sequence[Report]) -> Iterator[Text]:
-    """A line for each report that is no pass: the first requirement that was not met."""
+    """A line for each report that is not a pass: the first requirement that was not met."""
     width = max((len(report.model) for report in reports), default=0)
     for report in reports:
         unmet = [each for one in report.slices for each in one.requirements if each.verdict == report.verdict != "pass"]

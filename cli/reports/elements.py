@@ -20,7 +20,7 @@ def text(words: str) -> str:
 
 
 def name(words: str) -> str:
-    """A user's own words, whose direction of writing does not affect the rest."""
+    """A user's own words, isolated so that their writing direction does not affect the rest."""
     return f"<bdi>{text(words)}</bdi>"
 
 
@@ -52,7 +52,7 @@ def table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[str]], f
     """A table that becomes a list of cards where there is no room: each cell knows its column's name.
 
     Args:
-        columns, rows, foot: HTML; a column whose name starts with `#` is of numbers, with `~` of plots.
+        columns, rows, foot: HTML. A column whose name starts with `#` holds numbers; with `~`, plots.
     """
     kinds = [{"#": "number", "~": "plot"}.get(column[:1], "words") for column in columns]
     names = [column.lstrip("#~") for column in columns]

@@ -42,7 +42,7 @@ def refuse_unwritable(
             if _is_special(path):
                 if not os.access(path, os.W_OK):
                     raise PermissionError(errno.EACCES, "")
-                continue  # to open a pipe and close it again would be its end, for the reader
+                continue  # opening and closing a pipe would end it for its reader
             if (place := os.path.realpath(path)) in places:
                 raise BadInput(path, expected="a file for each report", found="the same file for two of them")
             places.add(place)
@@ -99,7 +99,7 @@ def append(path: Path, text: str) -> None:
 
 
 def _is_special(path: Path) -> bool:
-    """Tell whether a rename to `path` would take away what others have open: a device, a pipe, or our own stdout."""
+    """Whether a rename to `path` would replace what others have open: a device, a pipe, or our own stdout."""
     return path.exists() and (not path.is_file() or _stream_at(path) is not None)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from skipfill.store.checks.names import ALL, EVERY_CHECK, UNSEEN, encoded_by, todays
 from skipfill.store.checks.requirement import is_binary
+from skipfill.store.checks.reranking import way_words
 
 if TYPE_CHECKING:
     from skipfill.store.checks.report import Report, Slice
@@ -22,7 +23,7 @@ class Finding:
     """One claim about one slice.
 
     Attributes:
-        outcome: a verdict, or `accepted`: nothing was asked, because the policy accepts this slice as it is.
+        outcome: a verdict, or `accepted`: the policy requires nothing of this slice.
         text: what was found, in a sentence without a full stop.
         asked: the requirement; None where there is none.
     """
@@ -37,7 +38,7 @@ class Finding:
 def findings(report: Report) -> list[Finding]:
     """A finding for each requirement, and for each slice without one, in the report's order.
 
-    A verdict that none of them accounts for is a finding of its own.
+    If none of them explains the verdict, the verdict is a finding of its own.
     """
     found = [each for one in report.slices for each in _of_slice(one, report)]
     if report.verdict != "pass" and not any(each.outcome in ("fail", "inconclusive") for each in found):
@@ -46,7 +47,7 @@ def findings(report: Report) -> list[Finding]:
 
 
 def outcome_of(one: Slice, report: Report) -> Outcome:
-    """The verdict of a slice; `accepted` where nothing was asked of it, because the policy accepts it as it is."""
+    """The verdict of a slice; `accepted` where the policy requires nothing of it."""
     accepted = one.name in report.policy.get("accept_worse", [])
     return "accepted" if accepted and one.verdict == "pass" and not one.requirements else one.verdict
 
@@ -61,7 +62,7 @@ def headline(report: Report) -> str:
     confidence = f"{report.policy.get('confidence', 0.95):.0%}"
     if report.verdict == "pass":
         accepted = [each.slice for each in found if each.outcome == "accepted"]
-        rest = f" Accepted as it is, by the policy: {', '.join(accepted)}." if accepted else ""
+        rest = f" The policy requires nothing of {', '.join(accepted)}." if accepted else ""
         asked = sum(each.outcome == "pass" for each in found)
         return f"{_things(asked, 'requirement')} met, each with {confidence} confidence.{rest}"
     first = next(each for each in found if each.outcome == report.verdict)
@@ -71,17 +72,24 @@ def headline(report: Report) -> str:
     return f"{what} in slice {first.slice}: \u201c{first.claim}\u201d: {first.text}.{more}"
 
 
+def way_of(report: Report) -> str:
+    """The model, and how it answers queries."""
+    return way_words(report.model, report.rerank.way if report.rerank else None)
+
+
 def next_command(report: Report) -> str:
     """The next command."""
+    way = report.rerank.way.options if report.rerank else ""
     if report.verdict == "pass" and not report.saved:
         return f"skipfill check {report.gallery} {report.model} --items HELDOUT.parquet"
     if report.verdict == "pass" and report.asked_less:
         return _policy_command(report)
     align = " --align SAMPLE.parquet" if _unseen_fails(report) else ""
     commands: dict[Verdict, str] = {
-        "pass": f"skipfill swap {report.gallery} {report.model}",
+        "pass": f"skipfill swap {report.gallery} {report.model}{way}",
         "fail": f"skipfill train NAME --gallery {report.gallery} --items ITEMS.parquet{align}",
-        "inconclusive": f"skipfill check {report.gallery} {report.model} --items HELDOUT.parquet --items MORE.parquet",
+        "inconclusive": f"skipfill check {report.gallery} {report.model} --items HELDOUT.parquet --items MORE.parquet"
+        f"{way}",
     }
     return commands[report.verdict]
 
@@ -98,7 +106,7 @@ def blend_command(report: Report) -> str:
 
 
 def lax(report: Report) -> list[str]:
-    """Notes on why a pass would allow no swap: it asked less than the gallery's policy, or was not saved."""
+    """Notes on why a pass would not allow a swap: it asked less than the gallery's policy, or was not saved."""
     less = "; ".join(report.asked_less)
     note = f"this check asked less than the gallery's policy, so a pass allows no swap: {less}"
     said = [f"{note}. To change the policy: {_policy_command(report)}"] if less else []
@@ -106,7 +114,7 @@ def lax(report: Report) -> list[str]:
 
 
 def _policy_command(report: Report) -> str:
-    """The command that sets the policy, with the metric of the check where that is all in which they differ."""
+    """The command that sets the policy, with the metric of the check if nothing else differs."""
     alone = len(report.asked_less) == 1 and report.asked_less[0].startswith("metric ")
     metric = f" --metric {report.policy['metric']} --reason TEXT" if alone else ""
     return f"skipfill policy {report.gallery}{metric}"
@@ -141,14 +149,14 @@ def signed(value: float) -> str:
 
 
 def numbers(asked: Requirement) -> list[str]:
-    """The value found, the ends of its interval, and the bar, in words; a budget of flips as shares of the queries."""
+    """The value found, the ends of its interval, and the limit, in words; a flip budget as shares of the queries."""
     if asked.kind == "flip-budget":  # stored as minus the share
         return [_share(-value) for value in (asked.found, asked.high, asked.low, asked.bar)]
     return [signed(value) for value in (asked.found, asked.low, asked.high, asked.bar)]
 
 
 def bar_words(asked: Requirement) -> str:
-    """The bar of a requirement: `required above +0.000`."""
+    """The limit of a requirement: `required above +0.000`."""
     return f"required {'below' if asked.kind == 'flip-budget' else 'above'} {numbers(asked)[3]}"
 
 
@@ -179,7 +187,8 @@ def _text(one: Slice, asked: Requirement, report: Report) -> str:
     if asked.verdict == "inconclusive" and one.units < least:
         text += f"; {_things(one.units, 'query', 'queries')}, fewer than {least}"
     if asked.verdict == "inconclusive" and asked.high < asked.bar:
-        text += f"; not sure enough to fail one of {sum(len(each.requirements) for each in report.slices)} requirements"
+        count = sum(len(each.requirements) for each in report.slices)
+        text += f"; with {_things(count, 'requirement')} to test, this is not sure enough for a fail"
     against = ", probably against it" if asked.found < asked.bar else ""
     return f"{text}; about {asked.more_queries:,} more queries would decide it{against}" if asked.more_queries else text
 

@@ -73,14 +73,14 @@ def show_gallery(
 
 
 def note_other_vectors(schema: Schema, vector: str, gallery: str, *, quiet: bool) -> None:
-    """Say which other columns of a gallery's files hold vectors: items are easily taken for their gallery."""
+    """Say which other columns of a gallery's files hold vectors: a file of items is easily mistaken for the gallery."""
     from skipfill.store.parquet.vectors import is_vector_type
 
     others = [field.name for field in schema if field.name != vector and is_vector_type(field.type)]
     if others:
         show_next(
             f"note: the stored vectors are those of column {vector}; the files also have vectors in "
-            f"{', '.join(others)}. If these are the stored ones: skipfill gallery drop {gallery} --confirm {gallery}, "
+            f"{', '.join(others)}. If you meant one of these: skipfill gallery drop {gallery} --confirm {gallery}, "
             "then add it again with --vector COLUMN",
             quiet=quiet,
         )

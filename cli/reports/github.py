@@ -16,6 +16,7 @@ from skipfill.cli.reports.findings import (
     notes,
     numbers,
     same_as_all,
+    way_of,
     worst_first,
 )
 from skipfill.cli.terminal.characters import one_line, visible
@@ -23,8 +24,8 @@ from skipfill.cli.terminal.characters import one_line, visible
 if TYPE_CHECKING:
     from skipfill.store.checks.report import Interval, Report, Slice
 
-MOST_ANNOTATIONS = 10  # of one level that GitHub shows of a step; what comes later is dropped without a word
-MOST_ROWS = 300  # of the summary's table: GitHub takes a mebibyte, or nothing
+MOST_ANNOTATIONS = 10  # that GitHub shows for each level of a step; it drops later ones silently
+MOST_ROWS = 300  # of the summary's table: GitHub refuses a summary of more than a mebibyte
 LEVELS: dict[Outcome, str] = {"fail": "error", "inconclusive": "warning", "accepted": "notice"}
 SIGNS: dict[Outcome, str] = {
     "fail": "\u274c fail",
@@ -37,9 +38,9 @@ SIGNS: dict[Outcome, str] = {
 def workflow_commands(report: Report) -> str:
     """Workflow commands, a line each: the verdict, then what did not pass, then the notes.
 
-    A verdict that is no pass is an error: the step ends with an exit code that is not 0.
+    A verdict other than a pass is an error, because the step ends with an exit code that is not 0.
     """
-    title = f"skipfill: {report.model} on {report.gallery}: {report.verdict.upper()}"
+    title = f"skipfill: {way_of(report)} on {report.gallery}: {report.verdict.upper()}"
     verdict = "notice" if report.verdict == "pass" else "error"
     said = [(verdict, title, f"{headline(report)} Next: {next_command(report)}")]
     for each in worst_first(findings(report)):
@@ -59,10 +60,10 @@ def step_summary(report: Report) -> str:
     measured = f"gallery version {report.version}, {report.gallery_rows:,} rows, {report.seconds:g} s"
     counts = f"{measured}, check {_code(check_name(report))}"
     parts = [
-        f"## {SIGNS[report.verdict]}: {_text(report.model)} on {_text(report.gallery)}",
+        f"## {SIGNS[report.verdict]}: {_text(way_of(report))} on {_text(report.gallery)}",
         _text(headline(report)),
         f"Next: {_code(next_command(report))}",
-        _table(["verdict", "slice", "claim", "found", "above", "below", "bar", "more queries"], _rows(found)),
+        _table(["verdict", "slice", "claim", "found", "above", "below", "limit", "more queries"], _rows(found)),
     ]
     if len(found) > MOST_ROWS:
         parts.append(f"{len(found) - MOST_ROWS:,} more are in the check.")

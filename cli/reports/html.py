@@ -1,4 +1,4 @@
-"""A report as one HTML file that needs nothing else: no script, no font, no address. No content of rows, only ids."""
+"""A report as one self-contained HTML file: no scripts, fonts or links. Of the rows it shows only ids."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from skipfill.cli.reports.elements import code, name, text
-from skipfill.cli.reports.findings import check_name, headline, next_command
+from skipfill.cli.reports.findings import check_name, headline, next_command, way_of
 from skipfill.cli.reports.sections.registry import SECTIONS
 from skipfill.cli.reports.svg import MARKS
 
@@ -21,11 +21,11 @@ def html(report: Report) -> str:
     """The page: the verdict, then each section that has something to show."""
     shown = {heading: section(report) for heading, section in SECTIONS.items()}
     body = "".join(f"<section><h2>{heading}</h2>{inside}</section>\n" for heading, inside in shown.items() if inside)
-    return _page(f"{report.verdict.upper()}: {report.model} on {report.gallery}", f"{_banner(report)}\n{body}")
+    return _page(f"{report.verdict.upper()}: {way_of(report)} on {report.gallery}", f"{_banner(report)}\n{body}")
 
 
 def failure_html(error: str) -> str:
-    """The page for a check that could not be made; it replaces that of an earlier check."""
+    """The page for a check that could not be made; it replaces the page of an earlier check."""
     icon = f'<svg class="mark fail" viewBox="-8 -8 16 16" aria-hidden="true">{MARKS["fail"]}</svg>'
     banner = (
         f'<header class="fail">{icon}<div><h1><strong>ERROR</strong> no check was made</h1><p>{text(error)}</p></div>'
@@ -56,7 +56,7 @@ def _banner(report: Report) -> str:
     icon = f'<svg class="mark {report.verdict}" viewBox="-8 -8 16 16" aria-hidden="true">{drawn}</svg>'
     return (
         f'<header class="{report.verdict}">{icon}<div>'
-        f"<h1><strong>{report.verdict.upper()}</strong> {name(report.model)} on {name(report.gallery)}</h1>"
+        f"<h1><strong>{report.verdict.upper()}</strong> {name(way_of(report))} on {name(report.gallery)}</h1>"
         f"<p>{text(headline(report))}</p><p>Next: {code(next_command(report))}</p><p class=dim>{text(about)}</p>"
         "</div></header>"
     )

@@ -1,8 +1,8 @@
 """A report as JUnit XML: a suite for each slice, a test case for each requirement.
 
 Valid for both schemas in use: Ant's (a fixed order, attributes required) and version 10 of Jenkins' xunit plugin.
-What is not decided is a failure of its own type: some CI systems show skipped tests as passed. A check that could not
-be made is an error.
+An undecided requirement is a failure of its own type, because some CI systems show skipped tests as passed. A check
+that could not be made is an error.
 """
 
 from __future__ import annotations

@@ -10,14 +10,14 @@ from typing import Any
 from skipfill.store.errors import BadInput, reason
 
 FORMATS = (".svg", ".png", ".pdf")
-# Okabe and Ito's colours: eight that people who see fewer colours tell apart.
+# Okabe and Ito's colours: eight that colour-blind people can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 
 
 def draw_losses(name: str, epochs: Sequence[dict[str, Any]], best: int, output: Path) -> None:
-    """Each loss term by epoch: in training as a line, on the items held out dashed; the kept epoch marked.
+    """Draw each loss term by epoch: in training as a line, on held-out items as a dashed line. Mark the kept epoch.
 
-    Some terms may end before others: what is trained on after the encoder has not all of them.
+    Some terms may end before others: training after the encoder is done does not have all of them.
 
     Args:
         epochs: the lines of the log.

@@ -1,5 +1,5 @@
-"""Plots as SVG inside a page: no script, no font, no size of their own. x is in percent of the width, y in pixels, so
-that a plot fills any width and its text and marks keep their form. Colours are the page's, by class."""
+"""Plots as SVG inside a page, without scripts, fonts or a fixed size. x is in percent of the width and y in pixels, so
+that a plot fills any width while its text and marks keep their shape. Colours come from the page, by class."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def axis(scale: Scale, *, sign: bool = False, named: dict[float, str] | None = N
 def mirrored(
     scale: Scale, edges: Sequence[float], up: Sequence[float], down: Sequence[float], height: int
 ) -> list[str]:
-    """Two histograms on one line, one above and one below, each as high as the space; no bar where nothing lies."""
+    """Two histograms on one axis, one above and one below, each scaled to its half; an empty bin has no bar."""
     middle = height / 2
     shapes = [line(0, middle, 100, middle, "axis")]
     for place, (left, right) in enumerate(pairwise(edges)):
@@ -119,7 +119,7 @@ def curve(across: Scale, up: Scale, points: Sequence[tuple[float, float]], kind:
 
 
 def levels(up: Scale, height: int) -> list[str]:
-    """Horizontal lines at round values, which stand above their left ends."""
+    """Horizontal lines at round values; each value is written above the left end of its line."""
     shapes = []
     for tick in up.ticks():
         y = height * (1 - up.at(tick) / 100)

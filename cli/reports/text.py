@@ -8,14 +8,25 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from skipfill.cli.reports.findings import Outcome, check_name, flip_words, headline, lax, outcome_of, same_as_all
+from skipfill.cli.reports.findings import (
+    Outcome,
+    check_name,
+    flip_words,
+    headline,
+    lax,
+    outcome_of,
+    same_as_all,
+    way_of,
+)
+from skipfill.cli.reports.sections.reranking import facts_of
 from skipfill.cli.terminal.characters import one_line, visible
-from skipfill.cli.terminal.printing import VERDICT_STYLE, table
+from skipfill.cli.terminal.printing import VERDICT_STYLE, facts, table
 from skipfill.store.checks.names import ALL, CEILING, NEW_NEW, NEW_OLD, OLD_OLD, is_of_every_check
 from skipfill.store.storage.layout import per_query_key
 
 if TYPE_CHECKING:
     from skipfill.store.checks.report import IndexRecall, Interval, Report, Slice, Threshold
+    from skipfill.store.checks.reranking import Reranked
 
 FLIPS_SHOWN = 6
 
@@ -25,7 +36,7 @@ def show_report(out: Console, report: Report) -> None:
     out.print(
         Text.assemble(
             _styled(report.verdict, report.verdict.upper()),
-            (f"  {report.model} on gallery {report.gallery}, version {report.version}", "bold"),
+            (f"  {way_of(report)} on gallery {report.gallery}, version {report.version}", "bold"),
         )
     )
     out.print(headline(report))
@@ -36,6 +47,8 @@ def show_report(out: Console, report: Report) -> None:
         out.print(f"- {one_line(line)}")
     _show_cells(out, report)
     _show_flips(out, report)
+    if report.rerank is not None:
+        _show_reranking(out, report.rerank, report.policy["metric"])
     for cutoff in report.thresholds:
         _show_threshold(out, cutoff)
     if report.index is not None:
@@ -101,10 +114,26 @@ def _show_threshold(out: Console, threshold: Threshold) -> None:
     out.print(
         f"threshold {threshold.old:g} becomes {new.mean:.4f} ({new.low:.4f} to {new.high:.4f}): "
         f"{threshold.rule} {threshold.old_rate:.3g} as before, on other queries {rate.low:.2g} to {rate.high:.2g}"
-        + (f"; TAR {threshold.tar['old']:.3f}, then {threshold.tar['new']:.3f}" if threshold.tar else "")
+        + (f"; TAR {threshold.tar['old']:.3f} before, {threshold.tar['new']:.3f} after" if threshold.tar else "")
     )
     for warning in threshold.warnings:
         out.print(Text.assemble(("note: ", "yellow"), visible(warning)))
+
+
+def _show_reranking(out: Console, measured: Reranked, metric: str) -> None:
+    out.print()
+    out.print(Text(str(measured.way), "bold"))
+    out.print(facts(list(facts_of(measured).items())))
+    if measured.tried:
+        columns = ["verdict", "candidates", metric, "change", "rows encoded"]
+        rows = [
+            [Text(*_styled(one.verdict)), f"{one.k:,}", f"{one.value:.3f}", f"{one.change:+.3f}", f"{one.encoded:,}"]
+            for one in measured.tried
+        ]
+        out.print()
+        out.print(table(columns, rows, numbers=columns[1:]))
+        said = "The largest number first, each at full confidence, until one does not pass. Each pass allows its swap."
+        out.print(said, style="dim")
 
 
 def _show_index(out: Console, index: IndexRecall) -> None:

@@ -18,7 +18,7 @@ _HIDDEN = re.compile(
 _CREDENTIALS = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]{0,20}://)[^\s/]+@")
 _SECRET = re.compile(r".*(SECRET|TOKEN|PASSWORD|_KEY)", re.IGNORECASE)
 _SHORTEST = 8
-"""Shorter values are no secrets, and would be cut out of other words."""
+"""Shorter values are not secrets, and hiding them would damage other words."""
 
 
 def visible(text: str) -> str:

@@ -9,7 +9,7 @@ import json
 
 SCHEMA_VERSION = 1
 """Of every JSON document that a command prints."""
-GO_ON = "Run the same command again; a training goes on from its last whole epoch."
+GO_ON = "Run the same command again; a training resumes after its last finished epoch."
 """The hint after an interruption."""
 
 

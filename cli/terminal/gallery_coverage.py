@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MEASURED = (
     "On BANKING77, CMC@1 of queries of such classes fell from .845 to .405 without a sample, and rose to .895 "
-    "with a sample of a tenth (tests/benchmarks/upgrade.py)."
+    "with a sample of a tenth of the items (tests/benchmarks/upgrade.py)."
 )
 
 
@@ -52,16 +52,16 @@ def coverage_note(coverage: Coverage, gallery: str, model: str, old_model: str) 
     """
     said = []
     if coverage.unseen:
-        said.append(f"{_share(coverage.unseen, coverage.rows, gallery)} are of classes that no item has.")
+        said.append(f"{_share(coverage.unseen, coverage.rows, gallery)} belong to classes that no item has.")
     if coverage.unknown:
         said.append(
             f"{_share(coverage.unknown, coverage.rows, gallery)} have no label, and no item has their id: "
-            "they may be of classes that no item has."
+            "they may belong to classes that no item has."
         )
     if said and coverage.sample:
         said.append(
             f"--align gives a sample of {coverage.sample:,} rows, which protects queries for such classes. "
-            "The check tells how well."
+            "The check shows how well."
         )
     elif said:
         said.append("Queries for such classes will get worse.")

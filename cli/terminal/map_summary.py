@@ -15,17 +15,20 @@ def map_summary(card: Card, seconds: float) -> list[str]:
     lines = [
         f"Fitted {card.name}: {card.method}, dim {card.dim}, onto {card.views[space].dim} dimensions of {space}, "
         f"{training['pairs']:,} pairs with {gallery['name']}, {seconds:.0f} s",
-        f"Of {training['held_out']:,} pairs held out: {training['agreement']:.0%} of the 10 nearest rows in the new "
-        f"space are found among stored vectors; mean reciprocal rank of the own row {training['reciprocal_rank']:.3f}",
+        f"On {training['held_out']:,} held-out pairs: {training['agreement']:.0%} of the 10 nearest rows in the new "
+        "space are also found among the stored vectors; mean reciprocal rank of the pair's own row "
+        f"{training['reciprocal_rank']:.3f}",
     ]
+    if "right_class" in training:
+        lines.append(f"The nearest stored row has the label of {training['right_class']:.0%} of them: this decides")
     if wrong := training["wrong_pairs"]:
         shown = ", ".join(map(str, training["wrong_ids"]))
         lines.append(
-            f"Left out {wrong:,} pairs that are no nearer than random ones, as where ids are mixed up. "
+            f"Left out {wrong:,} pairs that are no nearer than random ones: their ids may be mixed up. "
             f"The farthest: {shown}"
         )
     if not training["related"]:
-        lines.append("The two spaces share next to nothing: stay with the old encoder, or look at the ids")
+        lines.append("The two spaces have almost nothing in common: keep the old encoder, or check the ids")
     if training["not_tried"]:
         reasons = ", ".join(f"{name} {why}" for name, why in training["not_tried"].items())
         lines.append(f"Not tried: {reasons}")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from skipfill.compat.gate.inputs import CheckInputs
+    from skipfill.store.checks.report import Report
     from skipfill.store.parquet.items import ItemColumns
 
 _store: ContextVar[str] = ContextVar("store", default="")
@@ -60,6 +61,29 @@ def deciding_options(inputs: CheckInputs, metric: str | None) -> str:
     files = "".join(f" --gallery-items {quoted(path)}" for path in inputs.gallery_items)
     given = "".join(f" --{option} {quoted(value)}" for option, value in named.items() if value)
     return f"{files}{given}{column_options(inputs.columns)}"
+
+
+def check_again(report: Report, inputs: CheckInputs, truth: str) -> str:
+    """The same check without its own requirements: with its files and columns, and its truth if the policy has none."""
+    of_truth: list[tuple[str, object]] = []
+    if truth in ("", inputs.truth) and inputs.truth == "judgements":
+        of_truth = [("judgements", inputs.judgements)]
+    elif truth in ("", inputs.truth) and inputs.truth == "reindex":
+        of_truth = [("truth", inputs.truth), ("depth", inputs.depth)]
+    options: list[tuple[str, object]] = [
+        *(("items", one) for one in inputs.items),
+        *(("gallery-items", one) for one in inputs.gallery_items),
+        *of_truth,
+        ("ceiling", inputs.ceiling),
+        ("identity", inputs.identity),
+        ("old-vector", inputs.old_vector),
+        ("old-input", inputs.old_input),
+        ("truth-vector", inputs.truth_vector),
+        ("rerank", ",".join(map(str, inputs.rerank))),
+        ("candidates", inputs.candidates),
+    ]
+    words = [word for option, value in options if value for word in (f"--{option}", value)]
+    return quoted("skipfill", "check", report.gallery, report.model, *words) + column_options(inputs.columns)
 
 
 def items_options(files: Sequence[Path]) -> str:

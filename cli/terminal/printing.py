@@ -189,7 +189,7 @@ def progress_of_quiet_commands(*, shown: bool) -> Iterator[None]:
 
 @contextmanager
 def progress(*, quiet: bool) -> Iterator[Bar | Lines]:
-    """A progress bar on stderr with rate and time left; plain lines where that is no terminal; nothing when quiet."""
+    """A progress bar on stderr with rate and time left; plain lines if that is not a terminal; nothing if quiet."""
     quiet = quiet and not _shown_though_quiet.get()
     console = Console(stderr=True)
     if not quiet and not console.is_terminal:

@@ -66,8 +66,8 @@ def show_trained(
     show_next(f"Next: skipfill {following}{column_options(columns)}", quiet=quiet)
     if gallery and gallery["space"] in card.views and not has_model(objects, gallery["space"]):
         show_next(
-            f"{gallery['space']} is no model in this store: held-out items that are no gallery rows bring its vectors. "
-            "Add --gallery-items ITEMS.parquet --old-vector COLUMN",
+            f"{gallery['space']} is not a model in this store. Held-out items that are not gallery rows need its "
+            "vectors: add --gallery-items ITEMS.parquet --old-vector COLUMN",
             quiet=quiet,
         )
 
@@ -120,7 +120,7 @@ def watcher_of(
 
 
 def _resumption_teller(name: str, *, quiet: bool) -> Callable[[int, int], None]:
-    """A function that says that an unfinished training goes on: with the epochs done, and all epochs."""
+    """A function that says that an unfinished training is resumed; it takes the epochs done, and all epochs."""
 
     def tell(done: int, total: int) -> None:
         show_next(f"Resuming the unfinished training of {name}: {done} of {total} epochs are done", quiet=quiet)

@@ -32,7 +32,7 @@ from skipfill.store.checks.policy import Policy
 from skipfill.store.checks.report import Slice
 from skipfill.store.checks.requirement import Verdict
 from skipfill.store.errors import BadInput, Parameter
-from skipfill.store.models.cards import load_card
+from skipfill.store.models.cards import serves
 from skipfill.store.storage.object_store import ObjectStore
 
 
@@ -89,7 +89,7 @@ def advise(
     refuse_unknown_metric(policy)
     contexts = [CheckContext.opened(objects, gallery_name, name, inputs, policy, progress) for name in names]
     with ReencodableRows.opened(contexts[0]) as reencodable:
-        old_serves = _old_model_serves(contexts[0])
+        old_serves = bool(inputs.old_vector) or serves(objects, contexts[0].gallery.space)
         candidates = candidates_of(contexts, reencodable, old_serves=old_serves)
         clusters = joined([candidate.grouping.clusters for candidate in candidates])
         candidates = [_in_clusters(candidate, clusters) for candidate in candidates]
@@ -145,17 +145,6 @@ def _serving(context: CheckContext) -> str:
     """Name of the model that queries use now."""
     release = context.gallery.version.release
     return context.gallery.space.name if release is None else release.model
-
-
-def _old_model_serves(context: CheckContext) -> bool:
-    """Whether a query's old vector can be had when it is served."""
-    if context.inputs.old_vector:
-        return True
-    space = context.gallery.space
-    try:
-        return load_card(context.objects, space.name).fingerprint == space.fingerprint
-    except BadInput:
-        return False
 
 
 def _notes(contexts: Sequence[CheckContext], missing: list[str]) -> list[str]:

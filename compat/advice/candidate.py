@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-
-import numpy as np
+from functools import cached_property
 
 from skipfill.compat.evaluation.per_query import grades_of
 from skipfill.compat.evaluation.statistics.bootstrap import Values
 from skipfill.compat.gate.admission.registry import OF_BASELINE, OF_CHECK, OF_VECTORS
 from skipfill.compat.gate.admission.room import Baseline
-from skipfill.compat.gate.admission.ruling import Mask, Ruling
+from skipfill.compat.gate.admission.ruling import Ruling
 from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.queries import QuerySet, build_query_set
-from skipfill.compat.gate.ranks import Ranker
+from skipfill.compat.gate.ranks import Ranker, two_stages
 from skipfill.compat.gate.reencodable import ReencodableRows
 from skipfill.compat.gate.slices import Grouping, group_queries
 from skipfill.compat.gate.vectors import QueryVectors, new_vectors, query_vectors
+from skipfill.compat.reranking.new_vectors import NewVectorSource
+from skipfill.compat.reranking.two_stages import TwoStages
 from skipfill.store.checks.names import NEW_OLD, OLD_OLD, RELEASED_OLD
 from skipfill.store.errors import BadInput, Parameter
-from skipfill.store.parquet.ids import IdSet
 from skipfill.store.parquet.vectors import Matrix
+from skipfill.store.retrieval.ranks import RelevantRanks
+
+MOST_CANDIDATES = 500
+"""Rows that are re-ranked, for each query."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +54,34 @@ class Candidate:
     def name(self) -> str:
         return self.context.model.card.name
 
+    @property
+    def ranker(self) -> Ranker:
+        return Ranker(self.context, self.queries)
+
+    @cached_property
+    def ranks_of_candidates(self) -> RelevantRanks:
+        """The ranks by the query that names candidates for re-ranking: the old one, or the candidate's view."""
+        gallery, pair = self.context.gallery, self.pair_of_candidates
+        return self.ranker.ranks({pair: self.vectors.by_pair[pair]}, gallery.rows, gallery.space.metric)[pair]
+
+    @property
+    def pair_of_candidates(self) -> str:
+        return OLD_OLD if self.context.candidates == "old" else NEW_OLD
+
+    @cached_property
+    def two_stages(self) -> TwoStages:
+        """The first rows of each query and their new vectors: of the items given, all encoded once, or the overlay."""
+        context, rows = self.context, self.reencodable
+        encoded = None if rows.items is None else rows.encoded_by(context.model)
+        source = NewVectorSource(
+            context.objects, context.gallery.name, context.model, progress=context.progress, encoded=encoded
+        )
+        finding, most = self.vectors.by_pair[self.pair_of_candidates], min(MOST_CANDIDATES, context.gallery.rows.count)
+        return TwoStages.of(context.gallery, finding, self.queries.vectors, most, source, self.queries.ids)
+
     def ranked(self, sets: dict[str, Matrix]) -> dict[str, Values]:
         """(Q,) results of each set of query vectors in the gallery's space, in one pass over all stored rows."""
-        ranker, gallery = Ranker(self.context, self.queries), self.context.gallery
+        ranker, gallery = self.ranker, self.context.gallery
         ranked = ranker.ranks(sets, gallery.rows, gallery.space.metric)
         return {name: ranker.values(ranks)[self.context.policy.metric] for name, ranks in ranked.items()}
 
@@ -69,7 +98,7 @@ def candidates_of(
         _refuse_released(context)
         context.record(rule(context) for rule in OF_CHECK.values())
     sets = [build_query_set(context, reencodable) for context in contexts]
-    common = [_common(queries, sets) for queries in sets]
+    common = [queries.in_all(sets) for queries in sets]
     if not common[0].any():
         names = ", ".join(context.model.card.name for context in contexts)
         raise BadInput(
@@ -81,7 +110,7 @@ def candidates_of(
     of_baseline = Ruling(findings=contexts[0].findings[known:])
     for context in contexts[1:]:
         context.record([of_baseline])
-    staying, baseline = _staying(contexts[0], sets[0], first)
+    staying, baseline = _staying(contexts[0], sets[0], first, reencodable)
     made = []
     for context, queries in zip(contexts, sets, strict=True):
         by_pair = {**first.by_pair, NEW_OLD: new_vectors(context, queries, first.by_pair[OLD_OLD])}
@@ -92,18 +121,15 @@ def candidates_of(
     return made
 
 
-def _common(queries: QuerySet, sets: Sequence[QuerySet]) -> Mask:
-    """(N,) bool, the queries that are in all of the sets."""
-    kept = np.ones(len(queries.items), bool)
-    for other in sets:
-        kept &= IdSet.of([other.items.ids]).holds(queries.items.ids)
-    return kept
-
-
-def _staying(context: CheckContext, queries: QuerySet, vectors: QueryVectors) -> tuple[dict[str, Values], Baseline]:
+def _staying(
+    context: CheckContext, queries: QuerySet, vectors: QueryVectors, reencodable: ReencodableRows
+) -> tuple[dict[str, Values], Baseline]:
     ranker, gallery, metric = Ranker(context, queries), context.gallery, context.policy.metric
-    sets = {pair: vectors.by_pair[pair] for pair in (OLD_OLD, RELEASED_OLD) if pair in vectors.by_pair}
+    sets = {pair: found for pair, found in vectors.ranking.items() if pair in (OLD_OLD, RELEASED_OLD)}
     ranked = ranker.ranks(sets, gallery.rows, gallery.space.metric)
+    for pair, stage in vectors.reranked.items():
+        order = two_stages(context, queries, vectors, pair, reencodable).order(stage.ks[0])
+        ranked[pair] = order.ranks(ranked[OLD_OLD if stage.candidates == "old" else pair])
     values = {pair: ranker.values(ranks)[metric] for pair, ranks in ranked.items()}
     return values, Baseline(queries.lookup, values[OLD_OLD], grades_of(ranked[OLD_OLD]))
 

@@ -37,11 +37,13 @@ def reason(lines: Sequence[Line], decision: Decision, policy: Policy, objection:
 
 def _beside(lines: Sequence[Line], leading: Line) -> str:
     """The best of the alternatives of the other kind: with a reindex, one without it, and the reverse."""
-    others = [one for one in lines[1:] if bool(one.rows) != bool(leading.rows) and one.change is not None]
+    reindexed = leading.kind == "reindex"
+    others = [one for one in lines[1:] if (one.kind == "reindex") != reindexed and one.change is not None]
     if not others:
         return ""
     best = max(others, key=lambda one: one.change.mean if one.change else 0.0)
-    how = "with every row encoded again" if best.rows else "with no row encoded again"
+    how = f"with {best.rows:,} rows encoded" if best.kind == "rerank" else "with no row encoded again"
+    how = "with every row encoded again" if best.kind == "reindex" else how
     return f"; {how}, {best.name} changes it by {_told(best.change)}"
 
 

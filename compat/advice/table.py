@@ -23,7 +23,7 @@ class Line:
 
     Attributes:
         name: of the row, for people.
-        kind: `stay`, or the row's name in the registry.
+        kind: `stay`, or the row's.
         model: the candidate; of `stay`, the model that queries use now.
         weight: of the new query in a blend; None for others.
         quality: mean of the metric that decides, with its interval.
@@ -33,10 +33,11 @@ class Line:
         queries: how many it was measured with.
         measured_on: how many stored rows it was measured on.
         queries_per_second: that its models encode here; None where no model here encodes them.
-        rows: how many stored rows are encoded again.
+        rows: how many stored rows are encoded again; of a re-ranking, for the queries of this advice.
         seconds: time that encoding them takes; None where no rate is known.
         money: price of that time; None without a price or a rate.
         verdict: the policy's, on this row alone; None for staying.
+        k: number of candidates that are re-ranked; None for others.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Line:
     seconds: float | None
     money: float | None
     verdict: Verdict | None
+    k: int | None = None
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,8 @@ def line_of(
     change = row.alternative.change[found]
     tested = Clusters.of(change, clusters[found])
     low, high = (bound(tested, policy.error) for bound in (lower_bound, upper_bound))
-    seconds = None if model not in rates.rows else gallery_rows / rates.rows[model]
-    seconds = seconds if row.reencodes else 0.0
+    encoded = gallery_rows if row.reencodes else row.encodes
+    seconds = 0.0 if not encoded else encoded / rates.rows[model] if model in rates.rows else None
     price = rates.price_per_hour
     return Line(
         name=row.name,
@@ -105,10 +107,11 @@ def line_of(
         queries=int(found.sum()),
         measured_on=row.measured_on,
         queries_per_second=together(rates.queries, [model, old] if row.encodes_old else [model]),
-        rows=gallery_rows if row.reencodes else 0,
+        rows=encoded,
         seconds=seconds,
         money=None if price is None or seconds is None else seconds / 3600 * price,
         verdict=verdict,
+        k=row.k,
     )
 
 

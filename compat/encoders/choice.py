@@ -96,7 +96,7 @@ def chosen_encoder(text: str, items: Items, *, at_rest: bool = False) -> Encoder
         raise BadInput(
             Parameter("encoder", text),
             expected="an encoder that is trained already",
-            found="one that a closed-form method would leave as it begins, at random",
+            found="one that would stay random, because a closed-form method does not train it",
             hint=Advice("encoder_at_rest"),
         )
     if bool(kind.source) != bool(source):

@@ -55,7 +55,7 @@ def pixels(block: ItemBlock, spec: ImageSpec) -> NDArray[np.uint8]:
     """(N, channels, height, width) bytes of a block of images.
 
     Raises:
-        BadInput: a file is no image, or one too large; the error names its row.
+        BadInput: a file is not an image, or is too large; the error names its row.
     """
     images = np.empty((len(block.inputs), spec.channels, spec.height, spec.width), np.uint8)
     remembered = remembered_images()
@@ -150,7 +150,7 @@ def decoding(block: ItemBlock, row: int) -> Iterator[None]:
         raise BadInput(
             _place(block, row),
             expected=f"an image ({', '.join(FORMATS)})",
-            found=f"{len(block.inputs[row])} bytes that are no such image",
+            found=f"{len(block.inputs[row])} bytes that are not such an image",
         ) from error
 
 

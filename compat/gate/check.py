@@ -1,4 +1,4 @@
-"""Check of a model on a stored gallery: do its queries find what the old model's find?
+"""Check of a model on a stored gallery: do its queries find at least as much as the old model's?
 
 The path of a check, a file for each step: `inputs`, opened as a `context`; `reencodable` rows, which are encoded where
 a later step asks for them; `queries`, by the rules of `admission`, with their `query_lookup` and their `slices`;
@@ -12,6 +12,8 @@ import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+import pyarrow as pa
+
 from skipfill.compat.encoders.decoded import decoding_once
 from skipfill.compat.evaluation.index.recall import measure_index
 from skipfill.compat.evaluation.statistics.threshold_transfer import rule, transferred
@@ -19,7 +21,7 @@ from skipfill.compat.gate.admission.registry import OF_BASELINE, OF_CHECK, OF_VE
 from skipfill.compat.gate.admission.room import Baseline
 from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.evidence import Evidence, flipped, measure_slice, with_requirements
-from skipfill.compat.gate.inputs import CheckInputs, refuse_unknown_metric
+from skipfill.compat.gate.inputs import CheckInputs, refuse_scores_of_two_spaces, refuse_unknown_metric
 from skipfill.compat.gate.queries import QuerySet, asked, build_query_set
 from skipfill.compat.gate.query_table import per_query_table
 from skipfill.compat.gate.ranks import StoredRanks, rank_reencoded_rows, rank_stored_rows
@@ -29,10 +31,14 @@ from skipfill.compat.gate.slices import Grouping, group_queries
 from skipfill.compat.gate.vectors import QueryVectors, query_vectors
 from skipfill.compat.gate.verdict import judged, requirements_of, with_findings, worst
 from skipfill.compat.progress import Progress
+from skipfill.compat.reranking.costs import costs
+from skipfill.compat.reranking.sequence import BEHIND, deciding, with_all_tried
 from skipfill.store.checks.names import CEILING, NEW_NEW, NEW_OLD, OLD_OLD
 from skipfill.store.checks.policy import NEIGHBOURS, Policy
-from skipfill.store.checks.report import IndexRecall, Report, Slice, Threshold
+from skipfill.store.checks.report import FORMAT, WITHOUT_RERANKING, IndexRecall, Report, Slice, Threshold
+from skipfill.store.checks.reranking import way_fingerprint
 from skipfill.store.checks.saved_reports import refuse_unwritable, save_report
+from skipfill.store.engine.engine import LOCAL, Engine
 from skipfill.store.models.cards import has_model
 from skipfill.store.storage.object_store import ObjectStore
 
@@ -44,6 +50,7 @@ class Measurements:
     Attributes:
         context: of the rows that were measured on, with every finding and warning so far.
         reencoded_rows: how many rows a model could encode again.
+        k: number of candidates that the model re-ranks; 0 where its view alone ranks.
     """
 
     context: CheckContext
@@ -54,6 +61,7 @@ class Measurements:
     baseline: Baseline
     evidence: Evidence
     reencoded_rows: int
+    k: int
 
 
 def check_model(
@@ -65,11 +73,16 @@ def check_model(
     progress: Progress = Progress(),
     *,
     save: bool = True,
+    engine: Engine = LOCAL,
 ) -> Report:
-    """Measure a model on a gallery, judge it by the policy, save the report and return it.
+    """Measure a model on a gallery, judge it under the policy, save the report and return it.
+
+    Of several numbers of candidates the largest is tried first; each has a report, and that of the smallest that passes
+    is returned, or else that of the largest.
 
     Args:
         save: False to write nothing: the report has no id, and allows no swap.
+        engine: encodes items and reads the gallery.
 
     Raises:
         BadInput: no ground truth, overlap, view or old query vectors, an unknown slice, or a store that is read-only.
@@ -77,38 +90,64 @@ def check_model(
     """
     began = time.monotonic()
     refuse_unknown_metric(policy)
+    refuse_scores_of_two_spaces(policy, inputs)
     if save:
         refuse_unwritable(objects, gallery_name)
-    context = CheckContext.opened(objects, gallery_name, model_name, inputs, policy, progress)
+    context = CheckContext.opened(objects, gallery_name, model_name, inputs, policy, progress, engine)
     context.record(rule(context) for rule in OF_CHECK.values())
-    measured = _measure(context)
-    context = measured.context
-    slices = _judged_slices(context, measured.grouping, measured.evidence)
-    context.record(rule(context, measured.baseline, measured.grouping.slices, slices) for rule in OF_VERDICTS.values())
-    report = _report(measured, with_findings(slices, context.findings), began)
+    tried = _tried(_measure(context), began)
     context.confirm_files()
-    per_query = per_query_table(measured.queries, measured.grouping, measured.evidence)
-    return save_report(objects, report, per_query) if save else report
+    reports = with_all_tried([report for report, _ in tried])
+    if save:
+        reports = [save_report(objects, report, table) for report, (_, table) in zip(reports, tried, strict=True)]
+    return deciding(reports)
+
+
+def _tried(measured: list[Measurements], began: float) -> list[tuple[Report, pa.Table]]:
+    """The report of each way to answer queries and its results by query, the first ways first, until one fails to pass.
+
+    Each is tested at the full error. In a sequence that was fixed before, which ends with the first that does not pass,
+    the probability of any wrong pass is still no larger (Maurer et al. 1995).
+
+    Args:
+        began: reading of the monotonic clock when the check began.
+    """
+    tried = []
+    for one in measured:
+        context = one.context
+        slices = _judged_slices(context, one.grouping, one.evidence)
+        context.record(rule(context, one.baseline, one.grouping.slices, slices) for rule in OF_VERDICTS.values())
+        report = _report(one, with_findings(slices, context.findings), began)
+        tried.append((report, per_query_table(one.queries, one.grouping, one.evidence)))
+        if report.verdict != "pass":
+            break
+    return tried
 
 
 def _report(measured: Measurements, slices: list[Slice], began: float) -> Report:
     """The report of judged slices. `began` is the reading of the monotonic clock when the check began."""
     context, queries, stored = measured.context, measured.queries, measured.stored
+    way = context.way_of(measured.k)
     inputs, policy, version = context.inputs, context.policy, context.gallery.version
+    reranked = None
+    if way is not None:
+        rows, model = context.gallery.rows.count, context.model.card.fingerprint
+        reranked = costs(stored.stages[NEW_OLD], way, model, rows, kept=inputs.keep)
+        context.warnings.append(BEHIND)
     old_model = context.gallery.space.name if has_model(context.objects, context.gallery.space.name) else ""
     return Report(
         gallery=context.gallery.name,
         version=version.number,
         state=version.state,
         model=context.model.card.name,
-        fingerprint=context.model.card.fingerprint,
+        fingerprint=way_fingerprint(context.model.card.fingerprint, way),
         verdict=worst([one.verdict for one in slices]),
         why=[*reasons(slices, policy), *remedies(slices, context.model.card, old_model)],
         slices=slices,
         policy=policy.described(),
         truth=inputs.truth,
         gallery_rows=context.gallery.rows.count,
-        reencoded_rows=measured.reencoded_rows,
+        reencoded_rows=measured.reencoded_rows if way is None else 0,
         ceiling=inputs.ceiling,
         baseline=measured.vectors.baseline,
         flips=flipped([str(one) for one in queries.items.ids.to_pylist()], stored.values, policy.metric),
@@ -124,11 +163,13 @@ def _report(measured: Measurements, slices: list[Slice], began: float) -> Report
         asked_less=asked_less(version.policy_in_force, policy, inputs.truth, slices),
         rows_state=version.rows_state,
         seconds=round(time.monotonic() - began, 2),
+        rerank=reranked,
+        format=WITHOUT_RERANKING if reranked is None else FORMAT,
     )
 
 
-def _measure(context: CheckContext) -> Measurements:
-    """Admit the queries, and rank what is relevant to them by every model."""
+def _measure(context: CheckContext) -> list[Measurements]:
+    """Admit the queries, and rank what is relevant to them by every model, in each way to answer."""
     with decoding_once(), ReencodableRows.opened(context) as reencodable:
         if context.inputs.truth == "reindex" and reencodable.items is not None:
             context = context.on_rows(reencodable.items.ids)
@@ -136,12 +177,19 @@ def _measure(context: CheckContext) -> Measurements:
         # Before the long part, so that a wrong expression is reported at once.
         grouping = group_queries(context, queries)
         vectors = query_vectors(context, queries)
-        stored = rank_stored_rows(context, queries, vectors, reencodable)
-        reencoded = rank_reencoded_rows(context, queries, reencodable, stored)
-    baseline = Baseline(queries.lookup, stored.values[OLD_OLD][context.policy.metric], stored.grades)
+        by_k = rank_stored_rows(context, queries, vectors, reencodable)
+        first = next(iter(by_k.values()))
+        reencoded = rank_reencoded_rows(context, queries, reencodable, first)
+    baseline = Baseline(queries.lookup, first.values[OLD_OLD][context.policy.metric], first.grades)
     context.record(rule(context, baseline) for rule in OF_BASELINE.values())
-    evidence = Evidence(stored.values, reencoded, CEILING if context.ceiling else NEW_NEW, grouping.clusters)
-    return Measurements(context, queries, grouping, vectors, stored, baseline, evidence, len(reencodable))
+    ceiling = CEILING if context.ceiling else NEW_NEW
+    measured = []
+    for k, stored in by_k.items():
+        evidence = Evidence(stored.values, reencoded, ceiling, grouping.clusters)
+        of_way = replace(context, warnings=list(context.warnings), findings=list(context.findings))
+        rows = len(reencodable)
+        measured.append(Measurements(of_way, queries, grouping, vectors, stored, baseline, evidence, rows, k))
+    return measured
 
 
 def _judged_slices(context: CheckContext, grouping: Grouping, evidence: Evidence) -> list[Slice]:

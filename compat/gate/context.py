@@ -16,11 +16,13 @@ from skipfill.compat.progress import Progress
 from skipfill.store.checks.index import refuse_unknown_checks
 from skipfill.store.checks.names import todays
 from skipfill.store.checks.policy import Policy
+from skipfill.store.checks.reranking import CandidatesBy, Reranking, way_fingerprint
+from skipfill.store.engine.engine import LOCAL, Engine
 from skipfill.store.errors import Advice, BadInput, Parameter
 from skipfill.store.galleries.gallery import Gallery, open_gallery
 from skipfill.store.galleries.kept import MOST_BYTES, KeptFiles
 from skipfill.store.galleries.verify import BoundGallery
-from skipfill.store.models.cards import has_model, view_onto
+from skipfill.store.models.cards import has_model, serves, view_onto
 from skipfill.store.models.files import TrainedContent, trained_content, trained_ids
 from skipfill.store.parquet.ids import IdSet
 from skipfill.store.parquet.inputs import refuse_no_column
@@ -43,6 +45,8 @@ class CheckContext:
         training_content: digests of the same items.
         warnings: what the report will warn of; every step adds to it.
         findings: reasons why the check is at best inconclusive; every step adds to it.
+        candidates: the query that finds candidates for re-ranking, where the check asks for that.
+        engine: encodes items and reads the gallery.
     """
 
     objects: ObjectStore
@@ -58,6 +62,8 @@ class CheckContext:
     pins: PinnedFiles = field(default_factory=PinnedFiles)
     warnings: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    candidates: CandidatesBy = "old"
+    engine: Engine = LOCAL
 
     @classmethod
     def opened(
@@ -68,6 +74,7 @@ class CheckContext:
         inputs: CheckInputs,
         policy: Policy,
         progress: Progress,
+        engine: Engine = LOCAL,
     ) -> CheckContext:
         """Open the gallery and load the models.
 
@@ -87,9 +94,7 @@ class CheckContext:
             raise BadInput(
                 Parameter("threshold"), expected="a gallery searched by cosine", found=f"one by {gallery.space.metric}"
             )
-        rows_state = gallery.version.rows_state
-        refuse_unknown_checks(objects, gallery_name, rows_state, model.card.fingerprint, inputs.instead_of)
-        return cls(
+        context = cls(
             objects=objects,
             bound=bound,
             gallery=gallery,
@@ -101,7 +106,26 @@ class CheckContext:
             policy=replace(policy, accept_worse=todays(policy.accept_worse)),
             progress=progress,
             warnings=warnings,
+            candidates=_candidates(objects, gallery, inputs),
+            engine=engine,
         )
+        for way in context.ways:
+            refuse_unknown_checks(objects, gallery_name, gallery.version.rows_state, way, inputs.instead_of)
+        return context
+
+    @property
+    def ks(self) -> tuple[int, ...]:
+        """The numbers of candidates that are tried, each once, the largest first."""
+        return tuple(sorted(set(self.inputs.rerank), reverse=True))
+
+    def way_of(self, k: int) -> Reranking | None:
+        """Re-ranking of `k` candidates as the check asks for it; None for 0: the model's view alone."""
+        return Reranking(k, self.candidates) if k else None
+
+    @property
+    def ways(self) -> set[str]:
+        """Fingerprints of the ways to answer queries that are checked."""
+        return {way_fingerprint(self.model.card.fingerprint, self.way_of(k)) for k in self.ks or (0,)}
 
     def open_items(self, files: Sequence[Path]) -> Items:
         """Open files of queries or of items, each in the state in which it was opened first."""
@@ -113,7 +137,7 @@ class CheckContext:
         Raises:
             Stale: one of them did.
         """
-        self.bound.confirm()
+        self.bound.confirm(self.engine)
         self.pins.confirm()
 
     def record(self, rulings: Iterable[Ruling]) -> None:
@@ -130,6 +154,25 @@ class CheckContext:
                 f"measured on {rows.count:,} of {self.gallery.rows.count:,} stored rows: those whose items are given"
             )
         return replace(self, gallery=replace(self.gallery, rows=rows))
+
+
+def _candidates(objects: ObjectStore, gallery: Gallery, inputs: CheckInputs) -> CandidatesBy:
+    """The query that finds candidates: as asked, or the old one where it can be had when queries are served.
+
+    Raises:
+        BadInput: the old one is asked for, and cannot be had.
+    """
+    old_serves = bool(inputs.old_vector) or serves(objects, gallery.space)
+    if inputs.candidates == "old" and not old_serves:
+        raise BadInput(
+            Parameter("candidates", "old"),
+            expected=f"model {gallery.space.name} in the store, or a column of its query vectors",
+            found="neither",
+            hint=Advice("candidates_by_view"),
+        )
+    if inputs.candidates:
+        return "old" if inputs.candidates == "old" else "view"
+    return "old" if old_serves else "view"
 
 
 def _refuse_no_old_vectors(objects: ObjectStore, gallery: Gallery, inputs: CheckInputs) -> None:

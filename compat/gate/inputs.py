@@ -8,8 +8,9 @@ from pathlib import Path
 
 from skipfill.compat.evaluation.index.settings import IndexSettings
 from skipfill.compat.evaluation.statistics.threshold_transfer import rule
-from skipfill.compat.metrics.registry import FORMS, metric
+from skipfill.compat.metrics.registry import FORMS, metric, of_scores
 from skipfill.store.checks.policy import NEIGHBOURS, TRUTHS, Policy, refuse_outside
+from skipfill.store.checks.reranking import CANDIDATES
 from skipfill.store.errors import Advice, BadInput, Parameter, unknown_name
 from skipfill.store.parquet.items import ItemColumns
 
@@ -53,9 +54,14 @@ class CheckInputs:
         threshold_rule: what stays the same: `far`, the share accepted of rows that are not relevant, or `match-rate`.
         instead_of: ids of checks on other queries that did not pass, and that this one stands in for.
         reason: why these queries are the better ones; recorded. Needed where `instead_of` names any.
+        rerank: numbers of candidates that the new model re-ranks, each tried; empty where its view alone ranks.
+        candidates: the query that finds them, of CANDIDATES; empty: the old one where it can be had when queries are
+            served, else the new model's view.
+        keep: whether the items that were encoded for this are added to the model's overlay of the gallery.
 
     Raises:
-        BadInput: a value out of its range, an unknown name, or missing judgements or reason.
+        BadInput: a value out of its range, an unknown name, missing judgements or reason, or a measurement that
+            re-ranking does not go together with.
     """
 
     items: Sequence[Path]
@@ -75,6 +81,9 @@ class CheckInputs:
     columns: ItemColumns = field(default_factory=ItemColumns)
     instead_of: Sequence[str] = ()
     reason: str = ""
+    rerank: Sequence[int] = ()
+    candidates: str = ""
+    keep: bool = False
 
     def __post_init__(self) -> None:
         if not self.items:
@@ -104,6 +113,25 @@ class CheckInputs:
         for cutoff in self.thresholds:
             refuse_outside("threshold", cutoff, -1, 1)
         rule(self.threshold_rule)
+        self._refuse_beside_reranking()
+
+    def _refuse_beside_reranking(self) -> None:
+        """Refuse what has no meaning for re-ranked rows, whose scores are of two spaces; and its options without it."""
+        for k in self.rerank:
+            refuse_outside("rerank", k, 1)
+        if self.candidates and self.candidates not in CANDIDATES:
+            raise unknown_name("kind of candidates", self.candidates, CANDIDATES, where=Parameter("candidates"))
+        for name, given in (("candidates", bool(self.candidates)), ("keep", self.keep)):
+            if given and not self.rerank:
+                raise BadInput(Parameter(name), expected="re-ranking too", found="none", hint=Advice("ask_rerank"))
+        for name, given in (("threshold", bool(self.thresholds)), ("index", self.index is not None)):
+            if given and self.rerank:
+                raise BadInput(
+                    Parameter(name),
+                    expected="results that one space alone scores and orders",
+                    found="re-ranking",
+                    hint=Advice("without_rerank"),
+                )
 
     @property
     def files(self) -> list[Path]:
@@ -120,3 +148,13 @@ def refuse_unknown_metric(policy: Policy) -> None:
     """Raise `BadInput` where no metric has the name of the one that decides."""
     if metric(policy.metric) is None:
         raise unknown_name("metric", policy.metric, FORMS, where=Parameter("metric"))
+
+
+def refuse_scores_of_two_spaces(policy: Policy, inputs: CheckInputs) -> None:
+    """Raise `BadInput` where the metric that decides compares scores, and rows are re-ranked."""
+    if inputs.rerank and of_scores(policy.metric):
+        raise BadInput(
+            Parameter("metric", policy.metric),
+            expected="a metric of ranks: re-ranked rows have scores of two spaces",
+            found="one of scores",
+        )

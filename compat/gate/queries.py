@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
 
@@ -19,9 +20,11 @@ from skipfill.compat.gate.reencodable import ReencodableRows
 from skipfill.compat.inference.encode import encode_all
 from skipfill.store.checks.policy import NEIGHBOURS
 from skipfill.store.checks.queries import Queries
+from skipfill.store.engine.engine import LOCAL
 from skipfill.store.errors import Advice, BadInput, Parameter
+from skipfill.store.parquet.ids import IdSet
 from skipfill.store.parquet.items import Items
-from skipfill.store.parquet.matching import matched
+from skipfill.store.parquet.matching import stored_vectors
 from skipfill.store.parquet.stored_rows import Columns, StoredRows
 from skipfill.store.parquet.vectors import Matrix
 from skipfill.store.retrieval.judgements import read_judgements
@@ -61,6 +64,13 @@ class QuerySet:
             ids=self.ids.filter(pa.array(chosen)),
         )
 
+    def in_all(self, sets: Sequence[QuerySet]) -> NDArray[np.bool_]:
+        """(Q,) bool, the queries that are in all of the sets."""
+        kept = np.ones(len(self.items), bool)
+        for other in sets:
+            kept &= IdSet.of([other.items.ids]).holds(self.items.ids)
+        return kept
+
 
 def build_query_set(context: CheckContext, reencodable: ReencodableRows) -> QuerySet:
     """Open the items, encode and look up those that are admitted, and keep those with a relevant row in the gallery.
@@ -72,7 +82,7 @@ def build_query_set(context: CheckContext, reencodable: ReencodableRows) -> Quer
     admission = Admission(context, len(given))
     admitted = _admitted(context, given, admission)
     items = given.restricted(admitted)
-    vectors = encode_all(context.model, items, context.progress)
+    vectors = encode_all(context.model, items, context.progress, engine=context.engine)
     relevance = relevance_of(context, items, vectors, reencodable)
     lookup = look_up_queries(context, items, relevance)
     kept = admission.of_lookup(items, lookup)
@@ -168,9 +178,7 @@ def relevance_of(context: CheckContext, items: Items, vectors: Matrix, reencodab
 def _first_neighbours(context: CheckContext, items: Items) -> Judgements:
     """The first rows that the stored vector of each query finds; none for queries that are not rows."""
     rows = context.gallery.rows
-    vectors = np.zeros((len(items), rows.dim), np.float32)
-    for match in matched(rows, items.ids):
-        vectors[match.places] = match.vectors
+    vectors = stored_vectors(rows, items.ids, context.engine)
     are_rows = vectors.any(axis=1)
     if not are_rows.any():
         raise BadInput(
@@ -202,7 +210,8 @@ def _first_found(context: CheckContext, items: Items, vectors: Matrix, rows: Sto
     depth = context.inputs.depth
     has_vector = np.any(vectors, axis=1)
     sought = np.where(has_vector[:, None], vectors, np.float32(1))
-    hits = search(rows, sought, depth + 1, progress=context.progress.advance)
+    engine = context.engine if rows is context.gallery.rows else LOCAL
+    hits = search(rows, sought, depth + 1, progress=context.progress.advance, engine=engine)
     count = min(depth + 1, rows.count)
     query = np.repeat(np.arange(len(items)), count)
     other = np.ones(len(query), bool)
@@ -221,7 +230,7 @@ def _reindex(
     if not column:
         model = context.ceiling or context.model
         if context.ceiling is not None:
-            vectors = encode_all(context.ceiling, items, context.progress)
+            vectors = encode_all(context.ceiling, items, context.progress, engine=context.engine)
         return model.card.name, reencodable.encoded_by(model), vectors
     rows = StoredRows.open(of_rows.files, Columns(of_rows.id_column, column), None, context.pins)
     brought = brought_vectors(items, column, rows.dim, "truth_vector")

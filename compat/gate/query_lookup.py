@@ -15,7 +15,7 @@ from skipfill.store.galleries.gallery import Gallery
 from skipfill.store.galleries.label_agreement import LabelForms, LabelsOfOneId
 from skipfill.store.parquet.ids import positions
 from skipfill.store.parquet.items import Items
-from skipfill.store.parquet.matching import Match, matched
+from skipfill.store.parquet.matching import Match, stored_vectors
 from skipfill.store.parquet.stored_rows import Block
 from skipfill.store.parquet.vectors import Matrix
 from skipfill.store.retrieval.relevance import Judgements, Relevance
@@ -28,8 +28,8 @@ class QueryLookup:
     Attributes:
         vectors: (Q, d) the stored vectors of their ids, zeros where `present` is False.
         present: (Q,) bool, whether the gallery has the id.
-        by_old: (Q,) bool, whether the model of the gallery's space made that row: what a later one made in its view
-            is no query vector of the old model.
+        by_old: (Q,) bool, whether the model of the gallery's space made that row: a vector that a later
+            model made in its view is not a query vector of the old model.
         relevant: (Q,) how many rows are relevant, the query's own not counted.
         of_trained: (Q,) bool, whether the query belongs to what the model was trained on: by its label, or, where it
             has none, by whether a row relevant to it does.
@@ -91,8 +91,7 @@ def look_up_queries(context: CheckContext, queries: Items, relevance: Relevance)
     labels.refuse_mostly_different(queries, gallery.name)
     has_trained, has_others = trained.kinds()
     if present.any():
-        for match in matched(gallery.rows, row_ids):
-            vectors[match.places] = match.vectors
+        vectors = stored_vectors(gallery.rows, row_ids, context.engine)
     return QueryLookup(
         vectors, present, by_old, relevant, trained.queries, has_trained, has_others, other_label, forms.others
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -18,8 +18,11 @@ from skipfill.compat.gate.vectors import QueryVectors
 from skipfill.compat.inference.encode import encode_all
 from skipfill.compat.inference.load import LoadedModel
 from skipfill.compat.metrics.registry import ALWAYS, named_metrics
+from skipfill.compat.reranking.new_vectors import NewVectorSource
+from skipfill.compat.reranking.two_stages import TwoStages
 from skipfill.store.checks.names import CEILING, NEW_NEW, NEW_OLD, OLD_OLD
 from skipfill.store.checks.scores import ScoreDistribution
+from skipfill.store.engine.engine import LOCAL
 from skipfill.store.parquet.ids import IdSet
 from skipfill.store.parquet.stored_rows import StoredRows
 from skipfill.store.parquet.vectors import Matrix, Similarity
@@ -39,6 +42,7 @@ class StoredRanks:
         counts: pair -> the scores counted by query, where thresholds are to be transferred; else nothing.
         grades: (R,) of the relevant rows of each of Q queries, in no order.
         of_sample: the values among the rows that can be encoded again alone, where these are some of the rows.
+        stages: pair -> both stages of its answers, where a model re-ranks.
     """
 
     values: PerQuery
@@ -46,18 +50,26 @@ class StoredRanks:
     counts: dict[str, ScoreCounts]
     grades: list[NDArray[np.float32]] = field(default_factory=list)
     of_sample: PerQuery = field(default_factory=dict)
+    stages: dict[str, TwoStages] = field(default_factory=dict)
 
 
 def rank_stored_rows(
     context: CheckContext, queries: QuerySet, vectors: QueryVectors, reencodable: ReencodableRows
-) -> StoredRanks:
-    """Rank the stored rows by the query vectors of every pair; in the same passes, those that can be encoded again."""
+) -> dict[int, StoredRanks]:
+    """Rank the stored rows by the query vectors of every pair; in the same passes, those that can be encoded again.
+
+    Returns:
+        The ranks by the number of candidates that the new model re-ranks; 0 where its view alone ranks.
+    """
     ranker = Ranker(context, queries)
     rows, items = context.gallery.rows, reencodable.items
-    sample = items.ids if items is not None and len(items) < rows.count else None
+    sample = items.ids if items is not None and len(items) < rows.count and not context.ks else None
     stored = StoredRanks({}, [], {})
-    ranked = ranker.ranks(vectors.by_pair, rows, context.gallery.space.metric, sample)
+    ranked = ranker.ranks(vectors.ranking, rows, context.gallery.space.metric, sample)
+    again = {pair: two_stages(context, queries, vectors, pair, reencodable) for pair in vectors.reranked}
     for pair, ranks in ranked.items():
+        if pair in again:
+            continue
         stored.values[pair] = ranker.values(ranks)
         if ranks.of_sample is not None:
             stored.of_sample[pair] = ranker.values(ranks.of_sample)
@@ -65,7 +77,38 @@ def rank_stored_rows(
         if context.inputs.thresholds and pair in (OLD_OLD, NEW_OLD):
             stored.counts[pair] = score_counts(ranks)
         stored.grades[:] = grades_of(ranks)
-    return stored
+    if not again:
+        return {0: stored}
+    return {k: _reranked(ranker, stored, again, vectors, ranked, k) for k in context.ks or (0,)}
+
+
+def two_stages(
+    context: CheckContext, queries: QuerySet, vectors: QueryVectors, pair: str, reencodable: ReencodableRows
+) -> TwoStages:
+    """The candidates of a pair that a model re-ranks, and their new vectors."""
+    stage = vectors.reranked[pair]
+    keep = context.inputs.keep and pair == NEW_OLD
+    items = reencodable.items
+    source = NewVectorSource(context.objects, context.gallery.name, stage.model, items, keep, context.progress)
+    finding = vectors.by_pair[OLD_OLD if stage.candidates == "old" else pair]
+    return TwoStages.of(context.gallery, finding, stage.own, stage.ks[0], source, queries.ids, engine=context.engine)
+
+
+def _reranked(
+    ranker: Ranker,
+    stored: StoredRanks,
+    again: dict[str, TwoStages],
+    vectors: QueryVectors,
+    ranked: dict[str, RelevantRanks],
+    k: int,
+) -> StoredRanks:
+    """The ranks where the new model re-ranks `k` candidates, and the released one as many as were released."""
+    values = dict(stored.values)
+    for pair, stages in again.items():
+        stage = vectors.reranked[pair]
+        order = stages.order(k if pair == NEW_OLD else stage.ks[0])
+        values[pair] = ranker.values(order.ranks(ranked[OLD_OLD if stage.candidates == "old" else pair]))
+    return replace(stored, values={pair: values[pair] for pair in vectors.by_pair}, stages=again)
 
 
 def rank_reencoded_rows(
@@ -75,6 +118,11 @@ def rank_reencoded_rows(
 
     old/old and new/old are those among these rows alone, so that the update gain compares like with like.
     """
+    if context.ks:
+        context.warnings.append(
+            "new/new and update gain are not measured with re-ranking: for them, every row must be encoded again"
+        )
+        return {}
     if rows.items is None:
         context.warnings.append("new/new and update gain are not measured: no items of the gallery's rows were given")
         return {}
@@ -89,7 +137,7 @@ def rank_reencoded_rows(
     values[NEW_NEW] = ranker.reindexed(context.model, queries.vectors, rows)
     if context.ceiling is not None:
         values[CEILING] = ranker.reindexed(
-            context.ceiling, encode_all(context.ceiling, queries.items, context.progress), rows
+            context.ceiling, encode_all(context.ceiling, queries.items, context.progress, engine=context.engine), rows
         )
     return values
 
@@ -114,7 +162,8 @@ class Ranker:
         self.context.progress.start(stage, len(sets) * len(self.queries.items) * pairs)
         ids, truth, advance = self.queries.ids, self.queries.relevance, self.context.progress.advance
         some = None if sample is None else IdSet.of([sample])
-        ranked = ranks_of_sets(rows, ids, truth, list(sets.values()), similarity, advance, some)
+        engine = self.context.engine if rows is self.context.gallery.rows else LOCAL  # workers lack rows encoded again
+        ranked = ranks_of_sets(rows, ids, truth, list(sets.values()), similarity, advance, some, engine)
         return dict(zip(sets, ranked, strict=True))
 
     def values(self, ranks: RelevantRanks) -> dict[str, Values]:

@@ -14,6 +14,7 @@ from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.inference.encode import write_encoded
 from skipfill.compat.inference.load import LoadedModel
 from skipfill.compat.progress import Progress
+from skipfill.store.engine.engine import Engine
 from skipfill.store.parquet.items import Items
 from skipfill.store.parquet.matching import matched
 from skipfill.store.parquet.stored_rows import Columns, StoredRows
@@ -32,13 +33,14 @@ class ReencodableRows:
     items: Items | None
     folder: Path
     progress: Progress
+    engine: Engine
 
     @classmethod
     @contextmanager
     def opened(cls, context: CheckContext) -> Iterator[ReencodableRows]:
         """Find them among the items given; the vectors are gone when the context ends."""
         with scratch_folder() as folder:
-            yield cls(_items_of_rows(context), folder, context.progress)
+            yield cls(_items_of_rows(context), folder, context.progress, context.engine)
 
     def __len__(self) -> int:
         return 0 if self.items is None else len(self.items)
@@ -49,7 +51,7 @@ class ReencodableRows:
         path = self.folder / f"{model.card.name}.parquet"
         if not path.exists():
             self.progress.start(f"encoding gallery items with {model.card.name}", len(self.items))
-            write_encoded(model, self.items, path, self.progress.advance)
+            write_encoded(model, self.items, path, self.progress.advance, engine=self.engine)
         return StoredRows.open([path], Columns(label="" if self.items.labels is None else "label"), model.card.dim)
 
 

@@ -57,11 +57,11 @@ class Grouping:
 def group_queries(context: CheckContext, queries: QuerySet) -> Grouping:
     """Put every query into its slices and its cluster. Repeated queries are warned of.
 
-    `seen` or `unseen` without a query says nothing where the gallery has no such row either, and is left out. Both
-    are left out where they would tell which rows were pairs of a map, not which classes the model knows.
+    `seen` or `unseen` is left out if it has no query and the gallery has no such row either. Both are left out where
+    they would show which rows were pairs of a map, not which classes the model knows.
 
     Raises:
-        BadInput: an expression that is no SQL over the queries, one with too many values, or a policy that accepts an
+        BadInput: an expression that is not SQL over the queries, one with too many values, or a policy that accepts an
             unknown slice.
     """
     of_trained = queries.lookup.of_trained
@@ -92,9 +92,9 @@ def group_queries(context: CheckContext, queries: QuerySet) -> Grouping:
 
 
 def _of_pairs(context: CheckContext, queries: QuerySet) -> bool:
-    """Whether `seen` would say of a query that a row relevant to it was a pair of the map.
+    """Whether `seen` would mean that a row relevant to the query was a pair of the map.
 
-    A map is fitted to rows, not to classes, so that this is no kind of query. Where labels tell, it is one.
+    A map is fitted to rows, not to classes, so these queries are not a kind of their own, unless labels say so.
     """
     card = context.model.card
     by_label = bool(context.gallery.rows.columns.label and card.trained_labels)
@@ -102,11 +102,12 @@ def _of_pairs(context: CheckContext, queries: QuerySet) -> bool:
 
 
 def _only_pairs(context: CheckContext, of_pairs: Mask, has_others: bool) -> list[str]:
-    """A note where every query has a pair to find: rows that were no pairs may be found less well."""
+    """A note where every query has a pair to find: rows that were not pairs may be found less well."""
     if not of_pairs.all() or not has_others:
         return []
     name = context.model.card.name
-    return [f"each query has a relevant row among the pairs of {name}; rows that were no pairs are not measured apart"]
+    missing = "rows that were not pairs are not measured separately"
+    return [f"each query has a relevant row among the pairs of {name}; {missing}"]
 
 
 def _further_slices(spec: SliceSpec, predicates: list[pa.Array], expressions: list[pa.Array]) -> list[tuple[str, Mask]]:

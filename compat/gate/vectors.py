@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -17,9 +17,26 @@ from skipfill.compat.inference.released import released_model
 from skipfill.compat.inference.views import viewed
 from skipfill.compat.inference.witness import refuse_changed
 from skipfill.store.checks.names import NEW_OLD, OLD_OLD, RELEASED_OLD, encoded_by
+from skipfill.store.checks.reranking import CandidatesBy
 from skipfill.store.errors import Advice, BadInput, NotPermitted
 from skipfill.store.parquet.items import Items
 from skipfill.store.parquet.vectors import Matrix, normalised
+
+
+@dataclass(frozen=True)
+class SecondStage:
+    """The second stage of answers: a model that puts candidates in order.
+
+    Attributes:
+        own: (Q, D) its vectors of the queries, in its own space.
+        candidates: the query that finds them: `old`, or the model's `view`.
+        ks: how many candidates, each a way to answer; the largest first.
+    """
+
+    model: LoadedModel
+    own: Matrix
+    candidates: CandidatesBy
+    ks: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -29,10 +46,18 @@ class QueryVectors:
     Attributes:
         by_pair: (Q, d) of old/old and new/old, and of released/old where the released model is a third one.
         baseline: where those of the old model come from, in words.
+        reranked: pair -> how a model puts its candidates in order, where one does.
     """
 
     by_pair: dict[str, Matrix]
     baseline: str
+    reranked: dict[str, SecondStage] = field(default_factory=dict)
+
+    @property
+    def ranking(self) -> dict[str, Matrix]:
+        """The vectors by pair whose rankings are needed: not those of a pair whose candidates old/old names."""
+        by_old = {pair for pair, stage in self.reranked.items() if stage.candidates == "old"}
+        return {pair: vectors for pair, vectors in self.by_pair.items() if pair not in by_old}
 
 
 def query_vectors(context: CheckContext, queries: QuerySet) -> QueryVectors:
@@ -49,12 +74,19 @@ def query_vectors(context: CheckContext, queries: QuerySet) -> QueryVectors:
     space = context.gallery.space
     by_pair = {OLD_OLD: old, NEW_OLD: new_vectors(context, queries, old)}
     release = context.gallery.version.release
-    if release is not None and release.fingerprint not in (space.fingerprint, context.model.card.fingerprint):
+    reranked = {}
+    if context.inputs.rerank:
+        stage = SecondStage(context.model, queries.vectors, context.candidates, context.ks)
+        reranked[NEW_OLD] = stage
+    if release is not None and {release.way} != context.ways and release.way != space.fingerprint:
         released = released_model(context.objects, context.gallery, context.warnings)
-        own = encode_all(released, queries.items, context.progress)
+        own = encode_all(released, queries.items, context.progress, engine=context.engine)
         by_pair[RELEASED_OLD] = viewed(released, own, space.name, _old_part(context, released, queries, old))
+        if release.rerank is not None:
+            way = release.rerank
+            reranked[RELEASED_OLD] = SecondStage(released, own, way.candidates, (way.k,))
     context.record(rule(context, by_pair) for rule in OF_VECTORS.values())
-    return QueryVectors(by_pair, baseline)
+    return QueryVectors(by_pair, baseline, reranked)
 
 
 def new_vectors(context: CheckContext, queries: QuerySet, old: Matrix) -> Matrix:
@@ -71,7 +103,7 @@ def _old_part(context: CheckContext, model: LoadedModel, queries: QuerySet, base
     """(Q, d) the vectors that a blend mixes in: by the old encoder that it holds, or else those of the baseline."""
     old = model.old_model
     stage = f"encoding queries with the old encoder of {model.card.name}"
-    return baseline if old is None else encode_all(old, queries.items, context.progress, stage)
+    return baseline if old is None else encode_all(old, queries.items, context.progress, stage, engine=context.engine)
 
 
 def _old_vectors(context: CheckContext, queries: QuerySet) -> tuple[Matrix, str]:
@@ -84,7 +116,7 @@ def _old_vectors(context: CheckContext, queries: QuerySet) -> tuple[Matrix, str]
         return _stored_vectors(context, queries), "stored vectors of the queries' ids"
     items = queries.items.reading(inputs.old_input) if inputs.old_input else queries.items
     old_model = _old_model(context, queries, items)
-    return encode_all(old_model, items, context.progress), encoded_by(old_model.card.name)
+    return encode_all(old_model, items, context.progress, engine=context.engine), encoded_by(old_model.card.name)
 
 
 def _stored_vectors(context: CheckContext, queries: QuerySet) -> Matrix:

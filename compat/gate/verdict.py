@@ -25,7 +25,7 @@ MOST_QUERIES = 100_000
 
 
 def requirements_of(name: str, evidence: Evidence, chosen: NDArray[np.bool_], policy: Policy) -> list[Requirement]:
-    """All requirements of the policy for a slice, each tested by itself; none for a slice that it accepts as it is.
+    """All requirements of the policy for a slice, each tested by itself; none for a slice that the policy excuses.
 
     Over all queries new/old must be better than every other pair, where the policy says so; in every other slice it
     must not be worse by the margin. Without queries nothing can be tested.
@@ -72,7 +72,7 @@ def judged(slices: list[Slice], policy: Policy) -> list[Slice]:
 
 
 def with_findings(slices: list[Slice], findings: list[Finding]) -> list[Slice]:
-    """The judged slices, each with the findings of admission about it: with one, no pass."""
+    """The judged slices, each with the findings of admission about it. A slice with a finding never passes."""
     judged_slices = []
     for one in slices:
         if about := [finding.requirement for finding in findings if finding.slice == one.name]:
@@ -113,9 +113,9 @@ def _judged(alone: Requirement, error_of_fail: float, queries: int, policy: Poli
     """The verdict of a requirement.
 
     Args:
-        alone: with the error of a fail for itself.
-        error_of_fail: adjusted for all that is required.
-        queries: of its slice.
+        alone: the requirement, with the error of a fail before the adjustment.
+        error_of_fail: adjusted for all requirements.
+        queries: number of queries in its slice.
     """
     requirement = replace(alone, error_of_fail=error_of_fail)
     if requirement.error_of_pass <= policy.error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,10 @@ import pyarrow.parquet as pq
 from skipfill.compat.inference.load import LoadedModel
 from skipfill.compat.inference.views import view_of_block
 from skipfill.compat.progress import Progress
+from skipfill.store.engine.engine import LOCAL, Engine
 from skipfill.store.models.cards import view_onto
 from skipfill.store.parquet.items import Items
+from skipfill.store.parquet.parts import map_items
 from skipfill.store.parquet.vectors import Matrix
 from skipfill.store.storage.output_file import new_file
 
@@ -29,6 +32,7 @@ def write_encoded(
     progress: Callable[[int], None] = lambda items: None,
     *,
     onto: str = "",
+    engine: Engine = LOCAL,
 ) -> int:
     """Encode `items` into `output`: columns id, vector (FixedSizeList<f32>) and, if the items have one, label.
 
@@ -37,6 +41,7 @@ def write_encoded(
     Args:
         onto: space to view the embeddings in, so that they can be rows beside its own; empty for the model's own.
         progress: called with the number of items encoded since the last call.
+        engine: runs the model; the file is written here.
 
     Returns:
         The number of rows written.
@@ -51,7 +56,7 @@ def write_encoded(
     start = 0
     with new_file(output) as file, ExitStack() as closing:
         writer: pq.ParquetWriter | None = None
-        for ids, vectors in _encoded(model, items, onto):
+        for ids, vectors in _encoded(model, items, onto, engine):
             columns = {
                 "id": ids,
                 "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1]),
@@ -68,12 +73,21 @@ def write_encoded(
     return start
 
 
-def encode_all(model: LoadedModel, items: Items, progress: Progress, what: str = "", *, onto: str = "") -> Matrix:
+def encode_all(
+    model: LoadedModel,
+    items: Items,
+    progress: Progress,
+    what: str = "",
+    *,
+    onto: str = "",
+    engine: Engine = LOCAL,
+) -> Matrix:
     """(N, D) L2-normalised vectors of all items, in order and in memory.
 
     Args:
         what: name of the stage for the progress bar; empty: `encoding queries with MODEL`.
         onto: space to view them in; empty for the model's own.
+        engine: runs the model.
 
     Raises:
         BadInput: the items are not of the kind that the model encodes, or it has no view onto the space.
@@ -81,17 +95,24 @@ def encode_all(model: LoadedModel, items: Items, progress: Progress, what: str =
     """
     progress.start(what or f"encoding queries with {model.card.name}", len(items))
     blocks = []
-    for ids, vectors in _encoded(model, items, onto):
+    for ids, vectors in _encoded(model, items, onto, engine):
         blocks.append(vectors)
         progress.advance(len(ids))
     return np.concatenate(blocks)
 
 
-def _encoded(model: LoadedModel, items: Items, onto: str) -> Iterator[tuple[pa.Array, Matrix]]:
-    """Ids and vectors of all items, block by block; in the model's own space, or viewed in the space `onto`."""
-    if not onto:
-        yield from model.encode(items)
-        return
+Encoded = Iterator[tuple[pa.Array, Matrix]]
+"""Ids and vectors of items, block by block."""
+
+
+def _encoded(model: LoadedModel, items: Items, onto: str, engine: Engine) -> Encoded:
+    """All items in the model's own space, or viewed in the space `onto`."""
     model.refuse_other_items(items)
-    for block in items.blocks():
-        yield block.ids, view_of_block(model, block, onto)
+    return chain.from_iterable(map_items(_encoded_part, items, (model, onto), engine))
+
+
+def _encoded_part(items: Items, model_and_view: tuple[LoadedModel, str], progress: Callable[[int], None]) -> Encoded:
+    model, onto = model_and_view
+    if not onto:
+        return model.encode(items)
+    return ((block.ids, view_of_block(model, block, onto)) for block in items.blocks())

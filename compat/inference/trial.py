@@ -36,24 +36,29 @@ def try_bundle(path: Path, card: Card, *, seconds: int = SECONDS) -> None:
         BadInput: the model cannot be loaded, or encodes otherwise than when it was saved; or the process crashed, or
             needed more time or memory than allowed.
     """
-    command = [sys.executable, "-P", "-c", f"from {__name__} import main; main()"]
-    command += [str(path), card.fingerprint, str(seconds)]
     # One thread: the memory of threads would count. Nothing is fetched from the hub.
     plain = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(command, env={**os.environ, **plain}, stdin=subprocess.DEVNULL, capture_output=True)
-    if done.returncode == 0:
+    code, out = run_main([str(path), card.fingerprint, str(seconds)], {**os.environ, **plain})
+    if code == 0:
         return
-    if done.returncode == REFUSED and done.stdout:
-        refusal = json.loads(done.stdout.splitlines()[-1])  # libraries may have printed before it
+    if code == REFUSED and out:
+        refusal = json.loads(out.splitlines()[-1])  # libraries may have printed before it
         advice = refusal["advice"]
         raise SkipfillError(refusal["error"], Advice.of(advice, refusal["values"]) if advice else refusal["hint"])
     raise BadInput(
         path,
         expected=f"a model that loads and encodes its witness items in {seconds} s, with {MEMORY >> 20} MiB of memory "
         "beside its files",
-        found=_ending(done.returncode),
+        found=_ending(code),
         hint="Nothing was written.",
     )
+
+
+def run_main(arguments: list[str], environment: dict[str, str]) -> tuple[int, bytes]:
+    """Run `main` in a process of its own; its exit code, or minus the signal that ended it, and its stdout."""
+    command = [sys.executable, "-P", "-c", f"from {__name__} import main; main()", *arguments]
+    done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True)
+    return done.returncode, done.stdout
 
 
 def _ending(code: int) -> str:

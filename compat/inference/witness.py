@@ -55,7 +55,7 @@ class Witness:
 
 
 def witness_of(model: LoadedModel, items: ItemBlock) -> Matrix:
-    """(N, D) embeddings in the model's own space; a blend with an old encoder has that one's beside them."""
+    """(N, D) embeddings in the model's own space; a blend with an old encoder adds that encoder's."""
     # The last text is long. Encoded alone, it does not pad the others to its length.
     parts = [_only(items, rows.tolist()) for rows in np.split(np.arange(len(items.ids)), [-1]) if len(rows)]
     models = [model, *([model.old_model] if model.old_model else [])]
@@ -65,7 +65,7 @@ def witness_of(model: LoadedModel, items: ItemBlock) -> Matrix:
 def witness_file(model: LoadedModel, items: ItemBlock, weights: bytes) -> dict[str, bytes]:
     """The file of a bundle that keeps the embeddings of `items`, by its name; none if the model can encode none.
 
-    Items that the user's own code does not take, or encodes in another way every time, are left out.
+    Items that the user's own code does not take, or encodes differently every time, are left out.
     """
     kept = _only(items, _usable(model, items))
     if not len(kept.ids):
@@ -159,7 +159,7 @@ def refuse_others(model: LoadedModel, witness: Witness) -> None:
 
 
 def difference(then: Matrix, now: Matrix) -> str:
-    """The difference between embeddings of the same items, in words; empty when there is none but rounding."""
+    """The difference between embeddings of the same items, in words; empty if they differ only by rounding."""
     if then.shape != now.shape:
         return f"dimension {now.shape[1]} instead of {then.shape[1]}"
     if not np.isfinite(now).all():

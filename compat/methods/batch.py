@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from skipfill.compat.losses.prototypes import ABSENT
+from skipfill.compat.methods.losses.prototypes import ABSENT
 
 
 @dataclass(frozen=True)

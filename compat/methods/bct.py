@@ -8,8 +8,8 @@ from typing import Annotated
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from skipfill.compat.losses.prototypes import prototype_cross_entropy
 from skipfill.compat.methods.batch import Batch
+from skipfill.compat.methods.losses.prototypes import prototype_cross_entropy
 from skipfill.compat.methods.method import MethodContext, PrefixMethod, Terms
 from skipfill.compat.nn.classifier import CosineClassifier
 from skipfill.compat.nn.normalize import unit

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from skipfill.compat.losses.information import SameClass, stored_information
 from skipfill.compat.methods.batch import Batch
+from skipfill.compat.methods.losses.information import SameClass, stored_information
 from skipfill.compat.methods.method import Terms
 from skipfill.compat.methods.simplex import SimplexMethod, SimplexSettings
 from skipfill.compat.nn.normalize import unit

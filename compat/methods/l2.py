@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from skipfill.compat.losses.alignment import cosine_alignment
 from skipfill.compat.methods.batch import Batch
+from skipfill.compat.methods.losses.alignment import cosine_alignment
 from skipfill.compat.methods.method import CosinePrefixMethod, Terms
 from skipfill.compat.settings import POSITIVE, SHARE
 

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from skipfill.compat.losses.alignment import cosine_alignment
 from skipfill.compat.methods.batch import Batch, OldSpace, Pairs, UnlabelledFeatures
 from skipfill.compat.methods.kind import MethodKind
+from skipfill.compat.methods.losses.alignment import cosine_alignment
 from skipfill.compat.nn.classifier import CosineClassifier
 from skipfill.compat.nn.normalize import unit
 

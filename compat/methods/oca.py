@@ -9,9 +9,9 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.nn.utils.parametrizations import orthogonal
 
-from skipfill.compat.losses.alignment import cosine_alignment
-from skipfill.compat.losses.prototypes import prototype_cross_entropy
 from skipfill.compat.methods.batch import Batch
+from skipfill.compat.methods.losses.alignment import cosine_alignment
+from skipfill.compat.methods.losses.prototypes import prototype_cross_entropy
 from skipfill.compat.methods.method import MethodContext, PrefixMethod, Terms
 from skipfill.compat.nn.normalize import unit
 from skipfill.compat.settings import SHARE

@@ -19,7 +19,7 @@ from skipfill.compat.metrics.recall import recall
 from skipfill.compat.metrics.reciprocal_rank import reciprocal_rank
 from skipfill.compat.metrics.true_accept_rate import true_accept_rate
 
-__all__ = ["ALWAYS", "FORMS", "depth_of", "metric", "named_metrics"]
+__all__ = ["ALWAYS", "FORMS", "depth_of", "metric", "named_metrics", "of_scores"]
 
 PLAIN: dict[str, Metric] = {"mAP": average_precision, "MRR": reciprocal_rank}
 AT_K: dict[str, Callable[..., float]] = {"CMC": cmc, "recall": recall, "nDCG": ndcg}
@@ -47,6 +47,11 @@ def depth_of(name: str) -> int | None:
     """K of a metric of the first K rows; None for others."""
     family, _, at = name.partition("@")
     return int(at) if family in AT_K and metric(name) is not None else None
+
+
+def of_scores(name: str) -> bool:
+    """Whether a metric compares scores, and not ranks alone."""
+    return name.partition("@")[0] in AT_RATE
 
 
 def named_metrics(names: Iterable[str]) -> dict[str, Metric]:

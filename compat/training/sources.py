@@ -21,7 +21,7 @@ from skipfill.compat.training.recipe import Recipe, Sources
 from skipfill.store.errors import Advice, BadInput, Parameter, unknown_name
 from skipfill.store.galleries.gallery import Gallery, open_gallery
 from skipfill.store.models.cards import space_of
-from skipfill.store.parquet.fingerprint import fingerprint
+from skipfill.store.parquet.digests.fingerprint import fingerprint
 from skipfill.store.parquet.ids import positions
 from skipfill.store.parquet.items import Items, open_items
 from skipfill.store.parquet.pinned import PinnedFile
@@ -35,7 +35,7 @@ class OpenedSources:
 
     Attributes:
         settings: hyperparameters of the method.
-        gallery: only the rows by the model of its space. Rows by other models are no examples of the space.
+        gallery: only the rows by the model of its space. Rows by other models are not examples of the space.
         items: labelled items, without those held out.
         labels: (N,) label of each item, none NULL.
         classes: label of each class: those of the spaces `onto` in their order, then the new ones, sorted.

@@ -1,4 +1,4 @@
-"""Trains a model on items, from nothing or against a stored gallery, and saves its bundle.
+"""Trains a model on items, from scratch or against a stored gallery, and saves its bundle.
 
 The steps, in order: open the sources (`sources.py`), set up encoder, method and data (`setup.py`), fit and refit
 (`loop/`), remember the gallery, write the card (`card.py`), save the bundle. Closed-form methods have steps of their

@@ -13,8 +13,8 @@ from skipfill.compat.inference.load import LoadedModel
 from skipfill.compat.training.sources import OpenedSources
 from skipfill.store.models.cards import Card
 from skipfill.store.models.files import TrainedContent, trained_content, trained_ids
+from skipfill.store.parquet.digests.item_digests import content_digests
 from skipfill.store.parquet.ids import IdSet
-from skipfill.store.parquet.item_digests import content_digests
 from skipfill.store.parquet.items import Items
 from skipfill.store.storage.object_store import ObjectStore
 

@@ -15,9 +15,9 @@ TRUTHS = ("labels", "judgements", "reindex")
 """Kinds of truth: sources of what is relevant to a query."""
 NEIGHBOURS = "neighbours"
 """Agreement, which a check may measure instead of a truth: with the rows that a query's stored vector finds first. It
-shows what changes, not what improves: no policy names it and no check passes by it."""
+shows what changes, not what improves: no policy names it, and no check with it passes."""
 TRUSTED = ("labels", "judgements")
-"""The kinds that a policy allows where it names none. Not a reindex: there a model says what is relevant."""
+"""The kinds that a policy allows where it names none. Not a reindex, because there a model says what is relevant."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Policy:
 
     Attributes:
         metric: the one that decides.
-        confidence: in [0.5, 0.999]: a wrong pass, and a wrong fail, have at most the probability 1 - confidence.
+        confidence: in [0.5, 0.999]: a wrong pass, or a wrong fail, has at most the probability 1 - confidence.
         margin: how much worse a slice may be, in [0, 0.99] (0.02 = two points).
         better: whether all queries together must be better than now, or only not worse by the margin.
         flip_budget: largest share of queries that may flip for the worse, in [0.0001, 0.99]; None: any.
@@ -35,7 +35,7 @@ class Policy:
         resamples, seed: of the bootstrap behind the intervals of means.
         truth: the one of TRUTHS that a check must have; empty: one of TRUSTED.
         slices: SQL predicates, each a slice that must be judged.
-        most_left_out: largest share of queries without anything to find, in [0, 1]; beyond it nothing passes.
+        most_left_out: largest share of queries without anything to find, in [0, 1]; above it nothing passes.
         queries: digests of the query sets that it names: a pass on one of them cancels earlier fails on any queries.
 
     Raises:

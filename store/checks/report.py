@@ -9,12 +9,14 @@ from typing import Any, Literal
 from skipfill.store.checks.names import is_of_every_check
 from skipfill.store.checks.queries import Queries
 from skipfill.store.checks.requirement import Requirement, Verdict
+from skipfill.store.checks.reranking import Reranked
 from skipfill.store.checks.scores import ScoreDistribution
-from skipfill.store.parquet.fingerprint import RowsBy
+from skipfill.store.parquet.digests.fingerprint import RowsBy
 
-FORMAT = 5
-DECIDING_FLIPS = 5
-"""First format in which the deciding metric tells the flips."""
+FORMAT = 6
+"""Written for checks of a re-ranking; older releases read all others."""
+WITHOUT_RERANKING = DECIDING_FLIPS = 5
+"""First format in which the deciding metric defines the flips."""
 Rule = Literal["far", "match-rate"]
 
 
@@ -101,10 +103,10 @@ class Slice:
         """The reason why nothing is required of it; empty where there is none.
 
         Args:
-            accepted: whether the policy accepts it as it is.
+            accepted: whether the policy excuses it.
         """
         if accepted:
-            return "accepted as it is, by the policy"
+            return "the policy requires nothing of it"
         if self.queries:
             return ""
         return "no query of this kind" + (", though the gallery has rows of it" if is_of_every_check(self.name) else "")
@@ -180,7 +182,7 @@ class Report:
 
     Attributes:
         state: digest of the gallery's rows, space and release: a swap needs a pass on the current state.
-        fingerprint: of the model.
+        fingerprint: of the model; where it re-ranks, of this way to answer queries: see `way_fingerprint`.
         why: a sentence for each reason of the verdict.
         truth: what made rows relevant: `labels`, `judgements`, `reindex` or `neighbours`.
         reencoded_rows: gallery rows that were encoded again for new/new.
@@ -190,11 +192,12 @@ class Report:
         seconds: that it took.
         rows_by: numbers of the gallery's rows by model; more than one for a mixed gallery. Empty in old files.
         queries: what was asked.
-        instead_of: ids of failed checks on other queries that this one stands in for.
+        instead_of: ids of failed checks on other queries that this check replaces.
         reason: why these queries are the better ones.
         asked_less: points in which the check asked less than the gallery's policy, so that a pass allows no swap.
         rows_state: the state without the release: evidence against the model counts wherever this is the same.
             Empty in old files.
+        rerank: how the model re-ranked, and what that took; None where its view alone found the rows.
     """
 
     gallery: str
@@ -225,7 +228,8 @@ class Report:
     reason: str = ""
     asked_less: list[str] = field(default_factory=list)
     rows_state: str = ""
-    format: int = field(default=FORMAT)
+    rerank: Reranked | None = None
+    format: int = field(default=WITHOUT_RERANKING)
 
     @property
     def saved(self) -> bool:
@@ -234,7 +238,7 @@ class Report:
 
     @property
     def flip_metric(self) -> str:
-        """The metric whose values tell what flipped."""
+        """The metric that defines the flips."""
         return "CMC@1" if self.format < DECIDING_FLIPS else str(self.policy.get("metric", "CMC@1"))
 
     @property

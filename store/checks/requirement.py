@@ -56,7 +56,7 @@ class Requirement:
         error_of_fail: probability of such evidence if the claim were just true, Holm-adjusted for all that is required;
             at most 1 - confidence to fail.
         verdict: of this alone.
-        more_queries: about how many more would decide it, if the difference is what it looks like; None when it is
+        more_queries: about how many more would decide it, if the measured difference is the true one; None when it is
             decided, or when that would take too many.
         said: sentence on what an admission rule found; empty for others.
     """

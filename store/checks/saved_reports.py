@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from skipfill.store.checks.index import add_entry, index_keys, read_index_files
 from skipfill.store.checks.report import FORMAT, Flips, Report, Slice
 from skipfill.store.checks.requirement import Claim, Kind, Requirement
+from skipfill.store.checks.reranking import without_unused
 from skipfill.store.errors import Advice, BadInput, in_the_store, reason, unknown_name
 from skipfill.store.storage.layout import check_of_report, checks_folder, per_query_key, report_key
 from skipfill.store.storage.new_name import tried_in
@@ -82,16 +83,21 @@ def refuse_unwritable(objects: ObjectStore, gallery: str) -> None:
         ) from error
 
 
+def document_of(report: Report) -> dict[str, Any]:
+    """A report as JSON values, with the fields of its format."""
+    return without_unused(asdict(report), "rerank")
+
+
 def save_report(objects: ObjectStore, report: Report, per_query: pa.Table) -> Report:
     """Write the per-query table, the report, and its entry in the index; its id is the digest of its content.
 
     The check counts once the entry is written.
     """
-    complete = replace(report, id=_digest(asdict(report)))
+    complete = replace(report, id=_digest(document_of(report)))
     buffer = io.BytesIO()
     pq.write_table(per_query, buffer, compression="zstd")
     objects.put_new(per_query_key(report.gallery, complete.id), buffer.getvalue())
-    objects.put_new(report_key(report.gallery, complete.id), json.dumps(asdict(complete), indent=1).encode())
+    objects.put_new(report_key(report.gallery, complete.id), json.dumps(document_of(complete), indent=1).encode())
     add_entry(objects, complete)
     return complete
 

@@ -40,14 +40,15 @@ def standing(entries: Sequence[CheckEntry], policy: Policy, state: str) -> Stand
 
     A swap needs a pass on this very state, by a check that asked at least what the policy asks. A fail speaks
     against it, whatever was asked, until a later pass that asked enough cancels it: on the same queries, on queries
-    that the policy names, or on others with a reason. An inconclusive check does so until one passes on its queries,
-    perhaps with more. Both, and what cancels them, count whatever model was released when they were measured. A pass
-    that asked less, or was measured by another truth, allows nothing and cancels nothing.
+    that the policy names, or on others with a reason. An inconclusive check speaks against it, too,
+    until a check passes on its queries and perhaps more. Both, and the passes that cancel them, count whatever model
+    was released when they were measured. A pass that asked less, or has another truth, allows nothing and cancels
+    nothing.
 
     Args:
         entries: in the order in which they were saved.
     """
-    # Of thousands of checks only a few ask different things.
+    # Thousands of checks have only a few different terms.
     lacking = {terms: differences(policy, terms) for terms in {entry.terms for entry in entries}}
     passes = [entry for entry in entries if entry.verdict == "pass"]
     enough = [entry for entry in passes if not lacking[entry.terms]]
@@ -56,7 +57,7 @@ def standing(entries: Sequence[CheckEntry], policy: Policy, state: str) -> Stand
     for entry in reversed(entries):
         if entry.verdict != "pass":
             by_no_truth = any(difference.parameter == "truth" for difference in lacking[entry.terms])
-            # An inconclusive check by a truth that the policy does not accept is no evidence.
+            # An inconclusive check with a truth that the policy does not accept is not evidence.
             if not (entry.verdict == "inconclusive" and by_no_truth) and not answers.cancel(entry, later):
                 against.append(entry)
         elif not lacking[entry.terms]:

@@ -25,7 +25,7 @@ def commit(objects: ObjectStore, gallery: str, version: Version) -> Version:
         Stale: another writer appended this number first. Nothing was changed.
     """
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    signed = replace(version, at=now, by=_user(), commit=uuid4().hex, format=version.needed_format)
+    signed = replace(version, at=now, by=user_name(), commit=uuid4().hex, format=version.needed_format)
     if version.action in RELEASES:
         signed = replace(signed, since=Since(signed.number, signed.at, signed.by))
     data = json.dumps(signed.as_document(), indent=1).encode()
@@ -79,7 +79,7 @@ def _replace_copy(objects: ObjectStore, gallery: str, version: Version) -> None:
                 return
 
 
-def _user() -> str:
+def user_name() -> str:
     """Name of the user, or the number: containers often run under one that has no name."""
     try:
         return os.environ.get("USER") or getpass.getuser()

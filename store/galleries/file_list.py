@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from skipfill.store.errors import BadInput
 from skipfill.store.galleries.commit import changed_meanwhile, commit
 from skipfill.store.galleries.log import RESTORE, Action, Version
-from skipfill.store.parquet.fingerprint import FileFingerprint
+from skipfill.store.parquet.digests.fingerprint import FileFingerprint
 from skipfill.store.spaces import Space, ensure_space
 from skipfill.store.storage import quarantine
 from skipfill.store.storage.layout import file_list_key

@@ -11,7 +11,7 @@ from pathlib import Path
 from skipfill.store.errors import Advice, BadInput, Stale
 from skipfill.store.galleries.file_list import read_files
 from skipfill.store.galleries.log import RESTORE, Version, latest
-from skipfill.store.parquet.fingerprint import FileFingerprint, RowsBy, is_registered, rows_by
+from skipfill.store.parquet.digests.fingerprint import FileFingerprint, RowsBy, is_registered, rows_by
 from skipfill.store.parquet.pinned import AT_ONCE, PinnedFile, PinnedFiles
 from skipfill.store.parquet.stored_rows import SCALE, VECTOR_TYPE, Columns, StoredRows
 from skipfill.store.parquet.vectors import Numbers

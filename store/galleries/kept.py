@@ -64,6 +64,7 @@ class _KeptFile:
     def __init__(self, files: KeptFiles, path: Address, file: ParquetReader) -> None:
         self._files, self._path, self._file = files, path, file
         self.metadata, self.schema_arrow, self.source = file.metadata, file.schema_arrow, file.source
+        self.state, self.rows = file.state, file.rows
 
     def iter_batches(
         self, batch_size: int, columns: Sequence[str], *, use_threads: bool = True

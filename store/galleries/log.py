@@ -1,6 +1,6 @@
 """A gallery's append-only log: numbered versions, of which the highest is the truth. A change appends the next one.
 
-The object store creates a key only if it is absent, so that of two writers of one number one is refused.
+The object store creates a key only if it is absent, so of two writers of the same number one is refused.
 """
 
 from __future__ import annotations
@@ -9,45 +9,24 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from skipfill.store.checks.policy import Policy
-from skipfill.store.checks.report import Threshold
+from skipfill.store.checks.reranking import without_unused
 from skipfill.store.errors import Advice, BadInput, SkipfillError, Stale, in_the_store, minute, unknown_name
+from skipfill.store.models.release import Release
 from skipfill.store.parquet.stored_rows import VECTOR_TYPE
-from skipfill.store.spaces import View
 from skipfill.store.storage.layout import GALLERIES, log_folder, version_key
 from skipfill.store.storage.numbered import last_number
 from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import json_digest, stored
 
-WITHOUT_POLICY, WITH_POLICY, WITH_MAP, FORMAT = 1, 2, 3, 4
-"""Each is written only for versions that need it, so that older releases read all others: a view that is no prefix
-needs 3, and a declared type of vectors 4."""
+WITHOUT_POLICY, WITH_POLICY, WITH_MAP, WITH_RERANKING, FORMAT = 1, 2, 3, 4, 5
+"""Each is written only for versions that need it, so that older releases read all others: 3 has a view that is not a
+prefix, 4 a release that re-ranks, 5 a declared type of vectors."""
 RESTORE = "Restore it from a copy."
 Action = Literal["registered", "appended", "refreshed", "swapped", "rolled back", "dropped", "policy changed"]
 BRINGING: tuple[Action, ...] = ("registered", "swapped")
 """Actions that bring a release."""
 RELEASES: tuple[Action, ...] = (*BRINGING, "rolled back", "dropped")
 """These, and those that bring one back, or end it. The others leave it as it is."""
-
-
-@dataclass(frozen=True)
-class Release:
-    """The model, view and thresholds that queries use.
-
-    Attributes:
-        model: name of the model that encodes queries.
-        fingerprint: fingerprint of that model, so that another model under the same name is noticed.
-        view: from the model's space onto the gallery's.
-        check: id of the check that allowed it; empty for the space's own model or a forced swap.
-        without_check: the reason given for swapping without one.
-        thresholds: thresholds for this model's scores, as that check transferred them; empty in old files.
-    """
-
-    model: str
-    fingerprint: str
-    view: View
-    check: str = ""
-    without_check: str = ""
-    thresholds: list[Threshold] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -104,8 +83,8 @@ class Version:
 
     @property
     def queries_use(self) -> str:
-        """Name of the model that queries use; without a release, that of the encoder of the stored vectors."""
-        return self.space if self.release is None else self.release.model
+        """The model that queries use, and how, in words; without a release, the encoder of the stored vectors."""
+        return self.space if self.release is None else str(self.release)
 
     @property
     def released_at(self) -> int:
@@ -117,6 +96,8 @@ class Version:
         content = asdict(self)
         if self.format < WITH_POLICY:
             del content["policy"]
+        if content["release"] is not None:
+            content["release"] = without_unused(content["release"], "rerank")
         return content
 
     @property
@@ -124,6 +105,8 @@ class Version:
         """The oldest format that can hold the version."""
         if VECTOR_TYPE in self.columns:
             return FORMAT
+        if self.release is not None and self.release.rerank is not None:
+            return WITH_RERANKING
         if self.release is not None and self.release.view.kind != "prefix":
             return WITH_MAP
         return WITHOUT_POLICY if self.policy is None else WITH_POLICY
@@ -131,7 +114,7 @@ class Version:
     @property
     def state(self) -> str:
         """Digest of what a check measures: rows, space and release. Equal after a rollback, unlike `number`."""
-        release = None if self.release is None else [self.release.model, self.release.fingerprint]
+        release = None if self.release is None else [self.release.model, self.release.way]
         return self._digest(release)
 
     @property
@@ -171,7 +154,7 @@ def read_version(objects: ObjectStore, gallery: str, number: int) -> Version:
     if version.number != number or not 0 <= version.undo < number:
         found = f"version {version.number} (undo {version.undo})"
         raise BadInput(where, expected=f"version {number}", found=found, hint=RESTORE)
-    # Older releases did not write it: each of their actions brought a release of its own.
+    # Older versions of skipfill did not write it: each of their actions brought a release of its own.
     return replace(version, since=version.since or Since(version.number, version.at, version.by))
 
 
@@ -213,7 +196,7 @@ class NewestVersions:
     """The galleries of a store.
 
     Attributes:
-        in_force: gallery -> its newest version, where that is no drop.
+        in_force: gallery -> its newest version, unless that is a drop.
         faults: gallery whose newest version cannot be read -> the reason.
     """
 

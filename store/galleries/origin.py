@@ -49,7 +49,7 @@ def _registered_with(objects: ObjectStore, space: Space) -> str:
         return f" (those of model {space.name})"
     users = []
     for gallery in objects.children(GALLERIES):
-        with suppress(SkipfillError):  # damage elsewhere is no reason to say less here
+        with suppress(SkipfillError):  # damage elsewhere does not hide this
             newest = newest_version(objects, gallery)
             if newest is not None and newest.space == space.name:
                 users.append(f"{gallery}, dropped" if newest.action == "dropped" else gallery)

@@ -12,8 +12,8 @@ from skipfill.store.galleries.log import latest
 from skipfill.store.galleries.origin import row_origin, rows_of_space
 from skipfill.store.galleries.row_marks import RowChanges, RowMarks, read_marks, write_marks
 from skipfill.store.galleries.verify import Progress, read_files_whole
+from skipfill.store.parquet.digests.fingerprint import FileFingerprint, listed_path
 from skipfill.store.parquet.files import expand_addresses
-from skipfill.store.parquet.fingerprint import FileFingerprint, listed_path
 from skipfill.store.parquet.pinned import PinnedFiles
 from skipfill.store.parquet.stored_rows import opened
 from skipfill.store.spaces import load_space

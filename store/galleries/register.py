@@ -9,10 +9,11 @@ from skipfill.store.errors import Advice, BadInput
 from skipfill.store.galleries.commit import commit
 from skipfill.store.galleries.file_list import commit_files, list_digest
 from skipfill.store.galleries.gallery import Gallery
-from skipfill.store.galleries.log import Release, Version, latest, newest_version
+from skipfill.store.galleries.log import Version, latest, newest_version
 from skipfill.store.galleries.origin import made_by_another, rows_of_space
 from skipfill.store.galleries.row_marks import write_marks
 from skipfill.store.galleries.verify import Progress, read_files_whole
+from skipfill.store.models.release import Release
 from skipfill.store.parquet.files import encoded_by, expand_addresses
 from skipfill.store.parquet.pinned import PinnedFile, PinnedFiles
 from skipfill.store.parquet.stored_rows import Columns
@@ -72,7 +73,7 @@ def add_gallery(
         space.name,
         columns.as_dict(),
         release,
-        policy=before.policy if before else None,  # dropping a gallery is no way around its policy
+        policy=before.policy if before else None,  # dropping a gallery does not reset its policy
     )
     if dry_run:
         return Gallery(name, version, space, registered, rows, pins)

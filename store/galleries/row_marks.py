@@ -11,19 +11,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from skipfill.store.parquet.content import BY_COLUMN, utf8
-from skipfill.store.parquet.fingerprint import FileFingerprint
+from skipfill.store.parquet.digests.content import BY_COLUMN
+from skipfill.store.parquet.digests.fingerprint import FileFingerprint
+from skipfill.store.parquet.digests.hashes import Words, hashed, mixed
 from skipfill.store.parquet.stored_rows import Block
 from skipfill.store.storage import quarantine
 from skipfill.store.storage.layout import row_marks_key
 from skipfill.store.storage.object_store import ObjectStore
-
-Words = NDArray[np.uint64]
-_STEP = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True)
@@ -42,8 +38,8 @@ class RowMarks:
         """Mark the rows of a block."""
         contents = _hashed_vectors(np.ascontiguousarray(block.vectors, "<f4").view("<u4"))
         if block.labels is not None:
-            contents = _mixed(contents ^ _hashed(block.labels))
-        return cls(_hashed(block.ids), contents)
+            contents = mixed(contents ^ hashed(block.labels))
+        return cls(hashed(block.ids), contents)
 
     @classmethod
     def joined(cls, parts: Sequence[RowMarks]) -> RowMarks:
@@ -109,32 +105,8 @@ def file_marks_key(gallery: str, file: FileFingerprint) -> str:
     return row_marks_key(gallery, file.content.removeprefix(BY_COLUMN))
 
 
-def _hashed(column: pa.Array) -> Words:
-    """(N,) hashes of integers, or of strings: sums of their bytes, each times a factor of its place."""
-    if pa.types.is_integer(column.type):
-        return _mixed(column.to_numpy(zero_copy_only=False).astype(np.int64).view(np.uint64))
-    lengths = pc.fill_null(pc.binary_length(column), -1).to_numpy(zero_copy_only=False).astype(np.int64)
-    sizes = lengths.clip(min=0)
-    ends = np.cumsum(sizes)
-    places = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - sizes, sizes)
-    factors = _mixed(np.arange(int(sizes.max(initial=0)), dtype=np.uint64)) | np.uint64(1)
-    sums = np.concatenate(
-        [np.zeros(1, np.uint64), np.cumsum((utf8(column).astype(np.uint64) + np.uint64(1)) * factors[places])]
-    )
-    return _mixed((sums[ends] - sums[ends - sizes]) ^ _mixed(lengths.view(np.uint64)))
-
-
 def _hashed_vectors(words: NDArray[np.uint32]) -> Words:
     """(N,) hashes of (N, D) words: each times a factor of its place, added."""
-    factors = _mixed(np.arange(words.shape[1], dtype=np.uint64)) | np.uint64(1)
+    factors = mixed(np.arange(words.shape[1], dtype=np.uint64)) | np.uint64(1)
     sums: Words = words.astype(np.uint64) @ factors
-    return _mixed(sums)
-
-
-def _mixed(words: Words) -> Words:
-    """A bijection after which every bit depends on every bit (SplitMix64)."""
-    words = words + _STEP
-    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed: Words = words ^ (words >> np.uint64(31))
-    return mixed
+    return mixed(sums)

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from skipfill.store.engine.engine import LOCAL, Engine
 from skipfill.store.errors import Advice, BadInput, Stale
 from skipfill.store.galleries.gallery import Gallery, open_gallery
 from skipfill.store.galleries.row_marks import RowMarks
 from skipfill.store.parquet import ids
-from skipfill.store.parquet.content import DigestedFiles
-from skipfill.store.parquet.fingerprint import FileFingerprint, fingerprint
+from skipfill.store.parquet.digests.content import DigestedFiles
+from skipfill.store.parquet.digests.fingerprint import FileFingerprint, fingerprint
 from skipfill.store.parquet.pinned import PinnedFiles
 from skipfill.store.parquet.stored_rows import Block, StoredRows
 from skipfill.store.storage.address import Address
@@ -55,13 +56,16 @@ class BoundGallery:
         digested = DigestedFiles(gallery.rows, registered, refused)
         return cls(replace(gallery, rows=digested.rows), digested)
 
-    def confirm(self) -> None:
+    def confirm(self, engine: Engine = LOCAL) -> None:
         """Make sure that everything read is what was registered, and that no file has changed since it was read.
+
+        Args:
+            engine: reads what this process did not read.
 
         Raises:
             Stale: they are not.
         """
-        self._digested.confirm()
+        self._digested.confirm(engine)
         self.gallery.pins.confirm()
 
 

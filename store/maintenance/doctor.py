@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, TypeVar
 
 from skipfill.store.checks.index import index_keys, read_index_file
 from skipfill.store.checks.saved_reports import check_ids, load_report
-from skipfill.store.errors import Advice, Hint, SkipfillError, reason
 from skipfill.store.galleries.gallery import open_gallery
 from skipfill.store.galleries.log import RESTORE, Version, newest_version, read_version
 from skipfill.store.galleries.verify import reread_gallery
 from skipfill.store.maintenance.environment import Environment, environment
+from skipfill.store.maintenance.finding import Finding, tried
+from skipfill.store.maintenance.overlays import overlay_findings
 from skipfill.store.maintenance.prune import Leftover, leftovers, unfinished_trainings
 from skipfill.store.models.cards import file_key, load_card, model_names
 from skipfill.store.models.files import read_file
@@ -24,6 +24,7 @@ from skipfill.store.spaces import load_space
 from skipfill.store.storage.layout import (
     CHECKS,
     GALLERIES,
+    OVERLAYS,
     SPACES,
     log_folder,
     model_folder,
@@ -37,26 +38,8 @@ from skipfill.store.storage.layout import (
 from skipfill.store.storage.location import way_of_naming
 from skipfill.store.storage.object_store import ObjectStore
 
-T = TypeVar("T")
 LITTLE_SPACE = 100_000_000
 SKEW = 60  # seconds that clocks of two machines may be apart
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that the diagnosis found.
-
-    Attributes:
-        kind: a `problem` keeps something from working; a `note` does not.
-        where: the part of the store or of the environment.
-        what: the state that was found, and the one that was expected.
-        todo: the remedy; empty where none is needed.
-    """
-
-    kind: Literal["problem", "note"]
-    where: str
-    what: str
-    todo: Hint = ""
 
 
 @dataclass(frozen=True)
@@ -67,8 +50,8 @@ class Diagnosis:
         writable: whether this user can write to the store; None on object storage, where only writing tells.
         free_bytes: on the store's disk, for this user; None on object storage.
         deep: whether every file of every bundle and gallery was read.
-        leftovers: objects of runs that were killed or still go on: no problem, and prune removes them.
-        trainings: checkpoints of trainings that were interrupted, or still go on.
+        leftovers: objects of runs that were killed or still run. They are not a problem; prune removes them.
+        trainings: checkpoints of trainings that were interrupted or still run.
     """
 
     environment: Environment
@@ -95,14 +78,19 @@ def diagnose(objects: ObjectStore, *, deep: bool = False) -> Diagnosis:
     folder = objects.root if isinstance(objects.root, Path) else None
     free = shutil.disk_usage(folder).free if folder else None
     writable = os.access(folder, os.W_OK | os.X_OK) if folder else None
-    left, unlisted = _tried("leftovers", leftovers, objects)
-    trainings, unlisted_trainings = _tried("trainings", unfinished_trainings, objects)
+    left, unlisted = tried("leftovers", leftovers, objects)
+    trainings, unlisted_trainings = tried("trainings", unfinished_trainings, objects)
     findings = [
         *_of_environment(around),
         *(_of_folders(folder, writable=bool(writable), free=free or 0) if folder else ()),
         *_of_all("galleries", lambda: objects.children(GALLERIES), lambda name: _of_gallery(objects, name, deep=deep)),
         *_of_all("models", lambda: model_names(objects), lambda name: _of_model(objects, name, deep=deep)),
         *_of_all("checks", lambda: objects.children(CHECKS), lambda gallery: _of_checks(objects, gallery)),
+        *_of_all(
+            "overlays",
+            lambda: objects.children(OVERLAYS),
+            lambda gallery: overlay_findings(objects, gallery, deep=deep),
+        ),
         *_of_all("spaces", lambda: objects.children(SPACES), lambda file: _of_space(objects, file)),
         *unlisted,
         *unlisted_trainings,
@@ -112,10 +100,10 @@ def diagnose(objects: ObjectStore, *, deep: bool = False) -> Diagnosis:
 
 def _of_all(where: str, names: Callable[[], list[str]], look: Callable[[str], Iterable[Finding]]) -> Iterator[Finding]:
     """Look at each of the things listed, and report a failure to list them too."""
-    listed, broken = _tried(where, names)
+    listed, broken = tried(where, names)
     yield from broken
     for name in listed or []:
-        findings, broken = _tried(f"{where}: {name}", lambda name=name: list(look(name)))
+        findings, broken = tried(f"{where}: {name}", lambda name=name: list(look(name)))
         yield from (*(findings or []), *broken)
 
 
@@ -130,7 +118,7 @@ def _of_folders(root: Path, *, writable: bool, free: int) -> Iterator[Finding]:
     elif free < LITTLE_SPACE:
         yield Finding("problem", str(root), f"{free:,} bytes left on its disk", "Make space.")
     else:
-        way, broken = _tried(str(root), way_of_naming, root)
+        way, broken = tried(str(root), way_of_naming, root)
         yield from broken
         if way == "rename":
             what = "no hard links on its disk: new versions get their names by renaming without replacement"
@@ -144,9 +132,9 @@ def _of_folders(root: Path, *, writable: bool, free: int) -> Iterator[Finding]:
 
 def _of_gallery(objects: ObjectStore, name: str, *, deep: bool) -> list[Finding]:
     """Look at a gallery, and again while it changes: the findings may come from the change."""
-    before, _ = _tried(name, newest_version, objects, name)
+    before, _ = tried(name, newest_version, objects, name)
     while findings := list(_of_gallery_now(objects, name, deep=deep)):
-        after, _ = _tried(name, newest_version, objects, name)
+        after, _ = tried(name, newest_version, objects, name)
         if after == before:
             break
         before = after
@@ -155,7 +143,7 @@ def _of_gallery(objects: ObjectStore, name: str, *, deep: bool) -> list[Finding]
 
 def _of_gallery_now(objects: ObjectStore, name: str, *, deep: bool) -> Iterator[Finding]:
     where = f"gallery {name}"
-    newest, broken = _tried(where, newest_version, objects, name)
+    newest, broken = tried(where, newest_version, objects, name)
     yield from (replace(finding, todo=_without_newest(objects, name) or finding.todo) for finding in broken)
     if newest is None:
         return  # no log: what is there is among the leftovers
@@ -167,7 +155,7 @@ def _of_gallery_now(objects: ObjectStore, name: str, *, deep: bool) -> Iterator[
         yield Finding("problem", str(objects.root / folder), what, "Restore the log from a copy.")
         return
     for number in range(1 if deep else max(1, newest.number - 1), newest.number):
-        before, broken = _tried(where, read_version, objects, name, number)
+        before, broken = tried(where, read_version, objects, name, number)
         yield from broken
         if before is not None and number == newest.number - 1 and _seconds(newest, before) > SKEW:
             what = f"version {newest.number} ({newest.at}) says it is older than version {number} ({before.at})"
@@ -177,14 +165,14 @@ def _of_gallery_now(objects: ObjectStore, name: str, *, deep: bool) -> Iterator[
         todo = "Set the clock of this machine, or of the one that wrote it. The log's order is by number, not by time."
         yield Finding("problem", where, what, todo)
     if newest.action != "dropped":
-        yield from _tried(where, reread_gallery if deep else open_gallery, objects, name)[1]
+        yield from tried(where, reread_gallery if deep else open_gallery, objects, name)[1]
         yield from _of_release(objects, where, newest)
 
 
 def _without_newest(objects: ObjectStore, gallery: str) -> str:
     """The remedy where the newest version of a log cannot be read, and perhaps others before it."""
     last = max(map(version_number, objects.children(log_folder(gallery))), default=0)
-    newest = next((one for one in range(last - 1, 0, -1) if _tried("", read_version, objects, gallery, one)[0]), 0)
+    newest = next((one for one in range(last - 1, 0, -1) if tried("", read_version, objects, gallery, one)[0]), 0)
     if not newest:
         return f"{RESTORE} No other version of this log can be read."
     removed = " to ".join(str(objects.root / version_key(gallery, one)) for one in sorted({newest + 1, last}))
@@ -204,7 +192,7 @@ def _of_release(objects: ObjectStore, where: str, newest: Version) -> Iterator[F
         what = f"its released model {release.model} is not in this store: a search needs query vectors"
         yield Finding("note", where, what)
         return
-    card, _ = _tried(where, load_card, objects, release.model)
+    card, _ = tried(where, load_card, objects, release.model)
     if card is not None and card.fingerprint != release.fingerprint:
         what = f"expected released model {release.model} ({release.fingerprint[:12]}), found {card.fingerprint[:12]}"
         yield Finding("problem", where, what, f"Restore {model_folder(release.model)}/ from a copy, or roll back.")
@@ -212,21 +200,21 @@ def _of_release(objects: ObjectStore, where: str, newest: Version) -> Iterator[F
 
 def _of_model(objects: ObjectStore, name: str, *, deep: bool) -> Iterator[Finding]:
     where = f"model {name}"
-    card, broken = _tried(where, load_card, objects, name)
+    card, broken = tried(where, load_card, objects, name)
     yield from broken
     if card is None:
         return
     for file in card.files:
         # read_file says what is wrong with a file; without `deep` only that it is not there.
         if deep or not objects.exists(file_key(card, file)):
-            yield from _tried(where, read_file, objects, card, file)[1]
+            yield from tried(where, read_file, objects, card, file)[1]
 
 
 def _of_checks(objects: ObjectStore, gallery: str) -> Iterator[Finding]:
     for check in check_ids(objects, gallery):
-        yield from _tried(f"check {check} of gallery {gallery}", load_report, objects, gallery, check)[1]
+        yield from tried(f"check {check} of gallery {gallery}", load_report, objects, gallery, check)[1]
     for key in index_keys(objects, gallery):
-        file, broken = _tried(f"checks of gallery {gallery}", read_index_file, objects, key)
+        file, broken = tried(f"checks of gallery {gallery}", read_index_file, objects, key)
         yield from broken
         if file is not None and not objects.exists(report_key(gallery, file.entry.check)):
             what = f"expected the report of check {file.entry.check}, found no such file"
@@ -235,16 +223,5 @@ def _of_checks(objects: ObjectStore, gallery: str) -> Iterator[Finding]:
 
 def _of_space(objects: ObjectStore, file: str) -> Iterator[Finding]:
     name = space_of_key(file)
-    wrong = _tried(f"space {name}", load_space, objects, name)[1]
+    wrong = tried(f"space {name}", load_space, objects, name)[1]
     yield from wrong if wrong and objects.exists(space_key(name)) else ()  # a leftover may be pruned meanwhile
-
-
-def _tried(where: str, look: Callable[..., T], *arguments: object) -> tuple[T | None, list[Finding]]:
-    """Call `look`; return its result, or a finding in place of its error."""
-    try:
-        return look(*arguments), []
-    except SkipfillError as error:
-        unsaid = not error.hint or (isinstance(error.hint, Advice) and error.hint.key == "see_doctor")
-        return None, [Finding("problem", where, str(error), RESTORE if unsaid else error.hint)]
-    except Exception as error:  # whatever it is: this is where it is named
-        return None, [Finding("problem", where, f"cannot be read: {reason(error)}", RESTORE)]

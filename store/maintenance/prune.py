@@ -13,12 +13,15 @@ from skipfill.store.checks.saved_reports import counted_checks
 from skipfill.store.galleries.file_list import read_files
 from skipfill.store.galleries.log import Version, newest_version, read_version
 from skipfill.store.galleries.row_marks import file_marks_key
+from skipfill.store.maintenance.kinds import KINDS, kind_of
+from skipfill.store.maintenance.overlays import drop_orphans, kept_overlay_files
 from skipfill.store.models.cards import file_key, has_model, load_card
 from skipfill.store.spaces import load_space
 from skipfill.store.storage.layout import (
     CHECKS,
     GALLERIES,
     MODELS,
+    OVERLAYS,
     SPACES,
     TRAINING,
     aside_key,
@@ -43,15 +46,6 @@ YOUNG_TRAINING = timedelta(days=1)  # a training that still runs writes after ea
 UNFINISHED_TRAINING = "an unfinished training, which the same command resumes"
 UNFINISHED = "an interrupted write"
 ASIDE = "set aside by an interrupted prune"
-# What may be left in each folder. Anything else in the store is not ours to remove.
-KINDS = {
-    f"{MODELS}/*/*": "a model file without a card",
-    f"{CHECKS}/*/*/*": "an interrupted check",
-    f"{GALLERIES}/*/files/*": "a file list that no version uses",
-    f"{GALLERIES}/*/rows/*": "row hashes that no file list uses",
-    f"{SPACES}/*": "a space that no gallery and no model uses",
-    f"{TRAINING}/*/*": "a checkpoint of a finished training",
-}
 
 
 @dataclass(frozen=True)
@@ -72,7 +66,7 @@ class Leftover:
 
 
 def unfinished_trainings(objects: ObjectStore) -> list[Leftover]:
-    """List the checkpoints of trainings that were interrupted, or that still run, by key. They are no leftovers."""
+    """List the checkpoints of trainings that were interrupted, or that still run, by key. They are not leftovers."""
     now = datetime.now(UTC)
     return [_of_training(entry, now) for entry in _checkpoints(objects)]
 
@@ -83,7 +77,7 @@ def leftovers(objects: ObjectStore) -> list[Leftover]:
     A damaged card or version may refer to anything of its kind: all of that is kept.
     """
     now = datetime.now(UTC)
-    return [_leftover(entry, now) for entry in _unreferred(objects)]
+    return [_leftover(entry, now) for entry in _unreferred(objects, orphans=False)]
 
 
 def prune(
@@ -104,7 +98,9 @@ def prune(
         BadInput: one cannot be deleted.
     """
     now = datetime.now(UTC)
-    entries = {entry.key: entry for entry in _unreferred(objects)}
+    if not dry_run:
+        drop_orphans(objects)
+    entries = {entry.key: entry for entry in _unreferred(objects, orphans=not dry_run)}
     checkpoints = {entry.key: entry for entry in _checkpoints(objects)} if trainings else {}
     candidates = [_leftover(entry, now) for entry in entries.values()]
     candidates += [_of_training(entry, now) for entry in checkpoints.values()]
@@ -113,7 +109,7 @@ def prune(
     if dry_run or not chosen:
         return chosen
     chosen = [left for left in chosen if _out_of_the_way(objects, entries[left.key])]
-    kept = _kept(objects, list(objects.entries())) - checkpoints.keys()
+    kept = _kept(objects, list(objects.entries()), orphans=True) - checkpoints.keys()
     for left in chosen:
         if original_key(left.key) in kept:
             put_back(objects, original_key(left.key))
@@ -124,23 +120,23 @@ def prune(
 
 def _checkpoints(objects: ObjectStore) -> list[Entry]:
     """The checkpoints of models that are not complete, by key."""
-    entries = [entry for entry in objects.entries(TRAINING) if not entry.unfinished and _pattern(entry.key)]
+    entries = [entry for entry in objects.entries(TRAINING) if not entry.unfinished and kind_of(entry.key)]
     models = {model for model in _children([entry.key for entry in entries], TRAINING) if not has_model(objects, model)}
     return sorted((entry for entry in entries if entry.key.split("/")[1] in models), key=lambda entry: entry.key)
 
 
-def _unreferred(objects: ObjectStore) -> list[Entry]:
+def _unreferred(objects: ObjectStore, *, orphans: bool) -> list[Entry]:
     # Listed before what refers to it is read: what a writer finishes meanwhile is not taken for a leftover.
     entries = list(objects.entries())
-    kept = _kept(objects, entries)
-    left = [entry for entry in entries if _is_out(entry) or (_pattern(entry.key) and entry.key not in kept)]
+    kept = _kept(objects, entries, orphans=orphans)
+    left = [entry for entry in entries if _is_out(entry) or (kind_of(entry.key) and entry.key not in kept)]
     return sorted(left, key=lambda entry: entry.key)
 
 
-def _kept(objects: ObjectStore, entries: list[Entry]) -> set[str]:
-    """The keys that something refers to."""
+def _kept(objects: ObjectStore, entries: list[Entry], *, orphans: bool) -> set[str]:
+    """The keys that something refers to; with `orphans`, also the overlays of dropped galleries."""
     keys = [original_key(entry.key) for entry in entries if not entry.unfinished]
-    kept = set(_referred(objects, keys))
+    kept = {*_referred(objects, keys), *kept_overlay_files(objects, _under(keys, OVERLAYS), orphans=orphans)}
     return kept | set(_earlier(objects, _under(sorted(kept), SPACES)))
 
 
@@ -154,25 +150,13 @@ def _out_of_the_way(objects: ObjectStore, entry: Entry) -> bool:
 
 def _leftover(entry: Entry, now: datetime) -> Leftover:
     age = now - entry.modified
-    why = UNFINISHED if entry.unfinished else ASIDE if _is_out(entry) else KINDS[_pattern(entry.key)]
+    why = UNFINISHED if entry.unfinished else ASIDE if _is_out(entry) else KINDS[kind_of(entry.key)]
     return Leftover(entry.key, entry.bytes, age.total_seconds(), age < YOUNG, why)
 
 
 def _of_training(entry: Entry, now: datetime) -> Leftover:
     age = now - entry.modified
     return Leftover(entry.key, entry.bytes, age.total_seconds(), age < YOUNG_TRAINING, UNFINISHED_TRAINING)
-
-
-def _pattern(key: str) -> str:
-    """The kind of leftover that `key` would be; empty where it can be none."""
-    parts = key.split("/")
-    if not all(map(is_name, parts[:-1])):
-        return ""
-    for pattern in KINDS:
-        wanted = pattern.split("/")
-        if len(parts) == len(wanted) and all(want in ("*", part) for want, part in zip(wanted, parts, strict=True)):
-            return pattern
-    return ""
 
 
 def _referred(objects: ObjectStore, keys: list[str]) -> Iterator[str]:

@@ -120,6 +120,14 @@ def has_model(objects: ObjectStore, name: str) -> bool:
     return objects.exists(card_key(name))
 
 
+def serves(objects: ObjectStore, space: Space) -> bool:
+    """Whether the encoder of a space is in the store, so that it can encode queries."""
+    try:
+        return load_card(objects, space.name).fingerprint == space.fingerprint
+    except BadInput:
+        return False
+
+
 def refuse_taken(objects: ObjectStore, name: str) -> None:
     """Raise `BadInput` when a model or a space of this name exists already: bundles are immutable."""
     if has_model(objects, name) or objects.exists(space_key(name)):

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 
 from skipfill.store.errors import BadInput, reason
 from skipfill.store.models.cards import TRAINED_CONTENT, TRAINED_IDS, WEIGHTS, Card, file_key, put_card, taken_meanwhile
+from skipfill.store.parquet.digests.item_digests import Digests
 from skipfill.store.parquet.ids import IdSet, id_type, plain
-from skipfill.store.parquet.item_digests import Digests
 from skipfill.store.storage import quarantine
 from skipfill.store.storage.layout import model_folder
 from skipfill.store.storage.object_store import ObjectStore

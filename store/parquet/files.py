@@ -42,7 +42,7 @@ def expand(paths: Sequence[Path]) -> list[Path]:
                 path,
                 expected="a Parquet file",
                 found="no such file",
-                hint=f"Look at what is there: ls {path.parent}",
+                hint=f"See which files are there: ls {path.parent}",
             )
     _refuse_twice(files)
     return files
@@ -122,9 +122,8 @@ def unreadable(path: Address, error: Exception) -> BadInput:
 
 
 def refuse_other_count(path: Address, file: ParquetReader, read: int) -> None:
-    """Raise `BadInput` when a whole file gave a number of rows other than its footer claims."""
-    claimed = file.metadata.num_rows
-    if claimed != read:
+    """Raise `BadInput` when a file, or a part of one, ended before or after row number `read`, by its footer."""
+    if (claimed := file.rows.stop) != read:
         raise unreadable(path, ValueError(f"{claimed:,} rows by its footer, {read:,} in it"))
 
 
@@ -169,7 +168,7 @@ def column_type(path: Address, file: pq.ParquetFile, column: str, parameter: str
 
 
 class ParquetReader(Protocol):
-    """An opened Parquet file: see `PinnedFile`."""
+    """An opened Parquet file, or a part of one: see `PinnedFile`."""
 
     @property
     def metadata(self) -> pq.FileMetaData: ...
@@ -179,6 +178,12 @@ class ParquetReader(Protocol):
 
     @property
     def source(self) -> Any: ...
+
+    @property
+    def state(self) -> Any: ...
+
+    @property
+    def rows(self) -> range: ...
 
     def iter_batches(
         self, batch_size: int, columns: Sequence[str], *, use_threads: bool = True

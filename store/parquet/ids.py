@@ -82,7 +82,7 @@ def _is_utf8(value: bytes) -> bool:
 
 
 def labels(column: pa.Array | pa.ChunkedArray, where: object) -> pa.Array:
-    """(N,) strings with NULLs: a column of labels. NaN is no label.
+    """(N,) strings with NULLs: a column of labels. NaN is not a label.
 
     Raises:
         BadInput: a value that is neither a string nor a number.
@@ -171,7 +171,7 @@ class IdSet:
 
     @classmethod
     def of(cls, arrays: Iterable[pa.Array]) -> IdSet:
-        """The ids of all arrays; NULL is no id."""
+        """The ids of all arrays; NULL is not an id."""
         by_type: dict[pa.DataType, list[pa.Array]] = {}
         for array in arrays:
             by_type.setdefault(array.type, []).append(array)

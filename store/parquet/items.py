@@ -67,6 +67,13 @@ class ItemBlock:
             return "vector"
         return "text" if isinstance(self.inputs[0], str) else "image"
 
+    def filter(self, chosen: NDArray[np.bool_]) -> ItemBlock:
+        """Some of the items, (N,) bool."""
+        here = np.flatnonzero(chosen)
+        inputs = [self.inputs[at] for at in here] if isinstance(self.inputs, list) else self.inputs[here]
+        old_vectors = None if self.old_vectors is None else self.old_vectors[here]
+        return ItemBlock(self.ids.take(pa.array(here)), inputs, self.rows[here], self.path, old_vectors)
+
 
 @dataclass(frozen=True)
 class Items:
@@ -76,7 +83,7 @@ class Items:
         kind: `image`, `vector` or `text`.
         ids: (N,) int64 or string, unique.
         labels: (N,) string with NULLs, or None when there is no label column.
-        keep: (rows in the files,) bool, which of them are these items; None for all.
+        keep: (rows that are read of the files,) bool, which of them are these items; None for all.
         open_file: opens a file for a pass.
         old_column: of the old encoder's vectors; empty for none.
     """
@@ -157,9 +164,10 @@ class Items:
         """Batches of the items, not empty, with their file and the rows in it; `wanted` chooses among its columns."""
         before = 0
         for path in self.files:
-            row = 0
             try:
                 file = opened(self.open_file, path)
+                row = file.rows.start
+                before -= row
                 for batch in file.iter_batches(BLOCK_ROWS, wanted(file.schema_arrow.names)):
                     size = batch.num_rows
                     rows = np.arange(row, row + size)

@@ -9,7 +9,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from skipfill.store.engine.engine import LOCAL, Engine, Progress
 from skipfill.store.parquet.ids import positions
+from skipfill.store.parquet.parts import map_rows
 from skipfill.store.parquet.stored_rows import Block, StoredRows
 from skipfill.store.parquet.vectors import Matrix
 
@@ -52,3 +54,20 @@ def matched(rows: StoredRows, ids: pa.Array) -> Iterator[Match]:
     Every block comes, even without a match, so that a caller can count rows or look at the others.
     """
     return (Match.of(block, ids) for block in rows.blocks())
+
+
+def stored_vectors(rows: StoredRows, ids: pa.Array, engine: Engine = LOCAL) -> Matrix:
+    """(N, D) the stored vectors of N ids, which are unique; zeros for those that are no rows."""
+    vectors = np.zeros((len(ids), rows.dim), np.float32)
+    for places, found in map_rows(_matches, rows, ids, engine):
+        vectors[places] = found
+    return vectors
+
+
+def _matches(rows: StoredRows, ids: pa.Array, progress: Progress) -> tuple[NDArray[np.int64], Matrix]:
+    """Positions in the list of those of these ids that are rows, and their vectors."""
+    places, vectors = [np.empty(0, np.int64)], [np.empty((0, rows.dim), np.float32)]
+    for match in matched(rows, ids):
+        places.append(match.places)
+        vectors.append(match.vectors)
+    return np.concatenate(places), np.concatenate(vectors)

@@ -40,6 +40,10 @@ class FileState:
     modified: int = 0
     changed: int = 0
 
+    def is_elsewhere(self, seen: FileState) -> bool:
+        """Whether another machine that saw `seen` at the same path looked at the same state."""
+        return (self.bytes, self.etag, self.modified) == (seen.bytes, seen.etag, seen.modified)
+
 
 def file_state(path: Address) -> FileState | None:
     """Look at a file as it is now, one request; None where there is none."""
@@ -113,6 +117,11 @@ class PinnedFile:
     @property
     def schema_arrow(self) -> pa.Schema:
         return self._parquet.schema_arrow
+
+    @property
+    def rows(self) -> range:
+        """The rows that are read."""
+        return range(self.metadata.num_rows)
 
     def iter_batches(
         self, batch_size: int, columns: Sequence[str], *, use_threads: bool = True

@@ -102,7 +102,7 @@ def matching(url: Url) -> list[Url]:
             url,
             expected="a Parquet file, a prefix of some, or a pattern with *",
             found="no such object",
-            hint="Look at what is there with the storage's own tool.",
+            hint="See which objects are there with the storage's own tool.",
         )
     return [Url(f"{bucket}/{path}") for path in paths]
 

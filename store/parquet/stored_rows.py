@@ -146,9 +146,9 @@ class StoredRows:
 
     def file_blocks(self, path: Address) -> Iterator[Block]:
         """The rows of one of the files."""
-        row = 0
         try:
             file = opened(self.open_file, path)
+            row = file.rows.start
             for batch in file.iter_batches(BLOCK_ROWS, self.columns.names):
                 block = self.block(batch, path, row)
                 row += batch.num_rows

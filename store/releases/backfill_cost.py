@@ -55,7 +55,7 @@ def backfill_cost(rows: int, dim: int, rate: EncodeRate | None, price_per_millio
         price_per_million: for encoding a million items, at least 0.
 
     Raises:
-        BadInput: a price that is no finite number, or below 0.
+        BadInput: a price that is not a finite number, or is below 0.
     """
     size = rows * dim * BYTES_PER_COORDINATE
     arithmetic = {"vectors": f"{rows:,} rows x {dim:,} coordinates x {BYTES_PER_COORDINATE} bytes = {_bytes(size)}"}

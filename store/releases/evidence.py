@@ -41,6 +41,7 @@ def evidence_of(
     """Read the checks of a model on the rows of a version, from the index; old reports only where it has none.
 
     Args:
+        fingerprint: of the model, or of its way to answer queries: see `way_fingerprint`.
         index: of the gallery; entries that it has read are not read again.
 
     Raises:
@@ -68,7 +69,7 @@ def checks_before_swaps(objects: ObjectStore, gallery: str, log: Sequence[Versio
     index, checks = CheckIndex(objects, gallery), {}
     for before, swap in pairwise(log):
         if swap.action == "swapped" and swap.release is not None:
-            of_model = index.of(before.rows_state, swap.release.fingerprint)
+            of_model = index.of(before.rows_state, swap.release.way)
             checks[swap.number] = [check for check in of_model if check.version <= before.number]
     return checks
 
@@ -87,7 +88,7 @@ def forced_against(objects: ObjectStore, gallery: str, now: Version, index: Chec
     if now.release is None or not now.release.without_check or now.released_at < 2:
         return []
     before = read_version(objects, gallery, now.released_at - 1)
-    of_model = (index or CheckIndex(objects, gallery)).of(before.rows_state, now.release.fingerprint)
+    of_model = (index or CheckIndex(objects, gallery)).of(before.rows_state, now.release.way)
     until_then = [check for check in of_model if check.version <= before.number]
     against = standing(until_then, before.policy_in_force, before.state).against
     return [f"{check.check} {check.verdict}" for check in against]
@@ -106,13 +107,13 @@ def since_release(first: int, of_model: Standing | None) -> list[str]:
 def indexed_since_release(objects: ObjectStore, gallery: str, now: Version, first: int) -> list[str] | None:
     """The same by the index alone; None where it cannot be read.
 
-    For those who must go on whatever is wrong with a check: services that ask for the release, and a rollback.
+    For callers that must continue even if a check is damaged: services that ask for the release, and a rollback.
     """
     if now.release is None:
         return []
     index = CheckIndex(objects, gallery)
     try:
-        of_rows = index.standing(now.rows_state, now.release.fingerprint, now.policy_in_force, now.state)
+        of_rows = index.standing(now.rows_state, now.release.way, now.policy_in_force, now.state)
     except (SkipfillError, OSError):
         return None
     return since_release(first, of_rows)
@@ -121,7 +122,7 @@ def indexed_since_release(objects: ObjectStore, gallery: str, now: Version, firs
 def told(objects: ObjectStore, gallery: str, version: Version, evidence: Evidence) -> str:
     """The evidence in words, short; `none` where there is none."""
     of_state, check = evidence.standing, evidence.deciding
-    old = ", in an older format, of which only the newest check counts" if of_state.old else ""
+    old = ", in an older format: only the newest check counts" if of_state.old else ""
     if check is None:
         if evidence.elsewhere is None:
             return "none"
@@ -156,8 +157,8 @@ def _elsewhere(objects: ObjectStore, gallery: str, version: Version, check: Chec
     if before.rows_state != version.rows_state:
         return f"none of this version: {_since(objects, gallery, version, check)}"
     return (
-        f"none that compares with {version.queries_use}, which queries use since version {version.released_at}: check "
-        f"{check.check} passed against {before.queries_use}"
+        f"none that compares with {version.queries_use}, which queries have used since version {version.released_at}: "
+        f"check {check.check} passed against {before.queries_use}"
     )
 
 

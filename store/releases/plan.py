@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 from skipfill.store.checks.report import Threshold
+from skipfill.store.checks.reranking import Reranking, way_fingerprint, without_unused
 from skipfill.store.errors import Advice, BadInput
 from skipfill.store.releases.backfill_cost import BackfillCost
 from skipfill.store.spaces import View
 from skipfill.store.storage.layout import valid_name
 from skipfill.store.strict_json import fitted, json_digest, parsed, refuse_newer
 
-FORMAT = 2
-"""Written only for plans that need it, so that older releases apply all others: 2 has a view that is no prefix."""
+FORMAT = 3
+"""Written only for plans that need it, so that older releases apply all others: 3 re-ranks, 2 has a view that is not a
+prefix."""
+WITH_MAP = 2
 PREFIXES_ONLY = 1
-Named = Literal["gallery version", "gallery files", "model", "view", "check"]
+Named = Literal["gallery version", "gallery files", "model", "view", "check", "overlay"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Change:
     """The effect of a swap on queries.
 
     Attributes:
-        before, after: name of the model, or other encoder, that queries use; a dash for the latter in old plans.
+        before, after: the model, or other encoder, that queries use, and how; a dash for the latter in old plans.
         thresholds: thresholds on scores, as the check transferred them.
     """
 
@@ -60,6 +63,7 @@ class Plan:
         check: id of the check of this model that allows the swap, or that stands in its way; empty for none.
         verdict: of that check; empty for none.
         without_check: the reason for swapping without a passing check; empty where one is required.
+        rerank: how the model will re-rank; None where its view alone ranks.
         requires: what must hold, looked at when the plan was made and again when it is applied.
         id: digest of everything else.
     """
@@ -80,6 +84,7 @@ class Plan:
     created: str
     id: str = ""
     format: int = field(default=PREFIXES_ONLY)
+    rerank: Reranking | None = None
 
     @property
     def applicable(self) -> bool:
@@ -87,18 +92,33 @@ class Plan:
         return all(precondition.holds for precondition in self.requires)
 
     @property
+    def way(self) -> str:
+        """Fingerprint of how queries will be answered."""
+        return way_fingerprint(self.fingerprint, self.rerank)
+
+    @property
+    def way_options(self) -> str:
+        """The options of a command that ask for the same way."""
+        return "" if self.rerank is None else self.rerank.options
+
+    def as_document(self) -> dict[str, Any]:
+        """The plan as JSON values, with the fields of its format."""
+        return without_unused(asdict(self), "rerank")
+
+    @property
     def digest(self) -> str:
         """Digest of everything but the id."""
-        content = {key: value for key, value in asdict(self).items() if key != "id"}
+        content = {key: value for key, value in self.as_document().items() if key != "id"}
         return json_digest(content)[:16]
 
     def identified(self) -> Plan:
         """The same plan in the format that it needs, with its digest as its id."""
-        plan = replace(self, format=PREFIXES_ONLY if self.view.kind == "prefix" else FORMAT)
+        oldest = PREFIXES_ONLY if self.view.kind == "prefix" else WITH_MAP
+        plan = replace(self, format=oldest if self.rerank is None else FORMAT)
         return replace(plan, id=plan.digest)
 
     def as_json(self) -> str:
-        return json.dumps(asdict(self), indent=1)
+        return json.dumps(self.as_document(), indent=1)
 
 
 def read_plan(data: bytes, where: object) -> Plan:
@@ -112,7 +132,7 @@ def read_plan(data: bytes, where: object) -> Plan:
     """
     raw = parsed(data, where)
     refuse_newer(raw, where, "plan", FORMAT)
-    plan = fitted(Plan, raw, where)
+    plan = fitted(Plan, raw, where, {})
     if plan.digest != plan.id or plan.version < 1:
         raise BadInput(
             where,

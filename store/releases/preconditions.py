@@ -11,6 +11,7 @@ from skipfill.store.checks.saved_reports import load_report
 from skipfill.store.errors import BadInput
 from skipfill.store.galleries.log import Version, latest
 from skipfill.store.models.cards import Card, load_card
+from skipfill.store.overlays.log import OverlayVersion, newest_entry
 from skipfill.store.releases.evidence import Evidence, evidence_of, told
 from skipfill.store.releases.plan import Plan, Precondition
 from skipfill.store.storage.object_store import ObjectStore
@@ -28,6 +29,8 @@ class Situation:
         check: the report that the plan names; None where it names none, or it is gone.
         evidence: what the checks of the plan's model on this version allow; None where none is needed.
         told: the same in words.
+        overlay: the newest entry of the overlay that the check relied on; None where it relied on none, or that is
+            gone.
     """
 
     version: Version
@@ -35,6 +38,7 @@ class Situation:
     check: Report | None
     evidence: Evidence | None
     told: str
+    overlay: OverlayVersion | None = None
 
 
 def current_situation(objects: ObjectStore, plan: Plan, index: CheckIndex) -> Situation:
@@ -58,8 +62,12 @@ def current_situation(objects: ObjectStore, plan: Plan, index: CheckIndex) -> Si
         check = None
     if plan.without_check:
         return Situation(version, card, check, None, "none asked for")
-    evidence = evidence_of(objects, plan.gallery, version, plan.fingerprint, index)
-    return Situation(version, card, check, evidence, told(objects, plan.gallery, version, evidence))
+    overlay = None
+    if check is not None and check.rerank is not None and check.rerank.needs_overlay:
+        overlay = newest_entry(objects, plan.gallery, plan.fingerprint)
+    evidence = evidence_of(objects, plan.gallery, version, plan.way, index)
+    said = told(objects, plan.gallery, version, evidence)
+    return Situation(version, card, check, evidence, said, overlay)
 
 
 def preconditions(plan: Plan, now: Situation) -> list[Precondition]:
@@ -71,6 +79,7 @@ def preconditions(plan: Plan, now: Situation) -> list[Precondition]:
         Precondition("gallery files", plan.files[:SHORT], version.files[:SHORT], version.files == plan.files),
         *_of_model(plan, now),
         _of_check(plan, now),
+        *_of_overlay(now),
     ]
 
 
@@ -82,6 +91,17 @@ def _of_model(plan: Plan, now: Situation) -> list[Precondition]:
         Precondition("model", plan.fingerprint[:SHORT], fingerprint[:SHORT] or "none", fingerprint == plan.fingerprint),
         Precondition("view", str(plan.view), str(view or "none"), view == plan.view),
     ]
+
+
+def _of_overlay(now: Situation) -> list[Precondition]:
+    """The rows of an overlay that the check relied on must still be there: rows are added to one, never changed."""
+    measured = now.check.rerank if now.check else None
+    if measured is None or not measured.needs_overlay:
+        return []
+    number, rows = (now.overlay.number, now.overlay.rows) if now.overlay else (0, 0)
+    expected = f"version {measured.overlay} with {measured.overlay_rows:,} rows, or later with more"
+    holds = number >= measured.overlay and rows >= measured.overlay_rows
+    return [Precondition("overlay", expected, f"version {number} with {rows:,} rows", holds)]
 
 
 def _of_check(plan: Plan, now: Situation) -> Precondition:
@@ -96,7 +116,7 @@ def _of_check(plan: Plan, now: Situation) -> Precondition:
     measured = (report.id, report.verdict, report.fingerprint, report.state)
     # The entry is believed only as far as the report, which has a digest, says the same.
     of_report = entry_of(report) == allowing
-    holds = of_report and measured == (allowing.check, "pass", plan.fingerprint, plan.state)
+    holds = of_report and measured == (allowing.check, "pass", plan.way, plan.state)
     return Precondition("check", expected, _changed(plan, now), holds)
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from skipfill.store.errors import Advice, BadInput, Parameter, Stale
 from skipfill.store.galleries.commit import commit, told
-from skipfill.store.galleries.log import BRINGING, Release, Version, latest, read_version
+from skipfill.store.galleries.log import BRINGING, Version, latest, read_version
+from skipfill.store.models.release import Release
 from skipfill.store.storage.object_store import ObjectStore
 
 MOST_NAMED = 6

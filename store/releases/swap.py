@@ -6,17 +6,20 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from skipfill.store.checks.index import CheckIndex
+from skipfill.store.checks.reranking import Reranking, way_fingerprint, way_words
 from skipfill.store.checks.saved_reports import load_report
 from skipfill.store.errors import Advice, BadInput, NotAcceptable, Stale, minute
 from skipfill.store.galleries.commit import changed_meanwhile, commit, told
 from skipfill.store.galleries.file_list import read_files
 from skipfill.store.galleries.gallery import refuse_changed_files
-from skipfill.store.galleries.log import Release, Version, latest, read_version
+from skipfill.store.galleries.log import Version, latest, read_version
 from skipfill.store.models.cards import Card, view_onto
+from skipfill.store.models.release import Release
 from skipfill.store.releases.backfill_cost import EncodeRate, backfill_cost
 from skipfill.store.releases.evidence import advice, evidence_of, since_release
 from skipfill.store.releases.plan import Change, Plan, Precondition
 from skipfill.store.releases.preconditions import Situation, current_situation, preconditions
+from skipfill.store.releases.reranking import refuse_own_rows
 from skipfill.store.storage.object_store import ObjectStore
 
 
@@ -44,6 +47,7 @@ def plan_swap(
     rate: EncodeRate | None = None,
     price_per_million: float | None = None,
     index: CheckIndex | None = None,
+    rerank: Reranking | None = None,
 ) -> Plan:
     """Plan a swap to `card`: what it changes, requires and saves. Writes nothing.
 
@@ -51,18 +55,21 @@ def plan_swap(
         without_check: a reason for swapping without a passing check; it is recorded.
         rate, price_per_million: how fast the model encodes and what that costs: see `backfill_cost`.
         index: of the gallery's checks, so that applying the plan at once reads none again.
+        rerank: how the model re-ranks; None where its view alone ranks.
 
     Raises:
-        ReleasedAlready: queries use it already.
-        BadInput: the model has no view onto the gallery's space, or the report of the check that allows the swap is
-            damaged.
+        ReleasedAlready: queries use it already, in this way.
+        BadInput: the model has no view onto the gallery's space, or would re-rank rows of its own; or the report of the
+            check that allows the swap is damaged.
     """
     now = latest(objects, gallery)
     view = view_onto(card, now.space)
-    if now.release is not None and now.release.fingerprint == card.fingerprint:
-        raise ReleasedAlready(gallery, card.name, now)
+    way = way_fingerprint(card.fingerprint, rerank)
+    if now.release is not None and now.release.way == way:
+        raise ReleasedAlready(gallery, way_words(card.name, rerank), now)
+    refuse_own_rows(objects, now, card, rerank)
     index = index or CheckIndex(objects, gallery)
-    evidence = None if without_check else evidence_of(objects, gallery, now, card.fingerprint, index)
+    evidence = None if without_check else evidence_of(objects, gallery, now, way, index)
     check = evidence.deciding if evidence else None
     allowing = evidence.standing.allowing if evidence else None
     thresholds = load_report(objects, gallery, allowing.check).thresholds if allowing else []
@@ -77,10 +84,11 @@ def plan_swap(
         check=check.check if check else "",
         verdict=check.verdict if check else "",
         without_check=without_check,
-        changes=Change(now.queries_use, card.name, thresholds),
+        changes=Change(now.queries_use, way_words(card.name, rerank), thresholds),
         requires=[],
         avoids=backfill_cost(now.rows, card.dim, rate, price_per_million),
         created=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        rerank=rerank,
     )
     return replace(plan, requires=preconditions(plan, current_situation(objects, plan, index))).identified()
 
@@ -96,7 +104,7 @@ def checks_against(objects: ObjectStore, gallery: str, now: Version, index: Chec
     """The checks of the released model, since its release, that speak against it: `1a2b fail`."""
     if now.release is None:
         return []
-    return since_release(now.released_at, evidence_of(objects, gallery, now, now.release.fingerprint, index).standing)
+    return since_release(now.released_at, evidence_of(objects, gallery, now, now.release.way, index).standing)
 
 
 def planned_version(
@@ -124,7 +132,7 @@ def planned_version(
         now.version,
         number=now.version.number + 1,
         action="swapped",
-        release=Release(plan.model, plan.fingerprint, plan.view, check, plan.without_check, thresholds),
+        release=Release(plan.model, plan.fingerprint, plan.view, check, plan.without_check, thresholds, plan.rerank),
         undo=now.version.number,
         reason=plan.without_check,
         plan=plan.id,
@@ -155,9 +163,9 @@ def _refused(
     planned_so = plan.verdict != "pass" or any(each.name == "check" and not each.holds for each in plan.requires)
     if broken.name == "check" and planned_so and now.evidence is not None:
         return NotAcceptable(
-            f"gallery {plan.gallery} version {plan.version}: expected a passing check of {plan.model}, "
-            f"found {broken.found}",
-            advice(plan.gallery, plan.model, now.evidence),
+            f"gallery {plan.gallery} version {plan.version}: expected a passing check of "
+            f"{way_words(plan.model, plan.rerank)}, found {broken.found}",
+            advice(plan.gallery, f"{plan.model}{plan.way_options}", now.evidence),
         )
     first = None
     if now.version.number > plan.version:
@@ -177,5 +185,5 @@ def _refused(
     since = f"; {told(first)}" if first is not None else ""
     return Stale(
         f"plan {plan.id}: {difference}{since}",
-        Advice("plan_again", gallery=plan.gallery, model=plan.model),
+        Advice("plan_again", gallery=plan.gallery, model=f"{plan.model}{plan.way_options}"),
     )

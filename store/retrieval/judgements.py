@@ -20,7 +20,7 @@ QUERY = ("query_id", "query-id", "query", "qid")
 ROW = ("row_id", "corpus-id", "corpus_id", "doc_id", "docid", "item_id", "row", "id")
 GRADE = ("grade", "score", "relevance", "rel", "relevancy", "label")
 HEADER = {*QUERY, *ROW, *GRADE, "topic", "iteration", "iter", "q0", "document", "document#"}
-"""Words of a text's first line that is no judgement."""
+"""Words of a text's first line if that is not a judgement."""
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
 
 

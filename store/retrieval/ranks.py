@@ -10,13 +10,16 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from skipfill.store.engine.engine import LOCAL, Engine
 from skipfill.store.parquet.ids import IdSet
+from skipfill.store.parquet.parts import map_rows
 from skipfill.store.parquet.stored_rows import StoredRows, read_ahead
 from skipfill.store.parquet.vectors import Matrix, Similarity, longest
 from skipfill.store.retrieval.other_rows import OtherRows, RowsOfBlock
@@ -90,44 +93,95 @@ def ranks_of_sets(
     similarity: Similarity = "cosine",
     progress: Callable[[int], None] = lambda rows: None,
     sample: IdSet | None = None,
+    engine: Engine = LOCAL,
 ) -> list[RelevantRanks]:
     """Rank as `relevant_ranks` does, under each of S sets of vectors of the same Q queries, in the same two passes.
 
     Args:
         sample: ids of n rows: the ranks among these alone are counted too.
         progress: 2 * S * Q * N in all, and S * Q * n for a sample.
+        engine: scores and counts parts of the rows.
     """
     sets = [comparable(one, similarity) for one in sets]
-    relevant, length = score_relevant_rows(rows, ids, truth, sets, similarity, progress)
+    relevant, length = score_relevant_rows(rows, ids, truth, sets, similarity, progress, engine)
     bounds = [1.0 if similarity == "cosine" else max(length * longest(one), SMALLEST) for one in sets]
     among = [relevant] if sample is None else [relevant, [one.among(sample) for one in relevant]]
-    parts = [slice(start, min(start + QUERIES_AT_ONCE, len(ids))) for start in range(0, len(ids), QUERIES_AT_ONCE)]
-    of_all = len(among) * len(sets) * len(ids)
-    counted = [
-        [
-            [OtherRows(one, part, found, bound, rows.count, of_all) for part in parts]
-            for one, found, bound in zip(sets, founds, bounds, strict=True)
-        ]
-        for founds in among
-    ]
-    with ThreadPoolExecutor(THREADS) as threads:
-        for step in read_ahead(_steps(rows, ids, truth, sample, counted, parts, similarity)):
-            step.others.add(step.rows, step.products, step.left_out, threads)
-            progress(step.products.size)
+    asked = _Asked(ids, truth, sets, similarity, sample, among, bounds, rows.count)
+    counted = reduce(_summed, map_rows(_count, rows, asked, engine, progress))
     among_all, *among_sample = [list(map(_joined, *one, bounds)) for one in zip(among, counted, strict=True)]
     if not among_sample:
         return among_all
     return [replace(one, of_sample=some) for one, some in zip(among_all, *among_sample, strict=True)]
 
 
-def _joined(found: RelevantRows, counted: list[OtherRows], bound: float) -> RelevantRanks:
-    """The ranks of relevant rows, from the rows counted above them, some queries after the others."""
+@dataclass(frozen=True)
+class _Asked:
+    """Q queries under S sets of vectors, comparable with rows, and their relevant rows.
+
+    Attributes:
+        among: their relevant rows under each set; and, where there is a sample, those in it.
+        bounds: of each set, the largest score there can be.
+        rows: how many there are in all.
+    """
+
+    ids: pa.Array
+    truth: Relevance
+    sets: Sequence[Matrix]
+    similarity: Similarity
+    sample: IdSet | None
+    among: list[list[RelevantRows]]
+    bounds: list[float]
+    rows: int
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """How many rows lie above each of P relevant rows, query by query, and within each bin, (Q, B)."""
+
+    above: list[Places]
+    histograms: NDArray[np.uint32]
+
+    @classmethod
+    def of(cls, parts: list[OtherRows]) -> _Counted:
+        """The counts of some queries after those of the others."""
+        return cls([above for part in parts for above in part.above()], np.concatenate([p.histograms() for p in parts]))
+
+    def __add__(self, other: _Counted) -> _Counted:
+        above = [one + more for one, more in zip(self.above, other.above, strict=True)]
+        return _Counted(above, self.histograms + other.histograms)
+
+
+def _count(rows: StoredRows, asked: _Asked, progress: Callable[[int], None]) -> list[list[_Counted]]:
+    """Count some rows, among all and in the sample, under each set."""
+    queries = len(asked.ids)
+    parts = [slice(start, min(start + QUERIES_AT_ONCE, queries)) for start in range(0, queries, QUERIES_AT_ONCE)]
+    of_all = len(asked.among) * len(asked.sets) * queries
+    counted = [
+        [
+            [OtherRows(one, part, found, bound, asked.rows, of_all) for part in parts]
+            for one, found, bound in zip(asked.sets, founds, asked.bounds, strict=True)
+        ]
+        for founds in asked.among
+    ]
+    with ThreadPoolExecutor(THREADS) as threads:
+        for step in read_ahead(_steps(rows, asked, counted, parts)):
+            step.others.add(step.rows, step.products, step.left_out, threads)
+            progress(step.products.size)
+    return [[_Counted.of(of_set) for of_set in of_sets] for of_sets in counted]
+
+
+def _summed(one: list[list[_Counted]], other: list[list[_Counted]]) -> list[list[_Counted]]:
+    """The counts of two parts of the rows together."""
+    return [[a + b for a, b in zip(*both, strict=True)] for both in zip(one, other, strict=True)]
+
+
+def _joined(found: RelevantRows, counted: _Counted, bound: float) -> RelevantRanks:
+    """The ranks of relevant rows, from the rows counted above them."""
     cuts = found.starts[1:-1]
-    ranks = [np.sort(above) + np.arange(1, len(above) + 1) for part in counted for above in part.above()]
+    ranks = [np.sort(above) + np.arange(1, len(above) + 1) for above in counted.above]
     scores = [one[::-1] for one in np.split(found.scores, cuts)]
     grades = None if found.grades is None else [one[::-1] for one in np.split(found.grades, cuts)]
-    others = np.concatenate([part.histograms() for part in counted])
-    return RelevantRanks(ranks, scores, grades, np.linspace(-bound, bound, BINS + 1), others)
+    return RelevantRanks(ranks, scores, grades, np.linspace(-bound, bound, BINS + 1), counted.histograms)
 
 
 @dataclass(frozen=True)
@@ -141,19 +195,13 @@ class _Step:
 
 
 def _steps(
-    rows: StoredRows,
-    ids: pa.Array,
-    truth: Relevance,
-    sample: IdSet | None,
-    counted: list[list[list[OtherRows]]],
-    parts: list[slice],
-    similarity: Similarity,
+    rows: StoredRows, asked: _Asked, counted: list[list[list[OtherRows]]], parts: list[slice]
 ) -> Iterator[_Step]:
     for block in rows.blocks():
-        block = replace(block, vectors=comparable(block.vectors, similarity))
-        blocks = [block] if sample is None else [block, block.filter(sample.holds(block.ids))]
+        block = replace(block, vectors=comparable(block.vectors, asked.similarity))
+        blocks = [block] if asked.sample is None else [block, block.filter(asked.sample.holds(block.ids))]
         for one, of_sets in zip(blocks, counted, strict=True):
-            of_block, truth_here = RowsOfBlock(one.ids, one.vectors), BlockTruth.of(one, ids, truth)
+            of_block, truth_here = RowsOfBlock(one.ids, one.vectors), BlockTruth.of(one, asked.ids, asked.truth)
             for number, part in enumerate(parts if len(one.ids) else []):
                 left_out = truth_here.not_others(part)
                 for of_set in of_sets:

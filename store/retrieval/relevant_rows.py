@@ -9,7 +9,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from skipfill.store.engine.engine import LOCAL, Engine
 from skipfill.store.parquet.ids import IdSet, positions, ranked
+from skipfill.store.parquet.parts import map_rows
 from skipfill.store.parquet.stored_rows import Block, StoredRows
 from skipfill.store.parquet.vectors import Matrix, Similarity, longest
 from skipfill.store.retrieval.products import Places, Scores, comparable, exact_scores
@@ -66,7 +68,7 @@ class BlockTruth:
         """Look at a block.
 
         Args:
-            ids: (Q,) of the queries; NULL where they are no rows.
+            ids: (Q,) of the queries; NULL where they are not rows.
         """
         return cls(truth.of(block), positions(ids, block.ids))
 
@@ -92,23 +94,42 @@ def score_relevant_rows(
     sets: Sequence[Matrix],
     similarity: Similarity,
     progress: Callable[[int], None],
+    engine: Engine = LOCAL,
 ) -> tuple[list[RelevantRows], float]:
     """The relevant rows under each of S sets of query vectors, and the length of the longest stored vector.
 
     Args:
         ids: (Q,) of the queries.
         sets: S of (Q, D), comparable with the rows.
+        engine: scores parts of the rows.
     """
-    count, length, known = len(ids), 0.0, 0
+    asked = _Asked(ids, truth, sets, similarity)
+    found = _Found.joined(list(map_rows(_found, rows, asked, engine, progress)))
+    return [found.sorted_by(scores, len(ids)) for scores in found.scores], found.length
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Q queries under S sets of vectors, comparable with rows."""
+
+    ids: pa.Array
+    truth: Relevance
+    sets: Sequence[Matrix]
+    similarity: Similarity
+
+
+def _found(rows: StoredRows, asked: _Asked, progress: Callable[[int], None]) -> _Found:
+    sets = asked.sets
+    length, known = 0.0, 0
     query, place, grade = [np.empty(0, np.int32)], [np.empty(0, np.int32)], [np.empty(0, np.float32)]
     names = [pa.array([], rows.id_kind)]
     scores = [[np.empty(0, np.float32)] for _ in sets]
     for block in rows.blocks():
-        vectors = comparable(block.vectors, similarity)
+        vectors = comparable(block.vectors, asked.similarity)
         length = max(length, longest(vectors))
         is_relevant = np.zeros(len(vectors), bool)
         of_block = len(query)
-        for pairs in BlockTruth.of(block, ids, truth).pairs():
+        for pairs in BlockTruth.of(block, asked.ids, asked.truth).pairs():
             for one, of_set in zip(sets, scores, strict=True):
                 of_set.append(exact_scores(one, vectors, pairs.query, pairs.row, block.ids))
             is_relevant[pairs.row] = True
@@ -119,27 +140,52 @@ def score_relevant_rows(
         place[of_block:] = [numbers[row] for row in place[of_block:]]
         names.append(block.ids.filter(pa.array(is_relevant)))
         known += len(names[-1])
-        progress(len(sets) * count * len(vectors))
-    all_ids = pa.concat_arrays(names)
-    grades = np.concatenate(grade) if truth.graded else None
-    found = _Found(count, np.concatenate(query), np.concatenate(place), grades, all_ids)
-    return [found.sorted_by(np.concatenate(of_set)) for of_set in scores], length
+        progress(len(sets) * len(asked.ids) * len(vectors))
+    grades = np.concatenate(grade) if asked.truth.graded else None
+    of_sets = [np.concatenate(of_set) for of_set in scores]
+    return _Found(np.concatenate(query), np.concatenate(place), grades, pa.concat_arrays(names), of_sets, length)
 
 
 @dataclass(frozen=True)
 class _Found:
-    """P relevant pairs of Q queries, in the order of the rows."""
+    """P relevant pairs, in the order of the rows.
 
-    queries: int
+    Attributes:
+        query: (P,) positions of the queries.
+        place: (P,) positions in `ids`.
+        grades: (P,); None when all are 1.
+        ids: of every row that is relevant to some query.
+        scores: of each set, (P,) exact scores.
+        length: of the longest row, relevant or not.
+    """
+
     query: Numbers
     place: Numbers
     grades: NDArray[np.float32] | None
     ids: pa.Array
+    scores: list[Scores]
+    length: float
 
-    def sorted_by(self, scores: Scores) -> RelevantRows:
-        """By (P,) scores."""
+    @classmethod
+    def joined(cls, parts: list[_Found]) -> _Found:
+        """Those of some parts of the rows, in their order."""
+        if len(parts) == 1:
+            return parts[0]
+        known = np.cumsum([0, *(len(part.ids) for part in parts)])
+        grades = [part.grades for part in parts if part.grades is not None]
+        return cls(
+            np.concatenate([part.query for part in parts]),
+            np.concatenate([part.place + before for part, before in zip(parts, known, strict=False)], dtype=np.int32),
+            np.concatenate(grades) if grades else None,
+            pa.concat_arrays([part.ids for part in parts]),
+            [np.concatenate(of_set) for of_set in zip(*(part.scores for part in parts), strict=True)],
+            max(part.length for part in parts),
+        )
+
+    def sorted_by(self, scores: Scores, queries: int) -> RelevantRows:
+        """By (P,) scores, for `queries` queries."""
         keys = (scores, self.query) if self.grades is None else (-ranked(self.ids)[self.place], scores, self.query)
         order = np.lexsort(keys)
-        starts = np.append(0, np.bincount(self.query, minlength=self.queries).cumsum())
+        starts = np.append(0, np.bincount(self.query, minlength=queries).cumsum())
         grades = None if self.grades is None else self.grades[order]
         return RelevantRows(starts, scores[order], grades, self.ids, self.place[order])

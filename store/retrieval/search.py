@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial, reduce
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from skipfill.store.engine.engine import LOCAL, Engine
 from skipfill.store.parquet.ids import ranked
+from skipfill.store.parquet.parts import map_rows
 from skipfill.store.parquet.stored_rows import BLOCK_ROWS, StoredRows
 from skipfill.store.parquet.vectors import Matrix, Similarity, longest
 from skipfill.store.retrieval.products import (
@@ -25,9 +28,9 @@ from skipfill.store.retrieval.products import (
 
 SCORES_AT_ONCE = 2**23
 FIRST_ROWS = 4_096
-"""Rows among which the first bar is found, or four times as many as hits are asked for."""
+"""Number of rows that the first bar is taken from; four times the number of hits if that is more."""
 MANY = 1_024
-"""Rows of a block above the bar, or four times as many as hits are asked for: then the block has a better bar."""
+"""A block raises the bar if more of its rows reach it than this, and than four times the number of hits."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ def search(
     k: int,
     similarity: Similarity = "cosine",
     progress: Callable[[int], None] = lambda rows: None,
+    engine: Engine = LOCAL,
 ) -> Hits:
     """The `k` rows (all, if there are fewer) with the highest score for each query.
 
@@ -59,19 +63,45 @@ def search(
     Args:
         queries: (Q, D) float32.
         progress: called with the number of rows read since the last call.
+        engine: runs the search of parts of the rows, unless only rows of some ids are searched.
     """
-    queries = comparable(queries, similarity)
-    k = min(k, rows.count)
+    asked = _Asked(comparable(queries, similarity), k, similarity)
+    parts = map_rows(_search, rows, asked, engine if rows.keep is None else LOCAL, progress)
+    return reduce(partial(_better, k), parts)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Q queries, comparable with rows, and how many hits each is to find."""
+
+    queries: Matrix
+    k: int
+    similarity: Similarity
+
+
+def _search(rows: StoredRows, asked: _Asked, progress: Callable[[int], None]) -> Hits:
+    queries, k = asked.queries, min(asked.k, rows.count)
     step = max(1, SCORES_AT_ONCE // BLOCK_ROWS)
     nearest = [_Nearest(queries[start : start + step], k) for start in range(0, len(queries), step)]
-    scratch = np.empty(min(step, len(queries)) * BLOCK_ROWS, np.float32)  # to get it anew costs page faults
+    scratch = np.empty(min(step, len(queries)) * BLOCK_ROWS, np.float32)  # allocating it again would cost page faults
     for block in rows.blocks():
-        vectors = comparable(block.vectors, similarity)
+        vectors = comparable(block.vectors, asked.similarity)
         length = longest(vectors)
         for part in nearest:
             part.add(block.ids, vectors, length, scratch)
         progress(len(block.ids))
     return Hits(pa.concat_arrays([part.ids() for part in nearest]), np.concatenate([part.scores() for part in nearest]))
+
+
+def _better(k: int, one: Hits, other: Hits) -> Hits:
+    """The k best hits of each query among those of two parts of the rows."""
+    both = (one.scores, other.scores)
+    query = np.concatenate([np.repeat(np.arange(len(scores)), scores.shape[1]) for scores in both])
+    scores = np.concatenate([scores.reshape(-1) for scores in both])
+    ids = pa.concat_arrays([one.ids, other.ids])
+    count = sum(scores.shape[1] for scores in both)
+    best = np.lexsort((ranked(ids), -scores, query)).reshape(-1, count)[:, :k]
+    return Hits(ids.take(pa.array(best.reshape(-1))), scores[best])
 
 
 class _Nearest:
@@ -109,9 +139,10 @@ class _Nearest:
             self._merge(query[part], exact, ids.take(pa.array(column[part])))
 
     def _first_bar(self, products: Scores, slack: float) -> NDArray[np.float64]:
-        """(Q,) what the k-th hit of each query cannot be below, by some rows of this block; only where none is known.
+        """(Q,) a product that each hit reaches, by some rows of this block; -inf where a bar is known already.
 
-        The k-th of the products is within the slack of an exact score, and that one of the product of what is above.
+        Let p be the k-th largest product. k rows have exact scores of at least p - slack, and a row whose product is
+        below p - 2 slack scores less.
         """
         bar = np.full(len(products), -np.inf)
         some = products[:, : max(FIRST_ROWS, 4 * self._k)]
@@ -121,7 +152,7 @@ class _Nearest:
         return bar
 
     def _fewer(self, products: Scores, query: Places, column: Places, slack: float) -> tuple[Places, Places]:
-        """The candidates without those that others of the same block show not to be hits, where there are many."""
+        """The candidates; for a query with many, without those that better rows of the same block rule out."""
         counts = np.bincount(query, minlength=len(products))
         bar = np.full(len(products), -np.inf)
         for one in np.flatnonzero(counts > max(MANY, 4 * self._k)):

@@ -14,6 +14,11 @@ checks/GALLERY/by-state/STATE-MODEL/0000000001.json
                                         the check in short, among those of a model on a state of the gallery's rows
                                         (release left out), in order; a report without one was cut off before it
                                         counted. Every tenth also holds those before it
+overlays/GALLERY/FINGERPRINT/versions/0000000001.json
+                                        an entry of the log of an overlay: vectors by the model of a fingerprint, of
+                                        which the first 32 digits are the name, for some rows of a gallery
+overlays/GALLERY/FINGERPRINT/files/DIGEST.parquet
+                                        a file of such vectors that entries refer to, named by its content
 training/NAME/STAGE.safetensors         checkpoint of an unfinished training
 aside/KEY                               an object that a prune is about to delete
 probes/ID                               an object that shows whether object storage can refuse to overwrite
@@ -35,6 +40,7 @@ SPACES = "spaces"
 GALLERIES = "galleries"
 CHECKS = "checks"
 TRAINING = "training"
+OVERLAYS = "overlays"
 ASIDE = "aside"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -99,7 +105,7 @@ def version_file(number: int) -> str:
 
 
 def version_number(file: str) -> int:
-    """Number of the entry with this file name; 0 for a file that is no entry."""
+    """Number of the entry with this file name; 0 for a file that is not an entry."""
     entry = _VERSION_FILE.fullmatch(file)
     return int(entry[1]) if entry else 0
 
@@ -169,6 +175,23 @@ def _of_model(fingerprint: str) -> str:
 
 def index_key(gallery: str, rows_state: str, fingerprint: str, number: int) -> str:
     return f"{index_folder(gallery, rows_state, fingerprint)}/{version_file(number)}"
+
+
+def overlay_folder(gallery: str, fingerprint: str) -> str:
+    """The folder of the overlay of a gallery by the model of a fingerprint, or of its first 32 digits."""
+    return f"{OVERLAYS}/{valid_name('gallery', gallery)}/{valid_name('fingerprint', fingerprint[:32])}"
+
+
+def overlay_log_folder(gallery: str, fingerprint: str) -> str:
+    return f"{overlay_folder(gallery, fingerprint)}/versions"
+
+
+def overlay_version_key(gallery: str, fingerprint: str, number: int) -> str:
+    return f"{overlay_log_folder(gallery, fingerprint)}/{version_file(number)}"
+
+
+def overlay_file_key(gallery: str, fingerprint: str, digest: str) -> str:
+    return f"{overlay_folder(gallery, fingerprint)}/files/{valid_name('overlay file', digest)}.parquet"
 
 
 def training_folder(model: str) -> str:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from skipfill.compat.advice.decision import Alternative, choosing_half, decided, judged_alone
 from skipfill.compat.advice.rows import blend, reindex, view
 from skipfill.compat.evaluation.statistics.tilted_bootstrap import Clusters, p_above
-from skipfill.compat.training.blending.weight import best_weight
+from skipfill.compat.training.blending.weight import best_of
 from skipfill.store.checks.policy import Policy
 
 Values = NDArray[np.float64]
@@ -47,19 +47,33 @@ class Case:
     stay_is_best: bool
 
 
-def rows_of(one: dict[str, Values], choosing: NDArray[np.int64]) -> tuple[dict[str, Values], float]:
-    """The rows of the table by name, staying first, and the weight of the blend, chosen on some of the queries.
+def rows_of(one: dict[str, Values], choosing: NDArray[np.int64]) -> tuple[dict[str, Values], str]:
+    """The rows of the table by name, staying first, and the name of the blend that some of the queries choose.
 
-    There is no blend where its weight is 0 or 1.
+    There is no blend where they choose none; a map alone is a blend of weight 1.
     """
     rows = {"stay": one["stay"], "view": one["map auto"]}
-    blends = {float(name.removeprefix("blend ")): values for name, values in one.items() if name.startswith("blend ")}
-    grid = {0.0: one["stay"], **blends, 1.0: one["map auto"]}
-    weight = best_weight({at: values[choosing] for at, values in grid.items()}, np.arange(len(choosing)))
-    if weight in blends:
-        rows["blend"] = blends[weight]
+    blend = chosen_blend(one, choosing)
+    if blend:
+        rows["blend"] = one[blend]
     rows["reindex"] = one["reindex"]
-    return rows, weight
+    return rows, blend
+
+
+def chosen_blend(one: dict[str, Values], choosing: NDArray[np.int64], of: str = "") -> str:
+    """The name of the blend that some of the queries choose among all weights of all maps; empty where none is.
+
+    Args:
+        of: name of a map, for its blends alone.
+    """
+    tried = {name: values[choosing] for name, values in one.items() if _is_blend(name, of)}
+    return best_of(tried, one["stay"][choosing], np.arange(len(choosing))) or ""
+
+
+def _is_blend(row: str, of: str) -> bool:
+    kind, _, name = row.partition(" ")
+    taken = name.split(" ")[0]
+    return kind in ("map", "blend") and (taken == of if of else taken != "auto")
 
 
 def best_of_blends(one: dict[str, Values], choosing: NDArray[np.int64]) -> Values:

@@ -18,7 +18,7 @@ from skipfill.compat.progress import Progress
 from skipfill.compat.training.adapters.choose import choose
 from skipfill.compat.training.adapters.collect import Collected
 from skipfill.compat.training.adapters.enough import options_for
-from skipfill.compat.training.adapters.held_out import Candidate, simplest_of_the_best
+from skipfill.compat.training.adapters.held_out import Candidate, best_of
 from skipfill.compat.training.adapters.wrong_pairs import without_wrong
 
 Vectors = NDArray[np.float32]
@@ -27,8 +27,8 @@ Map = Callable[[Vectors], Vectors]
 
 def fitted_maps(
     new: Vectors, rows: NDArray[np.int64], gallery: Vectors, labels: NDArray[np.str_], seed: int
-) -> dict[str, Map]:
-    """Name -> map from (N, D) to (N, d), for every method that the pairs suffice for, and `auto`.
+) -> tuple[dict[str, Map], str]:
+    """Name -> map from (N, D) to (N, d), for every method that the pairs suffice for; and the name that `auto` takes.
 
     Args:
         new: (P, D) new vectors of the pairs.
@@ -54,11 +54,11 @@ def fitted_maps(
     judged = without_wrong(opened, cast(Any, None), collected, seed, Progress())
     options = options_for(opened, collected).tried
     chosen = choose(judged.pairs, options, Progress(), seed)
-    maps = {"auto": chosen.fitted}
+    maps = {}
     for name in {option.name: None for option in options}:
-        best = simplest_of_the_best([Candidate(*one) for one in chosen.tried if one[0].name == name]).named
+        best = best_of([Candidate(*one) for one in chosen.tried if one[0].name == name]).named
         maps[name] = chosen.fitted if best == chosen.option else best.adapter.fit(judged.pairs, best.settings, seed)
-    return {name: _applied(fitted) for name, fitted in maps.items()}
+    return {name: _applied(fitted) for name, fitted in maps.items()}, chosen.option.name
 
 
 def _applied(fitted: LinearMap) -> Map:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from adapter_cases import POLICY, QUERIES, Case, Values, cases, rows_of
+from adapter_cases import POLICY, QUERIES, Case, Values, cases, chosen_blend
 from numpy.typing import NDArray
 
 from skipfill.compat.advice.decision import choosing_half
@@ -21,8 +21,9 @@ INTRODUCTION = """# Maps, blends and advice
 
 Made by `adapters.py`. nDCG@10 for SciFact and CMC@1 for the others, means over the seeds; each seed draws its own
 gallery rows, queries, pairs and wrong pairs. Changes are against staying, among the same rows, each with its bounds at
-95% confidence on either side; queries are drawn as a whole, with all their seeds. The weight of a blend is chosen on
-one half of the queries of each seed, and the blend is measured on the other half. `-`: too few pairs for the method.
+95% confidence on either side; queries are drawn as a whole, with all their seeds. The map and the weight of a blend are
+chosen on one half of the queries of each seed, and the blend is measured on the other half. `-`: too few pairs for the
+method.
 """
 
 
@@ -61,11 +62,14 @@ class Pooled:
         self.queries = np.concatenate([one["queries"] for one in seeds]).astype(np.int64)
         halves = [choosing_half(np.arange(len(one["stay"])), at) for at, one in enumerate(seeds)]
         self.reporting = np.concatenate([~half for half in halves])
-        chosen = [rows_of(one, np.flatnonzero(half)) for one, half in zip(seeds, halves, strict=True)]
-        self.weights = [weight for _, weight in chosen]
-        self.blend = np.concatenate(
-            [rows.get("blend", rows["view"] if weight else rows["stay"]) for rows, weight in chosen]
-        )
+        self.choosing = ~self.reporting
+        chosen = [chosen_blend(one, np.flatnonzero(half)) for one, half in zip(seeds, halves, strict=True)]
+        of_auto = [chosen_blend(one, np.flatnonzero(half), "auto") for one, half in zip(seeds, halves, strict=True)]
+        self.blends = [_short(name) for name in chosen]
+        self.chosen = {
+            kind: np.concatenate([one[name or "stay"] for one, name in zip(seeds, names, strict=True)])
+            for kind, names in (("blend", chosen), ("blend of auto", of_auto))
+        }
 
     def of(self, row: str) -> Values | None:
         if any(row not in one for one in self.seeds):
@@ -74,28 +78,35 @@ class Pooled:
 
     def change(self, row: str) -> Clusters | None:
         """Against staying; a blend on the reporting halves only."""
-        values = self.blend if row == "blend" else self.of(row)
+        values = self.chosen[row] if row in self.chosen else self.of(row)
         stay = self.of("stay")
         if values is None or stay is None:
             return None
-        some: NDArray[np.bool_] = self.reporting if row == "blend" else np.ones(len(stay), bool)
+        some: NDArray[np.bool_] = self.reporting if row in self.chosen else np.ones(len(stay), bool)
         return Clusters.of((values - stay)[some], self.queries[some])
+
+
+def _short(blend: str) -> str:
+    """A blend as the table names it, its map and weight; 0 for staying."""
+    kind, _, name = blend.partition(" ")
+    return "0" if not blend else f"{name} 1" if kind == "map" else name
 
 
 def _upgrades(found: Mapping[str, Sequence[dict[str, Values]]], upgrades: Mapping[str, Any]) -> list[str]:
     lines = [
         "## Every upgrade",
         "",
-        "| upgrade | meant as | staying | view (`auto`) | blend, weights | blend at .4 | reindex |",
-        "|---|---|---|---|---|---|---|",
+        "| upgrade | meant as | staying | view (`auto`) | blend | map and weight, by seed | blend of `auto` "
+        "| `auto` at .4 | reindex |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, seeds in found.items():
         pooled = Pooled(seeds)
         stay = pooled.of("stay")
         assert stay is not None
-        weights = " ".join(f"{weight:g}" for weight in pooled.weights)
-        cells = [_shown(pooled.change(row)) for row in ("map auto", "blend", "blend 0.4", "reindex")]
-        cells[1] += f", {weights}"
+        rows = ("map auto", "blend", "blend of auto", "blend auto 0.4", "reindex")
+        cells = [_shown(pooled.change(row)) for row in rows]
+        cells.insert(2, ", ".join(pooled.blends))
         lines.append(f"| {name} | {upgrades[name].kind} | {stay.mean():.3f} | {' | '.join(cells)} |")
     return lines
 
@@ -116,46 +127,66 @@ def _maps(found: Mapping[str, Sequence[dict[str, Values]]]) -> list[str]:
 def _summary(found: Mapping[str, Sequence[dict[str, Values]]]) -> list[str]:
     counts: Counter[str] = Counter()
     behind: list[str] = []
+    behind_after: list[str] = []
+    not_above: list[str] = []
     for name, seeds in found.items():
         pooled = Pooled(seeds)
-        reindex, blend = pooled.change("reindex"), pooled.change("blend")
+        reindex, blend, of_auto = (pooled.change(row) for row in ("reindex", "blend", "blend of auto"))
         assert reindex is not None
         assert blend is not None
+        assert of_auto is not None
         counts["upgrades"] += 1
         if reindex.mean >= ROOM:
             counts["better"] += 1
             counts["blend above"] += _surely_above(blend)
             counts["blend below"] += _surely_below(blend)
+            counts["auto above"] += _surely_above(of_auto)
+            counts["auto below"] += _surely_below(of_auto)
+            not_above += [] if _surely_above(blend) else [name]
             view = pooled.change("map auto")
             assert view is not None
             counts["view above"] += _surely_above(view)
             counts["view below"] += _surely_below(view)
         elif reindex.mean <= -ROOM:
             counts["worse"] += 1
-            counts["weight 0"] += all(weight == 0 for weight in pooled.weights)
+            counts["weight 0"] += all(blend == "0" for blend in pooled.blends)
             counts["blend of a worse one below"] += _surely_below(blend)
-        if _auto_behind(pooled):
-            behind.append(name)
+        behind += [name] if _auto_behind(pooled, pooled.choosing, pooled.reporting) else []
+        every = np.ones(len(pooled.queries), bool)
+        behind_after += [name] if _auto_behind(pooled, every, every) else []
     better, worse = counts["better"], counts["worse"]
-    told = f": {', '.join(behind)}" if behind else ""
     return [
         "## In short",
         "",
         f"- {counts['upgrades']} upgrades. In {better} a reindex is at least {ROOM:g} above staying. There the view "
         f"is surely above staying in {counts['view above']} and surely below in {counts['view below']}; the blend is "
-        f"surely above in {counts['blend above']} and surely below in {counts['blend below']}.",
+        f"surely above in {counts['blend above']} and surely below in {counts['blend below']}"
+        f"{_named(not_above, 'not above')}. The blend of `auto` alone is surely above in {counts['auto above']} and "
+        f"surely below in {counts['auto below']}.",
         f"- In {worse} a reindex is at least {ROOM:g} below staying. There every seed has weight 0 in "
         f"{counts['weight 0']}, and the blend is surely below staying in {counts['blend of a worse one below']}.",
-        f"- `auto` is surely below the best single map in {len(behind)} of {counts['upgrades']}{told}.",
+        f"- `auto` is surely below the best single map in {len(behind)} of {counts['upgrades']}"
+        f"{_named(behind)}. The best map is named by the choosing halves and compared on the others. Named after the "
+        f"fact, by the queries that compare, it is in {len(behind_after)}{_named(behind_after)}.",
     ]
 
 
-def _auto_behind(pooled: Pooled) -> bool:
-    """Whether `auto` is surely below the map with the best mean."""
+def _named(upgrades: Sequence[str], why: str = "") -> str:
+    return f" ({why}{': ' if why else ''}{'; '.join(upgrades)})" if upgrades else ""
+
+
+def _auto_behind(pooled: Pooled, naming: NDArray[np.bool_], comparing: NDArray[np.bool_]) -> bool:
+    """Whether `auto` is surely below the map with the best mean.
+
+    Args:
+        naming: (Q,) the queries whose mean it is.
+        comparing: (Q,) those on which the two are compared.
+    """
     names = {row for one in pooled.seeds for row in one if row.startswith("map ")}
-    means = {name: values for name in sorted(names) if (values := pooled.of(name)) is not None}
-    best = max(means.values(), key=lambda values: float(values.mean()))
-    return _surely_above(Clusters.of(best - means["map auto"], pooled.queries))
+    maps = {name: values for name in sorted(names) if (values := pooled.of(name)) is not None}
+    best = max(maps.values(), key=lambda values: float(values[naming].mean()))
+    behind = (best - maps["map auto"])[comparing]
+    return _surely_above(Clusters.of(behind, pooled.queries[comparing]))
 
 
 def _cases(every: Sequence[Case]) -> list[str]:
@@ -167,8 +198,8 @@ def _cases(every: Sequence[Case]) -> list[str]:
         "## Advice",
         "",
         f"{len(every)} cases: {DRAWS} draws of {QUERIES} queries of each upgrade and seed are a user's, half of them "
-        "to choose; the others tell what is true. Rows: staying, the view of `auto`, the blend with its weight from "
-        f"the choosing half, a reindex. Policy: {POLICY.short}. Where the evidence does not tell, the user stays.",
+        "to choose; the others tell what is true. Rows: staying, the view of `auto`, the blend with its map and weight "
+        f"from the choosing half, a reindex. Policy: {POLICY.short}. Where the evidence does not tell, the user stays.",
         "",
         "| | |",
         "|---|---|",

@@ -26,7 +26,7 @@ from skipfill.store.galleries.commit import commit
 from skipfill.store.galleries.log import Version
 from skipfill.store.models.cards import Card
 from skipfill.store.models.files import save_model
-from skipfill.store.parquet.fingerprint import FileFingerprint
+from skipfill.store.parquet.digests.fingerprint import FileFingerprint
 from skipfill.store.spaces import Space, View, register_space
 from skipfill.store.storage.location import init_store
 from skipfill.store.storage.object_store import ObjectStore

@@ -86,7 +86,9 @@ def test_a_better_encoder_is_worth_it_and_nothing_is_written(
     assert advice["choosing"] + advice["reporting"] == QUERIES
     assert abs(advice["choosing"] - advice["reporting"]) <= 1
     kinds = [line["kind"] for line in advice["lines"]]
-    assert kinds == ["stay", "view", "blend", "reindex"]
+    assert kinds == ["stay", "view", "blend", "rerank", "rerank", "rerank", "reindex"]
+    assert [line["k"] for line in advice["lines"][3:6]] == [10, 50, 200]
+    assert "re-ranking 500: not measured, because the gallery has 360 rows" in advice["notes"][-1]
     chosen = advice["lines"][advice["recommended"]]
     assert chosen["verdict"] == "pass"
     assert chosen["change"]["low"] > 0
@@ -101,6 +103,14 @@ def test_the_table_of_an_unrelated_encoder_says_stay(skipfill: Skipfill, gallery
     result = skipfill(*command(gallery, "unrelated"), expect=1)
     assert "Recommended: Stay with ada: " in result.out
     assert max(len(line) for line in result.out.splitlines() if line.startswith(("stay", "unrelated"))) <= 80
+    assert "--weight" not in result.out  # there is no blend
+
+
+def test_a_table_with_a_blend_says_how_to_make_it(skipfill: Skipfill, gallery: Gallery) -> None:
+    """By --weight no check would know which queries chose it."""
+    said = " ".join(skipfill(*command(gallery, "better"), expect=0).out.split())
+    assert "use `skipfill blend --items chose.parquet` (from --halves)" in said
+    assert "`--weight` remembers none" in said
 
 
 def test_too_few_queries_do_not_tell(skipfill: Skipfill, gallery: Gallery, tmp_path: Path) -> None:
@@ -142,6 +152,14 @@ def test_means_are_those_of_a_plain_search(skipfill: Skipfill, gallery: Gallery)
         "blend": mean(weight * mapped + (1 - weight) * old, v),
         "reindex": mean(unit(queries, "vector"), u),
     }
+    for line in advice["lines"]:
+        if line["kind"] == "rerank":
+            rows_by_old = np.argsort(-(old @ v.T), axis=1, kind="stable")[:, : line["k"]]
+            scores = np.take_along_axis(unit(queries, "vector") @ u.T, rows_by_old, axis=1)
+            first = np.take_along_axis(rows_by_old, scores.argmax(axis=1)[:, None], axis=1)[:, 0]
+            right = (of_rows[first] == of_queries)[reporting].mean()
+            assert line["quality"]["mean"] == pytest.approx(right, abs=1e-9)
+            assert line["rows"] == len(np.unique(rows_by_old))
     for kind, value in expected.items():
         assert found[kind]["quality"]["mean"] == pytest.approx(value, abs=1e-9)
     assert found["view"]["change"]["mean"] == pytest.approx(expected["view"] - expected["stay"], abs=1e-9)
@@ -158,7 +176,7 @@ def test_without_an_old_encoder_and_vectors_there_is_no_blend(skipfill: Skipfill
         expect=None,
     )
     advice = result.document["advice"]
-    assert [line["kind"] for line in advice["lines"]] == ["stay", "view", "reindex"]
+    assert [line["kind"] for line in advice["lines"]] == ["stay", "view", "rerank", "rerank", "rerank", "reindex"]
     assert any("the old model is gone" in note for note in advice["notes"])
     assert advice["choosing"] + advice["reporting"] == 180  # those that it was fitted to are left out
     assert any("180 queries left out: model half was trained on them" in note for note in advice["notes"])

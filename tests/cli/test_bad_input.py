@@ -18,6 +18,7 @@ import pytest
 
 from skipfill.store.errors import BadInput
 from skipfill.store.storage.output_file import new_file
+from tests import warm
 from tests.conftest import Skipfill, World, tree, write_vectors
 
 GOOD = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
@@ -326,6 +327,11 @@ def test_a_store_of_a_newer_release(skipfill: Skipfill, tmp_path: Path) -> None:
     assert "Upgrade skipfill" in one_line(skipfill("status", expect=2).err)
 
 
+@pytest.mark.parametrize("name", ["a\0b", "\ud800"])
+def test_a_store_that_no_path_can_name(skipfill: Skipfill, name: str) -> None:
+    assert "store: expected a folder, or a URL" in one_line(skipfill("status", "--store", name, expect=2).err)
+
+
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
     """An empty folder that every user may look into: any start of pytest closes those above `tmp_path` to them."""
@@ -334,20 +340,14 @@ def open_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-@pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv to give up root's rights")
+@pytest.mark.skipif(sys.platform != "linux", reason="gives up root's rights as Linux does")
 def test_a_read_only_folder(skipfill: Skipfill, registered: World, tmp_path: Path, open_folder: Path) -> None:
     """As a user without rights: writing commands say so, reading commands work."""
 
     def as_nobody(*arguments: str, code: str = "main()") -> subprocess.CompletedProcess[str]:
-        drop = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 else []
-        code = f"import sys; sys.path[:0] = {sys.path!r}; from skipfill.cli.app import main, run; {code}"
-        return subprocess.run(
-            [*drop, sys.executable, "-c", code, *arguments],
-            cwd=open_folder,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        drop = "os.setgroups([]); os.setgid(65534); os.setuid(65534); " if os.geteuid() == 0 else ""
+        code = f"import os, sys; {drop}from skipfill.cli.app import main, run; {code}"
+        return warm.run(code, arguments, cwd=open_folder, timeout=120)
 
     skipfill("train", "v2", "--gallery", "things", "--items", registered.items, "--epochs", 1, "--batch", 32)
     measured = skipfill("check", "things", "v2", "--items", registered.heldout, "--json", expect=None).document

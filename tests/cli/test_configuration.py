@@ -96,7 +96,7 @@ def test_the_error_says_where_to_give_it(skipfill: Skipfill) -> None:
     skipfill("init")
     for text, said in {
         "[train]\nencoder = 'python:os:system'": "Give it by --encoder or SKIPFILL_TRAIN_ENCODER.",
-        "[set.python]\ncommand = 'echo'": "Give them by --set python.NAME=VALUE, or SKIPFILL_TRAIN_SET.",
+        "[set.python]\ncommand = 'echo'": "Give them with --set python.NAME=VALUE, or SKIPFILL_TRAIN_SET.",
         "[swap]\nwithout-check = 'because'": "Give it by --without-check or SKIPFILL_SWAP_WITHOUT_CHECK.",
         "[gallery.drop]\nconfirm = 'things'": "Give it by --confirm or SKIPFILL_GALLERY_DROP_CONFIRM.",
         "[check]\nmargin = 0.9": "What every check of a gallery requires: skipfill policy GALLERY",

@@ -8,6 +8,8 @@ import string
 import subprocess
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from rich.text import Text
 
@@ -15,6 +17,9 @@ from skipfill.cli.error_messages import SENTENCES, sentence
 from skipfill.cli.terminal.failure import line
 from skipfill.cli.terminal.wrapping import wrapped
 from skipfill.store.errors import Advice
+from skipfill.store.models.cards import load_card
+from skipfill.store.overlays.add import add_rows
+from skipfill.store.overlays.change import drop_overlay, roll_back_overlay
 from tests.conftest import Skipfill, World
 from tests.eighty_columns import WIDTH, assert_fits, assert_wraps
 from tests.store.stores import saved_check, store_with
@@ -81,6 +86,11 @@ ERRORS = [
     "model add items.parquet",
     "model export v9 -o x",
     "blend v3 --new v1 --old v9",
+    "overlay add things v1 --items gallery_items.parquet",
+    "overlay add things v9 --items gallery_items.parquet",
+    "overlay show things v1",
+    "overlay rollback things v1",
+    "overlay drop other v1",
     "guide nothing",
     "matrix v1 v9 --items heldout.parquet",
     "status --store no/where",
@@ -109,7 +119,12 @@ def test_what_commands_show_fits_a_terminal(
     skipfill("swap", "g", "v2", "--without-check", why)
     skipfill("rollback", "g", "--reason", why)
     skipfill("swap", "g", "v3", "--without-check", why)
+    by = load_card(objects, "v2").fingerprint
+    add_rows(objects, "g", by, pa.array([1, 2]), np.zeros(2, np.uint64), np.ones((2, 8), np.float32), model="v2")
+    drop_overlay(objects, "g", by, why)
+    roll_back_overlay(objects, "g", by, why, to=1)
     for command in (
+        *("overlay list", "overlay show g v2", "overlay verify g v2 --quiet"),
         *("history g", "status", "status g", "model list", "model show v2", "gallery list", "gallery show g"),
         *("policy g", "plan g v2", "swap g v3", "swap g v2 --dry-run --without-check x", "", "doctor", "methods"),
     ):

@@ -80,7 +80,7 @@ def test_slices_by_pairs_are_neither_required_nor_shown(skipfill: Skipfill, docs
     """Every query has a relevant row among the pairs, though the gallery has rows that were none."""
     report = skipfill("check", "docs", "v2", *SOURCES, *JUDGED, "--json", expect=0).document["check"]
     assert [one["name"] for one in report["slices"]] == ["all"]
-    assert any("rows that were no pairs are not measured apart" in note for note in report["warnings"])
+    assert any("rows that were not pairs are not measured separately" in note for note in report["warnings"])
     again = ("--slice-by", "known", "--no-save", "--json")
     report = skipfill("check", "docs", "v2", *SOURCES, *JUDGED, *again, expect=0).document["check"]
     assert [one["name"] for one in report["slices"]] == ["all", "known = seen"]
@@ -94,6 +94,26 @@ def test_rows_beside_judged_queries_are_no_queries_under_other_ids(skipfill: Ski
     report = skipfill("check", "docs", "v2", *SOURCES, *JUDGED, "--json", expect=None).document["check"]
     assert f"{PROVING} items left out: model v2 was trained on these rows" in report["warnings"]
     assert "2 queries left out: model v2 was trained on their content under other ids" in report["warnings"]
+
+
+def test_queries_choose_among_models_to_blend(skipfill: Skipfill, docs: None) -> None:
+    """The best mean of all weights of both, on queries that neither was trained on."""
+    pairs, queries = pq.read_table("pairs.parquet"), pq.read_table("queries.parquet")
+    few = [pairs.slice(0, 40).select(["id", "vector"]), queries.slice(0, 50).select(["id", "vector"])]
+    pq.write_table(pa.concat_tables(few), "few.parquet")
+    skipfill("train", "v2few", "--gallery", "docs", "--items", "few.parquet", "--method", "ridge")
+    blend = ("blend", "v2b", "--new", "v2few", "--new", "v2", "--old", "ada")
+    made = skipfill(*blend, *SOURCES, *JUDGED, "--json").document
+    means = {(one["new"], one["weight"]): one["mean"] for one in made["grid"]}
+    assert len(means) == 22
+    assert means["v2", 0] == means["v2few", 0]
+    assert made["model"]["recipe"]["new"] == "v2"
+    assert means["v2", made["model"]["recipe"]["weight"]] == max(means.values()) > means["v2", 0]
+    assert made["model"]["recipe"]["weight_by"].startswith(f"{QUERIES - 50} queries: ")
+    alone = skipfill("blend", "v2c", "--new", "v2", "--old", "ada", *SOURCES, *JUDGED, "--json").document
+    assert {one["new"] for one in alone["grid"]} == {"v2"}
+    refused = skipfill("blend", "v2d", *blend[2:], "--weight", 0.3, expect=2)
+    assert "--new: expected one model, or --items that choose among them, found v2few, v2" in refused.err
 
 
 def test_a_blend_says_that_its_queries_need_old_vectors(skipfill: Skipfill, docs: None) -> None:
@@ -111,7 +131,7 @@ def test_missing_old_vectors_are_refused_before_a_model_is_read(skipfill: Skipfi
     advise, judged = ("advise", "docs", "--candidate", "v2"), ("--judgements", "judged.tsv")
     none = skipfill(*advise, "--items", "queries.parquet", *judged, "--input", "vector", expect=2).err
     assert "expected old vectors of the queries, since old model ada is gone, found none" in none
-    assert "neither staying nor a blend can be served" in none
+    assert "neither the old model nor a blend can be used" in none
     other = skipfill(*advise, "--items", "pairs.parquet", *judged, "--old-vector", "old", expect=2).err
     assert "--old-vector old: expected a column of pairs.parquet, found columns id, vector" in other
     assert "Name the column with --old-vector COLUMN" in other

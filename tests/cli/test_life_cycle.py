@@ -224,7 +224,7 @@ def test_a_check_of_an_older_state_does_not_allow_a_swap(skipfill: Skipfill, wit
     refused = skipfill("swap", "things", "v3", expect=1)
     assert (
         "gallery things version 3: expected a passing check of v3, found none that compares with v2, "
-        f"which queries use since version 3: check {checks[1]} passed against v1"
+        f"which queries have used since version 3: check {checks[1]} passed against v1"
     ) in refused.err
     report = skipfill("check", "things", "v3", "--items", with_v2.heldout, "--json", expect=None).document["check"]
     assert "released/old" in {cell["pair"] for cell in report["slices"][0]["cells"]}

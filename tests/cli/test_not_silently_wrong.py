@@ -21,7 +21,7 @@ from skipfill.store.errors import Stale
 from skipfill.store.galleries.gallery import open_gallery
 from skipfill.store.models.cards import TRAINED_IDS, WEIGHTS, load_card
 from skipfill.store.models.files import read_file, save_model
-from skipfill.store.parquet.fingerprint import fingerprint
+from skipfill.store.parquet.digests.fingerprint import fingerprint
 from skipfill.store.parquet.items import ItemBlock, open_items
 from skipfill.store.parquet.pinned import PinnedFile
 from skipfill.store.storage.location import open_store
@@ -46,7 +46,7 @@ def ids_of(path: Path) -> set[str]:
 
 
 def test_rows_of_a_class_that_no_item_has_are_of_no_training_class(registered: World) -> None:
-    """Of which the old model knows some, and the new one keeps the slot: nothing is learned of them."""
+    """The old model knows some of them, and the new one keeps their class's slot: nothing is learned from them."""
     gallery, items = open_gallery(open_store(STORE), "things"), open_items([registered.items])
     assert items.labels is not None
     labels = items.labels.to_pylist()

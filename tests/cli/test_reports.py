@@ -27,7 +27,7 @@ from skipfill.store.checks.report import Cell, Effort, Flips, IndexRecall, Inter
 from skipfill.store.checks.requirement import Requirement, Verdict
 from skipfill.store.checks.scores import ScoreDistribution
 from skipfill.store.errors import BadInput
-from skipfill.store.parquet.fingerprint import RowsBy
+from skipfill.store.parquet.digests.fingerprint import RowsBy
 from tests.conftest import Skipfill, World, tree
 
 HOSTILE = [

@@ -17,7 +17,7 @@ import pytest
 from tests.conftest import World, spawn
 from tests.warm import Started, start
 
-INTERRUPTED = "error: interrupted  Run the same command again; a training goes on from its last whole epoch.\n"
+INTERRUPTED = "error: interrupted  Run the same command again; a training resumes after its last finished epoch.\n"
 SLACK = 30.0  # a second is what is promised, on a machine that is not busy
 
 
@@ -120,14 +120,14 @@ def test_other_signals_have_their_codes(tmp_path: Path, number: int, word: str) 
     code, _, err = ended_by(running(LONG["a loop"], tmp_path), number)
     assert (code, err) == (
         128 + number,
-        f"error: ended by {word}  Run the same command again; a training goes on from its last whole epoch.\n",
+        f"error: ended by {word}  Run the same command again; a training resumes after its last finished epoch.\n",
     )
 
 
 def test_with_json_there_is_a_document(tmp_path: Path) -> None:
     code, out, err = ended_by(running(LONG["a loop"], tmp_path, "--json"), signal.SIGINT)
     assert (code, err) == (130, INTERRUPTED)
-    hint = "Run the same command again; a training goes on from its last whole epoch."
+    hint = "Run the same command again; a training resumes after its last finished epoch."
     assert json.loads(out) == {"schema_version": 1, "error": "interrupted", "hint": hint, "exit_code": 130}
 
 
@@ -171,7 +171,7 @@ def test_while_the_command_is_imported(tmp_path: Path) -> None:
     code, _, err = ended_by(running(code, tmp_path, cold=True), signal.SIGTERM)
     assert (code, err) == (
         143,
-        "error: ended by SIGTERM  Run the same command again; a training goes on from its last whole epoch.\n",
+        "error: ended by SIGTERM  Run the same command again; a training resumes after its last finished epoch.\n",
     )
 
 
@@ -208,7 +208,7 @@ def _alive(process: str) -> bool:
 
 
 def test_one_signal_may_come_twice(tmp_path: Path) -> None:
-    """From the terminal and from a program that passes it on: that is no wish to end without cleaning."""
+    """From the terminal and from a program that passes it on: not a request to end without cleaning up."""
     code = """
         from skipfill.store.storage.unfinished import scratch_folder
         with scratch_folder() as scratch:

@@ -1,10 +1,10 @@
 """Kill every command that writes, at every file-system call that it makes in the store, and verify what is left.
 
-Then let the disk fail from each of these calls on: be full, lose its permissions, fail, turn read-only.
+Then make the disk fail from each of these calls on: full, without permissions, failing, or read-only.
 
 A file system without hard links: --links EPERM (or ENOTSUP, ENOSYS).
 
-Every call of a command takes some minutes: python -m tests.programs.faults --all
+To kill each command at every call takes some minutes: python -m tests.programs.faults --all
 A sample of the calls: python -m tests.programs.faults --sample 2 --seed 0
 
 Prints a JSON document of outcomes on stdout; the exit code is 1 if anything was lost. Linux on x86-64 only.
@@ -37,8 +37,12 @@ from skipfill.cli.app import run
 from skipfill.store.checks.saved_reports import counted_checks
 from skipfill.store.galleries.log import history, newest_version
 from skipfill.store.maintenance.doctor import diagnose
+from skipfill.store.maintenance.overlays import is_dropped
 from skipfill.store.maintenance.prune import prune
 from skipfill.store.models.cards import load_card, model_names
+from skipfill.store.overlays.files import read_rows
+from skipfill.store.overlays.listing import overlay_history
+from skipfill.store.overlays.log import newest_entry, overlays_of
 from skipfill.store.storage.layout import MARKER
 from skipfill.store.storage.location import open_store
 from skipfill.store.storage.object_store import ObjectStore
@@ -48,7 +52,7 @@ from tests.programs.kills import FAILURES, LACKING, LINKS, Ended, Failure, run_i
 STORE = ".skipfill"
 QUICK = ("--epochs", "2", "--batch", "32")
 TRAIN = ("--items", "items.parquet", "--gallery", "things", *QUICK)
-# Run in this order, each once: whatever is there before a command must not be lost.
+# Run in this order, each once. What is there before a command must not be lost.
 STORY: dict[str, tuple[str, ...]] = {
     "init": ("init",),
     "train": ("train", "v1", "--items", "old_items.parquet", "--dim", "8", *QUICK),
@@ -64,12 +68,19 @@ STORY: dict[str, tuple[str, ...]] = {
     "gallery append": ("gallery", "append", "things", "new.parquet"),
     "gallery refresh": ("gallery", "refresh", "things", "gallery.parquet"),
     "rollback": ("rollback", "things"),
+    "overlay add": ("overlay", "add", "things", "v2", "--items", "unlabelled.parquet"),
+    "overlay add, more": ("overlay", "add", "things", "v2", "--items", "gallery_items.parquet"),
+    "overlay rollback": ("overlay", "rollback", "things", "v2"),
+    "overlay add, rolled back before": ("overlay", "add", "things", "v2", "--items", "gallery_items.parquet"),
+    "overlay add, of another gallery": ("overlay", "add", "others", "v2", "--items", "unlabelled.parquet"),
     "plan": ("plan", "things", "v2", "-o", "plan.json"),
     "search": ("search", "things", "--items", "known.parquet", "-k", "3", "-o", "hits.parquet"),
     "model export": ("model", "export", "v2", "-o", "v2.skipfill"),
     "model add": ("model", "add", "v2.skipfill", "--name", "copy"),
     "prune": ("prune", "--yes", "--all-ages"),
+    "overlay drop": ("overlay", "drop", "things", "v2"),
     "gallery drop": ("gallery", "drop", "others", "--confirm", "others"),
+    "prune, with an overlay of a dropped gallery": ("prune", "--yes", "--all-ages"),
     "gallery add, dropped before": ("gallery", "add", "others", "gallery.parquet", "--space", "ada"),
 }
 WRITTEN = {
@@ -95,6 +106,8 @@ class Facts:
         models: name -> fingerprint.
         checks: ids of complete checks.
         outputs: files that were encoded, by name, and their size.
+        overlay_log: gallery in force and model -> the file of each version of its overlay.
+        overlay_rows: gallery in force and model -> id and content of each vector.
     """
 
     log: dict[str, list[str]]
@@ -102,10 +115,12 @@ class Facts:
     models: dict[str, str]
     checks: list[str]
     outputs: dict[str, int]
+    overlay_log: dict[str, list[str]] = field(default_factory=dict)
+    overlay_rows: dict[str, list[str]] = field(default_factory=dict)
 
     def comparable(self) -> tuple[Any, ...]:
         """Without times and ids, which differ between two runs."""
-        return self.last, self.models, len(self.checks), self.outputs
+        return self.last, self.models, len(self.checks), self.outputs, self.overlay_rows
 
 
 @dataclass(frozen=True)
@@ -127,10 +142,13 @@ class Case:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Attributes:
-    calls: number of calls in the store, over all threads, which are the points to kill it at.
-    points: number at which it was killed; states: different trees of files that this left, each examined.
-    landed: number of states in which the change was there.
+    """The outcome of one command under one kind of fault.
+
+    Attributes:
+        calls: number of calls in the store, over all threads: the points to kill it at.
+        points: number of these at which it was killed.
+        states: number of different trees of files that this left; each is examined.
+        landed: number of states in which the change was there.
     """
 
     command: str
@@ -153,13 +171,29 @@ def facts(folder: Path) -> Facts:
         if newest is not None:
             log[name] = [json.dumps(asdict(one)) for one in history(objects, name)]
             last[name] = [newest.number, newest.action, newest.release and newest.release.model]
+    overlays = {
+        f"{name} {by}": (name, by)
+        for name in objects.children("overlays")
+        if not is_dropped(objects, name)
+        for by in overlays_of(objects, name)
+        if newest_entry(objects, name, by) is not None
+    }
     return Facts(
         log,
         last,
         {name: load_card(objects, name).fingerprint for name in model_names(objects)},
         [check for check in objects.children("checks/things") if _complete(objects, check)],
         outputs,
+        {key: [json.dumps(asdict(one)) for one in overlay_history(objects, *of)] for key, of in overlays.items()},
+        {key: _overlay_rows(objects, *of) for key, of in overlays.items()},
     )
+
+
+def _overlay_rows(objects: ObjectStore, gallery: str, by: str) -> list[str]:
+    """Id and content of each vector; one that is there twice is listed twice."""
+    entry = newest_entry(objects, gallery, by)
+    read = [read_rows(objects, gallery, by, file) for file in entry.files] if entry else []
+    return sorted(f"{one} {digest}" for ids, digests, _ in read for one, digest in zip(ids, digests, strict=True))
 
 
 def _complete(objects: ObjectStore, check: str) -> bool:
@@ -182,9 +216,10 @@ def wrong_after(folder: Path, case: Case, *, prune_first: bool) -> tuple[bool, l
     if prune_first:
         found += _clean(folder, parts=case.parts)
         must(facts(folder) == now, "prune changed more than leftovers")
-    code = _quietly(folder, STORY[command])
+    said = folder.with_name("said again")
+    code = _quietly(folder, STORY[command], said)
     allowed = (*ENDS_WITH.get(command, (0,)), *(DONE_ALREADY if landed else ()))
-    must(code in allowed, f"repeated: exit {code}")
+    must(code in allowed, f"repeated: exit {code}, {said.read_text()}")
     again = facts(folder)
     repeats = command in ENDS_WITH and landed  # another check of the same is one more
     must(repeats or again.comparable() == after.comparable(), f"repeated, and not done: {again.comparable()}")
@@ -196,7 +231,13 @@ def wrong_after(folder: Path, case: Case, *, prune_first: bool) -> tuple[bool, l
 
 def _nothing_lost(before: Facts, now: Facts) -> bool:
     logs = all(now.log.get(name, [])[: len(log)] == log for name, log in before.log.items())
-    return logs and before.models.items() <= now.models.items() and set(before.checks) <= set(now.checks)
+    dropped = [name for name, last in now.last.items() if last[1] == "dropped"]
+    overlays = all(
+        now.overlay_log.get(name, [])[: len(log)] == log
+        for name, log in before.overlay_log.items()
+        if name.split(" ")[0] not in dropped
+    )
+    return logs and overlays and before.models.items() <= now.models.items() and set(before.checks) <= set(now.checks)
 
 
 def _clean(folder: Path, *, parts: bool) -> list[str]:
@@ -258,11 +299,19 @@ class Harness:
         for index, command in enumerate(STORY):
             if command == "prune":
                 self._leave_leftovers()
-            state = self.folder / f"{index:02d}"
+            state, after = (self.folder / f"{index:02d}{name}" for name in ("", " after"))
             shutil.copytree(self.work, state)
             yield command, state
-            code = self.run(command, None).code
-            assert code in ENDS_WITH.get(command, (0,)), f"{command}: {code}"
+            if after.exists():  # `case` has made it
+                self.restore(after)
+            else:
+                self.complete(command)
+
+    def complete(self, command: str) -> Ended:
+        """Run a command in a child, undisturbed."""
+        ended = self.run(command, None)
+        assert ended.code in ENDS_WITH.get(command, (0,)), f"{command}: {ended.code}"
+        return ended
 
     def _leave_leftovers(self) -> None:
         store = self.work / STORE
@@ -272,6 +321,7 @@ class Harness:
             "checks/things/x/queries.parquet",
             "galleries/things/files/x.json",
             "aside/galleries/things/files/y.json",
+            "overlays/things/x/files/y.parquet",
         ):
             (store / key).parent.mkdir(parents=True, exist_ok=True)
             (store / key).write_bytes(b"x")
@@ -300,8 +350,9 @@ class Harness:
         before = self.facts(state)
         self.restore(state)
         began = time.monotonic()
-        whole = self.run(command, None)
+        whole = self.complete(command)
         seconds = time.monotonic() - began
+        shutil.copytree(self.work, state.with_name(f"{state.name} after"))
         return Case(command, state, before, self.facts(self.work), whole.calls, seconds, bool(self.lacking))
 
     def facts(self, folder: Path) -> Facts:
@@ -393,6 +444,8 @@ def preload() -> None:
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if not module.name.endswith("__main__"):
                 importlib.import_module(module.name)
+    with contextlib.redirect_stdout(io.StringIO()):
+        run(["methods", "--json"])  # builds the command line, and imports what parses it
 
 
 def main() -> None:

@@ -66,10 +66,22 @@ READING: dict[str, tuple[str, ...]] = {
         "--html",
         "report.html",
     ),
+    "advise": (
+        "advise",
+        "things",
+        "--candidate",
+        "v2",
+        "--items",
+        "known.parquet",
+        "--gallery-items",
+        "gallery_items.parquet",
+        "--halves",
+        "halves",
+    ),
     "demo": ("demo", "--epochs", "1"),
 }
 COMMANDS = {**STORY, **READING}
-ENDS = {**ENDS_WITH, "check with a ceiling": (0, 1, 3)}
+ENDS = {**ENDS_WITH, "check with a ceiling": (0, 1, 3), "advise": (0, 1, 3)}
 
 
 @dataclass

@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from skipfill.store.errors import BadInput, Stale
 from skipfill.store.galleries.append import append_rows
@@ -31,10 +32,16 @@ from skipfill.store.maintenance.doctor import diagnose
 from skipfill.store.maintenance.prune import prune
 from skipfill.store.models.cards import file_key, load_card, model_names
 from skipfill.store.models.files import read_file, save_model
+from skipfill.store.overlays.add import add_rows
+from skipfill.store.overlays.files import NewFile
+from skipfill.store.overlays.listing import verify_overlay
+from skipfill.store.overlays.log import newest_entry
+from skipfill.store.overlays.overlay import open_overlay
 from skipfill.store.parquet.stored_rows import Columns
 from skipfill.store.releases.rollback import rollback
 from skipfill.store.spaces import Space, load_space
 from skipfill.store.storage.address import Address, address
+from skipfill.store.storage.layout import overlay_file_key
 from skipfill.store.storage.location import open_store
 from skipfill.store.storage.object_store import ObjectStore
 from tests.conftest import write_vectors
@@ -68,10 +75,21 @@ class Writer:
         self.plant(*(file_key(files, one) for one in files.files))
         save_model(self.objects, card(name), weights, trained_ids())
         self.acknowledge(name, None)
+        self.add_to_overlay(name)
         self.contend(lambda: swap(self.objects, "g", load_card(self.objects, name), "race"))
         self.contend(lambda: rollback(self.objects, "g"))
         if turn % 2:
             self.acknowledge(name, drop_gallery(self.objects, name))
+
+    def add_to_overlay(self, name: str) -> None:
+        """Add two rows to the one overlay of all writers: one of its own, and one that others add too."""
+        ids, digests = pa.array([name, f"both-{name.split('-')[1]}"]), np.array([7, 8], np.uint64)
+        by, vectors = load_card(self.objects, "v2").fingerprint, np.ones((2, 4), np.float32)
+        file = NewFile(ids, digests, vectors).listed.digest
+        self.plant(overlay_file_key("g", by, file))
+        add_rows(self.objects, "g", by, ids, digests, vectors, model="v2")
+        with (self.folder / f"added-{self.number}").open("a") as told:
+            told.write("".join(f"{one}\n" for one in ids.to_pylist()))
 
     def contend(self, act: Callable[[], Version]) -> None:
         try:
@@ -109,6 +127,8 @@ def look(objects: ObjectStore, newest: int) -> None:
         for one in history(objects, name)[-newest:] if version else []:
             read_files(objects, name, one)
             load_space(objects, one.space)
+    by = load_card(objects, "v2").fingerprint
+    open_overlay(objects, "g", by, 4)
     for name in _some(model_names(objects), newest):
         found = load_card(objects, name)
         for file in found.files:
@@ -132,6 +152,12 @@ def lost(objects: ObjectStore, folder: Path) -> list[str]:
             there = model_names(objects) if number is None else [one.commit for one in history(objects, gallery)]
             if (gallery if number is None else commit) not in there:
                 missing.append(f"{gallery} {number}")
+    by = load_card(objects, "v2").fingerprint
+    overlay = open_overlay(objects, "g", by, 4)
+    rows = {one for path in folder.glob("added-*") for one in path.read_text().splitlines()}
+    missing += [one for one in sorted(rows) if overlay.places(pa.array([one]))[0] < 0]
+    if entry := newest_entry(objects, "g", by):
+        verify_overlay(objects, "g", entry)  # raises for a row that is there twice
     return missing
 
 

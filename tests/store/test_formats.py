@@ -140,7 +140,7 @@ def test_a_verdict_that_was_edited_allows_nothing(here: Skipfill, frozen: Path) 
 
 
 def test_an_old_check_is_said_to_be_old_and_keeps_to_a_policy_that_is_set(here: Skipfill, frozen: Path) -> None:
-    assert "pass, in an older format, of which only the newest check counts" in here("plan", "things", "v2").out
+    assert "pass, in an older format: only the newest check counts" in here("plan", "things", "v2").out
     here("swap", "things", "v2", "--dry-run")
     here("policy", "things", "--metric", "nDCG@10")
     assert "in an older format" in here("swap", "things", "v2", expect=1).err

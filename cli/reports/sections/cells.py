@@ -1,4 +1,4 @@
-"""The four cells: query model / gallery space, each metric with its interval, the deciding one as a plot."""
+"""The cells, query model / gallery space: each metric with its interval, and the deciding one as a plot."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def cells(report: Report) -> str:
     again = f"{report.reencoded_rows:,} of {report.gallery_rows:,} rows" if report.reencoded_rows else "none here"
     confidence = f"{report.policy.get('confidence', 0.95):.0%}"
     legend = (
-        f"Query model / gallery: <b>{OLD_OLD}</b> is now, <b>{NEW_OLD}</b> is after the swap, with no vector "
-        f"rewritten; <b>{NEW_NEW}</b> would be after a full reindex (rows encoded again: {again}). Update gain: 0 is "
-        f"now, 1 is the ceiling. Means and gains lie between their bounds with {confidence} confidence; a change is "
-        f"above its first bound, and below its second, each with {confidence} confidence."
+        f"Query model / gallery: <b>{OLD_OLD}</b> is now. <b>{NEW_OLD}</b> is after the swap, with no vector "
+        f"rewritten. <b>{NEW_NEW}</b> would be after a full reindex (rows encoded again: {again}). Update gain: 0 is "
+        f"now, 1 is the ceiling. Means and gains lie between their bounds with {confidence} confidence. A change is "
+        f"above its first bound and below its second, each with {confidence} confidence."
     )
     return cells_of(report.slices[0], report) + f"<p class=dim>{legend}</p>"
 

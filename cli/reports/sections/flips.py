@@ -1,4 +1,4 @@
-"""Queries that were right and are wrong, and the reverse: counts by slice, and ids."""
+"""Queries that were right before and wrong after, and the reverse: counts by slice, and ids."""
 
 from __future__ import annotations
 
@@ -46,5 +46,5 @@ def _ids(what: str, ids: list[str], order: str) -> str:
     if not ids:
         return ""
     shown = "".join(f"<li>{code(one)}</li>" for one in ids)
-    title = f"{text(what)}: {'first ' if len(ids) >= 100 else ''}{len(ids)} by id, {text(order)}"
+    title = f"{text(what)}: {'the first ' if len(ids) >= 100 else ''}{len(ids)} ids, {text(order)}"
     return f"<details><summary>{title}</summary><ol class=ids>{shown}</ol></details>"

@@ -45,7 +45,7 @@ def _facts(measured: IndexRecall) -> str:
 
 
 def _curves(measured: IndexRecall) -> str:
-    """Recall of both query sets by efSearch, on a logarithmic axis; the effort in use marked."""
+    """Recall of both query sets by efSearch, on a logarithmic axis; the efSearch in use is marked."""
     if not measured.efforts:
         return ""
     sides = {side: [(log2(one.ef_search), float(getattr(one, side))) for one in measured.efforts] for side in _SIDES}
@@ -57,7 +57,7 @@ def _curves(measured: IndexRecall) -> str:
     shapes = [*levels(up, HEIGHT), line(used, 0, used, HEIGHT, "bar"), *curves]
     title = f"Recall@{measured.k} by efSearch"
     names = {log2(one.ef_search): str(one.ef_search) for one in measured.efforts}
-    legend = "Open marks: old queries. Filled marks: new queries. The upright line is the effort in use."
+    legend = "Open marks: old queries. Filled marks: new queries. The vertical line is the efSearch in use."
     return (
         f"<div class=plots><figure><figcaption>{title}</figcaption>{picture(title, HEIGHT, shapes, said)}"
         f"{axis(across, named=names)}</figure></div><p class=dim>{legend}</p>"

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from skipfill.cli.reports.elements import code, text
-from skipfill.cli.reports.findings import check_name
+from skipfill.cli.reports.findings import check_name, way_of
 from skipfill.store.checks.names import NEW_NEW
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def measured(report: Report) -> str:
     facts = {
         "Gallery": f"{report.gallery}, version {report.version}, {report.gallery_rows:,} rows, state {report.state}",
-        "Model": f"{report.model}, fingerprint {report.fingerprint}",
+        "Model": f"{way_of(report)}, fingerprint {report.fingerprint}",
         "Relevant rows by": report.truth,
         "Old queries": report.baseline,
         "Encoded again": f"{report.reencoded_rows:,} rows",

@@ -14,6 +14,7 @@ from skipfill.cli.reports.sections.index import index
 from skipfill.cli.reports.sections.measured import measured
 from skipfill.cli.reports.sections.notes import notes
 from skipfill.cli.reports.sections.requirements import requirements
+from skipfill.cli.reports.sections.reranking import reranking
 from skipfill.cli.reports.sections.scores import scores
 from skipfill.cli.reports.sections.slices import slices
 from skipfill.cli.reports.sections.thresholds import thresholds
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
 SECTIONS: dict[str, Callable[[Report], str]] = {
     "Requirements": requirements,
     "Notes": notes,
-    "Four cells: all queries": cells,
+    "Query model and gallery: all queries": cells,
     "Slices": slices,
+    "Re-ranking": reranking,
     "Flips": flips,
     "Scores": scores,
     "Thresholds": thresholds,

@@ -1,4 +1,4 @@
-"""Requirements of each slice, the worst first, each with its interval against its bar."""
+"""Requirements of each slice, the worst first, each with its interval and its limit."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 LEGEND = (
     "Difference new \u2212 old; for a flip budget, the share of flips, drawn below zero. The line is its interval: the "
     "difference is above the left end and below the right end, each with {confidence} confidence. A requirement "
-    "passes where the whole line is in the shaded part. The more requirements there are, the more evidence "
-    "a fail needs (Holm 1979)."
+    "passes if the whole line is in the shaded part. The more requirements there are, the more evidence a fail needs "
+    "(Holm 1979)."
 )
 
 
@@ -25,7 +25,7 @@ def requirements(report: Report) -> str:
     asked = [each.asked for each in found if each.asked is not None]
     scale = Scale.over(value for one in asked for value in (one.bar, one.low, one.high, one.found, 0.0))
     rows = [_row(each, scale) for each in found]
-    columns = ["Verdict", "Slice and claim", "~Difference, and where it must be", "#Found", "#Bar", "#More queries"]
+    columns = ["Verdict", "Slice and claim", "~Difference, and where it must be", "#Found", "#Limit", "#More queries"]
     foot = ["", "", axis(scale, sign=True), "", "", ""] if asked else []
     confidence = f"{report.policy.get('confidence', 0.95):.0%}"
     return table("Requirements", columns, rows, foot) + f"<p class=dim>{LEGEND.format(confidence=confidence)}</p>"

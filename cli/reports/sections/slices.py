@@ -1,4 +1,4 @@
-"""Every slice: what it was and would be, and, folded, its cells."""
+"""Every slice: its results before and after, and, folded, its cells."""
 
 from __future__ import annotations
 

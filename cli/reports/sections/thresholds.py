@@ -1,4 +1,4 @@
-"""Thresholds on old scores, and what they become for new ones."""
+"""Thresholds on old scores, and the matching ones on new scores."""
 
 from __future__ import annotations
 
@@ -31,6 +31,6 @@ def _row(threshold: Threshold) -> list[str]:
     kept = {"far": "false accept rate", "match-rate": "match rate"}[threshold.rule]
     ends = f'<span class="dim ends">{threshold.new.low:.4f} to {threshold.new.high:.4f}</span>'
     rates = f"{threshold.new_rate.low:.2g} to {threshold.new_rate.high:.2g}"
-    tar = f"{threshold.tar['old']:.3f}, then {threshold.tar['new']:.3f}" if threshold.tar else ""
+    tar = f"{threshold.tar['old']:.3f} before, {threshold.tar['new']:.3f} after" if threshold.tar else ""
     new = f'<span class="value">{threshold.new.mean:.4f}</span> {ends}'
     return [kept, f"{threshold.old:g}", new, f"{threshold.old_rate:.3g}", rates, tar]

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from skipfill.compat.advice.rows.blend import blend_row
 from skipfill.compat.advice.rows.reindex import reindex_row
+from skipfill.compat.advice.rows.rerank import RERANKING
 from skipfill.compat.advice.rows.row import MakeRow
 from skipfill.compat.advice.rows.view import view_row
 
-ROWS: dict[str, MakeRow] = {"view": view_row, "blend": blend_row, "reindex": reindex_row}
+ROWS: dict[str, MakeRow] = {"view": view_row, "blend": blend_row, **RERANKING, "reindex": reindex_row}

@@ -9,7 +9,7 @@ from skipfill.compat.gate.admission.ruling import Mask
 from skipfill.compat.gate.ranks import Ranker
 from skipfill.store.checks.names import OLD_OLD, RELEASED_OLD
 
-COST = 3
+COST = 7
 
 
 def reindex_row(candidate: Candidate, choosing: Mask) -> Row | Missing:

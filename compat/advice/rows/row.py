@@ -17,13 +17,15 @@ class Row:
 
     Attributes:
         name: for people.
-        kind: its name in the registry.
+        kind: `view`, `blend`, `rerank` or `reindex`.
         alternative: its results.
         baselines: (Q,) results of staying by pair, among the same rows: old/old, perhaps released/old.
         measured_on: how many stored rows it was measured on.
         reencodes: whether every row of the gallery is encoded again.
         encodes_old: whether a query is encoded by the old model too.
         weight: of the new query in a blend; None for other rows.
+        encodes: how many rows the queries of the advice touch, which are encoded; 0 for other rows.
+        k: number of candidates that are re-ranked; None for other rows.
     """
 
     name: str
@@ -35,6 +37,8 @@ class Row:
     reencodes: bool = False
     encodes_old: bool = False
     weight: float | None = None
+    encodes: int = 0
+    k: int | None = None
 
 
 @dataclass(frozen=True)

@@ -180,7 +180,7 @@ def _refuse_without_old_encoder(blend: Card) -> None:
         raise BadInput(
             f"model {blend.name}",
             expected="models that encode queries by themselves",
-            found="a blend without its old encoder, whose queries must bring the old vectors",
+            found="a blend without its old encoder, whose queries need the old vectors",
             hint=Advice("check_blend", model=blend.name),
         )
 
@@ -190,7 +190,7 @@ def _refuse_own_rows(queries: Items, gallery: Items) -> None:
     if shared:
         raise BadInput(
             queries.where,
-            expected="queries that are no gallery items: a template cannot leave its query out",
+            expected="queries that are not gallery items: a template cannot leave its query out",
             found=f"{shared} of {len(queries)} that are",
             hint=Advice("other_gallery_items"),
         )

@@ -65,7 +65,7 @@ def transferred(
         clusters: (Q,) what queries share, such as their class: they are drawn together. None: each is its own.
 
     Raises:
-        BadInput: a threshold that is no number, accepts less than one pair or rejects less than one.
+        BadInput: a threshold that is not a number, accepts less than one pair or rejects less than one.
     """
     before, after = RULES[rule](old), RULES[rule](new)
     answered = (before.sum(axis=1) > 0) & (after.sum(axis=1) > 0)
@@ -99,7 +99,7 @@ def _accepted_by_old(counts: Counts, cutoff: float) -> tuple[Values, int, float]
     """The share accepted by query, how many pairs there are, and the mean share: a rate that can be kept.
 
     Raises:
-        BadInput: a threshold that is no number, accepts less than one pair or rejects less than one.
+        BadInput: a threshold that is not a number, accepts less than one pair or rejects less than one.
     """
     if not math.isfinite(cutoff):
         raise BadInput("threshold", expected="a finite number", found=str(cutoff))

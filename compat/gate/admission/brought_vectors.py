@@ -1,4 +1,4 @@
-"""Old query vectors that the user brings. Some gallery rows must show that the gallery's model made them."""
+"""Old query vectors that the user gives. Some gallery rows must show that the gallery's model made them."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def brought_vectors(items: Items, column: str, dim: int, parameter: str = "old_v
 
 
 def vectors_of_the_gallerys_model(context: CheckContext) -> Ruling:
-    """Find that too few of the brought vectors agree with stored ones: anything beats a baseline of noise.
+    """Find that too few of the brought vectors agree with stored ones: any model beats a baseline of noise.
 
     Raises:
-        BadInput: of enough queries that are rows, most have other vectors than are stored: the column is of another
-            space.
+        BadInput: there are enough queries that are rows, and most of their vectors differ from the stored ones: the
+            column is of another space.
     """
     column = context.inputs.old_vector
     if not column:

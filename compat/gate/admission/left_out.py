@@ -48,7 +48,7 @@ def without_label(context: CheckContext, items: Items) -> Ruling:
 
 
 def without_relevant_row(context: CheckContext, items: Items, lookup: QueryLookup) -> Ruling:
-    """Leave out queries without a relevant row in the gallery: they find nothing with any model, and prove nothing."""
+    """Leave out queries without a relevant row in the gallery: no model finds one, so they prove nothing."""
     left_out = lookup.relevant == 0
     if not left_out.any():
         return Ruling()
@@ -68,7 +68,7 @@ def label_of_another(context: CheckContext, items: Items, lookup: QueryLookup) -
     left_out = lookup.other_label
     if context.inputs.truth != "labels" or not left_out.any():
         return Ruling()
-    note = f"{left_out.sum()} queries left out: they have another label than the gallery's row with the same id"
+    note = f"{left_out.sum()} queries left out: their label differs from that of the gallery's row with the same id"
     return Ruling(left_out, counts=True, notes=[note])
 
 

@@ -16,17 +16,17 @@ NEAREST = 1e-6
 """Two vectors with a smaller cosine distance are copies of each other."""
 CELL = 1e-4
 MOST_CANDIDATES = 4_000_000
-"""Of more pairs than these, each counted twice, no list is made. Their number is estimated from a sample of points."""
+"""No list is made of more pairs than these, each counted twice. Their number is estimated from a sample of points."""
 SAMPLE = 500
 PAIRS_AT_ONCE = 2_000_000
 LOOKED_AT = 32  # dimensions of the projection in which candidates are looked for
 
 Groups = NDArray[np.int64]
-"""(Q,) queries of the same number stand or fall together."""
+"""(Q,) queries with the same number count as one."""
 
 
 def same_identity(identity: pa.Array | None, vectors: Matrix) -> Groups:
-    """(Q,) groups of one identity, a string. A NULL is a group of its own, and None means NULL for all."""
+    """(Q,) groups of queries with one identity, a string. A NULL is a group of its own; None means NULL for all."""
     alone = np.arange(len(vectors))
     if identity is None:
         return alone
@@ -37,8 +37,8 @@ def same_identity(identity: pa.Array | None, vectors: Matrix) -> Groups:
 def near_copies(identity: pa.Array | None, vectors: Matrix) -> Groups:
     """(Q,) groups of queries whose vectors, L2-normalised, have a cosine distance below 1e-6.
 
-    Candidates are near in a projection onto a few orthogonal axes, where no distance grows. Where that
-    makes too many, as of a model that maps everything to nearly one vector, all pairs are compared, some at a time.
+    Candidates are pairs that are near in a projection onto a few orthogonal axes, where no distance grows. If they are
+    too many, as with a model that maps everything to nearly one vector, all pairs are compared, some at a time.
     """
     _, first, group = np.unique(
         np.round(vectors / CELL).astype(np.int32), axis=0, return_index=True, return_inverse=True

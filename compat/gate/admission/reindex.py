@@ -20,11 +20,11 @@ from skipfill.store.parquet.vectors import Matrix, normalised
 
 COMPARED = 500
 SAME_ANGLES = 0.01
-"""Cosines of the same vectors, perhaps of half precision, are nearer than this."""
+"""Cosines of the same vectors, even in half precision, differ by less than this."""
 
 
 def truth_of_another_model(context: CheckContext) -> Ruling:
-    """Refuse a reindex by the checked model, or by one that it was made of or trained with.
+    """Refuse a reindex by the checked model, or by one that it was made from or trained with.
 
     Raises:
         BadInput: neither a ceiling nor a column of vectors is named, or the ceiling shares an encoder or its training
@@ -36,7 +36,7 @@ def truth_of_another_model(context: CheckContext) -> Ruling:
     hint = Advice("independent_ceiling")
     if context.ceiling is None:
         where = Parameter("truth", "reindex")
-        raise BadInput(where, expected=f"another model than {name} that says what is relevant", found="none", hint=hint)
+        raise BadInput(where, expected=f"a model other than {name} to say what is relevant", found="none", hint=hint)
     if shared := _shared(context.model, context.ceiling):
         where = Parameter("ceiling", context.inputs.ceiling)
         raise BadInput(where, expected=f"a model that shares nothing with {name}", found=shared, hint=hint)
@@ -55,13 +55,13 @@ def truth_of_the_policy(context: CheckContext) -> Ruling:
 
 
 def agreement_is_no_truth(context: CheckContext) -> Ruling:
-    """Find that neighbours of the stored vectors are the truth: they tell what changes, and not what improves."""
+    """Find that neighbours of the stored vectors are the truth: they show what changes, not what improves."""
     if context.inputs.truth != NEIGHBOURS:
         return Ruling()
-    claim = "rows that people, or labels, call relevant"
+    claim = "rows that people or labels call relevant"
     found = (
-        f"agreement: relevant are the first {context.inputs.depth} rows that each stored vector finds, so that the old "
-        "model is always right; it tells how much changes, and not what improves"
+        f"agreement: the first {context.inputs.depth} rows that each stored vector finds count as relevant, so the old "
+        "model is always right; this measures how much changes, not what improves"
     )
     return Ruling(findings=[Finding("agreement is no truth", 1, claim, found)])
 
@@ -90,7 +90,7 @@ def _angles(vectors: Matrix) -> Matrix:
 
 
 def documents_as_queries(context: CheckContext, items: Items, lookup: QueryLookup) -> Ruling:
-    """Warn of queries that are rows where the truth is a reindex: real queries may be nothing like documents."""
+    """Warn of queries that are rows where the truth is a reindex: real queries may be quite unlike documents."""
     documents = int(lookup.present.sum())
     if context.inputs.truth != "reindex" or not documents:
         return Ruling()

@@ -7,7 +7,7 @@ import numpy as np
 from skipfill.compat.gate.admission.ruling import Mask, Ruling
 from skipfill.compat.gate.context import CheckContext
 from skipfill.store.errors import Advice, BadInput
-from skipfill.store.parquet.item_digests import content_digests
+from skipfill.store.parquet.digests.item_digests import known_content
 from skipfill.store.parquet.items import Items
 
 
@@ -39,15 +39,15 @@ def trained_ids(context: CheckContext, items: Items) -> Ruling:
 def trained_content(context: CheckContext, items: Items) -> Ruling:
     """Leave out queries with the content of an item that the model was trained on, whatever their ids."""
     content = context.training_content
-    left_out = np.isin(content_digests(items), content.digests)
+    left_out = known_content(items, content.digests)
     same_ids = _with_trained_ids(context, items)
     notes = _note(context, left_out & ~same_ids, "was trained on their content under other ids")
-    if not context.inputs.queries_are_rows:  # such as rows beside judged queries, which are no queries
+    if not context.inputs.queries_are_rows:  # such as rows given beside judged queries
         notes += _note(context, left_out & same_ids, "was trained on these rows", of="items")
     if not content.complete:
         notes.append(
-            f"items that model {context.model.card.name} was trained on are known by id only: an older release made "
-            "it, or a model that it builds on"
+            f"items that model {context.model.card.name} was trained on are known by id only, because an older release "
+            "made it or a model that it builds on"
         )
     return Ruling(left_out, notes=notes)
 

@@ -36,10 +36,12 @@ class Adapter(MethodKind):
 
     Class attributes:
         needs_labels: whether the pairs must have classes.
+        needs_full_rank: whether too few pairs leave parts of it undetermined: it needs twice the smaller dimension.
         needs_products: whether it is fitted from the products of the new vectors with each other.
     """
 
     needs_labels: ClassVar[bool] = False
+    needs_full_rank: ClassVar[bool] = False
     needs_products: ClassVar[bool] = True
 
     @classmethod
@@ -62,7 +64,7 @@ class Adapter(MethodKind):
     @classmethod
     def fewest_pairs(cls, dim_new: int, dim_old: int) -> int:
         """The number of pairs below which it cannot be trusted, for vectors of D and d dimensions."""
-        return FEWEST
+        return 2 * min(dim_new, dim_old) if cls.needs_full_rank else FEWEST
 
     @classmethod
     def choices(cls, settings: Any, dim_new: int, dim_old: int) -> list[Any]:

@@ -10,11 +10,12 @@ from skipfill.compat.methods.adapters.adapter import Adapter, NoSettings
 class Auto(Adapter):
     """Fits every closed-form method that has enough pairs, and keeps the one that held-out retrieval chooses.
 
-    The simplest map wins within one standard error of the best, as in Breiman et al. 1984.
+    Where pairs have labels, the best map is the one whose nearest stored rows have them; without labels, the one that
+    finds the new encoder's neighbours. Of equal maps the simplest is taken.
     """
 
     summary = "the closed-form method that held-out retrieval chooses"
-    source = "one-standard-error rule: Breiman et al. 1984"
+    source = "held-out retrieval, cross-validated where pairs are few"
     settings_type = NoSettings
 
     @classmethod

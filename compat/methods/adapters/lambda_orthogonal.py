@@ -52,11 +52,8 @@ class LambdaOrthogonal(Adapter):
     summary = "a nearly orthogonal map that brings classes together; needs labels"
     source = "Ricci et al. 2025, 2509.16664"
     needs_labels = True
+    needs_full_rank = True
     settings_type = Settings
-
-    @classmethod
-    def fewest_pairs(cls, dim_new: int, dim_old: int) -> int:
-        return Procrustes.fewest_pairs(dim_new, dim_old)
 
     @classmethod
     def fit(cls, pairs: Pairs, settings: Settings, seed: int) -> LinearMap:

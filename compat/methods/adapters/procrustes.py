@@ -21,13 +21,9 @@ class Procrustes(Adapter):
 
     summary = "the rotation that brings the new space nearest to the old; no labels, no training"
     source = "Schönemann 1966, centred"
+    needs_full_rank = True
     needs_products = False
     settings_type = NoSettings
-
-    @classmethod
-    def fewest_pairs(cls, dim_new: int, dim_old: int) -> int:
-        """Twice the rank of the rotation: fewer pairs leave parts of it undetermined."""
-        return 2 * min(dim_new, dim_old)
 
     @classmethod
     def fit(cls, pairs: Pairs, settings: Any, seed: int) -> LinearMap:

@@ -1,4 +1,4 @@
-"""Relative representations, in their linear approximation: items are described by their likeness to shared anchors."""
+"""Relative representations, in their linear approximation: an item is described by its cosines with shared anchors."""
 
 from __future__ import annotations
 
@@ -22,15 +22,11 @@ class Relative(Adapter):
     arXiv 2209.15430.
     """
 
-    summary = "scores by likeness to shared anchors, as a linear map"
+    summary = "scores by cosines with shared anchors, as a linear map"
     source = "Moschella et al. 2023, 2209.15430, linear approximation"
+    needs_full_rank = True
     needs_products = False
     settings_type = NoSettings
-
-    @classmethod
-    def fewest_pairs(cls, dim_new: int, dim_old: int) -> int:
-        """Twice the rank of the map: fewer anchors do not span the spaces."""
-        return 2 * min(dim_new, dim_old)
 
     @classmethod
     def fit(cls, pairs: Pairs, settings: Any, seed: int) -> LinearMap:

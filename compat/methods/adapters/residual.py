@@ -7,12 +7,12 @@ from typing import Annotated
 
 import torch
 
-from skipfill.compat.losses.alignment import cosine_alignment
 from skipfill.compat.methods.adapters.adapter import Adapter
 from skipfill.compat.methods.adapters.descent import descend
 from skipfill.compat.methods.adapters.pairs import Pairs, PairSample
 from skipfill.compat.methods.adapters.ridge import Ridge
 from skipfill.compat.methods.adapters.ridge import Settings as RidgeSettings
+from skipfill.compat.methods.losses.alignment import cosine_alignment
 from skipfill.compat.nn.view_maps import LinearMap, ResidualMap
 from skipfill.compat.settings import POSITIVE, WIDEST, Range
 

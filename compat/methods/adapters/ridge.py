@@ -14,12 +14,15 @@ from skipfill.compat.nn.view_maps import LinearMap
 from skipfill.compat.settings import Range
 
 PENALTIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.001)
+LEAST_PENALTY = 1e-8
+"""Below it, rounding of the sums decides how the map treats directions in which the pairs do not differ."""
 
 
 @dataclass(frozen=True)
 class Settings:
     """Attributes:
     penalty: on squared weights, as a multiple of the mean variance of a coordinate; 0 to choose by held-out retrieval.
+    One below 1e-8 acts as 1e-8.
     """
 
     penalty: Annotated[float, Range(0.0, 1e6)] = 0.0
@@ -28,7 +31,7 @@ class Settings:
 def ridge_weight(sums: PairSums, penalty: float) -> Tensor:
     """(D, d) (C + penalty t I)^-1 X, from the covariance C, its mean diagonal t, and the cross-covariance X."""
     covariance = sums.covariance
-    strength = penalty * float(covariance.diagonal().mean())
+    strength = max(penalty, LEAST_PENALTY) * float(covariance.diagonal().mean())
     covariance.diagonal().add_(strength)
     return torch.cholesky_solve(sums.cross_covariance, torch.linalg.cholesky(covariance))
 

@@ -81,16 +81,16 @@ class HeadOutputs:
 class ImitatingHead(nn.Module):
     """features -> [ b ; o ] / sqrt(2),  b = n(strength p s z + n(M u) + (1 - s) a k),  o its own space (`OwnSpace`).
 
-    p is the largest probability of the classifier. s in [0, 1] tells whether the item is of a known class: a steep step
+    p is the largest probability of the classifier. s in [0, 1] says whether the item is of a known class: a steep step
     of the log odds
 
         w_1 (of the remembered items around its features) + w_2 (of the stored rows around u) + w_0,
 
     see `DensityRatio`. The weights are those of a logistic regression over the remembered items, each left out of
-    what lies around it; without a sample that can tell, the rows alone are asked. The step is a little below 0, for
-    fewer classes are strange than known in most galleries. k is what is stored for the strange item most alike, and a
-    how far to trust it (see `ItemMemory`). M takes from u what tells little (see `within_class_map`). Before anything
-    is remembered, s is 1 and M is I.
+    its own surroundings. With too few items of either kind, only the rows count. The step is a little below 0, because
+    in most galleries fewer classes are strange than known. k is the stored vector of the most similar strange item, and
+    a is the trust in it (see `ItemMemory`). M weakens the directions of u that say little about the class (see
+    `within_class_map`). Before anything is remembered, s is 1 and M is I.
     """
 
     evidence: Tensor

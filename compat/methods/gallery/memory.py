@@ -19,7 +19,7 @@ DIRECTIONS = 256  # of the features of items, which may have ten times as many
 AMONG_POINTS, NEAREST = 0.02, 0.002
 TRUSTS = [0.0, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 4.0, 8.0]
 FEWEST, ASKED = 200, 2_048  # fewest labelled items to choose the trust by
-FOLLOWING = 5  # items, next after the most similar one, that it is compared with
+FOLLOWING = 5  # the most similar item is compared with this many that follow it
 SURE = 20.0  # log odds are clipped here
 SAME = 1e-6  # two stored vectors closer than this are the same
 
@@ -67,8 +67,8 @@ class ItemMemory(DensityRatio):
     """Items of the gallery by their features. Recalls the stored vector of the most similar strange item.
 
     k(x) = n( sum_j softmax_j(x.x_j / tau) g_j ) over the strange items j, a kernel regression (Nadaraya 1964, Watson
-    1964), so sharp that it is nearly the stored vector of one item. An imitation of the old encoder cannot know this
-    vector where the old encoder mixed items that look alike to the new one with others.
+    1964), so sharp that it is nearly the stored vector of one item. The imitation cannot learn this
+    vector where items that look alike to the new encoder lie among other items for the old one.
 
     a(x) = A P(x)^2 is the trust in it. P is the probability that the most similar item is of the class of x, given its
     similarity and how much the next ones fall behind. A and P are estimated from items of known classes.
@@ -125,14 +125,14 @@ class ItemMemory(DensityRatio):
         return log_odds(_standing_out(cosines), self.same_class).sigmoid().square()
 
     def _choose_trust(self, labels: Tensor, rows: GallerySample) -> None:
-        """The smallest A for which g + a(x) k finds rows of its item's class nearly as often as for the best one.
+        """Choose the smallest A for which g + a(x) k finds rows of the item's class nearly as often as with the best A.
 
         Nearly means within a standard error (`simplest_near_best`). The smallest such A is taken because items of
         trained classes are more alike to the new encoder than items of other classes, so the estimate is rather high.
 
         k is that of the other items of known classes; the item's own row, and any equal one, is left out. The stored
         vector g stands for its imitation u, which would look too good on the items that it was trained on. Holding
-        items back for this would leave too few. 0 where there are too few items.
+        items back for this would leave too few. A is 0 where there are too few items.
         """
         self.trust.fill_(0.0)
         asked = self.known.nonzero().flatten()[:ASKED]

@@ -9,14 +9,14 @@ from typing import Annotated, Any
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from skipfill.compat.losses.alignment import cosine_alignment
-from skipfill.compat.losses.neighbours import stored_neighbours
-from skipfill.compat.losses.prototypes import prototype_cross_entropy
-from skipfill.compat.losses.rankings import ranking_divergence
 from skipfill.compat.methods.batch import Batch, Pairs, UnlabelledFeatures
 from skipfill.compat.methods.gallery.imitating_head import HeadShape, ImitatingHead
 from skipfill.compat.methods.gallery.memory import MOST
 from skipfill.compat.methods.gallery.temperature import prototype_temperature, row_temperature, spread
+from skipfill.compat.methods.losses.alignment import cosine_alignment
+from skipfill.compat.methods.losses.neighbours import stored_neighbours
+from skipfill.compat.methods.losses.prototypes import prototype_cross_entropy
+from skipfill.compat.methods.losses.rankings import ranking_divergence
 from skipfill.compat.methods.method import Method, MethodContext, Terms
 from skipfill.compat.nn.classifier import CosineClassifier
 from skipfill.compat.nn.normalize import unit

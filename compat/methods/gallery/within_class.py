@@ -18,7 +18,7 @@ FOLDS = 4  # folds of classes in the cross-validation
 
 
 def within_class_map(rows: GallerySample) -> Tensor | None:
-    """M = (W / (c v) + I)^-1, (d, d) float64: less of the directions in which rows of one class differ most.
+    """M = (W / (c v) + I)^-1, (d, d) float64: weakens the directions in which rows of one class differ most.
 
     None stands for I. W is the covariance of stored rows within their classes, and v its mean eigenvalue. A query then
     searches with n(M u) instead of u. Queries alone are mapped: the rows stay as they are stored.

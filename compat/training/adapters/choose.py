@@ -14,8 +14,8 @@ from skipfill.compat.training.adapters.held_out import (
     Candidate,
     HeldOutRetrieval,
     Measured,
+    best_of,
     held_out,
-    simplest_of_the_best,
 )
 
 
@@ -57,22 +57,24 @@ def choose(
     progress: Progress,
     seed: int,
 ) -> Chosen:
-    """Measure every option on held-out pairs, take the simplest of the best, and fit it to all pairs.
+    """Measure every option on held-out pairs, take the best, and fit it to all pairs.
 
     Args:
         options: the simplest first; at least one.
         seed: of the pairs held out and of the fits.
     """
-    chosen = held_out(len(pairs.sample), seed)
-    queries, fitting = pairs.sample.at(chosen), pairs.without(chosen)
-    retrieval = HeldOutRetrieval(queries, fitting.sample)
-    progress.start(f"choosing among {len(options)} maps" if len(options) > 1 else "measuring the map", len(options))
-    candidates = []
-    for option in options:
-        fitted = option.adapter.fit(fitting, option.settings, seed)
-        candidates.append(Candidate(option, retrieval.measure(fitted)))
-        progress.advance(1)
-    best = simplest_of_the_best(candidates)
+    folds = held_out(len(pairs.sample), seed)
+    steps = len(folds) * len(options)
+    progress.start(f"choosing among {len(options)} maps" if len(options) > 1 else "measuring the map", steps)
+    measured: list[list[Measured]] = [[] for _ in options]
+    for chosen in folds:
+        fitting = pairs.without(chosen)
+        retrieval = HeldOutRetrieval(pairs.sample.at(chosen), fitting.sample)
+        for option, of_option in zip(options, measured, strict=True):
+            of_option.append(retrieval.measure(option.adapter.fit(fitting, option.settings, seed)))
+            progress.advance(1)
+    candidates = [Candidate(option, Measured.joined(parts)) for option, parts in zip(options, measured, strict=True)]
+    best = best_of(candidates)
     fitted = best.named.adapter.fit(pairs, best.named.settings, seed)
     tried = [(one.named, one.measured) for one in candidates]
-    return Chosen(best.named, fitted, best.measured, int(chosen.sum()), tried)
+    return Chosen(best.named, fitted, best.measured, sum(int(chosen.sum()) for chosen in folds), tried)

@@ -16,15 +16,18 @@ NEIGHBOURS = 10
 QUERIES_AT_ONCE = 256
 MOST_ROWS = 16_384
 MOST_HELD_OUT, SHARE_HELD_OUT = 1_000, 0.2
+ENOUGH_HELD_OUT, FOLDS = 200, 5
+FEWEST_LABELLED = 50
+"""Held-out pairs with labels below which labels do not decide."""
 T = TypeVar("T")
 
 
-def held_out(pairs: int, seed: int) -> Tensor:
-    """(S,) bool, which of S pairs are held out: a fifth, and 1,000 at most."""
-    chosen = torch.zeros(pairs, dtype=torch.bool)
+def held_out(pairs: int, seed: int) -> list[Tensor]:
+    """(S,) bool, which of S pairs are held out: a fifth, and 1,000 at most. Of few pairs, each fifth in its turn."""
+    order = torch.randperm(pairs, generator=torch.Generator().manual_seed(seed))
     count = min(MOST_HELD_OUT, round(SHARE_HELD_OUT * pairs))
-    chosen[torch.randperm(pairs, generator=torch.Generator().manual_seed(seed))[:count]] = True
-    return chosen
+    parts = [order[:count]] if count >= ENOUGH_HELD_OUT else torch.tensor_split(order, FOLDS)
+    return [torch.zeros(pairs, dtype=torch.bool).index_fill(0, part, True) for part in parts]
 
 
 @dataclass(frozen=True)
@@ -33,17 +36,37 @@ class Measured:
 
     Attributes:
         agreement: (H,) share of the 10 rows nearest in the new space that are among the 10 whose stored vectors are
-            nearest to the mapped query. It decides: a search should find what the new encoder finds similar.
+            nearest to the mapped query.
         reciprocal_rank: (H,) of the query's own stored row among all rows. It does not decide: a map that
             also imitates the old encoder's mistakes would win.
+        right_class: (H,) whether the row whose stored vector is nearest to the mapped query has the query's label
+            (CMC@1); NaN for queries that have none, or no row to find by it.
     """
 
     agreement: Tensor
     reciprocal_rank: Tensor
+    right_class: Tensor
+
+    @classmethod
+    def joined(cls, parts: Sequence[Measured]) -> Measured:
+        """The queries of all parts."""
+        columns = zip(*((one.agreement, one.reciprocal_rank, one.right_class) for one in parts), strict=True)
+        return cls(*map(torch.cat, columns))
+
+    @property
+    def by_labels(self) -> bool:
+        """Whether enough queries have labels for these to decide."""
+        return int(self.right_class.isfinite().sum()) >= FEWEST_LABELLED
+
+    @property
+    def decisive(self) -> float:
+        """The mean by which a map is chosen: of the right class, or, without labels, of the agreement."""
+        return float(self.right_class.nanmean() if self.by_labels else self.agreement.mean())
 
     def means(self) -> dict[str, float]:
-        """Both over the queries."""
-        return {"agreement": float(self.agreement.mean()), "reciprocal_rank": float(self.reciprocal_rank.mean())}
+        """Each over the queries."""
+        means = {"agreement": float(self.agreement.mean()), "reciprocal_rank": float(self.reciprocal_rank.mean())}
+        return {**means, "right_class": self.decisive} if self.by_labels else means
 
 
 class HeldOutRetrieval:
@@ -61,7 +84,7 @@ class HeldOutRetrieval:
 
     def measure(self, fitted: LinearMap) -> Measured:
         """The retrieval of a map."""
-        agreement, ranks = [], []
+        agreement, ranks, first = [], [], []
         parts = (torch.split(side, QUERIES_AT_ONCE) for side in (self._queries.new, self._queries.old))
         with torch.inference_mode():
             for new, old, wanted in zip(*parts, self._wanted, strict=True):
@@ -69,8 +92,17 @@ class HeldOutRetrieval:
                 scores = mapped @ self._rows.old.T
                 own = (mapped * old).sum(dim=1, keepdim=True)
                 agreement.append(_overlap(_nearest(scores), wanted))
+                first.append(scores.argmax(dim=1))
                 ranks.append(1 + (scores > own).sum(dim=1) + (scores == own).sum(dim=1) / 2)  # ties share a rank
-        return Measured(torch.cat(agreement), 1 / torch.cat(ranks))
+        return Measured(torch.cat(agreement), 1 / torch.cat(ranks), self._right_class(torch.cat(first)))
+
+    def _right_class(self, first: Tensor) -> Tensor:
+        """(H,) whether the first row found, (H,), is of the query's class; NaN where there is nothing to find."""
+        wanted, labels = self._queries.labels, self._rows.labels
+        if wanted is None or labels is None:
+            return torch.full((len(first),), torch.nan)
+        something = (wanted >= 0) & torch.isin(wanted, labels)
+        return (labels[first] == wanted).float().masked_fill(~something, torch.nan)
 
 
 def _nearest(scores: Tensor) -> Tensor:
@@ -95,14 +127,6 @@ class Candidate(Generic[T]):
     measured: Measured
 
 
-def simplest_of_the_best(candidates: Sequence[Candidate[T]]) -> Candidate[T]:
-    """The first candidate that is within one standard error of the best; simpler ones come first.
-
-    The standard error is that of the difference of the two over the same queries.
-    """
-    best = max(candidates, key=lambda one: float(one.measured.agreement.mean()))
-    for candidate in candidates:
-        behind = best.measured.agreement - candidate.measured.agreement
-        if behind.mean() <= behind.std() / len(behind) ** 0.5:
-            return candidate
-    return best
+def best_of(candidates: Sequence[Candidate[T]]) -> Candidate[T]:
+    """The candidate with the best mean of what decides, of equal ones the first: simpler maps come first."""
+    return max(candidates, key=lambda one: one.measured.decisive)

@@ -14,7 +14,7 @@ from skipfill.compat.encoders.vectors import Vectors
 from skipfill.compat.inference.load import LoadedModel
 from skipfill.compat.progress import Progress
 from skipfill.store.errors import BadInput
-from skipfill.store.parquet.item_digests import Digests, block_digests
+from skipfill.store.parquet.digests.item_digests import Digests, block_digests
 from skipfill.store.parquet.items import Items
 from skipfill.store.parquet.vectors import Matrix
 from skipfill.store.storage.scratch_array import release_pages, scratch_array

@@ -119,7 +119,7 @@ def _sure(new: LoadedModel, old_name: str) -> bool:
 def _reason(given: float | None, chosen: ChosenWeight | None, *, by_certainty: bool) -> str:
     """The reason for the weight, for the card."""
     if chosen is not None:
-        best = next(one for one in chosen.grid if one.weight == chosen.weight)
+        best = next(one for one in chosen.grid if (one.new, one.weight) == (chosen.new, chosen.weight))
         change = f"{best.change.mean:+.3f} ({best.change.low:+.3f} to {best.change.high:+.3f})"
         return f"{chosen.queries} queries: {chosen.metric} {best.mean:.3f}, change {change}"
     if by_certainty:

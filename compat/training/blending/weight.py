@@ -1,8 +1,10 @@
-"""The weight of the new query in a blend, chosen by held-out queries with exact retrieval on the gallery."""
+"""The new model of a blend and its weight, chosen by held-out queries with exact retrieval on the gallery."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 from skipfill.compat.evaluation.statistics.bootstrap import Values, interval, resampled_means
 from skipfill.compat.evaluation.statistics.standard_error import within_one_error
 from skipfill.compat.evaluation.statistics.tilted_bootstrap import Clusters
+from skipfill.compat.gate.admission.near_copies import joined
 from skipfill.compat.gate.admission.registry import OF_CHECK
 from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.inputs import CheckInputs
@@ -24,7 +27,7 @@ from skipfill.compat.progress import Progress
 from skipfill.store.checks.names import NEW_OLD, OLD_OLD
 from skipfill.store.checks.policy import Policy
 from skipfill.store.checks.report import Interval
-from skipfill.store.errors import Advice, NotAcceptable
+from skipfill.store.errors import Advice, BadInput, NotAcceptable, Parameter
 from skipfill.store.parquet.items import Items
 from skipfill.store.parquet.vectors import Matrix
 from skipfill.store.spaces import Space
@@ -34,18 +37,21 @@ GUESS = 0.4
 """Without judged or labelled queries: .3 and .5 were above staying in five of six measured upgrades."""
 GRID = tuple(tenth / 10 for tenth in range(11))
 RESAMPLES, SEED = 2_000, 0
+T = TypeVar("T", bound=Hashable)
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One weight of the grid, measured.
+    """One weight of one new model, measured.
 
     Attributes:
+        new: name of the model.
         weight: of the new query; 0 is the old query alone, as now, and 1 the new one alone.
         mean: of the metric over the queries.
         change: from weight 0, with its interval.
     """
 
+    new: str
     weight: float
     mean: float
     change: Interval
@@ -53,17 +59,19 @@ class Measured:
 
 @dataclass(frozen=True)
 class ChosenWeight:
-    """A weight and what chose it.
+    """A model, its weight, and what chose both.
 
     Attributes:
-        weight: above 0.
+        new: name of the model.
+        weight: of it, above 0.
         metric: that decided.
-        grid: every weight that was tried.
+        grid: every weight of every model that was tried.
         queries: how many were measured.
         items: all that were given; no check of the model may take them.
         warnings: what the queries' admission found.
     """
 
+    new: str
     weight: float
     metric: str
     grid: list[Measured]
@@ -73,56 +81,97 @@ class ChosenWeight:
 
 
 def choose_weight(
-    objects: ObjectStore, gallery: str, new: str, inputs: CheckInputs, policy: Policy, progress: Progress
+    objects: ObjectStore,
+    gallery: str,
+    names: Sequence[str],
+    inputs: CheckInputs,
+    policy: Policy,
+    progress: Progress,
 ) -> ChosenWeight:
-    """The weight of a blend of model `new` with the old query vectors of `gallery`, by `best_weight`.
+    """The best blend of one of the models with the old query vectors of `gallery`, by `best_of`.
 
-    The queries are admitted as those of a check, and the old vectors come from where a check takes them.
+    The queries are admitted as those of a check of every model, and the old vectors come from where a check takes them.
+
+    Args:
+        names: of the new models; at least one.
 
     Raises:
         BadInput: no ground truth, no old query vectors, or queries that cannot be evidence: see `check_model`.
-        NotAcceptable: no weight above 0 is better than the old query alone.
+        NotAcceptable: no weight above 0 of any model is better than the old query alone.
     """
-    context = CheckContext.opened(objects, gallery, new, inputs, policy, progress)
-    context.record(rule(context) for rule in OF_CHECK.values())
-    with ReencodableRows.opened(context) as reencodable:
-        queries = build_query_set(context, reencodable)
-        by_pair = query_vectors(context, queries).by_pair
-    clusters = group_queries(context, queries).clusters
-    results = _results(context, queries, by_pair)
-    weight = best_weight(results, clusters)
-    context.confirm_files()
-    if weight == 0:
-        best = max(GRID, key=lambda one: float(results[one].mean()))
-        change = results[best] - results[0.0]
-        raise NotAcceptable(
-            f"model {new}: expected a weight at which its queries help, found none: {policy.metric} is "
-            f"{results[0.0].mean():.3f} without it, and at best {change.mean():+.3f} with it (weight {best:g}, "
-            f"{len(change)} queries)",
-            Advice("stay_or_give_weight"),
+    contexts = [CheckContext.opened(objects, gallery, name, inputs, policy, progress) for name in names]
+    sets = _common_queries(contexts)
+    results: dict[tuple[str, float], Values] = {}
+    groupings = []
+    for context, queries in zip(contexts, sets, strict=True):
+        by_weight = _results(context, queries, query_vectors(context, queries).by_pair)
+        results |= {(context.model.card.name, weight): values for weight, values in by_weight.items()}
+        groupings.append(group_queries(context, queries).clusters)
+        context.confirm_files()
+    clusters = joined(groupings)
+    staying = results[names[0], 0.0]
+    found = best_of({one: values for one, values in results.items() if one[1]}, staying, clusters)
+    if found is None:
+        raise NotAcceptable(_nothing_helps(policy, results, staying), Advice("stay_or_give_weight"))
+    grid = [_measured(one, values, staying, clusters, policy) for one, values in results.items()]
+    warnings = dict.fromkeys(one for context in contexts for one in [*context.warnings, *_doubts(context, clusters)])
+    given = contexts[0].open_items(inputs.items)
+    return ChosenWeight(*found, policy.metric, grid, len(clusters), given, list(warnings))
+
+
+def _common_queries(contexts: Sequence[CheckContext]) -> list[QuerySet]:
+    """The queries that are admitted for every model, as each encodes them."""
+    for context in contexts:
+        context.record(rule(context) for rule in OF_CHECK.values())
+    with ReencodableRows.opened(contexts[0]) as reencodable:
+        sets = [build_query_set(context, reencodable) for context in contexts]
+    common = [queries.in_all(sets) for queries in sets]
+    if not common[0].any():
+        names = ", ".join(context.model.card.name for context in contexts)
+        raise BadInput(
+            Parameter("items"), expected="queries that none of the models was trained on", found=f"none for {names}"
         )
-    grid = [_measured(one, values, results[0.0], clusters, policy) for one, values in results.items()]
-    given = context.open_items(inputs.items)
-    warnings = [*context.warnings, *_doubts(context, clusters)]
-    return ChosenWeight(weight, policy.metric, grid, len(queries.items), given, warnings)
+    return [queries.restricted(mask) for queries, mask in zip(sets, common, strict=True)]
 
 
-def best_weight(results: dict[float, Values], clusters: NDArray[np.int64]) -> float:
-    """The weight with the best mean, of equal ones the smallest; 0 where it is not a standard error above that of 0.
+def _nothing_helps(policy: Policy, results: Mapping[tuple[str, float], Values], staying: Values) -> str:
+    new, weight = max(results, key=lambda one: float(results[one].mean()))
+    change = float((results[new, weight] - staying).mean())
+    names = " or ".join(dict.fromkeys(name for name, _ in results))
+    at = f"weight {weight:g}" if len(results) == len(GRID) else f"{new}, weight {weight:g}"
+    return (
+        f"model {names}: expected a weight at which its queries help, found none: {policy.metric} is "
+        f"{staying.mean():.3f} without it, and at best {change:+.3f} with it ({at}, {len(staying)} queries)"
+    )
+
+
+def best_weight(results: Mapping[float, Values], clusters: NDArray[np.int64]) -> float:
+    """The weight that `best_of` finds, of equal ones the smallest; 0 where it finds none.
 
     Args:
         results: weight -> (Q,) results; 0 is among the weights.
+        clusters: see `best_of`.
+    """
+    above = {weight: results[weight] for weight in sorted(results) if weight}
+    return best_of(above, results[0.0], clusters) or 0.0
+
+
+def best_of(results: Mapping[T, Values], staying: Values, clusters: NDArray[np.int64]) -> T | None:
+    """The name of the best mean, of equal ones the first; None where it is not a standard error above staying.
+
+    Args:
+        results: name -> (Q,) results.
+        staying: (Q,) results of the old query alone.
         clusters: (Q,) queries of the same number are one piece of evidence. One alone chooses nothing.
     """
-    best = max(sorted(results), key=lambda one: float(results[one].mean()))
-    change = Clusters.of(results[best] - results[0.0], clusters)
-    return 0.0 if within_one_error(change) else best
+    best = max(results, key=lambda one: float(results[one].mean()))
+    return None if within_one_error(Clusters.of(results[best] - staying, clusters)) else best
 
 
 def _doubts(context: CheckContext, clusters: NDArray[np.int64]) -> list[str]:
     """Reasons why the same queries would be too weak for a check, in sentences."""
     count, least = len(np.unique(clusters)), context.policy.least_queries
-    few = [f"{count} queries chose the weight; a check of this gallery asks {least} at least"] if count < least else []
+    few = [f"{count} queries chose the weight; a check of this gallery needs at least {least}"] if count < least else []
     return [*few, *(f"expected {finding.claim}, found: {finding.found}" for finding in context.findings)]
 
 
@@ -141,7 +190,9 @@ def mixed_queries(space: Space, by_pair: dict[str, Matrix], weight: float) -> Ma
     return mixed
 
 
-def _measured(weight: float, values: Values, staying: Values, clusters: NDArray[np.int64], policy: Policy) -> Measured:
+def _measured(
+    tried: tuple[str, float], values: Values, staying: Values, clusters: NDArray[np.int64], policy: Policy
+) -> Measured:
     change = values - staying
     resampled = resampled_means(change[:, None], RESAMPLES, SEED, clusters)[:, 0]
-    return Measured(weight, float(values.mean()), interval(float(change.mean()), resampled, policy.confidence))
+    return Measured(*tried, float(values.mean()), interval(float(change.mean()), resampled, policy.confidence))

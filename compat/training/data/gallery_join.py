@@ -192,7 +192,7 @@ class _RowClasses:
         self._trained = np.isin(np.arange(len(classes)), self._item_classes)
 
     def of(self, block: Block, places: NDArray[np.int64]) -> NDArray[np.int64]:
-        """(M,) class of each row; -1 for a label that is no class, and where neither row nor item has a label.
+        """(M,) class of each row; -1 for a label that is not a class, and where neither row nor item has a label.
 
         Args:
             places: (M,) position of the training item with the row's id, or -1.

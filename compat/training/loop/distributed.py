@@ -109,7 +109,7 @@ def connected(kind: str) -> Iterator[Processes]:
         if not any(words in str(error).lower() for words in LOST_PEER):
             raise
         raise SkipfillError(
-            f"training, process {processes.rank + 1} of {processes.count}: expected all processes to go on, "
+            f"training, process {processes.rank + 1} of {processes.count}: expected all processes to continue, "
             "found that another has ended",
-            "Look for the error of the other process. The same command goes on from the last epoch.",
+            "Look for the error of the other process. The same command resumes after the last finished epoch.",
         ) from error

@@ -1,4 +1,4 @@
-"""Number of torch's threads in a training: as given, or the one with which its steps take the least time.
+"""Number of torch's threads in a training: the one that is given, or the one with the fastest steps.
 
 Threads of a small net that share their cores with other work wait for each other most of the time: then one is faster
 than many. Where nothing else runs, or nets are large, many are faster. So a training tries them, in steps that it needs
@@ -15,11 +15,11 @@ from contextlib import contextmanager
 
 import torch
 
-MOST_THREADS = 1024  # more that a user asks for are a mistake
+MOST_THREADS = 1024  # a larger number is a mistake
 FEWEST_STEPS, SHORTEST = 3, 0.1  # steps and seconds that a number is tried for: beside other work, steps differ much
 TOO_SLOW = 1.2
 REST = 20
-"""The next look comes after this many times the duration of the last one, which so costs a few percent at most."""
+"""The next look comes after this many times the duration of the last one, so looks cost at most a few percent."""
 
 
 class Threads:
@@ -35,7 +35,7 @@ class Threads:
         clock: seconds since any moment.
 
     Attributes:
-        chosen: number for the steps that are no trials.
+        chosen: number for the steps that are not trials.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Threads:
                 self._end_trial()
 
     def _end_trial(self) -> None:
-        """Go on with half of the threads, or end the look and choose."""
+        """Continue with half of the threads, or end the look and choose."""
         _, *steps = self._steps  # in the first, threads are started
         count, mean = self._on_trial, sum(steps) / len(steps)
         self._steps, self._means[count] = [], mean
@@ -88,8 +88,8 @@ def threads_for(given: int, before: int, *, alone_on_cpu: bool) -> Iterator[Thre
 
     Args:
         given: number that the user asks for; 0 for none. Then the environment decides, else timing.
-        before: number that a resumed training ended with; 0 for one from the beginning.
-        alone_on_cpu: whether steps depend on the processors of this process alone. Other trainings are not timed.
+        before: number that a resumed training ended with; 0 for a new training.
+        alone_on_cpu: whether only this process's CPU determines how long a step takes. Other trainings are not timed.
     """
     torchs = torch.get_num_threads()
     try:

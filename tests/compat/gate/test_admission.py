@@ -329,7 +329,7 @@ def test_labels_that_the_gallery_knows_better_are_left_out(skipfill: Skipfill, w
         places = [place for place, one in enumerate(table["id"].to_pylist()) if worse.get(one)][:most]
         changed = [other[place] if place in places else label for place, label in enumerate(labels)]
         result = check(skipfill, write(with_column(table, "label", changed), "changed.parquet"))
-        note = f"{len(places)} queries left out: they have another label than the gallery's row with the same id"
+        note = f"{len(places)} queries left out: their label differs from that of the gallery's row with the same id"
         assert note in notes(result)
         assert ("few left out" in findings(result)) == (most == 100)
     assert result.code == 3
@@ -533,7 +533,7 @@ def test_a_model_does_not_say_itself_what_is_relevant(skipfill: Skipfill, with_o
     rows = ("--gallery-items", with_other.gallery_items)
     alone = check(skipfill, with_other.heldout, *REINDEX, *rows)
     assert alone.code == 2
-    assert "expected another model than v2 that says what is relevant, found none" in alone.err
+    assert "expected a model other than v2 to say what is relevant, found none" in alone.err
     skipfill("blend", "both", "--new", "v2", "--old", "v1")
     more = ("--items", with_other.items, "--epochs", 1)
     skipfill("train", "later", *more, "--gallery", "things", "--init", "v2")
@@ -764,7 +764,7 @@ def test_a_row_that_is_in_both_files_counts_once(skipfill: Skipfill, with_v2: Wo
 
 
 def test_judged_queries_may_bring_old_vectors(skipfill: Skipfill, with_v2: World) -> None:
-    """The rows beside them are no queries, and do not count as left out."""
+    """The rows beside them are not queries, and do not count as left out."""
     queries, rows = with_old_vectors(skipfill, with_v2)
     judged = ("--judgements", judgements(queries, pq.read_table("plain.parquet")))
     refused = v3(skipfill, write(queries, "queries.parquet"), *judged)

@@ -1,4 +1,4 @@
-"""A check by the gallery's policy: its defaults, what a laxer one says and allows, and numbers that are said once."""
+"""A check under the gallery's policy: its defaults, what a laxer one says and allows, and numbers said only once."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_the_next_command_asks_what_the_policy_asks(skipfill: Skipfill, with_v2:
     again = " ".join(map(str, ("skipfill check things v2", *files)))
     for options, code in ((("--confidence", 0.9), 0), (("--flip-budget", 0.0001), 1)):
         said = skipfill("check", "things", "v2", *files, "--identity", "id", *options, expect=code).err
-        assert said.endswith(f"by the gallery's policy: {again} --identity id\n")
+        assert said.endswith(f"under the gallery's policy: {again} --identity id\n")
     assert "Next: skipfill swap" in skipfill("check", "things", "v2", *files, "--identity", "id").err
 
 

@@ -31,7 +31,7 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 def test_vectors_are_read_at_most_twice(
     skipfill: Skipfill, with_v2: World, passes: Counter[str], monkeypatch: pytest.MonkeyPatch, room: int, which: str
 ) -> None:
-    """All cells of a check of queries that are no rows, new/new too: the relevant rows once, the other rows once."""
+    """All cells of a check of queries that are not rows, new/new too: the relevant rows once, the other rows once."""
     monkeypatch.setattr("skipfill.compat.gate.context.MOST_BYTES", room)
     items = ("--items", with_v2.heldout, "--gallery-items", with_v2.folder / f"{which}.parquet")
     cells = skipfill("check", "things", "v2", *items, "--json", expect=None).out

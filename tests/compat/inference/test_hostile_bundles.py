@@ -155,6 +155,7 @@ ENDS: dict[str, tuple[Change, str]] = {
 
 
 @pytest.mark.parametrize("case", ENDS)
+@pytest.mark.usefixtures("warm_trials")
 def test_a_trial_that_ends_in_native_code_is_one_message(exports: Path, tmp_path: Path, case: str) -> None:
     change, expected = ENDS[case]
     bundle = forged(exports / "texts.skipfill", tmp_path / "evil.skipfill", change)

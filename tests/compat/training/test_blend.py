@@ -17,7 +17,7 @@ from skipfill.compat.training.blending.weight import best_weight
 from skipfill.store.errors import BadInput
 from skipfill.store.models.cards import load_card
 from skipfill.store.models.files import trained_content
-from skipfill.store.parquet.item_digests import content_digests
+from skipfill.store.parquet.digests.item_digests import content_digests
 from skipfill.store.parquet.items import open_items
 from skipfill.store.storage.location import open_store
 from tests.conftest import Skipfill, World, write_vectors

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import os
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -50,6 +51,7 @@ from tests.compat.training.training_world import (
     trained,
 )
 from tests.conftest import Skipfill, World, spawn
+from tests.warm import program, start
 
 STORE = Path(".skipfill")
 CLOSE = 1e-5
@@ -84,8 +86,16 @@ def test_memory_holds_one_part_at_a_time(tmp_path: Path) -> None:
 
 def test_two_processes_give_the_weights_of_one(tmp_path: Path) -> None:
     """Augmentation, unlabelled items, a validation share, batches that no two processes share evenly."""
-    done = torchrun("tests.compat.training.training_world", tmp_path, cwd=Path(__file__).parents[3])
-    assert done.returncode == 0, done.stderr
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    code, folder = program("tests.compat.training.training_world"), Path(__file__).parents[3]
+    # In forks, which start faster; `test_the_command_in_two_processes` is by torchrun itself.
+    ranks = [{"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2", **address} for rank in "01"]
+    both = [start(code, [str(tmp_path)], cwd=folder, environment={**os.environ, **rank}) for rank in ranks]
+    for process in both:
+        assert process.communicate(timeout=120)[1] == ""
+        assert process.returncode == 0
     for name, case in CASES.items():
         one = in_any_number_of_processes(*case)
         first, second = (load_file(tmp_path / f"{name} {rank}.safetensors") for rank in (0, 1))
@@ -96,25 +106,14 @@ def test_two_processes_give_the_weights_of_one(tmp_path: Path) -> None:
 
 def test_the_command_in_two_processes(skipfill: Skipfill, registered: World) -> None:
     command = ["train", "v2", "--gallery", "things", "--items", registered.items, "--epochs", 2, "--json"]
-    done = torchrun("skipfill.cli", *command, "--log-file", "log.ndjson", cwd=Path.cwd())
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    words = [*torchrun, "-m", "skipfill.cli", *map(str, command), "--log-file", "log.ndjson"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["model"]["training"]["processes"] == 2
     assert len(Path("log.ndjson").read_text().splitlines()) == 8
     assert not list((STORE / "training").rglob("*.safetensors"))
     skipfill("check", "things", "v2", "--items", registered.heldout, expect=None)
-
-
-def torchrun(module: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
-    environment = {key: value for key, value in os.environ.items() if key != "SKIPFILL_STORE"}
-    return subprocess.run(
-        [*command, module, *(str(one) for one in arguments)],
-        cwd=cwd,
-        env={**environment, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
 
 
 def test_the_best_epoch_is_kept_and_patience_ends_the_training(tmp_path: Path) -> None:
@@ -259,7 +258,7 @@ def test_validation_through_the_command(skipfill: Skipfill, registered: World) -
     command = ["--gallery", "things", "--items", registered.items, "--epochs", 3]
     card = skipfill("train", "v2", *command, "--validation", 0.25, "--json").document["model"]
     assert (card["training"]["held_out"], card["trained_items"], card["training"]["epochs"]) == (54, 162, 9)
-    # They chose the epoch: they are no queries of a check either.
+    # They chose the epoch: they are not queries of a check either.
     objects = open_store(STORE)
     assert len(trained_ids(objects, load_card(objects, "v2"))) == 216
     refused = skipfill("train", "v3", *command, "--patience", 2, expect=2)

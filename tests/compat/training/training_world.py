@@ -162,6 +162,7 @@ def in_any_number_of_processes(method: str, batch: int, accumulate: int) -> dict
 # Batches of 10 or 11, and of 17 or 18.
 CASES = {"uneven": ("gallery", 11, 1), "in parts": ("bct", 20, 2), "rows in parts": ("gallery", 20, 2)}
 
-if __name__ == "__main__":
+
+def main() -> None:
     for name, case in CASES.items():
         save_file(in_any_number_of_processes(*case), Path(sys.argv[1]) / f"{name} {os.environ['RANK']}.safetensors")

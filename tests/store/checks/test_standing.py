@@ -41,7 +41,7 @@ POLICIES = [
 
 @st.composite
 def checks(draw: st.DrawFn) -> list[CheckEntry]:
-    """Checks of one model on the same rows, of which some stand in for others."""
+    """Checks of one model on the same rows, of which some replace others."""
     entries: list[CheckEntry] = []
     for number in range(draw(st.integers(0, 12))):
         earlier = [entry.check for entry in entries if entry.verdict != "pass"]

@@ -25,7 +25,7 @@ from skipfill.store.galleries.file_list import commit_files, following
 from skipfill.store.galleries.gallery import open_gallery
 from skipfill.store.galleries.register import add_gallery
 from skipfill.store.galleries.verify import BoundGallery
-from skipfill.store.parquet.content import content_digest
+from skipfill.store.parquet.digests.content import content_digest
 from skipfill.store.parquet.pinned import MOST_HELD
 from skipfill.store.parquet.stored_rows import Columns, StoredRows
 from skipfill.store.spaces import Space

@@ -144,7 +144,7 @@ def test_the_log_needs_a_newer_release_only_where_a_type_is_declared(skipfill: S
     skipfill("gallery", "add", "small", "small.parquet", "--space", "b", *declaration("int8"))
     plain, small = (open_gallery(open_store(Path(".skipfill")), name).version for name in ("plain", "small"))
     assert (plain.format, plain.columns) == (1, {"id": "id", "vector": "vector", "label": ""})
-    assert (small.format, small.columns["vector_type"], small.columns["scale"]) == (4, "int8", str(SCALE))
+    assert (small.format, small.columns["vector_type"], small.columns["scale"]) == (5, "int8", str(SCALE))
 
 
 @pytest.mark.parametrize(

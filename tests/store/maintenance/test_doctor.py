@@ -237,7 +237,7 @@ def test_doctor_says_what_threads_are_used(skipfill: Skipfill, monkeypatch: pyte
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     threads = skipfill("doctor", "--json").document["threads"]
     assert threads == {"count": 3, "given": True}
-    assert "3, as OMP_NUM_THREADS says" in skipfill("doctor").out
+    assert "3, set by OMP_NUM_THREADS" in skipfill("doctor").out
     monkeypatch.delenv("OMP_NUM_THREADS")
     processors = len(os.sched_getaffinity(0))
     assert skipfill("doctor", "--json").document["threads"] == {"count": processors, "given": False}

@@ -66,7 +66,7 @@ def one_of(folder: Path, name: str = "v2", value: float = 0.5) -> ObjectStore:
 
 
 def untried(path: Path, card: Card) -> None:
-    """The trial of bundles that are no hostile ones."""
+    """The trial of bundles that are not hostile."""
 
 
 def parquet(columns: list[str], rows: int = 1) -> bytes:

@@ -81,7 +81,7 @@ def test_a_pass_answers_a_fail_whatever_was_released_but_allows_a_swap_only_from
     release(objects, "v3", "test")
     answer = check(objects, 2)
     rollback(objects, "g")
-    since = f"none that compares with old, which queries use since version 3: check {answer.id} passed against v3"
+    since = f"none that compares with old, which queries have used since version 3: check {answer.id} passed against v3"
     with pytest.raises(NotAcceptable, match=f"expected a passing check of v2, found {since}"):
         release(objects, "v2")
     passed = check(objects, 3, queries=OTHER)

@@ -107,7 +107,7 @@ def test_the_matrix_is_what_numpy_finds(skipfill: Skipfill, chain: World) -> Non
 
 
 def test_a_blend_searches_the_gallery_of_its_old_encoder(skipfill: Skipfill, with_v2: World) -> None:
-    """With the old encoder that it holds; where queries must bring the old vectors, there is no matrix."""
+    """With the old encoder that it holds; where queries need the old vectors, there is no matrix."""
     skipfill("blend", "mixed", "--new", "v2", "--old", "v1", "--weight", 0.5)
     sources = ("--items", with_v2.heldout, "--gallery-items", with_v2.gallery_items)
     cells = skipfill("matrix", "v1", "mixed", *sources, "--json").document["matrix"]["matrices"]["CMC@1"]
@@ -118,7 +118,7 @@ def test_a_blend_searches_the_gallery_of_its_old_encoder(skipfill: Skipfill, wit
     assert cells[1][0] == pytest.approx((nearest == np.array(queries["label"].to_pylist())).mean())
     skipfill("blend", "brought", "--new", "v2", "--old", "v1", "--weight", 0.5, "--old-vector", "old")
     refused = skipfill("matrix", "v1", "brought", *sources, expect=2).err
-    assert "a blend without its old encoder, whose queries must bring the old vectors" in refused
+    assert "a blend without its old encoder, whose queries need the old vectors" in refused
     assert "skipfill check GALLERY brought --items FILES --old-vector COLUMN" in refused
 
 
@@ -143,7 +143,7 @@ def test_templates_are_the_means_of_their_classes(skipfill: Skipfill, registered
         nearest = np.array(classes)[(asked[:, :8] @ means.T).argmax(axis=1)]
         assert matrix["matrices"]["CMC@1"][row][0] == pytest.approx((nearest == wanted).mean())
     refused = skipfill("matrix", "v1", "--items", registered.gallery_items, "--templates", expect=2)
-    assert "expected queries that are no gallery items" in refused.err
+    assert "expected queries that are not gallery items" in refused.err
 
 
 def test_the_matrix_as_people_see_it(skipfill: Skipfill, registered: World) -> None:

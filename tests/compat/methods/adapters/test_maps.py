@@ -78,6 +78,17 @@ def test_ridge_is_augmented_least_squares(dim_new: int, dim_old: int, penalty: f
     assert_maps(fitted, weight, old.mean(axis=0) - new.mean(axis=0) @ weight)
 
 
+@pytest.mark.parametrize("penalty", [1e-18, 1e-9])
+def test_ridge_bears_a_tiny_penalty_with_pairs_that_leave_directions_open(penalty: float) -> None:
+    """Ten pairs in 16 dimensions: least squares of the least length fits all of them."""
+    pairs = pairs_of(16, 9, count=10)
+    new, old = float64(pairs)
+    centred = [one - one.mean(axis=0) for one in (new, old)]
+    weight = scipy.linalg.lstsq(*centred)[0]
+    fitted = Ridge.fit(pairs, ridge.Settings(penalty), 0)
+    np.testing.assert_allclose(fitted.weight.numpy(), weight.T, atol=1e-4)
+
+
 @pytest.mark.parametrize("rank", [1, 3, 6])
 def test_low_rank_is_the_best_map_of_its_rank(rank: int) -> None:
     """By Eckart and Young: the truncated fit of the augmented least squares, found by another decomposition."""
@@ -95,7 +106,7 @@ def test_low_rank_is_the_best_map_of_its_rank(rank: int) -> None:
     assert np.linalg.matrix_rank(fitted.weight.numpy(), tol=1e-5) == rank
 
 
-def test_relative_ranks_as_the_products_of_likenesses_to_anchors() -> None:
+def test_relative_ranks_as_the_products_of_cosines_with_anchors() -> None:
     pairs = pairs_of(12, 9)
     new, old = float64(pairs)
     queries, rows = new[:20], old[20:80]

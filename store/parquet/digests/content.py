@@ -13,8 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from skipfill.store.engine.engine import LOCAL, Engine, Progress
 from skipfill.store.errors import Stale
 from skipfill.store.parquet.files import ParquetReader
+from skipfill.store.parquet.parts import map_files
 from skipfill.store.parquet.stored_rows import Block, StoredRows
 from skipfill.store.storage.address import Address
 
@@ -115,16 +117,20 @@ class DigestedFiles:
         self._refused = refused
         self.rows = replace(rows, open_file=self._open)
 
-    def confirm(self) -> None:
+    def confirm(self, engine: Engine = LOCAL) -> None:
         """Digest what has not been read whole, such as a file that no step had to read to its end.
+
+        Args:
+            engine: reads these files.
 
         Raises:
             Stale: another content than was registered.
         """
-        for path in self._all.files:
-            if path not in self.contents:
-                for _ in self.rows.file_blocks(path):
-                    pass
+        missing = [path for path in self._all.files if path not in self.contents]
+        rows = replace(self._all, files=missing)
+        likes = [self._registered.get(path, "") for path in missing]
+        for path, content in zip(missing, map_files(_digested_file, rows, likes, engine), strict=True):
+            self._take(path, content)
 
     def _open(self, path: Address) -> ParquetReader:
         return _DigestedFile(self, path, self._all.open_file(path))
@@ -140,10 +146,20 @@ class DigestedFiles:
             digest.update(self._all.block(batch, path, row))
             row += batch.num_rows
             yield batch
-        content = digest.result()
+        self._take(path, digest.result())
+
+    def _take(self, path: Address, content: str) -> None:
         if self._refused is not None and self._registered.get(path, content) != content:
             raise self._refused(path)
         self.contents[path] = content
+
+
+def _digested_file(rows: StoredRows, like: str, progress: Progress) -> str:
+    """The digest of rows of one file, of the kind of `like`."""
+    digest = content_digest(like)
+    for block in rows.file_blocks(rows.files[0]):
+        digest.update(block)
+    return digest.result()
 
 
 class _DigestedFile:
@@ -152,6 +168,7 @@ class _DigestedFile:
     def __init__(self, files: DigestedFiles, path: Address, file: ParquetReader) -> None:
         self._files, self._path, self._file = files, path, file
         self.metadata, self.schema_arrow, self.source = file.metadata, file.schema_arrow, file.source
+        self.state, self.rows = file.state, file.rows
 
     def iter_batches(
         self, batch_size: int, columns: Sequence[str], *, use_threads: bool = True

@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from skipfill.compat.losses.alignment import cosine_alignment
-from skipfill.compat.losses.information import SameClass, stored_information
-from skipfill.compat.losses.neighbours import stored_neighbours
-from skipfill.compat.losses.prototypes import ABSENT, prototype_cross_entropy
-from skipfill.compat.losses.rankings import ranking_divergence
-from skipfill.compat.losses.refresh import refresh_contrast
 from skipfill.compat.methods.batch import GallerySample
+from skipfill.compat.methods.losses.alignment import cosine_alignment
+from skipfill.compat.methods.losses.information import SameClass, stored_information
+from skipfill.compat.methods.losses.neighbours import stored_neighbours
+from skipfill.compat.methods.losses.prototypes import ABSENT, prototype_cross_entropy
+from skipfill.compat.methods.losses.rankings import ranking_divergence
+from skipfill.compat.methods.losses.refresh import refresh_contrast
 from skipfill.compat.methods.simplex import simplex_vertices
 from skipfill.compat.nn.normalize import unit
 from skipfill.compat.training.data.class_rows import RowsOfClasses

@@ -1,0 +1,93 @@
+"""Re-ranking: what it took, the numbers of candidates that were tried, and the share of the gallery it touches."""
+
+from __future__ import annotations
+
+from math import log10
+from typing import TYPE_CHECKING
+
+from skipfill.cli.reports.elements import badge, number, table, text
+from skipfill.cli.reports.svg import Scale, axis, curve, levels, picture
+
+if TYPE_CHECKING:
+    from skipfill.store.checks.report import Report
+    from skipfill.store.checks.reranking import Reranked, TouchedRows
+
+HEIGHT = 170
+FINDING = {"old": "the old model's query", "view": "the model's query in its view"}
+
+
+def reranking(report: Report) -> str:
+    measured = report.rerank
+    if measured is None:
+        return ""
+    listed = "".join(f"<div><dt>{text(key)}</dt><dd>{text(one)}</dd></div>" for key, one in facts_of(measured).items())
+    return f"<dl>{listed}</dl>{_tried(report, measured)}{_curve(measured)}"
+
+
+def facts_of(measured: Reranked) -> dict[str, str]:
+    """What was measured, a line each."""
+    source = f"{measured.from_overlay:,} from version {measured.overlay} of the overlay" if measured.overlay else ""
+    made = f"{measured.encoded:,} encoded{' and kept' if measured.kept else ''}" if measured.encoded else ""
+    without = f"{measured.without_vector:,} without a new vector, which keep their places"
+    rows = ", ".join(filter(None, [source, made, without if measured.without_vector else ""]))
+    took = f"{measured.milliseconds:.2g} ms more a query, with its rows at hand"
+    rate = f"; {measured.items_per_second:,.0f} items a second here" if measured.items_per_second else ""
+    facts = {
+        "candidates": f"{measured.way.k:,} rows a query, found by {FINDING[measured.way.candidates]}",
+        "rows": f"{measured.touched:,} of {measured.gallery_rows:,} are candidates: {rows}",
+        "items to encode": f"{measured.cold:.3g} a query with an empty overlay, {measured.warm:.3g} with this one",
+        "time": took + rate,
+        "rows touched": "; ".join(_after(one, measured) for one in _shown(measured)),
+    }
+    if measured.places_without:
+        facts["not re-ranked"] = f"{measured.places_without:.0%} of the candidates, for lack of a new vector"
+    return facts
+
+
+def _shown(measured: Reranked) -> list[TouchedRows]:
+    """A few points: some measured, the last of which is all queries, and the first that are predicted."""
+    return [*measured.curve[len(measured.curve) // 2 :: 3], *measured.curve[-1:], *measured.predicted[:3]]
+
+
+def _after(one: TouchedRows, measured: Reranked) -> str:
+    share, low, high = (rows / measured.gallery_rows for rows in (one.rows, one.low, one.high))
+    band = f" ({low:.0%} to {high:.0%})" if one in measured.predicted else ""
+    return f"{share:.0%}{band} after {one.queries:,} queries"
+
+
+def _tried(report: Report, measured: Reranked) -> str:
+    if not measured.tried:
+        return ""
+    columns = ["Verdict", "#Candidates", f"#{report.policy['metric']}", "#Change", "#Rows encoded"]
+    rows = [
+        [badge(one.verdict), f"{one.k:,}", number(one.value), number(one.change, sign=True), f"{one.encoded:,}"]
+        for one in measured.tried
+    ]
+    return table("Numbers of candidates, the largest first, until one does not pass", columns, rows)
+
+
+def _curve(measured: Reranked) -> str:
+    """Share of the gallery touched by the number of queries, on a logarithmic axis, with the band of what is to come.
+
+    Nothing for a single point.
+    """
+    points = [*measured.curve, *measured.predicted]
+    if len(points) < 2:
+        return ""
+
+    def shares(end: str) -> list[tuple[float, float]]:
+        return [(log10(one.queries), getattr(one, end) / measured.gallery_rows) for one in points]
+
+    across = Scale.over(log10(one.queries) for one in points)
+    up = Scale.over(share for end in ("low", "high") for _, share in shares(end))
+    shapes = [*levels(up, HEIGHT)]
+    for end, kind in (("low", "old"), ("high", "old"), ("rows", "new")):
+        shapes += curve(across, up, shares(end), kind, HEIGHT)
+    title = "Share of the gallery touched, by the number of queries"
+    said = "; ".join(f"{one.queries:,} queries: {one.rows / measured.gallery_rows:.0%}" for one in points)
+    names = {log10(one.queries): f"{one.queries:,}" for one in points[:: max(1, len(points) // 4)]}
+    legend = "Filled marks: measured up to the queries of this check, then predicted. Open marks: its band."
+    return (
+        f"<div class=plots><figure><figcaption>{title}</figcaption>{picture(title, HEIGHT, shapes, said)}"
+        f"{axis(across, named=names)}</figure></div><p class=dim>{legend}</p>"
+    )

@@ -1,0 +1,59 @@
+"""Overlays, as commands print them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from skipfill.cli.terminal.next_command import with_store
+from skipfill.cli.terminal.printing import emit, facts, short_time, table
+
+if TYPE_CHECKING:
+    from skipfill.store.overlays.change import OverlayChange
+    from skipfill.store.overlays.log import OverlayVersion
+
+SHOWN = 10
+
+
+def overlay_document(gallery: str, entry: OverlayVersion) -> dict[str, Any]:
+    """An overlay as JSON values."""
+    return {"gallery": gallery, "rows": entry.rows, "bytes": bytes_of(entry), **asdict(entry)}
+
+
+def bytes_of(entry: OverlayVersion) -> int:
+    """Bytes of its files, together."""
+    return sum(file.bytes for file in entry.files)
+
+
+def show_change(gallery: str, done: OverlayChange, text: str, *, as_json: bool) -> None:
+    """Print a change of an overlay, in the words of the command that made it."""
+    emit(
+        {**overlay_document(gallery, done.entry), "already": done.already},
+        as_json=as_json,
+        show=lambda out: out.print(f"{text} (now version {done.entry.number})"),
+    )
+
+
+def print_overlay(out: Console, gallery: str, entry: OverlayVersion, log: list[OverlayVersion]) -> None:
+    """Print an overlay and its last changes."""
+    out.print(
+        facts(
+            [
+                ("gallery", gallery),
+                ("model", f"{entry.model} ({entry.fingerprint[:12]})"),
+                ("vectors", f"{entry.rows:,} of dimension {entry.dim}"),
+                ("files", f"{len(entry.files):,}, {bytes_of(entry):,} bytes"),
+            ]
+        )
+    )
+    rows = [
+        (one.number, short_time(one.at, seconds=True), one.action, f"{one.rows:,}", one.by, one.reason)
+        for one in log[-SHOWN:]
+    ]
+    columns = ["version", "at", "change", "vectors", "by", "why"]
+    out.print(table(columns, rows, numbers=["version", "vectors"], wrap=["change", "why"]))
+    if len(log) > SHOWN:
+        see = with_store(f"skipfill overlay show {gallery} {entry.model or entry.fingerprint[:12]} --json")
+        out.print(f"{len(log) - SHOWN:,} versions before these: {see}")

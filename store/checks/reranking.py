@@ -1,0 +1,148 @@
+"""Re-ranking as a way to answer queries, and a check's measurements of it.
+
+The old space names K candidates a query; a newer model, in its own space, puts them in order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from skipfill.store.checks.requirement import Verdict
+from skipfill.store.errors import BadInput, Parameter, unknown_name
+from skipfill.store.strict_json import json_digest
+
+CandidatesBy = Literal["old", "view"]
+CANDIDATES: tuple[CandidatesBy, ...] = ("old", "view")
+
+
+@dataclass(frozen=True)
+class Reranking:
+    """A way to answer queries in two stages.
+
+    Attributes:
+        k: how many rows are candidates, at least 1.
+        candidates: the query vector that finds them in the gallery's space: the `old` model's, or the newer model's
+            `view`, which may be a blend.
+
+    Raises:
+        BadInput: a value out of its range.
+    """
+
+    k: int
+    candidates: CandidatesBy = "old"
+
+    def __post_init__(self) -> None:
+        if self.k < 1:
+            raise BadInput(Parameter("rerank", str(self.k)), expected="at least 1 candidate", found=str(self.k))
+        if self.candidates not in CANDIDATES:
+            raise unknown_name("kind of candidates", self.candidates, CANDIDATES, where=Parameter("candidates"))
+
+    def __str__(self) -> str:
+        return f"re-ranking {self.k:,}{' by its view' if self.candidates == 'view' else ''}"
+
+    @property
+    def options(self) -> str:
+        """The options of a command that ask for it."""
+        return f" --rerank {self.k}" + ("" if self.candidates == "old" else f" --candidates {self.candidates}")
+
+
+def way_fingerprint(model: str, reranking: Reranking | None) -> str:
+    """Fingerprint of a way to answer queries, under which its checks are kept: that of the model, or of both.
+
+    A check of one way so says nothing of another.
+
+    Args:
+        model: fingerprint of the model.
+        reranking: None where queries are answered by the model's view alone.
+    """
+    if reranking is None:
+        return model
+    return json_digest([model, "rerank", reranking.k, reranking.candidates])
+
+
+def way_words(model: str, reranking: Reranking | None) -> str:
+    """A model by name, and how it answers queries."""
+    return model if reranking is None else f"{model}, {reranking}"
+
+
+@dataclass(frozen=True)
+class TouchedRows:
+    """The number of distinct rows that are candidates of so many queries.
+
+    Attributes:
+        rows: measured as the mean over all choices of so many of the check's queries, or predicted for more.
+        low, high: band of a prediction; the same as `rows` where it is measured.
+    """
+
+    queries: int
+    rows: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class TriedK:
+    """One number of candidates in a check of several.
+
+    Attributes:
+        value, change: mean of the deciding metric over all queries, and its change against the old model.
+        encoded: distinct rows that are candidates of its queries.
+    """
+
+    k: int
+    verdict: Verdict
+    value: float
+    change: float
+    encoded: int
+
+
+@dataclass(frozen=True)
+class Reranked:
+    """A check's measurements of re-ranking.
+
+    Attributes:
+        way: what was measured.
+        model: fingerprint of the model alone.
+        overlay: number of the overlay's version that was read; 0 where there was none.
+        overlay_rows: rows in that version.
+        needs_overlay: whether new vectors came from the overlay without an item to encode them from: then a swap needs
+            an overlay that still has them.
+        touched: distinct rows that are candidates of some query.
+        from_overlay, encoded, without_vector: how many of these had a vector in the overlay, were encoded from their
+            items, or had neither and kept their place.
+        kept: whether what was encoded is in the overlay now.
+        cold, warm: items encoded for each query, on the mean: with an empty overlay, and with the one there was.
+        places_without: share of all candidates of all queries that had no new vector.
+        gallery_rows: of the gallery.
+        curve: rows touched after some of the queries, as measured.
+        predicted: the same after more queries.
+        milliseconds: median time that a query takes for look-up, gathering, product and order, with its rows at hand.
+        items_per_second: encoded here; None where nothing was.
+        tried: each number of candidates that was tried, the largest first; empty where one alone was asked for.
+    """
+
+    way: Reranking
+    model: str
+    overlay: int
+    overlay_rows: int
+    needs_overlay: bool
+    touched: int
+    from_overlay: int
+    encoded: int
+    without_vector: int
+    kept: bool
+    cold: float
+    warm: float
+    places_without: float
+    gallery_rows: int
+    curve: list[TouchedRows]
+    predicted: list[TouchedRows]
+    milliseconds: float
+    items_per_second: float | None = None
+    tried: list[TriedK] = field(default_factory=list)
+
+
+def without_unused(document: dict[str, Any], *names: str) -> dict[str, Any]:
+    """A document without those of the named fields that are None: older releases do not know them."""
+    return {key: value for key, value in document.items() if key not in names or value is not None}

@@ -1,0 +1,1 @@
+"""Engines that run tasks: in this process, or on a cluster."""

@@ -1,0 +1,1 @@
+"""Digests: of files, of rows, and of items by their content."""
