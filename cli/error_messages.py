@@ -79,6 +79,8 @@ SENTENCES = {
     "this gallery: skipfill policy {gallery} {options}",
     "plan_again": "Plan again with: skipfill plan {gallery} {model}",
     "new_plan": "Make another one: skipfill plan GALLERY MODEL -o FILE",
+    "declare_vectors": "Say what numbers it holds: skipfill gallery add ... --vector-type TYPE, and --scale N for "
+    "int8. Or name another column with {parameter:flag} COLUMN.",
     "name_column": "Name the {parameter} column with {parameter:flag} COLUMN.",
     "name_brought_column": "Name the column with {parameter:flag} COLUMN; every file of items needs it.",
     "name_another_output": "Choose another name with -o FILE.",
