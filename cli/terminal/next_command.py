@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from skipfill.compat.gate.inputs import CheckInputs
     from skipfill.store.checks.report import Report
-    from skipfill.store.checks.reranking import Reranking
     from skipfill.store.parquet.items import ItemColumns
 
 _store: ContextVar[str] = ContextVar("store", default="")
@@ -110,12 +109,6 @@ def check_again(report: Report, inputs: CheckInputs, truth: str) -> str:
     ]
     words = [word for option, value in options if value for word in (f"--{option}", value)]
     return quoted("skipfill", "check", report.gallery, report.model, *words) + column_options(inputs.columns)
-
-
-def way_options(way: Reranking | None) -> str:
-    """The options that ask for a way to answer queries."""
-    given = {} if way is None else way.parameters
-    return "".join(f" --{name} {quoted(value)}" for name, value in given.items())
 
 
 def items_options(files: Sequence[Path]) -> str:

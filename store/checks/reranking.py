@@ -43,8 +43,16 @@ class Reranking:
 
     @property
     def parameters(self) -> dict[str, object]:
-        """The parameters that ask for it, without those that have their usual value."""
+        """What a command is given to ask for it."""
         return {"rerank": self.k} | ({} if self.candidates == "old" else {"candidates": self.candidates})
+
+
+@dataclass(frozen=True)
+class ModelInWay:
+    """A model, and what a command is given besides its name to answer queries in a certain way."""
+
+    model: str
+    parameters: dict[str, object]
 
 
 def way_fingerprint(model: str, reranking: Reranking | None) -> str:

@@ -8,12 +8,12 @@ from itertools import pairwise
 
 from skipfill.store.checks.entry import CheckEntry, entry_of
 from skipfill.store.checks.index import CheckIndex, newest_elsewhere
-from skipfill.store.checks.reranking import Reranking
 from skipfill.store.checks.saved_reports import old_reports
 from skipfill.store.checks.standing import Standing, standing, standing_of_old
 from skipfill.store.errors import Advice, SkipfillError
 from skipfill.store.galleries.log import Version, read_version
 from skipfill.store.galleries.policies import set_in
+from skipfill.store.releases.plan import Plan
 from skipfill.store.releases.withdrawn import Withdrawal, withdrawal
 from skipfill.store.storage.object_store import ObjectStore
 
@@ -156,31 +156,22 @@ def told(objects: ObjectStore, gallery: str, version: Version, evidence: Evidenc
     return f"{text} ({check.reason})" if check.reason else text
 
 
-def advice(
-    objects: ObjectStore,
-    gallery: str,
-    version: Version,
-    model: str,
-    evidence: Evidence,
-    rerank: Reranking | None = None,
-) -> Advice:
-    """The next step where the evidence does not allow a swap, perhaps to re-ranking."""
-    way = {} if rerank is None else rerank.parameters
+def advice(objects: ObjectStore, version: Version, plan: Plan, evidence: Evidence) -> Advice:
+    """The next step where the evidence does not allow the swap that is planned."""
     of_state, check = evidence.standing, evidence.deciding
+    gallery, model = plan.gallery, plan.model_in_way
     if check is None:
-        return Advice("check_model", gallery=gallery, model=model, way=way)
+        return Advice("check_model", gallery=gallery, model=model)
     if check.verdict == "fail":
-        return Advice("fail_stands", gallery=gallery, model=model, way=way, check=check.check)
+        return Advice("fail_stands", gallery=gallery, model=model, check=check.check)
     if check.verdict == "inconclusive":
-        return Advice("ask_more", gallery=gallery, model=model, way=way)
-    changed = set_in(objects, gallery, version)
+        return Advice("ask_more", gallery=gallery, model=model)
+    changed = set_in(objects, plan.gallery, version)
     setter = policy_words(changed) if changed else ""
     fitting = {difference.parameter: difference.fitting for difference in of_state.differences}
     if None in fitting.values() or () in fitting.values():  # no option can meet these
-        return Advice("check_by_policy", gallery=gallery, model=model, way=way, check=check.check, setter=setter)
-    return Advice(
-        "fit_policy", gallery=gallery, model=model, way=way, check=check.check, setter=setter, options=fitting
-    )
+        return Advice("check_by_policy", gallery=gallery, model=model, check=check.check, setter=setter)
+    return Advice("fit_policy", gallery=gallery, model=model, check=check.check, setter=setter, options=fitting)
 
 
 def policy_words(changed: Version) -> str:

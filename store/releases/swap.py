@@ -172,7 +172,7 @@ def _refused(
         return NotAcceptable(
             f"gallery {plan.gallery} version {plan.version}: expected a passing check of "
             f"{way_words(plan.model, plan.rerank)}, found {broken.found}",
-            advice(objects, plan.gallery, now.version, plan.model, now.evidence, plan.rerank),
+            advice(objects, now.version, plan, now.evidence),
         )
     first = None
     if now.version.number > plan.version:
@@ -190,8 +190,7 @@ def _refused(
             Advice("see_history", gallery=plan.gallery),
         )
     since = f"; {told(first)}" if first is not None else ""
-    way = {} if plan.rerank is None else plan.rerank.parameters
     return Stale(
         f"plan {plan.id}: {difference}{since}",
-        Advice("plan_again", gallery=plan.gallery, model=plan.model, way=way),
+        Advice("plan_again", gallery=plan.gallery, model=plan.model_in_way),
     )
