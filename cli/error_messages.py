@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping
 
 from skipfill.cli.terminal.next_command import with_store
+from skipfill.store.checks.reranking import ModelInWay
 from skipfill.store.errors import BadInput, Hint, Parameter, SkipfillError
 
 FLAGS = {"start_from": "--init", "settings": "--set", "slices": "--slice"}
@@ -78,6 +79,8 @@ SENTENCES = {
     "this gallery: skipfill policy {gallery} {options}",
     "plan_again": "Plan again with: skipfill plan {gallery} {model}",
     "new_plan": "Make another one: skipfill plan GALLERY MODEL -o FILE",
+    "declare_vectors": "Say what numbers it holds: skipfill gallery add ... --vector-type TYPE, and --scale N for "
+    "int8. Or name another column with {parameter:flag} COLUMN.",
     "name_column": "Name the {parameter} column with {parameter:flag} COLUMN.",
     "name_brought_column": "Name the column with {parameter:flag} COLUMN; every file of items needs it.",
     "name_another_output": "Choose another name with -o FILE.",
@@ -183,8 +186,19 @@ def sentence(hint: Hint) -> str:
     """The next step as one sentence; empty for none."""
     if isinstance(hint, str):
         return with_store(hint)
-    values = {name: options(value) if isinstance(value, Mapping) else value for name, value in hint.values.items()}
-    return with_store(SENTENCES[hint.key].format_map({name: _Shown(value) for name, value in values.items()}))
+    values = {name: _Shown(_words(value)) for name, value in hint.values.items()}
+    return with_store(SENTENCES[hint.key].format_map(values))
+
+
+def _words(value: object) -> object:
+    if isinstance(value, Mapping):
+        return options(value)
+    return in_way(value) if isinstance(value, ModelInWay) else value
+
+
+def in_way(of: ModelInWay) -> str:
+    """The model, and the options that ask for the way."""
+    return f"{of.model} {options(of.parameters)}".rstrip()
 
 
 def options(values: Mapping[str, object]) -> str:

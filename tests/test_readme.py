@@ -87,7 +87,7 @@ def test_the_readme_is_short() -> None:
 def test_links_of_the_pages_lead_somewhere() -> None:
     folders = {"README": ROOT} | dict.fromkeys(TOPICS, ROOT / "cli" / "guide")
     for topic, text in PAGES.items():
-        for target in re.findall(r"\]\(([^)]+)\)", text):
+        for target in re.findall(r"\]\((?!https://)([^)]+)\)", text):
             assert (folders[topic] / target).exists(), f"{topic}: {target}"
         for target in re.findall(r"`(\.decisions/[^`]+\.md|(?:cli|compat|store|tests)/[\w./]+\.\w+)`", text):
             assert (ROOT / target).exists(), f"{topic}: {target}"

@@ -13,17 +13,15 @@ from skipfill.store.checks.policy import Policy
 from skipfill.store.checks.reranking import without_unused
 from skipfill.store.errors import Advice, BadInput, SkipfillError, Stale, in_the_store, minute
 from skipfill.store.models.release import Release
+from skipfill.store.parquet.stored_rows import VECTOR_TYPE
 from skipfill.store.storage.layout import GALLERIES, log_folder, version_key
 from skipfill.store.storage.numbered import last_number
 from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import json_digest, stored
 
-FORMAT = 4
-"""Written only for versions that need it, so that older releases read all others: 4 has a release that re-ranks, 3 a
-view that is not a prefix."""
-WITH_MAP = 3
-WITH_POLICY = 2
-WITHOUT_POLICY = 1
+WITHOUT_POLICY, WITH_POLICY, WITH_MAP, WITH_RERANKING, FORMAT = 1, 2, 3, 4, 5
+"""Each is written only for versions that need it, so that older releases read all others: 3 has a view that is not a
+prefix, 4 a release that re-ranks, 5 a declared type of vectors."""
 RESTORE = "Restore it from a copy."
 MOST_NAMED = 8
 """Galleries that the error for an unknown one names."""
@@ -53,7 +51,7 @@ class Version:
         files: digest that names the immutable file list (paths and fingerprints), which a swap does not repeat.
         rows: number of rows in those files.
         space: name of the space that the stored vectors are in.
-        columns: names of the id, vector and label columns; the last may be empty.
+        columns: of id, vector and label, the last may be empty; and what is declared, see `Columns.as_dict`.
         release: the model that queries use, and how; None while no model serves them.
         undo: number of the version whose release a rollback brings back; 0 when there is none.
         at, by: time (UTC, ISO 8601) and user of the change; empty before it is committed.
@@ -108,8 +106,10 @@ class Version:
     @property
     def needed_format(self) -> int:
         """The oldest format that can hold the version."""
-        if self.release is not None and self.release.rerank is not None:
+        if VECTOR_TYPE in self.columns:
             return FORMAT
+        if self.release is not None and self.release.rerank is not None:
+            return WITH_RERANKING
         if self.release is not None and self.release.view.kind != "prefix":
             return WITH_MAP
         return WITHOUT_POLICY if self.policy is None else WITH_POLICY

@@ -14,10 +14,13 @@ import pyarrow.dataset as ds
 from skipfill.store.errors import BadInput
 from skipfill.store.parquet.files import ParquetReader
 from skipfill.store.parquet.items import Items
+from skipfill.store.parquet.memory_limit import memory_beside
 from skipfill.store.parquet.stored_rows import StoredRows
 from skipfill.store.storage.unfinished import scratch_folder
 
 TABLES = ("query", "gallery", "asked")
+MOST_MEMORY = 2 << 30
+"""Bytes that all expressions may take. Of these DuckDB counts 1 GB itself; it does not count long texts."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,9 @@ class QueryColumns:
         return sql.sql(select)
 
     def _refused(self, expression: str, error: Exception) -> BadInput:
+        if isinstance(error, duckdb.OutOfMemoryException):
+            expected = f"SQL that needs at most {MOST_MEMORY >> 20:,} MiB of memory"
+            return BadInput(f"slice {expression!r}", expected=expected, found="one that needs more")
         return BadInput(
             f"slice {expression!r}",
             expected=f"SQL over columns of the queries or the gallery, or over {' and '.join(self.computed)}",
@@ -214,7 +220,7 @@ def _closed_database() -> Iterator[duckdb.DuckDBPyConnection]:
             "max_temp_directory_size": "16GB",
             "lock_configuration": "true",
         }
-        with duckdb.connect(config=config) as sql:
+        with memory_beside(MOST_MEMORY), duckdb.connect(config=config) as sql:
             yield sql
 
 

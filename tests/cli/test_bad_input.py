@@ -327,6 +327,11 @@ def test_a_store_of_a_newer_release(skipfill: Skipfill, tmp_path: Path) -> None:
     assert "Upgrade skipfill" in one_line(skipfill("status", expect=2).err)
 
 
+@pytest.mark.parametrize("name", ["a\0b", "\ud800"])
+def test_a_store_that_no_path_can_name(skipfill: Skipfill, name: str) -> None:
+    assert "store: expected a folder, or a URL" in one_line(skipfill("status", "--store", name, expect=2).err)
+
+
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
     """An empty folder that every user may look into: any start of pytest closes those above `tmp_path` to them."""
