@@ -156,10 +156,8 @@ def _document(objects: ObjectStore, gallery: str, now: Version) -> dict[str, Any
     space = load_space(objects, now.space)
     identity = {"name": space.name, "dim": space.dim, "metric": space.metric, "fingerprint": space.fingerprint}
     policy = now.policy_in_force.described()
-    version = now.as_document()
-    if now.since:
-        version["since"]["reason"] = _reason(objects, gallery, now)
-    return {"gallery": gallery, "version": version, "space": identity, "policy": policy}
+    why = _reason(objects, gallery, now)
+    return {"gallery": gallery, "version": now.as_document(), "space": identity, "policy": policy, "reason": why}
 
 
 def _evidence(now: Version, forced: list[str] | None) -> str:

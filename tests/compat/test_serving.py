@@ -202,7 +202,7 @@ def test_status_of_one_gallery(skipfill: Skipfill, tmp_path: Path) -> None:
     shown = skipfill("status", "g").out
     for part in ("v2", "a reason", "the first 4 coordinates, in space old", "version 2", version["by"]):
         assert part in shown
-    assert "nearest: g" in skipfill("status", "gg", expect=2).err
+    assert "/.skipfill (g), found 'gg'" in skipfill("status", "gg", expect=2).err
     assert tree(STORE) == before
 
 

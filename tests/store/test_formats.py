@@ -58,8 +58,10 @@ def test_a_frozen_store_can_be_read(here: Skipfill, frozen: Path) -> None:
 
 def test_a_frozen_store_goes_on(here: Skipfill, frozen: Path) -> None:
     """Its plan and its check still allow the swap; a new check, a rollback, more rows follow."""
-    assert here("swap", "things", "v2", "--dry-run", "--json").document["version"]["number"] == 5
-    here("swap", "things", "--plan", "plan.json")
+    assert "v2 was rolled back in version 4" in here("swap", "things", "--plan", "plan.json", expect=1).err
+    why = ("--reason", "it can be undone")
+    assert here("swap", "things", "v2", "--dry-run", "--json", *why).document["version"]["number"] == 5
+    here("swap", "things", "--plan", "plan.json", *why)
     here("check", "things", "v2", "--items", "heldout.parquet", expect=None)
     here("rollback", "things")
     table = pq.read_table("gallery.parquet")
@@ -75,7 +77,7 @@ def test_a_stray_file_beside_the_checks_of_an_older_release_stops_nothing(here: 
     for name in ("notes.txt", ".DS_Store"):
         (frozen / "store" / "checks" / "things" / name).write_text("mine")
     (frozen / "store" / "checks" / "things" / "mine").mkdir()
-    here("swap", "things", "v2")
+    here("swap", "things", "v2", "--reason", "it can be undone")
 
 
 def edit(path: Path, change: Callable[[Any], Any]) -> None:
