@@ -17,7 +17,7 @@ import typer
 from skipfill.cli.error_messages import message, sentence
 from skipfill.cli.terminal import failure
 from skipfill.cli.terminal.characters import one_line, redacted, visible
-from skipfill.cli.terminal.next_command import name_store
+from skipfill.cli.terminal.next_command import name_store, remember
 from skipfill.cli.terminal.printing import printer, to_stdout
 from skipfill.cli.terminal.streams import OutputLost, ReaderGone, mute
 from skipfill.store.errors import SkipfillError, reason
@@ -29,6 +29,7 @@ INTERRUPTED = 130
 
 def run_command(root: Callable[..., object], arguments: list[str]) -> int:
     """Run one command of the click group `root`; its exit code."""
+    remember(arguments)
     try:
         code = root(arguments, standalone_mode=False)
         sys.stdout.flush()  # here, where it may fail
@@ -69,7 +70,7 @@ def _show(root: Any, arguments: list[str], said: str, hint: str, code: int) -> i
             if code != INTERRUPTED:
                 from skipfill.cli.reports import write_failure
 
-                write_failure(root, arguments, f"{said}  {hint}".strip(), json=as_json)
+                write_failure(root, arguments, failure.joined(said, hint), json=as_json)
             if as_json:
                 print(failure.document(said, hint, code))
     except OutputLost:

@@ -55,6 +55,9 @@ class Served:
     _finder: LoadedModel | None = None
     reranker: CandidateReranker | None = None
 
+    def __repr__(self) -> str:
+        return f"<Served: {self.model} for gallery {self.gallery}, version {self.version}>"
+
     @property
     def model(self) -> str:
         """Name of the released model."""
@@ -71,8 +74,8 @@ class Served:
         Where the release re-ranks what the old query finds, the old model encodes them.
 
         Args:
-            queries: N of what that model encodes: texts, images as encoded bytes (PNG, JPEG, ...), or an (N, F) matrix
-                of features.
+            queries: N of what that model encodes: texts, images as encoded bytes (PNG, JPEG, ...), alone or as
+                `{"bytes": ...}`, or an (N, F) matrix of features.
             old_vectors: (N, d) the old encoder's vectors of the same queries, where the model blends them in and holds
                 no old encoder; others ignore them.
 

@@ -85,7 +85,7 @@ def advise(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Recommend what to do: stay, swap to a candidate, blend, or reindex.
+    """Recommend what to do: stay, swap to a candidate, blend, re-rank, or reindex.
 
     One half of the queries chooses the weights and the row to recommend. The other half tests this row under the
     gallery's policy, and the table shows its results. Nothing is written to the store. Exit 0: a change is worth it,

@@ -222,6 +222,9 @@ def _show_next(
             first = "Or"
         show_next(f"{first}, under the gallery's policy: {by_policy}", quiet=quiet)
         return
+    if report.verdict == "pass" and not report.saved:
+        show_next(f"Not saved, so it allows no swap. Run it again without --no-save: {following}", quiet=quiet)
+        return
     deciding = deciding_options(inputs, metric)
     if following.startswith("skipfill check"):
         following += deciding

@@ -104,7 +104,7 @@ def _show(out: Console, diagnosis: Diagnosis, configuration: Configuration) -> N
         out.print(with_store("Leftover files of interrupted runs, or files being written now. See: skipfill prune"))
     if diagnosis.trainings:
         out.print(leftover_table(diagnosis.trainings))
-        drop = with_store("To remove those older than a day: skipfill prune --trainings")
+        drop = with_store("To remove those older than a day: skipfill prune --trainings --yes")
         out.print(f"Unfinished trainings: the same train command resumes them. {drop}")
     depth = "" if diagnosis.deep else " This was a quick look; --deep reads every file."
     out.print(f"{'Nothing is' if diagnosis.healthy else 'Something is'} wrong.{depth}")

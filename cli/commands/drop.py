@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from skipfill.cli.options import GalleryName, Json, Reason, Store, opened
+from skipfill.cli.options import GalleryName, Json, Reason, Store, opened, refuse_unconfirmed
 from skipfill.cli.terminal.next_command import with_store
 from skipfill.cli.terminal.printing import emit
 
 
 def drop(
     name: GalleryName,
-    confirm: Annotated[str, typer.Option(metavar="NAME", help="Name of the gallery, once more.")],
+    confirm: Annotated[str, typer.Option(metavar="NAME", help="Name of the gallery, once more.")] = "",
     reason: Reason = "",
     store: Store = None,
     json: Json = False,
@@ -25,11 +25,9 @@ def drop(
 
     Example: skipfill gallery drop products --confirm products
     """
-    from skipfill.store.errors import BadInput
     from skipfill.store.galleries.register import drop_gallery
 
-    if confirm != name:
-        raise BadInput("--confirm", expected=repr(name), found=repr(confirm))
+    refuse_unconfirmed(name, confirm)
     done = drop_gallery(opened(store), name, reason)
     emit(
         {"gallery": name, "version": asdict(done)},

@@ -66,6 +66,22 @@ def add(
             metavar="COLUMN", help="Column with the labels. Default: label, if there is one.", rich_help_panel=COLUMNS
         ),
     ] = "",
+    vector_type: Annotated[
+        str,
+        typer.Option(
+            metavar="TYPE",
+            help="Numbers of vectors that are no lists of floats: int8 for lists of int8; int8, float16, float32 or "
+            "float64 for fixed-size binary. Default: none.",
+            rich_help_panel=COLUMNS,
+            autocompletion=completion.one_of("int8", "float16", "float32", "float64"),
+        ),
+    ] = "",
+    scale: Annotated[
+        float | None,
+        typer.Option(
+            metavar="N", help="With int8: a number times this is a coordinate. Default: none.", rich_help_panel=COLUMNS
+        ),
+    ] = None,
     dry_run: DryRun = False,
     store: Store = None,
     json: Json = False,
@@ -80,9 +96,11 @@ def add(
     from skipfill.store.galleries.register import add_gallery
     from skipfill.store.parquet.files import expand_addresses, open_parquet
     from skipfill.store.parquet.stored_rows import Columns
+    from skipfill.store.parquet.vectors import Numbers
     from skipfill.store.storage.address import address
 
     objects = opened(store, to_write=True)
+    numbers = Numbers.declared(vector_type, scale)
     paths = expand_addresses([address(file, "FILES") for file in files])
     footers = [open_parquet(path) for path in paths]
     if not label and all("label" in footer.schema_arrow.names for footer in footers):
@@ -90,7 +108,7 @@ def add(
     space_of_rows, release = _space(objects, space, metric)
     with progress(quiet=quiet) as bar:
         bar.start("reading rows", sum(footer.metadata.num_rows for footer in footers))
-        columns = Columns(id_column, vector, label)
+        columns = Columns(id_column, vector, label, numbers)
         made = add_gallery(objects, name, paths, columns, space_of_rows, release, bar.advance, dry_run=dry_run)
     show_gallery(made, as_json=json, title="Would register" if dry_run else "Registered")
     note_other_vectors(footers[0].schema_arrow, vector, name, quiet=quiet)

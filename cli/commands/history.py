@@ -6,7 +6,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from skipfill.cli.options import GalleryName, Json, Store, opened
-from skipfill.cli.terminal.printing import emit, forced_words, short_time, table, view_words
+from skipfill.cli.terminal.printing import emit, short_time, table, view_words
+from skipfill.store.releases.forced_words import forced_words
 
 if TYPE_CHECKING:
     from skipfill.store.checks.entry import CheckEntry
@@ -27,7 +28,7 @@ def history(gallery: GalleryName, store: Store = None, json: Json = False) -> No
     from skipfill.store.checks.index import CheckIndex
     from skipfill.store.galleries.log import history as entries
     from skipfill.store.releases.evidence import checks_before_swaps, forced_against
-    from skipfill.store.releases.rollback import release_origins
+    from skipfill.store.releases.release_log import release_origins
 
     objects = opened(store)
     log = entries(objects, gallery)
@@ -35,7 +36,9 @@ def history(gallery: GalleryName, store: Store = None, json: Json = False) -> No
     origins = release_origins(log)
     index = CheckIndex(objects, gallery)
     forced = {
-        version.number: forced_against(objects, gallery, version, index) if version.action == "swapped" else []
+        version.number: forced_against(objects, gallery, version, index)
+        if version.action in ("swapped", "rolled back")
+        else []
         for version in log
     }
     rows = [
@@ -45,7 +48,7 @@ def history(gallery: GalleryName, store: Store = None, json: Json = False) -> No
             version.action,
             _in_use(version),
             version.by,
-            "; ".join(
+            ". ".join(
                 _details(version, origins[version.number], checks.get(version.number, []), forced[version.number])
             ),
         )
@@ -64,7 +67,9 @@ def history(gallery: GalleryName, store: Store = None, json: Json = False) -> No
 
 
 def _in_use(version: Version) -> str:
-    """The released model, and its view unless that is a prefix."""
+    """The released model, and its view unless that is a prefix; a dash for a gallery that was dropped."""
+    if version.action == "dropped":
+        return "-"
     view = version.release.view if version.release else None
     return (
         version.queries_use if view is None or view.kind == "prefix" else f"{version.queries_use} ({view_words(view)})"
@@ -82,16 +87,16 @@ def _details(version: Version, origin: int, checks: list[CheckEntry], forced: li
     from skipfill.store.checks.standing import differences
 
     release, told = version.release, []
-    if release is not None and release.check:
-        told.append(f"check {release.check}")
-    elif version.action == "swapped":
-        newest = [f"{check.check} {check.verdict}" for check in checks[-SHOWN:]]
-        before = [f"{len(checks) - SHOWN:,} before"] if len(checks) > SHOWN else []
-        told.append(forced_words(forced) or "no check allowed it")
-        told.append(f"checks {', '.join(before + newest)}" if newest else "")
     if version.action == "rolled back":
         told.append(f"as in version {origin}")
-    told.append(version.reason)
+    if release is not None and release.check:
+        told.append(f"check {release.check}")
+    elif release is not None and release.without_check and version.action in ("swapped", "rolled back"):
+        others = [one for one in (f"{check.check} {check.verdict}" for check in checks[-SHOWN:]) if one not in forced]
+        before = [f"{len(checks) - SHOWN:,} before"] if len(checks) > SHOWN else []
+        told.append(forced_words(forced))
+        told.append(f"other checks {', '.join(before + others)}" if others else "")
+    told.append(f"Reason: {version.reason}" if version.reason else "")
     if version.action == "policy changed":
         told.append(version.policy_in_force.short)
     if version.action == "swapped" and release is not None:
@@ -99,6 +104,7 @@ def _details(version: Version, origin: int, checks: list[CheckEntry], forced: li
             if check.check == release.check and check.instead_of:
                 told.append(f"instead of {', '.join(check.instead_of)}: {check.reason}")
         for check in () if release.check else checks[-SHOWN:]:
-            less = "; ".join(map(str, differences(version.policy_in_force, check.terms)))
+            of_pass = check.verdict == "pass"
+            less = "; ".join(map(str, differences(version.policy_in_force, check.terms))) if of_pass else ""
             told.append(f"{check.check} asked less: {less}" if less else "")
     return list(filter(None, told))

@@ -28,6 +28,7 @@ def init(store: NewStore = None, json: Json = False, quiet: Quiet = False) -> No
 
     Example: skipfill init
     """
+    from skipfill.store.galleries.log import gallery_names
     from skipfill.store.storage.location import FOLDER, init_store, is_store, named_root
 
     name_store(store)
@@ -39,5 +40,8 @@ def init(store: NewStore = None, json: Json = False, quiet: Quiet = False) -> No
         as_json=json,
         show=lambda out: out.print(f"{'The store is already there:' if already else 'Store ready in'} {objects.root}"),
     )
+    if already and gallery_names(objects):
+        show_next("Next: skipfill", quiet=quiet)
+        return
     show_next("Next: skipfill train v1 --items ITEMS.parquet", quiet=quiet)
     show_next("Or, if you already have vectors: skipfill gallery add NAME FILES... --space OLD_ENCODER", quiet=quiet)

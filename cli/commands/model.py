@@ -1,4 +1,4 @@
-"""skipfill model list | show | plot | export | add"""
+"""skipfill model list | show | plot | export | add | drop"""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 from rich.text import Text
 
 from skipfill.cli.commands.overview import searchable
-from skipfill.cli.options import DryRun, Json, ModelName, Quiet, Store, opened
+from skipfill.cli.options import DryRun, Json, ModelName, Quiet, Store, opened, refuse_unconfirmed
 from skipfill.cli.terminal.help_page import HelpGroup
 from skipfill.cli.terminal.next_command import quoted
 from skipfill.cli.terminal.printing import emit, facts, printer, show_next, table, view_words
@@ -176,6 +176,37 @@ def add(
         show_next(f"Note: {note}", quiet=quiet)
     if not dry_run:
         show_next(f"Next: skipfill check {searchable(objects, card)} {card.name} --items HELDOUT.parquet", quiet=quiet)
+
+
+@app.command()
+def drop(
+    name: ModelName,
+    confirm: Annotated[str, typer.Option(metavar="NAME", help="Name of the model, once more.")] = "",
+    dry_run: DryRun = False,
+    store: Store = None,
+    json: Json = False,
+) -> None:
+    """Delete a model that no gallery uses, to free its space.
+
+    Refused while a gallery's queries use it, or while a gallery's vectors are by it. Its checks, and the versions that
+    released it, stay in the history; they cannot be rolled back to any more.
+
+    Example: skipfill model drop v2 --confirm v2
+    """
+    from skipfill.store.maintenance.drop_model import drop_model
+
+    refuse_unconfirmed(name, confirm)
+    dropped = drop_model(opened(store), name, dry_run=dry_run)
+    lost = "".join(
+        f". Gallery {gallery} cannot be rolled back to version {', '.join(map(str, versions))} any more"
+        for gallery, versions in dropped.no_way_back.items()
+    )
+    done = "Would drop" if dry_run else "Dropped"
+    emit(
+        {**asdict(dropped), "dry_run": dry_run},
+        as_json=json,
+        show=lambda out: out.print(f"{done} model {name} ({dropped.bytes:,} bytes){lost}"),
+    )
 
 
 def _notes(manifest: Manifest) -> list[str]:

@@ -9,7 +9,19 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from skipfill.cli.options import GalleryName, IdColumn, InputColumn, Json, ModelName, Quiet, Store, item_columns, opened
+from skipfill.cli.error_messages import in_way
+from skipfill.cli.options import (
+    GalleryName,
+    IdColumn,
+    InputColumn,
+    Json,
+    ModelName,
+    Quiet,
+    Store,
+    item_columns,
+    opened,
+    refuse_empty_reason,
+)
 from skipfill.cli.options.reranking import Candidates, Rerank, asked_reranking
 from skipfill.cli.terminal.next_command import quoted
 from skipfill.cli.terminal.printing import emit, facts, policy_line, show_next, table, to_stdout, view_words
@@ -35,12 +47,12 @@ def plan(
         typer.Option(metavar="N", help="Price of encoding a million items, in any currency. Default: no price."),
     ] = None,
     without_check: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="REASON",
             help="Plan a swap without a passing check, for this recorded reason. Default: a pass is required.",
         ),
-    ] = "",
+    ] = None,
     rerank: Rerank = None,
     candidates: Candidates = "",
     output: Annotated[
@@ -70,13 +82,14 @@ def plan(
     from skipfill.store.releases.swap import plan_swap
     from skipfill.store.storage.output_file import new_file
 
+    refuse_empty_reason(without_check)
     objects = opened(store)
     card = load_card(objects, name)
     now = open_gallery(objects, gallery).version  # its files are there, and are those that were registered
     rate = _rate(objects, name, items, id_column, input_column) if items else None
     index = CheckIndex(objects, gallery)
     way = asked_reranking(objects, gallery, card, rerank, candidates, index)
-    made = plan_swap(objects, gallery, card, without_check, rate, price_per_million, index, way)
+    made = plan_swap(objects, gallery, card, without_check or "", rate, price_per_million, index, way)
     printed = str(output) == "-"
     if output is not None and not printed:
         with new_file(output) as file:
@@ -146,9 +159,16 @@ def _rate(objects: ObjectStore, name: str, items: list[Path], id_column: str, in
 
 def _next(plan: Plan, output: Path | None) -> str:
     if not plan.applicable:
-        return f"Next: skipfill check {plan.gallery} {plan.model}{plan.way_options} --items HELDOUT.parquet"
+        check = f"skipfill check {plan.gallery} {in_way(plan.model_in_way)} --items HELDOUT.parquet"
+        if [one.name for one in plan.requires if not one.holds] == ["rollback"]:
+            again = quoted("--plan", output) if output is not None else f"{in_way(plan.model_in_way)}"
+            return (
+                f"Next: {check}. Or, with a reason why it may come back: skipfill swap {plan.gallery} {again} "
+                f"--reason TEXT"
+            )
+        return f"Next: {check}"
     if output is None:
         reason = f" --without-check {quoted(plan.without_check)}" if plan.without_check else ""
-        command = f"skipfill swap {plan.gallery} {plan.model}{plan.way_options}{reason}"
+        command = f"skipfill swap {plan.gallery} {in_way(plan.model_in_way)}{reason}"
         return f"Next: {command}. To apply exactly this plan, save it with -o FILE"
     return f"Next: skipfill swap {plan.gallery} --plan {quoted(output)}"

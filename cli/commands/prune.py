@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from skipfill.cli.options import Json, Quiet, Store, opened
-from skipfill.cli.terminal.printing import emit, leftover_table, show_next
+from skipfill.cli.terminal.printing import counted, emit, leftover_table, show_next
 
 
 def prune(
@@ -40,7 +40,7 @@ def prune(
     objects = opened(store)
     pruned = leftovers.prune(objects, all_ages=all_ages, trainings=trainings, dry_run=not yes)
     size = sum(leftover.bytes for leftover in pruned)
-    summary = f"{'Removed' if yes else 'Would remove'} {len(pruned):,} leftover files ({size:,} bytes)"
+    summary = f"{'Removed' if yes else 'Would remove'} {counted(len(pruned), 'leftover file')} ({size:,} bytes)"
     emit(
         {"leftovers": [asdict(leftover) for leftover in pruned], "bytes": size, "dry_run": not yes},
         as_json=json,

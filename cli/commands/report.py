@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from skipfill.cli import completion
+from skipfill.cli.commands.overview import step_after
 from skipfill.cli.options import GalleryName, GitHub, HtmlFile, Json, JunitFile, Quiet, Store, opened
 from skipfill.cli.terminal.printing import emit, show_next
 
@@ -36,7 +37,6 @@ def report(
     """
     from skipfill.cli.reports import write_reports
     from skipfill.cli.reports.files import refuse_unwritable
-    from skipfill.cli.reports.findings import next_command
     from skipfill.cli.reports.text import show_report
     from skipfill.store.checks.newest import newest_check
     from skipfill.store.checks.saved_reports import document_of, load_report
@@ -49,7 +49,8 @@ def report(
         check = newest_check(objects, gallery, model.fingerprint if model else "")
     saved = load_report(objects, gallery, check)
     refuse_unwritable(junit, html, github=github, store=objects.root)
-    write_reports(saved, junit_file=junit, html_file=html, github=github, json=json)
+    following = step_after(objects, saved)
+    write_reports(saved, following, junit_file=junit, html_file=html, github=github, json=json)
     for file in filter(None, (junit, html)):
         show_next(f"Written: {file}", quiet=quiet or file.is_relative_to("/dev"))  # a stream tells of itself
     if json or not (junit or html or github):
@@ -58,4 +59,4 @@ def report(
             as_json=json,
             show=lambda out: show_report(out, saved),
         )
-        show_next(f"Next: {next_command(saved)}", quiet=quiet)
+        show_next(f"Next: {following}", quiet=quiet)

@@ -9,7 +9,8 @@ import typer
 
 from skipfill.cli.error_messages import message
 from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Reason, Store, opened
-from skipfill.cli.terminal.printing import emit, show_next
+from skipfill.cli.terminal.printing import emit, show_next, show_store
+from skipfill.store.releases.forced_words import forced_words
 
 if TYPE_CHECKING:
     from skipfill.store.galleries.log import Version
@@ -36,8 +37,8 @@ def rollback(
     """Undo the last swap: queries use the model that they used before.
 
     Needs no model files. For a second rollback in a row, name the version with `--to`. If queries use that model
-    already, nothing is written: exit 0. A note says if no check allowed the model that comes back, if later checks
-    speak against it, or if it is not in this store.
+    already, nothing is written: exit 0. A model that failed a check, that no check allowed, that was rolled back itself
+    or that is not in this store comes back only with a `--reason`: exit 1 without one.
 
     Example: skipfill rollback products
     """
@@ -65,8 +66,11 @@ def rollback(
     )
     if planned.already:
         return
-    undo = f"Undo: skipfill rollback {gallery} --to {done.number - 1}"
-    show_next("Next: the same command without --dry-run" if dry_run else undo, quiet=quiet)
+    show_store(objects, quiet=quiet)
+    if dry_run:
+        show_next("Next: the same command without --dry-run", quiet=quiet)
+    elif planned.undo:
+        show_next(f"Undo: skipfill rollback {gallery} {planned.undo}", quiet=quiet)
 
 
 def _done(planned: Rollback, *, dry_run: bool) -> str:
@@ -83,7 +87,7 @@ def _notes(objects: ObjectStore, version: Version, against: list[str] | None) ->
     release = version.release
     if release is None:
         return ""
-    notes = [f"no check allowed it: {release.without_check}"] if release.without_check else []
+    notes = [forced_words(None, release.without_check)] if release.without_check else []
     if against is None:
         notes.append("its checks cannot be read: skipfill doctor")
     elif against:

@@ -16,13 +16,13 @@ from skipfill.cli.terminal.failure import SCHEMA_VERSION
 from skipfill.cli.terminal.printing import (
     emit,
     facts,
-    forced_words,
     policy_line,
     printer,
     short_time,
     table,
     view_words,
 )
+from skipfill.store.releases.forced_words import forced_words
 
 if TYPE_CHECKING:
     from skipfill.store.galleries.log import Version
@@ -68,6 +68,7 @@ def status(
 def _show_all(objects: ObjectStore, *, as_json: bool) -> int:
     """Show every gallery; a fault of one in its row. Return the exit code."""
     from skipfill.store.galleries.log import newest_versions
+    from skipfill.store.releases.evidence import readable_forced
 
     galleries = newest_versions(objects)
     rows: dict[str, tuple[object, ...]] = {
@@ -75,7 +76,7 @@ def _show_all(objects: ObjectStore, *, as_json: bool) -> int:
             now.queries_use,
             now.number,
             short_time(now.since.at if now.since else now.at),
-            _evidence(now, _forced(objects, name, now)),
+            _evidence(now, readable_forced(objects, name, now)),
         )
         for name, now in galleries.in_force.items()
     }
@@ -95,11 +96,11 @@ def _show_all(objects: ObjectStore, *, as_json: bool) -> int:
 
 
 def _show_one(objects: ObjectStore, gallery: str, now: Version, *, as_json: bool) -> None:
-    from skipfill.store.releases.evidence import indexed_since_release
+    from skipfill.store.releases.evidence import indexed_since_release, readable_forced
 
     release, since = now.release, now.since
     against = indexed_since_release(objects, gallery, now, now.released_at)
-    forced = _forced(objects, gallery, now)
+    forced = readable_forced(objects, gallery, now)
     cuts = [f"{one.rule}: {one.old:g} is {one.new.mean:.6g} now" for one in release.thresholds] if release else []
     rows = [
         ("queries use", now.queries_use),
@@ -109,6 +110,7 @@ def _show_one(objects: ObjectStore, gallery: str, now: Version, *, as_json: bool
         *([("against it since", _newest_of(against))] if against != [] else []),
         ("thresholds", ", ".join(cuts) or "-"),
         ("since", f"{short_time(since.at)} UTC, version {since.number}, by {since.by}" if since else "-"),
+        ("reason", _reason(objects, gallery, now) or "-"),
         ("version", f"{now.number}, {now.action} {short_time(now.at)} UTC by {now.by}"),
         ("rows", _rows(objects, gallery, now)),
         ("policy", policy_line(now)),
@@ -125,6 +127,7 @@ def _watch(objects: ObjectStore, gallery: str, every: float, *, as_json: bool) -
 
     from skipfill.store.errors import BadInput
     from skipfill.store.galleries.watch import followed
+    from skipfill.store.releases.evidence import readable_forced
 
     if not gallery:
         raise BadInput("--watch", expected="the gallery to watch", found="none", hint="skipfill status GALLERY --watch")
@@ -133,8 +136,12 @@ def _watch(objects: ObjectStore, gallery: str, every: float, *, as_json: bool) -
         for now in followed(objects, gallery, every):
             happened = f"version {now.number} {now.action} by {now.by}"
             line = f"{short_time(now.at, seconds=True)} {gallery} {happened}: queries use {now.queries_use}"
+            forced = readable_forced(objects, gallery, now)
+            if now.release is not None and now.release.without_check:
+                line += f", {forced_words(forced, now.release.without_check)}"
             if as_json:
-                line = dumps({"schema_version": SCHEMA_VERSION, **_document(objects, gallery, now)})
+                document = {**_document(objects, gallery, now), "forced_against": forced}
+                line = dumps({"schema_version": SCHEMA_VERSION, **document})
             out.print(line)
 
 
@@ -144,26 +151,29 @@ def _document(objects: ObjectStore, gallery: str, now: Version) -> dict[str, Any
     space = load_space(objects, now.space)
     identity = {"name": space.name, "dim": space.dim, "metric": space.metric, "fingerprint": space.fingerprint}
     policy = now.policy_in_force.described()
-    return {"gallery": gallery, "version": now.as_document(), "space": identity, "policy": policy}
+    version = now.as_document()
+    if now.since:
+        version["since"]["reason"] = _reason(objects, gallery, now)
+    return {"gallery": gallery, "version": version, "space": identity, "policy": policy}
 
 
 def _evidence(now: Version, forced: list[str] | None) -> str:
     """The check that allowed the release; for a swap without one, the checks that it was forced against, and why."""
     release = now.release
     if release is not None and release.without_check:
-        return f"none, {forced_words(forced)}: {release.without_check}" if forced else f"none: {release.without_check}"
+        return forced_words(forced, release.without_check)
     return release.check if release is not None and release.check else "-"
 
 
-def _forced(objects: ObjectStore, gallery: str, now: Version) -> list[str] | None:
-    """The checks that the release was forced against; None where they cannot be read."""
+def _reason(objects: ObjectStore, gallery: str, now: Version) -> str:
+    """The reason that was given for the release in force, by a swap or a rollback; empty where it cannot be read."""
     from skipfill.store.errors import SkipfillError
-    from skipfill.store.releases.evidence import forced_against
+    from skipfill.store.galleries.log import read_version
 
     try:
-        return forced_against(objects, gallery, now)
+        return now.reason if now.number == now.released_at else read_version(objects, gallery, now.released_at).reason
     except (SkipfillError, OSError):
-        return None
+        return ""
 
 
 def _rows_since(objects: ObjectStore, gallery: str, now: Version) -> str:

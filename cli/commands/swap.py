@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from skipfill.cli import completion
-from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Store, opened
+from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Reason, Store, opened, refuse_empty_reason
 from skipfill.cli.options.reranking import Candidates, Rerank, asked_reranking, refuse_beside_plan
-from skipfill.cli.terminal.printing import emit, forced_words, show_next
+from skipfill.cli.terminal.printing import emit, show_next, show_store
+from skipfill.store.releases.forced_words import forced_words
 
 if TYPE_CHECKING:
     from skipfill.store.galleries.log import Version
@@ -35,12 +36,13 @@ def swap(
         ),
     ] = None,
     without_check: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="REASON",
             help="Swap without a passing check, for this recorded reason. Default: a pass is required.",
         ),
-    ] = "",
+    ] = None,
+    reason: Reason = "",
     rerank: Rerank = None,
     candidates: Candidates = "",
     dry_run: DryRun = False,
@@ -51,7 +53,8 @@ def swap(
     """Make queries use another model; no stored vector is changed.
 
     Needs a passing check of this model on the gallery as it is now; without one, exit 1. Exit 4: the plan is stale,
-    another change came first, or a file of the gallery is not the one that was registered. If queries use the model
+    another change came first, or a file of the gallery is not the one that was registered. A model that was rolled back
+    needs a later pass, or a `--reason`. If queries use the model
     already, nothing is written: exit 0, with a note if a later check speaks against it.
 
     Example: skipfill swap products v2
@@ -62,6 +65,7 @@ def swap(
     from skipfill.store.releases.evidence import forced_against
 
     _one_of(gallery, name, plan, without_check)
+    refuse_empty_reason(without_check)
     refuse_beside_plan(plan, rerank)
     objects = opened(store)
     index = CheckIndex(objects, gallery)
@@ -69,7 +73,7 @@ def swap(
         if plan is None:
             card = load_card(objects, name)
             way = asked_reranking(objects, gallery, card, rerank, candidates, index)
-            planned = swaps.plan_swap(objects, gallery, card, without_check, index=index, rerank=way)
+            planned = swaps.plan_swap(objects, gallery, card, without_check or "", index=index, rerank=way)
         else:
             planned = _saved(plan, gallery)
             swaps.refuse_applied(objects, planned)
@@ -78,9 +82,7 @@ def swap(
         _show_already(gallery, already.version, against, dry_run=dry_run, json=json)
         return
     act = swaps.planned_version if dry_run else swaps.apply_plan
-    done = act(objects, planned, index, at_once=plan is None)
-    without_check = planned.without_check
-    evidence = f"check {done.release.check}" if done.release and done.release.check else f"no check: {without_check}"
+    done = act(objects, planned, index, reason=reason, at_once=plan is None)
     # The same that status will say; before the swap, `done` is in force since a version that is still to come.
     forced = forced_against(objects, gallery, replace(done, since=None), index)
     emit(
@@ -88,15 +90,29 @@ def swap(
         as_json=json,
         show=lambda out: out.print(
             f"{'Would swap' if dry_run else 'Swapped'}: queries of {gallery} use {planned.changes.after} "
-            f"(version {done.number}, {', '.join(filter(None, [forced_words(forced), evidence]))})"
+            f"(version {done.number}, {_evidence(done, forced)}){_withdrawn(planned)}"
         ),
     )
+    show_store(objects, quiet=quiet)
     if dry_run:
         show_next("Next: the same command without --dry-run", quiet=quiet)
     else:
         bring = " --old-vector COLUMN" if needs_old_vectors(load_card(objects, planned.model)) else ""
         search = f"skipfill search {gallery} --items QUERIES.parquet{bring}"
         show_next(f"Next: {search}. Undo: skipfill rollback {gallery}", quiet=quiet)
+
+
+def _evidence(done: Version, forced: list[str]) -> str:
+    """The check that allowed a swap, or what it was forced against; and its reason."""
+    release = done.release
+    if release is None or release.without_check:
+        return forced_words(forced, done.reason)
+    return f"check {release.check}" + (f". Reason: {done.reason}" if done.reason else "")
+
+
+def _withdrawn(plan: Plan) -> str:
+    """The rollback that left the model before, where one did."""
+    return "".join(f". Note: {one.found}" for one in plan.requires if one.name == "rollback")
 
 
 def _show_already(gallery: str, now: Version, against: list[str], *, dry_run: bool, json: bool) -> None:
@@ -117,7 +133,7 @@ def _show_already(gallery: str, now: Version, against: list[str], *, dry_run: bo
     )
 
 
-def _one_of(gallery: str, name: str, plan: Path | None, without_check: str) -> None:
+def _one_of(gallery: str, name: str, plan: Path | None, without_check: str | None) -> None:
     from skipfill.store.errors import BadInput
 
     if bool(name) == (plan is not None):

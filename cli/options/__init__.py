@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from skipfill.cli import completion
-from skipfill.cli.terminal.next_command import name_store
+from skipfill.cli.terminal.next_command import name_store, store_source
 from skipfill.cli.terminal.printing import show_next
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ FlipBudget = Annotated[
         metavar="SHARE",
         min=0.0001,
         max=0.99,
-        help="Largest share of the queries that may get worse (negative flips), from 0.0001 to 0.99. "
+        help="Fewer than this share of the queries may get worse (negative flips), from 0.0001 to 0.99. "
         "New galleries: no limit.",
         rich_help_panel=POLICY,
     ),
@@ -182,16 +182,39 @@ def with_options(policy: Policy, **given: object) -> Policy:
     return replace(policy, **{name: value for name, value in values.items() if value is not None})
 
 
+def refuse_unconfirmed(name: str, confirm: str) -> None:
+    """Raise `BadInput` unless the name of what is to be dropped was given twice."""
+    from skipfill.store.errors import BadInput
+
+    if confirm != name:
+        found = repr(confirm) if confirm else "none"
+        raise BadInput("--confirm", expected=f"the name {name}", found=found, hint=f"Add: --confirm {name}")
+
+
+def refuse_empty_reason(without_check: str | None) -> None:
+    """Raise `BadInput` where a swap without a check is asked for, and the reason is an empty text."""
+    from skipfill.store.errors import BadInput
+
+    if without_check is not None and not without_check.strip():
+        raise BadInput("--without-check", expected="a reason, which is recorded", found="an empty one")
+
+
 def opened(store: str | None, *, to_write: bool = False) -> ObjectStore:
     """The store that the options name.
 
     Args:
         to_write: refuse now, before long work, if no new object can be created there.
     """
+    from skipfill.store.errors import Advice, BadInput
     from skipfill.store.storage.location import find_root, open_store, way_of_naming
 
     name_store(store)
-    objects = open_store(find_root(store))
+    try:
+        objects = open_store(find_root(store))
+    except BadInput as error:
+        if store is not None and isinstance(error.hint, Advice) and error.hint.key.startswith("make_store"):
+            error.hint = Advice("named_store", source=store_source())
+        raise
     if to_write:
         way_of_naming(objects.root)
     return objects

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,23 +23,28 @@ if TYPE_CHECKING:
 CHECK = "check"
 
 
-def write_reports(report: Report, *, junit_file: Path | None, html_file: Path | None, github: bool, json: bool) -> None:
+def write_reports(
+    report: Report, following: str = "", *, junit_file: Path | None, html_file: Path | None, github: bool, json: bool
+) -> None:
     """Write what was asked for: files as a whole or not at all.
 
     Annotations go to stdout, or to stderr where stdout is one JSON document: GitHub's runner reads both.
 
+    Args:
+        following: the next command; empty: the one that the report alone tells.
+
     Raises:
         BadInput: a file cannot be written.
     """
-    files: list[tuple[Path | None, Callable[[Report], str]]] = [(junit_file, junit), (html_file, html)]
-    for path, made in files:
-        if path is not None:
-            replace(path, made(report))
+    if junit_file is not None:
+        replace(junit_file, junit(report))
+    if html_file is not None:
+        replace(html_file, html(report, following))
     if github:
         if os.environ.get(SUMMARY):
-            append(Path(os.environ[SUMMARY]), f"\n{step_summary(report)}")
+            append(Path(os.environ[SUMMARY]), f"\n{step_summary(report, following)}")
         with to_stdout():
-            print(workflow_commands(report), end="", file=sys.stderr if json else sys.stdout)
+            print(workflow_commands(report, following), end="", file=sys.stderr if json else sys.stdout)
 
 
 def write_failure(root: Any, arguments: list[str], error: str, *, json: bool) -> None:

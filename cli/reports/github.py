@@ -35,14 +35,17 @@ SIGNS: dict[Outcome, str] = {
 }
 
 
-def workflow_commands(report: Report) -> str:
+def workflow_commands(report: Report, following: str = "") -> str:
     """Workflow commands, a line each: the verdict, then what did not pass, then the notes.
 
     A verdict other than a pass is an error, because the step ends with an exit code that is not 0.
+
+    Args:
+        following: the next command; empty: the one that the report alone tells.
     """
     title = f"skipfill: {way_of(report)} on {report.gallery}: {report.verdict.upper()}"
     verdict = "notice" if report.verdict == "pass" else "error"
-    said = [(verdict, title, f"{headline(report)} Next: {next_command(report)}")]
+    said = [(verdict, title, f"{headline(report)} Next: {following or next_command(report)}")]
     for each in worst_first(findings(report)):
         if each.outcome != "pass":
             said.append((LEVELS[each.outcome], f"{each.slice}: {each.outcome}", f"{each.claim}: {each.text}"))
@@ -54,15 +57,19 @@ def workflow_commands(report: Report) -> str:
     )
 
 
-def step_summary(report: Report) -> str:
-    """Markdown: the verdict, a table of what was asked, the cells of the deciding metric, the notes."""
+def step_summary(report: Report, following: str = "") -> str:
+    """Markdown: the verdict, a table of what was asked, the cells of the deciding metric, the notes.
+
+    Args:
+        following: as for `workflow_commands`.
+    """
     found = worst_first(findings(report))
     measured = f"gallery version {report.version}, {report.gallery_rows:,} rows, {report.seconds:g} s"
     counts = f"{measured}, check {_code(check_name(report))}"
     parts = [
         f"## {SIGNS[report.verdict]}: {_text(way_of(report))} on {_text(report.gallery)}",
         _text(headline(report)),
-        f"Next: {_code(next_command(report))}",
+        f"Next: {_code(following or next_command(report))}",
         _table(["verdict", "slice", "claim", "found", "above", "below", "limit", "more queries"], _rows(found)),
     ]
     if len(found) > MOST_ROWS:
@@ -78,7 +85,7 @@ def failure_command(error: str) -> str:
 
 def failure_summary(error: str) -> str:
     """The same in Markdown."""
-    return f"## {SIGNS['fail']}: no check was made\n\n{_text(error)}\n"
+    return f"## \u26a0 no check was made\n\n{_text(error)}\n"
 
 
 def _shortened(said: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:

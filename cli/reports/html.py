@@ -17,11 +17,18 @@ TICK = '<path d="M-6 0-2 5 6-5"/>'
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
-def html(report: Report) -> str:
-    """The page: the verdict, then each section that has something to show."""
+def html(report: Report, following: str = "") -> str:
+    """The page: the verdict, then each section that has something to show.
+
+    Args:
+        following: the next command; empty: the one that the report alone tells.
+    """
     shown = {heading: section(report) for heading, section in SECTIONS.items()}
     body = "".join(f"<section><h2>{heading}</h2>{inside}</section>\n" for heading, inside in shown.items() if inside)
-    return _page(f"{report.verdict.upper()}: {way_of(report)} on {report.gallery}", f"{_banner(report)}\n{body}")
+    return _page(
+        f"{report.verdict.upper()}: {way_of(report)} on {report.gallery}",
+        f"{_banner(report, following or next_command(report))}\n{body}",
+    )
 
 
 def failure_html(error: str) -> str:
@@ -45,7 +52,7 @@ def _page(title: str, body: str) -> str:
     )
 
 
-def _banner(report: Report) -> str:
+def _banner(report: Report, following: str) -> str:
     """The verdict, the reason, and the next command."""
     queries = max((one.queries for one in report.slices), default=0)
     about = (
@@ -57,6 +64,6 @@ def _banner(report: Report) -> str:
     return (
         f'<header class="{report.verdict}">{icon}<div>'
         f"<h1><strong>{report.verdict.upper()}</strong> {name(way_of(report))} on {name(report.gallery)}</h1>"
-        f"<p>{text(headline(report))}</p><p>Next: {code(next_command(report))}</p><p class=dim>{text(about)}</p>"
+        f"<p>{text(headline(report))}</p><p>Next: {code(following)}</p><p class=dim>{text(about)}</p>"
         "</div></header>"
     )

@@ -16,9 +16,13 @@ if TYPE_CHECKING:
     from skipfill.store.parquet.items import ItemColumns
 
 _store: ContextVar[str] = ContextVar("store", default="")
+_source: ContextVar[str] = ContextVar("source", default="")
+_arguments: ContextVar[tuple[str, ...]] = ContextVar("arguments", default=())
+VARIABLE = "SKIPFILL_STORE"
 WITH_STORE = (
     *(f"gallery {word}" for word in ("add", "append", "show", "list", "verify", "refresh", "drop")),
-    *(f"model {word}" for word in ("list", "show", "plot", "export", "add")),
+    *(f"model {word}" for word in ("list", "show", "plot", "export", "add", "drop")),
+    *(f"overlay {word}" for word in ("add", "list", "show", "verify", "rollback", "drop")),
     *("init", "train", "blend", "encode", "check", "advise", "report", "matrix", "policy", "plan", "swap", "rollback"),
     *("history", "status", "search", "doctor", "prune"),
 )
@@ -28,7 +32,28 @@ _COMMAND = re.compile(rf"\bskipfill ({'|'.join(WITH_STORE)})(?![\w`-])(?! --stor
 
 def name_store(given: str | None) -> None:
     """Remember the store that the command line names; one that the environment names, it names for the next, too."""
-    _store.set("" if given is None or given == os.environ.get("SKIPFILL_STORE") else given)
+    by_environment = given is not None and given == os.environ.get(VARIABLE)
+    _store.set("" if given is None or by_environment else given)
+    _source.set("" if given is None else VARIABLE if by_environment else "--store")
+
+
+def remember(arguments: Sequence[str]) -> None:
+    """Remember the arguments of this command."""
+    _arguments.set(tuple(arguments))
+
+
+def same_command(without: str) -> str:
+    """This command once more, without a flag, and without its store: `with_store` adds that."""
+    words = [word for word in _arguments.get() if word != without and not word.startswith("--store=")]
+    if "--store" in words:
+        place = words.index("--store")
+        del words[place : place + 2]
+    return quoted("skipfill", *words)
+
+
+def store_source() -> str:
+    """What named the store of this command: `--store` or SKIPFILL_STORE; empty where the folder decides."""
+    return _source.get()
 
 
 def with_store(text: str) -> str:

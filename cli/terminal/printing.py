@@ -20,7 +20,7 @@ from rich.text import Text
 
 from skipfill.cli.terminal.characters import visible
 from skipfill.cli.terminal.failure import SCHEMA_VERSION
-from skipfill.cli.terminal.next_command import with_store
+from skipfill.cli.terminal.next_command import store_source, with_store
 from skipfill.cli.terminal.printer import Printer, plain
 from skipfill.cli.terminal.streams import ReaderGone, mute
 
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from skipfill.store.galleries.log import Version
     from skipfill.store.maintenance.prune import Leftover
     from skipfill.store.spaces import View
+    from skipfill.store.storage.object_store import ObjectStore
 
 SECONDS_BETWEEN_LINES = 10  # of progress in a log; and at least a hundredth of the work
-FORCED_SHOWN = 3  # of the checks that a swap was forced against; the JSON document has all
 VERDICT_STYLE = {"pass": "bold green", "fail": "bold red", "inconclusive": "bold yellow", "accepted": "dim"}
 
 
@@ -63,6 +63,13 @@ def to_stdout() -> Iterator[None]:
         sys.stdout.flush()
     except ReaderGone:
         mute()
+
+
+def show_store(objects: ObjectStore, *, quiet: bool) -> None:
+    """The store that was changed, where an option or SKIPFILL_STORE named it: the folder does not tell then."""
+    source = store_source()
+    if source and not quiet:
+        printer(stderr=True).print(f"Store: {objects.root}, from {source}", style="dim")
 
 
 def show_next(text: str, *, quiet: bool) -> None:
@@ -101,16 +108,14 @@ def facts(rows: Iterable[tuple[str, object]]) -> Table:
     return made
 
 
+def counted(count: int, thing: str) -> str:
+    """`1 leftover file`, `3,070 leftover files`."""
+    return f"{count:,} {thing}" + ("" if count == 1 else "s")
+
+
 def short_time(at: str, *, seconds: bool = False) -> str:
     """A stored time to the minute, without its zone: `2026-01-31 12:00`."""
     return at[: 19 if seconds else 16].replace("T", " ")
-
-
-def forced_words(against: Sequence[str]) -> str:
-    """The checks that a swap without one was forced against: `forced against check 1a2b (fail)`; empty for none."""
-    shown = [check.replace(" ", " (") + ")" for check in against[-FORCED_SHOWN:]]
-    more = f" and {len(against) - FORCED_SHOWN:,} before" if len(against) > FORCED_SHOWN else ""
-    return f"forced against check {', '.join(shown)}{more}" if shown else ""
 
 
 def view_words(view: View) -> str:

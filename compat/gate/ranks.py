@@ -120,7 +120,7 @@ def rank_reencoded_rows(
     """
     if context.ks:
         context.warnings.append(
-            "new/new and update gain are not measured: for these every row is encoded, by a check without --rerank"
+            "new/new and update gain are not measured with re-ranking: for them, every row must be encoded again"
         )
         return {}
     if rows.items is None:

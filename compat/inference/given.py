@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,8 +14,8 @@ from skipfill.compat.inference.load import LoadedModel
 from skipfill.store.errors import BadInput
 from skipfill.store.parquet.items import ItemBlock
 
-Given = Sequence[str] | Sequence[bytes] | NDArray[np.floating]
-"""N texts, N encoded images, or an (N, F) matrix of features."""
+Given = Sequence[str] | Sequence[bytes] | Sequence[dict[str, Any]] | NDArray[np.floating]
+"""N texts, N encoded images, each alone or as `{"bytes": ...}`, or an (N, F) matrix of features."""
 
 
 def given_block(given: Given, model: LoadedModel, where: str) -> ItemBlock:
@@ -43,6 +44,9 @@ def _block(given: Given, model: str, where: str) -> ItemBlock:
                 found=f"{given.dtype} of shape {given.shape}",
             )
         return ItemBlock(pa.array(rows), given.astype(np.float32, copy=False), rows, path)
+    images = [one["bytes"] for one in given if isinstance(one, dict) and isinstance(one.get("bytes"), bytes)]
+    if images and len(images) == len(given):  # structs, as of images in Parquet files
+        return ItemBlock(pa.array(rows), images, rows, path)
     kinds = {type(one) for one in given}
     if isinstance(given, str | bytes) or kinds not in ({str}, {bytes}):
         raise BadInput(

@@ -20,10 +20,11 @@ def newest_check(objects: ObjectStore, gallery: str, fingerprint: str = "") -> s
     Raises:
         BadInput: there is none, or a check that may be the newest is damaged.
     """
-    entries = [file.entry for file in read_index_files(objects, _last_keys(objects, gallery, fingerprint))]
-    newest = max(entries, key=lambda entry: (entry.version, entry.created), default=None)
-    if newest is not None:
-        return newest.check
+    keys = _last_keys(objects, gallery)
+    entries = zip(keys, (file.entry for file in read_index_files(objects, keys)), strict=True)
+    for key, entry in sorted(entries, key=lambda one: (one[1].version, one[1].created), reverse=True):
+        if not fingerprint or _is_of(objects, gallery, key, entry.check, fingerprint):
+            return entry.check
     ids = [check for check in check_ids(objects, gallery) if len(check) != NEW_ID]
     old = [load_report(objects, gallery, check) for check in ids]  # releases that had no index
     of_model = [report for report in old if report.fingerprint == fingerprint or not fingerprint]
@@ -38,9 +39,14 @@ def newest_check(objects: ObjectStore, gallery: str, fingerprint: str = "") -> s
     return max(of_model, key=lambda report: report.created).id
 
 
-def _last_keys(objects: ObjectStore, gallery: str, fingerprint: str) -> list[str]:
-    """Keys of the last entries of the index: one for each model on each state of the rows."""
-    last = {key.rpartition("/")[0]: key for key in sorted(index_keys(objects, gallery))}
-    if not fingerprint:
-        return list(last.values())
-    return [key for folder, key in last.items() if states_of([folder.rpartition("/")[2]], fingerprint)]
+def _last_keys(objects: ObjectStore, gallery: str) -> list[str]:
+    """Keys of the last entries of the index: one for each model, and way to answer, on each state of the rows."""
+    return list({key.rpartition("/")[0]: key for key in sorted(index_keys(objects, gallery))}.values())
+
+
+def _is_of(objects: ObjectStore, gallery: str, key: str, check: str, fingerprint: str) -> bool:
+    """Whether a check with this key in the index is of a model, perhaps as it re-ranks: that only the report tells."""
+    if states_of([key.split("/")[-2]], fingerprint):
+        return True
+    rerank = load_report(objects, gallery, check).rerank
+    return rerank is not None and rerank.model == fingerprint

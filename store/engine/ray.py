@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -68,7 +69,8 @@ def _join(ray: Any, address: str) -> None:
         ended = signal.getsignal(signal.SIGTERM)
         # Its log lines would stand between those of the command.
         ray.init(address=address or None, log_to_driver=False, logging_level="critical")
-        signal.signal(signal.SIGTERM, ended)  # Ray takes it for itself
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, ended)  # Ray takes it for itself
     except (Exception, SystemExit) as error:  # Ray raises what it likes, and even leaves
         found = "no answer" if isinstance(error, SystemExit) else reason(error)
         raise BadInput(where, expected="a Ray cluster", found=found, hint=Advice("start_ray")) from error

@@ -13,7 +13,8 @@ from skipfill.store.galleries.file_list import read_files
 from skipfill.store.galleries.log import RESTORE, Version, latest
 from skipfill.store.parquet.digests.fingerprint import FileFingerprint, RowsBy, is_registered, rows_by
 from skipfill.store.parquet.pinned import AT_ONCE, PinnedFile, PinnedFiles
-from skipfill.store.parquet.stored_rows import Columns, StoredRows
+from skipfill.store.parquet.stored_rows import SCALE, VECTOR_TYPE, Columns, StoredRows
+from skipfill.store.parquet.vectors import Numbers
 from skipfill.store.spaces import Space, load_space
 from skipfill.store.storage.address import Address, Url, is_url
 from skipfill.store.storage.object_store import ObjectStore
@@ -117,8 +118,15 @@ def _change(open_file: Callable[[Address], PinnedFile], registered: FileFingerpr
 
 
 def registered_columns(name: str, version: Version) -> Columns:
-    """The columns of a gallery's files by their role."""
-    return fitted(Columns, version.columns, f"gallery {name} version {version.number}, columns", {})
+    """The columns of a gallery's files by their role, and how their vectors are read."""
+    where, names = f"gallery {name} version {version.number}, columns", dict(version.columns)
+    kind, scale = names.pop(VECTOR_TYPE, ""), names.pop(SCALE, None)
+    try:
+        numbers = Numbers.declared(kind, None if scale is None else float(scale))
+    except (ValueError, BadInput) as error:
+        found = f"{kind!r}, {scale!r}"
+        raise BadInput(where, expected="a type of vectors and its scale", found=found, hint=RESTORE) from error
+    return replace(fitted(Columns, names, where, {}), numbers=numbers)
 
 
 def registered_address(objects: ObjectStore, file: FileFingerprint) -> Address:

@@ -6,24 +6,25 @@ The object store creates a key only if it is absent, so of two writers of the sa
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
+from difflib import get_close_matches
 from typing import Any, Literal
 
 from skipfill.store.checks.policy import Policy
 from skipfill.store.checks.reranking import without_unused
-from skipfill.store.errors import Advice, BadInput, SkipfillError, Stale, in_the_store, minute, unknown_name
+from skipfill.store.errors import Advice, BadInput, SkipfillError, Stale, in_the_store, minute
 from skipfill.store.models.release import Release
+from skipfill.store.parquet.stored_rows import VECTOR_TYPE
 from skipfill.store.storage.layout import GALLERIES, log_folder, version_key
 from skipfill.store.storage.numbered import last_number
 from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import json_digest, stored
 
-FORMAT = 4
-"""Written only for versions that need it, so that older releases read all others: 4 has a release that re-ranks, 3 a
-view that is not a prefix."""
-WITH_MAP = 3
-WITH_POLICY = 2
-WITHOUT_POLICY = 1
+WITHOUT_POLICY, WITH_POLICY, WITH_MAP, WITH_RERANKING, FORMAT = 1, 2, 3, 4, 5
+"""Each is written only for versions that need it, so that older releases read all others: 3 has a view that is not a
+prefix, 4 a release that re-ranks, 5 a declared type of vectors."""
 RESTORE = "Restore it from a copy."
+MOST_NAMED = 8
+"""Galleries that the error for an unknown one names."""
 Action = Literal["registered", "appended", "refreshed", "swapped", "rolled back", "dropped", "policy changed"]
 BRINGING: tuple[Action, ...] = ("registered", "swapped")
 """Actions that bring a release."""
@@ -50,7 +51,7 @@ class Version:
         files: digest that names the immutable file list (paths and fingerprints), which a swap does not repeat.
         rows: number of rows in those files.
         space: name of the space that the stored vectors are in.
-        columns: names of the id, vector and label columns; the last may be empty.
+        columns: of id, vector and label, the last may be empty; and what is declared, see `Columns.as_dict`.
         release: the model that queries use, and how; None while no model serves them.
         undo: number of the version whose release a rollback brings back; 0 when there is none.
         at, by: time (UTC, ISO 8601) and user of the change; empty before it is committed.
@@ -105,8 +106,10 @@ class Version:
     @property
     def needed_format(self) -> int:
         """The oldest format that can hold the version."""
-        if self.release is not None and self.release.rerank is not None:
+        if VECTOR_TYPE in self.columns:
             return FORMAT
+        if self.release is not None and self.release.rerank is not None:
+            return WITH_RERANKING
         if self.release is not None and self.release.view.kind != "prefix":
             return WITH_MAP
         return WITHOUT_POLICY if self.policy is None else WITH_POLICY
@@ -187,8 +190,20 @@ def history(objects: ObjectStore, gallery: str) -> list[Version]:
 def _last_entry(objects: ObjectStore, gallery: str, since: int = 0) -> Version:
     version = newest_version(objects, gallery, since)
     if version is None:
-        raise unknown_name("gallery", gallery, gallery_names(objects), Advice("register_gallery", gallery=gallery))
+        raise _unknown(objects, gallery)
     return version
+
+
+def _unknown(objects: ObjectStore, gallery: str) -> BadInput:
+    """The error for a gallery that a store does not have: it may be the wrong store."""
+    names = gallery_names(objects)
+    if not names:
+        expected = f"a known gallery of store {objects.root}, which has none"
+        return BadInput("gallery", expected=expected, found=repr(gallery), hint=Advice("right_store", gallery=gallery))
+    near = get_close_matches(gallery, names, n=MOST_NAMED, cutoff=0)
+    shown = ", ".join(near) + (", ..." if len(names) > len(near) else "")
+    expected = f"a known gallery of store {objects.root} ({shown})"
+    return BadInput("gallery", expected=expected, found=repr(gallery), hint=Advice("another_store"))
 
 
 @dataclass(frozen=True)

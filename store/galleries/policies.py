@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from skipfill.store.checks.policy import Policy, refuse_unjudged_exceptions
 from skipfill.store.galleries.commit import commit
-from skipfill.store.galleries.log import Version, latest
+from skipfill.store.galleries.log import Version, latest, read_version
 from skipfill.store.storage.object_store import ObjectStore
 
 
@@ -28,6 +28,15 @@ def planned_policy(
     if policy == now.policy:
         return now
     return replace(now, number=now.number + 1, action="policy changed", reason=reason, plan="", policy=policy)
+
+
+def set_in(objects: ObjectStore, gallery: str, now: Version) -> Version | None:
+    """The version that set the policy in force; None where it is the one of a new gallery."""
+    if now.policy is None:
+        return None
+    numbers = range(now.number, 0, -1)
+    versions = (now if number == now.number else read_version(objects, gallery, number) for number in numbers)
+    return next((version for version in versions if version.action == "policy changed"), None)
 
 
 def change_policy(

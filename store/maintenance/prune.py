@@ -202,6 +202,8 @@ def _by_log(objects: ObjectStore, gallery: str, keys: list[str]) -> Iterator[str
             yield file_list_key(gallery, version.files)
             yield space_key(version.space)
             lists[version.files] = version
+            if version.action == "dropped":
+                lists.clear()  # row hashes of a gallery that was dropped serve nothing more
     except Exception:  # whatever is wrong with it
         yield from (*_under(keys, gallery_folder(gallery)), *_under(keys, SPACES))
     for version in lists.values():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TypeVar
 
@@ -17,20 +17,26 @@ from skipfill.store.errors import Advice, BadInput, BlockPlace
 from skipfill.store.parquet import ids
 from skipfill.store.parquet.files import ParquetReader, column_type, refuse_long_values, refuse_other_count, unreadable
 from skipfill.store.parquet.pinned import PinnedFile
-from skipfill.store.parquet.vectors import Matrix, is_vector_type, matrix, storage_type
+from skipfill.store.parquet.vectors import FLOATS, Matrix, Numbers, matrix, may_be_declared
 from skipfill.store.storage.address import Address
 
 BLOCK_ROWS = 16_384
+VECTOR_TYPE, SCALE = "vector_type", "scale"
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of the columns of ids, vectors and labels. An empty `label`: no labels; `vector`: vectors are not read."""
+    """Names of the columns of ids, vectors and labels. An empty `label`: no labels; `vector`: vectors are not read.
+
+    Attributes:
+        numbers: how the vectors are read.
+    """
 
     id: str = "id"
     vector: str = "vector"
     label: str = ""
+    numbers: Numbers = FLOATS
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -38,7 +44,11 @@ class Columns:
         return tuple(name for name in (self.id, self.vector, self.label) if name)
 
     def as_dict(self) -> dict[str, str]:
-        return asdict(self)
+        """The columns as the log of a gallery has them. Where nothing is declared, the log says nothing of it."""
+        names = {"id": self.id, "vector": self.vector, "label": self.label}
+        if self.numbers.type:
+            names[VECTOR_TYPE] = self.numbers.type
+        return {**names, SCALE: repr(self.numbers.scale)} if self.numbers.type == "int8" else names
 
 
 @dataclass(frozen=True)
@@ -99,12 +109,12 @@ class StoredRows:
             file = opened(open_file, path)
             kinds.add(ids.id_type(column_type(path, file, columns.id, "id"), path))
             kind = column_type(path, file, columns.vector, "vector")
-            if not is_vector_type(kind):
+            if not columns.numbers.reads(kind):
                 raise BadInput(
                     f"{path}, column {columns.vector}",
-                    expected="lists of float16, float32 or float64",
+                    expected=columns.numbers.readable,
                     found=str(kind),
-                    hint=Advice("name_column", parameter="vector"),
+                    hint=Advice("declare_vectors" if may_be_declared(kind) else "name_column", parameter="vector"),
                 )
             if columns.label:
                 column_type(path, file, columns.label, "label")
@@ -170,7 +180,7 @@ class StoredRows:
         labels = ids.labels(batch.column(label), place(label)) if label else None
         return Block(
             ids=plain(self.columns.id, self.id_kind),
-            vectors=matrix(batch.column(vector), place(vector), dim=self.dim)
+            vectors=matrix(batch.column(vector), place(vector), dim=self.dim, numbers=self.columns.numbers)
             if vector
             else np.empty((batch.num_rows, 0), np.float32),
             labels=labels,
@@ -179,16 +189,15 @@ class StoredRows:
     def _first_dim(self) -> int:
         for path in self.files:
             file = opened(self.open_file, path)
-            kind = storage_type(file.schema_arrow.field(self.columns.vector).type)
-            if pa.types.is_fixed_size_list(kind):
-                return int(kind.list_size)
+            if known := self.columns.numbers.list_size(file.schema_arrow.field(self.columns.vector).type):
+                return known
             try:
                 batch = next(file.iter_batches(1, [self.columns.vector]), None)
             except (OSError, pa.ArrowException) as error:
                 raise unreadable(path, error) from error
             if batch is not None:
                 where = f"{path}, column {self.columns.vector}"
-                return int(matrix(batch.column(0), where).shape[1])
+                return int(matrix(batch.column(0), where, numbers=self.columns.numbers).shape[1])
         raise AssertionError("files with rows have a first row")
 
 

@@ -2,16 +2,92 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from skipfill.store.errors import BadInput, row_place
+from skipfill.store.errors import BadInput, Parameter, row_place
 
 Matrix = NDArray[np.float32]
+NumberType = Literal["", "int8", "float16", "float32", "float64"]
+ARROW_TYPES = {"int8": pa.int8(), "float16": pa.float16(), "float32": pa.float32(), "float64": pa.float64()}
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The numbers of a column whose Arrow type does not say how to read them, as its owner declares them.
+
+    Attributes:
+        type: of the numbers of lists of int8, and of FixedSizeBinary, which holds them one after the other, the lowest
+            byte first. Empty: nothing is declared, and only lists of floats can be read, as they can be with any type.
+        scale: of int8: each number times this is a coordinate.
+
+    Raises:
+        BadInput: another type, or a scale that is missing, has no effect or is not a positive number.
+    """
+
+    type: NumberType = ""
+    scale: float = 1.0
+
+    @classmethod
+    def declared(cls, kind: str, scale: float | None) -> Numbers:
+        """The numbers as a user declares them; no scale is None."""
+        types = [name for name in get_args(NumberType) if name]
+        if kind not in ("", *types):
+            raise BadInput(Parameter("vector_type"), expected=", ".join(types), found=repr(kind))
+        if kind != "int8":
+            if scale is not None:
+                raise BadInput(Parameter("scale"), expected="vectors of type int8", found=kind or "no type of vectors")
+            return cls(kind)  # type: ignore[arg-type]
+        if scale is None or not (math.isfinite(scale) and scale > 0):
+            found = "none" if scale is None else str(scale)
+            raise BadInput(Parameter("scale"), expected="a positive number that int8 is multiplied by", found=found)
+        return cls("int8", scale)
+
+    def reads(self, kind: pa.DataType) -> bool:
+        """Whether a column of this type is read as vectors."""
+        kind = storage_type(kind)
+        if pa.types.is_fixed_size_binary(kind):
+            return self.type != "" and kind.byte_width % ARROW_TYPES[self.type].byte_width == 0
+        return is_vector_type(kind) or (self.type == "int8" and _is_list(kind) and kind.value_type == pa.int8())
+
+    @property
+    def readable(self) -> str:
+        """The types that can be read, in words."""
+        lists = "lists of float16, float32 or float64"
+        if not self.type:
+            return lists
+        more = "lists of int8, or " if self.type == "int8" else ""
+        return f"{lists}, or {more}fixed-size binary values of {self.type}"
+
+    def list_size(self, kind: pa.DataType) -> int:
+        """The dimension of vectors of this type; 0 where only their rows say it."""
+        kind = storage_type(kind)
+        if pa.types.is_fixed_size_binary(kind):
+            return int(kind.byte_width // ARROW_TYPES[self.type].byte_width)
+        return int(kind.list_size) if pa.types.is_fixed_size_list(kind) else 0
+
+    def as_lists(self, column: pa.Array) -> pa.Array:
+        """A column without NULL as lists of numbers, not scaled; no copy."""
+        if not pa.types.is_fixed_size_binary(column.type):
+            return column
+        kind, width = ARROW_TYPES[self.type], self.list_size(column.type)
+        end = (column.offset + len(column)) * width
+        flat = pa.Array.from_buffers(kind, end, [None, column.buffers()[1]])
+        return pa.FixedSizeListArray.from_arrays(flat.slice(column.offset * width), width)
+
+
+FLOATS = Numbers()
+
+
+def may_be_declared(kind: pa.DataType) -> bool:
+    """Whether a column of this type is read as vectors once its numbers are declared."""
+    return any(Numbers(name).reads(kind) for name in get_args(NumberType))
 
 
 def storage_type(kind: pa.DataType) -> pa.DataType:
@@ -22,11 +98,21 @@ def storage_type(kind: pa.DataType) -> pa.DataType:
 def is_vector_type(kind: pa.DataType) -> bool:
     """Whether a column of this type is read as vectors: a list, of any Arrow flavour, of f16, f32 or f64."""
     kind = storage_type(kind)
-    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    return bool(is_list and pa.types.is_floating(kind.value_type))
+    return _is_list(kind) and pa.types.is_floating(kind.value_type)
 
 
-def matrix(column: pa.Array, where: object, *, dim: int | None = None, allow_zero: bool = False) -> Matrix:
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
+def matrix(
+    column: pa.Array,
+    where: object,
+    *,
+    dim: int | None = None,
+    allow_zero: bool = False,
+    numbers: Numbers = FLOATS,
+) -> Matrix:
     """Turn a block of vectors into an (N, D) float32 matrix; no copy when it is one already.
 
     Args:
@@ -34,12 +120,13 @@ def matrix(column: pa.Array, where: object, *, dim: int | None = None, allow_zer
         where: file and column, or the place of the block, for the error message.
         dim: D, when it is known; otherwise taken from the first vector.
         allow_zero: accept vectors of norm zero (features may be; embeddings under a cosine may not).
+        numbers: as declared.
 
     Raises:
-        BadInput: not a list of floats, NULL vectors, ragged rows, another dimension, NaN, infinity or zero norm.
+        BadInput: a type that cannot be read, NULL vectors, ragged rows, another dimension, NaN, infinity or zero norm.
     """
-    if not is_vector_type(column.type):
-        raise BadInput(where, expected="lists of float16, float32 or float64", found=str(column.type))
+    if not numbers.reads(column.type):
+        raise BadInput(where, expected=numbers.readable, found=str(column.type))
     if isinstance(column, pa.ExtensionArray):
         column = column.storage
     if column.null_count:
@@ -47,6 +134,7 @@ def matrix(column: pa.Array, where: object, *, dim: int | None = None, allow_zer
         raise BadInput(row_place(where, row), expected="a vector", found="NULL")
     if len(column) == 0:
         return np.empty((0, dim or 0), np.float32)
+    column = numbers.as_lists(column)
     if pa.types.is_fixed_size_list(column.type):
         width = column.type.list_size
     else:
@@ -68,6 +156,8 @@ def matrix(column: pa.Array, where: object, *, dim: int | None = None, allow_zer
         raise BadInput(row_place(where, row), expected="finite numbers", found="NULL")
     with np.errstate(over="ignore"):  # what float32 cannot hold is refused below
         values: Matrix = flat.to_numpy(zero_copy_only=False).astype(np.float32, copy=False).reshape(-1, width)
+        if flat.type == pa.int8():
+            values *= np.float32(numbers.scale)
     _refuse_bad_rows(values, where, allow_zero=allow_zero)
     return values
 
@@ -101,8 +191,10 @@ def normalised(values: Matrix) -> Matrix:
     lengths[unsafe] = 1
     result: Matrix = values / lengths[:, None]
     if unsafe.any():
-        exact = values[unsafe].astype(np.float64)
-        result[unsafe] = exact / np.linalg.norm(exact, axis=1, keepdims=True)
+        # By a power of two, which changes no digit: the result is that of a row of ordinary length.
+        powers = np.frexp(np.abs(values[unsafe]).max(axis=1, keepdims=True))[1]
+        scaled = np.ldexp(values[unsafe], -powers)
+        result[unsafe] = scaled / _lengths(scaled)[0][:, None]
     return result
 
 

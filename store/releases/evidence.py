@@ -12,6 +12,9 @@ from skipfill.store.checks.saved_reports import old_reports
 from skipfill.store.checks.standing import Standing, standing, standing_of_old
 from skipfill.store.errors import Advice, SkipfillError
 from skipfill.store.galleries.log import Version, read_version
+from skipfill.store.galleries.policies import set_in
+from skipfill.store.releases.plan import Plan
+from skipfill.store.releases.withdrawn import Withdrawal, withdrawal
 from skipfill.store.storage.object_store import ObjectStore
 
 MOST_CHANGES = 3
@@ -94,6 +97,23 @@ def forced_against(objects: ObjectStore, gallery: str, now: Version, index: Chec
     return [f"{check.check} {check.verdict}" for check in against]
 
 
+def readable_forced(objects: ObjectStore, gallery: str, now: Version) -> list[str] | None:
+    """The same; None where the checks cannot be read."""
+    try:
+        return forced_against(objects, gallery, now)
+    except (SkipfillError, OSError):
+        return None
+
+
+def withdrawn_unanswered(
+    objects: ObjectStore, gallery: str, now: Version, fingerprint: str, evidence: Evidence
+) -> Withdrawal | None:
+    """The rollback that left a model and that no later pass answers; None where nothing stands against it."""
+    withdrawn = withdrawal(objects, gallery, now, fingerprint)
+    allowing = evidence.standing.allowing
+    return None if withdrawn is None or withdrawn.answered_by(allowing) else withdrawn
+
+
 def since_release(first: int, of_model: Standing | None) -> list[str]:
     """The checks against the released model since version number `first`, oldest first: `1a2b fail`.
 
@@ -136,19 +156,27 @@ def told(objects: ObjectStore, gallery: str, version: Version, evidence: Evidenc
     return f"{text} ({check.reason})" if check.reason else text
 
 
-def advice(gallery: str, model: str, evidence: Evidence) -> Advice:
-    """The next step where the evidence does not allow a swap."""
+def advice(objects: ObjectStore, version: Version, plan: Plan, evidence: Evidence) -> Advice:
+    """The next step where the evidence does not allow the swap that is planned."""
     of_state, check = evidence.standing, evidence.deciding
+    gallery, model = plan.gallery, plan.model_in_way
     if check is None:
         return Advice("check_model", gallery=gallery, model=model)
     if check.verdict == "fail":
         return Advice("fail_stands", gallery=gallery, model=model, check=check.check)
     if check.verdict == "inconclusive":
         return Advice("ask_more", gallery=gallery, model=model)
+    changed = set_in(objects, plan.gallery, version)
+    setter = policy_words(changed) if changed else ""
     fitting = {difference.parameter: difference.fitting for difference in of_state.differences}
     if None in fitting.values() or () in fitting.values():  # no option can meet these
-        return Advice("check_by_policy", gallery=gallery, model=model, check=check.check)
-    return Advice("fit_policy", gallery=gallery, model=model, check=check.check, options=fitting)
+        return Advice("check_by_policy", gallery=gallery, model=model, check=check.check, setter=setter)
+    return Advice("fit_policy", gallery=gallery, model=model, check=check.check, setter=setter, options=fitting)
+
+
+def policy_words(changed: Version) -> str:
+    """The version that set a policy, in a sentence with a blank after it."""
+    return f"The policy was set in version {changed.number} by {changed.by}: {changed.reason or 'no reason given'}. "
 
 
 def _elsewhere(objects: ObjectStore, gallery: str, version: Version, check: CheckEntry) -> str:

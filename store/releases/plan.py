@@ -7,19 +7,20 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from skipfill.store.checks.report import Threshold
-from skipfill.store.checks.reranking import Reranking, way_fingerprint, without_unused
+from skipfill.store.checks.reranking import ModelInWay, Reranking, way_fingerprint, without_unused
 from skipfill.store.errors import Advice, BadInput
 from skipfill.store.releases.backfill_cost import BackfillCost
 from skipfill.store.spaces import View
 from skipfill.store.storage.layout import valid_name
 from skipfill.store.strict_json import fitted, json_digest, parsed, refuse_newer
 
-FORMAT = 3
-"""Written only for plans that need it, so that older releases apply all others: 3 re-ranks, 2 has a view that is not a
-prefix."""
+FORMAT = 4
+"""Written only for plans that need it, so that older releases apply all others: 4 names a rollback of the model, 3
+re-ranks, 2 has a view that is not a prefix."""
+RERANKING = 3
 WITH_MAP = 2
 PREFIXES_ONLY = 1
-Named = Literal["gallery version", "gallery files", "model", "view", "check", "overlay"]
+Named = Literal["gallery version", "gallery files", "model", "view", "check", "overlay", "rollback"]
 
 
 @dataclass(frozen=True)
@@ -97,9 +98,9 @@ class Plan:
         return way_fingerprint(self.fingerprint, self.rerank)
 
     @property
-    def way_options(self) -> str:
-        """The options of a command that ask for the same way."""
-        return "" if self.rerank is None else self.rerank.options
+    def model_in_way(self) -> ModelInWay:
+        """The model and the way, as a command names them."""
+        return ModelInWay(self.model, {} if self.rerank is None else self.rerank.parameters)
 
     def as_document(self) -> dict[str, Any]:
         """The plan as JSON values, with the fields of its format."""
@@ -113,9 +114,16 @@ class Plan:
 
     def identified(self) -> Plan:
         """The same plan in the format that it needs, with its digest as its id."""
-        oldest = PREFIXES_ONLY if self.view.kind == "prefix" else WITH_MAP
-        plan = replace(self, format=oldest if self.rerank is None else FORMAT)
+        plan = replace(self, format=self._needed_format)
         return replace(plan, id=plan.digest)
+
+    @property
+    def _needed_format(self) -> int:
+        if any(one.name == "rollback" for one in self.requires):
+            return FORMAT
+        if self.rerank is not None:
+            return RERANKING
+        return PREFIXES_ONLY if self.view.kind == "prefix" else WITH_MAP
 
     def as_json(self) -> str:
         return json.dumps(self.as_document(), indent=1)

@@ -14,6 +14,7 @@ from skipfill.store.models.cards import Card, load_card
 from skipfill.store.overlays.log import OverlayVersion, newest_entry
 from skipfill.store.releases.evidence import Evidence, evidence_of, told
 from skipfill.store.releases.plan import Plan, Precondition
+from skipfill.store.releases.withdrawn import Withdrawal, withdrawal
 from skipfill.store.storage.object_store import ObjectStore
 
 SHORT = 12
@@ -29,6 +30,7 @@ class Situation:
         check: the report that the plan names; None where it names none, or it is gone.
         evidence: what the checks of the plan's model on this version allow; None where none is needed.
         told: the same in words.
+        withdrawn: the rollback that left the model; None where none did.
         overlay: the newest entry of the overlay that the check relied on; None where it relied on none, or that is
             gone.
     """
@@ -38,6 +40,7 @@ class Situation:
     check: Report | None
     evidence: Evidence | None
     told: str
+    withdrawn: Withdrawal | None = None
     overlay: OverlayVersion | None = None
 
 
@@ -60,18 +63,23 @@ def current_situation(objects: ObjectStore, plan: Plan, index: CheckIndex) -> Si
         check = load_report(objects, plan.gallery, plan.check) if plan.check else None
     except BadInput:
         check = None
+    withdrawn = withdrawal(objects, plan.gallery, version, plan.way)
     if plan.without_check:
-        return Situation(version, card, check, None, "none asked for")
+        return Situation(version, card, check, None, "none asked for", withdrawn)
     overlay = None
     if check is not None and check.rerank is not None and check.rerank.needs_overlay:
         overlay = newest_entry(objects, plan.gallery, plan.fingerprint)
     evidence = evidence_of(objects, plan.gallery, version, plan.way, index)
     said = told(objects, plan.gallery, version, evidence)
-    return Situation(version, card, check, evidence, said, overlay)
+    return Situation(version, card, check, evidence, said, withdrawn, overlay)
 
 
-def preconditions(plan: Plan, now: Situation) -> list[Precondition]:
-    """Every precondition of `plan` and whether it holds now. Something that is gone is shown as `none`."""
+def preconditions(plan: Plan, now: Situation, reason: str = "") -> list[Precondition]:
+    """Every precondition of `plan` and whether it holds now. Something that is gone is shown as `none`.
+
+    Args:
+        reason: for the swap, where one is given.
+    """
     version, planned = now.version, f"{plan.version} ({plan.state[:SHORT]})"
     same = (version.number, version.state) == (plan.version, plan.state)
     return [
@@ -80,6 +88,7 @@ def preconditions(plan: Plan, now: Situation) -> list[Precondition]:
         *_of_model(plan, now),
         _of_check(plan, now),
         *_of_overlay(now),
+        *_of_rollback(plan, now, reason),
     ]
 
 
@@ -118,6 +127,15 @@ def _of_check(plan: Plan, now: Situation) -> Precondition:
     of_report = entry_of(report) == allowing
     holds = of_report and measured == (allowing.check, "pass", plan.way, plan.state)
     return Precondition("check", expected, _changed(plan, now), holds)
+
+
+def _of_rollback(plan: Plan, now: Situation, reason: str) -> list[Precondition]:
+    """A rollback that left the model must be answered: by a pass that was made later, or by a reason."""
+    if now.withdrawn is None:
+        return []
+    allowing = now.evidence.standing.allowing if now.evidence else None
+    answered = now.withdrawn.answered_by(allowing) or bool(plan.without_check or reason)
+    return [Precondition("rollback", "none, or a later pass or a reason", str(now.withdrawn), answered)]
 
 
 def _changed(plan: Plan, now: Situation) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from skipfill.store.errors import Advice, BadInput, Parameter, Stale
+from skipfill.store.checks.index import CheckIndex
+from skipfill.store.errors import Advice, BadInput, NotAcceptable, Parameter, Stale
 from skipfill.store.galleries.commit import commit, told
 from skipfill.store.galleries.log import BRINGING, Version, latest, read_version
-from skipfill.store.models.release import Release
+from skipfill.store.releases.objections import objections
+from skipfill.store.releases.release_log import brought_by, origin_of, releases_until
+from skipfill.store.releases.withdrawn import readable_withdrawal
 from skipfill.store.storage.object_store import ObjectStore
 
 MOST_NAMED = 6
@@ -23,11 +25,13 @@ class Rollback:
         version: the version that would follow; the one in force where that has the release already.
         origin: number of the newest version that brought this release, by a swap or a registration.
         already: whether the release is in force already, so that there is nothing to write.
+        undo: the options that bring the release back that is left; empty where that has objections of its own.
     """
 
     version: Version
     origin: int
     already: bool
+    undo: str = ""
 
 
 def planned_rollback(objects: ObjectStore, gallery: str, reason: str = "", to: int = 0) -> Rollback:
@@ -38,14 +42,22 @@ def planned_rollback(objects: ObjectStore, gallery: str, reason: str = "", to: i
             rollback there is none: a second one may be meant to repeat the first, or to go back further.
 
     Raises:
+        NotAcceptable: there are objections to the release that would come back, and no reason is given.
         BadInput: no swap to roll back, or no such version since the gallery was registered.
         Stale: somebody rolled back already, and `to` is not given.
     """
     now = latest(objects, gallery)
     target = _version_named(objects, gallery, now, to) if to else _before_the_swap(objects, gallery, now)
-    origin = _origin(objects, gallery, now, target)
+    origin = origin_of(objects, gallery, now, target)
     if to and target.release == now.release:
         return Rollback(now, origin, already=True)
+    index = CheckIndex(objects, gallery)
+    against = objections(objects, gallery, now, target, index)
+    if against and not reason:
+        raise NotAcceptable(
+            f"gallery {gallery}: {target.queries_use} comes back only with a reason: {against}",
+            Advice("give_reason", gallery=gallery, version=to or target.number),
+        )
     following = replace(
         now,
         number=now.number + 1,
@@ -54,8 +66,18 @@ def planned_rollback(objects: ObjectStore, gallery: str, reason: str = "", to: i
         undo=target.undo,
         reason=reason,
         plan="",
+        since=None,
     )
-    return Rollback(following, origin, already=False)
+    return Rollback(following, origin, already=False, undo=_undo(objects, gallery, now, following, index))
+
+
+def _undo(objects: ObjectStore, gallery: str, now: Version, following: Version, index: CheckIndex) -> str:
+    """The options that undo a rollback: see `Rollback`."""
+    if objections(objects, gallery, now, now, index):
+        return ""
+    release = now.release
+    withdrawn = release is not None and readable_withdrawal(objects, gallery, following, release.way)
+    return f"--to {now.number}" + (" --reason TEXT" if withdrawn else "")
 
 
 def rollback(objects: ObjectStore, gallery: str, reason: str = "", to: int = 0) -> Version:
@@ -76,61 +98,9 @@ def commit_rollback(objects: ObjectStore, gallery: str, planned: Rollback) -> Ve
     return planned.version if planned.already else commit(objects, gallery, planned.version)
 
 
-def release_origins(log: Sequence[Version]) -> dict[int, int]:
-    """Number of each version of a log -> number of the version that brought its release: a swap or a registration.
-
-    For a rollback it is the newest one before it that brought the same release.
-
-    Args:
-        log: every version, from the first.
-    """
-    origins: dict[int, int] = {}
-    brought: list[Version] = []
-    for version in log:
-        since = version.released_at
-        if version.action == "registered":
-            brought = []
-        if version.action in BRINGING:
-            brought.append(version)
-        if version.action == "rolled back":
-            origins[version.number] = _newest_of(version.release, reversed(brought), version)
-        else:
-            origins[version.number] = version.number if since == version.number else origins[since]
-    return origins
-
-
-def _origin(objects: ObjectStore, gallery: str, now: Version, target: Version) -> int:
-    """Number of the newest version up to `now` that brought the release of `target`."""
-    return _newest_of(target.release, _releases_until(objects, gallery, now), target)
-
-
-def _newest_of(release: Release | None, newest_first: Iterable[Version], otherwise: Version) -> int:
-    same = (entry.number for entry in newest_first if entry.action in BRINGING and entry.release == release)
-    return next(same, otherwise.number)
-
-
-def _brought(objects: ObjectStore, gallery: str, version: Version) -> Version:
-    """The version that brought the release of `version`, which may be the same one."""
-    since = version.released_at
-    return version if since == version.number else read_version(objects, gallery, since)
-
-
-def _releases_until(objects: ObjectStore, gallery: str, version: Version) -> Iterator[Version]:
-    """The versions up to `version` that brought a release, the newest first, back to its registration.
-
-    Reads two versions for each, however many others lie between them.
-    """
-    while True:
-        brought = _brought(objects, gallery, version)
-        yield brought
-        if brought.action == "registered" or brought.number == 1:
-            return
-        version = read_version(objects, gallery, brought.number - 1)
-
-
 def _version_named(objects: ObjectStore, gallery: str, now: Version, number: int) -> Version:
     """The version of this number, if the gallery has been the same one since."""
-    since_registered = any(entry.number <= number for entry in _releases_until(objects, gallery, now))
+    since_registered = any(entry.number <= number for entry in releases_until(objects, gallery, now))
     if number > now.number or not since_registered:
         raise BadInput(
             Parameter("to"),
@@ -143,7 +113,7 @@ def _version_named(objects: ObjectStore, gallery: str, now: Version, number: int
 
 def _before_the_swap(objects: ObjectStore, gallery: str, now: Version) -> Version:
     """The version before the swap in force."""
-    brought = _brought(objects, gallery, now)
+    brought = brought_by(objects, gallery, now)
     if brought.action == "rolled back":
         raise Stale(
             f"gallery {gallery}: expected a swap in force to roll back, found that {told(brought)}",
@@ -162,7 +132,7 @@ def _before_the_swap(objects: ObjectStore, gallery: str, now: Version) -> Versio
 def _other_releases(objects: ObjectStore, gallery: str, now: Version) -> str:
     """The newest versions that brought another release than the one in force: `5 (v3, no check allowed it), 2 (v1)`."""
     releases, others = [now.release], []
-    for entry in _releases_until(objects, gallery, now):
+    for entry in releases_until(objects, gallery, now):
         if entry.action in BRINGING and entry.release not in releases:
             releases.append(entry.release)
             others.append(f"{entry.number} ({_described(entry)})")

@@ -108,7 +108,7 @@ def checks_against(objects: ObjectStore, gallery: str, now: Version, index: Chec
 
 
 def planned_version(
-    objects: ObjectStore, plan: Plan, index: CheckIndex | None = None, *, at_once: bool = False
+    objects: ObjectStore, plan: Plan, index: CheckIndex | None = None, *, reason: str = "", at_once: bool = False
 ) -> Version:
     """Make the version that applies `plan`, from the very state of the store in which its preconditions hold.
 
@@ -116,17 +116,18 @@ def planned_version(
 
     Args:
         index: of the gallery's checks; entries that it has read are not read again.
+        reason: for the history; it also answers a rollback that left the model.
         at_once: whether the caller made the plan just now: errors then do not mention it.
 
     Raises:
         Stale: something required no longer holds, or a file of the gallery is not the one that was registered.
-        NotAcceptable: the plan was made without a passing check.
+        NotAcceptable: the plan was made without a passing check, or a rollback left its model and nothing answers it.
     """
     index = index or CheckIndex(objects, plan.gallery)
-    now = _fitting_situation(objects, plan, index, at_once=at_once)
+    now = _fitting_situation(objects, plan, index, reason, at_once=at_once)
     refuse_changed_files(objects, plan.gallery, read_files(objects, plan.gallery, now.version))
     # Looking at many files takes a while: a check may have failed meanwhile.
-    now = _fitting_situation(objects, plan, index, at_once=at_once)
+    now = _fitting_situation(objects, plan, index, reason, at_once=at_once)
     check, thresholds = ("", []) if now.check is None else (now.check.id, now.check.thresholds)
     return replace(
         now.version,
@@ -134,38 +135,44 @@ def planned_version(
         action="swapped",
         release=Release(plan.model, plan.fingerprint, plan.view, check, plan.without_check, thresholds, plan.rerank),
         undo=now.version.number,
-        reason=plan.without_check,
+        reason=reason or plan.without_check,
         plan=plan.id,
     )
 
 
-def _fitting_situation(objects: ObjectStore, plan: Plan, index: CheckIndex, *, at_once: bool) -> Situation:
+def _fitting_situation(objects: ObjectStore, plan: Plan, index: CheckIndex, reason: str, *, at_once: bool) -> Situation:
     """The situation now, if every precondition of the plan holds in it."""
     now = current_situation(objects, plan, index)
-    for precondition in preconditions(plan, now):
+    for precondition in preconditions(plan, now, reason):
         if not precondition.holds:
             raise _refused(objects, plan, now, precondition, at_once=at_once)
     return now
 
 
-def apply_plan(objects: ObjectStore, plan: Plan, index: CheckIndex | None = None, *, at_once: bool = False) -> Version:
+def apply_plan(
+    objects: ObjectStore, plan: Plan, index: CheckIndex | None = None, *, reason: str = "", at_once: bool = False
+) -> Version:
     """Make the plan's model the one that queries use: see `planned_version`.
 
     Raises:
         Stale: something required no longer holds, or another change was first.
     """
-    return commit(objects, plan.gallery, planned_version(objects, plan, index, at_once=at_once))
+    return commit(objects, plan.gallery, planned_version(objects, plan, index, reason=reason, at_once=at_once))
 
 
 def _refused(
     objects: ObjectStore, plan: Plan, now: Situation, broken: Precondition, *, at_once: bool
 ) -> Stale | NotAcceptable:
+    if broken.name == "rollback":
+        return NotAcceptable(
+            f"gallery {plan.gallery}: {broken.found}", Advice("answer_rollback", gallery=plan.gallery, model=plan.model)
+        )
     planned_so = plan.verdict != "pass" or any(each.name == "check" and not each.holds for each in plan.requires)
     if broken.name == "check" and planned_so and now.evidence is not None:
         return NotAcceptable(
             f"gallery {plan.gallery} version {plan.version}: expected a passing check of "
             f"{way_words(plan.model, plan.rerank)}, found {broken.found}",
-            advice(plan.gallery, f"{plan.model}{plan.way_options}", now.evidence),
+            advice(objects, now.version, plan, now.evidence),
         )
     first = None
     if now.version.number > plan.version:
@@ -185,5 +192,5 @@ def _refused(
     since = f"; {told(first)}" if first is not None else ""
     return Stale(
         f"plan {plan.id}: {difference}{since}",
-        Advice("plan_again", gallery=plan.gallery, model=f"{plan.model}{plan.way_options}"),
+        Advice("plan_again", gallery=plan.gallery, model=plan.model_in_way),
     )

@@ -77,14 +77,17 @@ def named_root(given: str) -> Address:
     A path is made absolute and its links are followed: a gallery's files are found from where the store really lies.
 
     Raises:
-        BadInput: nothing was named, as by a variable that is not set.
+        BadInput: nothing was named, as by a variable that is not set; or no path can be written so.
     """
     if not given:
         raise BadInput(Parameter("store"), expected="a folder, or a URL", found="an empty text")
     root = address(given)
     if isinstance(root, Url):
         return root
-    root = Path(os.path.realpath(root))
+    try:
+        root = Path(os.path.realpath(root))
+    except ValueError as error:  # a zero byte, or half a character
+        raise BadInput(Parameter("store"), expected="a folder, or a URL", found=repr(given)) from error
     inner = root / FOLDER
     return inner.resolve() if _has_marker(inner) and not _has_marker(root) else root
 

@@ -113,7 +113,8 @@ def _results(scores: Scores, one: Drawn) -> Values:
 
 def _views(one: Drawn, old: Scores, seed: int) -> dict[str, Values]:
     """The view, and its blend with the weight that a half of the queries chooses by the rule of `skipfill blend`."""
-    mapped = fitted_maps(one.of_pairs, one.pairs, one.old[0], one.labels, seed)["auto"](one.new[1]) @ one.old[0].T
+    maps, chosen = fitted_maps(one.of_pairs, one.pairs, one.old[0], one.labels, seed)
+    mapped = maps[chosen](one.new[1]) @ one.old[0].T
     grid = {0.0: _results(old, one), 1.0: _results(mapped, one)}
     grid |= {weight: _results(weight * mapped + (1 - weight) * old, one) for weight in WEIGHTS}
     half = np.arange(len(old)) % 2 == 0
@@ -170,7 +171,7 @@ def _quality(found: dict[str, list[Ways]]) -> list[str]:
             values = _joined(seeds, masks, way)
             gain = (values.mean() - stay.mean()) / (top.mean() - stay.mean())
             rows = np.mean([one.encoded.get(way, 0) / one.rows for one in seeds])
-            change = _interval(values - stay) if way != "stay" else ""
+            change = _interval(values - stay, "+") if way != "stay" else ""
             lines.append(f"| {name} | {way} | {_interval(values)} | {change} | {gain:.2f} | {rows:.0%} |")
     return lines
 
@@ -208,10 +209,10 @@ def _predictions(found: dict[str, list[Ways]]) -> list[str]:
     return lines
 
 
-def _interval(values: Values) -> str:
+def _interval(values: Values, sign: str = "") -> str:
     drawn_means = resampled_means(values[:, None], POLICY.resamples, POLICY.seed)[:, 0]
     found = interval(float(values.mean()), drawn_means, POLICY.confidence)
-    return f"{found.mean:.3f} {found.low:.3f}-{found.high:.3f}"
+    return f"{found.mean:{sign}.3f} ({found.low:{sign}.3f} to {found.high:{sign}.3f})"
 
 
 def main() -> None:

@@ -233,7 +233,7 @@ COMMANDS: dict[str, tuple[Callable[[World], list[object]], str]] = {
     ),
     "a method without its teacher": (
         lambda world: ["train", "v2", "--items", world.items, "--method", "bt2", "--gallery", "things"],
-        "found none  Name one with --teacher MODEL",
+        "found none. Name one with --teacher MODEL",
     ),
     "a simplex against another dimension": (
         lambda world: ["train", "v2", "--items", world.items, "--method", "simplex", "--gallery", "things"],
@@ -246,7 +246,7 @@ COMMANDS: dict[str, tuple[Callable[[World], list[object]], str]] = {
     ),
     "unknown gallery": (
         lambda world: ["swap", "thing", "v1"],
-        "expected a known gallery (nearest: things), found 'thing'",
+        "/.skipfill (things), found 'thing'",
     ),
     "unknown gallery in check": (
         lambda world: ["check", "nothing", "v1", "--items", world.heldout],
@@ -325,6 +325,11 @@ def test_a_store_of_a_newer_release(skipfill: Skipfill, tmp_path: Path) -> None:
     skipfill("init")
     (tmp_path / ".skipfill" / "store.json").write_text(json.dumps({"format": 99}))
     assert "Upgrade skipfill" in one_line(skipfill("status", expect=2).err)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800"])
+def test_a_store_that_no_path_can_name(skipfill: Skipfill, name: str) -> None:
+    assert "store: expected a folder, or a URL" in one_line(skipfill("status", "--store", name, expect=2).err)
 
 
 @pytest.fixture

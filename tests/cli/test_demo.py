@@ -17,12 +17,12 @@ DATA = Path(__file__).parents[2] / "cli" / "demo_data"
 
 
 @pytest.fixture
-def every_fifth_character(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The demo has the drawings of every fifth character."""
+def every_tenth_character(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The demo has the drawings of every tenth character."""
 
     def write_fewer(folder: Path, seed: int = 0) -> Files:
         files = write_demo_files(folder, seed)
-        labels = sorted(set(pq.read_table(files.gallery_items).column("label").to_pylist()))[::5]
+        labels = sorted(set(pq.read_table(files.gallery_items).column("label").to_pylist()))[::10]
         for path in vars(files).values():
             table = pq.read_table(path)
             pq.write_table(table.filter(pc.is_in(table.column("label"), pa.array(labels))), path)
@@ -31,7 +31,7 @@ def every_fifth_character(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("skipfill.cli.demo_data.split.write_demo_files", write_fewer)
 
 
-@pytest.mark.usefixtures("every_fifth_character")
+@pytest.mark.usefixtures("every_tenth_character")
 def test_the_demo_runs_to_its_end(skipfill: Skipfill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SKIPFILL_STORE", str(tmp_path / "mine"))  # no concern of the demo's
     result = skipfill("demo", "--epochs", 1)
@@ -58,7 +58,7 @@ def test_the_demo_runs_to_its_end(skipfill: Skipfill, tmp_path: Path, monkeypatc
     assert document["swapped"] == (f"v2-{passed[-1]}" if passed else "")
     assert set(document["checks"]) == {"oca", "bt2", "simplex", "gallery"}
     queries = pq.read_metadata(demo / "heldout.parquet").num_rows
-    assert queries == 3600 / 5
+    assert queries == 3600 / 10
     for check in document["checks"].values():
         by_name = {one["name"]: one["queries"] for one in check["slices"]}
         assert by_name["all"] == queries == by_name["seen"] + by_name["unseen"]

@@ -139,3 +139,23 @@ def test_a_run_that_was_killed_goes_on_where_it_was(skipfill: Skipfill, with_v2:
     done = skipfill("overlay", "add", "many", "v2", "--items", "many.parquet", "--json").document
     assert (done["already"], done["added"]) == (before, len(many) - before)
     skipfill("overlay", "verify", "many", "v2")
+
+
+def test_an_overlay_outlives_its_model_until_it_is_dropped(skipfill: Skipfill, with_v2: World) -> None:
+    """The model may come back: it is known by its fingerprint."""
+    skipfill(*ADD, with_v2.gallery_items)
+    skipfill("model", "export", "v2", "-o", "v2.skipfill")
+    skipfill("model", "drop", "v2", "--confirm", "v2")
+    skipfill("prune", "--yes", "--all-ages")
+    [finding] = [one for one in skipfill("doctor", "--json").document["findings"] if "overlay" in one["where"]]
+    assert finding["kind"] == "note"
+    assert "its model v2" in finding["what"]
+    fingerprint = skipfill("overlay", "show", "things", "v2", "--json").document["fingerprint"]
+    assert f"skipfill overlay drop things {fingerprint[:12]}" in " ".join(skipfill("doctor").out.split())
+    skipfill("model", "add", "v2.skipfill")
+    rows = pq.read_metadata(with_v2.gallery_items).num_rows
+    assert skipfill(*ADD, with_v2.gallery_items, "--json").document["already"] == rows
+    skipfill("model", "drop", "v2", "--confirm", "v2")
+    skipfill("overlay", "drop", "things", fingerprint[:12])
+    assert len(skipfill("prune", "--yes", "--all-ages", "--json").document["leftovers"]) == 1
+    assert not [one for one in skipfill("doctor", "--json").document["findings"] if "overlay" in one["where"]]

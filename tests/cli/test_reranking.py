@@ -39,6 +39,8 @@ def test_the_story(skipfill: Skipfill, allowed: World, tmp_path: Path) -> None:
     assert "re-ranking 50 by its view" in (
         skipfill("swap", "things", "v2", "--rerank", 50, "--candidates", "view", expect=1).err
     )
+    assert "v2, re-ranking 50 on gallery things" in skipfill("report", "things", "v2").out
+    assert "expected a check of this model" in skipfill("report", "things", "v1", expect=2).err
     before = tree(tmp_path)
     planned = skipfill("plan", "things", "v2", "--rerank", 50)
     assert tree(tmp_path) == before
@@ -59,7 +61,7 @@ def test_the_story(skipfill: Skipfill, allowed: World, tmp_path: Path) -> None:
     skipfill(*asked, "-o", "before.parquet")
     assert pq.read_schema("before.parquet").names == ["query", "rank", "id", "score"]
     assert hits(Path("before.parquet")) != hits(Path("released.parquet"))
-    skipfill("rollback", "things", "--to", 3)
+    skipfill("rollback", "things", "--to", 3, "--reason", "tried again")
     skipfill(*asked, *ITEMS, "-o", "again.parquet")
     assert hits(Path("again.parquet")) == hits(Path("released.parquet"))
 

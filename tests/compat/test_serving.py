@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import sys
@@ -63,6 +64,11 @@ def test_images(skipfill: Skipfill, tmp_path: Path) -> None:
     served = released(STORE, "g")
     stored = np.stack(pq.read_table("moved.parquet").column("vector").to_pylist())
     np.testing.assert_allclose(served.encode(images), stored, atol=1e-5)
+    as_rows = [{"bytes": image, "path": "drawing.png"} for image in images]  # of a Parquet file
+    np.testing.assert_array_equal(served.encode(as_rows), served.encode(images))
+    with pytest.raises(BadInput, match="expected a list of texts or of images as bytes"):
+        served.encode([*as_rows, {"bytes": None, "path": "drawing.png"}])
+    assert re.fullmatch(r"<Served: \S+ for gallery g, version \d>", repr(served))
     with pytest.raises(BadInput, match="queries, row 1: expected an image"):
         served.encode([images[0], b"no image"])
 

@@ -54,10 +54,12 @@ def trained_ids() -> pa.Array:
     return pa.array(["a"])
 
 
-def swap(objects: ObjectStore, gallery: str, card: Card, without_check: str = "") -> Version:
+def swap(objects: ObjectStore, gallery: str, card: Card, without_check: str = "", reason: str = "") -> Version:
     """Plan a swap and apply the plan at once, as the command does."""
     index = CheckIndex(objects, gallery)
-    return apply_plan(objects, plan_swap(objects, gallery, card, without_check, index=index), index, at_once=True)
+    return apply_plan(
+        objects, plan_swap(objects, gallery, card, without_check, index=index), index, reason=reason, at_once=True
+    )
 
 
 ASKED = Queries.of(["a", "b", "c"])
@@ -68,7 +70,7 @@ def saved_check(objects: ObjectStore, model: str = "v2", created: str = "2026-01
     """Save a passing check of a model on gallery `g` as it is now."""
     report = Report(
         gallery="g",
-        version=1,
+        version=latest(objects, "g").number,
         state=latest(objects, "g").state,
         model=model,
         fingerprint=load_card(objects, model).fingerprint,

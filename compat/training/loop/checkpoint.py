@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import safetensors
 import torch
@@ -80,7 +80,7 @@ class Checkpoints:
         for index, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{index}/{name}": value for name, value in state.items()}
         state = State(list(log), self._recipe, decay.last_epoch)
-        self._objects.replace(self._key, tensor_bytes(tensors, {"checkpoint": json.dumps(asdict(state))}))
+        self._objects.replace(self._key, tensor_bytes(tensors, {"checkpoint": json.dumps(state, default=vars)}))
 
     def resume(
         self, model: nn.Module, optimizer: Optimizer, decay: LRScheduler

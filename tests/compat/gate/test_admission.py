@@ -398,23 +398,36 @@ def test_earlier_names_are_understood(skipfill: Skipfill, with_v2: World) -> Non
 # --- vectors of any length
 
 
-def elsewhere(skipfill: Skipfill, world: World) -> pa.Table:
+@pytest.fixture(scope="session")
+def elsewhere_folder(with_v2_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that each test's `elsewhere` is a copy of."""
+
+    def make(folder: Path) -> None:
+        world = World.at(folder)
+        shutil.copytree(with_v2_folder, folder, dirs_exist_ok=True)
+        write(pq.read_table(folder / "gallery.parquet").replace_schema_metadata(None), str(folder / "plain.parquet"))
+        sources = ("--items", world.items, "--gallery", "plain", "--align", world.unlabelled, "--epochs", 60)
+        run_in(
+            folder, ["gallery", "add", "plain", "plain.parquet", "--space", "ada"], ["train", "v3", *sources, "--quiet"]
+        )
+
+    return made_once(tmp_path_factory, "elsewhere", make)
+
+
+@pytest.fixture
+def elsewhere(with_v2: World, elsewhere_folder: Path) -> pa.Table:
     """A gallery `plain` in a space that no model of the store made, and v3 trained against it; its rows."""
-    rows = pq.read_table("gallery.parquet").replace_schema_metadata(None)
-    write(rows, "plain.parquet")
-    skipfill("gallery", "add", "plain", "plain.parquet", "--space", "ada")
-    sources = ("--items", world.items, "--gallery", "plain", "--align", world.unlabelled, "--epochs", 60)
-    skipfill("train", "v3", *sources)
-    return rows
+    shutil.copytree(elsewhere_folder, with_v2.folder, dirs_exist_ok=True)
+    return pq.read_table("plain.parquet")
 
 
 def without_time(result: Result) -> list[Any]:
     return [result.document["check"]["slices"], result.document["check"]["flips"]]
 
 
-def test_stored_vectors_may_have_any_length(skipfill: Skipfill, with_v2: World) -> None:
+def test_stored_vectors_may_have_any_length(skipfill: Skipfill, with_v2: World, elsewhere: pa.Table) -> None:
     """Their sums of squares overflow or vanish in float32, and every cosine is what it was."""
-    rows = elsewhere(skipfill, with_v2)
+    rows = elsewhere
     vectors = np.stack(rows["vector"].to_pylist()).astype(np.float32)
     results = []
     for name, scale in (("plain", 1.0), ("big", 2.0**66), ("small", 2.0**-74)):
@@ -700,7 +713,6 @@ def with_old_vectors(skipfill: Skipfill, world: World) -> tuple[pa.Table, pa.Tab
     for path in (world.heldout, world.gallery_items):
         skipfill("encode", "v1", path, "-o", f"old-{path.name}")
         tables.append(with_column(pq.read_table(path), "old", pq.read_table(f"old-{path.name}")["vector"]))
-    elsewhere(skipfill, world)
     skipfill("gallery", "drop", "things", "--confirm", "things")
     return tables[0], tables[1]
 
@@ -715,6 +727,7 @@ def old_values(result: Result) -> dict[str, float]:
     return dict(zip(table["id"].to_pylist(), table["old/old mAP"].to_pylist(), strict=True))
 
 
+@pytest.mark.usefixtures("elsewhere")
 def test_old_vectors_may_be_brought(skipfill: Skipfill, with_v2: World) -> None:
     wanted = old_values(check(skipfill, with_v2.heldout))
     queries, rows = with_old_vectors(skipfill, with_v2)
@@ -738,6 +751,7 @@ def noise(table: pa.Table) -> pa.Table:
     return with_column(table, "old", pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), 8))
 
 
+@pytest.mark.usefixtures("elsewhere")
 def test_brought_vectors_must_be_those_of_the_gallerys_model(skipfill: Skipfill, with_v2: World) -> None:
     queries, rows = with_old_vectors(skipfill, with_v2)
     few = pa.concat_tables([queries, rows.slice(0, 31)])
@@ -752,6 +766,7 @@ def test_brought_vectors_must_be_those_of_the_gallerys_model(skipfill: Skipfill,
     assert v3(skipfill, Path("few.parquet"), "--old-vector", "label").code == 2
 
 
+@pytest.mark.usefixtures("elsewhere")
 def test_a_row_that_is_in_both_files_counts_once(skipfill: Skipfill, with_v2: World) -> None:
     queries, rows = with_old_vectors(skipfill, with_v2)
     few = rows.slice(0, 20)
@@ -763,6 +778,7 @@ def test_a_row_that_is_in_both_files_counts_once(skipfill: Skipfill, with_v2: Wo
     assert v3(skipfill, both, *more, write(rows.slice(10, 30), "others.parquet")).code == 0
 
 
+@pytest.mark.usefixtures("elsewhere")
 def test_judged_queries_may_bring_old_vectors(skipfill: Skipfill, with_v2: World) -> None:
     """The rows beside them are not queries, and do not count as left out."""
     queries, rows = with_old_vectors(skipfill, with_v2)
@@ -777,6 +793,7 @@ def test_judged_queries_may_bring_old_vectors(skipfill: Skipfill, with_v2: World
     assert findings(v3(skipfill, Path("queries.parquet"), *judged, "--old-vector", "old")) != {}
 
 
+@pytest.mark.usefixtures("elsewhere")
 def test_a_judged_query_with_the_id_of_a_row_is_no_row(skipfill: Skipfill, with_v2: World) -> None:
     """A row beside the queries is told by its vector: a query with nothing to find is left out, whatever its id."""
     queries, rows = with_old_vectors(skipfill, with_v2)
@@ -788,6 +805,7 @@ def test_a_judged_query_with_the_id_of_a_row_is_no_row(skipfill: Skipfill, with_
     assert result.code == 3
 
 
+@pytest.mark.usefixtures("elsewhere")
 def test_zero_vectors_are_no_baseline(skipfill: Skipfill, with_v2: World) -> None:
     queries, rows = with_old_vectors(skipfill, with_v2)
     zeros = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(8 * len(queries), np.float32)), 8)

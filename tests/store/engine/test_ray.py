@@ -37,6 +37,12 @@ pytest.importorskip("ray", reason="Ray is not installed: pip install 'skipfill[r
 SLOW, OBJECTS = 0.4, 8
 """Seconds that each request waits on the slow storage, and how many files of a gallery lie there."""
 MACHINE = {"num_cpus": 1, "object_store_memory": 80_000_000}
+HEAD = {
+    **MACHINE,
+    "include_dashboard": False,
+    "_system_config": {"health_check_period_ms": 1_000, "health_check_failure_threshold": 3},
+}
+"""Its cluster notices a lost machine within seconds."""
 
 
 class Machines:
@@ -45,7 +51,7 @@ class Machines:
     def __init__(self) -> None:
         from ray.cluster_utils import Cluster
 
-        self._cluster = Cluster(initialize_head=True, head_node_args={**MACHINE, "include_dashboard": False})
+        self._cluster = Cluster(initialize_head=True, head_node_args=HEAD)
         self._second: Any = None
         self.address = self._cluster.address
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -78,3 +80,17 @@ def test_expressions(columns: QueryColumns) -> None:
     assert columns.texts("query.label || known").to_pylist() == ["ax", "bx", "cx", "dx"]
     assert columns.holds("gallery.label > 'b'").to_pylist() == [False, False, True, True]
     assert columns.holds("query.label > (SELECT min(label) FROM query)").to_pylist() == [False, True, True, True]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is one of Linux")
+@pytest.mark.parametrize("length", ["3000000000", "1000000000 + length(known)"])
+def test_texts_that_memory_does_not_hold_are_refused(
+    columns: QueryColumns, monkeypatch: pytest.MonkeyPatch, length: str
+) -> None:
+    """DuckDB's own limit does not count them."""
+    monkeypatch.setattr("skipfill.store.parquet.query_sql.MOST_MEMORY", 1 << 29)
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    with pytest.raises(BadInput, match=r"slice .*: expected SQL that needs at most 512 MiB of memory, found"):
+        columns.holds(f"length(repeat('x', {length})) > 5")
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
+    assert columns.holds("length(repeat('x', 1000000)) > 5").to_pylist() == [True] * 4

@@ -69,8 +69,10 @@ def test_a_fail_is_not_forgotten_when_another_model_is_released(objects: ObjectS
 def test_a_fail_that_was_answered_stays_answered_after_a_swap_and_a_rollback(objects: ObjectStore) -> None:
     check(objects, 1, "fail")
     passed = check(objects, 2)
-    for _ in range(2):
-        assert release(objects, "v2") == passed.id
+    for reason in ("", "the alarm was false"):
+        done = swap(objects, "g", load_card(objects, "v2"), reason=reason).release
+        assert done is not None
+        assert done.check == passed.id
         rollback(objects, "g")
 
 
@@ -102,7 +104,7 @@ def test_history_has_the_checks_that_there_were_before_each_swap(objects: Object
     second = check(objects, 2, "fail", OTHER)
     release(objects, "v2", "we are in a hurry")
     third = check(objects, 3, "fail")
-    rollback(objects, "g")
+    rollback(objects, "g", "it is worse than the test")
     release(objects, "v2", "and again")
     checks = skipfill("history", "g", "--json").document["checks"]
     assert {number: [one["check"] for one in of_swap] for number, of_swap in checks.items()} == {
@@ -113,17 +115,17 @@ def test_history_has_the_checks_that_there_were_before_each_swap(objects: Object
 
 
 def test_a_release_that_was_forced_against_a_fail_says_so(objects: ObjectStore, skipfill: Skipfill) -> None:
-    said = f"forced against check {check(objects, 1, 'fail').id} (fail)"
+    said = f"FORCED although check {check(objects, 1, 'fail').id} failed"
     force = ("swap", "g", "v2", "--without-check", "manager said so")
-    assert f"(version 2, {said}, no check: manager said so)" in skipfill(*force, "--dry-run").out
-    assert f"(version 2, {said}, no check: manager said so)" in skipfill(*force).out
+    assert f"(version 2, {said}. Reason: manager said so)" in skipfill(*force, "--dry-run").out
+    assert f"(version 2, {said}. Reason: manager said so)" in skipfill(*force).out
     check(objects, 2)  # what passes later changes nothing about it
-    for shown in (skipfill("status", "g"), skipfill("status"), skipfill("history", "g")):
-        assert said in " ".join(shown.out.split())
+    for command in (["status", "g"], ["status"], ["history", "g"], [], ["doctor"]):
+        assert f"{said}. Reason: manager said so" in " ".join(skipfill(*command).out.split())
     rollback(objects, "g")
     check(objects, 3)
     release(objects, "v2")
-    assert "forced" not in skipfill("status", "g").out + skipfill("swap", "g", "v3", "--without-check", "new").out
+    assert "although" not in skipfill("status", "g").out + skipfill("swap", "g", "v3", "--without-check", "new").out
 
 
 def test_a_reason_may_be_given_for_a_fail_of_another_release(objects: ObjectStore) -> None:

@@ -79,7 +79,7 @@ def test_a_pass_that_asked_more_is_enough(objects: ObjectStore) -> None:
 def test_a_budget_of_flips_is_required_where_the_policy_has_one(objects: ObjectStore) -> None:
     change_policy(objects, "g", Policy(flip_budget=0.05))
     saved_check(objects)
-    assert "flip budget none (the policy: at most 0.05)" in refusal(objects)
+    assert "flip budget any (the policy: fewer than 5.00%)" in refusal(objects)
     saved_check(objects, created="2026-01-02", policy={"flip_budget": 0.1})
     assert "flip budget 0.1 (the policy: at most 0.05)" in refusal(objects)
     saved = saved_check(objects, created="2026-01-03", policy={"flip_budget": 0.05})
@@ -255,8 +255,9 @@ def test_a_forced_swap_is_shown_with_the_checks_that_there_were(objects: ObjectS
     lax = saved_check(objects, created="2026-01-02", policy={"margin": 0.99, "confidence": 0.5, "better": False})
     skipfill("swap", "g", "v2", "--without-check", "we are in a hurry")
     shown = skipfill("history", "g").out
-    assert f"{failed.id} fail, {lax.id} pass" in shown
-    assert f"we are in a hurry; {lax.id} asked less: margin 0.99" in shown
+    assert f"FORCED although check {failed.id} failed. other checks {lax.id} pass. Reason: we are in a hurry" in shown
+    assert f"we are in a hurry. {lax.id} asked less: margin 0.99" in shown
+    assert shown.count(failed.id) == 1
     checks = skipfill("history", "g", "--json").document["checks"]["2"]
     assert [one["verdict"] for one in checks] == ["fail", "pass"]
 
@@ -265,8 +266,10 @@ def test_of_many_checks_before_a_forced_swap_the_newest_are_shown(objects: Objec
     saved = [saved_check(objects, created=f"2026-01-0{day}", verdict="fail") for day in range(1, 9)]
     skipfill("swap", "g", "v2", "--without-check", "we are in a hurry")
     shown = skipfill("history", "g").out
-    assert f"3 before, {saved[3].id} fail, {saved[4].id} fail" in shown
-    assert saved[2].id not in shown
+    assert (
+        f"FORCED although check {saved[5].id} failed, {saved[6].id} failed, {saved[7].id} failed and 5 before" in shown
+    )
+    assert saved[4].id not in shown
     assert len(skipfill("history", "g", "--json").document["checks"]["2"]) == 8
 
 

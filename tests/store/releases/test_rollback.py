@@ -62,9 +62,10 @@ def test_a_note_says_which_checks_speak_against_what_comes_back(skipfill: Skipfi
     failed = saved_check(objects, "v2", verdict="fail", version=4)
     skipfill("rollback", "g", "--to", 1)
     assert "queries of g use old, as in version 1" in skipfill("rollback", "g", "--to", 1).out
-    back = skipfill("rollback", "g", "--to", 2, "--dry-run", "--json").document
+    why = ("--reason", "the only one that is fast enough")
+    back = skipfill("rollback", "g", "--to", 2, "--dry-run", "--json", *why).document
     assert back["checks_against"] == [f"{failed.id} fail"]
-    assert f"checks since then speak against it: {failed.id} fail\n" in skipfill("rollback", "g", "--to", 2).out
+    assert f"checks since then speak against it: {failed.id} fail\n" in skipfill("rollback", "g", "--to", 2, *why).out
 
 
 def test_of_racing_rollbacks_one_wins_whenever_the_others_look(objects: ObjectStore, tmp_path: Path) -> None:
@@ -78,9 +79,10 @@ def test_of_racing_rollbacks_one_wins_whenever_the_others_look(objects: ObjectSt
 def test_the_same_release_has_one_name_in_history_and_message(skipfill: Skipfill, objects: ObjectStore) -> None:
     swap(objects, "g", load_card(objects, "v2"), "again")
     swap(objects, "g", load_card(objects, "v3"), "it looked fine")
-    said = skipfill("rollback", "g", "--to", 2).out  # swapped to by a check, and only there
+    why = ("--reason", "again")
+    said = skipfill("rollback", "g", "--to", 2, *why).out  # swapped to by a check, and only there
     assert "as in version 2 (now version 6)" in said
-    said = skipfill("rollback", "g", "--to", 3).out
+    said = skipfill("rollback", "g", "--to", 3, *why).out
     assert "as in version 5 (now version 7)" in said  # the same release as that of 3, and newer
     assert skipfill("history", "g", "--json").document["release_origins"]["7"] == 5
 
@@ -104,10 +106,12 @@ def test_a_rollback_reads_few_versions_of_a_long_log(objects: ObjectStore, monke
 
 def test_a_rollback_to_a_release_that_no_check_allowed_says_so(skipfill: Skipfill, objects: ObjectStore) -> None:
     skipfill("rollback", "g")
-    done = skipfill("rollback", "g", "--to", 3, "--quiet")
+    done = skipfill("rollback", "g", "--to", 3, "--quiet", "--reason", "v2 is slow")
     assert done.out == (
-        "Rolled back: queries of g use v3, as in version 3 (now version 5); no check allowed it: it looked fine\n"
+        "Rolled back: queries of g use v3, as in version 3 (now version 5); FORCED without a passing check. Reason: "
+        "it looked fine\n"
     )
+    assert "as in version 3. FORCED without a passing check. Reason: v2 is slow" in skipfill("history", "g").out
     again = skipfill("rollback", "g", "--to", 3, "--json").document
     assert (again["already"], again["version"]["number"], again["origin"]) == (True, 5, 3)
     assert "Nothing to do" in skipfill("rollback", "g", "--to", 5).out
@@ -116,10 +120,13 @@ def test_a_rollback_to_a_release_that_no_check_allowed_says_so(skipfill: Skipfil
 
 def test_a_rollback_to_a_model_that_is_gone_says_so(skipfill: Skipfill, objects: ObjectStore) -> None:
     shutil.rmtree(objects.root / "models" / "v2")
-    said = skipfill("rollback", "g").out
+    refused = skipfill("rollback", "g", expect=1).err
+    assert "v2 comes back only with a reason: model v2 is not in this store" in refused
+    said = skipfill("rollback", "g", "--reason", "queries are encoded elsewhere").out
     assert "use v2, as in version 2 (now version 4); model v2 is not in this store" in said
     (objects.root / "models/v3/card.json").write_text("{")
-    assert "(now version 5); no check allowed it: it looked fine; " in skipfill("rollback", "g", "--to", 3).out
+    said = skipfill("rollback", "g", "--to", 3, "--reason", "why not").out
+    assert "(now version 5); FORCED without a passing check. Reason: it looked fine; " in said
 
 
 def test_a_version_that_is_none_of_this_gallery_is_refused(skipfill: Skipfill, objects: ObjectStore) -> None:
@@ -136,12 +143,12 @@ def test_a_version_that_is_none_of_this_gallery_is_refused(skipfill: Skipfill, o
 def test_the_history_shows_which_version_brought_a_release(skipfill: Skipfill, objects: ObjectStore) -> None:
     rollback(objects, "g")
     change_policy(objects, "g", Policy(margin=0.01))
-    rollback(objects, "g", to=3)
+    rollback(objects, "g", "v2 is slow", to=3)
     document = skipfill("history", "g", "--json").document
     assert document["release_origins"] == {"1": 1, "2": 2, "3": 3, "4": 2, "5": 2, "6": 3}
     lines = skipfill("history", "g").out.splitlines()
     assert "rolled back" in lines[-1]
-    assert lines[-1].endswith("as in version 3")
+    assert lines[-1].endswith("as in version 3. FORCED without a passing check. Reason: v2 is slow")
 
 
 def test_a_swap_to_the_released_model_is_already_so(skipfill: Skipfill, objects: ObjectStore, tmp_path: Path) -> None:
@@ -165,7 +172,7 @@ def test_a_plan_that_is_in_force_is_already_so(skipfill: Skipfill, objects: Obje
         "Nothing to do: queries of g use v2 already, since version 4"
         in skipfill("swap", "g", "--plan", "plan.json").out
     )
-    rollback(objects, "g")
+    rollback(objects, "g", "it was too early")
     assert "already applied this plan" in skipfill("swap", "g", "--plan", "plan.json", expect=4).err
     assert len(history(objects, "g")) == 6
 

@@ -203,7 +203,7 @@ sys.exit(any(os.waitpid(child, 0)[1] for child in children))
 
 def test_16_processes_lose_none_of_their_commits(place: str, tmp_path: Path) -> None:
     objects = store_at(place, tmp_path)
-    pause, turns = (0.2, 15) if place.startswith("s3") else (0.01, 50)
+    pause, turns = (0.2, 6) if place.startswith("s3") else (0.01, 20)
     done = run(WRITERS, [place, pause, turns], cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     log = history(objects, "g")
@@ -257,7 +257,7 @@ def test_prune_against_everything(place: str, tmp_path: Path) -> None:
     """Old leftovers are pruned while writers write the very same names again: see tests/programs/prune_race.py."""
     objects = store_at(place, tmp_path)
     with planted_long_ago(place):
-        ended = run(program("tests.programs.prune_race"), [place, tmp_path, 4], cwd=tmp_path, timeout=300)
+        ended = run(program("tests.programs.prune_race"), [place, tmp_path, 2], cwd=tmp_path, timeout=300)
     assert not [path.read_text() for path in tmp_path.glob("wrong-*")]
     assert ended.returncode == 0
     assert lost(objects, tmp_path) == []
@@ -359,7 +359,7 @@ def test_the_loser_is_told_who_was_first(network: Network, url: str, tmp_path: P
     out, err = done.communicate(timeout=60)
     assert done.returncode == json.loads(out)["exit_code"] == 4
     assert "gallery g changed meanwhile: version 2 by" in err
-    assert f"swapped to v3  See: skipfill status --store {url} g;" in err
+    assert f"swapped to v3. See: skipfill status --store {url} g;" in err
     assert [one.release and one.release.model for one in history(objects, "g")] == [None, "v3"]
 
 

@@ -1,0 +1,31 @@
+"""A limit on the memory of this process, for work of which it is not known how much it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def memory_beside(now_and: int) -> Iterator[None]:
+    """Let this process take at most `now_and` bytes more than it has now, where the system can limit that.
+
+    Memory that it asks for beyond fails to be had, in every thread. RLIMIT_DATA counts what a process can write to,
+    also what it has not written yet.
+    """
+    try:
+        import resource
+
+        status = Path("/proc/self/status").read_text()
+    except (ImportError, OSError):
+        yield
+        return
+    has = int(status.split("VmData:")[1].split()[0]) << 10
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    limits = [one for one in before if one != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_DATA, (min([has + now_and, *limits]), before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)

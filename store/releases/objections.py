@@ -1,0 +1,46 @@
+"""Objections to a release: why bringing it back takes a reason."""
+
+from __future__ import annotations
+
+from skipfill.store.checks.index import CheckIndex
+from skipfill.store.errors import SkipfillError
+from skipfill.store.galleries.log import Version
+from skipfill.store.models.cards import has_model
+from skipfill.store.releases.withdrawn import readable_withdrawal
+from skipfill.store.storage.object_store import ObjectStore
+
+
+def objections(objects: ObjectStore, gallery: str, now: Version, target: Version, index: CheckIndex) -> str:
+    """The objections to bringing back the release of `target`, in words; empty where there are none.
+
+    A check that failed on the rows as they are now, a release that no check allowed, a rollback that left it and that
+    no later pass answers, and a model that is gone. What cannot be read is no objection: a rollback must go on
+    whatever is wrong with a check.
+
+    Args:
+        now: the version in force.
+    """
+    release = target.release
+    if release is None:
+        return ""
+    found = [] if has_model(objects, release.model) else [f"model {release.model} is not in this store"]
+    if release.model == target.space:  # the model of the stored vectors, which needed no check
+        return "; ".join(found)
+    try:
+        standing = index.standing(now.rows_state, release.way, now.policy_in_force, now.state)
+    except (SkipfillError, OSError):
+        standing = None
+    allowing = standing.allowing if standing else None
+    against = [f"check {check.check} {_said(check.verdict)}" for check in standing.against] if standing else []
+    if release.without_check and allowing is None:
+        found.append(f"no check allowed it ({release.without_check})")
+    if against:
+        found.append(", ".join(against))
+    withdrawn = readable_withdrawal(objects, gallery, now, release.way)
+    if withdrawn is not None and not withdrawn.answered_by(allowing):
+        found.append(str(withdrawn))
+    return "; ".join(found)
+
+
+def _said(verdict: str) -> str:
+    return "failed" if verdict == "fail" else f"is {verdict}"
