@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping
 
 from skipfill.cli.terminal.next_command import with_store
+from skipfill.store.checks.reranking import ModelInWay
 from skipfill.store.errors import BadInput, Hint, Parameter, SkipfillError
 
 FLAGS = {"start_from": "--init", "settings": "--set", "slices": "--slice"}
@@ -23,6 +24,8 @@ SENTENCES = {
     "HELDOUT.parquet. A later pass, or a reason, lets it come back: skipfill swap {gallery} {model} --reason TEXT",
     "give_reason": "If it must come back all the same: skipfill rollback {gallery} --to {version} --reason TEXT. "
     "Other releases: skipfill history {gallery}",
+    "export_first": "A bundle is what this writes: skipfill model export MODEL -o FILE. For vectors: "
+    "skipfill gallery add NAME FILES --space NAME",
     "change_gallery": "If its files changed: skipfill gallery refresh {gallery}. For more rows: "
     "skipfill gallery append {gallery} FILES. To start over: "
     "skipfill gallery drop {gallery} --confirm {gallery}, then add it again.",
@@ -62,10 +65,10 @@ SENTENCES = {
     "without_rerank": "Measure it by a check without --rerank.",
     "candidates_by_view": "Let the model's own view name the candidates: --candidates view",
     "check_gallery": "Run: skipfill check {gallery} MODEL --items HELDOUT.parquet",
-    "fail_stands": "A fail counts until a later check passes on the same queries, at least as many as the policy "
-    "needs; or on queries that the policy names by digest: skipfill policy {gallery} --queries DIGEST. If the queries "
-    "of the failed check were wrong: skipfill check {gallery} {model} --items FILES --instead-of {check} "
-    "--reason TEXT",
+    "fail_stands": "Three ways answer a fail. 1: A later check of the same queries passes; it needs as many as the "
+    "policy asks. 2: A later check passes on queries that the policy names: skipfill policy {gallery} --queries "
+    "DIGEST. 3: The queries were wrong, and a check of other ones says why: skipfill check {gallery} {model} --items "
+    "FILES --instead-of {check} --reason TEXT",
     "check_without_saving": "To measure without saving the check: --no-save. It then has no effect on swaps.",
     "ask_more": "Check again, with these queries and more: skipfill check {gallery} {model} --items FILES --items MORE",
     "check_by_policy": "{setter}Check it under the policy, with the files and columns of {check}: "
@@ -116,7 +119,8 @@ SENTENCES = {
     "restart": "Start over with --restart.",
     "name_encoder": "Name one: --encoder hf:FOLDER_OR_NAME, such as hf:sentence-transformers/all-MiniLM-L6-v2.",
     "other_input": "Name another column with --input COLUMN, or another encoder.",
-    "other_features": "The model was trained on another feature column: name it with --input COLUMN.",
+    "other_features": "Is this the right file of items? If its features are in another column, name it with "
+    "--input COLUMN.",
     "choose_pooling": "To use the model without these parts, choose the pooling: --set hf.pooling=mean",
     "permit_code": "If you trust it: skipfill --code {call:quoted} COMMAND ..., or SKIPFILL_CODE={call:quoted}",
     "start_ray": "Start one with: ray start --head; or run without --engine ray. See: skipfill guide cluster",
@@ -131,6 +135,8 @@ SENTENCES = {
     "COLUMN. Or, without judgements, use held-out rows of the gallery as queries: the gallery has their vectors. If "
     "nothing can make old vectors of queries any more, neither the old model nor a blend can be used: see skipfill "
     "guide adapters",
+    "policy_slice": "The slice is of the policy that version {version} by {by} set. Give queries with its columns, or "
+    "remove it: skipfill policy {gallery} --without-slice {slice:quoted}",
     "slice_expression": "If a column has this name, compare it with a value: --slice '{name} = true'.",
     "slice_by_predicates": "Slice by a column with fewer values, or by conditions with --slice.",
     "label_or_other_truth": "Name the label column with --label COLUMN, or give --judgements FILE, or --truth reindex.",
@@ -144,7 +150,7 @@ SENTENCES = {
     "bring_vectors_to_blend": "Name the column of the items that holds the old vectors: --old-vector COLUMN.",
     "bring_vectors_of_the_space": "Encode the queries with the encoder of {space}, as queries, and name that column.",
     "stay_or_give_weight": "Keep the old model, or give a weight yourself: --weight 0.4",
-    "search_with_vectors": "Give the query vectors of {encoder} with --vectors FILE, or train a model and swap to it.",
+    "search_with_vectors": "Give the query vectors by {encoder} with --vectors FILE, or swap to a model.",
     "restore_or_roll_back": "Restore models/{model}/, search with --vectors, or: skipfill rollback {gallery}",
     "roll_back": "Go back with: skipfill rollback {gallery}",
     "register_with_space": "Register the files with --space MODEL, the model that encoded them. If the items do not "
@@ -178,8 +184,19 @@ def sentence(hint: Hint) -> str:
     """The next step as one sentence; empty for none."""
     if isinstance(hint, str):
         return with_store(hint)
-    values = {name: options(value) if isinstance(value, Mapping) else value for name, value in hint.values.items()}
-    return with_store(SENTENCES[hint.key].format_map({name: _Shown(value) for name, value in values.items()}))
+    values = {name: _Shown(_words(value)) for name, value in hint.values.items()}
+    return with_store(SENTENCES[hint.key].format_map(values))
+
+
+def _words(value: object) -> object:
+    if isinstance(value, Mapping):
+        return options(value)
+    return in_way(value) if isinstance(value, ModelInWay) else value
+
+
+def in_way(of: ModelInWay) -> str:
+    """The model, and the options that ask for the way."""
+    return f"{of.model} {options(of.parameters)}".rstrip()
 
 
 def options(values: Mapping[str, object]) -> str:

@@ -70,7 +70,7 @@ def _show(root: Any, arguments: list[str], said: str, hint: str, code: int) -> i
             if code != INTERRUPTED:
                 from skipfill.cli.reports import write_failure
 
-                write_failure(root, arguments, f"{said}  {hint}".strip(), json=as_json)
+                write_failure(root, arguments, failure.joined(said, hint), json=as_json)
             if as_json:
                 print(failure.document(said, hint, code))
     except OutputLost:

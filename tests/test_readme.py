@@ -93,6 +93,23 @@ def test_links_of_the_pages_lead_somewhere() -> None:
             assert (ROOT / target).exists(), f"{topic}: {target}"
 
 
+def test_the_page_on_incidents_runs_as_written(skipfill: Skipfill, with_v2: World, tmp_path: Path) -> None:
+    """Its commands in their order, on a gallery whose release is bad; only the check may pass or not."""
+    shutil.copy("known.parquet", "heldout.parquet")
+    skipfill("gallery", "add", "products", "gallery.parquet", "--space", "v1")
+    skipfill("policy", "products", "--metric", "mAP", "--accept-worse", "unseen")
+    skipfill("check", "products", "v2", "--items", "heldout.parquet")
+    skipfill("swap", "products", "v2")
+    skipfill("train", "v1-test", "--items", with_v2.old_items, "--dim", 8, "--epochs", 1, "--batch", 32)
+    story = console_lines(PAGES["incident"])
+    assert len(story) == 12
+    for line in story:
+        skipfill(*shlex.split(line)[1:])
+        if line.startswith("skipfill rollback") and "--dry-run" not in line:
+            assert "INC-43" in skipfill("swap", "products", "v2", expect=1).err
+    assert skipfill("guide", "rollback").out == PAGES["incident"]
+
+
 def test_every_decision_is_in_the_index() -> None:
     index = (ROOT / ".decisions" / "README.md").read_text()
     for note in (ROOT / ".decisions").glob("0*.md"):

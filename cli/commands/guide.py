@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from skipfill.cli.guide.registry import TOPICS, page
+from skipfill.cli.guide.registry import ALSO, TOPICS, page
 from skipfill.cli.options import Json
 from skipfill.cli.terminal.printing import emit, show_next, table
 from skipfill.store.errors import unknown_name
@@ -38,6 +38,7 @@ def guide(
         )
         show_next("To read one: skipfill guide TOPIC", quiet=False)
         return
+    topic = ALSO.get(topic, topic)
     if topic not in TOPICS:
         raise unknown_name("topic", topic, TOPICS, where="guide")
     text = page(topic)

@@ -104,6 +104,7 @@ def _next_step(objects: ObjectStore, gallery: str, now: Version, cards: list[Car
 
 def step_after(objects: ObjectStore, report: Report) -> str:
     """The command after a saved check, by the evidence as it is now: the policy may ask more than it did."""
+    from skipfill.cli.error_messages import options
     from skipfill.cli.reports.findings import next_command
     from skipfill.store.errors import Stale
     from skipfill.store.galleries.log import latest
@@ -118,7 +119,7 @@ def step_after(objects: ObjectStore, report: Report) -> str:
         return quoted("skipfill", "status", report.gallery)
     command = _step_of(objects, report.gallery, now, report.model, report.fingerprint).command
     named = report.rerank is not None and quoted(report.gallery, report.model) in command
-    return command + (report.rerank.way.options if named and report.rerank else "")
+    return f"{command} {options(report.rerank.way.parameters)}" if named and report.rerank else command
 
 
 def _step_of(objects: ObjectStore, gallery: str, now: Version, model: str, way: str) -> _Step:

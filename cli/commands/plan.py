@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from skipfill.cli.error_messages import in_way
 from skipfill.cli.options import (
     GalleryName,
     IdColumn,
@@ -158,9 +159,9 @@ def _rate(objects: ObjectStore, name: str, items: list[Path], id_column: str, in
 
 def _next(plan: Plan, output: Path | None) -> str:
     if not plan.applicable:
-        check = f"skipfill check {plan.gallery} {plan.model}{plan.way_options} --items HELDOUT.parquet"
+        check = f"skipfill check {plan.gallery} {in_way(plan.model_in_way)} --items HELDOUT.parquet"
         if [one.name for one in plan.requires if not one.holds] == ["rollback"]:
-            again = quoted("--plan", output) if output is not None else f"{plan.model}{plan.way_options}"
+            again = quoted("--plan", output) if output is not None else f"{in_way(plan.model_in_way)}"
             return (
                 f"Next: {check}. Or, with a reason why it may come back: skipfill swap {plan.gallery} {again} "
                 f"--reason TEXT"
@@ -168,6 +169,6 @@ def _next(plan: Plan, output: Path | None) -> str:
         return f"Next: {check}"
     if output is None:
         reason = f" --without-check {quoted(plan.without_check)}" if plan.without_check else ""
-        command = f"skipfill swap {plan.gallery} {plan.model}{plan.way_options}{reason}"
+        command = f"skipfill swap {plan.gallery} {in_way(plan.model_in_way)}{reason}"
         return f"Next: {command}. To apply exactly this plan, save it with -o FILE"
     return f"Next: skipfill swap {plan.gallery} --plan {quoted(output)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,6 +27,10 @@ from skipfill.cli.options import (
     with_options,
 )
 from skipfill.cli.terminal.printing import emit, facts, show_next
+
+if TYPE_CHECKING:
+    from skipfill.store.checks.policy import Policy
+    from skipfill.store.storage.object_store import ObjectStore
 
 
 def policy(
@@ -56,6 +60,12 @@ def policy(
             rich_help_panel=POLICY,
         ),
     ] = None,
+    without_slice: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SQL", help="Remove this slice from the policy. Repeatable. Default: none.", rich_help_panel=POLICY
+        ),
+    ] = None,
     most_left_out: MostLeftOut = None,
     queries: Annotated[
         list[str] | None,
@@ -83,6 +93,7 @@ def policy(
     from dataclasses import asdict
 
     from skipfill.store.checks.policy import Policy
+    from skipfill.store.errors import BadInput
     from skipfill.store.galleries.log import latest
     from skipfill.store.galleries.policies import change_policy, planned_policy
 
@@ -98,17 +109,20 @@ def policy(
         "accept_worse": accept_worse,
         "least_queries": least_queries,
         "truth": truth,
-        "slices": slice,
+        "slices": _slices(base, slice, without_slice),
         "most_left_out": most_left_out,
         "queries": queries,
     }
-    changed = False
+    if reason and not defaults and all(value is None for value in given.values()):
+        raise BadInput("--reason", expected="a change of the policy too", found="none")
+    changed, notes = False, []
     title = f"Policy of {gallery}" + ("" if now.policy else ": the defaults, because none was set")
     if defaults or any(value is not None for value in given.values()):
         from skipfill.compat.gate.inputs import refuse_unknown_metric
 
         wanted = with_options(base, **given)
         refuse_unknown_metric(wanted)
+        notes = _notes(objects, gallery, [one for one in wanted.slices if one not in base.slices])
         before, now = now, (planned_policy if dry_run else change_policy)(objects, gallery, wanted, reason, now)
         changed = now is not before
         title = f"{'Would change' if dry_run else 'Changed'} the policy of {gallery} (version {now.number})"
@@ -120,6 +134,36 @@ def policy(
         as_json=json,
         show=lambda out: out.print(title, facts(now.policy_in_force.in_words()), sep="\n"),
     )
+    for note in notes:
+        show_next(note, quiet=False)
     if changed:
         following = "the same command without --dry-run" if dry_run else next_step(objects, gallery)
         show_next(f"Next: {following}", quiet=False)
+
+
+def _slices(base: Policy, slices: list[str] | None, without: list[str] | None) -> list[str] | None:
+    """The slices that are wanted; None for those of the policy."""
+    from skipfill.store.errors import unknown_name
+
+    if not without:
+        return slices
+    before = list(base.slices) if slices is None else slices
+    for one in without:
+        if one not in before:
+            raise unknown_name("slice of the policy", one, before, where="--without-slice")
+    return [one for one in before if one not in without]
+
+
+def _notes(objects: ObjectStore, gallery: str, slices: list[str]) -> list[str]:
+    """Notes on new slices whose columns only queries can have. What is no SQL condition is refused."""
+    from skipfill.store.galleries.gallery import open_gallery
+    from skipfill.store.parquet.query_sql import refuse_no_condition, unknown_to_gallery
+
+    if not slices:
+        return []
+    refuse_no_condition(slices)
+    lacking = unknown_to_gallery(open_gallery(objects, gallery).rows, slices)
+    return [
+        f"Note: slice {one!r} needs a column that {gallery} does not have: every check needs it in its queries ({what})"
+        for one, what in lacking.items()
+    ]

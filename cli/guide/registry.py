@@ -11,6 +11,7 @@ TOPICS: dict[str, str] = {
     "adapters": "encoders that you cannot train: maps between two encoders, and blends with the old query",
     "reranking": "encode only the rows that queries touch: re-ranking and overlays",
     "gate": "how a check decides: queries, policy, confidence, reports, CI",
+    "incident": "a bad release is live: who and why, rollback, what keeps it from coming back, disk space",
     "production": "new rows, rewritten files, services, object storage, recovery",
     "cluster": "encode, search and check on Ray and S3; what a billion rows cost",
     "encoders": "transformers models, and encoders of your own",
@@ -19,6 +20,10 @@ TOPICS: dict[str, str] = {
     "security": "what skipfill trusts, and what it does not",
     "extending": "add a method, a metric, an encoder, a command, a page",
 }
+
+
+ALSO: dict[str, str] = {"rollback": "incident"}
+"""Other words for a topic."""
 
 
 def page(topic: str) -> str:

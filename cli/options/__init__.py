@@ -139,7 +139,7 @@ FlipBudget = Annotated[
         metavar="SHARE",
         min=0.0001,
         max=0.99,
-        help="Largest share of the queries that may get worse (negative flips), from 0.0001 to 0.99. "
+        help="Fewer than this share of the queries may get worse (negative flips), from 0.0001 to 0.99. "
         "New galleries: no limit.",
         rich_help_panel=POLICY,
     ),

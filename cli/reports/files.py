@@ -136,5 +136,5 @@ def _telling(path: Path) -> Iterator[None]:
             path,
             expected="a file that can be written to",
             found=f"no folder {path.parent}" if no_folder else reason(error),
-            hint="Make the folder first." if no_folder else "",
+            hint="Make the folder first." if no_folder else "Name another place for it, or leave the option out.",
         ) from error

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Literal
 
+from skipfill.cli.error_messages import in_way
 from skipfill.cli.terminal.next_command import same_command
 from skipfill.store.checks.names import ALL, EVERY_CHECK, UNSEEN, encoded_by, todays
 from skipfill.store.checks.requirement import is_binary
-from skipfill.store.checks.reranking import way_words
+from skipfill.store.checks.reranking import ModelInWay, way_words
 
 if TYPE_CHECKING:
     from skipfill.store.checks.report import Report, Slice
@@ -80,17 +81,16 @@ def way_of(report: Report) -> str:
 
 def next_command(report: Report) -> str:
     """The next command."""
-    way = report.rerank.way.options if report.rerank else ""
+    model = in_way(ModelInWay(report.model, report.rerank.way.parameters if report.rerank else {}))
     if report.verdict == "pass" and not report.saved:
         return same_command("--no-save")
     if report.verdict == "pass" and report.asked_less:
         return _policy_command(report)
     align = " --align SAMPLE.parquet" if _unseen_fails(report) else ""
     commands: dict[Verdict, str] = {
-        "pass": f"skipfill swap {report.gallery} {report.model}{way}",
+        "pass": f"skipfill swap {report.gallery} {model}",
         "fail": f"skipfill train NAME --gallery {report.gallery} --items ITEMS.parquet{align}",
-        "inconclusive": f"skipfill check {report.gallery} {report.model} --items HELDOUT.parquet --items MORE.parquet"
-        f"{way}",
+        "inconclusive": f"skipfill check {report.gallery} {model} --items HELDOUT.parquet --items MORE.parquet",
     }
     return commands[report.verdict]
 

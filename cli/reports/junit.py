@@ -86,7 +86,7 @@ def _properties(report: Report) -> dict[str, str]:
     """The facts of the measurement: the same in every suite."""
     return {
         "check": check_name(report),
-        "verdict": report.verdict,
+        "verdict of the check": report.verdict,
         "gallery": report.gallery,
         "version": str(report.version),
         "model": report.model,

@@ -102,8 +102,7 @@ def _legend(report: Report) -> list[str]:
     asked = f", queries {report.queries.digest}" if report.queries.digest else ""
     lines = [
         f"check {check_name(report)}; truth: {report.truth}{asked}; old queries: {report.baseline}",
-        f"A change is above its first bound and below its second, each with {sure} confidence; means and gains are "
-        f"between their bounds with {sure} confidence.",
+        f"The two numbers after a change are one-sided {sure} bounds; those after a mean or gain, a {sure} interval.",
     ]
     return [*lines, f"Results of each query: {per_query_key(report.gallery, report.id)}"] if report.saved else lines
 

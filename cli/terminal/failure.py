@@ -14,7 +14,13 @@ GO_ON = "Run the same command again; a training resumes after its last finished 
 
 
 def line(said: str, hint: str) -> str:
-    return f"error: {said}" + (f"  {hint}" if hint else "")
+    return f"error: {joined(said, hint)}"
+
+
+def joined(said: str, hint: str) -> str:
+    """An error and its hint on one line, as sentences."""
+    end = "" if said.endswith((".", "!", "?")) or not hint else "."
+    return f"{said}{end} {hint}".rstrip()
 
 
 def document(said: str, hint: str, exit_code: int) -> str:

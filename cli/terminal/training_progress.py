@@ -65,9 +65,10 @@ def show_trained(
         following = f"encode {card.name} ITEMS.parquet -o GALLERY.parquet"
     show_next(f"Next: skipfill {following}{column_options(columns)}", quiet=quiet)
     if gallery and gallery["space"] in card.views and not has_model(objects, gallery["space"]):
+        brought = " --gallery-items GALLERY_ITEMS.parquet --old-vector COLUMN"
         show_next(
-            f"{gallery['space']} is not a model in this store. Held-out items that are not gallery rows need its "
-            "vectors: add --gallery-items ITEMS.parquet --old-vector COLUMN",
+            f"{gallery['space']} is not a model in this store. If the items are not rows of {gallery['name']}, give "
+            f"its vectors of them: skipfill {following}{brought}{column_options(columns)}",
             quiet=quiet,
         )
 

@@ -68,5 +68,6 @@ def _of_slice(one: Slice, policy: Policy, *, everything: bool) -> list[str]:
 
 def _measured(requirement: Requirement) -> str:
     if requirement.kind == "flip-budget":
-        return f"{-requirement.found:.2%}, {-requirement.high:.2%} to {-requirement.low:.2%}"
+        share = [max(0.0, -value) for value in (requirement.found, requirement.high, requirement.low)]
+        return f"{share[0]:.2%}, {share[1]:.2%} to {share[2]:.2%}"
     return f"{requirement.found:+.3f}, {requirement.low:+.3f} to {requirement.high:+.3f}"

@@ -18,6 +18,7 @@ from skipfill.compat.gate.queries import QuerySet
 from skipfill.store.checks.names import ALL, EVERY_CHECK, SEEN, UNSEEN
 from skipfill.store.checks.policy import Policy
 from skipfill.store.errors import Advice, BadInput, Parameter, unknown_name
+from skipfill.store.galleries.policies import set_in
 from skipfill.store.models.cards import is_map
 from skipfill.store.parquet.query_sql import QueryColumns
 from skipfill.store.retrieval.relevance import Judgements
@@ -70,7 +71,11 @@ def group_queries(context: CheckContext, queries: QuerySet) -> Grouping:
     columns = QueryColumns(queries.items, context.gallery.rows, computed, context.inputs.columns.label)
     slices = {ALL: np.ones(len(of_trained), bool), SEEN: of_trained, UNSEEN: ~of_trained}
     spec, identities = context.inputs.slices, [context.inputs.identity] if context.inputs.identity else []
-    predicates, expressions = columns.values(spec.predicates, [*spec.by, *identities])
+    try:
+        predicates, expressions = columns.values(spec.predicates, [*spec.by, *identities])
+    except BadInput as error:
+        _name_policy(context, error)
+        raise
     further = _further_slices(spec, predicates, expressions)
     context.record(rule([name for name, _ in further]) for rule in OF_SLICES.values())
     slices |= dict(further)
@@ -79,7 +84,8 @@ def group_queries(context: CheckContext, queries: QuerySet) -> Grouping:
     clusters = joined([group(identity, queries.vectors) for group in OF_UNITS.values()])
     if identity is None and (repeated := len(clusters) - len(np.unique(clusters))):
         context.warnings.append(
-            f"{repeated} queries have the same vector as another query, or nearly the same; such queries count as one"
+            f"{repeated:,} {'query has' if repeated == 1 else 'queries have'} the same vector as another query, or "
+            "nearly the same; such queries count as one"
         )
     has_rows = {SEEN: queries.lookup.has_trained, UNSEEN: queries.lookup.has_others}
     if _of_pairs(context, queries):
@@ -89,6 +95,16 @@ def group_queries(context: CheckContext, queries: QuerySet) -> Grouping:
     basis = {"identity": context.inputs.identity} if identity is not None else {}
     by_value = frozenset(name for name, _ in further[len(spec.predicates) :])
     return Grouping(kept, by_value, clusters, identity is not None, kind, basis)
+
+
+def _name_policy(context: CheckContext, error: BadInput) -> None:
+    """Let the error of a slice say so where the slice is the policy's, and how to remove it there."""
+    gallery = context.gallery
+    for one in gallery.version.policy_in_force.slices:
+        changed = set_in(context.objects, gallery.name, gallery.version)
+        if error.where == f"slice {one!r}" and changed is not None:
+            about = {"gallery": gallery.name, "version": changed.number, "by": changed.by, "slice": one}
+            error.hint = Advice("policy_slice", **about)
 
 
 def _of_pairs(context: CheckContext, queries: QuerySet) -> bool:

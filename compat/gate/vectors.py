@@ -138,6 +138,11 @@ def _stored_vectors(context: CheckContext, queries: QuerySet) -> Matrix:
     return np.where(taken[:, None], queries.lookup.vectors, agreement.embedded)
 
 
+def _of_ids(missing: int, ids: int) -> str:
+    """`none of the 3,070 query ids are`, or how many are not."""
+    return f"none of the {ids:,} query ids are" if missing == ids else f"{missing:,} of the {ids:,} query ids are not"
+
+
 def _old_model(context: CheckContext, queries: QuerySet, items: Items) -> LoadedModel:
     """The model that filled the gallery, compared with some stored vectors before it encodes queries."""
     gallery, by_old = context.gallery, queries.lookup.by_old
@@ -147,14 +152,15 @@ def _old_model(context: CheckContext, queries: QuerySet, items: Items) -> Loaded
         raise
     except BadInput as error:
         are_rows = context.inputs.queries_are_rows
-        queries_wanted = (
-            f"queries whose ids gallery {gallery.name} stores" if are_rows else "old vectors of the queries"
-        )
-        by_later = " or has by a later model" if len(gallery.rows_by) > 1 else ""
+        found = "none"
+        if are_rows:
+            missing = f"that {_of_ids(int((~by_old).sum()), len(by_old))} rows of {gallery.name}"
+            by_later = " by that model" if len(gallery.rows_by) > 1 else ""
+            found = f"{missing}{by_later}, so there are no old vectors to compare with"
         raise BadInput(
             queries.items.where,
-            expected=f"{queries_wanted}, since old model {gallery.space.name} is gone",
-            found=f"{(~by_old).sum()} of {len(by_old)} ids that it does not have{by_later}" if are_rows else "none",
+            expected=f"old vectors of the queries, because {gallery.space.name} is not in this store",
+            found=found,
             hint=Advice("bring_old_vectors"),
         ) from error
     if old.card.fingerprint != gallery.space.fingerprint:

@@ -70,10 +70,10 @@ def search_items(
     queries = open_items(items, columns)
     way = _way(objects, gallery, columns, asked)
     if way is None:
-        vectors = encode_all(model, queries, progress, onto=gallery.space.name)
+        vectors = encode_all(model, queries, progress, onto=gallery.space.name, engine=engine)
         return searched(gallery, model.card.name, queries.ids, vectors, k, progress, engine)
     _refuse_own(gallery, model)
-    embedded = encode_all(model, queries, progress)
+    embedded = encode_all(model, queries, progress, engine=engine)
     # As a search of a gallery in the model's own space has them, to the bit.
     own = viewed(model, embedded, model.card.name) if model.card.name in model.card.views else embedded
     if way.candidates == "view":

@@ -82,7 +82,7 @@ class Policy:
             ("all queries", "better" if self.better else f"not worse by {self.margin:g}"),
             ("every slice", f"not worse by {self.margin:g}"),
             ("confidence", f"{self.confidence:g}"),
-            ("flips for the worse", "any" if self.flip_budget is None else f"fewer than {self.flip_budget:g}"),
+            ("flips for the worse", "any" if self.flip_budget is None else f"fewer than {self.flip_budget:.2%}"),
             ("slices that may get worse", ", ".join(self.accept_worse) or "-"),
             ("least queries in a slice", str(self.least_queries)),
             ("truth", self.truth or " or ".join(TRUSTED)),
@@ -124,7 +124,9 @@ class Policy:
         at_least("confidence", other.confidence, self.confidence)
         require(other.better or not self.better, "better", "not worse", "better", other.better)
         if self.flip_budget is not None:
-            at_most("flip_budget", other.flip_budget, self.flip_budget)
+            less = other.flip_budget is not None and other.flip_budget <= self.flip_budget
+            shown = "any" if other.flip_budget is None else f"fewer than {other.flip_budget:.2%}"
+            require(less, "flip_budget", shown, f"fewer than {self.flip_budget:.2%}", other.flip_budget)
         excused = [name for name in other.accept_worse if name not in self.accept_worse]
         require(not excused, "accept_worse", ", ".join(excused), "none of these", (*self.accept_worse, *excused))
         at_least("least_queries", other.least_queries, self.least_queries)

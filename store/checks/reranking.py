@@ -42,9 +42,17 @@ class Reranking:
         return f"re-ranking {self.k:,}{' by its view' if self.candidates == 'view' else ''}"
 
     @property
-    def options(self) -> str:
-        """The options of a command that ask for it."""
-        return f" --rerank {self.k}" + ("" if self.candidates == "old" else f" --candidates {self.candidates}")
+    def parameters(self) -> dict[str, object]:
+        """What a command is given to ask for it."""
+        return {"rerank": self.k} | ({} if self.candidates == "old" else {"candidates": self.candidates})
+
+
+@dataclass(frozen=True)
+class ModelInWay:
+    """A model, and what a command is given besides its name to answer queries in a certain way."""
+
+    model: str
+    parameters: dict[str, object]
 
 
 def way_fingerprint(model: str, reranking: Reranking | None) -> str:

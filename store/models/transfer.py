@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from skipfill.store.errors import BadInput, Parameter, reason
+from skipfill.store.errors import Advice, BadInput, Parameter, reason
 from skipfill.store.models.admissible import refuse_content
 from skipfill.store.models.archive import Archive, packed
 from skipfill.store.models.cards import (
@@ -225,6 +225,9 @@ def _opened(path: Path) -> Iterator[Archive]:
         if not path.is_file():
             raise BadInput(path, expected="an exported bundle", found="no such file")
         with path.open("rb") as file:
+            if file.read(4) == b"PAR1":
+                raise BadInput(path, expected="an exported bundle", found="a Parquet file", hint=Advice("export_first"))
+            file.seek(0)
             yield Archive(file, path)
     except OSError as error:
         raise BadInput(path, expected="a bundle that can be read", found=reason(error)) from error

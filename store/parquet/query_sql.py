@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -149,7 +150,7 @@ class QueryColumns:
         return BadInput(
             f"slice {expression!r}",
             expected=f"SQL over columns of the queries or the gallery, or over {' and '.join(self.computed)}",
-            found=" ".join(str(error).split("\n\n")[0].split()),
+            found=_shown(error),
             hint="If queries and gallery share a column name, write query.COLUMN or gallery.COLUMN.",
         )
 
@@ -162,6 +163,46 @@ class QueryColumns:
         sql.register("asked", pa.table({"_id": self.queries.ids, "_place": places, **self.computed}))
         sql.register("query", queries)
         sql.register("gallery", _dataset(map(self.rows.open_file, self.rows.files), (self.rows.columns.vector,)))
+
+
+def refuse_no_condition(predicates: Sequence[str]) -> None:
+    """Raise `BadInput` for a predicate that does not parse as one SQL value; its columns are not looked at."""
+    with _closed_database() as sql:
+        for one in predicates:
+            try:
+                if len(sql.extract_statements(f"SELECT (({one}\n) IS TRUE)")) != 1:
+                    raise duckdb.ParserException("several statements")
+            except duckdb.Error as error:
+                raise BadInput(f"slice {one!r}", expected="an SQL condition", found=_shown(error)) from error
+
+
+def unknown_to_gallery(rows: StoredRows, predicates: Sequence[str]) -> dict[str, str]:
+    """Predicates that need columns of the queries, each with what the gallery lacks, in words.
+
+    Raises:
+        BadInput: one names a column with `gallery.` that the gallery does not have.
+    """
+    lacking: dict[str, str] = {}
+    with _closed_database() as sql:
+        sql.register("gallery", _dataset(map(rows.open_file, rows.files), (rows.columns.vector,)))
+        sql.register("asked", pa.table({"known": [""], "relevant": [0]}))
+        for one in predicates:
+            try:
+                sql.sql(f"SELECT (({one}\n) IS TRUE) FROM gallery, asked")
+            except duckdb.BinderException as error:
+                lacking[one] = _shown(error)
+                if '"gallery" does not have a column' in lacking[one].casefold():
+                    expected = "a column of the gallery after gallery."
+                    raise BadInput(f"slice {one!r}", expected=expected, found=lacking[one]) from error
+            except duckdb.Error:
+                continue  # a type, which the columns of the queries decide
+    return lacking
+
+
+def _shown(error: Exception) -> str:
+    """The message of DuckDB on one line, without the names of our own columns."""
+    text = " ".join(str(error).split("\n\n")[0].split())
+    return re.sub(r'"(asked\.)?_(place|id)"(, )?', "", text).rstrip(", ")
 
 
 @contextmanager

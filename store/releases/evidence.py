@@ -13,6 +13,7 @@ from skipfill.store.checks.standing import Standing, standing, standing_of_old
 from skipfill.store.errors import Advice, SkipfillError
 from skipfill.store.galleries.log import Version, read_version
 from skipfill.store.galleries.policies import set_in
+from skipfill.store.releases.plan import Plan
 from skipfill.store.releases.withdrawn import Withdrawal, withdrawal
 from skipfill.store.storage.object_store import ObjectStore
 
@@ -155,16 +156,17 @@ def told(objects: ObjectStore, gallery: str, version: Version, evidence: Evidenc
     return f"{text} ({check.reason})" if check.reason else text
 
 
-def advice(objects: ObjectStore, gallery: str, version: Version, model: str, evidence: Evidence) -> Advice:
-    """The next step where the evidence does not allow a swap."""
+def advice(objects: ObjectStore, version: Version, plan: Plan, evidence: Evidence) -> Advice:
+    """The next step where the evidence does not allow the swap that is planned."""
     of_state, check = evidence.standing, evidence.deciding
+    gallery, model = plan.gallery, plan.model_in_way
     if check is None:
         return Advice("check_model", gallery=gallery, model=model)
     if check.verdict == "fail":
         return Advice("fail_stands", gallery=gallery, model=model, check=check.check)
     if check.verdict == "inconclusive":
         return Advice("ask_more", gallery=gallery, model=model)
-    changed = set_in(objects, gallery, version)
+    changed = set_in(objects, plan.gallery, version)
     setter = policy_words(changed) if changed else ""
     fitting = {difference.parameter: difference.fitting for difference in of_state.differences}
     if None in fitting.values() or () in fitting.values():  # no option can meet these

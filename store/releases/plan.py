@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from skipfill.store.checks.report import Threshold
-from skipfill.store.checks.reranking import Reranking, way_fingerprint, without_unused
+from skipfill.store.checks.reranking import ModelInWay, Reranking, way_fingerprint, without_unused
 from skipfill.store.errors import Advice, BadInput
 from skipfill.store.releases.backfill_cost import BackfillCost
 from skipfill.store.spaces import View
@@ -98,9 +98,9 @@ class Plan:
         return way_fingerprint(self.fingerprint, self.rerank)
 
     @property
-    def way_options(self) -> str:
-        """The options of a command that ask for the same way."""
-        return "" if self.rerank is None else self.rerank.options
+    def model_in_way(self) -> ModelInWay:
+        """The model and the way, as a command names them."""
+        return ModelInWay(self.model, {} if self.rerank is None else self.rerank.parameters)
 
     def as_document(self) -> dict[str, Any]:
         """The plan as JSON values, with the fields of its format."""

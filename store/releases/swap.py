@@ -172,7 +172,7 @@ def _refused(
         return NotAcceptable(
             f"gallery {plan.gallery} version {plan.version}: expected a passing check of "
             f"{way_words(plan.model, plan.rerank)}, found {broken.found}",
-            advice(objects, plan.gallery, now.version, f"{plan.model}{plan.way_options}", now.evidence),
+            advice(objects, now.version, plan, now.evidence),
         )
     first = None
     if now.version.number > plan.version:
@@ -192,5 +192,5 @@ def _refused(
     since = f"; {told(first)}" if first is not None else ""
     return Stale(
         f"plan {plan.id}: {difference}{since}",
-        Advice("plan_again", gallery=plan.gallery, model=f"{plan.model}{plan.way_options}"),
+        Advice("plan_again", gallery=plan.gallery, model=plan.model_in_way),
     )

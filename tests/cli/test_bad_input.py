@@ -233,7 +233,7 @@ COMMANDS: dict[str, tuple[Callable[[World], list[object]], str]] = {
     ),
     "a method without its teacher": (
         lambda world: ["train", "v2", "--items", world.items, "--method", "bt2", "--gallery", "things"],
-        "found none  Name one with --teacher MODEL",
+        "found none. Name one with --teacher MODEL",
     ),
     "a simplex against another dimension": (
         lambda world: ["train", "v2", "--items", world.items, "--method", "simplex", "--gallery", "things"],

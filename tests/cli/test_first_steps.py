@@ -97,7 +97,7 @@ def test_messages_name_an_encoder_outside_the_store(skipfill: Skipfill, tmp_path
     assert re.search(r"version 3 by .+ at \d{4}-\d\d-\d\d \d\d:\d\d UTC rolled back to old", again)
     refused = skipfill("search", "g", "--items", "part-0000.parquet", expect=2).err
     assert "found that they use old, an encoder known only by its vectors" in refused
-    assert "Give the query vectors of old with --vectors FILE" in refused
+    assert "Give the query vectors by old with --vectors FILE" in refused
 
 
 def test_commands_say_what_they_did(skipfill: Skipfill, tmp_path: Path) -> None:
@@ -115,5 +115,5 @@ def test_a_report_in_a_file_is_told(skipfill: Skipfill, tmp_path: Path) -> None:
     assert skipfill("report", "g", "--junit", "x.xml", "--quiet").err == ""
     refused = skipfill("report", "g", "--junit", "out/x.xml", expect=2).err
     assert refused == (
-        "error: out/x.xml: expected a file that can be written to, found no folder out  Make the folder first.\n"
+        "error: out/x.xml: expected a file that can be written to, found no folder out. Make the folder first.\n"
     )

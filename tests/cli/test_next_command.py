@@ -147,7 +147,7 @@ def test_the_advice_of_an_error_names_the_store(skipfill: Skipfill, tmp_path: Pa
         for words in commands(told):
             assert words[words.index("--store") + 1] == STORE, told
     lost = skipfill("status", "--store", "no where", expect=2).err
-    assert commands(lost.split("  ")[1]) == [["init", "--store", "no where"]]
+    assert commands(lost.split("with --store. ")[1]) == [["init", "--store", "no where"]]
 
 
 def test_the_commands_that_take_a_store_are_these() -> None:
@@ -179,7 +179,7 @@ def test_only_commands_that_take_a_store_get_one(monkeypatch: pytest.MonkeyPatch
 def test_report_without_an_id_shows_the_newest_check(skipfill: Skipfill, tmp_path: Path) -> None:
     objects = store_with(tmp_path, 100)
     told = skipfill("report", "g", expect=2).err
-    assert "gallery g: expected a check on it, found none  Run: skipfill check g MODEL" in told
+    assert "gallery g: expected a check on it, found none. Run: skipfill check g MODEL" in told
     saved_check(objects, "v2", created="2026-01-03")
     second = saved_check(objects, "v2", created="2026-01-02")  # by a clock that is slow
     other = saved_check(objects, "v3", created="2026-01-02T12")

@@ -149,7 +149,7 @@ SAID = {
     "labels that are no UTF-8": r"column label, row 1: expected UTF-8, found b'\xff\xfe'",
     "a pipe": "found a pipe or a device",
     "deep metadata": "metadata skipfill: expected a JSON object, found thousands of nested values",
-    "columns of other names": r"found columns \n::stop-commands::x\x1b[31m  Name",
+    "columns of other names": r"found columns \n::stop-commands::x\x1b[31m. Name",
 }
 
 

@@ -61,7 +61,7 @@ def test_the_story(skipfill: Skipfill, allowed: World, tmp_path: Path) -> None:
     skipfill(*asked, "-o", "before.parquet")
     assert pq.read_schema("before.parquet").names == ["query", "rank", "id", "score"]
     assert hits(Path("before.parquet")) != hits(Path("released.parquet"))
-    skipfill("rollback", "things", "--to", 3)
+    skipfill("rollback", "things", "--to", 3, "--reason", "tried again")
     skipfill(*asked, *ITEMS, "-o", "again.parquet")
     assert hits(Path("again.parquet")) == hits(Path("released.parquet"))
 

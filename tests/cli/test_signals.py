@@ -17,7 +17,7 @@ import pytest
 from tests.conftest import World, spawn
 from tests.warm import Started, start
 
-INTERRUPTED = "error: interrupted  Run the same command again; a training resumes after its last finished epoch.\n"
+INTERRUPTED = "error: interrupted. Run the same command again; a training resumes after its last finished epoch.\n"
 SLACK = 30.0  # a second is what is promised, on a machine that is not busy
 
 

@@ -17,7 +17,7 @@ from tests.conftest import COMMAND, Skipfill, World, tree
 from tests.warm import run
 
 SWAP = "swap things v2 --without-check test"
-LOST = "error: stdout: No space left on device  What the command did stays done: only what it prints is lost."
+LOST = "error: stdout: No space left on device. What the command did stays done: only what it prints is lost."
 needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 
 
@@ -143,9 +143,9 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (8 << 10, 8 << 10))
     code, _, err = warm("train v2 --items items.parquet --epochs 1", tmp_path, limited)
     assert (code, err.count("\n")) == (2, 1)
     assert err.startswith(f"error: {tmp_path}/skipfill-")
-    assert "found File too large  Make room" in err
+    assert "found File too large. Make room" in err
 
 
 def test_a_folder_that_was_removed_is_said(tmp_path: Path) -> None:
     code, _, err = shell("mkdir gone; cd gone; rmdir ../gone; skipfill status", tmp_path)
-    assert (code, err) == (2, "error: the current folder was removed  Go to another one with cd.\n")
+    assert (code, err) == (2, "error: the current folder was removed. Go to another one with cd.\n")

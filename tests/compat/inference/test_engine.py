@@ -49,6 +49,6 @@ def test_a_check_reports_the_same(folder: Path, tmp_path: Path, queries_are_rows
     for engine in (Elsewhere(8), Elsewhere(1)):
         report = asdict(check_model(objects, "large", "v2", inputs, Policy("mAP"), save=False, engine=engine))
         reports.append({name: value for name, value in report.items() if name not in SPENT})
-        assert engine.run >= 10 or engine.tasks == 1
+        assert engine.run >= 8 or engine.tasks == 1
     assert reports[0] == reports[1]
     assert reports[0]["reencoded_rows"] == 9_000

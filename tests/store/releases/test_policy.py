@@ -79,7 +79,7 @@ def test_a_pass_that_asked_more_is_enough(objects: ObjectStore) -> None:
 def test_a_budget_of_flips_is_required_where_the_policy_has_one(objects: ObjectStore) -> None:
     change_policy(objects, "g", Policy(flip_budget=0.05))
     saved_check(objects)
-    assert "flip budget none (the policy: at most 0.05)" in refusal(objects)
+    assert "flip budget any (the policy: fewer than 5.00%)" in refusal(objects)
     saved_check(objects, created="2026-01-02", policy={"flip_budget": 0.1})
     assert "flip budget 0.1 (the policy: at most 0.05)" in refusal(objects)
     saved = saved_check(objects, created="2026-01-03", policy={"flip_budget": 0.05})

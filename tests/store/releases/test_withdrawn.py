@@ -160,7 +160,7 @@ def test_the_next_step_is_a_check_where_the_policy_asks_more_now(skipfill: Skipf
     changed = skipfill("policy", "g", "--flip-budget", 0.1)
     assert "Next: skipfill check g v2 --items HELDOUT.parquet" in changed.err
     shown = skipfill().out
-    assert f"check {check.id} asked less: flip budget none (the policy: at most 0.1)" in shown
+    assert f"check {check.id} asked less: flip budget any (the policy: fewer than 10.00%)" in shown
     assert "Next: skipfill check g v2 --items HELDOUT.parquet" in shown
     reported = skipfill("report", "g")
     assert "Next: skipfill check g v2 --items HELDOUT.parquet" in reported.err

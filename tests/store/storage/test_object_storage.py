@@ -359,7 +359,7 @@ def test_the_loser_is_told_who_was_first(network: Network, url: str, tmp_path: P
     out, err = done.communicate(timeout=60)
     assert done.returncode == json.loads(out)["exit_code"] == 4
     assert "gallery g changed meanwhile: version 2 by" in err
-    assert f"swapped to v3  See: skipfill status --store {url} g;" in err
+    assert f"swapped to v3. See: skipfill status --store {url} g;" in err
     assert [one.release and one.release.model for one in history(objects, "g")] == [None, "v3"]
 
 

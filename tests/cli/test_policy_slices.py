@@ -1,0 +1,68 @@
+"""A slice of the policy that no check can evaluate is told when it is set, and can be removed."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from skipfill.store.galleries.log import latest
+from skipfill.store.storage.location import open_store
+from tests.conftest import Skipfill, World
+
+
+@pytest.mark.parametrize("wrong", ["lable = ", "label = 'x'; DROP TABLE query", "gallery.lable = 'x'"])
+def test_what_no_check_can_evaluate_is_refused(skipfill: Skipfill, with_v2: World, wrong: str) -> None:
+    assert "slice " in skipfill("policy", "things", "--slice", wrong, expect=2).err
+    assert latest(open_store(with_v2.folder / ".skipfill"), "things").number == 1
+
+
+def test_a_slice_of_columns_that_only_queries_have_is_noted_and_can_be_removed(
+    skipfill: Skipfill, with_v2: World
+) -> None:
+    assert "Note" not in skipfill("policy", "things", "--slice", "label = 'class-01'", "--slice", "relevant > 3").err
+    kept, typo = ("label = 'class-01'", "relevant > 3"), "lable = 'class-01'"
+    told = skipfill("policy", "things", *[word for one in (*kept, typo) for word in ("--slice", one)]).err
+    assert "needs a column that things does not have: every check needs it in its queries" in told
+    assert "relevant > 3" not in told.split("Next:")[0]
+    by = latest(open_store(with_v2.folder / ".skipfill"), "things").by
+    refused = skipfill("check", "things", "v2", "--items", with_v2.known, expect=2).err
+    assert f"The slice is of the policy that version 3 by {by} set." in refused
+    assert "skipfill policy things --without-slice 'lable = '\"'\"'class-01'\"'\"''" in refused
+    assert "_place" not in refused + told
+    assert "_id" not in refused + told
+    skipfill("policy", "things", "--without-slice", typo)
+    assert latest(open_store(with_v2.folder / ".skipfill"), "things").policy_in_force.slices == kept
+    skipfill("check", "things", "v2", "--items", with_v2.known, expect=None)
+    assert "nearest" in skipfill("policy", "things", "--without-slice", typo, expect=2).err
+    assert "expected a change of the policy too" in skipfill("policy", "things", "--reason", "x", expect=2).err
+
+
+def test_a_share_of_flips_is_never_below_0(skipfill: Skipfill, with_v2: World) -> None:
+    done = skipfill(
+        "check", "things", "v2", "--items", with_v2.heldout, "--flip-budget", 0.05, "--no-save", expect=None
+    )
+    shares = re.findall(r"\((-?[0-9.]+)%, (-?[0-9.]+)% to (-?[0-9.]+)%\)", done.out)
+    assert shares
+    assert all(float(number) >= 0 and not number.startswith("-") for share in shares for number in share)
+
+
+def test_a_pass_that_was_not_saved_says_how_to_save_it(skipfill: Skipfill, with_v2: World) -> None:
+    skipfill("policy", "things", "--metric", "mAP", "--accept-worse", "unseen")
+    told = skipfill(
+        "check", "things", "v2", "--items", with_v2.known, "--gallery-items", with_v2.items, "--no-save"
+    ).err
+    assert (
+        "Not saved, so it allows no swap. Run it again without --no-save: skipfill check things v2 --items "
+        f"{with_v2.known} --gallery-items {with_v2.items}\n" in told
+    )
+
+
+def test_a_check_that_could_not_be_made_is_no_fail(
+    skipfill: Skipfill, with_v2: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    summary = with_v2.folder / "summary.md"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    skipfill("check", "things", "v2", "--items", "none.parquet", "--github", expect=2)
+    assert "no check was made" in summary.read_text()
+    assert "fail" not in summary.read_text()

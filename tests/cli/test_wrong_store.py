@@ -1,0 +1,61 @@
+"""Messages say which store was looked at: a night at work is long, and SKIPFILL_STORE may name another one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Skipfill
+from tests.store.stores import saved_check, store_with
+
+
+def test_an_unknown_gallery_is_told_with_the_store_and_its_galleries(skipfill: Skipfill, tmp_path: Path) -> None:
+    objects = store_with(tmp_path, 100)
+    skipfill("gallery", "add", "intents", "part-0000.parquet", "--space", "old")
+    told = skipfill("status", "intnts", expect=2).err
+    assert f"expected a known gallery of store {objects.root} (intents, g), found 'intnts'" in told
+    assert "--store or SKIPFILL_STORE" in told
+    assert "gallery add" not in told
+    skipfill("init", "--store", "empty")
+    told = skipfill("status", "intents", "--store", "empty", expect=2).err
+    assert f"store {tmp_path / 'empty'}, which has none" in told
+    assert "Is this the right store?" in told
+
+
+@pytest.mark.parametrize("command", [[], ["status"], ["swap", "g", "v2"], ["rollback", "g"]])
+def test_a_variable_that_names_no_store_is_named(
+    skipfill: Skipfill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    store_with(tmp_path, 100)
+    monkeypatch.setenv("SKIPFILL_STORE", str(tmp_path / "gone"))
+    told = skipfill(*command, expect=2)
+    assert f"{tmp_path / 'gone'}: expected a skipfill store" in told.err
+    assert "SKIPFILL_STORE names it: correct that, or name another store with --store." in told.err
+    assert "No store in this folder" not in told.out
+
+
+def test_a_swap_and_a_rollback_name_a_store_that_the_folder_does_not_tell(
+    skipfill: Skipfill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objects = store_with(tmp_path, 100)
+    saved_check(objects)
+    assert "Store:" not in skipfill("swap", "g", "v2", "--dry-run").err
+    told = skipfill("swap", "g", "v2", "--store", ".skipfill").err
+    assert f"Store: {objects.root}, from --store" in told
+    monkeypatch.setenv("SKIPFILL_STORE", ".skipfill")
+    assert f"Store: {objects.root}, from SKIPFILL_STORE" in skipfill("rollback", "g").err
+    assert f"Store {objects.root}: galleries: 1" in skipfill().out
+
+
+def test_init_where_there_are_galleries_does_not_start_over(skipfill: Skipfill, tmp_path: Path) -> None:
+    store_with(tmp_path, 100)
+    told = skipfill("init")
+    assert "The store is already there" in told.out
+    assert "train v1" not in told.err
+
+
+def test_an_empty_reason_is_no_reason(skipfill: Skipfill, tmp_path: Path) -> None:
+    store_with(tmp_path, 100)
+    for command in ("swap", "plan"):
+        assert "expected a reason" in skipfill(command, "g", "v2", "--without-check", " ", expect=2).err
