@@ -125,7 +125,7 @@ def test_it_tells_when_the_release_is_another(skipfill: Skipfill, registered: Wo
 
 def test_nothing_is_released(skipfill: Skipfill, registered: World) -> None:
     skipfill("gallery", "add", "alone", "gallery.parquet", "--space", "external")
-    with pytest.raises(BadInput, match="gallery alone: expected queries that a model in this store encodes"):
+    with pytest.raises(BadInput, match="gallery alone: expected a model in this store that encodes queries"):
         released(STORE, "alone")
     with pytest.raises(BadInput, match="expected a known gallery"):
         released(STORE, "nowhere")
