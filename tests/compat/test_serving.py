@@ -291,7 +291,7 @@ def test_watch_prints_a_line_for_each_change(tmp_path: Path) -> None:
     swap(objects, "g", load_card(objects, "v2"), "test")
     swap(objects, "g", load_card(objects, "v3"), "test")
     lines += [json.loads(watch.stdout.readline()) for _ in range(2)]
-    rollback(objects, "g")
+    rollback(objects, "g", "v3 was worse")
     lines.append(json.loads(watch.stdout.readline()))
     assert [line["version"]["number"] for line in lines] == [1, 2, 3, 4]
     models = [line["version"]["release"] and line["version"]["release"]["model"] for line in lines]
