@@ -148,7 +148,7 @@ def test_a_gallery_known_only_by_its_vectors(skipfill: Skipfill, world: World) -
     skipfill("gallery", "add", "g", "stored.parquet", "--space", "ada", *columns)
     assert skipfill("status", "--json").document["galleries"]["g"]["release"] is None
     assert (
-        "expected queries that a model in this store encodes"
+        "expected a model in this store that encodes queries"
         in skipfill("search", "g", "--items", world.heldout, expect=2).err
     )
     train(skipfill, "v2", world, "--gallery", "g", epochs=60)

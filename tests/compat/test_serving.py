@@ -125,7 +125,7 @@ def test_it_tells_when_the_release_is_another(skipfill: Skipfill, registered: Wo
 
 def test_nothing_is_released(skipfill: Skipfill, registered: World) -> None:
     skipfill("gallery", "add", "alone", "gallery.parquet", "--space", "external")
-    with pytest.raises(BadInput, match="gallery alone: expected queries that a model in this store encodes"):
+    with pytest.raises(BadInput, match="gallery alone: expected a model in this store that encodes queries"):
         released(STORE, "alone")
     with pytest.raises(BadInput, match="expected a known gallery"):
         released(STORE, "nowhere")
@@ -291,7 +291,7 @@ def test_watch_prints_a_line_for_each_change(tmp_path: Path) -> None:
     swap(objects, "g", load_card(objects, "v2"), "test")
     swap(objects, "g", load_card(objects, "v3"), "test")
     lines += [json.loads(watch.stdout.readline()) for _ in range(2)]
-    rollback(objects, "g")
+    rollback(objects, "g", "v3 was worse")
     lines.append(json.loads(watch.stdout.readline()))
     assert [line["version"]["number"] for line in lines] == [1, 2, 3, 4]
     models = [line["version"]["release"] and line["version"]["release"]["model"] for line in lines]
