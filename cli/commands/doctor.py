@@ -11,6 +11,7 @@ from rich.text import Text
 
 from skipfill.cli.error_messages import sentence
 from skipfill.cli.options import Json, Store, opened
+from skipfill.cli.terminal.failure import joined
 from skipfill.cli.terminal.next_command import with_store
 from skipfill.cli.terminal.printing import emit, facts, leftover_table
 
@@ -94,11 +95,8 @@ def _show(out: Console, diagnosis: Diagnosis, configuration: Configuration) -> N
     ]
     out.print(facts(rows))
     for finding in diagnosis.findings:
-        out.print(
-            Text(finding.kind, "bold red" if finding.kind == "problem" else "bold"),
-            f"{finding.where}: {finding.what}",
-            sentence(finding.todo),
-        )
+        kind = (finding.kind, "bold red" if finding.kind == "problem" else "bold")
+        out.print(Text.assemble(kind, f" {finding.where}: {joined(finding.what, str(sentence(finding.todo)))}"))
     if diagnosis.leftovers:
         out.print(leftover_table(diagnosis.leftovers))
         out.print(with_store("Leftover files of interrupted runs, or files being written now. See: skipfill prune"))

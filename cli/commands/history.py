@@ -84,18 +84,17 @@ def _details(version: Version, origin: int, checks: list[CheckEntry], forced: li
         checks: those before a swap.
         forced: those of them that it was forced against.
     """
-    from skipfill.store.checks.standing import differences
-
     release, told = version.release, []
     if version.action == "rolled back":
         told.append(f"as in version {origin}")
     if release is not None and release.check:
         told.append(f"check {release.check}")
     elif release is not None and release.without_check and version.action in ("swapped", "rolled back"):
-        others = [one for one in (f"{check.check} {check.verdict}" for check in checks[-SHOWN:]) if one not in forced]
+        shown = [check for check in checks[-SHOWN:] if f"{check.check} {check.verdict}" not in forced]
+        others = [f"{check.check} {check.verdict}{_less(version, check)}" for check in shown]
         before = [f"{len(checks) - SHOWN:,} before"] if len(checks) > SHOWN else []
         told.append(forced_words(forced))
-        told.append(f"other checks {', '.join(before + others)}" if others else "")
+        told.append(f"Other checks: {', '.join(before + others)}" if others else "")
     told.append(f"Reason: {version.reason}" if version.reason else "")
     if version.action == "policy changed":
         told.append(version.policy_in_force.short)
@@ -103,8 +102,12 @@ def _details(version: Version, origin: int, checks: list[CheckEntry], forced: li
         for check in checks:
             if check.check == release.check and check.instead_of:
                 told.append(f"instead of {', '.join(check.instead_of)}: {check.reason}")
-        for check in () if release.check else checks[-SHOWN:]:
-            of_pass = check.verdict == "pass"
-            less = "; ".join(map(str, differences(version.policy_in_force, check.terms))) if of_pass else ""
-            told.append(f"{check.check} asked less: {less}" if less else "")
     return list(filter(None, told))
+
+
+def _less(version: Version, check: CheckEntry) -> str:
+    """The points in which a pass asked less than the policy; empty for other verdicts."""
+    from skipfill.store.checks.standing import differences
+
+    less = "; ".join(map(str, differences(version.policy_in_force, check.terms))) if check.verdict == "pass" else ""
+    return f", which asked less: {less}" if less else ""

@@ -198,7 +198,8 @@ def drop(
     refuse_unconfirmed(name, confirm)
     dropped = drop_model(opened(store), name, dry_run=dry_run)
     lost = "".join(
-        f". Gallery {gallery} cannot be rolled back to version {', '.join(map(str, versions))} any more"
+        f". Gallery {gallery} cannot be rolled back to {'version' if len(versions) == 1 else 'versions'} "
+        f"{', '.join(map(str, versions))} any more"
         for gallery, versions in dropped.no_way_back.items()
     )
     done = "Would drop" if dry_run else "Dropped"

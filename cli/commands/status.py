@@ -71,12 +71,13 @@ def _show_all(objects: ObjectStore, *, as_json: bool) -> int:
     from skipfill.store.releases.evidence import readable_forced
 
     galleries = newest_versions(objects)
+    forced = {name: readable_forced(objects, name, now) for name, now in galleries.in_force.items()}
     rows: dict[str, tuple[object, ...]] = {
         name: (
             now.queries_use,
             now.number,
             short_time(now.since.at if now.since else now.at),
-            _evidence(now, readable_forced(objects, name, now)),
+            _evidence(now, forced[name]),
         )
         for name, now in galleries.in_force.items()
     }
@@ -87,7 +88,11 @@ def _show_all(objects: ObjectStore, *, as_json: bool) -> int:
     wrapped = ("gallery", "queries use", columns[-1])
     code = 2 if faults else 0
     emit(
-        {"galleries": {name: asdict(now) for name, now in galleries.in_force.items()}, "faults": faults},
+        {
+            "galleries": {name: asdict(now) for name, now in galleries.in_force.items()},
+            "forced_against": forced,
+            "faults": faults,
+        },
         as_json=as_json,
         show=lambda out: out.print(table(columns, lines, numbers=["version"], wrap=wrapped)),
         exit_code=code,
@@ -151,10 +156,8 @@ def _document(objects: ObjectStore, gallery: str, now: Version) -> dict[str, Any
     space = load_space(objects, now.space)
     identity = {"name": space.name, "dim": space.dim, "metric": space.metric, "fingerprint": space.fingerprint}
     policy = now.policy_in_force.described()
-    version = now.as_document()
-    if now.since:
-        version["since"]["reason"] = _reason(objects, gallery, now)
-    return {"gallery": gallery, "version": version, "space": identity, "policy": policy}
+    why = _reason(objects, gallery, now)
+    return {"gallery": gallery, "version": now.as_document(), "space": identity, "policy": policy, "reason": why}
 
 
 def _evidence(now: Version, forced: list[str] | None) -> str:

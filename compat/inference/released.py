@@ -26,7 +26,7 @@ def model_in_force(
     if release is None:
         raise BadInput(
             f"gallery {gallery}",
-            expected="a model in this store that encodes the queries",
+            expected="a model in this store that encodes queries",
             found=f"that they use {version.queries_use}, an encoder known only by its vectors",
             hint=Advice("search_with_vectors", encoder=version.queries_use),
         )

@@ -21,11 +21,9 @@ def objections(objects: ObjectStore, gallery: str, now: Version, target: Version
         now: the version in force.
     """
     release = target.release
-    if release is None:
-        return ""
+    if release is None or release.model == target.space:
+        return ""  # the encoder of the stored vectors, which needs no check and may encode elsewhere
     found = [] if has_model(objects, release.model) else [f"model {release.model} is not in this store"]
-    if release.model == target.space:  # the model of the stored vectors, which needed no check
-        return "; ".join(found)
     try:
         standing = index.standing(now.rows_state, release.way, now.policy_in_force, now.state)
     except (SkipfillError, OSError):

@@ -77,7 +77,9 @@ def main() -> None:
             for count in (0, options.busy):
                 for kind, threads in kinds.items():
                     with busy(count):
-                        taken.setdefault((kind, count), []).append(seconds(folder, options, files, threads))
+                        one = seconds(folder, options, files, threads)
+                    taken.setdefault((kind, count), []).append(one)
+                    print(f"{kind}, {count} beside: {one[0]:.1f} s, {one[1]} threads", file=sys.stderr, flush=True)
     print(f"| threads | alone, s | beside {options.busy}, s | beside / alone |\n|---|---|---|---|")
     fastest = min(float(np.median([one for one, _ in taken[kind, 0]])) for kind in kinds)
     for kind in kinds:

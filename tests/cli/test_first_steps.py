@@ -81,7 +81,8 @@ def test_training_says_what_a_check_needs_without_the_old_encoder(skipfill: Skip
     train = ("train", "--items", registered.items, "--gallery", "things", "--epochs", 1)
     assert "--old-vector" not in skipfill(*train, "v2").err
     shutil.rmtree(".skipfill/models/v1")
-    assert "add --gallery-items ITEMS.parquet --old-vector COLUMN" in skipfill(*train, "v3").err
+    more = "check things v3 --items HELDOUT.parquet --gallery-items GALLERY_ITEMS.parquet --old-vector COLUMN"
+    assert more in skipfill(*train, "v3").err
 
 
 def test_messages_name_an_encoder_outside_the_store(skipfill: Skipfill, tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def test_a_blend_says_that_its_queries_need_old_vectors(skipfill: Skipfill, docs
     swapped = skipfill("swap", "docs", "v2n", "--without-check", "try it")
     assert "skipfill search docs --items QUERIES.parquet --old-vector COLUMN" in " ".join(swapped.err.split())
     shown = " ".join(skipfill("history", "docs").out.split())
-    assert "no check allowed it" in shown
+    assert "FORCED without a passing check" in shown
 
 
 def test_missing_old_vectors_are_refused_before_a_model_is_read(skipfill: Skipfill, docs: None) -> None:

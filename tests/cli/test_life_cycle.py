@@ -48,7 +48,7 @@ def test_an_upgrade_from_end_to_end(skipfill: Skipfill, with_v2: World) -> None:
     back = skipfill("rollback", "things", "--reason", "just to see", "--json").document["version"]
     assert (back["number"], back["release"]["model"], back["reason"]) == (4, "v1", "just to see")
     assert skipfill("search", "things", "--items", world.heldout, "--json").document["model"] == "v1"
-    skipfill("swap", "things", "v2")  # the rows and the release are those that the check measured
+    skipfill("swap", "things", "v2", "--reason", "seen")  # rows and release are those that the check measured
     log = skipfill("history", "things", "--json").document["versions"]
     assert [one["action"] for one in log] == ["registered", "policy changed", "swapped", "rolled back", "swapped"]
     assert skipfill("status", "--json").document["galleries"]["things"]["release"]["model"] == "v2"
@@ -116,7 +116,7 @@ def test_the_old_model_can_be_deleted(skipfill: Skipfill, registered: World) -> 
     pq.write_table(rest, "stored.parquet")
     train(skipfill, "v2", world, "--gallery", "things", "--hold-out", "stored.parquet", epochs=60)
     outside = skipfill("check", "things", "v2", "--items", world.heldout, expect=2)
-    assert "since old model v1 is gone" in outside.err
+    assert "because v1 is not in this store" in outside.err
     skipfill("policy", "things", "--metric", "mAP", "--accept-worse", "unseen")
     checked = skipfill("check", "things", "v2", "--items", "stored.parquet", "--json")
     report = checked.document["check"]
@@ -148,7 +148,7 @@ def test_a_gallery_known_only_by_its_vectors(skipfill: Skipfill, world: World) -
     skipfill("gallery", "add", "g", "stored.parquet", "--space", "ada", *columns)
     assert skipfill("status", "--json").document["galleries"]["g"]["release"] is None
     assert (
-        "expected queries that a model in this store encodes"
+        "expected a model in this store that encodes queries"
         in skipfill("search", "g", "--items", world.heldout, expect=2).err
     )
     train(skipfill, "v2", world, "--gallery", "g", epochs=60)

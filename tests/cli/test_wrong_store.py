@@ -55,6 +55,21 @@ def test_init_where_there_are_galleries_does_not_start_over(skipfill: Skipfill, 
     assert "train v1" not in told.err
 
 
+def test_a_new_space_with_nearly_a_known_name_is_noted(skipfill: Skipfill, tmp_path: Path) -> None:
+    store_with(tmp_path, 100)
+    add = ("gallery", "add", "h", "part-0000.parquet", "--dry-run", "--space")
+    skipfill("gallery", "add", "tf", "part-0000.parquet", "--space", "tfidf")
+    assert "Note: tfdif is a new space (nearest known: tfidf)" in skipfill(*add, "tfdif").err
+    assert "Note" not in skipfill(*add, "tfidf").err
+    assert "Note" not in skipfill(*add, "ada").err
+
+
+def test_a_parquet_file_is_no_bundle(skipfill: Skipfill, tmp_path: Path) -> None:
+    store_with(tmp_path, 100)
+    told = skipfill("model", "add", "part-0000.parquet", expect=2).err
+    assert "expected an exported bundle, found a Parquet file. A bundle is what this writes: skipfill model exp" in told
+
+
 def test_an_empty_reason_is_no_reason(skipfill: Skipfill, tmp_path: Path) -> None:
     store_with(tmp_path, 100)
     for command in ("swap", "plan"):

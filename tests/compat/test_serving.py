@@ -125,7 +125,7 @@ def test_it_tells_when_the_release_is_another(skipfill: Skipfill, registered: Wo
 
 def test_nothing_is_released(skipfill: Skipfill, registered: World) -> None:
     skipfill("gallery", "add", "alone", "gallery.parquet", "--space", "external")
-    with pytest.raises(BadInput, match="gallery alone: expected queries that a model in this store encodes"):
+    with pytest.raises(BadInput, match="gallery alone: expected a model in this store that encodes queries"):
         released(STORE, "alone")
     with pytest.raises(BadInput, match="expected a known gallery"):
         released(STORE, "nowhere")
@@ -202,7 +202,7 @@ def test_status_of_one_gallery(skipfill: Skipfill, tmp_path: Path) -> None:
     shown = skipfill("status", "g").out
     for part in ("v2", "a reason", "the first 4 coordinates, in space old", "version 2", version["by"]):
         assert part in shown
-    assert "nearest: g" in skipfill("status", "gg", expect=2).err
+    assert "/.skipfill (g), found 'gg'" in skipfill("status", "gg", expect=2).err
     assert tree(STORE) == before
 
 
@@ -291,7 +291,7 @@ def test_watch_prints_a_line_for_each_change(tmp_path: Path) -> None:
     swap(objects, "g", load_card(objects, "v2"), "test")
     swap(objects, "g", load_card(objects, "v3"), "test")
     lines += [json.loads(watch.stdout.readline()) for _ in range(2)]
-    rollback(objects, "g")
+    rollback(objects, "g", "v3 was worse")
     lines.append(json.loads(watch.stdout.readline()))
     assert [line["version"]["number"] for line in lines] == [1, 2, 3, 4]
     models = [line["version"]["release"] and line["version"]["release"]["model"] for line in lines]

@@ -249,7 +249,7 @@ def _clean(folder: Path, *, parts: bool) -> list[str]:
     first = diagnose(objects, deep=True)
     removed = prune(objects, all_ages=True)
     second = diagnose(objects, deep=True)
-    wrong = [f"doctor: {one}" for one in first.findings + second.findings]
+    wrong = [f"doctor: {one}" for one in first.findings + second.findings if one.kind != "note"]
     if [one.key for one in first.leftovers] != [one.key for one in removed]:
         wrong.append(f"doctor's leftovers are {first.leftovers}, prune removed {removed}")
     return [*strange, *wrong, *(f"prune left {one}" for one in second.leftovers)]

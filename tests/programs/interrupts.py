@@ -216,7 +216,7 @@ class Interrupts:
         if not (place / MARKER).exists():
             return []
         objects = open_store(place)
-        found = [f"doctor: {one}" for one in diagnose(objects, deep=True).findings]
+        found = [f"doctor: {one}" for one in diagnose(objects, deep=True).findings if one.kind != "note"]
         prune(objects, all_ages=True)
         return found + [f"prune left {one}" for one in diagnose(objects).leftovers]
 

@@ -58,8 +58,10 @@ def test_a_frozen_store_can_be_read(here: Skipfill, frozen: Path) -> None:
 
 def test_a_frozen_store_goes_on(here: Skipfill, frozen: Path) -> None:
     """Its plan and its check still allow the swap; a new check, a rollback, more rows follow."""
-    assert here("swap", "things", "v2", "--dry-run", "--json").document["version"]["number"] == 5
-    here("swap", "things", "--plan", "plan.json")
+    assert "v2 was rolled back in version 4" in here("swap", "things", "--plan", "plan.json", expect=1).err
+    why = ("--reason", "it can be undone")
+    assert here("swap", "things", "v2", "--dry-run", "--json", *why).document["version"]["number"] == 5
+    here("swap", "things", "--plan", "plan.json", *why)
     here("check", "things", "v2", "--items", "heldout.parquet", expect=None)
     here("rollback", "things")
     table = pq.read_table("gallery.parquet")
@@ -75,7 +77,7 @@ def test_a_stray_file_beside_the_checks_of_an_older_release_stops_nothing(here: 
     for name in ("notes.txt", ".DS_Store"):
         (frozen / "store" / "checks" / "things" / name).write_text("mine")
     (frozen / "store" / "checks" / "things" / "mine").mkdir()
-    here("swap", "things", "v2")
+    here("swap", "things", "v2", "--reason", "it can be undone")
 
 
 def edit(path: Path, change: Callable[[Any], Any]) -> None:
@@ -130,20 +132,20 @@ def test_files_of_older_releases_are_read(here: Skipfill, frozen: Path) -> None:
     here("gallery", "show", "things")
     here("model", "show", "v2")
     here("report", "things", report.parent.name)
-    here("swap", "things", "v2")
+    here("swap", "things", "v2", "--reason", "it was undone")
 
 
 def test_a_verdict_that_was_edited_allows_nothing(here: Skipfill, frozen: Path) -> None:
     report = next((frozen / "store").glob("checks/things/*/report.json"))
     report.write_bytes(report.read_bytes().replace(b'"mean": 0.', b'"mean": 1.', 1))
-    assert "one that was edited" in here("swap", "things", "v2", expect=2).err
+    assert "one that was edited" in here("swap", "things", "v2", "--reason", "it was undone", expect=2).err
 
 
 def test_an_old_check_is_said_to_be_old_and_keeps_to_a_policy_that_is_set(here: Skipfill, frozen: Path) -> None:
-    assert "pass, in an older format: only the newest check counts" in here("plan", "things", "v2").out
-    here("swap", "things", "v2", "--dry-run")
+    assert "pass, in an older format: only the newest check counts" in here("plan", "things", "v2", expect=1).out
+    here("swap", "things", "v2", "--reason", "it was undone", "--dry-run")
     here("policy", "things", "--metric", "nDCG@10")
-    assert "in an older format" in here("swap", "things", "v2", expect=1).err
+    assert "in an older format" in here("swap", "things", "v2", "--reason", "it was undone", expect=1).err
     assert "asked less: metric" in here("plan", "things", "v2", expect=1).out
 
 
@@ -160,7 +162,7 @@ def test_a_truncated_old_check_of_another_model_is_left_out(here: Skipfill, froz
     other.parent.mkdir()
     raw = {**json.loads(report.read_text()), "fingerprint": "f" * 64}
     other.write_text(json.dumps(raw, indent=1)[:kept])
-    here("swap", "things", "v2", "--dry-run", expect=0 if kept == 400 else 2)
+    here("swap", "things", "v2", "--reason", "it was undone", "--dry-run", expect=0 if kept == 400 else 2)
 
 
 def test_plain_file_lists_are_read(frozen: Path) -> None:

@@ -143,7 +143,7 @@ def test_overlays_of_a_dropped_gallery_go_with_the_next_prune(objects: ObjectSto
     drop_gallery(objects, "g")
     assert diagnose(objects).findings == []
     named = [left.key for left in leftovers(objects)]
-    assert len(named) == 1
+    assert len([key for key in named if key.startswith("overlays/")]) == 1
     assert [left.key for left in prune(objects, all_ages=True)] == named
     assert actions(objects) == [("added", 1, 0), ("dropped", 0, 0)]
     files = sorted(tmp_path.glob("part-*.parquet"))

@@ -74,9 +74,9 @@ def test_a_reason_answers_a_rollback_and_is_shown(skipfill: Skipfill, objects: O
     assert latest(objects, "g").reason == why
     assert f"Reason: {why}" in skipfill("history", "g").out
     assert f"reason  {why}" in " ".join(skipfill("status", "g").out.split()).replace("reason ", "reason  ")
-    assert skipfill("status", "g", "--json").document["version"]["since"]["reason"] == why
+    assert skipfill("status", "g", "--json").document["reason"] == why
     skipfill("policy", "g", "--margin", 0.01)  # a later version has another reason
-    assert skipfill("status", "g", "--json").document["version"]["since"]["reason"] == why
+    assert skipfill("status", "g", "--json").document["reason"] == why
 
 
 def test_a_saved_plan_is_no_way_around_a_rollback(skipfill: Skipfill, objects: ObjectStore, tmp_path: Path) -> None:
