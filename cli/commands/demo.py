@@ -191,12 +191,13 @@ def _swap_and_back(story: Story, method: str) -> str:
     from skipfill.store.galleries.log import latest
     from skipfill.store.storage.location import open_store
 
-    gallery = _gallery_of(method)
+    gallery, reason = _gallery_of(method), ""
     if latest(open_store(STORE), gallery).undo:
         story.say("An earlier run ended before its rollback")
         story.do(f"rollback {gallery}")
+        reason = " --reason 'only the demo was interrupted'"  # the check was made before this rollback
     story.say(f"{method} passed: swap to it, search with it, and undo it")
-    story.do(f"swap {gallery} v2-{method}")
+    story.do(f"swap {gallery} v2-{method}{reason}")
     story.do(f"search {gallery} --items {_three_queries()} -k 3")
     story.do(f"rollback {gallery}")
     story.do(f"history {gallery}")

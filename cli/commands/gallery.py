@@ -24,6 +24,7 @@ from skipfill.cli.options import (
 )
 from skipfill.cli.reports.gallery import crowding_note, note_other_vectors, show_gallery
 from skipfill.cli.terminal.help_page import HelpGroup
+from skipfill.cli.terminal.new_space import note_new_space
 from skipfill.cli.terminal.printing import emit, progress, show_next, table
 
 if TYPE_CHECKING:
@@ -105,15 +106,14 @@ def add(
     footers = [open_parquet(path) for path in paths]
     if not label and all("label" in footer.schema_arrow.names for footer in footers):
         label = "label"
-    new_space = _new_space(objects, space)
-    space_of_rows, release = _space(objects, space, metric)
+    note_new_space(objects, space, quiet=quiet)
+    columns, (space_of_rows, release) = Columns(id_column, vector, label), _space(objects, space, metric)
     with progress(quiet=quiet) as bar:
         bar.start("reading rows", sum(footer.metadata.num_rows for footer in footers))
         columns = Columns(id_column, vector, label, numbers)
         made = add_gallery(objects, name, paths, columns, space_of_rows, release, bar.advance, dry_run=dry_run)
     show_gallery(made, as_json=json, title="Would register" if dry_run else "Registered")
     note_other_vectors(footers[0].schema_arrow, vector, name, quiet=quiet)
-    show_next(new_space, quiet=quiet) if new_space else None
     following = f"skipfill train {_free_name(objects)} --gallery {name} --items ITEMS.parquet"
     show_next(f"Next: {'the same command without --dry-run' if dry_run else following}", quiet=quiet)
 
@@ -232,18 +232,6 @@ def _free_name(objects: ObjectStore) -> str:
     from skipfill.store.models.cards import has_model
 
     return next(name for name in (f"v{number}" for number in count(2)) if not has_model(objects, name))
-
-
-def _new_space(objects: ObjectStore, space: str) -> str:
-    """A note on a new space with nearly the name of one in the store, as by a typing error; else empty."""
-    from difflib import get_close_matches
-
-    from skipfill.store.models.cards import model_names
-    from skipfill.store.spaces import space_names
-
-    known = {*space_names(objects), *model_names(objects)}
-    near = [] if space in known else get_close_matches(space, sorted(known), n=1, cutoff=0.75)
-    return f"Note: {space} is a new space (nearest known: {near[0]})" if near else ""
 
 
 def _space(objects: ObjectStore, name: str, metric: str) -> tuple[Space, Release | None]:

@@ -77,7 +77,7 @@ class Writer:
         self.acknowledge(name, None)
         self.add_to_overlay(name)
         self.contend(lambda: swap(self.objects, "g", load_card(self.objects, name), "race"))
-        self.contend(lambda: rollback(self.objects, "g"))
+        self.contend(lambda: rollback(self.objects, "g", "race"))
         if turn % 2:
             self.acknowledge(name, drop_gallery(self.objects, name))
 

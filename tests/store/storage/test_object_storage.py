@@ -400,7 +400,7 @@ def test_a_bad_network_loses_nothing(
     if done.code:
         assert done.code == 2
         assert done.err.startswith(f"error: {url}/")
-        assert "  " in done.err  # a hint
+        assert ". " in done.err  # a hint
     assert not {KEY, SECRET} & set(done.err.split())
     assert KEY not in done.err + done.out
     network.faults = []
