@@ -38,6 +38,7 @@ from skipfill.cli.commands import (
     status,
     swap,
     train,
+    verify,
 )
 from skipfill.cli.configuration import FILE, ConfiguredCommand, listen_to_environment
 from skipfill.cli.runner import run_command
@@ -101,6 +102,7 @@ def root(
 START, TRAIN, CHECK, RELEASE, MAINTAIN = "Start", "Train", "Check", "Release and search", "Maintain"
 
 gallery.app.command("refresh")(refresh.refresh)
+gallery.app.command("verify")(verify.verify)
 gallery.app.command("drop")(drop.drop)
 app.command("demo", rich_help_panel=START)(demo.demo)
 app.command("guide", rich_help_panel=START)(guide.guide)

@@ -47,6 +47,8 @@ SENTENCES = {
     "skipfill gallery add {gallery} FILES... --space NAME",
     "another_store": "If it is in another store, name that with --store or SKIPFILL_STORE. All galleries: "
     "skipfill gallery list",
+    "make_space": "Make space. What could go: {could_go}. Commands for it: skipfill prune --yes --trainings, and "
+    "skipfill model drop MODEL --confirm MODEL",
     "named_store": "{source} names it: correct that, or name another store with --store. To make one there: "
     "skipfill init",
     "register_again": "See: skipfill history {gallery}. "
@@ -80,7 +82,7 @@ SENTENCES = {
     "plan_again": "Plan again with: skipfill plan {gallery} {model}",
     "new_plan": "Make another one: skipfill plan GALLERY MODEL -o FILE",
     "declare_vectors": "Say what numbers it holds: skipfill gallery add ... --vector-type TYPE, and --scale N for "
-    "int8. Or name another column with {parameter:flag} COLUMN.",
+    "int8. Or name another column with --vector COLUMN.",
     "name_column": "Name the {parameter} column with {parameter:flag} COLUMN.",
     "name_brought_column": "Name the column with {parameter:flag} COLUMN; every file of items needs it.",
     "name_another_output": "Choose another name with -o FILE.",

@@ -14,7 +14,10 @@ from skipfill.cli.terminal.printing import emit
 
 def drop(
     name: GalleryName,
-    confirm: Annotated[str, typer.Option(metavar="NAME", help="Name of the gallery, once more.")] = "",
+    confirm: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="The name once more, to confirm. Default: none, which is refused."),
+    ] = "",
     reason: Reason = "",
     store: Store = None,
     json: Json = False,

@@ -1,4 +1,4 @@
-"""skipfill gallery add | append | show | list | verify; for refresh and drop see `refresh.py` and `drop.py`"""
+"""skipfill gallery add | append | show | list; `refresh.py`, `verify.py` and `drop.py` have the others"""
 
 from __future__ import annotations
 
@@ -188,41 +188,6 @@ def list_galleries(store: Store = None, json: Json = False) -> int:
         exit_code=code,
     )
     return code
-
-
-@app.command()
-def verify(
-    name: GalleryName,
-    deep: Annotated[
-        bool, typer.Option("--deep", help="Read every row, and test that the models still encode as they did.")
-    ] = False,
-    store: Store = None,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Compare a gallery's files with those that were registered.
-
-    Compares numbers of rows, sizes and footers; with `--deep`, every row.
-
-    Example: skipfill gallery verify products --deep
-    """
-    from skipfill.store.galleries.gallery import open_gallery
-    from skipfill.store.galleries.log import latest
-    from skipfill.store.galleries.verify import reread_gallery
-
-    objects = opened(store)
-    if not deep:
-        show_gallery(open_gallery(objects, name), as_json=json, title="Sizes and footers are as registered:")
-        show_next(f"To compare every row: skipfill gallery verify {name} --deep", quiet=quiet)
-        return
-    from skipfill.compat.inference.gallery_agreement import models_of_gallery
-
-    with progress(quiet=quiet) as bar:
-        bar.start("reading rows", latest(objects, name).rows)
-        gallery = reread_gallery(objects, name, bar.advance)
-    models = models_of_gallery(objects, gallery)
-    told = [(f"model {model}", state) for model, state in models.items()]
-    show_gallery(gallery, as_json=json, title="Every row is as registered:", more={"models": models}, rows=told)
 
 
 def _free_name(objects: ObjectStore) -> str:

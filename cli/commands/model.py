@@ -181,7 +181,9 @@ def add(
 @app.command()
 def drop(
     name: ModelName,
-    confirm: Annotated[str, typer.Option(metavar="NAME", help="Name of the model, once more.")] = "",
+    confirm: Annotated[
+        str, typer.Option(metavar="NAME", help="The name once more, to confirm. Default: none, which is refused.")
+    ] = "",
     dry_run: DryRun = False,
     store: Store = None,
     json: Json = False,

@@ -70,7 +70,8 @@ def rollback(
     if dry_run:
         show_next("Next: the same command without --dry-run", quiet=quiet)
     elif planned.undo:
-        show_next(f"Undo: skipfill rollback {gallery} {planned.undo}", quiet=quiet)
+        reason_needed = " --reason TEXT" if planned.undo_needs_reason else ""
+        show_next(f"Undo: skipfill rollback {gallery} --to {planned.undo}{reason_needed}", quiet=quiet)
 
 
 def _done(planned: Rollback, *, dry_run: bool) -> str:

@@ -103,8 +103,7 @@ def _name_policy(context: CheckContext, error: BadInput) -> None:
     for one in gallery.version.policy_in_force.slices:
         changed = set_in(context.objects, gallery.name, gallery.version)
         if error.where == f"slice {one!r}" and changed is not None:
-            about = {"gallery": gallery.name, "version": changed.number, "by": changed.by, "slice": one}
-            error.hint = Advice("policy_slice", **about)
+            error.hint = Advice("policy_slice", gallery=gallery.name, version=changed.number, by=changed.by, slice=one)
 
 
 def _of_pairs(context: CheckContext, queries: QuerySet) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from skipfill.store.checks.index import index_keys, read_index_file
 from skipfill.store.checks.saved_reports import check_ids, load_report
+from skipfill.store.errors import Advice
 from skipfill.store.maintenance.drop_model import bundle_bytes, unused_models
 from skipfill.store.maintenance.environment import Environment, environment
 from skipfill.store.maintenance.finding import Finding, tried
@@ -108,7 +109,7 @@ def _of_folders(objects: ObjectStore, root: Path, *, writable: bool, free: int) 
     if not writable:
         yield Finding("note", str(root), "this user cannot write to it; commands that only read work")
     elif free < LITTLE_SPACE:
-        yield Finding("problem", str(root), f"{free:,} bytes left on its disk", f"Make space. {_could_go(objects)}")
+        yield Finding("problem", str(root), f"{free:,} bytes left on its disk", _could_go(objects))
     else:
         way, broken = tried(str(root), way_of_naming, root)
         yield from broken
@@ -122,19 +123,18 @@ def _of_folders(objects: ObjectStore, root: Path, *, writable: bool, free: int) 
             yield Finding("problem", str(path), what, "Give it the owner and mode of the store's folder.")
 
 
-def _could_go(objects: ObjectStore) -> str:
-    """What could be removed from the store, and how, with its size; what cannot be read is not named."""
+def _could_go(objects: ObjectStore) -> Advice:
+    """What could be removed from the store, with its size; what cannot be read is not named."""
     left = sum(one.bytes for one in tried("", leftovers, objects)[0] or [])
     trainings = sum(one.bytes for one in tried("", unfinished_trainings, objects)[0] or [])
     cards = [card for name in model_names(objects) if (card := tried("", load_card, objects, name)[0]) is not None]
-    could = [f"leftover files, {left:,} bytes: skipfill prune --yes"] if left else []
-    could += [f"unfinished trainings, {trainings:,} bytes: skipfill prune --yes --trainings"] if trainings else []
+    could = [f"leftover files ({left:,} bytes)"] if left else []
+    could += [f"unfinished trainings ({trainings:,} bytes)"] if trainings else []
     could += [
-        f"model {card.name}, which no gallery uses, {bundle_bytes(objects, card.name):,} bytes: "
-        f"skipfill model drop {card.name} --confirm {card.name}"
+        f"model {card.name}, which no gallery uses ({bundle_bytes(objects, card.name):,} bytes)"
         for card in tried("", unused_models, objects, cards)[0] or []
     ]
-    return f"These could go: {'; '.join(could)}." if could else "Nothing in the store could go."
+    return Advice("make_space", could_go="; ".join(could) or "nothing of the store")
 
 
 def _of_model(objects: ObjectStore, name: str, *, deep: bool) -> Iterator[Finding]:

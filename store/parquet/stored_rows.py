@@ -114,7 +114,9 @@ class StoredRows:
                     f"{path}, column {columns.vector}",
                     expected=columns.numbers.readable,
                     found=str(kind),
-                    hint=Advice("declare_vectors" if may_be_declared(kind) else "name_column", parameter="vector"),
+                    hint=Advice("declare_vectors")
+                    if may_be_declared(kind)
+                    else Advice("name_column", parameter="vector"),
                 )
             if columns.label:
                 column_type(path, file, columns.label, "label")

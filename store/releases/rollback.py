@@ -25,13 +25,15 @@ class Rollback:
         version: the version that would follow; the one in force where that has the release already.
         origin: number of the newest version that brought this release, by a swap or a registration.
         already: whether the release is in force already, so that there is nothing to write.
-        undo: the options that bring the release back that is left; empty where that has objections of its own.
+        undo: number of the version whose release is left, to undo the rollback; 0 where that has objections of its own.
+        undo_needs_reason: whether such an undo needs a reason.
     """
 
     version: Version
     origin: int
     already: bool
-    undo: str = ""
+    undo: int = 0
+    undo_needs_reason: bool = False
 
 
 def planned_rollback(objects: ObjectStore, gallery: str, reason: str = "", to: int = 0) -> Rollback:
@@ -68,16 +70,10 @@ def planned_rollback(objects: ObjectStore, gallery: str, reason: str = "", to: i
         plan="",
         since=None,
     )
-    return Rollback(following, origin, already=False, undo=_undo(objects, gallery, now, following, index))
-
-
-def _undo(objects: ObjectStore, gallery: str, now: Version, following: Version, index: CheckIndex) -> str:
-    """The options that undo a rollback: see `Rollback`."""
-    if objections(objects, gallery, now, now, index):
-        return ""
-    release = now.release
-    withdrawn = release is not None and readable_withdrawal(objects, gallery, following, release.way)
-    return f"--to {now.number}" + (" --reason TEXT" if withdrawn else "")
+    undo = 0 if objections(objects, gallery, now, now, index) else now.number
+    left = now.release if undo else None
+    withdrawn = left is not None and readable_withdrawal(objects, gallery, following, left.way)
+    return Rollback(following, origin, already=False, undo=undo, undo_needs_reason=bool(withdrawn))
 
 
 def rollback(objects: ObjectStore, gallery: str, reason: str = "", to: int = 0) -> Version:

@@ -19,8 +19,8 @@ TRANSLATED = ROOT / "store" / "errors.py"  # says how parameters become flags
 
 
 def calls(name: str) -> list[tuple[Path, ast.Call]]:
-    """Every call of `name` in compat and store."""
-    trees = [(path, ast.parse(path.read_text())) for path in LIBRARY]
+    """Every call of `name`."""
+    trees = [(path, ast.parse(path.read_text())) for path in SOURCES]
     nodes = [(path, node) for path, tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
     return [(path, node) for path, node in nodes if isinstance(node.func, ast.Name) and node.func.id == name]
 

@@ -110,8 +110,9 @@ def test_a_nearly_full_disk_names_what_could_go(
     swap(objects, "g", load_card(objects, "v3"), "test")
     monkeypatch.setattr("skipfill.store.maintenance.doctor.LITTLE_SPACE", 2**62)
     (full,) = [one for one in skipfill("doctor", "--json", expect=1).document["findings"] if "left on" in one["what"]]
-    assert "skipfill model drop v2 --confirm v2" in full["todo"]
-    assert "drop v3" not in full["todo"]
+    assert "model v2, which no gallery uses" in full["todo"]
+    assert "skipfill model drop MODEL" in full["todo"]
+    assert "v3" not in full["todo"]
 
 
 def test_a_release_without_its_bundle_is_a_problem(skipfill: Skipfill, objects: ObjectStore, tmp_path: Path) -> None:

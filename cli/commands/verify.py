@@ -1,0 +1,45 @@
+"""skipfill gallery verify"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from skipfill.cli.options import GalleryName, Json, Quiet, Store, opened
+from skipfill.cli.reports.gallery import show_gallery
+from skipfill.cli.terminal.printing import progress, show_next
+
+
+def verify(
+    name: GalleryName,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Read every row, and test that the models still encode as they did.")
+    ] = False,
+    store: Store = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compare a gallery's files with those that were registered.
+
+    Compares numbers of rows, sizes and footers; with `--deep`, every row.
+
+    Example: skipfill gallery verify products --deep
+    """
+    from skipfill.store.galleries.gallery import open_gallery
+    from skipfill.store.galleries.log import latest
+    from skipfill.store.galleries.verify import reread_gallery
+
+    objects = opened(store)
+    if not deep:
+        show_gallery(open_gallery(objects, name), as_json=json, title="Sizes and footers are as registered:")
+        show_next(f"To compare every row: skipfill gallery verify {name} --deep", quiet=quiet)
+        return
+    from skipfill.compat.inference.gallery_agreement import models_of_gallery
+
+    with progress(quiet=quiet) as bar:
+        bar.start("reading rows", latest(objects, name).rows)
+        gallery = reread_gallery(objects, name, bar.advance)
+    models = models_of_gallery(objects, gallery)
+    told = [(f"model {model}", state) for model, state in models.items()]
+    show_gallery(gallery, as_json=json, title="Every row is as registered:", more={"models": models}, rows=told)
