@@ -101,21 +101,19 @@ def add(
     from skipfill.store.storage.address import address
 
     objects = opened(store, to_write=True)
-    numbers = Numbers.declared(vector_type, scale)
     paths = expand_addresses([address(file, "FILES") for file in files])
     footers = [open_parquet(path) for path in paths]
-    if not label and all("label" in footer.schema_arrow.names for footer in footers):
-        label = "label"
+    label = label or ("label" if all("label" in footer.schema_arrow.names for footer in footers) else "")
     note_new_space(objects, space, quiet=quiet)
-    columns, (space_of_rows, release) = Columns(id_column, vector, label), _space(objects, space, metric)
+    columns = Columns(id_column, vector, label, Numbers.declared(vector_type, scale))
+    space_of_rows, release = _space(objects, space, metric)
     with progress(quiet=quiet) as bar:
         bar.start("reading rows", sum(footer.metadata.num_rows for footer in footers))
-        columns = Columns(id_column, vector, label, numbers)
         made = add_gallery(objects, name, paths, columns, space_of_rows, release, bar.advance, dry_run=dry_run)
     show_gallery(made, as_json=json, title="Would register" if dry_run else "Registered")
     note_other_vectors(footers[0].schema_arrow, vector, name, quiet=quiet)
-    following = f"skipfill train {_free_name(objects)} --gallery {name} --items ITEMS.parquet"
-    show_next(f"Next: {'the same command without --dry-run' if dry_run else following}", quiet=quiet)
+    train = f"skipfill train {_free_name(objects)} --gallery {name} --items ITEMS.parquet"
+    show_next(f"Next: {'the same command without --dry-run' if dry_run else train}", quiet=quiet)
 
 
 @app.command()
