@@ -120,7 +120,7 @@ def test_other_signals_have_their_codes(tmp_path: Path, number: int, word: str) 
     code, _, err = ended_by(running(LONG["a loop"], tmp_path), number)
     assert (code, err) == (
         128 + number,
-        f"error: ended by {word}  Run the same command again; a training resumes after its last finished epoch.\n",
+        f"error: ended by {word}. Run the same command again; a training resumes after its last finished epoch.\n",
     )
 
 
@@ -171,7 +171,7 @@ def test_while_the_command_is_imported(tmp_path: Path) -> None:
     code, _, err = ended_by(running(code, tmp_path, cold=True), signal.SIGTERM)
     assert (code, err) == (
         143,
-        "error: ended by SIGTERM  Run the same command again; a training resumes after its last finished epoch.\n",
+        "error: ended by SIGTERM. Run the same command again; a training resumes after its last finished epoch.\n",
     )
 
 

@@ -39,7 +39,7 @@ from tests.programs.faults import ENDS_WITH, STORE, STORY, Harness, in_child, pr
 UNFINISHED = re.compile(r".*#\d+|\..*\.part")  # files that are written, of the store and of users
 OF_TORCH = "torchinductor_"  # a folder of a user's, empty here, that PyTorch keeps for all of its runs
 NUMBERS = {"SIGINT": signal.SIGINT, "SIGTERM": signal.SIGTERM}
-MESSAGES = {"SIGINT": "error: interrupted  ", "SIGTERM": "error: ended by SIGTERM  "}
+MESSAGES = {"SIGINT": "error: interrupted. ", "SIGTERM": "error: ended by SIGTERM. "}
 # Run in the last state of the story, which they do not change.
 READING: dict[str, tuple[str, ...]] = {
     "status": ("status",),
