@@ -70,7 +70,8 @@ def test_new_items_get_into_the_old_gallery_by_the_new_model(skipfill: Skipfill,
     same = "encodes its witness items as when it was saved"
     assert skipfill("gallery", "verify", "things", "--deep", "--json").document["models"] == {"v1": same, "v2": same}
     (forced,) = skipfill("doctor", "--deep", "--json").document["findings"]
-    assert forced["kind"] == "note" and "FORCED" in forced["what"]
+    assert forced["kind"] == "note"
+    assert "FORCED" in forced["what"]
 
     hits = skipfill("search", "things", "--items", with_v2.known, "-k", 1, "--json").document["hits"]
     assert [one["id"] for one in hits] == pq.read_table("new.parquet").column("id").to_pylist()
