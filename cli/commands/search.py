@@ -76,8 +76,8 @@ def search(
 ) -> None:
     """Search a gallery with items, or with vectors of its own space.
 
-    The search is exact and streams the files, so they need not fit in memory. Where the release re-ranks, rows that the
-    old space names are put in order by the model in use: `skipfill guide reranking`.
+    The search is exact and streams the files, so they need not fit in memory. If the release re-ranks, the model in use
+    re-orders rows that were found in the old space: `skipfill guide reranking`.
 
     Example: skipfill search products --items queries.parquet -k 10
     """

@@ -22,7 +22,7 @@ BATCH, SECONDS = 16_384, 20
 
 @dataclass(frozen=True)
 class Filled:
-    """What became of items.
+    """The result of filling an overlay from items.
 
     Attributes:
         items: their number.

@@ -30,7 +30,7 @@ from skipfill.store.storage.object_store import ObjectStore
 
 @dataclass(frozen=True)
 class AskedReranking:
-    """What a search asks of re-ranking.
+    """The re-ranking that a search asks for.
 
     Attributes:
         k: number of candidates; None: as released.

@@ -1,6 +1,6 @@
 """Re-ranking as a way to answer queries, and a check's measurements of it.
 
-The old space names K candidates a query; a newer model, in its own space, puts them in order.
+A search in the old space finds K candidates per query; a newer model re-orders them in its own space.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ class Reranking:
 
     @property
     def parameters(self) -> dict[str, object]:
-        """What a command is given to ask for it."""
+        """The parameters with which a command asks for it."""
         return {"rerank": self.k} | ({} if self.candidates == "old" else {"candidates": self.candidates})
 
 
 @dataclass(frozen=True)
 class ModelInWay:
-    """A model, and what a command is given besides its name to answer queries in a certain way."""
+    """A model, and the options that a command needs besides its name to answer queries in a certain way."""
 
     model: str
     parameters: dict[str, object]

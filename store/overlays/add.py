@@ -23,7 +23,7 @@ from skipfill.store.storage.object_store import ObjectStore
 
 @dataclass(frozen=True)
 class Added:
-    """What became of rows that were to be added.
+    """The result of adding rows.
 
     Attributes:
         added: the number of rows that are new.

@@ -25,7 +25,7 @@ def reranking(report: Report) -> str:
 
 
 def facts_of(measured: Reranked) -> dict[str, str]:
-    """What was measured, a line each."""
+    """The measurements, a line each."""
     source = f"{measured.from_overlay:,} from version {measured.overlay} of the overlay" if measured.overlay else ""
     made = f"{measured.encoded:,} encoded{' and kept' if measured.kept else ''}" if measured.encoded else ""
     without = f"{measured.without_vector:,} without a new vector, which keep their places"
