@@ -76,10 +76,10 @@ def way_words(model: str, reranking: Reranking | None) -> str:
 
 @dataclass(frozen=True)
 class TouchedRows:
-    """The number of distinct rows that are candidates of so many queries.
+    """The number of distinct rows that are candidates of a number of queries.
 
     Attributes:
-        rows: measured as the mean over all choices of so many of the check's queries, or predicted for more.
+        rows: measured as the mean over all choices of this many of the check's queries, or predicted for more.
         low, high: band of a prediction; the same as `rows` where it is measured.
     """
 
@@ -125,7 +125,7 @@ class Reranked:
         gallery_rows: of the gallery.
         curve: rows touched after some of the queries, as measured.
         predicted: the same after more queries.
-        milliseconds: median time that a query takes for look-up, gathering, product and order, with its rows at hand.
+        milliseconds: median time per query of look-up, gathering, product and sorting, once its vectors are there.
         items_per_second: encoded here; None where nothing was.
         tried: each number of candidates that was tried, the largest first; empty where one alone was asked for.
     """
