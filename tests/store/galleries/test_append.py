@@ -73,7 +73,7 @@ def test_what_was_undone_is_the_release_and_never_the_rows(tmp_path: Path) -> No
     assert released(objects) == ("v3", 110)
     seen = []
     for to in (0, 1):
-        rollback(objects, "g", to=to)
+        rollback(objects, "g", "no check allowed it", to)
         seen.append(released(objects))
     assert seen == [("v2", 110), (None, 110)]
     with pytest.raises(Stale, match="expected a swap in force"):

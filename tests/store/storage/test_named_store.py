@@ -107,10 +107,10 @@ def test_the_fault_of_one_gallery_stops_no_other(skipfill: Skipfill, two: Object
     assert fault in shown[1]
     assert fault in skipfill("gallery", "list", expect=2).out
     for command in (["status", "g"], ["history", "g"], ["swap", "g", "v3", "--without-check", "x"], ["rollback", "g"]):
-        assert f"{fault}  See what to do about it: skipfill doctor" in skipfill(*command, expect=2).err
+        assert f"{fault}. See what to do about it: skipfill doctor" in skipfill(*command, expect=2).err
     for command in (["status", "h"], ["swap", "h", "v3", "--without-check", "x"], ["rollback", "h"], ["prune"]):
         skipfill(*command)
-    assert "nearest: h" in skipfill("status", "hh", expect=2).err
+    assert "(h)" in skipfill("status", "hh", expect=2).err
 
 
 def test_doctor_has_a_remedy_for_every_empty_file(skipfill: Skipfill, two: ObjectStore) -> None:
