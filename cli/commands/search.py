@@ -24,7 +24,7 @@ from skipfill.cli.options import (
 )
 from skipfill.cli.options.check import OldInput
 from skipfill.cli.options.engine import EngineName, RayAddress, engine_of
-from skipfill.cli.options.reranking import Candidates, Keep, RerankSearch, RowItems, kind_of_candidates
+from skipfill.cli.options.reranking import Keep, ReleasedCandidates, RerankSearch, RowItems, kind_of_candidates
 from skipfill.cli.terminal.printing import emit, progress, show_next, table
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def search(
     old_vector: BlendedVector = "",
     old_input: OldInput = "",
     rerank: RerankSearch = None,
-    candidates: Candidates = "",
+    candidates: ReleasedCandidates = "",
     gallery_items: RowItems = None,
     keep: Keep = False,
     engine: EngineName = "local",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -48,17 +48,23 @@ RerankSearch = Annotated[
         rich_help_panel=RERANKING,
     ),
 ]
-Candidates = Annotated[
-    str,
-    typer.Option(
+
+
+def _candidates(default: str) -> Any:
+    """The option `--candidates`, with its default in words."""
+    return typer.Option(
         "--candidates",
         metavar="KIND",
         help="When re-ranking: the query vector that finds the rows, old (the old model's) or view (the new model's). "
-        "Default: old if it is available, else view.",
+        f"Default: {default}old if it is available, else view.",
         rich_help_panel=RERANKING,
         autocompletion=completion.one_of("old", "view"),
-    ),
-]
+    )
+
+
+Candidates = Annotated[str, _candidates("")]
+CheckedCandidates = Annotated[str, _candidates("the kind that was checked; without a check, ")]
+ReleasedCandidates = Annotated[str, _candidates("as released; otherwise, ")]
 Keep = Annotated[
     bool,
     typer.Option(
