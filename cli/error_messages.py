@@ -22,9 +22,9 @@ SENTENCES = {
     "skipfill rollback {gallery} --to VERSION",
     "answer_rollback": "Check it again, with queries that show the fault: skipfill check {gallery} {model} --items "
     "HELDOUT.parquet. A later pass, or a reason, lets it come back: skipfill swap {gallery} {model} --reason TEXT",
-    "give_reason": "If it must come back all the same: skipfill rollback {gallery} --to {version} --reason TEXT. "
+    "give_reason": "To bring it back anyway: skipfill rollback {gallery} --to {version} --reason TEXT. "
     "Other releases: skipfill history {gallery}",
-    "export_first": "A bundle is what this writes: skipfill model export MODEL -o FILE. For vectors: "
+    "export_first": "To write a bundle: skipfill model export MODEL -o FILE. To register vectors: "
     "skipfill gallery add NAME FILES --space NAME",
     "change_gallery": "If its files changed: skipfill gallery refresh {gallery}. For more rows: "
     "skipfill gallery append {gallery} FILES. To start over: "
@@ -43,12 +43,12 @@ SENTENCES = {
     "drop_overlay": "To remove it: skipfill overlay drop {gallery} {model}",
     "drop_and_add_overlay": "Restore it from a copy, or drop the overlay, prune, and encode its rows again: "
     "skipfill overlay drop {gallery} {model}",
-    "right_store": "Is this the right store? Name another with --store or SKIPFILL_STORE. If it is: "
+    "right_store": "Is this the right store? If not, name another with --store or SKIPFILL_STORE. If it is: "
     "skipfill gallery add {gallery} FILES... --space NAME",
     "another_store": "If it is in another store, name that with --store or SKIPFILL_STORE. All galleries: "
     "skipfill gallery list",
-    "make_space": "Make space. What could go: {could_go}. Commands for it: skipfill prune --yes --trainings, and "
-    "skipfill model drop MODEL --confirm MODEL",
+    "make_space": "Free some disk space. These could be removed: {could_go}. Commands: "
+    "skipfill prune --yes --trainings, and skipfill model drop MODEL --confirm MODEL",
     "named_store": "{source} names it: correct that, or name another store with --store. To make one there: "
     "skipfill init",
     "register_again": "See: skipfill history {gallery}. "
@@ -63,15 +63,15 @@ SENTENCES = {
     "skipfill encode {model} ITEMS.parquet -o FILE.parquet --onto {space}",
     "choose_model_name": "Choose another name: models are never overwritten. See: skipfill model list",
     "check_model": "Run: skipfill check {gallery} {model} --items HELDOUT.parquet",
-    "ask_rerank": "Add --rerank K, or leave it out. See: skipfill guide reranking",
-    "without_rerank": "Measure it by a check without --rerank.",
-    "candidates_by_view": "Let the model's own view name the candidates: --candidates view",
+    "ask_rerank": "Add --rerank K, or leave this option out. See: skipfill guide reranking",
+    "without_rerank": "Measure it with a check without --rerank.",
+    "candidates_by_view": "Find the candidates with the model's own view: --candidates view",
     "check_gallery": "Run: skipfill check {gallery} MODEL --items HELDOUT.parquet",
-    "fail_stands": "Three ways answer a fail. 1: A later check of the same queries passes; it needs as many as the "
-    "policy asks. 2: A later check passes on queries that the policy names: skipfill policy {gallery} --queries "
-    "DIGEST. 3: The queries were wrong, and a check of other ones says why: skipfill check {gallery} {model} --items "
-    "FILES --instead-of {check} --reason TEXT",
-    "check_without_saving": "To measure without saving the check: --no-save. It then has no effect on swaps.",
+    "fail_stands": "Three things cancel a fail. 1: A later check passes on the same queries, and has as many as the "
+    "policy requires. 2: A later check passes on queries that the policy names: skipfill policy {gallery} --queries "
+    "DIGEST. 3: The queries were wrong, and a check of other queries says why: skipfill check {gallery} {model} "
+    "--items FILES --instead-of {check} --reason TEXT",
+    "check_without_saving": "To measure without saving the check: --no-save. Such a check has no effect on swaps.",
     "ask_more": "Check again, with these queries and more: skipfill check {gallery} {model} --items FILES --items MORE",
     "check_by_policy": "{setter}Check it under the policy, with the files and columns of {check}: "
     "skipfill check {gallery} {model} --items FILES. See: "
@@ -81,10 +81,10 @@ SENTENCES = {
     "this gallery: skipfill policy {gallery} {options}",
     "plan_again": "Plan again with: skipfill plan {gallery} {model}",
     "new_plan": "Make another one: skipfill plan GALLERY MODEL -o FILE",
-    "declare_vectors": "Say what numbers it holds: skipfill gallery add ... --vector-type TYPE, and --scale N for "
-    "int8. Or name another column with --vector COLUMN.",
+    "declare_vectors": "Say which numbers the column holds: skipfill gallery add ... --vector-type TYPE, and --scale N "
+    "for int8. Or name another column with --vector COLUMN.",
     "name_column": "Name the {parameter} column with {parameter:flag} COLUMN.",
-    "name_brought_column": "Name the column with {parameter:flag} COLUMN; every file of items needs it.",
+    "name_brought_column": "Name the column with {parameter:flag} COLUMN; every file of items needs this column.",
     "name_another_output": "Choose another name with -o FILE.",
     "choose_output_folder": "Choose another place with -o FILE; nothing was written.",
     "make_store": "Make one with: skipfill init",
@@ -119,7 +119,7 @@ SENTENCES = {
     "hold_out_share": "Hold some out with --validation SHARE.",
     "smaller_batches": "Encode the batch in parts: --accumulate {accumulate}. Or make it smaller: --batch {batch}",
     "lower_lr": "Try a lower learning rate: --lr {lr}",
-    "repeat_or_restart": "Repeat the first command to resume it, or add --restart to drop it.",
+    "repeat_or_restart": "Repeat the first command to resume it, or add --restart to start over.",
     "restart": "Start over with --restart.",
     "name_encoder": "Name one: --encoder hf:FOLDER_OR_NAME, such as hf:sentence-transformers/all-MiniLM-L6-v2.",
     "other_input": "Name another column with --input COLUMN, or another encoder.",
@@ -137,9 +137,9 @@ SENTENCES = {
     "--method independent --items FILES; or give its vectors with --truth-vector COLUMN; or give --judgements FILE.",
     "bring_old_vectors": "Give the old model's vectors of the queries and of at least 32 gallery rows: --old-vector "
     "COLUMN. Or, without judgements, use held-out rows of the gallery as queries: the gallery has their vectors. If "
-    "nothing can make old vectors of queries any more, neither the old model nor a blend can be used: see skipfill "
-    "guide adapters",
-    "policy_slice": "The slice is of the policy that version {version} by {by} set. Give queries with its columns, or "
+    "nothing can encode queries with the old model any more, neither that model nor a blend can be used: see "
+    "skipfill guide adapters",
+    "policy_slice": "This slice is in the policy that {by} set in version {version}. Give queries with its columns, or "
     "remove it: skipfill policy {gallery} --without-slice {slice:quoted}",
     "slice_expression": "If a column has this name, compare it with a value: --slice '{name} = true'.",
     "slice_by_predicates": "Slice by a column with fewer values, or by conditions with --slice.",
@@ -199,7 +199,7 @@ def _words(value: object) -> object:
 
 
 def in_way(of: ModelInWay) -> str:
-    """The model, and the options that ask for the way."""
+    """The model, and the options that ask for its way to answer queries."""
     return f"{of.model} {options(of.parameters)}".rstrip()
 
 

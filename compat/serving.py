@@ -109,14 +109,14 @@ class Served:
         """The candidates of one query in the order that the released model gives them.
 
         Their vectors come from the overlay; where one is missing, its item is fetched and encoded. A candidate that
-        still has none keeps its place, and so do those behind the released number of candidates. Where the release does
-        not re-rank, as after a rollback, all stay as they came.
+        still has none keeps its place, and so do those after the first K of the release. If the release does not
+        re-rank, as after a rollback, all candidates keep their order.
 
         Args:
             query: what the released model encodes: a text, an image as bytes, or (F,) features.
             candidate_ids: (K,) ids of rows as your index found them, best first.
-            items: (K,) the items of these rows, None for one that is not at hand. A row whose item has changed is then
-                encoded anew; without items, its newest vector counts.
+            items: (K,) the items of these rows, None for one that you do not have. A row whose item has changed is
+                then encoded again; without items, its newest vector counts.
 
         Raises:
             BadInput: a query of another kind, ids that are none, or items that cannot be encoded.
@@ -129,7 +129,7 @@ class Served:
 
     @property
     def overlay_failure(self) -> str:
-        """Why the last commit to the overlay failed; empty where it did not. It is tried again after a minute."""
+        """The reason why the last commit to the overlay failed; empty if it did not. It is repeated after a minute."""
         return self.reranker.fresh.failed if self.reranker else ""
 
     def close(self) -> None:

@@ -71,8 +71,8 @@ def add(
         str,
         typer.Option(
             metavar="TYPE",
-            help="Numbers of vectors that are no lists of floats: int8 for lists of int8; int8, float16, float32 or "
-            "float64 for fixed-size binary. Default: none.",
+            help="Type of one number, if the vectors are not lists of floats: int8 for lists of int8; int8, float16, "
+            "float32 or float64 for fixed-size binary values. Default: none.",
             rich_help_panel=COLUMNS,
             autocompletion=completion.one_of("int8", "float16", "float32", "float64"),
         ),
@@ -80,7 +80,7 @@ def add(
     scale: Annotated[
         float | None,
         typer.Option(
-            metavar="N", help="With int8: a number times this is a coordinate. Default: none.", rich_help_panel=COLUMNS
+            metavar="N", help="With int8: coordinate = number times N. Default: none.", rich_help_panel=COLUMNS
         ),
     ] = None,
     dry_run: DryRun = False,

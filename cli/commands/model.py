@@ -190,8 +190,8 @@ def drop(
 ) -> None:
     """Delete a model that no gallery uses, to free its space.
 
-    Refused while a gallery's queries use it, or while a gallery's vectors are by it. Its checks, and the versions that
-    released it, stay in the history; they cannot be rolled back to any more.
+    Refused while a gallery's queries use it, or while it made a gallery's vectors. Its checks, and the versions that
+    released it, stay in the history, but a rollback cannot bring back these versions any more.
 
     Example: skipfill model drop v2 --confirm v2
     """

@@ -49,7 +49,7 @@ def add(
     model: ModelName,
     items: Annotated[
         list[Path],
-        typer.Option(metavar="FILE", help="Items, of which those are encoded that are rows: Parquet. Repeatable."),
+        typer.Option(metavar="FILE", help="Items to encode, with the ids of gallery rows: Parquet. Repeatable."),
     ],
     id_column: IdColumn = "id",
     input_column: InputColumn = "",
@@ -59,8 +59,8 @@ def add(
 ) -> None:
     """Encode rows of a gallery with a newer model, and keep their vectors beside it.
 
-    Items that are no rows of the gallery are left out, and so are rows whose vectors are there: after a kill, run the
-    same command again. A row whose item has changed is encoded anew. The gallery and its checks stay as they are.
+    Items that are not rows of the gallery are left out, and so are rows that have a vector already. If the command is
+    killed, run it again. A row whose item has changed is encoded again. The gallery and its checks stay as they are.
 
     Example: skipfill overlay add products v2 --items items.parquet
     """
@@ -76,13 +76,13 @@ def add(
     source = open_items(items, item_columns(id_column, "label", input_column, items, quiet=quiet))
     with progress(quiet=quiet) as bar:
         done = fill_overlay(objects, opened_gallery, loaded, source, Progress(bar.start, bar.advance))
-    left_out = f"; {done.no_rows:,} items are no rows of the gallery" if done.no_rows else ""
+    left_out = f"; {done.no_rows:,} items are not rows of the gallery" if done.no_rows else ""
     emit(
         {"gallery": gallery, "model": model, **asdict(done)},
         as_json=json,
         show=lambda out: out.print(
-            f"Added {done.added:,} vectors by {model}; {done.already:,} were there{left_out}. The overlay of {gallery} "
-            f"has {done.rows:,} (version {done.version})."
+            f"Added {done.added:,} vectors by {model}; {done.already:,} were there already{left_out}. The overlay of "
+            f"{gallery} has {done.rows:,} (version {done.version})."
         ),
     )
     show_next(f"Next: skipfill overlay show {gallery} {model}", quiet=quiet)
@@ -119,7 +119,7 @@ def list_overlays(store: Store = None, json: Json = False) -> int:
 
 @app.command()
 def show(gallery: GalleryName, model: OverlayModel, store: Store = None, json: Json = False) -> None:
-    """Show an overlay: how many vectors it has, in which files, and its last changes.
+    """Show an overlay: the number of its vectors, its files, and its last changes.
 
     Example: skipfill overlay show products v2
     """
@@ -203,7 +203,9 @@ def drop(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """End an overlay. `skipfill prune` removes its files after an hour; until then a rollback brings them back.
+    """Drop an overlay. `skipfill prune` removes those of its files that are older than an hour.
+
+    Until then, a rollback brings them back.
 
     Example: skipfill overlay drop products v2
     """

@@ -22,7 +22,7 @@ from skipfill.cli.options import (
     opened,
     refuse_empty_reason,
 )
-from skipfill.cli.options.reranking import Candidates, Rerank, asked_reranking
+from skipfill.cli.options.reranking import CheckedCandidates, Rerank, asked_reranking
 from skipfill.cli.terminal.next_command import quoted
 from skipfill.cli.terminal.printing import emit, facts, policy_line, show_next, table, to_stdout, view_words
 
@@ -54,7 +54,7 @@ def plan(
         ),
     ] = None,
     rerank: Rerank = None,
-    candidates: Candidates = "",
+    candidates: CheckedCandidates = "",
     output: Annotated[
         Path | None,
         typer.Option(

@@ -86,7 +86,7 @@ def policy(
 ) -> None:
     """Show or change what a model must achieve before a swap.
 
-    A change is a new version of the gallery.
+    A change adds a version to the gallery's log.
 
     Example: skipfill policy products --metric nDCG@10 --margin 0.01
     """

@@ -37,8 +37,8 @@ def rollback(
     """Undo the last swap: queries use the model that they used before.
 
     Needs no model files. For a second rollback in a row, name the version with `--to`. If queries use that model
-    already, nothing is written: exit 0. A model that failed a check, that no check allowed, that was rolled back itself
-    or that is not in this store comes back only with a `--reason`: exit 1 without one.
+    already, nothing is written: exit 0. A model needs a `--reason` to come back if it failed a check, no check allowed
+    it, it was rolled back itself, or it is not in this store: without one, exit 1.
 
     Example: skipfill rollback products
     """

@@ -24,7 +24,7 @@ from skipfill.cli.options import (
 )
 from skipfill.cli.options.check import OldInput
 from skipfill.cli.options.engine import EngineName, RayAddress, engine_of
-from skipfill.cli.options.reranking import Candidates, Keep, RerankSearch, RowItems, kind_of_candidates
+from skipfill.cli.options.reranking import Keep, ReleasedCandidates, RerankSearch, RowItems, kind_of_candidates
 from skipfill.cli.terminal.printing import emit, progress, show_next, table
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def search(
     old_vector: BlendedVector = "",
     old_input: OldInput = "",
     rerank: RerankSearch = None,
-    candidates: Candidates = "",
+    candidates: ReleasedCandidates = "",
     gallery_items: RowItems = None,
     keep: Keep = False,
     engine: EngineName = "local",
@@ -76,8 +76,8 @@ def search(
 ) -> None:
     """Search a gallery with items, or with vectors of its own space.
 
-    The search is exact and streams the files, so they need not fit in memory. Where the release re-ranks, rows that the
-    old space names are put in order by the model in use: `skipfill guide reranking`.
+    The search is exact and streams the files, so they need not fit in memory. If the release re-ranks, the model in use
+    re-orders rows that were found in the old space: `skipfill guide reranking`.
 
     Example: skipfill search products --items queries.parquet -k 10
     """

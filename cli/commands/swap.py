@@ -11,7 +11,7 @@ import typer
 
 from skipfill.cli import completion
 from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Reason, Store, opened, refuse_empty_reason
-from skipfill.cli.options.reranking import Candidates, Rerank, asked_reranking, refuse_beside_plan
+from skipfill.cli.options.reranking import CheckedCandidates, Rerank, asked_reranking, refuse_beside_plan
 from skipfill.cli.terminal.printing import emit, show_next, show_store
 from skipfill.store.releases.forced_words import forced_words
 
@@ -44,7 +44,7 @@ def swap(
     ] = None,
     reason: Reason = "",
     rerank: Rerank = None,
-    candidates: Candidates = "",
+    candidates: CheckedCandidates = "",
     dry_run: DryRun = False,
     store: Store = None,
     json: Json = False,
@@ -54,8 +54,8 @@ def swap(
 
     Needs a passing check of this model on the gallery as it is now; without one, exit 1. Exit 4: the plan is stale,
     another change came first, or a file of the gallery is not the one that was registered. A model that was rolled back
-    needs a later pass, or a `--reason`. If queries use the model
-    already, nothing is written: exit 0, with a note if a later check speaks against it.
+    needs a later pass, or a `--reason`. If queries use the model already, nothing is written: exit 0, with a note if a
+    later check speaks against it.
 
     Example: skipfill swap products v2
     """

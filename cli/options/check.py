@@ -25,7 +25,7 @@ GalleryItems = Annotated[
     list[Path] | None,
     typer.Option(
         metavar="FILE",
-        help="Items of gallery rows, which the new model encodes to measure new/new, or as far as --rerank needs them. "
+        help="Items of gallery rows. The new model encodes them to measure new/new; with --rerank, only candidates. "
         "Repeatable. Default: --items.",
         rich_help_panel=MEASURED,
     ),

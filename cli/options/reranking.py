@@ -1,10 +1,10 @@
-"""Options of re-ranking, and how they are read."""
+"""The options of re-ranking, and functions that read them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,8 +23,8 @@ RerankSeveral = Annotated[
     typer.Option(
         "--rerank",
         metavar="K",
-        help="The old space names K rows a query, and the new model puts them in order. Several, as in 10,50,200, are "
-        "tried from the largest down. Default: the new model's view alone.",
+        help="Find K rows per query in the old space, and let the new model re-order them. Several, as in 10,50,200, "
+        "are tried from the largest down. Default: the new model's view alone.",
         rich_help_panel=RERANKING,
     ),
 ]
@@ -34,7 +34,7 @@ Rerank = Annotated[
         "--rerank",
         metavar="K",
         min=1,
-        help="The old space names K rows a query, and the model puts them in order. Default: its view alone.",
+        help="Find K rows per query in the old space, and let the model re-order them. Default: its view alone.",
         rich_help_panel=RERANKING,
     ),
 ]
@@ -44,26 +44,32 @@ RerankSearch = Annotated[
         "--rerank",
         metavar="K",
         min=1,
-        help="The old space names K rows a query, and the model in use puts them in order. Default: as released.",
+        help="Find K rows per query in the old space, and let the model in use re-order them. Default: as released.",
         rich_help_panel=RERANKING,
     ),
 ]
-Candidates = Annotated[
-    str,
-    typer.Option(
+
+
+def _candidates(default: str) -> Any:
+    """The option `--candidates`, with its default in words."""
+    return typer.Option(
         "--candidates",
         metavar="KIND",
-        help="With --rerank: the query that names the rows, old (the old model's) or view (the new model's). Default: "
-        "old where that can be had, else view.",
+        help="When re-ranking: the query vector that finds the rows, old (the old model's) or view (the new model's). "
+        f"Default: {default}old if it is available, else view.",
         rich_help_panel=RERANKING,
         autocompletion=completion.one_of("old", "view"),
-    ),
-]
+    )
+
+
+Candidates = Annotated[str, _candidates("")]
+CheckedCandidates = Annotated[str, _candidates("the kind that was checked; without a check, ")]
+ReleasedCandidates = Annotated[str, _candidates("as released; otherwise, ")]
 Keep = Annotated[
     bool,
     typer.Option(
         "--keep",
-        help="With --rerank: add the rows that are encoded to the model's overlay, so that nothing encodes them again.",
+        help="When re-ranking: add the vectors of encoded rows to the model's overlay, so they are not encoded again.",
         rich_help_panel=RERANKING,
     ),
 ]
@@ -72,8 +78,8 @@ RowItems = Annotated[
     typer.Option(
         "--gallery-items",
         metavar="FILE",
-        help="With --rerank: items of gallery rows, of which those are encoded that the overlay lacks. Repeatable. "
-        "Default: the overlay alone.",
+        help="When re-ranking: items of gallery rows. Those that the overlay lacks are encoded. Repeatable. Default: "
+        "the overlay alone.",
         rich_help_panel=RERANKING,
     ),
 ]

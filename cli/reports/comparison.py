@@ -1,4 +1,4 @@
-"""The checks of several models side by side: one table that fits a screen, and the objection to each model."""
+"""The checks of several models side by side: one table, and the first reason against each model."""
 
 from __future__ import annotations
 

@@ -99,12 +99,12 @@ def append(path: Path, text: str) -> None:
 
 
 def _is_special(path: Path) -> bool:
-    """Whether a rename to `path` would replace what others have open: a device, a pipe, or our own stdout."""
+    """Whether a rename to `path` would replace something that is open: a device, a pipe, or our own stdout."""
     return path.exists() and (not path.is_file() or _stream_at(path) is not None)
 
 
 def _stream_at(path: Path) -> int | None:
-    """The handle of stdout or stderr, with nothing left in its buffer, if that is what `path` leads to."""
+    """The handle of stdout or stderr, flushed, if `path` leads to one of them."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):  # a test's stream has no handle
             if os.path.samestat(path.stat(), os.fstat(stream.fileno())):
@@ -122,7 +122,7 @@ _PART = f".{uuid4().hex}.part"
 
 
 def _beside(path: Path) -> Path:
-    """A name of this process's own in the same folder, from where a rename is atomic."""
+    """A name in the same folder that only this process uses, so that a rename from it is atomic."""
     return path.resolve().with_name(_PART)
 
 

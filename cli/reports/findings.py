@@ -75,7 +75,7 @@ def headline(report: Report) -> str:
 
 
 def way_of(report: Report) -> str:
-    """The model, and how it answers queries."""
+    """The model, and its way to answer queries."""
     return way_words(report.model, report.rerank.way if report.rerank else None)
 
 
@@ -98,7 +98,7 @@ def next_command(report: Report) -> str:
 def blend_command(report: Report) -> str:
     """The command that blends the model with the old one, for queries of unseen classes that got worse.
 
-    Empty where these did not, and where the old model did not encode the queries.
+    Empty if they did not get worse, or if the old model did not encode the queries.
     """
     old = report.rows_by[0].model if report.rows_by else ""
     if not old or report.baseline != encoded_by(old) or not _unseen_fails(report):

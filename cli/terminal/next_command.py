@@ -52,7 +52,7 @@ def same_command(without: str) -> str:
 
 
 def store_source() -> str:
-    """What named the store of this command: `--store` or SKIPFILL_STORE; empty where the folder decides."""
+    """The setting that named the store of this command: `--store` or SKIPFILL_STORE; empty where the folder decides."""
     return _source.get()
 
 

@@ -1,1 +1,1 @@
-"""Re-ranking: candidates that the old space names, put in order by a newer model."""
+"""Re-ranking: candidates that are found in the old space and re-ordered by a newer model."""

@@ -12,7 +12,7 @@ from skipfill.store.parquet.ids import positions
 from skipfill.store.retrieval.search import Hits
 
 NONE = -1
-"""In the place of a row, after the last one."""
+"""Fills the places after a query's last candidate."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class CandidateRows:
     """The K candidates of each of Q queries, best first.
 
     Attributes:
-        ids: (n,) of every row that is a candidate of some query, each once; perhaps of more rows.
+        ids: (n,) of every row that is a candidate of some query, each once; there may be ids of other rows too.
         rows: (Q, K) their positions in `ids`; -1 where there are fewer rows than K.
         scores: (Q, K) float32, in the gallery's space.
     """
@@ -31,11 +31,11 @@ class CandidateRows:
 
     @classmethod
     def of(cls, hits: Hits, own: pa.Array, k: int) -> CandidateRows:
-        """The first `k` hits of each query, its own row left out.
+        """The first `k` hits of each query, without its own row.
 
         Args:
-            hits: at least `k` + 1 of each query, or all rows.
-            own: (Q,) id of each query's own row; NULL where it is none.
+            hits: at least `k` + 1 for each query, or all rows.
+            own: (Q,) id of each query's own row; NULL if the query is not a row.
         """
         queries, found = hits.scores.shape
         coded = hits.ids.dictionary_encode()
@@ -71,7 +71,7 @@ class CandidateRows:
         return among
 
     def _without_others(self) -> CandidateRows:
-        """The same, where `ids` has only rows that are candidates."""
+        """The same candidates, with `ids` reduced to rows that are candidates."""
         named, rows = np.unique(self.rows[self.there], return_inverse=True)
         renumbered = np.full(self.rows.shape, NONE, np.int64)
         renumbered[self.there] = rows.reshape(-1)

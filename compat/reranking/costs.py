@@ -15,19 +15,19 @@ from skipfill.store.checks.reranking import Reranked, Reranking
 from skipfill.store.retrieval.products import comparable, exact_scores
 
 TIMED = 64
-"""Queries that are timed one by one."""
+"""Number of queries that are timed one by one."""
 POINTS = 12
-"""Of the measured curve."""
+"""Number of points of the measured curve."""
 LATER = (2, 5, 10, 30, 100)
-"""Times as many queries as there are, for which the curve is predicted."""
+"""Multiples of the number of queries for which the curve is predicted."""
 
 
 def costs(stages: TwoStages, way: Reranking, model: str, gallery_rows: int, *, kept: bool) -> Reranked:
-    """The measurements of re-ranking the first K candidates.
+    """Measure the costs of re-ranking the first K candidates.
 
     Args:
         model: fingerprint of the model.
-        kept: whether what was encoded is in the overlay now.
+        kept: whether the rows that were encoded are in the overlay now.
     """
     new, rows = stages.new, stages.candidates.first(way.k).rows
     touched = np.unique(rows[rows >= 0])
@@ -57,15 +57,15 @@ def costs(stages: TwoStages, way: Reranking, model: str, gallery_rows: int, *, k
 
 
 def _points(queries: int) -> Sequence[int]:
-    """Numbers of queries, ever further apart, up to all of them."""
+    """Numbers of queries at growing distances, up to all of them."""
     points: list[int] = np.unique(np.geomspace(1, queries, POINTS).round().astype(int)).tolist()
     return points
 
 
 def _milliseconds(stages: TwoStages, k: int) -> float:
-    """The median time of look-up, gathering, product and order, query by query, for rows that are at hand.
+    """The median time per query of look-up, gathering, product and sorting, for rows whose vectors are there.
 
-    The look-up is in the overlay, as far as that has the rows.
+    Rows that are in the overlay are looked up there.
     """
     candidates, new, own = stages.candidates.first(k), stages.new, comparable(stages.own, "cosine")
     times = []

@@ -1,4 +1,4 @@
-"""An overlay filled from items: rows of the gallery are encoded that have no vector yet."""
+"""An overlay filled from items: it encodes the rows of the gallery that have no vector yet."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from skipfill.store.parquet.matching import matched
 from skipfill.store.storage.object_store import ObjectStore
 
 BATCH, SECONDS = 16_384, 20
-"""Rows, and time, after which a batch is committed: a kill loses no more."""
+"""Rows, or seconds, after which a batch is committed: a kill loses no more than that."""
 
 
 @dataclass(frozen=True)
 class Filled:
-    """What became of items.
+    """The result of filling an overlay from items.
 
     Attributes:
-        items: their number.
-        no_rows: those that are no rows of the gallery, and were left out.
-        added: encoded and added.
-        already: those whose vectors, of the same content, were there.
-        rows: of the overlay, afterwards.
-        version: of the overlay.
+        items: number of items.
+        no_rows: items that are not rows of the gallery, and were left out.
+        added: items that were encoded and added.
+        already: items that had a vector of the same content before.
+        rows: number of vectors in the overlay afterwards.
+        version: the overlay's version afterwards.
     """
 
     items: int
@@ -46,11 +46,11 @@ def fill_overlay(
 ) -> Filled:
     """Encode the items that are rows of a gallery and have no vector of their content, and add them to its overlay.
 
-    They are committed in batches: what a run that was killed had committed is not encoded again.
+    They are committed in batches. After a kill, the next run does not encode committed rows again.
 
     Raises:
-        BadInput: the model whose vectors the gallery holds, items of another kind than the model encodes, or none that
-            is a row of the gallery.
+        BadInput: the model is the one whose vectors the gallery holds, it does not encode items of this kind, or no
+            item is a row of the gallery.
     """
     if model.card.fingerprint == gallery.space.fingerprint:
         raise BadInput(

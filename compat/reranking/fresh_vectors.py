@@ -37,15 +37,15 @@ class FreshVectors:
     """The overlay of a gallery by a model, and vectors that are not in it yet. Threads may share it.
 
     Attributes:
-        model: its name, for lists.
+        model: name of the model, for lists.
         dim: D.
-        most_rows: a batch is committed as soon as it has so many rows.
-        seconds: a batch is committed with the next call once its first row has waited for so long.
-        keep: False: nothing is committed.
-        most_in_memory: rows that wait, at most; the oldest are forgotten.
-        clock: seconds from any moment on.
-        added: rows committed that were new.
-        failed: why the last commit failed; empty where it did not.
+        most_rows: a batch is committed as soon as it has this many rows.
+        seconds: a batch is committed by the next call after its first row has waited this long.
+        keep: whether to commit at all.
+        most_in_memory: largest number of rows that wait; beyond it, the oldest are forgotten.
+        clock: seconds since any moment.
+        added: number of new rows that were committed.
+        failed: why the last commit failed; empty if it did not.
     """
 
     objects: ObjectStore
@@ -83,7 +83,7 @@ class FreshVectors:
         """The vectors of N rows.
 
         Args:
-            digests: (N,) of the items' content: a vector of other content is none. None: the newest of each id.
+            digests: (N,) of the items' content: vectors of other content do not count. None: the newest of each id.
         """
         with self._reading:
             waiting = [self._rows.get(one) for one in ids.to_pylist()] if self._rows else []
@@ -98,7 +98,7 @@ class FreshVectors:
         return Found(vectors, known)
 
     def put(self, ids: pa.Array, digests: NDArray[np.uint64], vectors: Matrix) -> None:
-        """Take vectors of N rows, each by the model and of the content with the digest."""
+        """Take the model's vectors of N rows, each with the digest of the content that it was made from."""
         with self._reading:
             if not self._rows:
                 self._since = self.clock()

@@ -23,7 +23,7 @@ from skipfill.store.retrieval.products import comparable
 from skipfill.store.storage.object_store import ObjectStore
 
 NONE = -1
-"""In the place of a row that the overlay lacks."""
+"""The place of a row that is not in the overlay."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class NewVectors:
         known: (n,) bool, whether there is one.
         from_overlay: (n,) bool, whether it was in the overlay before.
         trusted: (n,) bool, whether it came from the overlay without an item to compare its content with.
-        overlay: as it was before.
-        items_per_second: that were encoded; None where none were.
+        overlay: the overlay before anything was added.
+        items_per_second: speed of encoding; None if nothing was encoded.
     """
 
     ids: pa.Array
@@ -56,13 +56,13 @@ class NewVectors:
 
 @dataclass(frozen=True)
 class NewVectorSource:
-    """The places that new vectors of a gallery's rows come from.
+    """The sources of new vectors of a gallery's rows.
 
     Attributes:
         model: encodes items, and names the overlay by its fingerprint.
         items: of rows, by the rows' ids; None for none.
-        keep: whether what is encoded is added to the overlay, block by block.
-        encoded: rows that were encoded already, in the model's own space; None for none.
+        keep: whether new vectors are added to the overlay, block by block.
+        encoded: rows that were encoded before, in the model's own space; None for none.
     """
 
     objects: ObjectStore
@@ -76,11 +76,11 @@ class NewVectorSource:
     def of(self, ids: pa.Array, wanted: NDArray[np.bool_]) -> NewVectors:
         """The vectors of the rows with n ids.
 
-        A vector of the overlay is valid for the content that it was made of: where the item is given, and has another
-        content now, it is encoded anew.
+        A vector of the overlay counts only for the content that it was made from: if an item is given and its content
+        has changed, it is encoded again.
 
         Args:
-            wanted: (n,) bool, which of them to look for.
+            wanted: (n,) bool, the rows to look for.
 
         Raises:
             BadInput: the items are not of the kind that the model encodes, or the overlay is damaged.
@@ -117,7 +117,7 @@ class NewVectorSource:
         return self.items.restricted(chosen) if chosen.any() else None
 
     def _encode(self, items: Items, ids: pa.Array, vectors: Matrix, known: NDArray[np.bool_]) -> float:
-        """Encode items into the vectors of their rows; the number of items a second."""
+        """Encode items into the vectors of their rows; return the number of items per second."""
         card = self.model.card
         self.model.refuse_other_items(items)
         self.progress.start(f"encoding candidates with {card.name}", len(items))

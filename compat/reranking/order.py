@@ -12,10 +12,10 @@ def reordered(
     """Re-order the candidates that have a score; the others keep their places. Scores of two models are never compared.
 
     Args:
-        scores: (..., K) by the newer model, higher is better, in the order of the old ranking. Where `known` is False
-            they are not looked at.
+        scores: (..., K) by the newer model, higher is better, in the order of the old ranking. They are ignored
+            where `known` is False.
         known: (..., K) whether a candidate has a score.
-        id_order: (..., K) numbers that order as the candidates' ids do: of equal scores, the smaller id comes first.
+        id_order: (..., K) numbers in the order of the candidates' ids: at equal scores, the smaller id comes first.
 
     Returns:
         (..., K) positions: the candidate at new place j is the one that was at place `order[..., j]`.

@@ -1,4 +1,4 @@
-"""Candidates put in order by a newer model: their new scores, and the ranks of relevant rows after it."""
+"""Candidates re-ordered by a newer model: their new scores, and the new ranks of relevant rows."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Order:
     """The order of the K candidates of each of Q queries after re-ranking.
 
     Attributes:
-        candidates: as they were.
-        scores: (Q, K) by the newer model; where there is no new vector, in the gallery's space.
+        candidates: the candidates in their old order.
+        scores: (Q, K) by the newer model; without a new vector, in the gallery's space.
         known: (Q, K) bool, whether a candidate has a new vector.
         order: (Q, K) the place that the candidate at each new place had.
     """
@@ -43,10 +43,10 @@ class Order:
         return Hits(ids, scores), np.take_along_axis(self.known, order, axis=1)
 
     def ranks(self, old: RelevantRanks) -> RelevantRanks:
-        """The ranks of the relevant rows after re-ranking, from those by the ranking that named the candidates.
+        """The ranks of the relevant rows after re-ranking, from their ranks in the search that found the candidates.
 
-        A relevant row is a candidate exactly if its rank is at most K. Behind K the old order stands. The scores of two
-        spaces do not compare: they stay as they were.
+        A relevant row is a candidate exactly if its rank is at most K. After K, the old order stays. Scores stay as
+        they were, because those of two spaces do not compare.
         """
         places = np.argsort(self.order, axis=1)
         ranks, grades = [], []
@@ -62,14 +62,14 @@ class Order:
 
 
 def rerank(candidates: CandidateRows, queries: Matrix, new: NewVectors, k: int) -> Order:
-    """Put candidates in order by the cosine of their new vectors with the new queries; equal scores by the smaller id.
+    """Order candidates by the cosine of their new vectors with the new queries; at equal scores, by the smaller id.
 
-    A candidate without a new vector keeps its place, the others are re-ordered among the places that remain.
+    A candidate without a new vector keeps its place, and the others are re-ordered among the remaining places.
 
     Args:
         queries: (Q, D) by the newer model, in its own space.
         new: vectors of the rows, in the order of `candidates.ids`.
-        k: how many of the rows are candidates; those behind keep their places.
+        k: how many of the rows are candidates; the rows after them keep their places.
     """
     there = candidates.there
     known = there & new.known[candidates.rows]

@@ -1,4 +1,4 @@
-"""Queries through the released model to the nearest rows of a gallery, re-ranked where the release says so."""
+"""A search of a gallery with the released model, re-ranked if the release says so."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from skipfill.store.storage.object_store import ObjectStore
 
 @dataclass(frozen=True)
 class AskedReranking:
-    """What a search asks of re-ranking.
+    """The re-ranking that a search asks for.
 
     Attributes:
         k: number of candidates; None: as released.
-        candidates: the query that finds them; None: as released, or else the old one where it can be had.
+        candidates: the query vector that finds them; None: as released, or else the old one if it is available.
         row_items: items of gallery rows.
         old_input: column of the queries that the old model encodes; empty: the newer model's.
-        keep: whether what is encoded is added to the overlay.
+        keep: whether new vectors are added to the overlay.
     """
 
     k: int | None = None
@@ -59,11 +59,11 @@ def search_items(
 ) -> SearchResult:
     """Encode items with the released model of gallery `name` and search for the `k` nearest rows of each.
 
-    Behind the candidates of a re-ranking the old order stands.
+    After the candidates of a re-ranking, the old order stays.
 
     Raises:
-        BadInput: no model is released, its bundle is gone, or another one has its name now; or a re-ranking that cannot
-            be: by the gallery's own model, or with old queries that nothing has.
+        BadInput: no model is released, its bundle is gone, or another model has its name now; or the re-ranking is not
+            possible: it is by the gallery's own model, or the old queries are not available.
     """
     gallery = open_gallery(objects, name)
     model = released_model(objects, gallery)
@@ -74,7 +74,7 @@ def search_items(
         return searched(gallery, model.card.name, queries.ids, vectors, k, progress, engine)
     _refuse_own(gallery, model)
     embedded = encode_all(model, queries, progress, engine=engine)
-    # As a search of a gallery in the model's own space has them, to the bit.
+    # Bit for bit the vectors that a search of a gallery in the model's own space uses.
     own = viewed(model, embedded, model.card.name) if model.card.name in model.card.views else embedded
     if way.candidates == "view":
         finding = viewed(model, embedded, gallery.space.name, _blended_in(model, queries, progress))
@@ -95,7 +95,7 @@ def _way(objects: ObjectStore, gallery: Gallery, columns: ItemColumns, asked: As
     """The re-ranking that is asked for or released; None for none.
 
     Raises:
-        BadInput: items of rows or a kind of candidates, but nothing is re-ranked.
+        BadInput: options of re-ranking are given, but nothing is re-ranked.
     """
     release = gallery.version.release
     released = release.rerank if release else None
@@ -126,7 +126,7 @@ def _refuse_own(gallery: Gallery, model: LoadedModel) -> None:
 
 
 def _old_queries(objects: ObjectStore, gallery: Gallery, queries: Items, old_input: str, progress: Progress) -> Matrix:
-    """(Q, d) the queries by the model that filled the gallery: brought with them, or encoded now."""
+    """(Q, d) the queries by the model that filled the gallery: from their column, or encoded now."""
     if queries.old_column:
         brought = [block.old_vectors for block in queries.blocks() if block.old_vectors is not None]
         return _of_the_space(gallery, np.concatenate(brought), queries.old_column)
@@ -153,7 +153,7 @@ def _of_the_space(gallery: Gallery, vectors: Matrix, column: str) -> Matrix:
 
 
 def _blended_in(model: LoadedModel, queries: Items, progress: Progress) -> Matrix | None:
-    """(Q, d) what a blend mixes in: by the old encoder that it holds, or brought; None for other models."""
+    """(Q, d) old vectors for a blend: by the old encoder in it, or from a column; None for other models."""
     if model.network.blend is None:
         return None
     if model.old_model is not None:

@@ -1,4 +1,4 @@
-"""Checks of several numbers of candidates: which report decides, and the table of all that were tried."""
+"""Checks of several numbers of candidates: the report that decides, and the table of all numbers tried."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from skipfill.store.checks.report import Report
 from skipfill.store.checks.reranking import TriedK
 
 BEHIND = (
-    "behind the candidates the old order stands: metrics of the whole ranking, such as mAP, have the new order only "
+    "after the candidates, the old order stays: metrics of the whole ranking, such as mAP, see the new order only "
     "among the candidates"
 )
 
 
 def deciding(reports: Sequence[Report]) -> Report:
-    """The report of the smallest number of candidates that passes; of the largest where that does not.
+    """The report of the smallest number of candidates that passes; if none passes, that of the largest.
 
     Args:
-        reports: the largest number first, of which all but the last pass.
+        reports: the largest number first; all but perhaps the last pass.
     """
     return next((report for report in reversed(reports) if report.verdict == "pass"), reports[0])
 
 
 def with_all_tried(reports: Sequence[Report]) -> list[Report]:
-    """The reports, each with the table of all; of one alone, without."""
+    """The reports, each with the table of all; a single report has no table."""
     if len(reports) < 2:
         return list(reports)
     tried = [_tried(report) for report in reports]

@@ -1,4 +1,4 @@
-"""Re-ranking for a service with an index of its own: the candidates of one query, by their ids."""
+"""Re-ranking for a service with its own index: the candidates of one query, by their ids."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from skipfill.store.retrieval.products import comparable, exact_scores
 RowItems = Sequence[str | None] | Sequence[bytes | None] | NDArray[np.floating]
 """Items of rows: texts, encoded images, or a matrix of features; None in a list where there is none."""
 Fetch = Callable[[list[Any]], RowItems]
-"""Gets ids and returns the items of these rows, in the same order."""
+"""Takes ids and returns the items of these rows, in the same order."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,9 @@ class RerankedCandidates:
 
     Attributes:
         ids: (K,) best first.
-        scores: (K,) float32 cosines by the newer model; NaN where it has no vector. They do not compare with others.
-        by_new_model: (K,) bool, whether it has scored a candidate. One that it has not keeps its place.
+        scores: (K,) float32 cosines by the newer model; NaN where it has no vector. Scores of other
+            models do not compare with them.
+        by_new_model: (K,) bool, whether it scored the candidate. Candidates without a score keep their places.
     """
 
     ids: list[Any]
@@ -44,7 +45,7 @@ class RerankedCandidates:
 
     @classmethod
     def as_they_came(cls, ids: Sequence[Any]) -> RerankedCandidates:
-        """Candidates that nothing has re-ordered."""
+        """Candidates in the order in which they came."""
         return cls(list(ids), np.full(len(ids), np.nan, np.float32), np.zeros(len(ids), np.bool_))
 
 
@@ -53,9 +54,9 @@ class CandidateReranker:
     """Re-orders candidates by a newer model. Threads may share it.
 
     Attributes:
-        k: the number of candidates that are re-ordered; those behind keep their places.
+        k: the number of candidates that are re-ordered; those after them keep their places.
         fresh: vectors of rows.
-        fetch: gets the items of rows that have no vector; None where nothing can.
+        fetch: gets the items of rows that have no vector; None if there is no such function.
     """
 
     model: LoadedModel
@@ -69,10 +70,10 @@ class CandidateReranker:
         Args:
             query: (1, D) by the model, in its own space.
             candidate_ids: (K,) ids of rows, best first by the old ranking.
-            items: (K,) of these rows; a row whose item has changed is then encoded anew. None: fetched where needed.
+            items: (K,) of these rows; a row whose item has changed is then encoded again. None: fetched if needed.
 
         Raises:
-            BadInput: ids or items that are none.
+            BadInput: something that is not a list of ids, or not a list of items.
         """
         column = _ids(candidate_ids)
         first = column.slice(0, self.k)
@@ -105,7 +106,7 @@ class CandidateReranker:
         return found
 
     def _by_items(self, ids: pa.Array, items: RowItems) -> Found:
-        """Vectors of rows whose items are at hand, of this content; without an item, the newest."""
+        """Vectors of rows whose items are given, of exactly this content; without an item, the newest vector."""
         block, there = self._block(items[: len(ids)], ids)
         found = self.fresh.find(ids)
         if block is None:
@@ -122,7 +123,7 @@ class CandidateReranker:
         return vectors
 
     def _block(self, items: RowItems, ids: pa.Array) -> tuple[ItemBlock | None, NDArray[np.int64]]:
-        """The items that are there as a block, and their places; None where there is none."""
+        """The given items as a block, and their places; None if no item is given."""
         if len(items) != len(ids):
             raise BadInput("items of candidates", expected=f"{len(ids)}, one an id", found=str(len(items)))
         given: Any = items

@@ -1,9 +1,11 @@
 """The share of a gallery that queries touch: measured, and predicted for more queries, with a band.
 
-Measured by rarefaction (Hurlbert 1971), the exact mean over all choices of so many of the queries. Predicted by two
-laws of how probable it is that a row is a candidate, beta and logit-normal, fitted to how often each row was one, the
-untouched rows too: their number is known, unlike that of species. The likelier law gives the prediction. The band is
-that of both: each with three errors by the jackknife over groups of queries (Efron and Tibshirani 1993, section 11.5).
+Measured by rarefaction (Hurlbert 1971): the exact mean over all choices of that many of the queries.
+
+Predicted by two distributions of the probability that a row is a candidate, beta and logit-normal. They are fitted to
+how often each row was a candidate. Untouched rows count as well: their number is known, unlike that of unseen species.
+The likelier distribution gives the prediction. The band covers both, each with three standard errors by the jackknife
+over groups of queries (Efron and Tibshirani 1993, section 11.5).
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ Rows = NDArray[np.int64]
 GROUPS = 10
 ERRORS = 3.0
 FEWEST = 20
-"""Queries without which nothing is predicted."""
+"""Fewest queries from which anything is predicted."""
 
 
 def measured(rows: Rows, queries: Sequence[int]) -> list[TouchedRows]:
@@ -56,7 +58,7 @@ def predicted(rows: Rows, gallery_rows: int, queries: Sequence[int]) -> list[Tou
 
 
 def _times(rows: Rows) -> Rows:
-    """(n,) how often each row that is a candidate at all is one."""
+    """(n,) how often each candidate row is one; rows that never are, are left out."""
     counts = np.bincount(rows[rows >= 0])
     return counts[counts > 0]
 
@@ -76,7 +78,7 @@ def _rarefied(times: Rows, queries: int, some: int) -> float:
 
 
 def _extrapolated(rows: Rows, gallery_rows: int, queries: Sequence[int]) -> tuple[Values, int]:
-    """(laws, n) what these queries touch, and what each fitted law adds until there are so many; the likelier law."""
+    """(laws, n) number of rows touched by n numbers of queries, as each fitted law predicts it; the likelier law."""
     times, count = _times(rows), len(rows)
     mean = times.sum() / (gallery_rows * count)
     if mean >= 1:  # every query touches every row
@@ -97,15 +99,17 @@ def _extrapolated(rows: Rows, gallery_rows: int, queries: Sequence[int]) -> tupl
 
 
 def _beta(mean: float, spread: float, hits: Rows, misses: Rows) -> Values:
-    """Logarithm of the probability of one series of so many hits and misses, where a row's own probability is drawn
-    from the beta law of this mean and concentration, the latter by its logarithm."""
+    """Logarithm of the probability of one series of this many hits and misses.
+
+    A row's own probability is drawn from the beta law of this mean; `spread` is the logarithm of its concentration.
+    """
     alpha, beta = mean * np.exp(spread), (1 - mean) * np.exp(spread)
     logarithm: Values = betaln(alpha + hits, beta + misses) - betaln(alpha, beta)
     return logarithm
 
 
 def _logit_normal(mean: float, spread: float, hits: Rows, misses: Rows) -> Values:
-    """The same for a probability whose logit is normal with this standard deviation."""
+    """The same for a probability whose logit is normal with standard deviation `spread`."""
     centre = brentq(lambda one: float(WEIGHTS @ expit(one + spread * NORMAL)) - mean, -60.0, 60.0)
     logits = centre + spread * NORMAL
     each = hits[:, None] * log_expit(logits) + misses[:, None] * log_expit(-logits)
@@ -115,7 +119,7 @@ def _logit_normal(mean: float, spread: float, hits: Rows, misses: Rows) -> Value
 
 Law = Callable[[float, float, Rows, Rows], Values]
 LAWS: tuple[tuple[Law, tuple[float, float]], ...] = ((_beta, (-5.0, 15.0)), (_logit_normal, (0.0, 6.0)))
-"""Each with the bounds between which its parameter is looked for."""
+"""Each law, with the bounds of the search for its parameter."""
 NORMAL = np.linspace(-6, 6, 401)
 WEIGHTS = np.exp(-(NORMAL**2) / 2) / np.exp(-(NORMAL**2) / 2).sum()
 """Standard normal numbers on a grid, and their probabilities."""

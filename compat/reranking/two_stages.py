@@ -42,13 +42,13 @@ class TwoStages:
         reranked: int = 0,
         engine: Engine = LOCAL,
     ) -> TwoStages:
-        """Search for the first rows, and look up or encode what is missing of their new vectors.
+        """Search for the first rows, and look up their new vectors or encode those that are missing.
 
         Args:
             vectors: (Q, d) of the queries in the gallery's space, which find them.
-            k: how many rows of each query.
-            ids: (Q,) of the queries; a row of the same id is left out. NULL where they are no rows.
-            reranked: how many of these rows are candidates; 0 for all. The others have no new vectors.
+            k: how many rows to find for each query.
+            ids: (Q,) of the queries; a row with the same id is left out. NULL for queries that are not rows.
+            reranked: how many of these rows are candidates; 0 for all. New vectors are found only for these.
             engine: searches the gallery.
         """
         progress, rows = source.progress, gallery.rows
@@ -58,5 +58,5 @@ class TwoStages:
         return cls(candidates, own, source.of(candidates.ids, candidates.among_first(reranked or k)))
 
     def order(self, k: int, width: int = 0) -> Order:
-        """The order of the first `k` candidates after re-ranking, or of `width` rows: the others stay behind them."""
+        """The order after re-ranking the first `k` candidates: of these, or of `width` rows if that is given."""
         return rerank(self.candidates.first(width or k), self.own, self.new, k)

@@ -1,6 +1,6 @@
 """Re-ranking as a way to answer queries, and a check's measurements of it.
 
-The old space names K candidates a query; a newer model, in its own space, puts them in order.
+A search in the old space finds K candidates per query; a newer model re-orders them in its own space.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ class Reranking:
 
     @property
     def parameters(self) -> dict[str, object]:
-        """What a command is given to ask for it."""
+        """The parameters with which a command asks for it."""
         return {"rerank": self.k} | ({} if self.candidates == "old" else {"candidates": self.candidates})
 
 
 @dataclass(frozen=True)
 class ModelInWay:
-    """A model, and what a command is given besides its name to answer queries in a certain way."""
+    """A model, and the options that a command needs besides its name to answer queries in a certain way."""
 
     model: str
     parameters: dict[str, object]
@@ -76,10 +76,10 @@ def way_words(model: str, reranking: Reranking | None) -> str:
 
 @dataclass(frozen=True)
 class TouchedRows:
-    """The number of distinct rows that are candidates of so many queries.
+    """The number of distinct rows that are candidates of a number of queries.
 
     Attributes:
-        rows: measured as the mean over all choices of so many of the check's queries, or predicted for more.
+        rows: measured as the mean over all choices of this many of the check's queries, or predicted for more.
         low, high: band of a prediction; the same as `rows` where it is measured.
     """
 
@@ -125,7 +125,7 @@ class Reranked:
         gallery_rows: of the gallery.
         curve: rows touched after some of the queries, as measured.
         predicted: the same after more queries.
-        milliseconds: median time that a query takes for look-up, gathering, product and order, with its rows at hand.
+        milliseconds: median time per query of look-up, gathering, product and sorting, once its vectors are there.
         items_per_second: encoded here; None where nothing was.
         tried: each number of candidates that was tried, the largest first; empty where one alone was asked for.
     """

@@ -19,7 +19,7 @@ class Engine(Protocol):
 
     @property
     def tasks(self) -> int:
-        """The number of tasks to cut some work into; 1 to leave it whole."""
+        """The number of tasks to split work into; 1 to leave it whole."""
         ...
 
     def map(
@@ -28,12 +28,12 @@ class Engine(Protocol):
         """Run tasks; their results come in the order of the tasks.
 
         Args:
-            run: a function of a module, as every machine must find it. Where it returns an iterator, another machine
-                makes a list of it.
-            shared: what all tasks take; it must not be changed.
+            run: a function at the top level of a module, so that every machine can import it. If it returns an
+                iterator, another machine makes a list of it.
+            shared: a value that all tasks take; it must not be changed.
 
         Raises:
-            SkipfillError: raised by a task, or the cluster was lost.
+            SkipfillError: a task raised it, or the cluster was lost.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""Tasks on a Ray cluster: Ray places them, and repeats those of workers and machines that it loses."""
+"""Tasks on a Ray cluster: Ray distributes them, and repeats those of workers and machines that it loses."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from skipfill.store.errors import Advice, BadInput, Parameter, SkipfillError, re
 TASKS_AHEAD = 4
 """Tasks given to Ray for each processor, the running one included."""
 MOST_RETRIES = 20
-"""Of one task, whose worker was lost."""
+"""Most times that a task whose worker was lost is repeated."""
 ANSWER_WITHIN = 5.0
-"""Seconds for a cluster's first answer."""
+"""Seconds to wait for a cluster's first answer."""
 DEFAULT_PORT = 6379
 
 
 @contextmanager
 def ray_cluster(address: str = "") -> Iterator[Engine]:
-    """Join a cluster and leave it at the end; one that the process has joined already is used, and not left.
+    """Join a cluster and leave it at the end. A cluster that the process had joined before is used and not left.
 
     Args:
         address: `HOST:PORT` of the cluster, or `auto` for the one of this machine. Empty: the one that `RAY_ADDRESS`
@@ -67,11 +67,11 @@ def _join(ray: Any, address: str) -> None:
     try:
         _refuse_silent(named)
         ended = signal.getsignal(signal.SIGTERM)
-        # Its log lines would stand between those of the command.
+        # Its log lines would appear between those of the command.
         ray.init(address=address or None, log_to_driver=False, logging_level="critical")
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, ended)  # Ray takes it for itself
-    except (Exception, SystemExit) as error:  # Ray raises what it likes, and even leaves
+            signal.signal(signal.SIGTERM, ended)  # Ray replaces the handler
+    except (Exception, SystemExit) as error:  # Ray raises many types of error, and may even exit
         found = "no answer" if isinstance(error, SystemExit) else reason(error)
         raise BadInput(where, expected="a Ray cluster", found=found, hint=Advice("start_ray")) from error
 
@@ -96,13 +96,13 @@ class _Ray:
 
     @property
     def _processors(self) -> int:
-        """As many as the cluster has now; it may grow."""
+        """The number that the cluster has now; it may grow."""
         return max(1, int(self._ray.cluster_resources().get("CPU", 1)))
 
     def map(
         self, run: Run[S, T, R], shared: S, tasks: Iterable[T], progress: Progress = lambda done: None
     ) -> Iterator[R]:
-        # In a list, Ray passes the reference on instead of the value, and a worker gets the value once.
+        # From a list, Ray passes on the reference instead of the value, so a worker gets the value only once.
         held = [self._ray.put((run, shared))]
         remaining, begun = iter(tasks), deque[Any]()
         release = version("skipfill")
@@ -118,7 +118,7 @@ class _Ray:
                 progress(ended.progress)
                 yield ended.result
         finally:
-            for reference in begun:  # of an error, or of a caller that wants no more
+            for reference in begun:  # after an error, or if the caller wants no more
                 self._ray.cancel(reference)
 
     def _result(self, reference: Any) -> _Ended | SkipfillError:
@@ -134,24 +134,24 @@ class _Ray:
                 raise _other_release(f"on one of its machines: {reason(error.cause)}") from error
             raise
         except self._ray.exceptions.RayError as error:
-            raise BadInput("the Ray cluster", expected="an end of every task", found=reason(error)) from error
+            raise BadInput("the Ray cluster", expected="every task to finish", found=reason(error)) from error
         return ended
 
 
 @dataclass(frozen=True)
 class _Ended:
-    """The result of a task, and how far it brought the progress."""
+    """The result of a task, and the progress that it made."""
 
     result: Any
     progress: int
 
 
 _shared_by_reference: dict[str, Any] = {}
-"""On a worker: the value that the tasks of the last map share."""
+"""On a worker: reference -> the value that the tasks of the latest `map` share."""
 
 
 def _run(held: list[Any], release: str, task: Any) -> _Ended | SkipfillError:
-    """Run a task on a worker; return its error, so that it stays as it is."""
+    """Run a task on a worker. Its error is returned, because Ray would wrap one that is raised."""
     import ray
 
     if version("skipfill") != release:

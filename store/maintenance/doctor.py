@@ -124,7 +124,7 @@ def _of_folders(objects: ObjectStore, root: Path, *, writable: bool, free: int) 
 
 
 def _could_go(objects: ObjectStore) -> Advice:
-    """What could be removed from the store, with its size; what cannot be read is not named."""
+    """The things that could be removed from the store, with their sizes; what cannot be read is left out."""
     left = sum(one.bytes for one in tried("", leftovers, objects)[0] or [])
     trainings = sum(one.bytes for one in tried("", unfinished_trainings, objects)[0] or [])
     cards = [card for name in model_names(objects) if (card := tried("", load_card, objects, name)[0]) is not None]

@@ -1,4 +1,4 @@
-"""More vectors for an overlay: those of rows that it lacks, never one twice."""
+"""Vectors added to an overlay: those that it lacks, each only once."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from skipfill.store.storage.object_store import ObjectStore
 
 @dataclass(frozen=True)
 class Added:
-    """What became of rows that were to be added.
+    """The result of adding rows.
 
     Attributes:
         added: the number of rows that are new.
-        already: the number of those that were there already, or came twice.
-        overlay: the overlay with all of them, as it was right after.
+        already: the number of rows that were there already, or were given twice.
+        overlay: the overlay right after the addition.
     """
 
     added: int
@@ -50,15 +50,15 @@ def add_rows(
 ) -> Added:
     """Add the vectors of N rows to the overlay of a gallery by the model with a fingerprint.
 
-    A row is an id with its content: one that is there stays as it is. When another writer is first, its rows are read,
-    and what is still new is written after them. When this returns, all rows are there, durably.
+    A row is an id with its content: a row that is there stays as it is. If another writer commits first, its rows are
+    read, and the rows that are still new are written after them. When this returns, all rows are durably stored.
 
     Args:
         ids: (N,) of rows of the gallery: int64 or string.
         digests: (N,) of the items' content, by `item_digests`.
         vectors: (N, D) float32 by the model, in its own space.
         progress: called with the number of rows committed.
-        model: its name, for lists.
+        model: name of the model, for lists.
         before: an earlier version of the overlay, which saves reading it again.
 
     Raises:

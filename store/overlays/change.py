@@ -18,7 +18,7 @@ class OverlayChange:
 
     Attributes:
         entry: the newest one after it.
-        already: whether the overlay was like this before, so that nothing was written.
+        already: whether the overlay was in this state before, so that nothing was written.
     """
 
     entry: OverlayVersion
@@ -30,14 +30,14 @@ def roll_back_overlay(
 ) -> OverlayChange:
     """Bring back the vectors of an earlier version, as a new one.
 
-    Its files that are not in force now are read into memory, as a prune may be about to delete them.
+    Those of its files that are not in force now are read into memory, because a prune may be about to delete them.
 
     Args:
         to: number of that version; 0 for the one before the last addition.
 
     Raises:
-        BadInput: no overlay, no such version, or its files were pruned.
-        Stale: another change was first, or the last one is a rollback and `to` is not given.
+        BadInput: there is no overlay or no such version, or its files were pruned.
+        Stale: another change came first, or the last change is a rollback and `to` is not given.
     """
     now = _newest(objects, gallery, fingerprint)
     target = _target(objects, gallery, now, to)
@@ -70,11 +70,11 @@ def roll_back_overlay(
 
 
 def drop_overlay(objects: ObjectStore, gallery: str, fingerprint: str, reason: str = "") -> OverlayChange:
-    """End an overlay. Prune removes its files; until then a rollback brings them back.
+    """Drop an overlay. Prune removes its files; until then a rollback brings them back.
 
     Raises:
-        BadInput: no overlay.
-        Stale: another change was first.
+        BadInput: there is no overlay.
+        Stale: another change came first.
     """
     now = _newest(objects, gallery, fingerprint)
     if now.action == "dropped":

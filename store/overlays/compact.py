@@ -1,4 +1,4 @@
-"""Many small files of an overlay joined into a few, by an entry of its log that lists these instead."""
+"""Small files of an overlay, joined into a few large ones that a new entry of its log lists instead."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ MOST_SMALL = 16
 
 
 def compact(objects: ObjectStore, gallery: str, entry: OverlayVersion) -> OverlayVersion | None:
-    """Join the small files at the end of an overlay where there are more than `MOST_SMALL`: those of less than a tenth.
+    """Join the small files at the end of an overlay if there are more than `MOST_SMALL` of them: see `small_at_end`.
 
-    Their order stays, and with it which vector of an id is the newest. Prune removes the old files.
+    Their order stays, so the newest vector of an id stays the newest. Prune removes the old files.
 
     Args:
         entry: the newest one.
 
     Returns:
-        The new entry; None where there is nothing to join, or another writer was first: the next one joins them.
+        The new entry; None if there is nothing to join, or another writer came first: the next addition joins them.
     """
     small = small_at_end(entry.files)
     if len(small) <= MOST_SMALL:

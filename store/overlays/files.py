@@ -23,7 +23,7 @@ from skipfill.store.storage.layout import overlay_file_key
 from skipfill.store.storage.object_store import ObjectStore
 
 LARGEST = 2**28
-"""Bytes of vectors in one file, at most: it is written from memory."""
+"""Most bytes of vectors in one file, because it is written from memory."""
 MOST_ROWS = 2**20
 
 
@@ -44,7 +44,7 @@ class NewFile:
         columns = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
         table = pa.table({"id": ids, "content": pa.array(digests), "vector": columns})
         sink = io.BytesIO()
-        compression = {"id": "zstd", "content": "none", "vector.list.element": "none"}  # those two are as random
+        compression = {"id": "zstd", "content": "none", "vector.list.element": "none"}  # those two are almost random
         pq.write_table(
             table, sink, compression=compression, use_dictionary=False, write_statistics=False, row_group_size=2**16
         )
@@ -61,7 +61,7 @@ def new_files(ids: pa.Array, digests: Words, vectors: Matrix) -> Iterator[NewFil
 
 
 def read_part(objects: ObjectStore, gallery: str, fingerprint: str, file: OverlayFile) -> Part:
-    """A file of an overlay for looking up; a large one is mapped from a local copy.
+    """A file of an overlay, ready for look-ups; a large one is mapped from a local copy.
 
     Raises:
         BadInput: it is damaged.
@@ -97,7 +97,7 @@ def read_data(objects: ObjectStore, gallery: str, fingerprint: str, file: Overla
     """The bytes of a file of an overlay, verified by their digest.
 
     Raises:
-        BadInput: they are others.
+        BadInput: they are not the bytes that were added.
         Gone: the file is not there.
     """
     key = overlay_file_key(gallery, fingerprint, file.digest)

@@ -23,7 +23,7 @@ class NewestEntries:
 
     Attributes:
         in_force: gallery and entry of each that was not dropped.
-        faults: gallery, and first digits of a fingerprint -> the reason why the newest entry cannot be read.
+        faults: gallery and first digits of a fingerprint -> the reason why its newest entry cannot be read.
     """
 
     in_force: list[tuple[str, OverlayVersion]]
@@ -31,7 +31,7 @@ class NewestEntries:
 
 
 def newest_entries(objects: ObjectStore) -> NewestEntries:
-    """The newest entry of every overlay. The fault of one does not hide the others."""
+    """The newest entry of every overlay. A fault in one does not hide the others."""
     in_force: list[tuple[str, OverlayVersion]] = []
     faults: dict[str, SkipfillError] = {}
     for gallery in objects.children(OVERLAYS):
@@ -51,8 +51,8 @@ def overlay_by(objects: ObjectStore, gallery: str, model: str, fingerprint: str 
 
     Args:
         model: its name, or the beginning of its fingerprint.
-        fingerprint: of the model of this name in the store; empty where there is none. Then the name counts that the
-            vectors were added under.
+        fingerprint: of the model of this name in the store; empty if there is none. Then the name under which the
+            vectors were added counts.
 
     Raises:
         BadInput: there is none, or there are several by models of this name.
@@ -85,7 +85,7 @@ def overlay_history(objects: ObjectStore, gallery: str, fingerprint: str) -> lis
 def verify_overlay(
     objects: ObjectStore, gallery: str, entry: OverlayVersion, progress: Callable[[int], None] = lambda rows: None
 ) -> None:
-    """Read the files of an overlay and compare them with their digests; no id may have two vectors of one content.
+    """Read the files of an overlay, compare them with their digests, and look for two vectors of one id and content.
 
     Args:
         progress: called with the number of rows read since the last call.

@@ -1,6 +1,6 @@
 """Local copies of large overlay files, mapped into memory: named by content, safe to delete, bounded.
 
-They lie in the user's cache folder, `$XDG_CACHE_HOME/skipfill/overlays`. Where there is no room for one, or no folder,
+They are in the user's cache folder, `$XDG_CACHE_HOME/skipfill/overlays`. If that folder or the disk space is missing,
 the vectors are kept in memory instead.
 """
 
@@ -19,11 +19,11 @@ from skipfill.store.storage.durable_files import replace
 LARGEST_IN_MEMORY = 2**24
 """Files of at most this many bytes have no copy."""
 MOST_BYTES = 2**35
-"""All copies together; those that were not used for the longest time go first."""
+"""Most bytes of all copies together; the least recently used are removed first."""
 
 
 def mapped(name: str, make: Callable[[], Part]) -> Part:
-    """The part with a name that its content decides, from its copy. If there is none, it is made first."""
+    """The part with a name that its content decides, from its copy. A missing copy is made first."""
     try:
         path = copies_folder() / name
         with suppress(OSError, pa.ArrowException):

@@ -1,4 +1,4 @@
-"""The log of an overlay: numbered entries, of which the highest is the truth, each with the files in force."""
+"""The log of an overlay: numbered entries, each with the files in force; the highest one is valid."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def newest_entry(objects: ObjectStore, gallery: str, fingerprint: str, since: in
 
 
 def commit_entry(objects: ObjectStore, gallery: str, entry: OverlayVersion) -> OverlayVersion | None:
-    """Sign an entry and append it to the log; None, with nothing changed, when another writer was first."""
+    """Sign an entry and append it to the log; None, with nothing changed, if another writer came first."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     signed = replace(entry, at=now, by=user_name(), commit=uuid4().hex)
     data = json.dumps(asdict(signed), indent=1).encode()

@@ -43,9 +43,9 @@ class Overlay:
         """(N,) place of the vector of each of N ids; -1 where there is none.
 
         Args:
-            ids: int64 or string, as in the gallery. An id of another type is none.
-            digests: (N,) of the items' content, by `item_digests`. A vector of other content is none. Without digests,
-                the newest vector of the id is taken.
+            ids: int64 or string, as in the gallery. An id of another type has no vector.
+            digests: (N,) of the items' content, by `item_digests`. Vectors of other content do not count. Without
+                digests, the newest vector of the id is taken.
         """
         kind = id_type(ids.type, "ids")
         asked = plain(ids, kind, "ids")

@@ -1,4 +1,4 @@
-"""One file of an overlay in the form in which vectors are looked up: sorted by hashes of the ids."""
+"""One file of an overlay, sorted by hashes of the ids, so that vectors can be looked up."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ class Part:
 
     @classmethod
     def mapped(cls, path: Path) -> Part:
-        """Map a file that `as_file` made into memory: nothing is read before it is asked for.
+        """Map into memory a file that `as_file` made: nothing is read before it is needed.
 
         Raises:
-            OSError, pa.ArrowException: there is none, or it is not whole.
+            OSError, pa.ArrowException: there is no such file, or it is incomplete.
         """
         table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
         hashes, digests, ids, vectors = (column.chunk(0) for column in table.columns)
@@ -71,7 +71,7 @@ class Part:
         Args:
             ids: (M,) of the same type as those of the part.
             hashes: (M,) of these ids.
-            digests: (M,) of the content of these items; None for whatever content.
+            digests: (M,) of the content of these items; None for any content.
         """
         places = np.full(len(ids), -1, np.int64)
         first, last = (np.searchsorted(self.hashes, hashes, side=side) for side in ("left", "right"))

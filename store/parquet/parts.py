@@ -21,18 +21,18 @@ from skipfill.store.storage.address import Address, Url
 S = TypeVar("S")
 R = TypeVar("R")
 MOST_ROWS = 2**20
-"""Stored rows of a task, where row groups are not larger."""
+"""Most stored rows of a task, unless a row group has more."""
 MOST_ITEMS = 2**13
-"""Items of a task: encoding one may take a tenth of a second."""
+"""Most items of a task: encoding one item may take a tenth of a second."""
 
 
 @dataclass(frozen=True)
 class FilePart:
-    """Some rows of a file, for any machine that can read it. Row groups of other rows are not read.
+    """Some rows of a file, for any machine that can read it. Only their row groups are read.
 
     Attributes:
-        state: the file's when the command opened it.
-        rows: a whole number of blocks, or up to the end.
+        state: the file's state when the command opened it.
+        rows: a whole number of blocks, or all rows up to the end.
     """
 
     path: Address
@@ -53,7 +53,7 @@ class FilePart:
 
 
 class FileParts:
-    """Opens parts of files, at most one of each file, as if they were the files."""
+    """Opens parts of files as if they were whole files; at most one part of each file."""
 
     def __init__(self, parts: Sequence[FilePart]) -> None:
         self.files = [part.path for part in parts]
@@ -92,7 +92,7 @@ class _PinnedPart(PinnedFile):
 
 
 def _cut(batches: Iterator[pa.RecordBatch], skipped: int, count: int, size: int) -> Iterator[pa.RecordBatch]:
-    """Skip rows, and give the `count` rows after them in batches of `size`, as a reader does that begins there."""
+    """Skip rows, and give the next `count` rows in batches of `size`, as a reader that begins there would."""
     held: pa.RecordBatch | None = None
     for batch in batches:
         passed = min(skipped, batch.num_rows)
@@ -115,9 +115,9 @@ def tasks_of(
     """Cut files into tasks for an engine, some for each of its processors.
 
     Args:
-        rows: how many rows there are, about.
-        block: rows of a block: no block is cut.
-        most: rows of a task, unless row groups are larger.
+        rows: about how many rows there are.
+        block: number of rows in a block; no block is cut.
+        most: most rows of a task, unless a row group has more.
     """
     wanted = max(block, min(most, -(-rows // engine.tasks)))
     task: list[FilePart] = []
@@ -140,7 +140,7 @@ def _part(path: Address, file: ParquetReader, rows: range | None = None) -> File
 
 
 def _runs(file: ParquetReader, block: int, wanted: int) -> Iterator[range]:
-    """Cut a file where row groups end, or at the last end of a block before: two tasks read such a row group."""
+    """Cut a file where row groups end, or at the block end before: two tasks read a row group that is cut."""
     start = end = 0
     for group in range(file.metadata.num_row_groups - 1):
         end += file.metadata.row_group(group).num_rows
@@ -164,11 +164,11 @@ def map_rows(
     progress: Progress = lambda rows: None,
     most: int = MOST_ROWS,
 ) -> Iterator[R]:
-    """Run a function on all of some stored rows, or on one part of them after the other; results are in order."""
+    """Run a function on stored rows, all at once or part by part; results are in order."""
     if engine.tasks == 1:
         yield run(rows, shared, progress)
         return
-    # The ids that are kept may be many: they are shared.
+    # There may be many ids to keep, so they are shared, not part of each task.
     common = (run, replace(rows, files=[], keep=None, open_file=FileParts([])), rows.keep, shared)
     tasks = tasks_of(rows.files, rows.open_file, rows.count, engine, stored_rows.BLOCK_ROWS, most)
     yield from engine.map(_run_rows, common, tasks, progress)
@@ -199,7 +199,7 @@ def _run_file(common: tuple[RunRows[S, R], StoredRows], task: tuple[FileParts, S
 def map_items(
     run: RunItems[S, R], items: Items, shared: S, engine: Engine = LOCAL, progress: Progress = lambda items: None
 ) -> Iterator[R]:
-    """Run a function on all items, or on one part of them after the other; results are in order.
+    """Run a function on items, all at once or part by part; results are in order.
 
     Parts have neither ids nor labels, and may be empty.
     """
@@ -212,7 +212,7 @@ def map_items(
 
 
 def _parts_of_items(items: Items, engine: Engine) -> Iterator[tuple[FileParts, Any]]:
-    """Parts of the files, and which of their rows are the items; None for all."""
+    """Parts of the files, each with a mask of the rows that are items; None for all rows."""
     before = 0
     for part in tasks_of(items.files, items.open_file, len(items), engine, item_files.BLOCK_ROWS, MOST_ITEMS):
         yield part, None if items.keep is None else items.keep[before : before + part.rows]
@@ -221,5 +221,5 @@ def _parts_of_items(items: Items, engine: Engine) -> Iterator[tuple[FileParts, A
 
 def _run_items(common: tuple[RunItems[S, R], Items, S], task: tuple[FileParts, Any], progress: Progress) -> R:
     (run, items, shared), (part, keep) = common, task
-    files = [path for path in part.files if isinstance(path, Path)]  # items are no objects
+    files = [path for path in part.files if isinstance(path, Path)]  # items are never on object storage
     return run(replace(items, files=files, keep=keep, open_file=part), shared, progress)

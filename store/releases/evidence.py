@@ -25,7 +25,7 @@ class Evidence:
     """The evidence of the checks of a model on a version's rows, for a swap from its state.
 
     Attributes:
-        elsewhere: the model's newest check on another state, where no check decides on this one.
+        elsewhere: the model's newest check on another state, if no check decides on this one.
     """
 
     standing: Standing
@@ -33,7 +33,7 @@ class Evidence:
 
     @property
     def deciding(self) -> CheckEntry | None:
-        """The check that allows a swap, or the one that it is refused for; None where there is none."""
+        """The check that allows a swap, or else the one for which it is refused; None if there is neither."""
         of_state = self.standing
         return of_state.allowing or (of_state.against[-1] if of_state.against else of_state.lax)
 
@@ -41,14 +41,14 @@ class Evidence:
 def evidence_of(
     objects: ObjectStore, gallery: str, version: Version, fingerprint: str, index: CheckIndex | None = None
 ) -> Evidence:
-    """Read the checks of a model on the rows of a version, from the index; old reports only where it has none.
+    """Read the checks of a model on the rows of a version from the index; if it has none, from old reports.
 
     Args:
         fingerprint: of the model, or of its way to answer queries: see `way_fingerprint`.
         index: of the gallery; entries that it has read are not read again.
 
     Raises:
-        BadInput: an entry is damaged, or an old report that may be of this model.
+        BadInput: an entry is damaged, or an old report is that may belong to this model.
     """
     index = index or CheckIndex(objects, gallery)
     of_rows = index.standing(version.rows_state, fingerprint, version.policy_in_force, version.state)
@@ -78,9 +78,9 @@ def checks_before_swaps(objects: ObjectStore, gallery: str, log: Sequence[Versio
 
 
 def forced_against(objects: ObjectStore, gallery: str, now: Version, index: CheckIndex | None = None) -> list[str]:
-    """The checks that spoke against the released model when it was released without one: `1a2b fail`, oldest first.
+    """The checks that spoke against a model when it was released without a pass: `1a2b fail`, oldest first.
 
-    Empty where a check allowed it.
+    Empty if a check allowed the release.
 
     Args:
         now: the release, and the version since which it is in force.
@@ -108,7 +108,7 @@ def readable_forced(objects: ObjectStore, gallery: str, now: Version) -> list[st
 def withdrawn_unanswered(
     objects: ObjectStore, gallery: str, now: Version, fingerprint: str, evidence: Evidence
 ) -> Withdrawal | None:
-    """The rollback that left a model and that no later pass answers; None where nothing stands against it."""
+    """The rollback that left a model and that no later pass answers; None if there is none."""
     withdrawn = withdrawal(objects, gallery, now, fingerprint)
     allowing = evidence.standing.allowing
     return None if withdrawn is None or withdrawn.answered_by(allowing) else withdrawn
@@ -140,7 +140,7 @@ def indexed_since_release(objects: ObjectStore, gallery: str, now: Version, firs
 
 
 def told(objects: ObjectStore, gallery: str, version: Version, evidence: Evidence) -> str:
-    """The evidence in words, short; `none` where there is none."""
+    """The evidence in a few words; `none` if there is none."""
     of_state, check = evidence.standing, evidence.deciding
     old = ", in an older format: only the newest check counts" if of_state.old else ""
     if check is None:
@@ -157,7 +157,7 @@ def told(objects: ObjectStore, gallery: str, version: Version, evidence: Evidenc
 
 
 def advice(objects: ObjectStore, version: Version, plan: Plan, evidence: Evidence) -> Advice:
-    """The next step where the evidence does not allow the swap that is planned."""
+    """The next step if the evidence does not allow the planned swap."""
     of_state, check = evidence.standing, evidence.deciding
     gallery, model = plan.gallery, plan.model_in_way
     if check is None:
@@ -175,12 +175,12 @@ def advice(objects: ObjectStore, version: Version, plan: Plan, evidence: Evidenc
 
 
 def policy_words(changed: Version) -> str:
-    """The version that set a policy, in a sentence with a blank after it."""
+    """The version that set a policy, as a sentence that ends with a space."""
     return f"The policy was set in version {changed.number} by {changed.by}: {changed.reason or 'no reason given'}. "
 
 
 def _elsewhere(objects: ObjectStore, gallery: str, version: Version, check: CheckEntry) -> str:
-    """The newest check on another state, and the reason that it does not count on this one."""
+    """The newest check on another state, and the reason why it does not count on this one."""
     before = read_version(objects, gallery, check.version)
     if before.rows_state != version.rows_state:
         return f"none of this version: {_since(objects, gallery, version, check)}"

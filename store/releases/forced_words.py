@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-FORCED_SHOWN = 3  # of the checks that a release was forced against; the JSON document has all
+FORCED_SHOWN = 3  # number of checks named that a release was forced against; the JSON document has all
 
 
 def forced_words(against: Sequence[str] | None, reason: str = "") -> str:

@@ -1,4 +1,4 @@
-"""Objections to a release: why bringing it back takes a reason."""
+"""Objections to a release: the causes for which a rollback to it needs a reason."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from skipfill.store.storage.object_store import ObjectStore
 def objections(objects: ObjectStore, gallery: str, now: Version, target: Version, index: CheckIndex) -> str:
     """The objections to bringing back the release of `target`, in words; empty where there are none.
 
-    A check that failed on the rows as they are now, a release that no check allowed, a rollback that left it and that
-    no later pass answers, and a model that is gone. What cannot be read is no objection: a rollback must go on
-    whatever is wrong with a check.
+    Objections are: a check that failed on the current rows, a release that no check allowed, a rollback that left it
+    and that no later pass answers, and a model that is gone. What cannot be read is no objection, because a damaged
+    check must not stop a rollback.
 
     Args:
         now: the version in force.

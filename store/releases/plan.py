@@ -15,8 +15,10 @@ from skipfill.store.storage.layout import valid_name
 from skipfill.store.strict_json import fitted, json_digest, parsed, refuse_newer
 
 FORMAT = 4
-"""Written only for plans that need it, so that older releases apply all others: 4 names a rollback of the model, 3
-re-ranks, 2 has a view that is not a prefix."""
+"""The newest format. Each plan has the oldest format that it needs, so that older releases can apply it.
+
+4: it names a rollback of the model. 3: it re-ranks. 2: its view is not a prefix. 1: all others.
+"""
 RERANKING = 3
 WITH_MAP = 2
 PREFIXES_ONLY = 1
@@ -44,7 +46,8 @@ class Change:
     """The effect of a swap on queries.
 
     Attributes:
-        before, after: the model, or other encoder, that queries use, and how; a dash for the latter in old plans.
+        before, after: the model or other encoder that queries use, and its way to answer them; in old plans, an encoder
+            outside the store is a dash.
         thresholds: thresholds on scores, as the check transferred them.
     """
 
@@ -61,11 +64,11 @@ class Plan:
         version: number of the gallery's version that the swap follows; `state` and `files` are that version's.
         fingerprint: of the model.
         view: from the model's space onto the gallery's.
-        check: id of the check of this model that allows the swap, or that stands in its way; empty for none.
-        verdict: of that check; empty for none.
+        check: id of the check of this model that allows the swap, or for which it is refused; empty for none.
+        verdict: verdict of that check; empty for none.
         without_check: the reason for swapping without a passing check; empty where one is required.
         rerank: how the model will re-rank; None where its view alone ranks.
-        requires: what must hold, looked at when the plan was made and again when it is applied.
+        requires: the preconditions, tested when the plan is made and again when it is applied.
         id: digest of everything else.
     """
 
@@ -99,7 +102,7 @@ class Plan:
 
     @property
     def model_in_way(self) -> ModelInWay:
-        """The model and the way, as a command names them."""
+        """The model and its way to answer queries, as a command names them."""
         return ModelInWay(self.model, {} if self.rerank is None else self.rerank.parameters)
 
     def as_document(self) -> dict[str, Any]:
@@ -136,7 +139,7 @@ def read_plan(data: bytes, where: object) -> Plan:
         where: the file's name, for messages.
 
     Raises:
-        BadInput: no plan, one of a newer format, or one that was edited.
+        BadInput: it is not a plan, has a newer format, or was edited.
     """
     raw = parsed(data, where)
     refuse_newer(raw, where, "plan", FORMAT)

@@ -1,4 +1,4 @@
-"""Preconditions of a plan, compared with the store as it is now. Reads a few small files; opens no Parquet."""
+"""Preconditions of a plan, compared with the store as it is now. Only a few small files are read, and no Parquet."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Situation:
         evidence: what the checks of the plan's model on this version allow; None where none is needed.
         told: the same in words.
         withdrawn: the rollback that left the model; None where none did.
-        overlay: the newest entry of the overlay that the check relied on; None where it relied on none, or that is
+        overlay: the newest entry of the overlay that the check relied on; None if it relied on none, or the overlay is
             gone.
     """
 

@@ -51,12 +51,12 @@ def brought_by(objects: ObjectStore, gallery: str, version: Version) -> Version:
 def releases_until(
     objects: ObjectStore, gallery: str, version: Version, *, beyond_drops: bool = False
 ) -> Iterator[Version]:
-    """The versions up to `version` that brought a release, the newest first, back to its registration.
+    """The versions up to `version` that brought a release, the newest first, back to the gallery's registration.
 
-    Reads two versions for each, however many others lie between them.
+    Two versions are read for each, however many lie between them.
 
     Args:
-        beyond_drops: go on to the galleries of this name that were dropped before.
+        beyond_drops: whether to continue with earlier galleries of this name that were dropped.
     """
     while True:
         brought = brought_by(objects, gallery, version)

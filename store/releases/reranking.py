@@ -1,4 +1,4 @@
-"""The way to answer queries that a swap is to bring, where the model re-ranks."""
+"""The re-ranking that a swap releases."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from skipfill.store.storage.object_store import ObjectStore
 def wanted_reranking(
     objects: ObjectStore, gallery: str, card: Card, k: int, candidates: CandidatesBy | None, index: CheckIndex
 ) -> Reranking:
-    """The re-ranking of `k` candidates that a swap is asked for.
+    """The re-ranking of `k` candidates that a swap asks for.
 
     Args:
-        candidates: the query that finds them. None: the one that a check allows; else the one that was checked; else
-            the old one where the old model is in the store.
+        candidates: the query vector that finds them. None: the kind that a check allows, else the kind that was
+            checked, else `old` if the old model is in the store, else `view`.
     """
     if candidates is not None:
         return Reranking(k, candidates)
@@ -36,7 +36,7 @@ def wanted_reranking(
 
 
 def refuse_own_rows(objects: ObjectStore, now: Version, card: Card, rerank: Reranking | None) -> None:
-    """Raise `BadInput` where the model that filled the gallery would re-rank: its order is the old one."""
+    """Raise `BadInput` if the model that filled the gallery would re-rank: it would not change the order."""
     if rerank is not None and load_space(objects, now.space).fingerprint == card.fingerprint:
         raise BadInput(
             Parameter("rerank", str(rerank.k)),

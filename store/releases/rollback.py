@@ -1,4 +1,4 @@
-"""Rollback: an earlier release brought back, as one new version in the gallery's log. Needs no model."""
+"""Rollback: an earlier release, brought back by one new version in the gallery's log. Needs no model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from skipfill.store.releases.withdrawn import readable_withdrawal
 from skipfill.store.storage.object_store import ObjectStore
 
 MOST_NAMED = 6
-"""Other releases that the error of a second rollback names."""
+"""Most releases that the error of a second rollback names."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,10 @@ class Rollback:
     """A rollback before it is committed.
 
     Attributes:
-        version: the version that would follow; the one in force where that has the release already.
+        version: the version that would follow; the one in force if it has the release already.
         origin: number of the newest version that brought this release, by a swap or a registration.
         already: whether the release is in force already, so that there is nothing to write.
-        undo: number of the version whose release is left, to undo the rollback; 0 where that has objections of its own.
+        undo: number of the version to roll back to in order to undo this; 0 if that release has objections of its own.
         undo_needs_reason: whether such an undo needs a reason.
     """
 
@@ -41,12 +41,12 @@ def planned_rollback(objects: ObjectStore, gallery: str, reason: str = "", to: i
 
     Args:
         to: number of the version whose release is wanted; 0 for the release before the swap in force. After a
-            rollback there is none: a second one may be meant to repeat the first, or to go back further.
+            rollback, 0 is refused: a second one may be a mere repetition, or meant to go back further.
 
     Raises:
         NotAcceptable: there are objections to the release that would come back, and no reason is given.
         BadInput: no swap to roll back, or no such version since the gallery was registered.
-        Stale: somebody rolled back already, and `to` is not given.
+        Stale: the release in force came by a rollback, and `to` is not given.
     """
     now = latest(objects, gallery)
     target = _version_named(objects, gallery, now, to) if to else _before_the_swap(objects, gallery, now)
@@ -95,7 +95,7 @@ def commit_rollback(objects: ObjectStore, gallery: str, planned: Rollback) -> Ve
 
 
 def _version_named(objects: ObjectStore, gallery: str, now: Version, number: int) -> Version:
-    """The version of this number, if the gallery has been the same one since."""
+    """The version of this number, if the gallery was not registered again since."""
     since_registered = any(entry.number <= number for entry in releases_until(objects, gallery, now))
     if number > now.number or not since_registered:
         raise BadInput(
@@ -126,7 +126,7 @@ def _before_the_swap(objects: ObjectStore, gallery: str, now: Version) -> Versio
 
 
 def _other_releases(objects: ObjectStore, gallery: str, now: Version) -> str:
-    """The newest versions that brought another release than the one in force: `5 (v3, no check allowed it), 2 (v1)`."""
+    """The newest versions that brought releases other than the one in force: `5 (v3, no check allowed it), 2 (v1)`."""
     releases, others = [now.release], []
     for entry in releases_until(objects, gallery, now):
         if entry.action in BRINGING and entry.release not in releases:

@@ -1,4 +1,4 @@
-"""Swap: one new version in the gallery's log. No rows are read: one look at each file, size and footer."""
+"""Swap: one new version in the gallery's log. No rows are read, only the size and footer of each file."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ def plan_swap(
     Args:
         without_check: a reason for swapping without a passing check; it is recorded.
         rate, price_per_million: how fast the model encodes and what that costs: see `backfill_cost`.
-        index: of the gallery's checks, so that applying the plan at once reads none again.
-        rerank: how the model re-ranks; None where its view alone ranks.
+        index: of the gallery's checks; applying the plan right afterwards with it reads none again.
+        rerank: how the model re-ranks; None if its view alone ranks.
 
     Raises:
-        ReleasedAlready: queries use it already, in this way.
+        ReleasedAlready: queries use the model already, in the same way.
         BadInput: the model has no view onto the gallery's space, or would re-rank rows of its own; or the report of the
             check that allows the swap is damaged.
     """
@@ -94,14 +94,14 @@ def plan_swap(
 
 
 def refuse_applied(objects: ObjectStore, plan: Plan) -> None:
-    """Raise `ReleasedAlready` where the release in force is the one that this very plan brought."""
+    """Raise `ReleasedAlready` if this plan brought the release in force."""
     now = latest(objects, plan.gallery)
     if now.released_at > plan.version and read_version(objects, plan.gallery, now.released_at).plan == plan.id:
         raise ReleasedAlready(plan.gallery, plan.model, now)
 
 
 def checks_against(objects: ObjectStore, gallery: str, now: Version, index: CheckIndex | None = None) -> list[str]:
-    """The checks of the released model, since its release, that speak against it: `1a2b fail`."""
+    """The checks since the release that speak against the released model: `1a2b fail`."""
     if now.release is None:
         return []
     return since_release(now.released_at, evidence_of(objects, gallery, now, now.release.way, index).standing)
@@ -110,14 +110,15 @@ def checks_against(objects: ObjectStore, gallery: str, now: Version, index: Chec
 def planned_version(
     objects: ObjectStore, plan: Plan, index: CheckIndex | None = None, *, reason: str = "", at_once: bool = False
 ) -> Version:
-    """Make the version that applies `plan`, from the very state of the store in which its preconditions hold.
+    """Make the version that applies `plan`, from a state of the store in which its preconditions hold.
 
-    Writes nothing. The version follows the one that was planned for, so that committing it fails after any other.
+    Writes nothing. The version's number is the one after the planned version, so committing it fails if another
+    change came first.
 
     Args:
         index: of the gallery's checks; entries that it has read are not read again.
         reason: for the history; it also answers a rollback that left the model.
-        at_once: whether the caller made the plan just now: errors then do not mention it.
+        at_once: whether the caller has just made the plan: errors then do not mention it.
 
     Raises:
         Stale: something required no longer holds, or a file of the gallery is not the one that was registered.

@@ -1,4 +1,4 @@
-"""Withdrawn models: those that queries used, and that a rollback left."""
+"""Withdrawn models: queries used them until a rollback."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Withdrawal:
     Attributes:
         model: name of the model, and how it re-ranked.
         version: number of the version that rolled it back.
-        by, reason: its user, and the reason that the user gave.
+        by, reason: the user who rolled back, and the reason given.
     """
 
     model: str
@@ -37,13 +37,13 @@ class Withdrawal:
 
 
 def withdrawal(objects: ObjectStore, gallery: str, now: Version, way: str) -> Withdrawal | None:
-    """The rollback by which queries last stopped using a model; None where they did not, or stopped by a swap.
+    """The rollback by which queries last stopped using a model; None if they did not, or stopped by a swap.
 
-    A rollback that brings a later release back, such as one that undoes a rollback, withdraws nothing. Dropping a
-    gallery is no way around: those that had the name before count, too.
+    A rollback to a later release, such as one that undoes a rollback, withdraws nothing. Dropping the gallery does not
+    help: rollbacks of earlier galleries of the same name count, too.
 
     Args:
-        now: the version in force; of an uncommitted one those before it must be in the log.
+        now: the version in force, or an uncommitted one that follows it.
         way: fingerprint of how the model answers queries: see `way_fingerprint`.
     """
     newest_first = releases_until(objects, gallery, now, beyond_drops=True)
@@ -58,7 +58,7 @@ def withdrawal(objects: ObjectStore, gallery: str, now: Version, way: str) -> Wi
 
 
 def readable_withdrawal(objects: ObjectStore, gallery: str, now: Version, way: str) -> Withdrawal | None:
-    """The same; None, too, where the log cannot be read: for those who must go on whatever is wrong with it."""
+    """The same, but None if the log cannot be read: for callers that a damaged log must not stop."""
     try:
         return withdrawal(objects, gallery, now, way)
     except (SkipfillError, OSError):

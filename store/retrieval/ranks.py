@@ -136,7 +136,7 @@ class _Asked:
 
 @dataclass(frozen=True)
 class _Counted:
-    """How many rows lie above each of P relevant rows, query by query, and within each bin, (Q, B)."""
+    """The number of rows that lie above each of P relevant rows, query by query, and within each bin, (Q, B)."""
 
     above: list[Places]
     histograms: NDArray[np.uint32]

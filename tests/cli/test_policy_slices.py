@@ -27,7 +27,7 @@ def test_a_slice_of_columns_that_only_queries_have_is_noted_and_can_be_removed(
     assert "relevant > 3" not in told.split("Next:")[0]
     by = latest(open_store(with_v2.folder / ".skipfill"), "things").by
     refused = skipfill("check", "things", "v2", "--items", with_v2.known, expect=2).err
-    assert f"The slice is of the policy that version 3 by {by} set." in refused
+    assert f"This slice is in the policy that {by} set in version 3." in refused
     assert "skipfill policy things --without-slice 'lable = '\"'\"'class-01'\"'\"''" in refused
     assert "_place" not in refused + told
     assert "_id" not in refused + told

@@ -67,7 +67,7 @@ def test_a_new_space_with_nearly_a_known_name_is_noted(skipfill: Skipfill, tmp_p
 def test_a_parquet_file_is_no_bundle(skipfill: Skipfill, tmp_path: Path) -> None:
     store_with(tmp_path, 100)
     told = skipfill("model", "add", "part-0000.parquet", expect=2).err
-    assert "expected an exported bundle, found a Parquet file. A bundle is what this writes: skipfill model exp" in told
+    assert "expected an exported bundle, found a Parquet file. To write a bundle: skipfill model exp" in told
 
 
 def test_an_empty_reason_is_no_reason(skipfill: Skipfill, tmp_path: Path) -> None:

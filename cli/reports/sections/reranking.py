@@ -25,17 +25,17 @@ def reranking(report: Report) -> str:
 
 
 def facts_of(measured: Reranked) -> dict[str, str]:
-    """What was measured, a line each."""
+    """The measurements, a line each."""
     source = f"{measured.from_overlay:,} from version {measured.overlay} of the overlay" if measured.overlay else ""
     made = f"{measured.encoded:,} encoded{' and kept' if measured.kept else ''}" if measured.encoded else ""
     without = f"{measured.without_vector:,} without a new vector, which keep their places"
     rows = ", ".join(filter(None, [source, made, without if measured.without_vector else ""]))
-    took = f"{measured.milliseconds:.2g} ms more a query, with its rows at hand"
-    rate = f"; {measured.items_per_second:,.0f} items a second here" if measured.items_per_second else ""
+    took = f"{measured.milliseconds:.2g} ms more per query, once its vectors are there"
+    rate = f"; {measured.items_per_second:,.0f} items per second here" if measured.items_per_second else ""
     facts = {
-        "candidates": f"{measured.way.k:,} rows a query, found by {FINDING[measured.way.candidates]}",
+        "candidates": f"{measured.way.k:,} rows per query, found by {FINDING[measured.way.candidates]}",
         "rows": f"{measured.touched:,} of {measured.gallery_rows:,} are candidates: {rows}",
-        "items to encode": f"{measured.cold:.3g} a query with an empty overlay, {measured.warm:.3g} with this one",
+        "items to encode": f"{measured.cold:.3g} per query with an empty overlay, {measured.warm:.3g} with this one",
         "time": took + rate,
         "rows touched": "; ".join(_after(one, measured) for one in _shown(measured)),
     }

@@ -1,8 +1,9 @@
-"""Number of torch's threads in a training: the one that is given, or the one with the fastest steps.
+"""Number of torch's threads in a training: the given one, or the one with the fastest steps.
 
-Threads of a small net that share their cores with other work wait for each other most of the time: then one is faster
-than many. Where nothing else runs, or nets are large, many are faster. So a training tries them, in steps that it needs
-anyway. Sums in another order differ in their last bits: weights are the same to the bit only for one given number.
+If the threads of a small net share their cores with other work, they wait for each other most of the time: then one
+thread is faster than many. If nothing else runs, or nets are large, many are faster. So a training tries several
+numbers, in steps that it needs anyway. Sums in another order differ in their last bits: weights are the same to the bit
+only for the same given number.
 """
 
 from __future__ import annotations
@@ -16,22 +17,23 @@ from contextlib import contextmanager
 import torch
 
 MOST_THREADS = 1024  # a larger number is a mistake
-FEWEST_STEPS, SHORTEST = 3, 0.1  # steps and seconds that a number is tried for: beside other work, steps differ much
+FEWEST_STEPS, SHORTEST = 3, 0.1
+"""Steps and seconds for which a number is tried: beside other work, step times vary a lot."""
 TOO_SLOW = 1.2
 REST = 20
-"""The next look comes after this many times the duration of the last one, so looks cost at most a few percent."""
+"""The next search comes after this many times the duration of the last, so searches cost at most a few percent."""
 
 
 class Threads:
     """The number of threads of a training's steps.
 
-    A look at them tries the most, then half of them and so on, until a step takes 1.2 times as long as with the best.
-    It is repeated, as other work on the machine comes and goes.
+    A search tries the largest number, then half of it and so on, until a step takes more than 1.2 times as long as with
+    the best. It is repeated, because other work on the machine comes and goes.
 
     Args:
         chosen: number to begin with.
         most: largest number to try; 0 to stay at `chosen`.
-        rest: seconds before the first look.
+        rest: seconds before the first search.
         clock: seconds since any moment.
 
     Attributes:
@@ -44,7 +46,7 @@ class Threads:
         self.chosen = chosen
         self._most = most
         self._clock = clock
-        self._next_look = clock() + rest if most > 1 else math.inf
+        self._next_search = clock() + rest if most > 1 else math.inf
         self._began = 0.0
         self._on_trial = 0
         self._steps: list[float] = []
@@ -54,7 +56,7 @@ class Threads:
     def for_step(self) -> Iterator[None]:
         """A context for one step of the training: it sets the number of threads, and times the step in a trial."""
         began = self._clock()
-        if not self._on_trial and began >= self._next_look:
+        if not self._on_trial and began >= self._next_search:
             self._began, self._means, self._on_trial = began, {}, self._most
         count = self._on_trial or self.chosen
         if torch.get_num_threads() != count:
@@ -66,7 +68,7 @@ class Threads:
                 self._end_trial()
 
     def _end_trial(self) -> None:
-        """Continue with half of the threads, or end the look and choose."""
+        """Continue with half of the threads, or end the search and choose."""
         _, *steps = self._steps  # in the first, threads are started
         count, mean = self._on_trial, sum(steps) / len(steps)
         self._steps, self._means[count] = [], mean
@@ -74,7 +76,7 @@ class Threads:
         if not self._on_trial:
             self.chosen = min(self._means, key=lambda tried: self._means[tried])
             now = self._clock()
-            self._next_look = now + REST * (now - self._began)
+            self._next_search = now + REST * (now - self._began)
 
 
 def is_given() -> bool:
@@ -88,8 +90,9 @@ def threads_for(given: int, before: int, *, alone_on_cpu: bool) -> Iterator[Thre
 
     Args:
         given: number that the user asks for; 0 for none. Then the environment decides, else timing.
-        before: number that a resumed training ended with; 0 for a new training.
-        alone_on_cpu: whether only this process's CPU determines how long a step takes. Other trainings are not timed.
+        before: number with which a resumed training ended; 0 for a new training.
+        alone_on_cpu: whether the duration of a step depends only on this process and the CPU. If not, no steps are
+            timed.
     """
     torchs = torch.get_num_threads()
     try:
