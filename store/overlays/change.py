@@ -60,8 +60,15 @@ def roll_back_overlay(
                 ) from gone
     for key, content in data.items():
         objects.replace(key, content)
+    number = now.number + 1
     entry = replace(
-        target, number=now.number + 1, action="rolled back", model=now.model, undo=now.number, reason=reason
+        target,
+        number=number,
+        action="rolled back",
+        model=now.model,
+        undo=now.number,
+        taken_back=number,
+        reason=reason,
     )
     committed = _committed(objects, gallery, entry)
     for key, content in data.items():
@@ -79,7 +86,8 @@ def drop_overlay(objects: ObjectStore, gallery: str, fingerprint: str, reason: s
     now = _newest(objects, gallery, fingerprint)
     if now.action == "dropped":
         return OverlayChange(now, already=True)
-    entry = replace(now, number=now.number + 1, action="dropped", files=[], undo=0, reason=reason)
+    number = now.number + 1
+    entry = replace(now, number=number, action="dropped", files=[], undo=0, taken_back=number, reason=reason)
     return OverlayChange(_committed(objects, gallery, entry), already=False)
 
 

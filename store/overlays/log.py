@@ -40,6 +40,7 @@ class OverlayVersion:
         dim: of the vectors; 0 when there is none.
         files: those in force. Later rows are newer.
         undo: number of the entry that a rollback brings back; 0 when there is none.
+        taken_back: number of the last entry that took vectors away, by a rollback or a drop; 0 when none did.
         at, by: time (UTC, ISO 8601) and user of the change; empty before it is committed.
         reason: reason that the user gave.
         commit: unique for each attempt to write, so that a writer can recognise its own.
@@ -52,6 +53,7 @@ class OverlayVersion:
     dim: int
     files: list[OverlayFile]
     undo: int = 0
+    taken_back: int = 0
     at: str = ""
     by: str = ""
     reason: str = ""

@@ -107,10 +107,12 @@ def _of_overlay(now: Situation) -> list[Precondition]:
     measured = now.check.rerank if now.check else None
     if measured is None or not measured.needs_overlay:
         return []
-    number, rows = (now.overlay.number, now.overlay.rows) if now.overlay else (0, 0)
-    expected = f"version {measured.overlay} with {measured.overlay_rows:,} rows, or later with more"
-    holds = number >= measured.overlay and rows >= measured.overlay_rows
-    return [Precondition("overlay", expected, f"version {number} with {rows:,} rows", holds)]
+    expected = f"version {measured.overlay} or later, with no rollback or drop since"
+    if now.overlay is None:
+        return [Precondition("overlay", expected, "none", False)]
+    number, taken_back = now.overlay.number, now.overlay.taken_back
+    since = f", taken back in version {taken_back}" if taken_back > measured.overlay else ""
+    return [Precondition("overlay", expected, f"version {number}{since}", number >= measured.overlay and not since)]
 
 
 def _of_check(plan: Plan, now: Situation) -> Precondition:
