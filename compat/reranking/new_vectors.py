@@ -106,17 +106,12 @@ class NewVectorSource:
         for match in matched(self.encoded, ids) if self.encoded is not None else ():
             vectors[match.places], known[match.places] = comparable(match.vectors, "cosine"), True
         if items is not None and not found[at].all():
-            rate = self._encode(items.restricted(~found[at]), ids, vectors, known)
+            rate = self._encode(items.restricted(~found[at]), ids, vectors, known, overlay)
         return NewVectors(ids, vectors, known, found, trusted, overlay, rate)
 
-    def _items_of(self, ids: pa.Array) -> Items | None:
-        """The items of the rows with these ids; None for none."""
-        if self.items is None:
-            return None
-        chosen = positions(self.items.ids, ids) >= 0
-        return self.items.restricted(chosen) if chosen.any() else None
-
-    def _encode(self, items: Items, ids: pa.Array, vectors: Matrix, known: NDArray[np.bool_]) -> float:
+    def _encode(
+        self, items: Items, ids: pa.Array, vectors: Matrix, known: NDArray[np.bool_], overlay: Overlay
+    ) -> float:
         """Encode items into the vectors of their rows; return the number of items per second."""
         card = self.model.card
         self.model.refuse_other_items(items)
@@ -128,7 +123,16 @@ class NewVectorSource:
             seconds += time.perf_counter() - began
             if self.keep:
                 digests = block_digests(block)
-                add_rows(self.objects, self.gallery, card.fingerprint, block.ids, digests, made, model=card.name)
+                overlay = add_rows(
+                    self.objects,
+                    self.gallery,
+                    card.fingerprint,
+                    block.ids,
+                    digests,
+                    made,
+                    model=card.name,
+                    before=overlay,
+                ).overlay
             places = positions(block.ids, ids)
             vectors[places], known[places] = comparable(made, "cosine"), True
             self.progress.advance(len(block.ids))
