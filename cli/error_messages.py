@@ -65,7 +65,8 @@ SENTENCES = {
     "check_model": "Run: skipfill check {gallery} {model} --items HELDOUT.parquet",
     "ask_rerank": "Add --rerank K, or leave this option out. See: skipfill guide reranking",
     "without_rerank": "Measure it with a check without --rerank.",
-    "candidates_by_view": "Find the candidates with the model's own view: --candidates view",
+    "candidates_by_view": "Give the old model's vectors of the queries: --old-vector COLUMN. Or find the candidates "
+    "with the model's own view, another ranking with a check of its own: --candidates view",
     "check_gallery": "Run: skipfill check {gallery} MODEL --items HELDOUT.parquet",
     "fail_stands": "Three things cancel a fail. 1: A later check passes on the same queries, and has as many as the "
     "policy requires. 2: A later check passes on queries that the policy names: skipfill policy {gallery} --queries "

@@ -137,7 +137,11 @@ def _of_rollback(plan: Plan, now: Situation, reason: str) -> list[Precondition]:
         return []
     allowing = now.evidence.standing.allowing if now.evidence else None
     answered = now.withdrawn.answered_by(allowing) or bool(plan.without_check or reason)
-    return [Precondition("rollback", "none, or a later pass or a reason", str(now.withdrawn), answered)]
+    return [
+        Precondition(
+            "rollback", "none, or since then a pass on other queries, or a reason", str(now.withdrawn), answered
+        )
+    ]
 
 
 def _changed(plan: Plan, now: Situation) -> str:

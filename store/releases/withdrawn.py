@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from skipfill.store.checks.entry import CheckEntry
+from skipfill.store.checks.saved_reports import load_report
 from skipfill.store.errors import SkipfillError
 from skipfill.store.galleries.log import BRINGING, Version
 from skipfill.store.releases.release_log import releases_until
@@ -20,16 +21,18 @@ class Withdrawal:
         model: name of the model, and how it re-ranked.
         version: number of the version that rolled it back.
         by, reason: the user who rolled back, and the reason given.
+        queries: digest of the queries of the check that had allowed the release; empty for none.
     """
 
     model: str
     version: int
     by: str
     reason: str
+    queries: str
 
     def answered_by(self, passed: CheckEntry | None) -> bool:
-        """Whether a pass was made after the rollback."""
-        return passed is not None and passed.version >= self.version
+        """Whether a pass was made after the rollback, on other queries than those that did not show the fault."""
+        return passed is not None and passed.version >= self.version and passed.queries.digest != self.queries
 
     def __str__(self) -> str:
         why = f": {self.reason}" if self.reason else ", without a reason"
@@ -53,8 +56,17 @@ def withdrawal(objects: ObjectStore, gallery: str, now: Version, way: str) -> Wi
         if left.release is not None and left.release.way == way and after.action != "dropped":
             if after.action != "rolled back" or _forward(objects, gallery, after, left):
                 return None
-            return Withdrawal(str(left.release), after.number, after.by, after.reason)
+            return Withdrawal(str(left.release), after.number, after.by, after.reason, _queries(objects, gallery, left))
     return None
+
+
+def _queries(objects: ObjectStore, gallery: str, released: Version) -> str:
+    """The digest of the queries of the check that allowed a release; empty for none, or where its report is gone."""
+    check = released.release.check if released.release is not None else ""
+    try:
+        return load_report(objects, gallery, check).queries.digest if check else ""
+    except (SkipfillError, OSError):
+        return ""
 
 
 def readable_withdrawal(objects: ObjectStore, gallery: str, now: Version, way: str) -> Withdrawal | None:

@@ -131,7 +131,7 @@ def test_missing_old_vectors_are_refused_before_a_model_is_read(skipfill: Skipfi
     advise, judged = ("advise", "docs", "--candidate", "v2"), ("--judgements", "judged.tsv")
     none = skipfill(*advise, "--items", "queries.parquet", *judged, "--input", "vector", expect=2).err
     assert "expected old vectors of the queries, since old model ada is gone, found none" in none
-    assert "neither the old model nor a blend can be used" in none
+    assert "neither that model nor a blend can be used" in none
     other = skipfill(*advise, "--items", "pairs.parquet", *judged, "--old-vector", "old", expect=2).err
     assert "--old-vector old: expected a column of pairs.parquet, found columns id, vector" in other
     assert "Name the column with --old-vector COLUMN" in other

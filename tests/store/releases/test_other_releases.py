@@ -133,7 +133,10 @@ def test_a_reason_may_be_given_for_a_fail_of_another_release(objects: ObjectStor
     release(objects, "v2")
     failed = check(objects, 2, "fail", OTHER)
     rollback(objects, "g")
-    passed = saved_check(objects, created="2026-01-03", instead_of=[failed.id], reason="they were mislabelled")
+    mended = Queries.of(["d", "e"])
+    passed = saved_check(
+        objects, created="2026-01-03", queries=mended, instead_of=[failed.id], reason="they were mislabelled"
+    )
     assert release(objects, "v2") == passed.id
 
 

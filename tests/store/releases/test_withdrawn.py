@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from skipfill.store.checks.policy import Policy
+from skipfill.store.checks.queries import Queries
 from skipfill.store.galleries.log import latest
 from skipfill.store.galleries.register import add_gallery, drop_gallery
 from skipfill.store.models.cards import load_card
@@ -21,6 +22,7 @@ from skipfill.store.storage.object_store import ObjectStore
 from tests.conftest import Skipfill, tree
 from tests.store.stores import saved_check, store_with, swap
 
+OTHER = Queries.of(["d", "e"])
 INCIDENT = "INC-43 v2 answers wrong in production"
 
 
@@ -56,8 +58,10 @@ def test_a_model_that_was_rolled_back_is_not_swapped_to_by_its_old_check(
     }
 
 
-def test_a_pass_after_the_rollback_answers_it(skipfill: Skipfill, objects: ObjectStore) -> None:
-    later = saved_check(objects, created="2026-01-02")
+def test_a_pass_on_other_queries_after_the_rollback_answers_it(skipfill: Skipfill, objects: ObjectStore) -> None:
+    saved_check(objects, created="2026-01-02")  # on the queries that did not show the fault
+    assert INCIDENT in skipfill("swap", "g", "v2", expect=1).err
+    later = saved_check(objects, created="2026-01-03", queries=OTHER)
     assert later.version == 3
     assert "Next: skipfill swap g v2" in skipfill().out
     document = skipfill("plan", "g", "v2", "--json").document["plan"]
@@ -133,7 +137,7 @@ def test_a_rollback_is_no_way_around_the_gate(skipfill: Skipfill, objects: Objec
 
 
 def test_the_undo_of_a_good_release_says_that_it_takes_a_reason(skipfill: Skipfill, objects: ObjectStore) -> None:
-    saved_check(objects, created="2026-01-02")
+    saved_check(objects, created="2026-01-02", queries=OTHER)
     skipfill("swap", "g", "v2")
     assert "Undo: skipfill rollback g --to 4 --reason TEXT" in skipfill("rollback", "g").err
     assert "was rolled back in version 5" in skipfill("rollback", "g", "--to", 4, expect=1).err
