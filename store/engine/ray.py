@@ -23,7 +23,6 @@ MOST_RETRIES = 20
 """Most times that a task whose worker was lost is repeated."""
 ANSWER_WITHIN = 5.0
 """Seconds to wait for a cluster's first answer."""
-DEFAULT_PORT = 6379
 
 
 @contextmanager

@@ -207,7 +207,7 @@ def training(count: int, limit: float) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Alone:
-    """What a process of its own takes for one task.
+    """Time and memory of one task in a process of its own.
 
     Attributes:
         seconds: of the second time, without imports.
@@ -264,7 +264,7 @@ def busy() -> Iterator[None]:
 
 
 def run(folder: Path, *arguments: object) -> str:
-    """What a command prints, with the threads that it chooses itself."""
+    """The output of a command that chooses its threads itself."""
     code = "from skipfill.cli.__main__ import main; main()"
     command = [sys.executable, "-c", code, *map(str, arguments)]
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}

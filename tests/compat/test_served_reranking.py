@@ -25,7 +25,7 @@ K = 20
 
 
 class Service:
-    """What a team has: rows in an index of its own, their items in a database, and queries of users."""
+    """A search service: rows in an index of its own, and their items in a database."""
 
     def __init__(self, vectors: np.ndarray, ids: list[str], database: dict[str, np.ndarray]) -> None:
         self.index = faiss.IndexHNSWFlat(vectors.shape[1], 32, faiss.METRIC_INNER_PRODUCT)

@@ -130,8 +130,8 @@ def with_normal_vectors(rows: StoredRows, folder: Path) -> StoredRows:
 def test_ranks_of_parts_are_ranks_of_the_whole(
     rows: StoredRows, tmp_path: Path, judged: bool, similarity: str, ties: bool
 ) -> None:
-    """Where so many scores lie near each other that products in float64 cost less, each task finds out anew, and the
-    histogram may count a score at the edge of a bin on its other side.
+    """Ranks are equal in every case. Each task decides by itself when to multiply in float64, so with many ties a
+    histogram may count a score at the edge of a bin in the neighbouring bin.
     """
     if not ties:
         rows = with_normal_vectors(rows, tmp_path)
