@@ -39,7 +39,7 @@ def report(
     from skipfill.cli.reports.files import refuse_unwritable
     from skipfill.cli.reports.text import show_report
     from skipfill.store.checks.newest import newest_check
-    from skipfill.store.checks.saved_reports import document_of, load_report
+    from skipfill.store.checks.saved_reports import load_report
     from skipfill.store.models.cards import has_model, load_card
     from skipfill.store.storage.layout import valid_name
 
@@ -55,7 +55,7 @@ def report(
         show_next(f"Written: {file}", quiet=quiet or file.is_relative_to("/dev"))  # a stream tells of itself
     if json or not (junit or html or github):
         emit(
-            {"check": document_of(saved), "verdict": saved.verdict, **outlook.as_document()},
+            outlook.document_of(saved),
             as_json=json,
             show=lambda out: show_report(out, saved, outlook),
         )

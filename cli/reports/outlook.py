@@ -85,9 +85,12 @@ class Outlook:
     rolled_back: list[dict[str, Any]] = field(default_factory=list)
     swap_allowed: bool | None = None
 
-    def as_document(self) -> dict[str, Any]:
-        """The outlook as JSON values."""
-        return {"rolled_back": self.rolled_back, "swap_allowed": self.swap_allowed, "notes": list(self.notes)}
+    def document_of(self, report: Report) -> dict[str, Any]:
+        """The check and its outlook as JSON values."""
+        from skipfill.store.checks.saved_reports import document_of
+
+        now = {"rolled_back": self.rolled_back, "swap_allowed": self.swap_allowed, "notes": list(self.notes)}
+        return {"check": document_of(report), "verdict": report.verdict, **now}
 
 
 NO_OUTLOOK = Outlook()
