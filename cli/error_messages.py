@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from skipfill.cli.terminal.next_command import with_store
 from skipfill.store.checks.reranking import ModelInWay
-from skipfill.store.errors import BadInput, Hint, Parameter, SkipfillError
+from skipfill.store.errors import Advice, BadInput, Hint, Parameter, SkipfillError
 
 FLAGS = {"start_from": "--init", "settings": "--set", "slices": "--slice"}
 """Flags that are not the parameter's name with dashes."""
@@ -19,9 +19,15 @@ SENTENCES = {
     "see_doctor": "See what to do about it: skipfill doctor",
     "look_and_run_again": "See: skipfill status {gallery}; then run the same command again.",
     "roll_back_to": "Versions with other releases: {versions}. Bring one back with: "
-    "skipfill rollback {gallery} --to VERSION",
-    "answer_rollback": "Check it again, with queries that show the fault: skipfill check {gallery} {model} --items "
-    "HELDOUT.parquet. A later pass, or a reason, lets it come back: skipfill swap {gallery} {model} --reason TEXT",
+    "skipfill rollback {gallery} --to VERSION --reason TEXT",
+    "answer_rollback": "Two things answer a rollback. 1: A later check passes on other queries, which show the fault: "
+    "skipfill check {gallery} {model} --items HELDOUT.parquet --items INCIDENT.parquet. 2: You record a reason: "
+    "skipfill swap {gallery} {model} --reason TEXT",
+    "answer_rollback_too": "The same pass answers the rollback, if its queries are not those of the check that had "
+    "allowed the model. Otherwise a reason does, beside the pass: skipfill swap {gallery} {model} --reason TEXT",
+    "answer_rollback_by_reason": "Without that report no pass answers the rollback. Restore it from a copy, or record "
+    "a reason, beside a pass: skipfill swap {gallery} {model} --reason TEXT",
+    "two": "{first} {second}",
     "give_reason": "To bring it back anyway: skipfill rollback {gallery} --to {version} --reason TEXT. "
     "Other releases: skipfill history {gallery}",
     "export_first": "To write a bundle: skipfill model export MODEL -o FILE. To register vectors: "
@@ -196,6 +202,8 @@ def sentence(hint: Hint) -> str:
 def _words(value: object) -> object:
     if isinstance(value, Mapping):
         return options(value)
+    if isinstance(value, Advice):
+        return sentence(value)
     return in_way(value) if isinstance(value, ModelInWay) else value
 
 

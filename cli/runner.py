@@ -39,7 +39,7 @@ def run_command(root: Callable[..., object], arguments: list[str]) -> int:
     except typer.TyperException as error:
         return _show(root, arguments, one_line(error.format_message()), f"See: {_command_of(error)} --help", 2)
     except (KeyboardInterrupt, typer.Abort):
-        return _show(root, arguments, "interrupted", failure.GO_ON, INTERRUPTED)
+        return _show(root, arguments, "interrupted", failure.go_on(arguments), INTERRUPTED)
     except ReaderGone:
         mute()  # nothing more to say
         return 0

@@ -132,12 +132,13 @@ def _end_children(process: str) -> None:
 
 def _say(message: str, code: int) -> None:
     """Write the message past Python's buffers, which the main thread may be filling; not where nobody reads."""
-    lines = {2: f"{failure.line(message, failure.GO_ON)}\n"}
+    hint = failure.go_on(sys.argv[1:])
+    lines = {2: f"{failure.line(message, hint)}\n"}
     with suppress(OSError, ValueError):
         if os.isatty(2):
             lines[2] = f"\r\033[K\033[?25h{lines[2]}"  # away with a progress bar, and back with the cursor that it hid
     if "--json" in sys.argv:
-        lines[1] = f"{failure.document(message, failure.GO_ON, code)}\n"
+        lines[1] = f"{failure.document(message, hint, code)}\n"
     for handle, text in lines.items():
         with suppress(OSError, ValueError):
             if select.select([], [handle], [], 0.1)[1]:

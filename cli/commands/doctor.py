@@ -13,7 +13,7 @@ from skipfill.cli.error_messages import sentence
 from skipfill.cli.options import Json, Store, opened
 from skipfill.cli.terminal.failure import joined
 from skipfill.cli.terminal.next_command import with_store
-from skipfill.cli.terminal.printing import emit, facts, leftover_table
+from skipfill.cli.terminal.printing import counted, emit, facts, leftover_table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -105,7 +105,16 @@ def _show(out: Console, diagnosis: Diagnosis, configuration: Configuration) -> N
         drop = with_store("To remove those older than a day: skipfill prune --trainings --yes")
         out.print(f"Unfinished trainings: the same train command resumes them. {drop}")
     depth = "" if diagnosis.deep else " This was a quick look; --deep reads every file."
-    out.print(f"{'Nothing is' if diagnosis.healthy else 'Something is'} wrong.{depth}")
+    out.print(f"{_conclusion(diagnosis)}{depth}")
+
+
+def _conclusion(diagnosis: Diagnosis) -> str:
+    """The problems and notes by number: a note breaks nothing, but is there to be read."""
+    problems = sum(finding.kind == "problem" for finding in diagnosis.findings)
+    notes = len(diagnosis.findings) - problems
+    return f"{counted(problems, 'problem') if problems else 'No problem'} found" + (
+        f"; read the {counted(notes, 'note')} above." if notes else "."
+    )
 
 
 def _named(packages: dict[str, str]) -> list[str]:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from skipfill.cli.options import GalleryName, Json, Reason, Store, opened, refuse_unconfirmed
+from skipfill.cli.options import GalleryName, Json, Store, opened, refuse_unconfirmed
+from skipfill.cli.options.reason import Reason
 from skipfill.cli.terminal.next_command import with_store
 from skipfill.cli.terminal.printing import emit
 

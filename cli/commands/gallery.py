@@ -8,21 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from skipfill.cli import completion
-from skipfill.cli.commands.overview import next_step
 from skipfill.cli.error_messages import message
-from skipfill.cli.options import (
-    COLUMNS,
-    DryRun,
-    GalleryName,
-    IdColumn,
-    Json,
-    Quiet,
-    Reason,
-    Store,
-    VectorColumn,
-    opened,
-)
+from skipfill.cli.options import COLUMNS, DryRun, GalleryName, IdColumn, Json, Quiet, Store, VectorColumn, opened
+from skipfill.cli.options.reason import Reason
 from skipfill.cli.reports.gallery import crowding_note, note_other_vectors, show_gallery
+from skipfill.cli.reports.outlook import next_step
 from skipfill.cli.terminal.help_page import HelpGroup
 from skipfill.cli.terminal.new_space import note_new_space
 from skipfill.cli.terminal.printing import emit, progress, show_next, table

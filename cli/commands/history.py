@@ -12,6 +12,8 @@ from skipfill.store.releases.forced_words import forced_words
 if TYPE_CHECKING:
     from skipfill.store.checks.entry import CheckEntry
     from skipfill.store.galleries.log import Version
+    from skipfill.store.releases.grounds import Grounds
+    from skipfill.store.releases.withdrawn import Withdrawal
 
 SHOWN = 5
 """The newest checks before a swap that are shown; the JSON document has all."""
@@ -27,20 +29,17 @@ def history(gallery: GalleryName, store: Store = None, json: Json = False) -> No
     """
     from skipfill.store.checks.index import CheckIndex
     from skipfill.store.galleries.log import history as entries
-    from skipfill.store.releases.evidence import checks_before_swaps, forced_against
+    from skipfill.store.releases.evidence import checks_before_swaps
+    from skipfill.store.releases.grounds import grounds_by_checks
     from skipfill.store.releases.release_log import release_origins
+    from skipfill.store.releases.withdrawn import comebacks
 
     objects = opened(store)
     log = entries(objects, gallery)
     checks = checks_before_swaps(objects, gallery, log)
     origins = release_origins(log)
     index = CheckIndex(objects, gallery)
-    forced = {
-        version.number: forced_against(objects, gallery, version, index)
-        if version.action in ("swapped", "rolled back")
-        else []
-        for version in log
-    }
+    came_back = comebacks(objects, gallery, log)
     rows = [
         (
             version.number,
@@ -49,7 +48,13 @@ def history(gallery: GalleryName, store: Store = None, json: Json = False) -> No
             _in_use(version),
             version.by,
             ". ".join(
-                _details(version, origins[version.number], checks.get(version.number, []), forced[version.number])
+                _details(
+                    version,
+                    origins[version.number],
+                    checks.get(version.number, []),
+                    grounds_by_checks(objects, gallery, version, index),
+                    came_back.get(version.number),
+                )
             ),
         )
         for version in log
@@ -60,6 +65,7 @@ def history(gallery: GalleryName, store: Store = None, json: Json = False) -> No
             "versions": [asdict(version) for version in log],
             "release_origins": origins,
             "checks": {number: [check.as_document() for check in of_swap] for number, of_swap in checks.items()},
+            "came_back_after": {number: one.as_document() for number, one in came_back.items()},
         },
         as_json=json,
         show=lambda out: out.print(table(COLUMNS, rows, numbers=COLUMNS[:1], wrap=COLUMNS[2:])),
@@ -76,25 +82,30 @@ def _in_use(version: Version) -> str:
     )
 
 
-def _details(version: Version, origin: int, checks: list[CheckEntry], forced: list[str]) -> list[str]:
+def _details(
+    version: Version, origin: int, checks: list[CheckEntry], grounds: Grounds, came_back: Withdrawal | None
+) -> list[str]:
     """The evidence of a version and its reasons, in words.
 
     Args:
         origin: number of the version that brought the release.
         checks: those before a swap.
-        forced: those of them that it was forced against.
+        grounds: of the release.
+        came_back: the rollbacks that had left the model before this version brought it back; None for none.
     """
     release, told = version.release, []
     if version.action == "rolled back":
         told.append(f"as in version {origin}")
     if release is not None and release.check:
         told.append(f"check {release.check}")
-    elif release is not None and release.without_check and version.action in ("swapped", "rolled back"):
-        shown = [check for check in checks[-SHOWN:] if f"{check.check} {check.verdict}" not in forced]
+    elif grounds.forced and version.action in ("swapped", "rolled back"):
+        named = [check.partition(" ")[0] for check in grounds.against or ()] + [grounds.allowed_by]
+        shown = [check for check in checks[-SHOWN:] if check.check not in named]
         others = [f"{check.check} {check.verdict}{_less(version, check)}" for check in shown]
         before = [f"{len(checks) - SHOWN:,} before"] if len(checks) > SHOWN else []
-        told.append(forced_words(forced))
+        told.append(forced_words(grounds, reason=False))
         told.append(f"Other checks: {', '.join(before + others)}" if others else "")
+    told.append(f"Came back after the rollback in version {came_back.version}" if came_back else "")
     told.append(f"Reason: {version.reason}" if version.reason else "")
     if version.action == "policy changed":
         told.append(version.policy_in_force.short)

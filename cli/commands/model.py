@@ -191,7 +191,8 @@ def drop(
     """Delete a model that no gallery uses, to free its space.
 
     Refused while a gallery's queries use it, or while it made a gallery's vectors. Its checks, and the versions that
-    released it, stay in the history, but a rollback cannot bring back these versions any more.
+    released it, stay in the history, but a rollback cannot bring back these versions any more, unless the same model is
+    in the store under another name.
 
     Example: skipfill model drop v2 --confirm v2
     """
@@ -204,6 +205,7 @@ def drop(
         f"{', '.join(map(str, versions))} any more"
         for gallery, versions in dropped.no_way_back.items()
     )
+    lost += f". The same model stays, as {dropped.same_as}" if dropped.same_as else ""
     done = "Would drop" if dry_run else "Dropped"
     emit(
         {**asdict(dropped), "dry_run": dry_run},

@@ -10,18 +10,8 @@ import typer
 
 from skipfill.cli import completion
 from skipfill.cli.error_messages import message
-from skipfill.cli.options import (
-    GalleryName,
-    IdColumn,
-    InputColumn,
-    Json,
-    ModelName,
-    Quiet,
-    Reason,
-    Store,
-    item_columns,
-    opened,
-)
+from skipfill.cli.options import GalleryName, IdColumn, InputColumn, Json, ModelName, Quiet, Store, item_columns, opened
+from skipfill.cli.options.reason import Reason
 from skipfill.cli.terminal.help_page import HelpGroup
 from skipfill.cli.terminal.overlay_summary import bytes_of, overlay_document, print_overlay, show_change
 from skipfill.cli.terminal.printing import emit, progress, show_next, table

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from skipfill.cli.options import opened
-from skipfill.cli.terminal.next_command import VARIABLE, quoted
+from skipfill.cli.reports.outlook import newest_step
+from skipfill.cli.terminal.next_command import FIRST_GALLERY, VARIABLE, from_source
 from skipfill.cli.terminal.printing import printer
 from skipfill.store.releases.forced_words import forced_words
 
 if TYPE_CHECKING:
-    from skipfill.store.checks.report import Report
-    from skipfill.store.galleries.log import Version
     from skipfill.store.models.cards import Card
+    from skipfill.store.releases.grounds import Grounds
     from skipfill.store.storage.object_store import ObjectStore
 
 START = """\
@@ -33,7 +32,7 @@ def overview() -> int:
     from skipfill.store.errors import BadInput
     from skipfill.store.galleries.log import newest_versions
     from skipfill.store.models.cards import load_card, model_names
-    from skipfill.store.releases.evidence import readable_forced
+    from skipfill.store.releases.grounds import grounds_of
 
     out = printer()
     named = os.environ.get(VARIABLE)
@@ -47,31 +46,28 @@ def overview() -> int:
         return 0
     galleries = newest_versions(objects)
     cards = [load_card(objects, name) for name in model_names(objects)]
-    out.print(f"Store {objects.root}: galleries: {len(galleries.in_force):,}, models: {len(cards):,}")
+    counts = f"galleries: {len(galleries.in_force):,}, models: {len(cards):,}"
+    out.print(f"Store {objects.root}{from_source()}: {counts}")
     for name, now in sorted(galleries.in_force.items())[:SHOWN]:
         out.print(f"{name}: {now.rows:,} rows in space {now.space}; queries use {now.queries_use}")
-        if now.release is not None and now.release.without_check:
-            out.print(f"  {forced_words(readable_forced(objects, name, now), now.release.without_check)}")
-        step = _next_step(objects, name, now, cards)
-        out.print(f"  {step.why}") if step.why else None
+        step = newest_step(objects, name, now, cards)
+        for line in dict.fromkeys([*_of_release(grounds_of(objects, name, now)), step.why]):
+            out.print(f"  {line}") if line else None
         out.print(f"  Next: {step.command}")
     if len(galleries.in_force) > SHOWN:
         out.print("All galleries: skipfill status")
     if galleries.faults:
         out.print(f"Damaged: {', '.join(sorted(galleries.faults))}. Next: skipfill doctor")
     if not galleries.in_force and not galleries.faults:
-        out.print("  Next: skipfill gallery add NAME FILES --space NAME_OF_THE_OLD_ENCODER")
+        out.print(f"  {FIRST_GALLERY}")
     _print_lines(READ)
     return 2 if galleries.faults else 0
 
 
-def next_step(objects: ObjectStore, gallery: str) -> str:
-    """The command that brings a gallery's newest model forward, as `_next_step` finds it."""
-    from skipfill.store.galleries.log import latest
-    from skipfill.store.models.cards import load_card, model_names
-
-    cards = [load_card(objects, name) for name in model_names(objects)]
-    return _next_step(objects, gallery, latest(objects, gallery), cards).command
+def _of_release(grounds: Grounds) -> list[str]:
+    """The lines on a release that was forced, that came back after a rollback, or that a rollback brought."""
+    came_back = f"Came back, although {grounds.came_back}" if grounds.came_back else ""
+    return [forced_words(grounds), came_back, *map(str, grounds.rolled_back)]
 
 
 def searchable(objects: ObjectStore, card: Card) -> str:
@@ -81,70 +77,6 @@ def searchable(objects: ObjectStore, card: Card) -> str:
     found = [name for space in card.views for name in galleries_of(objects, space)]
     trained_against = str(card.gallery.get("name", ""))
     return trained_against if trained_against in found else next(iter(found), "GALLERY")
-
-
-@dataclass(frozen=True)
-class _Step:
-    """A next step; `why` says what speaks against a more obvious one, where something does."""
-
-    command: str
-    why: str = ""
-
-
-def _next_step(objects: ObjectStore, gallery: str, now: Version, cards: list[Card]) -> _Step:
-    """The command that brings the newest model for a gallery forward; `status` where there is nothing to do."""
-    fitting = [card for card in cards if now.space in card.views and card.name != now.space]
-    if not fitting:
-        return _Step(quoted("skipfill", "train", "NAME", "--gallery", gallery, "--items", "ITEMS.parquet"))
-    newest = max(fitting, key=lambda card: card.created)
-    if now.release is not None and now.release.fingerprint == newest.fingerprint:
-        return _Step(quoted("skipfill", "status", gallery))
-    return _step_of(objects, gallery, now, newest.name, newest.fingerprint)
-
-
-def step_after(objects: ObjectStore, report: Report) -> str:
-    """The command after a saved check, by the evidence as it is now: the policy may ask more than it did."""
-    from skipfill.cli.error_messages import options
-    from skipfill.cli.reports.findings import next_command
-    from skipfill.store.errors import Stale
-    from skipfill.store.galleries.log import latest
-
-    if report.verdict != "pass" or report.asked_less:
-        return next_command(report)
-    try:
-        now = latest(objects, report.gallery)
-    except Stale:  # it was dropped
-        return quoted("skipfill", "history", report.gallery)
-    if now.release is not None and now.release.way == report.fingerprint:
-        return quoted("skipfill", "status", report.gallery)
-    command = _step_of(objects, report.gallery, now, report.model, report.fingerprint).command
-    named = report.rerank is not None and quoted(report.gallery, report.model) in command
-    return f"{command} {options(report.rerank.way.parameters)}" if named and report.rerank else command
-
-
-def _step_of(objects: ObjectStore, gallery: str, now: Version, model: str, way: str) -> _Step:
-    """The command that brings a model forward that queries do not use.
-
-    Args:
-        way: fingerprint of how it answers queries.
-    """
-    from skipfill.cli.reports.findings import next_command
-    from skipfill.store.checks.saved_reports import load_report
-    from skipfill.store.releases.evidence import evidence_of, withdrawn_unanswered
-
-    evidence = evidence_of(objects, gallery, now, way)
-    withdrawn = withdrawn_unanswered(objects, gallery, now, way, evidence)
-    if withdrawn is not None:
-        return _Step(quoted("skipfill", "history", gallery), str(withdrawn))
-    if evidence.standing.allowing is not None:
-        return _Step(quoted("skipfill", "swap", gallery, model))
-    if evidence.deciding is not None and evidence.deciding.verdict != "pass":
-        if evidence.deciding.verdict == "fail" and now.queries_use != now.space:
-            return _Step(quoted("skipfill", "status", gallery))  # an upgrade is in use, and this one is no better
-        return _Step(next_command(load_report(objects, gallery, evidence.deciding.check)))
-    less = "; ".join(map(str, evidence.standing.differences))
-    why = f"check {evidence.deciding.check} asked less: {less}" if evidence.deciding and less else ""
-    return _Step(quoted("skipfill", "check", gallery, model, "--items", "HELDOUT.parquet"), why)
 
 
 def _print_lines(text: str) -> None:

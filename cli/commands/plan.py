@@ -10,18 +10,8 @@ from rich.console import Console
 from rich.text import Text
 
 from skipfill.cli.error_messages import in_way
-from skipfill.cli.options import (
-    GalleryName,
-    IdColumn,
-    InputColumn,
-    Json,
-    ModelName,
-    Quiet,
-    Store,
-    item_columns,
-    opened,
-    refuse_empty_reason,
-)
+from skipfill.cli.options import GalleryName, IdColumn, InputColumn, Json, ModelName, Quiet, Store, item_columns, opened
+from skipfill.cli.options.reason import refuse_empty
 from skipfill.cli.options.reranking import CheckedCandidates, Rerank, asked_reranking
 from skipfill.cli.terminal.next_command import quoted
 from skipfill.cli.terminal.printing import emit, facts, policy_line, show_next, table, to_stdout, view_words
@@ -50,6 +40,7 @@ def plan(
         str | None,
         typer.Option(
             metavar="REASON",
+            callback=refuse_empty,
             help="Plan a swap without a passing check, for this recorded reason. Default: a pass is required.",
         ),
     ] = None,
@@ -61,7 +52,8 @@ def plan(
             "--output",
             "-o",
             metavar="FILE",
-            help="File for the plan, which must not exist; - is stdout. Default: the plan is only shown.",
+            help="File for the plan, which must not exist; - is stdout. Not written if a swap would refuse the plan. "
+            "Default: the plan is only shown.",
         ),
     ] = None,
     id_column: IdColumn = "id",
@@ -72,7 +64,8 @@ def plan(
 ) -> None:
     """Show what a swap changes, requires and saves; nothing is changed.
 
-    Exit 1: something that is required is missing.
+    Exit 1: something that is required is missing. The file of `-o` is then not written, unless all that is missing is
+    a reason for a model that was rolled back: `skipfill swap --plan FILE --reason TEXT`.
 
     Example: skipfill plan products v2 -o plan.json
     """
@@ -82,7 +75,6 @@ def plan(
     from skipfill.store.releases.swap import plan_swap
     from skipfill.store.storage.output_file import new_file
 
-    refuse_empty_reason(without_check)
     objects = opened(store)
     card = load_card(objects, name)
     now = open_gallery(objects, gallery).version  # its files are there, and are those that were registered
@@ -91,8 +83,9 @@ def plan(
     way = asked_reranking(objects, gallery, card, rerank, candidates, index)
     made = plan_swap(objects, gallery, card, without_check or "", rate, price_per_million, index, way)
     printed = str(output) == "-"
-    if output is not None and not printed:
-        with new_file(output) as file:
+    written = output if made.applicable or made.lacks_reason_only else None
+    if written is not None and not printed:
+        with new_file(written) as file:
             file.write(f"{made.as_json()}\n".encode())
     code = 0 if made.applicable else 1
     if printed:
@@ -105,7 +98,9 @@ def plan(
             show=lambda out: show_plan(out, made, policy_line(now)),
             exit_code=code,
         )
-    show_next(_next(made, output), quiet=quiet)
+    if output is not None and written is None and not printed:
+        show_next(f"Not written: {output}, because a swap would refuse this plan", quiet=quiet)
+    show_next(_next(made, written), quiet=quiet)
     raise typer.Exit(code)
 
 
@@ -158,14 +153,15 @@ def _rate(objects: ObjectStore, name: str, items: list[Path], id_column: str, in
 
 
 def _next(plan: Plan, output: Path | None) -> str:
-    if not plan.applicable:
-        check = f"skipfill check {plan.gallery} {in_way(plan.model_in_way)} --items HELDOUT.parquet"
-        if [one.name for one in plan.requires if not one.holds] == ["rollback"]:
-            again = quoted("--plan", output) if output is not None else f"{in_way(plan.model_in_way)}"
-            return (
-                f"Next: {check}. Or, with a reason why it may come back: skipfill swap {plan.gallery} {again} "
-                f"--reason TEXT"
-            )
+    check = f"skipfill check {plan.gallery} {in_way(plan.model_in_way)} --items HELDOUT.parquet"
+    missing = [one.name for one in plan.requires if not one.holds]
+    again = quoted("--plan", output) if output is not None else in_way(plan.model_in_way)
+    by_reason = f"skipfill swap {plan.gallery} {again} --reason TEXT"
+    if plan.lacks_reason_only:
+        return f"Next: {check} --items INCIDENT.parquet. Or, with a reason why it may come back: {by_reason}"
+    if "rollback" in missing:
+        return f"Next: {check}. If it passes on the queries that had passed before, a reason too: {by_reason}"
+    if missing:
         return f"Next: {check}"
     if output is None:
         reason = f" --without-check {quoted(plan.without_check)}" if plan.without_check else ""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from skipfill.cli import completion
-from skipfill.cli.commands.overview import next_step
 from skipfill.cli.options import (
     POLICY,
     AcceptWorse,
@@ -21,11 +20,13 @@ from skipfill.cli.options import (
     Metric,
     MostLeftOut,
     NotWorse,
-    Reason,
     Store,
     opened,
     with_options,
 )
+from skipfill.cli.options.reason import Reason
+from skipfill.cli.reports.outlook import next_step
+from skipfill.cli.terminal.next_command import quoted
 from skipfill.cli.terminal.printing import emit, facts, show_next
 
 if TYPE_CHECKING:
@@ -155,15 +156,25 @@ def _slices(base: Policy, slices: list[str] | None, without: list[str] | None) -
 
 
 def _notes(objects: ObjectStore, gallery: str, slices: list[str]) -> list[str]:
-    """Notes on new slices whose columns only queries can have. What is no SQL condition is refused."""
+    """Notes on new slices whose columns only queries can have, and on those that no row of the gallery meets.
+
+    What is no SQL condition is refused.
+    """
     from skipfill.store.galleries.gallery import open_gallery
-    from skipfill.store.parquet.query_sql import refuse_no_condition, unknown_to_gallery
+    from skipfill.store.parquet.gallery_sql import refuse_no_condition, rows_that_meet, unknown_to_gallery
 
     if not slices:
         return []
     refuse_no_condition(slices)
-    lacking = unknown_to_gallery(open_gallery(objects, gallery).rows, slices)
+    rows = open_gallery(objects, gallery).rows
+    lacking = unknown_to_gallery(rows, slices)
+    met = rows_that_meet(rows, slices)
+    empty = [one for one, count in met.items() if count == 0]
     return [
+        f"Note: slice {one!r} matches none of the {rows.count:,} rows of {gallery}. A check in which it matches no "
+        f"query does not pass. To remove it: {quoted('skipfill', 'policy', gallery, '--without-slice', one)}"
+        for one in empty
+    ] + [
         f"Note: slice {one!r} needs a column that {gallery} does not have: every check needs it in its queries ({what})"
         for one, what in lacking.items()
     ]

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from skipfill.cli.commands.overview import next_step
-from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Reason, Store, opened
+from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Store, opened
+from skipfill.cli.options.reason import Reason
 from skipfill.cli.reports.gallery import show_gallery
+from skipfill.cli.reports.outlook import next_step
 from skipfill.cli.terminal.printing import progress, show_next
 
 if TYPE_CHECKING:

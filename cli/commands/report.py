@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from skipfill.cli import completion
-from skipfill.cli.commands.overview import step_after
 from skipfill.cli.options import GalleryName, GitHub, HtmlFile, Json, JunitFile, Quiet, Store, opened
+from skipfill.cli.reports.outlook import outlook_of
 from skipfill.cli.terminal.printing import emit, show_next
 
 
@@ -39,7 +39,7 @@ def report(
     from skipfill.cli.reports.files import refuse_unwritable
     from skipfill.cli.reports.text import show_report
     from skipfill.store.checks.newest import newest_check
-    from skipfill.store.checks.saved_reports import document_of, load_report
+    from skipfill.store.checks.saved_reports import load_report
     from skipfill.store.models.cards import has_model, load_card
     from skipfill.store.storage.layout import valid_name
 
@@ -49,14 +49,14 @@ def report(
         check = newest_check(objects, gallery, model.fingerprint if model else "")
     saved = load_report(objects, gallery, check)
     refuse_unwritable(junit, html, github=github, store=objects.root)
-    following = step_after(objects, saved)
-    write_reports(saved, following, junit_file=junit, html_file=html, github=github, json=json)
+    outlook = outlook_of(objects, saved)
+    write_reports(saved, outlook, junit_file=junit, html_file=html, github=github, json=json)
     for file in filter(None, (junit, html)):
         show_next(f"Written: {file}", quiet=quiet or file.is_relative_to("/dev"))  # a stream tells of itself
     if json or not (junit or html or github):
         emit(
-            {"check": document_of(saved), "verdict": saved.verdict},
+            outlook.document_of(saved),
             as_json=json,
-            show=lambda out: show_report(out, saved),
+            show=lambda out: show_report(out, saved, outlook),
         )
-        show_next(f"Next: {following}", quiet=quiet)
+        show_next(f"Next: {outlook.following}", quiet=quiet)

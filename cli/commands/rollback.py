@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from skipfill.cli.error_messages import message
-from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Reason, Store, opened
+from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Store, opened
+from skipfill.cli.options.reason import Reason
 from skipfill.cli.terminal.printing import emit, show_next, show_store
 from skipfill.store.releases.forced_words import forced_words
 
 if TYPE_CHECKING:
-    from skipfill.store.galleries.log import Version
+    from skipfill.store.models.release import Release
     from skipfill.store.releases.rollback import Rollback
     from skipfill.store.storage.object_store import ObjectStore
 
@@ -61,7 +63,8 @@ def rollback(
         as_json=json,
         show=lambda out: out.print(
             f"{_done(planned, dry_run=dry_run)}: queries of {gallery} use {done.queries_use}, as in version "
-            f"{planned.origin} (now version {done.number}){_notes(objects, done, against)}"
+            f"{planned.origin} ({_number(planned, dry_run=dry_run)}{_reason(planned)})"
+            f"{_notes(objects, gallery, planned, against)}"
         ),
     )
     if planned.already:
@@ -80,24 +83,50 @@ def _done(planned: Rollback, *, dry_run: bool) -> str:
     return "Would roll back" if dry_run else "Rolled back"
 
 
-def _notes(objects: ObjectStore, version: Version, against: list[str] | None) -> str:
-    """Warnings about the release that came back: on its checks, and on its model, which may not be here."""
-    from skipfill.store.errors import SkipfillError
-    from skipfill.store.models.cards import has_model, load_card
+def _number(planned: Rollback, *, dry_run: bool) -> str:
+    return f"{'' if dry_run and not planned.already else 'now '}version {planned.version.number}"
 
-    release = version.release
+
+def _reason(planned: Rollback) -> str:
+    return f". Reason: {planned.version.reason}" if planned.version.reason and not planned.already else ""
+
+
+def _notes(objects: ObjectStore, gallery: str, planned: Rollback, against: list[str] | None) -> str:
+    """Warnings about the release that came back: on its checks, and on its model, which may not be here."""
+    release = planned.version.release
     if release is None:
         return ""
-    notes = [forced_words(None, release.without_check)] if release.without_check else []
+    notes = _forced_then(objects, gallery, planned) if release.without_check else []
     if against is None:
         notes.append("its checks cannot be read: skipfill doctor")
     elif against:
         notes.append(f"checks since then speak against it: {', '.join(against)}")
+    return "".join(f"; {note}" for note in [*notes, _of_model(objects, release)] if note)
+
+
+def _of_model(objects: ObjectStore, release: Release) -> str:
+    """A warning where a model of this name is not in the store, or is another one; empty where all is well."""
+    from skipfill.store.errors import SkipfillError
+    from skipfill.store.models.cards import bundle_of, has_model, load_card
+
     try:
-        if not has_model(objects, release.model):
-            notes.append(f"model {release.model} is not in this store, so a search needs --vectors")
-        elif load_card(objects, release.model).fingerprint != release.fingerprint:
-            notes.append(f"model {release.model} in this store is another model of the same name")
+        if has_model(objects, release.model):
+            same = load_card(objects, release.model).fingerprint == release.fingerprint
+            return "" if same else f"model {release.model} in this store is another model of the same name"
+        if other := bundle_of(objects, release.fingerprint):
+            return f"model {release.model} is in this store as {other}"
     except SkipfillError as damage:  # the rollback is done all the same
-        notes.append(message(damage))
-    return "".join(f"; {note}" for note in notes)
+        return message(damage)
+    return f"model {release.model} is not in this store, so a search needs --vectors"
+
+
+def _forced_then(objects: ObjectStore, gallery: str, planned: Rollback) -> list[str]:
+    """The note that the release was forced when it was first made, and for which reason."""
+    from skipfill.store.errors import SkipfillError
+    from skipfill.store.galleries.log import read_version
+    from skipfill.store.releases.grounds import grounds_of
+
+    with suppress(SkipfillError, OSError):
+        then = grounds_of(objects, gallery, read_version(objects, gallery, planned.origin))
+        return [f"version {planned.origin} was {forced_words(then, reason=False)}, for this reason: {then.reason}"]
+    return []

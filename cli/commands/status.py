@@ -13,12 +13,14 @@ from skipfill.cli.error_messages import message
 from skipfill.cli.options import Json, Store, opened
 from skipfill.cli.signals import silently
 from skipfill.cli.terminal.failure import SCHEMA_VERSION
+from skipfill.cli.terminal.next_command import FIRST_GALLERY, from_source
 from skipfill.cli.terminal.printing import (
     emit,
     facts,
     policy_line,
     printer,
     short_time,
+    show_next,
     table,
     view_words,
 )
@@ -26,6 +28,7 @@ from skipfill.store.releases.forced_words import forced_words
 
 if TYPE_CHECKING:
     from skipfill.store.galleries.log import Version
+    from skipfill.store.releases.grounds import Grounds
     from skipfill.store.storage.object_store import ObjectStore
 
 
@@ -68,18 +71,19 @@ def status(
 def _show_all(objects: ObjectStore, *, as_json: bool) -> int:
     """Show every gallery; a fault of one in its row. Return the exit code."""
     from skipfill.store.galleries.log import newest_versions
-    from skipfill.store.releases.evidence import readable_forced
+    from skipfill.store.releases.grounds import grounds_of
 
     galleries = newest_versions(objects)
-    forced = {name: readable_forced(objects, name, now) for name, now in galleries.in_force.items()}
+    names, now = list(galleries.in_force), galleries.in_force
+    grounds = dict(zip(names, objects.read_all(lambda name: grounds_of(objects, name, now[name]), names), strict=True))
     rows: dict[str, tuple[object, ...]] = {
         name: (
-            now.queries_use,
-            now.number,
-            short_time(now.since.at if now.since else now.at),
-            _evidence(now, forced[name]),
+            one.queries_use,
+            one.number,
+            short_time(one.since.at if one.since else one.at),
+            ". ".join(filter(None, [_evidence(grounds[name]), *map(str, grounds[name].rolled_back)])) or "-",
         )
-        for name, now in galleries.in_force.items()
+        for name, one in now.items()
     }
     faults = {name: message(fault) for name, fault in galleries.faults.items()}
     rows |= {name: ("?", "-", "-", fault) for name, fault in faults.items()}
@@ -89,39 +93,51 @@ def _show_all(objects: ObjectStore, *, as_json: bool) -> int:
     code = 2 if faults else 0
     emit(
         {
-            "galleries": {name: asdict(now) for name, now in galleries.in_force.items()},
-            "forced_against": forced,
+            "galleries": {name: asdict(one) for name, one in now.items()},
+            "forced_against": {name: one.against for name, one in grounds.items()},
+            "grounds": {name: one.as_document() for name, one in grounds.items()},
             "faults": faults,
         },
         as_json=as_json,
-        show=lambda out: out.print(table(columns, lines, numbers=["version"], wrap=wrapped)),
+        show=lambda out: (
+            out.print(table(columns, lines, numbers=["version"], wrap=wrapped))
+            if lines
+            else out.print(f"No gallery in store {objects.root}{from_source()}")
+        ),
         exit_code=code,
     )
+    if not lines:
+        show_next(FIRST_GALLERY, quiet=as_json)
+    elif not as_json:
+        show_next(f"Store: {objects.root}{from_source()}", quiet=False)
     return code
 
 
 def _show_one(objects: ObjectStore, gallery: str, now: Version, *, as_json: bool) -> None:
-    from skipfill.store.releases.evidence import indexed_since_release, readable_forced
+    from skipfill.store.releases.evidence import indexed_since_release
+    from skipfill.store.releases.grounds import grounds_of
 
     release, since = now.release, now.since
     against = indexed_since_release(objects, gallery, now, now.released_at)
-    forced = readable_forced(objects, gallery, now)
+    grounds = grounds_of(objects, gallery, now)
     cuts = [f"{one.rule}: {one.old:g} is {one.new.mean:.6g} now" for one in release.thresholds] if release else []
     rows = [
         ("queries use", now.queries_use),
         ("fingerprint", release.fingerprint[:16] if release else "-"),
         ("view", _view(now)),
-        ("check", _evidence(now, forced) + _rows_since(objects, gallery, now)),
+        ("check", (_evidence(grounds, reason=False) or "-") + _rows_since(objects, gallery, now)),
         *([("against it since", _newest_of(against))] if against != [] else []),
         ("thresholds", ", ".join(cuts) or "-"),
         ("since", f"{short_time(since.at)} UTC, version {since.number}, by {since.by}" if since else "-"),
-        ("reason", _reason(objects, gallery, now) or "-"),
+        ("reason", grounds.reason or "-"),
+        *(("rolled back", str(one)) for one in grounds.rolled_back),
+        *([("came back", str(grounds.came_back))] if grounds.came_back else []),
         ("version", f"{now.number}, {now.action} {short_time(now.at)} UTC by {now.by}"),
         ("rows", _rows(objects, gallery, now)),
         ("policy", policy_line(now)),
     ]
     emit(
-        {**_document(objects, gallery, now), "checks_against": against, "forced_against": forced},
+        {**_document(objects, gallery, now), "checks_against": against, **grounds.as_document()},
         as_json=as_json,
         show=lambda out: out.print(Text(f"Gallery {gallery}", "bold"), facts(rows), sep="\n"),
     )
@@ -132,7 +148,7 @@ def _watch(objects: ObjectStore, gallery: str, every: float, *, as_json: bool) -
 
     from skipfill.store.errors import BadInput
     from skipfill.store.galleries.watch import followed
-    from skipfill.store.releases.evidence import readable_forced
+    from skipfill.store.releases.grounds import grounds_of
 
     if not gallery:
         raise BadInput("--watch", expected="the gallery to watch", found="none", hint="skipfill status GALLERY --watch")
@@ -141,11 +157,13 @@ def _watch(objects: ObjectStore, gallery: str, every: float, *, as_json: bool) -
         for now in followed(objects, gallery, every):
             happened = f"version {now.number} {now.action} by {now.by}"
             line = f"{short_time(now.at, seconds=True)} {gallery} {happened}: queries use {now.queries_use}"
-            forced = readable_forced(objects, gallery, now)
-            if now.release is not None and now.release.without_check:
-                line += f", {forced_words(forced, now.release.without_check)}"
+            grounds = grounds_of(objects, gallery, now)
+            if grounds.forced:
+                line += f", {forced_words(grounds)}"
+            elif grounds.reason and now.number == now.released_at:
+                line += f". Reason: {grounds.reason}"
             if as_json:
-                document = {**_document(objects, gallery, now), "forced_against": forced}
+                document = {**_document(objects, gallery, now), **grounds.as_document()}
                 line = dumps({"schema_version": SCHEMA_VERSION, **document})
             out.print(line)
 
@@ -156,27 +174,12 @@ def _document(objects: ObjectStore, gallery: str, now: Version) -> dict[str, Any
     space = load_space(objects, now.space)
     identity = {"name": space.name, "dim": space.dim, "metric": space.metric, "fingerprint": space.fingerprint}
     policy = now.policy_in_force.described()
-    why = _reason(objects, gallery, now)
-    return {"gallery": gallery, "version": now.as_document(), "space": identity, "policy": policy, "reason": why}
+    return {"gallery": gallery, "version": now.as_document(), "space": identity, "policy": policy}
 
 
-def _evidence(now: Version, forced: list[str] | None) -> str:
-    """The check that allowed the release; for a swap without one, the checks that it was forced against, and why."""
-    release = now.release
-    if release is not None and release.without_check:
-        return forced_words(forced, release.without_check)
-    return release.check if release is not None and release.check else "-"
-
-
-def _reason(objects: ObjectStore, gallery: str, now: Version) -> str:
-    """The reason that was given for the release in force, by a swap or a rollback; empty where it cannot be read."""
-    from skipfill.store.errors import SkipfillError
-    from skipfill.store.galleries.log import read_version
-
-    try:
-        return now.reason if now.number == now.released_at else read_version(objects, gallery, now.released_at).reason
-    except (SkipfillError, OSError):
-        return ""
+def _evidence(grounds: Grounds, *, reason: bool = True) -> str:
+    """The check that allowed the release; for a swap without one, what it was forced against."""
+    return forced_words(grounds, reason=reason) or grounds.allowed_by
 
 
 def _rows_since(objects: ObjectStore, gallery: str, now: Version) -> str:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from skipfill.cli import completion
-from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Reason, Store, opened, refuse_empty_reason
+from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Store, opened
+from skipfill.cli.options.reason import Reason, refuse_empty
 from skipfill.cli.options.reranking import CheckedCandidates, Rerank, asked_reranking, refuse_beside_plan
 from skipfill.cli.terminal.printing import emit, show_next, show_store
 from skipfill.store.releases.forced_words import forced_words
 
 if TYPE_CHECKING:
     from skipfill.store.galleries.log import Version
+    from skipfill.store.releases.grounds import Grounds
     from skipfill.store.releases.plan import Plan
 
 
@@ -39,6 +41,7 @@ def swap(
         str | None,
         typer.Option(
             metavar="REASON",
+            callback=refuse_empty,
             help="Swap without a passing check, for this recorded reason. Default: a pass is required.",
         ),
     ] = None,
@@ -62,10 +65,9 @@ def swap(
     from skipfill.store.checks.index import CheckIndex
     from skipfill.store.models.cards import load_card, needs_old_vectors
     from skipfill.store.releases import swap as swaps
-    from skipfill.store.releases.evidence import forced_against
+    from skipfill.store.releases.grounds import grounds_of
 
     _one_of(gallery, name, plan, without_check)
-    refuse_empty_reason(without_check)
     refuse_beside_plan(plan, rerank)
     objects = opened(store)
     index = CheckIndex(objects, gallery)
@@ -83,14 +85,20 @@ def swap(
         return
     act = swaps.planned_version if dry_run else swaps.apply_plan
     done = act(objects, planned, index, reason=reason, at_once=plan is None)
-    # The same that status will say; before the swap, `done` is in force since a version that is still to come.
-    forced = forced_against(objects, gallery, replace(done, since=None), index)
+    grounds = grounds_of(objects, gallery, done, index)
     emit(
-        {"gallery": gallery, "version": asdict(done), "dry_run": dry_run, "already": False, "forced_against": forced},
+        {
+            "gallery": gallery,
+            "version": asdict(done),
+            "dry_run": dry_run,
+            "already": False,
+            **grounds.as_document(),
+        },
         as_json=json,
         show=lambda out: out.print(
             f"{'Would swap' if dry_run else 'Swapped'}: queries of {gallery} use {planned.changes.after} "
-            f"(version {done.number}, {_evidence(done, forced)}){_withdrawn(planned)}"
+            f"(version {done.number}, {_evidence(grounds)})"
+            + (f". Note: {grounds.came_back}" if grounds.came_back else "")
         ),
     )
     show_store(objects, quiet=quiet)
@@ -102,17 +110,11 @@ def swap(
         show_next(f"Next: {search}. Undo: skipfill rollback {gallery}", quiet=quiet)
 
 
-def _evidence(done: Version, forced: list[str]) -> str:
+def _evidence(grounds: Grounds) -> str:
     """The check that allowed a swap, or what it was forced against; and its reason."""
-    release = done.release
-    if release is None or release.without_check:
-        return forced_words(forced, done.reason)
-    return f"check {release.check}" + (f". Reason: {done.reason}" if done.reason else "")
-
-
-def _withdrawn(plan: Plan) -> str:
-    """The rollback that left the model before, where one did."""
-    return "".join(f". Note: {one.found}" for one in plan.requires if one.name == "rollback")
+    if grounds.forced:
+        return forced_words(grounds)
+    return f"check {grounds.allowed_by}" + (f". Reason: {grounds.reason}" if grounds.reason else "")
 
 
 def _show_already(gallery: str, now: Version, against: list[str], *, dry_run: bool, json: bool) -> None:

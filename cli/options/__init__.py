@@ -76,7 +76,6 @@ BlendedVector = Annotated[
 VectorColumn = Annotated[
     str, typer.Option("--vector", metavar="COLUMN", help="Column with the vectors.", rich_help_panel=COLUMNS)
 ]
-Reason = Annotated[str, typer.Option(metavar="TEXT", help="Reason to record in the history. Default: none.")]
 JunitFile = Annotated[
     Path | None,
     typer.Option(
@@ -189,14 +188,6 @@ def refuse_unconfirmed(name: str, confirm: str) -> None:
     if confirm != name:
         found = repr(confirm) if confirm else "none"
         raise BadInput("--confirm", expected=f"the name {name}", found=found, hint=f"Add: --confirm {name}")
-
-
-def refuse_empty_reason(without_check: str | None) -> None:
-    """Raise `BadInput` where a swap without a check is asked for, and the reason is an empty text."""
-    from skipfill.store.errors import BadInput
-
-    if without_check is not None and not without_check.strip():
-        raise BadInput("--without-check", expected="a reason, which is recorded", found="an empty one")
 
 
 def opened(store: str | None, *, to_write: bool = False) -> ObjectStore:

@@ -9,6 +9,7 @@ import typer
 
 from skipfill.cli import completion
 from skipfill.cli.options import COLUMNS, OUTPUT
+from skipfill.cli.options.reason import refuse_empty
 
 MEASURED = "Queries and truth"
 SLICES = "Slices"
@@ -164,6 +165,7 @@ Reason = Annotated[
     str,
     typer.Option(
         metavar="TEXT",
+        callback=refuse_empty,
         help="Why these queries are better than those of --instead-of. Default: none; --instead-of needs one.",
         rich_help_panel=ANSWER,
     ),

@@ -18,33 +18,34 @@ from skipfill.cli.terminal.printing import to_stdout
 from skipfill.store.errors import BadInput, SkipfillError
 
 if TYPE_CHECKING:
+    from skipfill.cli.reports.outlook import Outlook
     from skipfill.store.checks.report import Report
 
 CHECK = "check"
 
 
 def write_reports(
-    report: Report, following: str = "", *, junit_file: Path | None, html_file: Path | None, github: bool, json: bool
+    report: Report, outlook: Outlook, *, junit_file: Path | None, html_file: Path | None, github: bool, json: bool
 ) -> None:
     """Write what was asked for: files as a whole or not at all.
 
     Annotations go to stdout, or to stderr where stdout is one JSON document: GitHub's runner reads both.
 
     Args:
-        following: the next command; empty: the one that the report alone tells.
+        outlook: what the check means for a swap now.
 
     Raises:
         BadInput: a file cannot be written.
     """
     if junit_file is not None:
-        replace(junit_file, junit(report))
+        replace(junit_file, junit(report, outlook))
     if html_file is not None:
-        replace(html_file, html(report, following))
+        replace(html_file, html(report, outlook))
     if github:
         if os.environ.get(SUMMARY):
-            append(Path(os.environ[SUMMARY]), f"\n{step_summary(report, following)}")
+            append(Path(os.environ[SUMMARY]), f"\n{step_summary(report, outlook)}")
         with to_stdout():
-            print(workflow_commands(report, following), end="", file=sys.stderr if json else sys.stdout)
+            print(workflow_commands(report, outlook), end="", file=sys.stderr if json else sys.stdout)
 
 
 def write_failure(root: Any, arguments: list[str], error: str, *, json: bool) -> None:

@@ -19,6 +19,7 @@ from skipfill.cli.reports.findings import (
     way_of,
     worst_first,
 )
+from skipfill.cli.reports.outlook import NO_OUTLOOK, Outlook
 from skipfill.cli.terminal.characters import one_line, visible
 
 if TYPE_CHECKING:
@@ -35,17 +36,18 @@ SIGNS: dict[Outcome, str] = {
 }
 
 
-def workflow_commands(report: Report, following: str = "") -> str:
+def workflow_commands(report: Report, outlook: Outlook = NO_OUTLOOK) -> str:
     """Workflow commands, a line each: the verdict, then what did not pass, then the notes.
 
     A verdict other than a pass is an error, because the step ends with an exit code that is not 0.
 
     Args:
-        following: the next command; empty: the one that the report alone tells.
+        outlook: what the check means for a swap now.
     """
     title = f"skipfill: {way_of(report)} on {report.gallery}: {report.verdict.upper()}"
     verdict = "notice" if report.verdict == "pass" else "error"
-    said = [(verdict, title, f"{headline(report)} Next: {following or next_command(report)}")]
+    said = [(verdict, title, f"{headline(report)} Next: {outlook.following or next_command(report)}")]
+    said += [("warning", title, one) for one in outlook.notes]
     for each in worst_first(findings(report)):
         if each.outcome != "pass":
             said.append((LEVELS[each.outcome], f"{each.slice}: {each.outcome}", f"{each.claim}: {each.text}"))
@@ -57,11 +59,11 @@ def workflow_commands(report: Report, following: str = "") -> str:
     )
 
 
-def step_summary(report: Report, following: str = "") -> str:
+def step_summary(report: Report, outlook: Outlook = NO_OUTLOOK) -> str:
     """Markdown: the verdict, a table of what was asked, the cells of the deciding metric, the notes.
 
     Args:
-        following: as for `workflow_commands`.
+        outlook: as for `workflow_commands`.
     """
     found = worst_first(findings(report))
     measured = f"gallery version {report.version}, {report.gallery_rows:,} rows, {report.seconds:g} s"
@@ -69,7 +71,8 @@ def step_summary(report: Report, following: str = "") -> str:
     parts = [
         f"## {SIGNS[report.verdict]}: {_text(way_of(report))} on {_text(report.gallery)}",
         _text(headline(report)),
-        f"Next: {_code(following or next_command(report))}",
+        *(f"\u26a0 {_text(one)}" for one in outlook.notes),
+        f"Next: {_code(outlook.following or next_command(report))}",
         _table(["verdict", "slice", "claim", "found", "above", "below", "limit", "more queries"], _rows(found)),
     ]
     if len(found) > MOST_ROWS:

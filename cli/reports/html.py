@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from skipfill.cli.reports.elements import code, name, text
 from skipfill.cli.reports.findings import check_name, headline, next_command, way_of
+from skipfill.cli.reports.outlook import NO_OUTLOOK, Outlook
 from skipfill.cli.reports.sections.registry import SECTIONS
 from skipfill.cli.reports.svg import MARKS
 
@@ -17,17 +18,17 @@ TICK = '<path d="M-6 0-2 5 6-5"/>'
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
-def html(report: Report, following: str = "") -> str:
+def html(report: Report, outlook: Outlook = NO_OUTLOOK) -> str:
     """The page: the verdict, then each section that has something to show.
 
     Args:
-        following: the next command; empty: the one that the report alone tells.
+        outlook: what the check means for a swap now.
     """
     shown = {heading: section(report) for heading, section in SECTIONS.items()}
     body = "".join(f"<section><h2>{heading}</h2>{inside}</section>\n" for heading, inside in shown.items() if inside)
     return _page(
         f"{report.verdict.upper()}: {way_of(report)} on {report.gallery}",
-        f"{_banner(report, following or next_command(report))}\n{body}",
+        f"{_banner(report, outlook)}\n{body}",
     )
 
 
@@ -52,18 +53,20 @@ def _page(title: str, body: str) -> str:
     )
 
 
-def _banner(report: Report, following: str) -> str:
-    """The verdict, the reason, and the next command."""
+def _banner(report: Report, outlook: Outlook) -> str:
+    """The verdict, the reason, what stands against a swap, and the next command."""
     queries = max((one.queries for one in report.slices), default=0)
     about = (
         f"gallery version {report.version}, {report.gallery_rows:,} rows, {queries:,} queries, "
         f"{report.created[:10]}, check {check_name(report)}"
     )
+    notes = "".join(f"<p><strong>Note:</strong> {text(one)}</p>" for one in outlook.notes)
     drawn = TICK if report.verdict == "pass" else MARKS[report.verdict]
     icon = f'<svg class="mark {report.verdict}" viewBox="-8 -8 16 16" aria-hidden="true">{drawn}</svg>'
     return (
         f'<header class="{report.verdict}">{icon}<div>'
         f"<h1><strong>{report.verdict.upper()}</strong> {name(way_of(report))} on {name(report.gallery)}</h1>"
-        f"<p>{text(headline(report))}</p><p>Next: {code(following)}</p><p class=dim>{text(about)}</p>"
+        f"<p>{text(headline(report))}</p>{notes}<p>Next: {code(outlook.following or next_command(report))}</p>"
+        f"<p class=dim>{text(about)}</p>"
         "</div></header>"
     )

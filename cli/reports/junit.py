@@ -14,17 +14,18 @@ from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from skipfill.cli.reports.findings import Finding, check_name, findings, notes
+from skipfill.cli.reports.outlook import NO_OUTLOOK, Outlook
 from skipfill.cli.terminal.characters import one_line, visible
 
 if TYPE_CHECKING:
     from skipfill.store.checks.report import Report
 
 
-def junit(report: Report) -> str:
+def junit(report: Report, outlook: Outlook = NO_OUTLOOK) -> str:
     """The document, with its XML declaration."""
     root = Element("testsuites")
     for number, (name, found) in enumerate(groupby(findings(report), key=lambda each: each.slice)):
-        _suite(root, report, number, name, list(found))
+        _suite(root, report, number, name, list(found), [*outlook.notes, *notes(report)])
     return _document(root)
 
 
@@ -47,7 +48,7 @@ def _document(root: Element) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{tostring(root, encoding="unicode")}\n'
 
 
-def _suite(root: Element, report: Report, number: int, name: str, found: list[Finding]) -> None:
+def _suite(root: Element, report: Report, number: int, name: str, found: list[Finding], said: list[str]) -> None:
     suite = SubElement(
         root,
         "testsuite",
@@ -68,7 +69,7 @@ def _suite(root: Element, report: Report, number: int, name: str, found: list[Fi
         SubElement(properties, "property", name=key, value=visible(value))
     for each in found:
         _case(suite, report, each)
-    SubElement(suite, "system-out").text = "\n".join(map(visible, notes(report) if number == 0 else []))
+    SubElement(suite, "system-out").text = "\n".join(map(visible, said if number == 0 else []))
     SubElement(suite, "system-err")
 
 

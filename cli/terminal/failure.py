@@ -6,11 +6,18 @@ Signals say it too, before anything that takes time is imported: nothing is impo
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 SCHEMA_VERSION = 1
 """Of every JSON document that a command prints."""
-GO_ON = "Run the same command again; a training resumes after its last finished epoch."
-"""The hint after an interruption."""
+TRAINING = ("train", "demo")
+"""The commands that train a model."""
+
+
+def go_on(arguments: Sequence[str]) -> str:
+    """The hint after an interruption of the command with these arguments."""
+    resumes = any(word in TRAINING for word in arguments)
+    return "Run the same command again" + ("; a training resumes after its last finished epoch." if resumes else ".")
 
 
 def line(said: str, hint: str) -> str:

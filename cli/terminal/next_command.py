@@ -19,6 +19,7 @@ _store: ContextVar[str] = ContextVar("store", default="")
 _source: ContextVar[str] = ContextVar("source", default="")
 _arguments: ContextVar[tuple[str, ...]] = ContextVar("arguments", default=())
 VARIABLE = "SKIPFILL_STORE"
+FIRST_GALLERY = "Next: skipfill gallery add NAME FILES --space NAME_OF_THE_OLD_ENCODER"
 WITH_STORE = (
     *(f"gallery {word}" for word in ("add", "append", "show", "list", "verify", "refresh", "drop")),
     *(f"model {word}" for word in ("list", "show", "plot", "export", "add", "drop")),
@@ -54,6 +55,11 @@ def same_command(without: str) -> str:
 def store_source() -> str:
     """The setting that named the store of this command: `--store` or SKIPFILL_STORE; empty where the folder decides."""
     return _source.get()
+
+
+def from_source() -> str:
+    """The setting that named the store, as the end of a phrase: `, from SKIPFILL_STORE`."""
+    return f", from {_source.get()}" if _source.get() else ""
 
 
 def with_store(text: str) -> str:

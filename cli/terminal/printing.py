@@ -20,7 +20,7 @@ from rich.text import Text
 
 from skipfill.cli.terminal.characters import visible
 from skipfill.cli.terminal.failure import SCHEMA_VERSION
-from skipfill.cli.terminal.next_command import store_source, with_store
+from skipfill.cli.terminal.next_command import from_source, with_store
 from skipfill.cli.terminal.printer import Printer, plain
 from skipfill.cli.terminal.streams import ReaderGone, mute
 
@@ -67,9 +67,8 @@ def to_stdout() -> Iterator[None]:
 
 def show_store(objects: ObjectStore, *, quiet: bool) -> None:
     """The store that was changed, where an option or SKIPFILL_STORE named it: the folder does not tell then."""
-    source = store_source()
-    if source and not quiet:
-        printer(stderr=True).print(f"Store: {objects.root}, from {source}", style="dim")
+    if from_source() and not quiet:
+        printer(stderr=True).print(f"Store: {objects.root}{from_source()}", style="dim")
 
 
 def show_next(text: str, *, quiet: bool) -> None:

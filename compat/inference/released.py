@@ -7,6 +7,8 @@ from skipfill.compat.inference.witness import refuse_changed
 from skipfill.store.errors import Advice, BadInput, NotPermitted
 from skipfill.store.galleries.gallery import Gallery
 from skipfill.store.galleries.log import Version
+from skipfill.store.models.cards import bundle_of, has_model
+from skipfill.store.models.release import Release
 from skipfill.store.spaces import Space
 from skipfill.store.storage.object_store import ObjectStore
 
@@ -31,7 +33,7 @@ def model_in_force(
             hint=Advice("search_with_vectors", encoder=version.queries_use),
         )
     try:
-        model = load_model(objects, release.model)
+        model = load_model(objects, _bundle(objects, release))
     except NotPermitted:
         raise
     except BadInput as error:
@@ -57,6 +59,13 @@ def model_in_force(
         )
     refuse_changed(objects, model, warnings)
     return model
+
+
+def _bundle(objects: ObjectStore, release: Release) -> str:
+    """The bundle of a release: under its name, or under another one if there is none of that name."""
+    if has_model(objects, release.model):
+        return release.model
+    return bundle_of(objects, release.fingerprint) or release.model
 
 
 def released_model(objects: ObjectStore, gallery: Gallery, warnings: list[str] | None = None) -> LoadedModel:

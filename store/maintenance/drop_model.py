@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from skipfill.store.errors import Advice, BadInput, SkipfillError
 from skipfill.store.galleries.log import Version, newest_versions
-from skipfill.store.models.cards import Card, file_key, load_card
+from skipfill.store.models.cards import Card, bundle_of, file_key, load_card
 from skipfill.store.releases.release_log import releases_until
 from skipfill.store.storage.layout import aside_key, card_key, model_folder
 from skipfill.store.storage.object_store import ObjectStore
@@ -19,12 +19,15 @@ class Dropped:
 
     Attributes:
         bytes: size of its bundle.
-        no_way_back: gallery -> numbers of the versions that released it, which cannot be rolled back to any more.
+        no_way_back: gallery -> numbers of the versions that released it, which cannot be rolled back to any more. Empty
+            if the same model is in the store under another name.
+        same_as: that name; empty for none.
     """
 
     model: str
     bytes: int
     no_way_back: dict[str, list[int]]
+    same_as: str = ""
 
 
 def unused_models(objects: ObjectStore, cards: list[Card]) -> list[Card]:
@@ -48,7 +51,8 @@ def drop_model(objects: ObjectStore, name: str, *, dry_run: bool = False) -> Dro
     """
     card = load_card(objects, name)
     _refuse_used(objects, card)
-    dropped = Dropped(name, bundle_bytes(objects, name), _no_way_back(objects, card))
+    same = bundle_of(objects, card.fingerprint, other_than=name)
+    dropped = Dropped(name, bundle_bytes(objects, name), {} if same else _no_way_back(objects, card), same)
     if dry_run:
         return dropped
     key = card_key(name)

@@ -11,9 +11,9 @@ from skipfill.store.galleries.gallery import open_gallery
 from skipfill.store.galleries.log import RESTORE, Version, newest_version, read_version
 from skipfill.store.galleries.verify import reread_gallery
 from skipfill.store.maintenance.finding import Finding, tried
-from skipfill.store.models.cards import load_card, model_names
-from skipfill.store.releases.evidence import readable_forced
+from skipfill.store.models.cards import bundle_of, load_card, model_names
 from skipfill.store.releases.forced_words import forced_words
+from skipfill.store.releases.grounds import grounds_by_checks
 from skipfill.store.storage.layout import log_folder, model_folder, version_file, version_key, version_number
 from skipfill.store.storage.object_store import ObjectStore
 
@@ -79,9 +79,11 @@ def _of_release(objects: ObjectStore, gallery: str, newest: Version) -> Iterator
     if release is None:
         return
     if release.without_check:
-        forced = forced_words(readable_forced(objects, gallery, newest), release.without_check)
+        forced = forced_words(grounds_by_checks(objects, gallery, newest))
         yield Finding("note", where, f"queries use {release.model}: {forced}", Advice("see_history", gallery=gallery))
     if release.model not in model_names(objects):
+        if bundle_of(objects, release.fingerprint):
+            return
         what = f"its released model {release.model} is not in this store: a search needs query vectors"
         todo = f"Restore {model_folder(release.model)}/ from a copy, or roll back."
         # The encoder of the stored vectors may encode elsewhere.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from skipfill.store.errors import Advice, BadInput, Stale, in_the_store, unknown_name
+from skipfill.store.errors import Advice, BadInput, SkipfillError, Stale, in_the_store, unknown_name
 from skipfill.store.spaces import Space, View, beyond_prefixes, load_space, slots_by_order
 from skipfill.store.storage.layout import MODELS, card_key, model_file_key, space_key, valid_name
 from skipfill.store.storage.object_store import ObjectStore
@@ -118,6 +119,21 @@ def model_names(objects: ObjectStore) -> list[str]:
 def has_model(objects: ObjectStore, name: str) -> bool:
     """Tell whether there is a complete bundle of this name."""
     return objects.exists(card_key(name))
+
+
+def bundle_of(objects: ObjectStore, fingerprint: str, *, other_than: str = "") -> str:
+    """Name of a complete bundle with this fingerprint; empty for none. Bundles with a damaged card do not count.
+
+    A store may have a model under several names, as where a pull request adds it. A release works with each of them.
+
+    Args:
+        other_than: a bundle that does not count either.
+    """
+    for name in model_names(objects):
+        with suppress(SkipfillError):
+            if name != other_than and load_card(objects, name).fingerprint == fingerprint:
+                return name
+    return ""
 
 
 def serves(objects: ObjectStore, space: Space) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,8 @@ from skipfill.store.parquet.stored_rows import StoredRows
 from skipfill.store.storage.unfinished import scratch_folder
 
 TABLES = ("query", "gallery", "asked")
+MOST_NAMED = 40
+"""Most columns that an error names."""
 MOST_MEMORY = 2 << 30
 """Bytes that all expressions may take. Of these DuckDB counts 1 GB itself; it does not count long texts."""
 
@@ -66,7 +67,7 @@ class QueryColumns:
         values: dict[str, pa.Array] = {}
         if not wanted:
             return [], []
-        with _closed_database() as sql:
+        with closed_database() as sql:
             self._register(sql)
             alone, beside, joined = self._alone, self._beside_others(sql), self._joined
             of_queries = [form for form in of_form if self._error(sql, form, alone) is None]
@@ -150,63 +151,41 @@ class QueryColumns:
         return BadInput(
             f"slice {expression!r}",
             expected=f"SQL over columns of the queries or the gallery, or over {' and '.join(self.computed)}",
-            found=_shown(error),
+            found=shown(error) + (f" {self._column_names}" if isinstance(error, duckdb.BinderException) else ""),
             hint="If queries and gallery share a column name, write query.COLUMN or gallery.COLUMN.",
         )
 
+    @property
+    def _column_names(self) -> str:
+        """The columns that an expression may name."""
+        of_gallery = listed(self.rows, self.rows.columns.vector)
+        return f"Columns of the queries: {listed(self.queries)}. Columns of the gallery: {of_gallery}"
+
     def _register(self, sql: duckdb.DuckDBPyConnection) -> None:
-        queries = _dataset(map(self.queries.open_file, self.queries.files), ())
+        queries = dataset(map(self.queries.open_file, self.queries.files), ())
         if named := [name for name in queries.schema.names if name.casefold() in TABLES]:
             expected = f"no column called {', '.join(TABLES[:-1])} or {TABLES[-1]}: in SQL these are tables"
             raise BadInput(self.queries.where, expected=expected, found=f"column {named[0]}")
         places = pa.array(range(len(self.queries)), pa.int64())
         sql.register("asked", pa.table({"_id": self.queries.ids, "_place": places, **self.computed}))
         sql.register("query", queries)
-        sql.register("gallery", _dataset(map(self.rows.open_file, self.rows.files), (self.rows.columns.vector,)))
+        sql.register("gallery", dataset(map(self.rows.open_file, self.rows.files), (self.rows.columns.vector,)))
 
 
-def refuse_no_condition(predicates: Sequence[str]) -> None:
-    """Raise `BadInput` for a predicate that does not parse as one SQL value; its columns are not looked at."""
-    with _closed_database() as sql:
-        for one in predicates:
-            try:
-                if len(sql.extract_statements(f"SELECT (({one}\n) IS TRUE)")) != 1:
-                    raise duckdb.ParserException("several statements")
-            except duckdb.Error as error:
-                raise BadInput(f"slice {one!r}", expected="an SQL condition", found=_shown(error)) from error
+def shown(error: Exception) -> str:
+    """The message of DuckDB on one line, without its candidates: these are a few columns, and our own among them."""
+    return " ".join(str(error).split("\n\n")[0].split("\nCandidate bindings")[0].split())
 
 
-def unknown_to_gallery(rows: StoredRows, predicates: Sequence[str]) -> dict[str, str]:
-    """Predicates that need columns of the queries, each with what the gallery lacks, in words.
-
-    Raises:
-        BadInput: one names a column with `gallery.` that the gallery does not have.
-    """
-    lacking: dict[str, str] = {}
-    with _closed_database() as sql:
-        sql.register("gallery", _dataset(map(rows.open_file, rows.files), (rows.columns.vector,)))
-        sql.register("asked", pa.table({"known": [""], "relevant": [0]}))
-        for one in predicates:
-            try:
-                sql.sql(f"SELECT (({one}\n) IS TRUE) FROM gallery, asked")
-            except duckdb.BinderException as error:
-                lacking[one] = _shown(error)
-                if '"gallery" does not have a column' in lacking[one].casefold():
-                    expected = "a column of the gallery after gallery."
-                    raise BadInput(f"slice {one!r}", expected=expected, found=lacking[one]) from error
-            except duckdb.Error:
-                continue  # a type, which the columns of the queries decide
-    return lacking
-
-
-def _shown(error: Exception) -> str:
-    """The message of DuckDB on one line, without the names of our own columns."""
-    text = " ".join(str(error).split("\n\n")[0].split())
-    return re.sub(r'"(asked\.)?_(place|id)"(, )?', "", text).rstrip(", ")
+def listed(files: Items | StoredRows, without: str = "") -> str:
+    """Names of the columns of the first file, and how many more there are than can be shown."""
+    names = [name for name in files.open_file(files.files[0]).schema_arrow.names if name != without]
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
 
 
 @contextmanager
-def _closed_database() -> Iterator[duckdb.DuckDBPyConnection]:
+def closed_database() -> Iterator[duckdb.DuckDBPyConnection]:
     """A database in memory for expressions that others may have written, such as those of a store's policy.
 
     They reach no file, network, extension or variable of this program, and change none of these settings.
@@ -224,13 +203,13 @@ def _closed_database() -> Iterator[duckdb.DuckDBPyConnection]:
             yield sql
 
 
-def _dataset(files: Iterable[ParquetReader], without: Sequence[str]) -> ds.Dataset:
+def dataset(files: Iterable[ParquetReader], without: Sequence[str]) -> ds.Dataset:
     """A dataset of our own list of files: DuckDB's takes brackets in a path for a pattern."""
     parquet = ds.ParquetFileFormat()
     fragments = [parquet.make_fragment(file.source) for file in files]
-    dataset = ds.FileSystemDataset(fragments, fragments[0].physical_schema, parquet)
-    kept = [field for field in dataset.schema if field.name not in without]
-    return dataset.replace_schema(pa.schema(kept))
+    whole = ds.FileSystemDataset(fragments, fragments[0].physical_schema, parquet)
+    kept = [field for field in whole.schema if field.name not in without]
+    return whole.replace_schema(pa.schema(kept))
 
 
 def _quoted(name: str) -> str:

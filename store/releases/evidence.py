@@ -9,7 +9,7 @@ from itertools import pairwise
 from skipfill.store.checks.entry import CheckEntry, entry_of
 from skipfill.store.checks.index import CheckIndex, newest_elsewhere
 from skipfill.store.checks.saved_reports import old_reports
-from skipfill.store.checks.standing import Standing, standing, standing_of_old
+from skipfill.store.checks.standing import Standing, standing_of_old
 from skipfill.store.errors import Advice, SkipfillError
 from skipfill.store.galleries.log import Version, read_version
 from skipfill.store.galleries.policies import set_in
@@ -22,14 +22,17 @@ MOST_CHANGES = 3
 
 @dataclass(frozen=True)
 class Evidence:
-    """The evidence of the checks of a model on a version's rows, for a swap from its state.
+    """Everything that speaks for and against a model on a version's rows, for a swap from its state.
 
     Attributes:
+        standing: the joint result of its checks.
         elsewhere: the model's newest check on another state, if no check decides on this one.
+        withdrawn: the rollbacks that left the model; None if none stands against it.
     """
 
     standing: Standing
     elsewhere: CheckEntry | None = None
+    withdrawn: Withdrawal | None = None
 
     @property
     def deciding(self) -> CheckEntry | None:
@@ -37,26 +40,34 @@ class Evidence:
         of_state = self.standing
         return of_state.allowing or (of_state.against[-1] if of_state.against else of_state.lax)
 
+    @property
+    def unanswered(self) -> Withdrawal | None:
+        """The rollbacks that left the model, unless the check that allows a swap answers them."""
+        return self.withdrawn if self.withdrawn and self.withdrawn.open_after(self.standing.allowing) else None
+
 
 def evidence_of(
     objects: ObjectStore, gallery: str, version: Version, fingerprint: str, index: CheckIndex | None = None
 ) -> Evidence:
-    """Read the checks of a model on the rows of a version from the index; if it has none, from old reports.
+    """Read the checks of a model on the rows of a version, and the rollbacks that left it.
+
+    Checks are read from the index; if it has none of the model, from old reports.
 
     Args:
         fingerprint: of the model, or of its way to answer queries: see `way_fingerprint`.
         index: of the gallery; entries that it has read are not read again.
 
     Raises:
-        BadInput: an entry is damaged, or an old report is that may belong to this model.
+        BadInput: the log or an entry is damaged, or an old report is that may belong to this model.
     """
     index = index or CheckIndex(objects, gallery)
+    withdrawn = withdrawal(objects, gallery, version, fingerprint)
     of_rows = index.standing(version.rows_state, fingerprint, version.policy_in_force, version.state)
     if of_rows is None:
         old = [entry_of(report) for report in old_reports(objects, gallery, fingerprint, version.state)]
         if old:
-            return Evidence(standing_of_old(old, version.policy))
-    evidence = Evidence(of_rows or Standing())
+            return Evidence(standing_of_old(old, version.policy), withdrawn=withdrawn)
+    evidence = Evidence(of_rows or Standing(), withdrawn=withdrawn)
     if evidence.deciding is not None:
         return evidence
     newest = newest_elsewhere(objects, gallery, fingerprint)
@@ -77,41 +88,14 @@ def checks_before_swaps(objects: ObjectStore, gallery: str, log: Sequence[Versio
     return checks
 
 
-def forced_against(objects: ObjectStore, gallery: str, now: Version, index: CheckIndex | None = None) -> list[str]:
-    """The checks that spoke against a model when it was released without a pass: `1a2b fail`, oldest first.
-
-    Empty if a check allowed the release.
-
-    Args:
-        now: the release, and the version since which it is in force.
-
-    Raises:
-        BadInput: the log or an entry of a check is damaged.
-    """
-    if now.release is None or not now.release.without_check or now.released_at < 2:
-        return []
-    before = read_version(objects, gallery, now.released_at - 1)
-    of_model = (index or CheckIndex(objects, gallery)).of(before.rows_state, now.release.way)
-    until_then = [check for check in of_model if check.version <= before.number]
-    against = standing(until_then, before.policy_in_force, before.state).against
-    return [f"{check.check} {check.verdict}" for check in against]
-
-
-def readable_forced(objects: ObjectStore, gallery: str, now: Version) -> list[str] | None:
-    """The same; None where the checks cannot be read."""
+def readable_evidence(
+    objects: ObjectStore, gallery: str, version: Version, fingerprint: str, index: CheckIndex | None = None
+) -> Evidence | None:
+    """The same as `evidence_of`, but None where something cannot be read: for callers that this must not stop."""
     try:
-        return forced_against(objects, gallery, now)
+        return evidence_of(objects, gallery, version, fingerprint, index)
     except (SkipfillError, OSError):
         return None
-
-
-def withdrawn_unanswered(
-    objects: ObjectStore, gallery: str, now: Version, fingerprint: str, evidence: Evidence
-) -> Withdrawal | None:
-    """The rollback that left a model and that no later pass answers; None if there is none."""
-    withdrawn = withdrawal(objects, gallery, now, fingerprint)
-    allowing = evidence.standing.allowing
-    return None if withdrawn is None or withdrawn.answered_by(allowing) else withdrawn
 
 
 def since_release(first: int, of_model: Standing | None) -> list[str]:

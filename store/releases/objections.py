@@ -5,7 +5,7 @@ from __future__ import annotations
 from skipfill.store.checks.index import CheckIndex
 from skipfill.store.errors import SkipfillError
 from skipfill.store.galleries.log import Version
-from skipfill.store.models.cards import has_model
+from skipfill.store.models.cards import bundle_of, has_model
 from skipfill.store.releases.withdrawn import readable_withdrawal
 from skipfill.store.storage.object_store import ObjectStore
 
@@ -23,7 +23,8 @@ def objections(objects: ObjectStore, gallery: str, now: Version, target: Version
     release = target.release
     if release is None or release.model == target.space:
         return ""  # the encoder of the stored vectors, which needs no check and may encode elsewhere
-    found = [] if has_model(objects, release.model) else [f"model {release.model} is not in this store"]
+    there = has_model(objects, release.model) or bundle_of(objects, release.fingerprint)
+    found = [] if there else [f"model {release.model} is not in this store"]
     try:
         standing = index.standing(now.rows_state, release.way, now.policy_in_force, now.state)
     except (SkipfillError, OSError):
@@ -35,8 +36,8 @@ def objections(objects: ObjectStore, gallery: str, now: Version, target: Version
     if against:
         found.append(", ".join(against))
     withdrawn = readable_withdrawal(objects, gallery, now, release.way)
-    if withdrawn is not None and not withdrawn.answered_by(allowing):
-        found.append(str(withdrawn))
+    if withdrawn is not None and (why := withdrawn.open_after(allowing)):
+        found.append(f"{withdrawn} ({why})" if allowing or withdrawn.unknown else str(withdrawn))
     return "; ".join(found)
 
 

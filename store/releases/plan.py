@@ -96,6 +96,11 @@ class Plan:
         return all(precondition.holds for precondition in self.requires)
 
     @property
+    def lacks_reason_only(self) -> bool:
+        """Whether a reason, given when the plan is applied, is all that was missing when it was made."""
+        return [one.name for one in self.requires if not one.holds] == ["rollback"]
+
+    @property
     def way(self) -> str:
         """Fingerprint of how queries will be answered."""
         return way_fingerprint(self.fingerprint, self.rerank)

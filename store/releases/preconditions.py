@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from skipfill.store.checks.entry import entry_of
 from skipfill.store.checks.index import CheckIndex
 from skipfill.store.checks.report import Report
+from skipfill.store.checks.reranking import way_words
 from skipfill.store.checks.saved_reports import load_report
 from skipfill.store.errors import BadInput
 from skipfill.store.galleries.log import Version, latest
 from skipfill.store.models.cards import Card, load_card
 from skipfill.store.overlays.log import OverlayVersion, newest_entry
-from skipfill.store.releases.evidence import Evidence, evidence_of, told
+from skipfill.store.releases.evidence import Evidence, evidence_of, readable_evidence, told
 from skipfill.store.releases.plan import Plan, Precondition
-from skipfill.store.releases.withdrawn import Withdrawal, withdrawal
 from skipfill.store.storage.object_store import ObjectStore
 
 SHORT = 12
@@ -28,9 +28,9 @@ class Situation:
         version: the gallery's version in force.
         card: of the plan's model; None where it is gone.
         check: the report that the plan names; None where it names none, or it is gone.
-        evidence: what the checks of the plan's model on this version allow; None where none is needed.
-        told: the same in words.
-        withdrawn: the rollback that left the model; None where none did.
+        evidence: what speaks for and against the plan's model on this version; None where no check is asked for, and
+            something of it cannot be read.
+        told: its checks in words.
         overlay: the newest entry of the overlay that the check relied on; None if it relied on none, or the overlay is
             gone.
     """
@@ -40,7 +40,6 @@ class Situation:
     check: Report | None
     evidence: Evidence | None
     told: str
-    withdrawn: Withdrawal | None = None
     overlay: OverlayVersion | None = None
 
 
@@ -63,15 +62,21 @@ def current_situation(objects: ObjectStore, plan: Plan, index: CheckIndex) -> Si
         check = load_report(objects, plan.gallery, plan.check) if plan.check else None
     except BadInput:
         check = None
-    withdrawn = withdrawal(objects, plan.gallery, version, plan.way)
     if plan.without_check:
-        return Situation(version, card, check, None, "none asked for", withdrawn)
+        readable = readable_evidence(objects, plan.gallery, version, plan.way, index)
+        return Situation(version, card, check, readable, _not_asked_for(readable))
     overlay = None
     if check is not None and check.rerank is not None and check.rerank.needs_overlay:
         overlay = newest_entry(objects, plan.gallery, plan.fingerprint)
     evidence = evidence_of(objects, plan.gallery, version, plan.way, index)
     said = told(objects, plan.gallery, version, evidence)
-    return Situation(version, card, check, evidence, said, withdrawn, overlay)
+    return Situation(version, card, check, evidence, said, overlay)
+
+
+def _not_asked_for(evidence: Evidence | None) -> str:
+    """The checks of a model that is released without one; a check that would allow the swap is named."""
+    allowing = evidence.standing.allowing if evidence else None
+    return "none asked for" + (f", though {allowing.check} allows it" if allowing else "")
 
 
 def preconditions(plan: Plan, now: Situation, reason: str = "") -> list[Precondition]:
@@ -117,8 +122,8 @@ def _of_overlay(now: Situation) -> list[Precondition]:
 
 def _of_check(plan: Plan, now: Situation) -> Precondition:
     """The check that the plan names must be the one that allows a swap now."""
-    if now.evidence is None:
-        return Precondition("check", now.told, now.told, True)
+    if plan.without_check or now.evidence is None:
+        return Precondition("check", "none asked for", now.told, True)
     expected = f"{plan.check} pass" if plan.verdict == "pass" else "pass"
     allowing, report = now.evidence.standing.allowing, now.check
     if allowing is None or report is None:
@@ -133,15 +138,19 @@ def _of_check(plan: Plan, now: Situation) -> Precondition:
 
 def _of_rollback(plan: Plan, now: Situation, reason: str) -> list[Precondition]:
     """A rollback that left the model must be answered: by a pass that was made later, or by a reason."""
-    if now.withdrawn is None:
+    if now.evidence is None or now.evidence.withdrawn is None:
         return []
-    allowing = now.evidence.standing.allowing if now.evidence else None
-    answered = now.withdrawn.answered_by(allowing) or bool(plan.without_check or reason)
-    return [
-        Precondition(
-            "rollback", "none, or since then a pass on other queries, or a reason", str(now.withdrawn), answered
-        )
-    ]
+    withdrawn, allowing = now.evidence.withdrawn, now.evidence.standing.allowing
+    reason, still_open = reason or plan.without_check, withdrawn.open_after(allowing)
+    if allowing is not None and not still_open:
+        why = f"; check {allowing.check} answers it, with other queries"
+    elif reason:
+        why = f"; the reason answers it: {reason}"
+    else:
+        why = f"; {still_open}" if allowing is not None else ""
+    said = withdrawn.in_words(way_words(plan.model, plan.rerank))
+    expected = "none, or since then a pass on other queries, or a reason"
+    return [Precondition("rollback", expected, f"{said}{why}", not still_open or bool(reason))]
 
 
 def _changed(plan: Plan, now: Situation) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -16,7 +17,7 @@ from skipfill.store.galleries.log import Version, latest, read_version
 from skipfill.store.models.cards import Card, view_onto
 from skipfill.store.models.release import Release
 from skipfill.store.releases.backfill_cost import EncodeRate, backfill_cost
-from skipfill.store.releases.evidence import advice, evidence_of, since_release
+from skipfill.store.releases.evidence import Evidence, advice, evidence_of, since_release
 from skipfill.store.releases.plan import Change, Plan, Precondition
 from skipfill.store.releases.preconditions import Situation, current_situation, preconditions
 from skipfill.store.releases.reranking import refuse_own_rows
@@ -138,15 +139,16 @@ def planned_version(
         undo=now.version.number,
         reason=reason or plan.without_check,
         plan=plan.id,
+        since=None,
     )
 
 
 def _fitting_situation(objects: ObjectStore, plan: Plan, index: CheckIndex, reason: str, *, at_once: bool) -> Situation:
     """The situation now, if every precondition of the plan holds in it."""
     now = current_situation(objects, plan, index)
-    for precondition in preconditions(plan, now, reason):
-        if not precondition.holds:
-            raise _refused(objects, plan, now, precondition, at_once=at_once)
+    broken = [precondition for precondition in preconditions(plan, now, reason) if not precondition.holds]
+    if broken:
+        raise _refused(objects, plan, now, broken, at_once=at_once)
     return now
 
 
@@ -162,19 +164,54 @@ def apply_plan(
 
 
 def _refused(
-    objects: ObjectStore, plan: Plan, now: Situation, broken: Precondition, *, at_once: bool
+    objects: ObjectStore, plan: Plan, now: Situation, broken: list[Precondition], *, at_once: bool
 ) -> Stale | NotAcceptable:
-    if broken.name == "rollback":
-        return NotAcceptable(
-            f"gallery {plan.gallery}: {broken.found}", Advice("answer_rollback", gallery=plan.gallery, model=plan.model)
-        )
+    """The error for preconditions that do not hold: it names all that speaks against the swap, unless it is stale."""
     planned_so = plan.verdict != "pass" or any(each.name == "check" and not each.holds for each in plan.requires)
-    if broken.name == "check" and planned_so and now.evidence is not None:
-        return NotAcceptable(
-            f"gallery {plan.gallery} version {plan.version}: expected a passing check of "
-            f"{way_words(plan.model, plan.rerank)}, found {broken.found}",
-            advice(objects, now.version, plan, now.evidence),
-        )
+    on_evidence = ("check", "rollback") if planned_so else ("rollback",)
+    stale = next((each for each in broken if each.name not in on_evidence), None)
+    if stale is None and now.evidence is not None:
+        return _not_acceptable(objects, plan, now.version, now.evidence, {each.name: each.found for each in broken})
+    return _stale(objects, plan, now, stale or broken[0], at_once=at_once)
+
+
+def _not_acceptable(
+    objects: ObjectStore, plan: Plan, version: Version, evidence: Evidence, found: Mapping[str, str]
+) -> NotAcceptable:
+    """The error for a swap without a pass, or to a model that was rolled back, or both; with what answers each.
+
+    Args:
+        found: of the preconditions that do not hold, `check` and `rollback`.
+    """
+    answer = _answer_to_rollback(plan, evidence, beside_check="check" in found)
+    if "check" not in found:
+        return NotAcceptable(f"gallery {plan.gallery}: {found['rollback']}", answer)
+    first = advice(objects, version, plan, evidence)
+    said = (
+        f"gallery {plan.gallery} version {plan.version}: expected a passing check of "
+        f"{way_words(plan.model, plan.rerank)}, found {found['check']}"
+    )
+    if "rollback" not in found:
+        return NotAcceptable(said, first)
+    return NotAcceptable(f"{said}; and {found['rollback']}", Advice("two", first=first, second=answer))
+
+
+def _answer_to_rollback(plan: Plan, evidence: Evidence, *, beside_check: bool) -> Advice:
+    """The ways to answer a rollback that left the model.
+
+    Args:
+        beside_check: whether a pass is missing, too.
+    """
+    gallery, model = plan.gallery, plan.model_in_way
+    if evidence.withdrawn is not None and evidence.withdrawn.unknown:
+        return Advice("answer_rollback_by_reason", gallery=gallery, model=model)
+    if beside_check:
+        return Advice("answer_rollback_too", gallery=gallery, model=model)
+    return Advice("answer_rollback", gallery=gallery, model=model)
+
+
+def _stale(objects: ObjectStore, plan: Plan, now: Situation, broken: Precondition, *, at_once: bool) -> Stale:
+    """The error for a plan that no longer fits the store."""
     first = None
     if now.version.number > plan.version:
         first = read_version(objects, plan.gallery, plan.version + 1)

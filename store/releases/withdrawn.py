@@ -2,45 +2,106 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 from skipfill.store.checks.entry import CheckEntry
 from skipfill.store.checks.saved_reports import load_report
 from skipfill.store.errors import SkipfillError
-from skipfill.store.galleries.log import BRINGING, Version
-from skipfill.store.releases.release_log import releases_until
+from skipfill.store.galleries.log import BRINGING, Version, read_version
+from skipfill.store.releases.release_log import brought_by, releases_until
+from skipfill.store.storage.layout import report_key
 from skipfill.store.storage.object_store import ObjectStore
 
 
 @dataclass(frozen=True)
-class Withdrawal:
-    """A rollback that left a model.
+class LeftByRollback:
+    """One rollback that left a model.
 
     Attributes:
-        model: name of the model, and how it re-ranked.
-        version: number of the version that rolled it back.
-        by, reason: the user who rolled back, and the reason given.
-        queries: digest of the queries of the check that had allowed the release; empty for none.
+        version: number of the version that rolled back.
+        by, reason: the user who did, and the reason given.
+        check: id of the check that had allowed the release; empty for none.
+        queries: digest of the queries of that check; empty where they are not known.
+        unread: the report of that check, where it cannot be read; empty where it can.
     """
 
-    model: str
     version: int
     by: str
     reason: str
-    queries: str
-
-    def answered_by(self, passed: CheckEntry | None) -> bool:
-        """Whether a pass was made after the rollback, on other queries than those that did not show the fault."""
-        return passed is not None and passed.version >= self.version and passed.queries.digest != self.queries
+    check: str = ""
+    queries: str = ""
+    unread: str = ""
 
     def __str__(self) -> str:
-        why = f": {self.reason}" if self.reason else ", without a reason"
-        return f"{self.model} was rolled back in version {self.version} by {self.by}{why}"
+        return f"in version {self.version} by {self.by}{f': {self.reason}' if self.reason else ', without a reason'}"
+
+    @property
+    def unknown(self) -> str:
+        """The cause for which no pass can be compared with the check that had allowed the release; empty for none."""
+        if self.unread:
+            return f"the report of check {self.check}, which had allowed the release, cannot be read: {self.unread}"
+        if self.check and not self.queries:
+            return f"check {self.check}, which had allowed the release, does not say what its queries were"
+        return ""
+
+    def open_after(self, passed: CheckEntry) -> str:
+        """The cause for which a later pass does not answer the rollback; empty where it does."""
+        same = f"check {passed.check} has the same queries as check {self.check}, which had allowed the release"
+        return self.unknown or (same if self.check and passed.queries.digest == self.queries else "")
+
+
+@dataclass(frozen=True)
+class Withdrawal:
+    """The rollbacks that left a model, of which the last one still stands against it.
+
+    Attributes:
+        model: name that the model had, and how it re-ranked.
+        rollbacks: every one that left it, the newest first.
+    """
+
+    model: str
+    rollbacks: tuple[LeftByRollback, ...]
+
+    @property
+    def version(self) -> int:
+        """Number of the version of the last rollback."""
+        return self.rollbacks[0].version
+
+    @property
+    def unknown(self) -> str:
+        """The cause for which no pass can answer, but only a reason; empty where one can."""
+        return next(filter(None, (one.unknown for one in self.rollbacks)), "")
+
+    def open_after(self, passed: CheckEntry | None) -> str:
+        """The cause for which a pass does not answer the rollbacks; empty where it does.
+
+        A pass answers them if it was made after the last one, on other queries than the checks that had allowed the
+        releases: those did not show the fault.
+        """
+        if self.unknown or passed is None:
+            return self.unknown or "no check allows it"
+        if passed.version < self.version:
+            return f"check {passed.check} passed before the rollback"
+        return next(filter(None, (one.open_after(passed) for one in self.rollbacks)), "")
+
+    def as_document(self) -> list[dict[str, Any]]:
+        """The rollbacks as JSON values, the newest first."""
+        return [{"version": one.version, "by": one.by, "reason": one.reason} for one in self.rollbacks]
+
+    def __str__(self) -> str:
+        return self.in_words(self.model)
+
+    def in_words(self, model: str) -> str:
+        """The rollbacks, for a reader who has asked for the model by this name, which may be another one."""
+        same = "" if model == self.model else f", which is the same model as {model},"
+        return f"{self.model}{same} was rolled back {'; before that, '.join(map(str, self.rollbacks))}"
 
 
 def withdrawal(objects: ObjectStore, gallery: str, now: Version, way: str) -> Withdrawal | None:
-    """The rollback by which queries last stopped using a model; None if they did not, or stopped by a swap.
+    """The rollbacks that left a model; None if queries use it, or did not last stop using it by a rollback.
 
     A rollback to a later release, such as one that undoes a rollback, withdraws nothing. Dropping the gallery does not
     help: rollbacks of earlier galleries of the same name count, too.
@@ -49,37 +110,95 @@ def withdrawal(objects: ObjectStore, gallery: str, now: Version, way: str) -> Wi
         now: the version in force, or an uncommitted one that follows it.
         way: fingerprint of how the model answers queries: see `way_fingerprint`.
     """
-    newest_first = releases_until(objects, gallery, now, beyond_drops=True)
-    for after, left in pairwise(newest_first):
-        if after.release is not None and after.release.way == way:
-            return None  # it is in force again
-        if left.release is not None and left.release.way == way and after.action != "dropped":
-            if after.action != "rolled back" or _forward(objects, gallery, after, left):
-                return None
-            return Withdrawal(str(left.release), after.number, after.by, after.reason, _queries(objects, gallery, left))
-    return None
+    if _uses(now, way):
+        return None  # without reading the log
+    return withdrawal_in(objects, gallery, list(releases_until(objects, gallery, now, beyond_drops=True)), way)
 
 
-def _queries(objects: ObjectStore, gallery: str, released: Version) -> str:
-    """The digest of the queries of the check that allowed a release; empty for none, or where its report is gone."""
-    check = released.release.check if released.release is not None else ""
-    try:
-        return load_report(objects, gallery, check).queries.digest if check else ""
-    except (SkipfillError, OSError):
-        return ""
+def withdrawal_in(objects: ObjectStore, gallery: str, releases: Sequence[Version], way: str) -> Withdrawal | None:
+    """The same, from the versions that brought a release, the newest first."""
+    name, found = "", []
+    if _uses(releases[0], way):
+        return None
+    for place, (after, left) in enumerate(pairwise(releases)):
+        if left.release is None or not _uses(left, way) or _uses(after, way):
+            continue
+        if after.action == "rolled back" and not _forward(after, releases[place + 1 :]):
+            name = name or str(left.release)
+            found.append(_rollback(objects, gallery, after, left.release.check))
+        elif not found:
+            return None
+    return Withdrawal(name, tuple(found)) if found else None
+
+
+def _uses(version: Version, way: str) -> bool:
+    return version.release is not None and version.release.way == way
+
+
+def withdrawn_since_swap(objects: ObjectStore, gallery: str, now: Version) -> list[Withdrawal]:
+    """The models that the rollbacks since the last swap left, the last one first."""
+    ways: list[str] = []
+    for after, left in pairwise(releases_until(objects, gallery, now)):
+        if after.action != "rolled back":
+            break
+        ways += [left.release.way] if left.release is not None else []
+    return list(filter(None, (withdrawal(objects, gallery, now, way) for way in dict.fromkeys(ways))))
 
 
 def readable_withdrawal(objects: ObjectStore, gallery: str, now: Version, way: str) -> Withdrawal | None:
-    """The same, but None if the log cannot be read: for callers that a damaged log must not stop."""
+    """The same as `withdrawal`, but None if the log cannot be read: for callers that this must not stop."""
     try:
         return withdrawal(objects, gallery, now, way)
     except (SkipfillError, OSError):
         return None
 
 
-def _forward(objects: ObjectStore, gallery: str, after: Version, left: Version) -> bool:
-    """Whether a rollback brought a release that is newer than the one that it left."""
-    for entry in releases_until(objects, gallery, left):
-        if entry.action in BRINGING and entry.release in (after.release, left.release):
+def came_back_after(objects: ObjectStore, gallery: str, now: Version) -> Withdrawal | None:
+    """The rollbacks that had left the model in force before queries used it again; None for none."""
+    brought = brought_by(objects, gallery, now)
+    if now.release is None or brought.number < 2:
+        return None
+    return withdrawal(objects, gallery, read_version(objects, gallery, brought.number - 1), now.release.way)
+
+
+def comebacks(objects: ObjectStore, gallery: str, log: Sequence[Version]) -> dict[int, Withdrawal]:
+    """The rollbacks that had left a model, by the number of each version that brought the model back.
+
+    Args:
+        log: every version, from the first.
+    """
+    found: dict[int, Withdrawal] = {}
+    releases: list[Version] = []  # the newest first
+    for version in log:
+        if version.released_at != version.number:
+            continue
+        if version.release is not None and releases:
+            withdrawn = withdrawal_in(objects, gallery, releases, version.release.way)
+            found |= {version.number: withdrawn} if withdrawn else {}
+        releases.insert(0, version)
+    return found
+
+
+def _rollback(objects: ObjectStore, gallery: str, after: Version, check: str) -> LeftByRollback:
+    """A rollback, and the queries of the check that had allowed the release that it left; `check` is empty for none."""
+    queries = unread = ""
+    try:
+        queries = load_report(objects, gallery, check).queries.digest if check else ""
+    except (SkipfillError, OSError):
+        unread = str(objects.root / report_key(gallery, check))
+    return LeftByRollback(after.number, after.by, after.reason, check, queries, unread)
+
+
+def _forward(after: Version, before: Sequence[Version]) -> bool:
+    """Whether a rollback brought a release that is newer than the one that it left.
+
+    Args:
+        before: the versions before the rollback that brought a release, the newest first.
+    """
+    left = before[0].release
+    for entry in before:
+        if entry.action in BRINGING and entry.release in (after.release, left):
             return entry.release == after.release
+        if entry.action == "registered":
+            break
     return False

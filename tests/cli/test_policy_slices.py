@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pyarrow.parquet as pq
 import pytest
 
 from skipfill.store.galleries.log import latest
@@ -29,6 +30,14 @@ def test_a_slice_of_columns_that_only_queries_have_is_noted_and_can_be_removed(
     refused = skipfill("check", "things", "v2", "--items", with_v2.known, expect=2).err
     assert f"This slice is in the policy that {by} set in version 3." in refused
     assert "skipfill policy things --without-slice 'lable = '\"'\"'class-01'\"'\"''" in refused
+    (columns,) = re.findall(
+        r"Columns of the queries: (.*?)\. Columns of the gallery: (.*?)\. This", " ".join(refused.split())
+    )
+    assert [set(one.split(", ")) for one in columns] == [
+        set(pq.read_schema(with_v2.known).names),
+        set(pq.read_schema(with_v2.folder / "gallery.parquet").names) - {"vector"},
+    ]
+    assert "It has id, label." in told
     assert "_place" not in refused + told
     assert "_id" not in refused + told
     skipfill("policy", "things", "--without-slice", typo)
@@ -36,6 +45,13 @@ def test_a_slice_of_columns_that_only_queries_have_is_noted_and_can_be_removed(
     skipfill("check", "things", "v2", "--items", with_v2.known, expect=None)
     assert "nearest" in skipfill("policy", "things", "--without-slice", typo, expect=2).err
     assert "expected a change of the policy too" in skipfill("policy", "things", "--reason", "x", expect=2).err
+
+
+def test_a_slice_that_no_row_meets_is_noted(skipfill: Skipfill, with_v2: World) -> None:
+    told = skipfill("policy", "things", "--slice", "label = 'class-1'", "--slice", "label = 'class-01'").err
+    assert "Note: slice \"label = 'class-1'\" matches none of the" in told
+    assert "skipfill policy things --without-slice" in told
+    assert told.count("Note:") == 1
 
 
 def test_a_share_of_flips_is_never_below_0(skipfill: Skipfill, with_v2: World) -> None:

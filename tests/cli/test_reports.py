@@ -22,6 +22,7 @@ from skipfill.cli.reports.findings import findings, headline, next_command, same
 from skipfill.cli.reports.github import step_summary, workflow_commands
 from skipfill.cli.reports.html import html
 from skipfill.cli.reports.junit import junit
+from skipfill.cli.reports.outlook import Outlook
 from skipfill.cli.reports.svg import Scale
 from skipfill.store.checks.report import Cell, Effort, Flips, IndexRecall, Interval, Report, Slice
 from skipfill.store.checks.requirement import Requirement, Verdict
@@ -375,6 +376,12 @@ def luminance(colour: str) -> float:
 def themes() -> Iterator[dict[str, str]]:
     for block in re.findall(r":root \{(.*?)\}", html(REPORTS["pass"]), re.S)[:2]:
         yield dict(re.findall(r"--([\w-]+): (#\w{6})", block))
+
+
+@pytest.mark.parametrize("write", [html, junit, step_summary, workflow_commands])
+def test_what_stands_against_a_swap_is_in_every_form(write: Callable[[Report, Outlook], str]) -> None:
+    said = "v2 was rolled back in version 3 by someone"
+    assert said in write(REPORTS["pass"], Outlook(notes=(said,))).replace("\\", "")
 
 
 @pytest.mark.parametrize("write", [html, junit, step_summary, workflow_commands])

@@ -17,7 +17,7 @@ import pytest
 from tests.conftest import World, spawn
 from tests.warm import Started, start
 
-INTERRUPTED = "error: interrupted. Run the same command again; a training resumes after its last finished epoch.\n"
+INTERRUPTED = "error: interrupted. Run the same command again.\n"
 SLACK = 30.0  # a second is what is promised, on a machine that is not busy
 
 
@@ -120,14 +120,21 @@ def test_other_signals_have_their_codes(tmp_path: Path, number: int, word: str) 
     code, _, err = ended_by(running(LONG["a loop"], tmp_path), number)
     assert (code, err) == (
         128 + number,
-        f"error: ended by {word}. Run the same command again; a training resumes after its last finished epoch.\n",
+        f"error: ended by {word}. Run the same command again.\n",
+    )
+
+
+def test_only_a_training_speaks_of_trainings(tmp_path: Path) -> None:
+    _, _, err = ended_by(running(LONG["a loop"], tmp_path, "--quiet", "train", "v2"), signal.SIGTERM)
+    assert err == (
+        "error: ended by SIGTERM. Run the same command again; a training resumes after its last finished epoch.\n"
     )
 
 
 def test_with_json_there_is_a_document(tmp_path: Path) -> None:
     code, out, err = ended_by(running(LONG["a loop"], tmp_path, "--json"), signal.SIGINT)
     assert (code, err) == (130, INTERRUPTED)
-    hint = "Run the same command again; a training resumes after its last finished epoch."
+    hint = "Run the same command again."
     assert json.loads(out) == {"schema_version": 1, "error": "interrupted", "hint": hint, "exit_code": 130}
 
 
@@ -171,7 +178,7 @@ def test_while_the_command_is_imported(tmp_path: Path) -> None:
     code, _, err = ended_by(running(code, tmp_path, cold=True), signal.SIGTERM)
     assert (code, err) == (
         143,
-        "error: ended by SIGTERM. Run the same command again; a training resumes after its last finished epoch.\n",
+        "error: ended by SIGTERM. Run the same command again.\n",
     )
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from skipfill.store.galleries.log import latest
+from skipfill.store.storage.location import open_store
 from tests.conftest import Skipfill
 from tests.store.stores import saved_check, store_with
 
@@ -45,7 +47,19 @@ def test_a_swap_and_a_rollback_name_a_store_that_the_folder_does_not_tell(
     assert f"Store: {objects.root}, from --store" in told
     monkeypatch.setenv("SKIPFILL_STORE", ".skipfill")
     assert f"Store: {objects.root}, from SKIPFILL_STORE" in skipfill("rollback", "g").err
-    assert f"Store {objects.root}: galleries: 1" in skipfill().out
+    assert f"Store {objects.root}, from SKIPFILL_STORE: galleries: 1" in skipfill().out
+    assert f"Store: {objects.root}, from SKIPFILL_STORE" in skipfill("status").err
+
+
+def test_status_of_an_empty_store_names_it(skipfill: Skipfill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    skipfill("init")
+    root = tmp_path / ".skipfill"
+    shown = skipfill("status")
+    assert shown.out == f"No gallery in store {root}\n"
+    assert "Next: skipfill gallery add NAME FILES" in shown.err
+    monkeypatch.setenv("SKIPFILL_STORE", str(root))
+    assert skipfill("status").out == f"No gallery in store {root}, from SKIPFILL_STORE\n"
+    assert skipfill("status", "--json").document["galleries"] == {}
 
 
 def test_init_where_there_are_galleries_does_not_start_over(skipfill: Skipfill, tmp_path: Path) -> None:
@@ -74,3 +88,6 @@ def test_an_empty_reason_is_no_reason(skipfill: Skipfill, tmp_path: Path) -> Non
     store_with(tmp_path, 100)
     for command in ("swap", "plan"):
         assert "expected a reason" in skipfill(command, "g", "v2", "--without-check", " ", expect=2).err
+    for command in (["swap", "g", "v2"], ["rollback", "g"], ["policy", "g", "--margin", "0.1"]):
+        assert "--reason: expected a reason" in skipfill(*command, "--reason", "", expect=2).err
+    assert latest(open_store(tmp_path / ".skipfill"), "g").number == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,21 @@ def test_a_drop_frees_the_space_and_says_what_is_lost(skipfill: Skipfill, object
     refused = skipfill("rollback", "g", expect=1).err
     assert "model v2 is not in this store" in refused
     assert "(0 bytes)" in skipfill("prune", "--all-ages").out
+
+
+def test_a_model_under_two_names_can_still_be_rolled_back_to(skipfill: Skipfill, objects: ObjectStore) -> None:
+    saved_check(objects)
+    swap(objects, "g", load_card(objects, "v2"))
+    save_model(objects, replace(load_card(objects, "v2"), name="candidate"), b"v2", trained_ids())
+    swap(objects, "g", load_card(objects, "v3"), "test")
+    dropped = skipfill(*DROP).out
+    assert "cannot be rolled back" not in dropped
+    assert "The same model stays, as candidate" in dropped
+    assert (
+        "use v2, as in version 2 (now version 4); model v2 is in this store as candidate"
+        in skipfill("rollback", "g").out
+    )
+    assert skipfill("doctor", "--json").document["findings"] == []
 
 
 def test_a_kill_at_any_write_leaves_a_whole_model_or_leftovers(

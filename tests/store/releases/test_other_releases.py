@@ -120,7 +120,10 @@ def test_a_release_that_was_forced_against_a_fail_says_so(objects: ObjectStore, 
     assert f"(version 2, {said}. Reason: manager said so)" in skipfill(*force, "--dry-run").out
     assert f"(version 2, {said}. Reason: manager said so)" in skipfill(*force).out
     check(objects, 2)  # what passes later changes nothing about it
-    for command in (["status", "g"], ["status"], ["history", "g"], [], ["doctor"]):
+    shown = " ".join(skipfill("status", "g").out.split())
+    assert f"check {said}" in shown
+    assert "reason manager said so" in shown
+    for command in (["status"], ["history", "g"], [], ["doctor"]):
         assert f"{said}. Reason: manager said so" in " ".join(skipfill(*command).out.split())
     rollback(objects, "g")
     check(objects, 3)

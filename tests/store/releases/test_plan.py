@@ -100,11 +100,15 @@ def test_a_plan_without_a_passing_check_exits_1_and_so_does_its_swap(skipfill: S
     # noise: the plan names the check that failed
     skipfill("train", "v4", "--method", "l2", "--lr", 1e-9, *train)
     failed = skipfill("check", "things", "v4", "--items", ready.heldout, "--json", expect=1).document["check"]["id"]
-    document = skipfill("plan", "things", "v4", "--json", "-o", "plan.json", expect=1).document
+    planned = skipfill("plan", "things", "v4", "--json", "-o", "plan.json", expect=1)
+    document = planned.document
     assert document["exit_code"] == 1
     assert document["plan"]["verdict"] == "fail"
     check = document["plan"]["requires"][-1]
     assert check == {"name": "check", "expected": "pass", "found": f"{failed} fail", "holds": False}
+    assert "Not written: plan.json, because a swap would refuse this plan" in planned.err
+    assert not Path("plan.json").exists()
+    Path("plan.json").write_text(json.dumps(document["plan"]))  # as an earlier release wrote it
     before = tree(STORE)
     refused = skipfill("swap", "things", "--plan", "plan.json", expect=1)
     assert f"expected a passing check of v4, found {failed} fail" in refused.err

@@ -81,9 +81,9 @@ def test_the_same_release_has_one_name_in_history_and_message(skipfill: Skipfill
     swap(objects, "g", load_card(objects, "v3"), "it looked fine")
     why = ("--reason", "again")
     said = skipfill("rollback", "g", "--to", 2, *why).out  # swapped to by a check, and only there
-    assert "as in version 2 (now version 6)" in said
+    assert "as in version 2 (now version 6." in said
     said = skipfill("rollback", "g", "--to", 3, *why).out
-    assert "as in version 5 (now version 7)" in said  # the same release as that of 3, and newer
+    assert "as in version 5 (now version 7." in said  # the same release as that of 3, and newer
     assert skipfill("history", "g", "--json").document["release_origins"]["7"] == 5
 
 
@@ -108,10 +108,12 @@ def test_a_rollback_to_a_release_that_no_check_allowed_says_so(skipfill: Skipfil
     skipfill("rollback", "g")
     done = skipfill("rollback", "g", "--to", 3, "--quiet", "--reason", "v2 is slow")
     assert done.out == (
-        "Rolled back: queries of g use v3, as in version 3 (now version 5); FORCED without a passing check. Reason: "
-        "it looked fine\n"
+        "Rolled back: queries of g use v3, as in version 3 (now version 5. Reason: v2 is slow); version 3 was FORCED "
+        "without a passing check, for this reason: it looked fine\n"
     )
-    assert "as in version 3. FORCED without a passing check. Reason: v2 is slow" in skipfill("history", "g").out
+    shown = skipfill("history", "g").out
+    came_back = "Came back after the rollback in version 4"
+    assert f"as in version 3. FORCED without a passing check. {came_back}. Reason: v2 is slow" in shown
     again = skipfill("rollback", "g", "--to", 3, "--json").document
     assert (again["already"], again["version"]["number"], again["origin"]) == (True, 5, 3)
     assert "Nothing to do" in skipfill("rollback", "g", "--to", 5).out
@@ -123,10 +125,13 @@ def test_a_rollback_to_a_model_that_is_gone_says_so(skipfill: Skipfill, objects:
     refused = skipfill("rollback", "g", expect=1).err
     assert "v2 comes back only with a reason: model v2 is not in this store" in refused
     said = skipfill("rollback", "g", "--reason", "queries are encoded elsewhere").out
-    assert "use v2, as in version 2 (now version 4); model v2 is not in this store" in said
+    assert (
+        "use v2, as in version 2 (now version 4. Reason: queries are encoded elsewhere); model v2 is not in this store"
+        in said
+    )
     (objects.root / "models/v3/card.json").write_text("{")
     said = skipfill("rollback", "g", "--to", 3, "--reason", "why not").out
-    assert "(now version 5); FORCED without a passing check. Reason: it looked fine; " in said
+    assert "(now version 5. Reason: why not); version 3 was FORCED without a passing check" in said
 
 
 def test_a_version_that_is_none_of_this_gallery_is_refused(skipfill: Skipfill, objects: ObjectStore) -> None:
@@ -148,7 +153,8 @@ def test_the_history_shows_which_version_brought_a_release(skipfill: Skipfill, o
     assert document["release_origins"] == {"1": 1, "2": 2, "3": 3, "4": 2, "5": 2, "6": 3}
     lines = skipfill("history", "g").out.splitlines()
     assert "rolled back" in lines[-1]
-    assert lines[-1].endswith("as in version 3. FORCED without a passing check. Reason: v2 is slow")
+    assert "as in version 3. FORCED without a passing check. " in lines[-1]
+    assert lines[-1].endswith("Reason: v2 is slow")
 
 
 def test_a_swap_to_the_released_model_is_already_so(skipfill: Skipfill, objects: ObjectStore, tmp_path: Path) -> None:

@@ -133,7 +133,147 @@ def test_a_rollback_is_no_way_around_the_gate(skipfill: Skipfill, objects: Objec
     assert tree(tmp_path) == before
     skipfill("rollback", "g", "--to", 4, "--reason", "the customer wants it")
     shown = skipfill("history", "g").out.splitlines()[-1]
-    assert f"as in version 4. FORCED although check {failed.id} failed. Reason: the customer wants it" in shown
+    assert f"as in version 4. FORCED although check {failed.id} failed. Came back after the rollback in" in shown
+    assert shown.endswith("version 5. Reason: the customer wants it")
+
+
+def test_a_report_of_a_pass_says_whether_it_answers_a_rollback(
+    skipfill: Skipfill, objects: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = json.loads(skipfill("history", "g", "--json").out)["versions"][1]["release"]["check"]
+    same = saved_check(objects, created="2026-01-02", policy=asdict(Policy()))
+    summary = tmp_path / "summary.md"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    said = f"v2 was rolled back in version 3 by {latest(objects, 'g').by}: {INCIDENT}"
+    still = f"This pass does not answer it: check {same.id} has the same queries as check {first}"
+    shown = skipfill("report", "g", same.id)
+    assert f"{said}. {still}" in shown.out
+    assert "skipfill swap g v2 --reason TEXT" in shown.out
+    assert "Next: skipfill check g v2 --items HELDOUT.parquet --items INCIDENT.parquet" in shown.err
+    annotated = skipfill("report", "g", same.id, "--github", "--html", "c.html").out
+    assert f"::warning title=skipfill%3A v2 on g%3A PASS::{said}. {still}" in annotated
+    assert f"{said}. {still}" in (tmp_path / "c.html").read_text()
+    assert "This pass does not answer it" in summary.read_text()
+    document = skipfill("report", "g", same.id, "--json").document
+    assert document["swap_allowed"] is False
+    assert [one["version"] for one in document["rolled_back"]] == [3]
+
+    other = saved_check(objects, created="2026-01-03", queries=OTHER, policy=asdict(Policy()))
+    shown = skipfill("report", "g", other.id)
+    assert f"{said}. This pass answers it" in shown.out
+    assert "Next: skipfill swap g v2" in shown.err
+    assert skipfill("report", "g", other.id, "--json").document["swap_allowed"] is True
+    failed = saved_check(
+        objects, created="2026-01-04", verdict="fail", queries=Queries.of(["f"]), policy=asdict(Policy())
+    )
+    assert "It comes back with a pass on other queries" in skipfill("report", "g", failed.id).out
+    shown = skipfill("report", "g", other.id).out
+    assert f"this pass allows no swap, because check {failed.id} fail still counts" in shown
+
+
+def test_a_refused_swap_names_the_fail_and_the_rollback(skipfill: Skipfill, objects: ObjectStore) -> None:
+    failed = saved_check(objects, created="2026-01-02", verdict="fail", queries=OTHER)
+    refused = skipfill("swap", "g", "v2", expect=1).err
+    assert f"expected a passing check of v2, found {failed.id} fail; and v2 was rolled back in version 3" in refused
+    assert "Three things cancel a fail" in refused
+    assert "The same pass answers the rollback, if its queries are not those of the check" in refused
+    refused = skipfill("swap", "g", "v2", "--reason", "it was the index", expect=1).err
+    assert f"found {failed.id} fail" in refused
+    assert "rolled back" not in refused  # the reason answers it, and nothing else
+    planned = skipfill("plan", "g", "v2", expect=1)
+    assert "a reason too: skipfill swap g v2 --reason TEXT" in planned.err
+    assert planned.out.count("NO") == 2
+    passed = saved_check(objects, created="2026-01-03", queries=OTHER)  # cancels the fail, and answers the rollback
+    assert f"check {passed.id} answers it, with other queries" in " ".join(skipfill("plan", "g", "v2").out.split())
+    skipfill("swap", "g", "v2")
+
+
+def test_without_the_report_of_the_check_that_allowed_it_no_pass_answers(
+    skipfill: Skipfill, objects: ObjectStore
+) -> None:
+    first = json.loads(skipfill("history", "g", "--json").out)["versions"][1]["release"]["check"]
+    later = saved_check(objects, created="2026-01-02", queries=OTHER, policy=asdict(Policy()))
+    report = f"checks/g/{first}/report.json"
+    whole = objects.get(report)
+    objects.replace(report, whole.replace(b"labels", b"judgements"))
+    refused = skipfill("swap", "g", "v2", expect=1).err
+    assert (
+        f"the report of check {first}, which had allowed the release, cannot be read: {objects.root / report}"
+        in refused
+    )
+    assert "Restore it from a copy, or record a reason" in refused
+    assert "cannot be read" in skipfill("report", "g", later.id).out
+    assert "cannot be read" in skipfill("rollback", "g", "--to", 2, expect=1).err
+    objects.delete(report)
+    assert "cannot be read" in skipfill("swap", "g", "v2", expect=1).err
+    objects.replace(report, whole)
+    skipfill("swap", "g", "v2", "--dry-run")
+    objects.delete(report)
+    skipfill("swap", "g", "v2", "--reason", "it was the index")
+
+
+def test_every_earlier_rollback_of_a_model_counts(skipfill: Skipfill, objects: ObjectStore) -> None:
+    saved_check(objects, created="2026-01-02", queries=OTHER)
+    skipfill("swap", "g", "v2")
+    skipfill("rollback", "g")
+    said = f"v2 was rolled back in version 5 by {latest(objects, 'g').by}, without a reason; before that, in version 3"
+    assert f"  {said}" in skipfill().out
+    saved_check(objects, created="2026-01-03")  # the queries of the first release
+    refused = skipfill("swap", "g", "v2", expect=1).err
+    assert said in refused
+    assert INCIDENT in refused
+    assert "has the same queries as check" in refused
+    saved_check(objects, created="2026-01-04", queries=Queries.of(["f"]))
+    skipfill("swap", "g", "v2")
+
+
+def test_status_and_overview_name_the_model_that_a_rollback_left(
+    skipfill: Skipfill, objects: ObjectStore, tmp_path: Path
+) -> None:
+    (tmp_path / "v3").rename(objects.root / "models/v3")  # newer than v2, so that the next step is about v3
+    said = f"v2 was rolled back in version 3 by {latest(objects, 'g').by}: {INCIDENT}"
+    skipfill("policy", "g", "--margin", 0.01)
+    for command in ([], ["status"], ["status", "g"]):
+        assert said in " ".join(skipfill(*command).out.split())
+    rolled_back = skipfill("status", "g", "--json").document["rolled_back"]
+    assert [(one["model"], one["rollbacks"][0]["reason"]) for one in rolled_back] == [("v2", INCIDENT)]
+    swap(objects, "g", load_card(objects, "v3"), "test")
+    rollback(objects, "g")
+    assert f"{said}" not in skipfill("status", "g").out  # an older one, from before the last swap
+    assert "v3 was rolled back in version 6" in skipfill("status", "g").out
+
+
+def test_a_model_that_came_back_is_marked(skipfill: Skipfill, objects: ObjectStore) -> None:
+    skipfill("swap", "g", "v2", "--reason", "it was the index")
+    said = f"v2 was rolled back in version 3 by {latest(objects, 'g').by}: {INCIDENT}"
+    assert f"came back {said}" in " ".join(skipfill("status", "g").out.split())
+    assert f"Came back, although {said}" in skipfill().out
+    assert "Came back after the rollback in version 3. Reason: it was the index" in skipfill("history", "g").out
+    assert [one["version"] for one in skipfill("status", "g", "--json").document["came_back_after"]] == [3]
+    came_back = skipfill("history", "g", "--json").document["came_back_after"]
+    assert {number: [one["version"] for one in found] for number, found in came_back.items()} == {"4": [3]}
+    rollback(objects, "g", to=1)
+    rollback(objects, "g", "undone", to=4)
+    assert "Came back after the rollback in version 5" in skipfill("history", "g").out.splitlines()[-1]
+
+
+def test_a_force_that_was_not_needed_says_so(skipfill: Skipfill, objects: ObjectStore) -> None:
+    passed = saved_check(objects, created="2026-01-02", queries=OTHER)
+    assert f"none asked for, though {passed.id} allows it" in " ".join(
+        skipfill("plan", "g", "v2", "--without-check", "a demo").out.split()
+    )
+    said = f"FORCED, which was not needed: check {passed.id} passed"
+    assert f"{said}. Reason: a demo" in skipfill("swap", "g", "v2", "--without-check", "a demo").out
+    for command in (["status", "g"], ["history", "g"], []):
+        assert said in " ".join(skipfill(*command).out.split())
+    assert "without a passing check" not in skipfill("history", "g").out
+
+
+def test_a_damaged_check_does_not_stop_a_forced_swap(skipfill: Skipfill, objects: ObjectStore) -> None:
+    (entry,) = (one.key for one in objects.entries("checks/g/by-state"))
+    objects.replace(entry, b"{")
+    assert "FORCED without a passing check" in skipfill("swap", "g", "v2", "--without-check", "urgent").out
+    assert latest(objects, "g").release.model == "v2"
 
 
 def test_the_undo_of_a_good_release_says_that_it_takes_a_reason(skipfill: Skipfill, objects: ObjectStore) -> None:
@@ -180,6 +320,7 @@ def test_a_forced_release_is_named_wherever_its_use_is(skipfill: Skipfill, objec
     (note,) = [one for one in skipfill("doctor", "--json").document["findings"] if "FORCED" in one["what"]]
     assert note["kind"] == "note"
     assert f"queries use v2: FORCED although check {failed.id} failed. Reason: a demo" in note["what"]
+    assert "No problem found; read the 1 note above. This was a quick look" in skipfill("doctor").out
 
 
 def test_a_dropped_gallery_has_no_model_in_use(skipfill: Skipfill, objects: ObjectStore) -> None:

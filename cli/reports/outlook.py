@@ -1,0 +1,166 @@
+"""The next step of a gallery, and the meaning of a check for a swap: by the evidence as it is now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from skipfill.cli.error_messages import options, sentence
+from skipfill.cli.reports.findings import next_command, way_of
+from skipfill.cli.terminal.next_command import quoted
+
+if TYPE_CHECKING:
+    from skipfill.store.checks.report import Report
+    from skipfill.store.galleries.log import Version
+    from skipfill.store.models.cards import Card
+    from skipfill.store.releases.evidence import Evidence
+    from skipfill.store.storage.object_store import ObjectStore
+
+
+@dataclass(frozen=True)
+class Step:
+    """A next step; `why` says what speaks against a more obvious one, where something does."""
+
+    command: str
+    why: str = ""
+
+
+def next_step(objects: ObjectStore, gallery: str) -> str:
+    """The command that brings a gallery's newest model forward, as `newest_step` finds it."""
+    from skipfill.store.galleries.log import latest
+    from skipfill.store.models.cards import load_card, model_names
+
+    cards = [load_card(objects, name) for name in model_names(objects)]
+    return newest_step(objects, gallery, latest(objects, gallery), cards).command
+
+
+def newest_step(objects: ObjectStore, gallery: str, now: Version, cards: list[Card]) -> Step:
+    """The command that brings the newest model for a gallery forward; `status` where there is nothing to do."""
+    fitting = [card for card in cards if now.space in card.views and card.name != now.space]
+    if not fitting:
+        return Step(quoted("skipfill", "train", "NAME", "--gallery", gallery, "--items", "ITEMS.parquet"))
+    newest = max(fitting, key=lambda card: card.created)
+    if now.release is not None and now.release.fingerprint == newest.fingerprint:
+        return Step(quoted("skipfill", "status", gallery))
+    return step_of(objects, gallery, now, newest.name, newest.fingerprint)
+
+
+def step_of(objects: ObjectStore, gallery: str, now: Version, model: str, way: str) -> Step:
+    """The command that brings a model forward that queries do not use.
+
+    Args:
+        way: fingerprint of how it answers queries.
+    """
+    from skipfill.store.checks.saved_reports import load_report
+    from skipfill.store.releases.evidence import evidence_of
+
+    evidence = evidence_of(objects, gallery, now, way)
+    if evidence.unanswered is not None:
+        return Step(quoted("skipfill", "history", gallery), str(evidence.unanswered))
+    if evidence.standing.allowing is not None:
+        return Step(quoted("skipfill", "swap", gallery, model))
+    if evidence.deciding is not None and evidence.deciding.verdict != "pass":
+        if evidence.deciding.verdict == "fail" and now.queries_use != now.space:
+            return Step(quoted("skipfill", "status", gallery))  # an upgrade is in use, and this one is no better
+        return Step(next_command(load_report(objects, gallery, evidence.deciding.check)))
+    less = "; ".join(map(str, evidence.standing.differences))
+    why = f"check {evidence.deciding.check} asked less: {less}" if evidence.deciding and less else ""
+    return Step(quoted("skipfill", "check", gallery, model, "--items", "HELDOUT.parquet"), why)
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """The effect of a check on a swap, by the gallery's log and the model's other checks as they are now.
+
+    Attributes:
+        following: the next command; empty for the one that the report alone tells.
+        notes: what stands against a swap although the check passed, and rollbacks that left the model; in sentences.
+        rolled_back: the rollbacks that left the model, the newest first, as JSON values.
+        swap_allowed: whether a swap to the model needs nothing more. None where this cannot be read.
+    """
+
+    following: str = ""
+    notes: tuple[str, ...] = ()
+    rolled_back: list[dict[str, Any]] = field(default_factory=list)
+    swap_allowed: bool | None = None
+
+    def document_of(self, report: Report) -> dict[str, Any]:
+        """The check and its outlook as JSON values."""
+        from skipfill.store.checks.saved_reports import document_of
+
+        now = {"rolled_back": self.rolled_back, "swap_allowed": self.swap_allowed, "notes": list(self.notes)}
+        return {"check": document_of(report), "verdict": report.verdict, **now}
+
+
+NO_OUTLOOK = Outlook()
+
+
+def outlook_of(objects: ObjectStore, report: Report) -> Outlook:
+    """The meaning of a check for a swap, by the evidence as it is now: the policy may ask more than it did.
+
+    What cannot be read is left out: a check that was just made must not be lost for it.
+    """
+    from skipfill.store.errors import SkipfillError, Stale
+    from skipfill.store.galleries.log import latest
+    from skipfill.store.releases.evidence import evidence_of
+
+    by_itself = next_command(report)
+    try:
+        now = latest(objects, report.gallery)
+        evidence = evidence_of(objects, report.gallery, now, report.fingerprint)
+    except Stale:  # it was dropped
+        return Outlook(quoted("skipfill", "history", report.gallery) if _allows(report) else by_itself)
+    except (SkipfillError, OSError):
+        return Outlook(by_itself, ("what else speaks for or against a swap cannot be read. Next: skipfill doctor",))
+    rolled_back = evidence.withdrawn.as_document() if evidence.withdrawn else []
+    allowed = evidence.standing.allowing is not None and evidence.unanswered is None
+    if _allows(report) and now.release is not None and now.release.way == report.fingerprint:
+        return Outlook(quoted("skipfill", "status", report.gallery), (), rolled_back, allowed)
+    following = _following(objects, report, now, evidence) if _allows(report) else by_itself
+    return Outlook(following, tuple(_notes(report, evidence)), rolled_back, allowed)
+
+
+def _allows(report: Report) -> bool:
+    """Whether a swap is the next step, as far as the report alone tells."""
+    return report.verdict == "pass" and report.saved and not report.asked_less
+
+
+def _following(objects: ObjectStore, report: Report, now: Version, evidence: Evidence) -> str:
+    """The command after a pass that is saved and asked enough when it was made."""
+    way = report.rerank.way.parameters if report.rerank else {}
+    if evidence.standing.allowing is not None and evidence.unanswered is not None:
+        named = f"{report.gallery} {report.model} {options(way)}".rstrip()
+        if evidence.unanswered.unknown:
+            return f"skipfill swap {named} --reason TEXT"
+        return f"skipfill check {named} --items HELDOUT.parquet --items INCIDENT.parquet"
+    command = step_of(objects, report.gallery, now, report.model, report.fingerprint).command
+    return f"{command} {options(way)}" if way and quoted(report.gallery, report.model) in command else command
+
+
+def _notes(report: Report, evidence: Evidence) -> Iterator[str]:
+    """Notes on what stands against a swap although the check passed, and on rollbacks that left the model."""
+    from skipfill.store.checks.entry import entry_of
+    from skipfill.store.errors import Advice
+
+    against, withdrawn = evidence.standing.against, evidence.withdrawn
+    if _allows(report) and against:
+        last, more_of_them = against[-1], f" (and {len(against) - 1} more)" if len(against) > 1 else ""
+        first = f"this pass allows no swap, because check {last.check} {last.verdict}{more_of_them} still counts"
+        fail = Advice("fail_stands", gallery=report.gallery, model=report.model, check=last.check)
+        more = Advice("ask_more", gallery=report.gallery, model=report.model)
+        yield f"{first}. {sentence(fail if last.verdict == 'fail' else more)}"
+    if withdrawn is None:
+        return
+    said = withdrawn.in_words(way_of(report))
+    if not _allows(report):
+        yield f"{said}. It comes back with a pass on other queries, or with a pass and a reason"
+        return
+    still_open = withdrawn.open_after(entry_of(report))
+    if not still_open:
+        yield f"{said}. This pass answers it: it has other queries than the check that had allowed the model"
+        return
+    reason = Advice("answer_rollback_by_reason", gallery=report.gallery, model=report.model)
+    either = Advice("answer_rollback", gallery=report.gallery, model=report.model)
+    answer = sentence(reason if withdrawn.unknown else either)
+    yield f"{said}. This pass does not answer it: {still_open}. {answer}"
