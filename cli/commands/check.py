@@ -52,8 +52,7 @@ from skipfill.cli.options.check import (
 )
 from skipfill.cli.options.engine import EngineName, RayAddress, engine_of
 from skipfill.cli.options.reranking import Candidates, Keep, RerankSeveral, numbers_of_candidates
-from skipfill.cli.terminal.next_command import check_again, column_options, deciding_options, items_options
-from skipfill.cli.terminal.printing import emit, progress, show_next
+from skipfill.cli.terminal.printing import emit, progress
 
 if TYPE_CHECKING:
     from skipfill.compat.gate.inputs import CheckInputs
@@ -118,6 +117,7 @@ def check(
     """
     from skipfill.cli.reports import write_reports
     from skipfill.cli.reports.files import refuse_unwritable
+    from skipfill.cli.reports.next_steps import show_next_steps
     from skipfill.cli.reports.text import show_report
     from skipfill.compat.evaluation.index.settings import read_index
     from skipfill.compat.gate.inputs import CheckInputs, SliceSpec
@@ -165,7 +165,7 @@ def check(
     write_reports(report, junit_file=junit, html_file=html, github=github, json=json)
     code, document = EXIT_CODES[report.verdict], {"check": document_of(report), "verdict": report.verdict}
     emit(document, as_json=json, show=lambda out: show_report(out, report), exit_code=code)
-    _show_next(report, inputs, policy, of_gallery, metric, quiet=quiet)
+    show_next_steps(report, inputs, policy, of_gallery, metric, quiet=quiet)
     raise typer.Exit(code)
 
 
@@ -200,43 +200,3 @@ def _refuse_unknown(objects: ObjectStore, space: str, name: str, inputs: CheckIn
     view_onto(load_card(objects, name), space)
     if inputs.ceiling:
         load_card(objects, inputs.ceiling)
-
-
-def _show_next(
-    report: Report, inputs: CheckInputs, policy: Policy, of_gallery: Policy, metric: str | None, *, quiet: bool
-) -> None:
-    """Print the next command, and after it another one that may serve instead.
-
-    Args:
-        policy: what the check asked.
-        of_gallery: what a swap needs.
-        metric: as it was given; None for the policy's.
-    """
-    from skipfill.cli.reports.findings import blend_command, next_command
-
-    following, by_policy = next_command(report), check_again(report, inputs, of_gallery.truth)
-    if report.verdict == "pass" and report.asked_less:
-        first = "Next"
-        if "--metric" in following:  # the metric alone keeps the pass from counting
-            show_next(f"Next: {following}", quiet=quiet)
-            first = "Or"
-        show_next(f"{first}, under the gallery's policy: {by_policy}", quiet=quiet)
-        return
-    if report.verdict == "pass" and not report.saved:
-        show_next(f"Not saved, so it allows no swap. Run it again without --no-save: {following}", quiet=quiet)
-        return
-    deciding = deciding_options(inputs, metric)
-    if following.startswith("skipfill check"):
-        following += deciding
-    elif following.startswith("skipfill train"):
-        following += column_options(inputs.columns)
-    show_next(f"Next: {following}", quiet=quiet)
-    if report.verdict != "fail":
-        return
-    if inputs.old_vector:
-        given = f"{items_options(inputs.items)}{deciding}"
-        show_next(f"Or: skipfill advise {report.gallery} --candidate {report.model}{given}", quiet=quiet)
-    if not inputs.old_input and (blend := blend_command(report)):
-        show_next(f"Or: {blend}", quiet=quiet)
-    if any(one.parameter != "truth" for one in policy.differences(of_gallery, inputs.truth, policy.slices)):
-        show_next(f"Or, under the gallery's policy: {by_policy}", quiet=quiet)

@@ -92,20 +92,23 @@ class _Step:
 
 
 def _next_step(objects: ObjectStore, gallery: str, now: Version, cards: list[Card]) -> _Step:
-    """The command that brings the newest model for a gallery forward; `status` where there is nothing to do."""
+    """The command that brings the newest model for a gallery forward; `status` where there is nothing to do.
+
+    If the model's newest check re-ranks, it is brought forward in that way.
+    """
+    from skipfill.store.checks.newest import newest_report
+
     fitting = [card for card in cards if now.space in card.views and card.name != now.space]
     if not fitting:
         return _Step(quoted("skipfill", "train", "NAME", "--gallery", gallery, "--items", "ITEMS.parquet"))
     newest = max(fitting, key=lambda card: card.created)
-    if now.release is not None and now.release.fingerprint == newest.fingerprint:
-        return _Step(quoted("skipfill", "status", gallery))
-    return _step_of(objects, gallery, now, newest.name, newest.fingerprint)
+    report = newest_report(objects, gallery, newest.fingerprint)
+    return _step_of(objects, gallery, now, newest.name, newest.fingerprint, report)
 
 
 def step_after(objects: ObjectStore, report: Report) -> str:
     """The command after a saved check, by the evidence as it is now: the policy may ask more than it did."""
-    from skipfill.cli.error_messages import options
-    from skipfill.cli.reports.findings import next_command
+    from skipfill.cli.reports.next_steps import next_command
     from skipfill.store.errors import Stale
     from skipfill.store.galleries.log import latest
 
@@ -117,34 +120,47 @@ def step_after(objects: ObjectStore, report: Report) -> str:
         return quoted("skipfill", "history", report.gallery)
     if now.release is not None and now.release.way == report.fingerprint:
         return quoted("skipfill", "status", report.gallery)
-    command = _step_of(objects, report.gallery, now, report.model, report.fingerprint).command
-    named = report.rerank is not None and quoted(report.gallery, report.model) in command
-    return f"{command} {options(report.rerank.way.parameters)}" if named and report.rerank else command
+    model = report.fingerprint if report.rerank is None else report.rerank.model
+    return _step_of(objects, report.gallery, now, report.model, model, report).command
 
 
-def _step_of(objects: ObjectStore, gallery: str, now: Version, model: str, way: str) -> _Step:
-    """The command that brings a model forward that queries do not use.
+def _step_of(
+    objects: ObjectStore, gallery: str, now: Version, model: str, fingerprint: str, report: Report | None
+) -> _Step:
+    """The command that brings a model forward.
 
     Args:
-        way: fingerprint of how it answers queries.
+        report: a check of it, which says how it answers queries; None where there is none.
     """
-    from skipfill.cli.reports.findings import next_command
+    from skipfill.cli.error_messages import in_way
+    from skipfill.cli.reports.next_steps import next_command
+    from skipfill.store.checks.repeated import repeated
+    from skipfill.store.checks.reranking import ModelInWay, way_fingerprint
     from skipfill.store.checks.saved_reports import load_report
     from skipfill.store.releases.evidence import evidence_of, withdrawn_unanswered
 
+    rerank = report.rerank.recommended if report is not None and report.rerank is not None else None
+    way = way_fingerprint(fingerprint, rerank)
+    if now.release is not None and now.release.way == way:
+        return _Step(quoted("skipfill", "status", gallery))
     evidence = evidence_of(objects, gallery, now, way)
     withdrawn = withdrawn_unanswered(objects, gallery, now, way, evidence)
+    allowed = evidence.standing.allowing is not None and withdrawn is None
+    if now.release is not None and now.release.fingerprint == fingerprint and not allowed:
+        return _Step(quoted("skipfill", "status", gallery))  # it is in use in another way
     if withdrawn is not None:
         return _Step(quoted("skipfill", "history", gallery), str(withdrawn))
-    if evidence.standing.allowing is not None:
-        return _Step(quoted("skipfill", "swap", gallery, model))
+    if allowed:
+        named = in_way(ModelInWay(model, {} if rerank is None else rerank.parameters))
+        return _Step(f"skipfill swap {gallery} {named}")
     if evidence.deciding is not None and evidence.deciding.verdict != "pass":
         if evidence.deciding.verdict == "fail" and now.queries_use != now.space:
             return _Step(quoted("skipfill", "status", gallery))  # an upgrade is in use, and this one is no better
         return _Step(next_command(load_report(objects, gallery, evidence.deciding.check)))
     less = "; ".join(map(str, evidence.standing.differences))
     why = f"check {evidence.deciding.check} asked less: {less}" if evidence.deciding and less else ""
-    return _Step(quoted("skipfill", "check", gallery, model, "--items", "HELDOUT.parquet"), why)
+    named = in_way(ModelInWay(model, repeated(rerank, report)))
+    return _Step(f"skipfill check {gallery} {named} --items HELDOUT.parquet", why)
 
 
 def _print_lines(text: str) -> None:

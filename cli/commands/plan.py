@@ -105,7 +105,7 @@ def plan(
             show=lambda out: show_plan(out, made, policy_line(now)),
             exit_code=code,
         )
-    show_next(_next(made, output), quiet=quiet)
+    show_next(_next(objects, made, output), quiet=quiet)
     raise typer.Exit(code)
 
 
@@ -117,7 +117,7 @@ def show_plan(out: Console, plan: Plan, policy: str) -> None:
     out.print(
         facts(
             [
-                ("queries use", f"{plan.changes.before} -> {plan.changes.after} ({view_words(plan.view)})"),
+                ("queries use", f"{plan.changes.before} -> {plan.changes.after} ({_found_by(plan)})"),
                 ("version", f"{plan.version} -> {plan.version + 1}"),
                 ("stored vectors", "none"),
                 *(
@@ -143,8 +143,16 @@ def show_plan(out: Console, plan: Plan, policy: str) -> None:
     if plan.without_check:
         out.print(f"without a check: {plan.without_check}")
     out.print()
-    out.print(Text("saves, because the gallery is not encoded again", "bold"))
+    why = "the gallery is not encoded again" if plan.rerank is None else "only candidates are encoded"
+    out.print(Text(f"saves, because {why}", "bold"))
     out.print(facts([("rows", f"{plan.avoids.rows:,} rows"), *plan.avoids.arithmetic.items()]))
+
+
+def _found_by(plan: Plan) -> str:
+    """The vector of a query that searches the gallery, in words."""
+    if plan.rerank is not None and plan.rerank.candidates == "old":
+        return "the old query finds the candidates"
+    return view_words(plan.view)
 
 
 def _rate(objects: ObjectStore, name: str, items: list[Path], id_column: str, input_column: str) -> EncodeRate:
@@ -157,9 +165,14 @@ def _rate(objects: ObjectStore, name: str, items: list[Path], id_column: str, in
     )
 
 
-def _next(plan: Plan, output: Path | None) -> str:
+def _next(objects: ObjectStore, plan: Plan, output: Path | None) -> str:
+    from skipfill.store.checks.newest import newest_report
+    from skipfill.store.checks.repeated import repeated
+    from skipfill.store.checks.reranking import ModelInWay
+
     if not plan.applicable:
-        check = f"skipfill check {plan.gallery} {in_way(plan.model_in_way)} --items HELDOUT.parquet"
+        asked = repeated(plan.rerank, newest_report(objects, plan.gallery, plan.fingerprint))
+        check = f"skipfill check {plan.gallery} {in_way(ModelInWay(plan.model, asked))} --items HELDOUT.parquet"
         if [one.name for one in plan.requires if not one.holds] == ["rollback"]:
             again = quoted("--plan", output) if output is not None else f"{in_way(plan.model_in_way)}"
             return (

@@ -9,6 +9,7 @@ import typer
 
 from skipfill.cli.error_messages import message
 from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Reason, Store, opened
+from skipfill.cli.terminal.next_command import quoted
 from skipfill.cli.terminal.printing import emit, show_next, show_store
 from skipfill.store.releases.forced_words import forced_words
 
@@ -69,7 +70,10 @@ def rollback(
     show_store(objects, quiet=quiet)
     if dry_run:
         show_next("Next: the same command without --dry-run", quiet=quiet)
-    elif planned.undo:
+        return
+    if done.release is None:
+        show_next(f"Next: {_search(objects, gallery, done)}", quiet=quiet)
+    if planned.undo:
         reason_needed = " --reason TEXT" if planned.undo_needs_reason else ""
         show_next(f"Undo: skipfill rollback {gallery} --to {planned.undo}{reason_needed}", quiet=quiet)
 
@@ -78,6 +82,21 @@ def _done(planned: Rollback, *, dry_run: bool) -> str:
     if planned.already:
         return "Nothing to do"
     return "Would roll back" if dry_run else "Rolled back"
+
+
+def _search(objects: ObjectStore, gallery: str, now: Version) -> str:
+    """The command that searches with vectors by the gallery's encoder, which is not in the store.
+
+    Their column is the one that the check of the release before read them from.
+    """
+    from skipfill.store.checks.names import column_of
+    from skipfill.store.checks.saved_reports import readable_report
+    from skipfill.store.galleries.log import read_version
+
+    left = read_version(objects, gallery, now.number - 1).release
+    report = readable_report(objects, gallery, left.check) if left is not None else None
+    column = column_of(report.baseline) if report is not None else ""
+    return f"skipfill search {gallery} --vectors QUERIES.parquet --vector {quoted(column or 'COLUMN')}"
 
 
 def _notes(objects: ObjectStore, version: Version, against: list[str] | None) -> str:
@@ -95,7 +114,9 @@ def _notes(objects: ObjectStore, version: Version, against: list[str] | None) ->
         notes.append(f"checks since then speak against it: {', '.join(against)}")
     try:
         if not has_model(objects, release.model):
-            notes.append(f"model {release.model} is not in this store, so a search needs --vectors")
+            notes.append(
+                f"model {release.model} is not in this store, so a search needs --vectors FILE --vector COLUMN"
+            )
         elif load_card(objects, release.model).fingerprint != release.fingerprint:
             notes.append(f"model {release.model} in this store is another model of the same name")
     except SkipfillError as damage:  # the rollback is done all the same

@@ -16,9 +16,10 @@ from skipfill.cli.reports.findings import (
     lax,
     outcome_of,
     same_as_all,
+    signed,
     way_of,
 )
-from skipfill.cli.reports.sections.reranking import facts_of
+from skipfill.cli.reports.sections.reranking import ROWS_TRIED, SEQUENCE, change_of, facts_of
 from skipfill.cli.terminal.characters import one_line, visible
 from skipfill.cli.terminal.printing import VERDICT_STYLE, facts, table
 from skipfill.store.checks.names import ALL, CEILING, NEW_NEW, NEW_OLD, OLD_OLD, is_of_every_check
@@ -124,15 +125,26 @@ def _show_reranking(out: Console, measured: Reranked, metric: str) -> None:
     out.print(Text(str(measured.way), "bold"))
     out.print(facts(list(facts_of(measured).items())))
     if measured.tried:
-        columns = ["verdict", "candidates", metric, "change", "rows encoded"]
-        rows = [
-            [Text(*_styled(one.verdict)), f"{one.k:,}", f"{one.value:.3f}", f"{one.change:+.3f}", f"{one.encoded:,}"]
-            for one in measured.tried
-        ]
         out.print()
-        out.print(table(columns, rows, numbers=columns[1:]))
-        said = "The largest number first, each at full confidence, until one does not pass. Each pass allows its swap."
-        out.print(said, style="dim")
+        out.print(_tried(measured, metric))
+        for said in (ROWS_TRIED, SEQUENCE):
+            out.print(said, style="dim")
+
+
+def _tried(measured: Reranked, metric: str) -> object:
+    columns = ["verdict", "candidates", metric, "change", "rows", "encoded"]
+    rows = [
+        [
+            Text(*_styled(one.verdict)),
+            Text(f"{one.k:,}", "bold" if one.k == measured.recommended.k else ""),
+            f"{one.value:.3f}",
+            show_interval(change_of(one), sign=True),
+            f"{one.encoded:,}",
+            f"{one.now:,}",
+        ]
+        for one in measured.tried
+    ]
+    return table(columns, rows, numbers=[columns[1], columns[2], *columns[4:]])
 
 
 def _show_index(out: Console, index: IndexRecall) -> None:
@@ -182,5 +194,5 @@ def _cells(one: Slice, report: Report) -> object:
 def show_interval(value: Interval, *, sign: bool = False) -> Text:
     """`.812 .801-.823`, with signs where a difference is meant."""
     if sign:
-        return Text.assemble(f"{value.mean:+.3f} ", (f"{value.low:+.3f} {value.high:+.3f}", "dim"))
+        return Text.assemble(f"{signed(value.mean)} ", (f"{signed(value.low)} {signed(value.high)}", "dim"))
     return Text.assemble(f"{value.mean:.3f} ", (f"{value.low:.3f}-{value.high:.3f}", "dim"))

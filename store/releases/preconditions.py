@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from skipfill.store.checks.entry import entry_of
 from skipfill.store.checks.index import CheckIndex
 from skipfill.store.checks.report import Report
-from skipfill.store.checks.saved_reports import load_report
+from skipfill.store.checks.saved_reports import readable_report
 from skipfill.store.errors import BadInput
 from skipfill.store.galleries.log import Version, latest
 from skipfill.store.models.cards import Card, load_card
@@ -59,10 +59,7 @@ def current_situation(objects: ObjectStore, plan: Plan, index: CheckIndex) -> Si
         card = load_card(objects, plan.model)
     except BadInput:
         card = None
-    try:
-        check = load_report(objects, plan.gallery, plan.check) if plan.check else None
-    except BadInput:
-        check = None
+    check = readable_report(objects, plan.gallery, plan.check)
     withdrawn = withdrawal(objects, plan.gallery, version, plan.way)
     if plan.without_check:
         return Situation(version, card, check, None, "none asked for", withdrawn)

@@ -6,8 +6,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from skipfill.store.checks.index import CheckIndex
-from skipfill.store.checks.reranking import Reranking, way_fingerprint, way_words
-from skipfill.store.checks.saved_reports import load_report
+from skipfill.store.checks.repeated import repeated
+from skipfill.store.checks.reranking import ModelInWay, Reranking, way_fingerprint, way_words
+from skipfill.store.checks.saved_reports import load_report, readable_report
 from skipfill.store.errors import Advice, BadInput, NotAcceptable, Stale, minute
 from skipfill.store.galleries.commit import changed_meanwhile, commit, told
 from skipfill.store.galleries.file_list import read_files
@@ -15,7 +16,7 @@ from skipfill.store.galleries.gallery import refuse_changed_files
 from skipfill.store.galleries.log import Version, latest, read_version
 from skipfill.store.models.cards import Card, view_onto
 from skipfill.store.models.release import Release
-from skipfill.store.releases.backfill_cost import EncodeRate, backfill_cost
+from skipfill.store.releases.backfill_cost import EncodeRate, backfill_cost, cost_beside_reranking
 from skipfill.store.releases.evidence import advice, evidence_of, since_release
 from skipfill.store.releases.plan import Change, Plan, Precondition
 from skipfill.store.releases.preconditions import Situation, current_situation, preconditions
@@ -72,7 +73,12 @@ def plan_swap(
     evidence = None if without_check else evidence_of(objects, gallery, now, way, index)
     check = evidence.deciding if evidence else None
     allowing = evidence.standing.allowing if evidence else None
-    thresholds = load_report(objects, gallery, allowing.check).thresholds if allowing else []
+    report = load_report(objects, gallery, allowing.check) if allowing else None
+    avoids = backfill_cost(now.rows, card.dim, rate, price_per_million)
+    if rerank is not None:
+        measured = report or readable_report(objects, gallery, check.check if check else "")
+        of_check = measured.rerank if measured else None
+        avoids = cost_beside_reranking(now.rows, card.dim, rate, price_per_million, of_check)
     plan = Plan(
         gallery=gallery,
         version=now.number,
@@ -84,9 +90,9 @@ def plan_swap(
         check=check.check if check else "",
         verdict=check.verdict if check else "",
         without_check=without_check,
-        changes=Change(now.queries_use, way_words(card.name, rerank), thresholds),
+        changes=Change(now.queries_use, way_words(card.name, rerank), report.thresholds if report else []),
         requires=[],
-        avoids=backfill_cost(now.rows, card.dim, rate, price_per_million),
+        avoids=avoids,
         created=datetime.now(UTC).isoformat(timespec="milliseconds"),
         rerank=rerank,
     )
@@ -165,8 +171,10 @@ def _refused(
     objects: ObjectStore, plan: Plan, now: Situation, broken: Precondition, *, at_once: bool
 ) -> Stale | NotAcceptable:
     if broken.name == "rollback":
+        checked = ModelInWay(plan.model, repeated(plan.rerank, now.check))
         return NotAcceptable(
-            f"gallery {plan.gallery}: {broken.found}", Advice("answer_rollback", gallery=plan.gallery, model=plan.model)
+            f"gallery {plan.gallery}: {broken.found}",
+            Advice("answer_rollback", gallery=plan.gallery, model=plan.model_in_way, checked=checked),
         )
     planned_so = plan.verdict != "pass" or any(each.name == "check" and not each.holds for each in plan.requires)
     if broken.name == "check" and planned_so and now.evidence is not None:
