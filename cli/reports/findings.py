@@ -83,7 +83,7 @@ def _of_several(report: Report) -> str:
         return f" {smallest:,} is the smallest number of candidates that passes, and it is {good}."
     return (
         f" {smallest:,} is the smallest number of candidates that passes. {chosen:,} is the smallest that passes and "
-        f"is {good}: `advise` chooses by that rule."
+        f"is {good}, which is how skipfill advise chooses."
     )
 
 

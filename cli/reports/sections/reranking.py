@@ -6,7 +6,7 @@ from math import log10, nan
 from typing import TYPE_CHECKING
 
 from skipfill.cli.reports.elements import badge, interval, number, table, text
-from skipfill.cli.reports.svg import Scale, axis, curve, levels, picture
+from skipfill.cli.reports.svg import Scale, axis, curve, levels, line, picture
 
 if TYPE_CHECKING:
     from skipfill.store.checks.report import Interval, Report
@@ -79,7 +79,7 @@ def _tried(report: Report, measured: Reranked) -> str:
     rows = [
         [
             badge(one.verdict),
-            f"{one.k:,}",
+            f'<span class="value">{one.k:,}</span>' if one.k == measured.recommended.k else f"{one.k:,}",
             number(one.value),
             interval(change_of(one), sign=True),
             f"{one.encoded:,}",
@@ -100,19 +100,24 @@ def _curve(measured: Reranked) -> str:
     if len(points) < 2:
         return ""
 
-    def shares(end: str) -> list[tuple[float, float]]:
-        return [(log10(one.queries), getattr(one, end) / measured.gallery_rows) for one in points]
+    def places(some: list[TouchedRows], end: str) -> list[tuple[float, float]]:
+        return [(log10(one.queries), getattr(one, end) / measured.gallery_rows) for one in some]
 
+    here = log10(measured.curve[-1].queries)
     across = Scale.over(log10(one.queries) for one in points)
-    up = Scale.over(share for end in ("low", "high") for _, share in shares(end))
-    shapes = [*levels(up, HEIGHT)]
-    for end, kind in (("low", "old"), ("high", "old"), ("rows", "new")):
-        shapes += curve(across, up, shares(end), kind, HEIGHT)
+    up = Scale.over(share for end in ("low", "high") for _, share in places(points, end))
+    shapes = [*levels(up, HEIGHT, percent=True), line(across.at(here), 0, across.at(here), HEIGHT, "axis")]
+    if measured.predicted:
+        for end in ("low", "high"):
+            shapes += curve(across, up, places([measured.curve[-1], *measured.predicted], end), "old", HEIGHT)
+    shapes += curve(across, up, places(points, "rows"), "new", HEIGHT)
     title = "Share of the gallery touched, by the number of queries"
     said = "; ".join(f"{one.queries:,} queries: {one.rows / measured.gallery_rows:.0%}" for one in points)
-    names = {log10(one.queries): f"{one.queries:,}" for one in points[:: max(1, len(points) // 4)]}
-    legend = "Filled marks: measured up to the queries of this check, then predicted. Open marks: its band."
+    named = [measured.curve[0], measured.curve[-1], *measured.predicted[1::3]]
+    names = {log10(one.queries): f"{one.queries:,}" for one in named}
+    legend = f"Measured up to the upright line at {measured.curve[-1].queries:,} queries, those of this check."
+    later = " To the right of it: predicted, with its band (open marks)." if measured.predicted else ""
     return (
         f"<div class=plots><figure><figcaption>{title}</figcaption>{picture(title, HEIGHT, shapes, said)}"
-        f"{axis(across, named=names)}</figure></div><p class=dim>{legend}</p>"
+        f"{axis(across, named=names)}</figure></div><p class=dim>{legend}{later}</p>"
     )
