@@ -21,7 +21,7 @@ SENTENCES = {
     "roll_back_to": "Versions with other releases: {versions}. Bring one back with: "
     "skipfill rollback {gallery} --to VERSION --reason TEXT",
     "answer_rollback": "Two things answer a rollback. 1: A later check passes on other queries, which show the fault: "
-    "skipfill check {gallery} {model} --items HELDOUT.parquet --items INCIDENT.parquet. 2: You record a reason: "
+    "skipfill check {gallery} {checked} --items HELDOUT.parquet --items INCIDENT.parquet. 2: You record a reason: "
     "skipfill swap {gallery} {model} --reason TEXT",
     "answer_rollback_too": "The same pass answers the rollback, if its queries are not those of the check that had "
     "allowed the model. Otherwise a reason does, beside the pass: skipfill swap {gallery} {model} --reason TEXT",
@@ -80,6 +80,10 @@ SENTENCES = {
     "--items FILES --instead-of {check} --reason TEXT",
     "check_without_saving": "To measure without saving the check: --no-save. Such a check has no effect on swaps.",
     "ask_more": "Check again, with these queries and more: skipfill check {gallery} {model} --items FILES --items MORE",
+    "ask_vectors_of_rows": "Some candidates had no new vector, so they kept their places. Check again, with the items "
+    "of gallery rows: skipfill check {gallery} {model} --items FILES",
+    "ask_proof": "Check again, with at least 32 gallery rows that have the column of old vectors: "
+    "skipfill check {gallery} {model} --items FILES --items PROOF.parquet",
     "check_by_policy": "{setter}Check it under the policy, with the files and columns of {check}: "
     "skipfill check {gallery} {model} --items FILES. See: "
     "skipfill policy {gallery}",
@@ -136,7 +140,10 @@ SENTENCES = {
     "permit_code": "If you trust it: skipfill --code {call:quoted} COMMAND ..., or SKIPFILL_CODE={call:quoted}",
     "start_ray": "Start one with: ray start --head; or run without --engine ray. See: skipfill guide cluster",
     "install": "Install it: pip install 'skipfill[{extra}]'",
-    # compat/inference, compat/evaluation, compat/gate
+    # compat/advice, compat/inference, compat/evaluation, compat/gate
+    "released_already": "Name other candidates with --candidate. To measure {model} against the release when it "
+    "answers in another way: skipfill check {gallery} {model} --rerank 10,50,200 --items HELDOUT.parquet. To see what "
+    "is in use: skipfill status {gallery}",
     "train_compatible": "Train a compatible one with: skipfill train NAME --gallery GALLERY --items FILES "
     "--method gallery",
     "give_them": "Give them with {parameter:flag}.",
@@ -161,8 +168,10 @@ SENTENCES = {
     "bring_vectors_to_blend": "Name the column of the items that holds the old vectors: --old-vector COLUMN.",
     "bring_vectors_of_the_space": "Encode the queries with the encoder of {space}, as queries, and name that column.",
     "stay_or_give_weight": "Keep the old model, or give a weight yourself: --weight 0.4",
-    "search_with_vectors": "Give the query vectors by {encoder} with --vectors FILE, or swap to a model.",
-    "restore_or_roll_back": "Restore models/{model}/, search with --vectors, or: skipfill rollback {gallery}",
+    "search_with_vectors": "Give the query vectors by {encoder} with --vectors FILE --vector COLUMN, or swap to a "
+    "model.",
+    "restore_or_roll_back": "Restore models/{model}/, search with --vectors FILE --vector COLUMN, or: "
+    "skipfill rollback {gallery}",
     "roll_back": "Go back with: skipfill rollback {gallery}",
     "register_with_space": "Register the files with --space MODEL, the model that encoded them. If the items do not "
     "match the rows, name other columns with --id COLUMN and --input COLUMN.",

@@ -23,7 +23,7 @@ from skipfill.store.errors import BadInput
 from skipfill.store.galleries.log import latest
 from skipfill.store.models.cards import serves
 from skipfill.store.models.release import Release
-from skipfill.store.parquet.vectors import Matrix
+from skipfill.store.parquet.vectors import Matrix, normalised
 from skipfill.store.spaces import Space, load_space
 from skipfill.store.storage.location import find_root, open_store
 from skipfill.store.storage.object_store import ObjectStore
@@ -39,7 +39,8 @@ class Served:
     Attributes:
         gallery: its name.
         version: number of the gallery's version that was in force.
-        release: model, fingerprint, view, check, thresholds, and re-ranking.
+        release: model, fingerprint, view, check, thresholds, and re-ranking; None where queries use the encoder that
+            filled the gallery, and it was never in the store.
         space: of the stored vectors, and of what `encode` returns.
         warnings: what could not be verified: a model without witness vectors.
         reranker: orders candidates; None where the release does not re-rank.
@@ -47,10 +48,10 @@ class Served:
 
     gallery: str
     version: int
-    release: Release
+    release: Release | None
     space: Space
     warnings: tuple[str, ...]
-    _loaded: LoadedModel
+    _loaded: LoadedModel | None
     _objects: ObjectStore
     _finder: LoadedModel | None = None
     reranker: CandidateReranker | None = None
@@ -60,43 +61,49 @@ class Served:
 
     @property
     def model(self) -> str:
-        """Name of the released model."""
-        return self.release.model
+        """Name of the released model; without a release, of the encoder that filled the gallery."""
+        return self.space.name if self.release is None else self.release.model
 
     @property
     def thresholds(self) -> list[Threshold]:
         """Thresholds for the scores of these queries, as the release's check transferred them; empty without any."""
-        return self.release.thresholds
+        return [] if self.release is None else self.release.thresholds
 
     def encode(self, queries: Given, old_vectors: NDArray[np.floating] | None = None) -> Matrix:
         """Queries -> (N, d) float32 vectors in the gallery's space, L2-normalised; compare them by `space.metric`.
 
-        Where the release re-ranks what the old query finds, the old model encodes them.
+        Where the release re-ranks what the old query finds, and where nothing is released, these are the old vectors
+        that are given, or else those that the old model makes of the queries.
 
         Args:
             queries: N of what that model encodes: texts, images as encoded bytes (PNG, JPEG, ...), alone or as
-                `{"bytes": ...}`, or an (N, F) matrix of features.
-            old_vectors: (N, d) the old encoder's vectors of the same queries, where the model blends them in and holds
-                no old encoder; others ignore them.
+                `{"bytes": ...}`, or an (N, F) matrix of features. If old vectors find the candidates: anything of
+                length N.
+            old_vectors: (N, d) the old encoder's vectors of the same queries, as above, or for a blend that holds no
+                old encoder. Other releases ignore them.
 
         Raises:
-            BadInput: queries of another kind, of another dimension, or an image that cannot be decoded; no old
-                vectors where the model needs them; or the old model is not in the store.
+            BadInput: queries of another kind, of another dimension, or an image that cannot be decoded; old vectors of
+                another dimension, or none where they are needed.
             SkipfillError: an embedding is not finite or has no direction.
         """
         if not len(queries):
             return np.empty((0, self.space.dim), np.float32)
-        if self.release.rerank is None or self.release.rerank.candidates == "view":
+        rerank = self.release.rerank if self.release is not None else None
+        if self._loaded is not None and (rerank is None or rerank.candidates == "view"):
             block = replace(
                 given_block(queries, self._loaded, "queries"), old_vectors=_old_vectors(old_vectors, len(queries))
             )
             return view_of_block(self._loaded, block, self.space.name)
+        brought = _old_vectors(old_vectors, len(queries), self.space.dim)
+        if brought is not None:
+            return normalised(brought)
         if self._finder is None:
             raise BadInput(
                 f"gallery {self.gallery}",
-                expected=f"the model {self.space.name} in the store, whose queries find the candidates",
+                expected=f"old vectors of the queries, because model {self.space.name} is not in the store",
                 found="none",
-                hint=f"Encode the queries with your own {self.space.name}, and give the rows that they find to rerank.",
+                hint="Give them: encode(queries, old_vectors).",
             )
         return self._finder.encode_block(given_block(queries, self._finder, "queries"))
 
@@ -121,7 +128,7 @@ class Served:
         Raises:
             BadInput: a query of another kind, ids that are none, or items that cannot be encoded.
         """
-        if self.reranker is None or not len(candidate_ids):
+        if self.reranker is None or self._loaded is None or not len(candidate_ids):
             return RerankedCandidates.as_they_came(candidate_ids)
         given = query[None] if isinstance(query, np.ndarray) else [query]
         own = self._loaded.encode_block(given_block(given, self._loaded, "queries"))  # type: ignore[arg-type]
@@ -166,6 +173,9 @@ def released(
 ) -> Served:
     """Load the model that queries of a gallery use now, verified. The gallery's own files are not needed.
 
+    If queries use the encoder that filled the gallery, as before the first swap and after its rollback, and it is not
+    in the store, there is nothing to load: `encode` returns old vectors, and `rerank` changes no order.
+
     Args:
         store: folder of the store, such as `.skipfill`, or its URL; or an opened one.
         code: calls of encoders that are code of your own, `module:factory` or `module:factory(depth=3)`: a bundle
@@ -175,7 +185,7 @@ def released(
         keep: commit what is encoded to the overlay, every 1,000 rows or minute and with `close`.
 
     Raises:
-        BadInput: no such store or gallery; no model is released; its bundle is gone, damaged, or another one than was
+        BadInput: no such store or gallery; the bundle of the released model is gone, damaged, or another one than was
             released; or it encodes its witness items differently than when it was saved.
 
     Example:
@@ -191,27 +201,30 @@ def released(
         permit(call)
     objects = store if isinstance(store, ObjectStore) else open_store(find_root(str(store)))
     version = latest(objects, gallery)
-    space, warnings = load_space(objects, version.space), list[str]()
-    model = model_in_force(objects, gallery, version, space, warnings)
-    assert version.release is not None
-    release, finder, reranker = version.release, None, None
-    if release.rerank is not None:
+    space, warnings, release = load_space(objects, version.space), list[str](), version.release
+    model = None if release is None else model_in_force(objects, gallery, version, space, warnings)
+    rerank = None if release is None else release.rerank
+    finder, reranker = None, None
+    if model is not None and rerank is not None:
         card = model.card
         fresh = FreshVectors(objects, gallery, card.fingerprint, card.name, card.dim, keep=keep)
-        reranker = CandidateReranker(model, release.rerank.k, fresh, fetch)
-        if release.rerank.candidates == "old" and serves(objects, space):
-            finder = verified_model(objects, space.name, warnings)
+        reranker = CandidateReranker(model, rerank.k, fresh, fetch)
+    if (release is None or (rerank is not None and rerank.candidates == "old")) and serves(objects, space):
+        finder = verified_model(objects, space.name, warnings)
     return Served(gallery, version.number, release, space, tuple(warnings), model, objects, finder, reranker)
 
 
-def _old_vectors(vectors: NDArray[np.floating] | None, count: int) -> Matrix | None:
+def _old_vectors(vectors: NDArray[np.floating] | None, count: int, dim: int = 0) -> Matrix | None:
+    """(N, d) old vectors of N queries; None for none. `dim` is d; 0 for any."""
     if vectors is None:
         return None
     found = np.asarray(vectors)
-    if found.ndim != 2 or len(found) != count or not np.isfinite(found).all() or not found.any(axis=1).all():
+    fits = found.ndim == 2 and len(found) == count and dim in (0, found.shape[1])
+    if not fits or not np.isfinite(found).all() or not found.any(axis=1).all():
+        of_dimension = f" of dimension {dim}" if dim else ""
         raise BadInput(
             "old_vectors",
-            expected=f"a matrix of {count} finite vectors, one a query, each with a direction",
+            expected=f"a matrix of {count} finite vectors{of_dimension}, one a query, each with a direction",
             found=f"{found.dtype} of shape {found.shape}",
         )
     return found.astype(np.float32, copy=False)

@@ -18,6 +18,7 @@ from skipfill.cli.app import app
 from skipfill.cli.guide.registry import TOPICS, page
 from skipfill.compat.methods.registry import METHODS
 from tests.conftest import Skipfill, World
+from tests.judged_docs import write_docs
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -148,12 +149,28 @@ def test_the_story_of_re_ranking_runs_as_written(skipfill: Skipfill, registered:
         shutil.copy(f"{source}.parquet", f"{name}-new.parquet")
     for name in ("heldout", "queries", "rows"):
         shutil.move(f"{name}-new.parquet", f"{name}.parquet")
-    story = console_lines(PAGES["reranking"].split("## The commands")[1].split("## What is checked")[0])
+    story = console_lines(PAGES["reranking"].split("## The commands")[1].split("## With vectors")[0])
     assert len(story) == 8
     for line in story:
         words = shlex.split(line)[1:]
         skipfill(*words, expect=None if words[0] == "advise" else 0)
     assert skipfill("status", "products", "--json").document["version"]["release"]["model"] == "v1"
+
+
+@pytest.mark.parametrize(
+    ("topic", "heading", "lines"), [("reranking", "With vectors alone", 12), ("adapters", "The commands", 9)]
+)
+def test_a_story_of_vectors_alone_runs_as_written(
+    skipfill: Skipfill, tmp_path: Path, topic: str, heading: str, lines: int
+) -> None:
+    """Vectors of both encoders and judgements are all that there is: no encoder is in the store."""
+    write_docs(tmp_path)
+    story = console_lines(re.split("^## ", PAGES[topic].split(f"## {heading}")[1], flags=re.M)[0])
+    assert len(story) == lines
+    for line in story:
+        words = shlex.split(line)[1:]
+        skipfill(*words, expect=None if words[0] == "advise" else 0)
+    assert skipfill("status", "docs", "--json").document["version"]["release"] is None
 
 
 def test_the_guide_shows_its_pages(skipfill: Skipfill) -> None:

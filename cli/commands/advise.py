@@ -28,7 +28,7 @@ from skipfill.cli.options import (
     with_options,
 )
 from skipfill.cli.options.check import GalleryItems, Identity, Judgements, OldInput, OldVector
-from skipfill.cli.terminal.next_command import deciding_options, items_options, quoted
+from skipfill.cli.terminal.next_command import deciding_options, items_options, quoted, same_command
 from skipfill.cli.terminal.printing import emit, progress, show_next, table
 
 if TYPE_CHECKING:
@@ -139,6 +139,8 @@ def show_advice(out: Console, made: Advised) -> None:
     columns = ["", policy.metric, "change", "flips", "per s", "rows", ""]
     rows = [_cells(line, recommended=place == made.recommended) for place, line in enumerate(made.lines)]
     out.print(table(columns, rows, numbers=columns[1:6]))
+    if any(line.kind == "rerank" for line in made.lines):
+        out.print("rows: those to encode; of a re-ranking, the candidates of these queries", style="dim")
     for line in made.lines:
         if line.kind == "reindex":
             out.print(_cost(line))
@@ -146,7 +148,7 @@ def show_advice(out: Console, made: Advised) -> None:
             out.print(partial)
     out.print()
     out.print(Text.assemble((f"{_headline(made)}: ", "bold"), f"{made.reason}."))
-    for note in [*made.notes, *_weights_are_chosen(made)]:
+    for note in [*made.notes, *_weights_are_chosen(made), *_numbers_of_candidates(made)]:
         out.print(Text.assemble(("note: ", "yellow"), note))
 
 
@@ -157,6 +159,17 @@ def _weights_are_chosen(made: Advised) -> list[str]:
     return [
         f"to make a blend of this table, use `skipfill blend --items {CHOSE}` (from --halves): it chooses the same "
         "weight and remembers these queries, so that checks leave them out. `--weight` remembers none"
+    ]
+
+
+def _numbers_of_candidates(made: Advised) -> list[str]:
+    """A note on the number of candidates, where re-ranking is recommended."""
+    if made.recommended is None or made.lines[made.recommended].kind != "rerank":
+        return []
+    return [
+        "recommended is the smallest number of candidates that is as good as the best row, within one standard error. "
+        "A smaller one may pass a check too, with fewer rows to encode and a smaller gain: `skipfill check --rerank "
+        "10,50,200` tries several and shows both"
     ]
 
 
@@ -203,11 +216,19 @@ def _cost(line: Line) -> str:
 def _document(made: Advised) -> dict[str, Any]:
     """The advice as JSON values."""
     document = asdict(replace(made, halves=None))
-    del document["halves"]
+    del document["halves"], document["lack"]
     return document
 
 
 def _next(made: Advised, inputs: CheckInputs, metric: str | None, halves: Path | None) -> str:
+    from skipfill.store.checks.repeated import ROWS
+
+    again = same_command(without_option="--halves")
+    if made.recommended is None and made.lack == "proof of old vectors":
+        proof = f"at least 32 rows of the gallery, each with the old model's vector in column {inputs.old_vector}"
+        return f"Next: {again} --items PROOF.parquet. PROOF.parquet: {proof}"
+    if made.recommended is None and made.lack == "vectors of rows":
+        return f"Next: {again} --gallery-items {ROWS}. {ROWS}: the items of gallery rows that had none here"
     if made.recommended is None:
         return f"Next: run it again with more queries, or see: skipfill policy {made.gallery}"
     line = made.lines[made.recommended]
@@ -217,10 +238,11 @@ def _next(made: Advised, inputs: CheckInputs, metric: str | None, halves: Path |
         command = f"skipfill check {made.gallery} MODEL{items_options(inputs.items)}{deciding}"
         return f"Next: nothing to do. To see what would change: {command}"
     if line.kind == "reindex":
-        return f"Next: skipfill encode {line.model} ITEMS.parquet -o VECTORS.parquet"
+        files = quoted(*inputs.gallery_items) or "ITEMS.parquet"
+        return f"Next: skipfill encode {line.model} {files} -o VECTORS.parquet"
     asked = f"--items {quoted(check)}{deciding}{split}"
     if line.kind == "rerank":
-        asked = f"--rerank {line.k} {asked}"
+        asked = f"--rerank {line.k} --keep {asked}"
     if line.kind == "blend":
         choosing = deciding_options(replace(inputs, gallery_items=[], old_input=""), metric)
         source = f"--new {line.model} --old {made.old} --items {quoted(chose)} --gallery {made.gallery}{choosing}"

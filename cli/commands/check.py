@@ -118,7 +118,8 @@ def check(
     """
     from skipfill.cli.reports import write_reports
     from skipfill.cli.reports.files import refuse_unwritable
-    from skipfill.cli.reports.text import show_following, show_report
+    from skipfill.cli.reports.next_steps import show_next_steps
+    from skipfill.cli.reports.text import show_report
     from skipfill.compat.evaluation.index.settings import read_index
     from skipfill.compat.gate.inputs import CheckInputs, SliceSpec
     from skipfill.store.galleries.log import latest
@@ -159,21 +160,19 @@ def check(
         keep=keep,
     )
     refuse_unwritable(junit, html, github=github, inputs=inputs.files, store=objects.root)
-    report = _measured(
-        objects, gallery, now.space, name, inputs, policy, engine, address, quiet=quiet, save=not no_save
-    )
+    _refuse_unknown(objects, now.space, name, inputs)
+    report = _measured(objects, gallery, name, inputs, policy, engine, address, quiet=quiet, save=not no_save)
     outlook, code = outlook_of(objects, report), EXIT_CODES[report.verdict]
     write_reports(report, outlook, junit_file=junit, html_file=html, github=github, json=json)
     document = outlook.document_of(report)
     emit(document, as_json=json, show=lambda out: show_report(out, report, outlook), exit_code=code)
-    show_following(report, outlook.following, inputs, policy, of_gallery, metric, quiet=quiet)
+    show_next_steps(report, outlook.following, inputs, policy, of_gallery, metric, quiet=quiet)
     raise typer.Exit(code)
 
 
 def _measured(
     objects: ObjectStore,
     gallery: str,
-    space: str,
     name: str,
     inputs: CheckInputs,
     policy: Policy,
@@ -187,7 +186,6 @@ def _measured(
     from skipfill.compat.gate.check import check_model  # only now: it imports torch, which takes seconds
     from skipfill.compat.progress import Progress
 
-    _refuse_unknown(objects, space, name, inputs)
     with engine_of(engine, address) as run_by, progress(quiet=quiet) as bar:
         stages = Progress(bar.start, bar.advance)
         return check_model(objects, gallery, name, inputs, policy, stages, save=save, engine=run_by)

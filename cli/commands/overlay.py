@@ -13,7 +13,7 @@ from skipfill.cli.error_messages import message
 from skipfill.cli.options import GalleryName, IdColumn, InputColumn, Json, ModelName, Quiet, Store, item_columns, opened
 from skipfill.cli.options.reason import Reason
 from skipfill.cli.terminal.help_page import HelpGroup
-from skipfill.cli.terminal.overlay_summary import bytes_of, overlay_document, print_overlay, show_change
+from skipfill.cli.terminal.overlay_summary import after_adding, bytes_of, overlay_document, print_overlay, show_change
 from skipfill.cli.terminal.printing import emit, progress, show_next, table
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def add(
             f"{gallery} has {done.rows:,} (version {done.version})."
         ),
     )
-    show_next(f"Next: skipfill overlay show {gallery} {model}", quiet=quiet)
+    show_next(f"Next: {after_adding(objects, gallery, loaded.card)}", quiet=quiet)
 
 
 @app.command("list")

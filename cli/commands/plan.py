@@ -100,7 +100,7 @@ def plan(
         )
     if output is not None and written is None and not printed:
         show_next(f"Not written: {output}, because a swap would refuse this plan", quiet=quiet)
-    show_next(_next(made, written), quiet=quiet)
+    show_next(_next(objects, made, written), quiet=quiet)
     raise typer.Exit(code)
 
 
@@ -112,7 +112,7 @@ def show_plan(out: Console, plan: Plan, policy: str) -> None:
     out.print(
         facts(
             [
-                ("queries use", f"{plan.changes.before} -> {plan.changes.after} ({view_words(plan.view)})"),
+                ("queries use", f"{plan.changes.before} -> {plan.changes.after} ({_found_by(plan)})"),
                 ("version", f"{plan.version} -> {plan.version + 1}"),
                 ("stored vectors", "none"),
                 *(
@@ -138,8 +138,16 @@ def show_plan(out: Console, plan: Plan, policy: str) -> None:
     if plan.without_check:
         out.print(f"without a check: {plan.without_check}")
     out.print()
-    out.print(Text("saves, because the gallery is not encoded again", "bold"))
+    why = "the gallery is not encoded again" if plan.rerank is None else "only candidates are encoded"
+    out.print(Text(f"saves, because {why}", "bold"))
     out.print(facts([("rows", f"{plan.avoids.rows:,} rows"), *plan.avoids.arithmetic.items()]))
+
+
+def _found_by(plan: Plan) -> str:
+    """The vector of a query that searches the gallery, in words."""
+    if plan.rerank is not None and plan.rerank.candidates == "old":
+        return "the old query finds the candidates"
+    return view_words(plan.view)
 
 
 def _rate(objects: ObjectStore, name: str, items: list[Path], id_column: str, input_column: str) -> EncodeRate:
@@ -152,16 +160,20 @@ def _rate(objects: ObjectStore, name: str, items: list[Path], id_column: str, in
     )
 
 
-def _next(plan: Plan, output: Path | None) -> str:
-    check = f"skipfill check {plan.gallery} {in_way(plan.model_in_way)} --items HELDOUT.parquet"
-    missing = [one.name for one in plan.requires if not one.holds]
-    again = quoted("--plan", output) if output is not None else in_way(plan.model_in_way)
-    by_reason = f"skipfill swap {plan.gallery} {again} --reason TEXT"
-    if plan.lacks_reason_only:
-        return f"Next: {check} --items INCIDENT.parquet. Or, with a reason why it may come back: {by_reason}"
-    if "rollback" in missing:
-        return f"Next: {check}. If it passes on the queries that had passed before, a reason too: {by_reason}"
-    if missing:
+def _next(objects: ObjectStore, plan: Plan, output: Path | None) -> str:
+    from skipfill.store.checks.newest import newest_report
+    from skipfill.store.checks.repeated import repeated
+    from skipfill.store.checks.reranking import ModelInWay
+
+    if missing := [one.name for one in plan.requires if not one.holds]:
+        asked = repeated(plan.rerank, newest_report(objects, plan.gallery, plan.fingerprint))
+        check = f"skipfill check {plan.gallery} {in_way(ModelInWay(plan.model, asked))} --items HELDOUT.parquet"
+        again = quoted("--plan", output) if output is not None else in_way(plan.model_in_way)
+        by_reason = f"skipfill swap {plan.gallery} {again} --reason TEXT"
+        if plan.lacks_reason_only:
+            return f"Next: {check} --items INCIDENT.parquet. Or, with a reason why it may come back: {by_reason}"
+        if "rollback" in missing:
+            return f"Next: {check}. If it passes on the queries that had passed before, a reason too: {by_reason}"
         return f"Next: {check}"
     if output is None:
         reason = f" --without-check {quoted(plan.without_check)}" if plan.without_check else ""

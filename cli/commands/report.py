@@ -37,6 +37,7 @@ def report(
     """
     from skipfill.cli.reports import write_reports
     from skipfill.cli.reports.files import refuse_unwritable
+    from skipfill.cli.reports.next_steps import cheaper_command
     from skipfill.cli.reports.text import show_report
     from skipfill.store.checks.newest import newest_check
     from skipfill.store.checks.saved_reports import load_report
@@ -60,3 +61,5 @@ def report(
             show=lambda out: show_report(out, saved, outlook),
         )
         show_next(f"Next: {outlook.following}", quiet=quiet)
+        if (cheaper := cheaper_command(saved)) and outlook.following.startswith("skipfill swap"):
+            show_next(f"Or, with fewer rows to encode: {cheaper}", quiet=quiet)

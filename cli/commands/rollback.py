@@ -11,10 +11,12 @@ import typer
 from skipfill.cli.error_messages import message
 from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Store, opened
 from skipfill.cli.options.reason import Reason
+from skipfill.cli.terminal.next_command import quoted
 from skipfill.cli.terminal.printing import emit, show_next, show_store
 from skipfill.store.releases.forced_words import forced_words
 
 if TYPE_CHECKING:
+    from skipfill.store.galleries.log import Version
     from skipfill.store.models.release import Release
     from skipfill.store.releases.rollback import Rollback
     from skipfill.store.storage.object_store import ObjectStore
@@ -72,7 +74,10 @@ def rollback(
     show_store(objects, quiet=quiet)
     if dry_run:
         show_next("Next: the same command without --dry-run", quiet=quiet)
-    elif planned.undo:
+        return
+    if done.release is None:
+        show_next(f"Next: {_search(objects, gallery, done)}", quiet=quiet)
+    if planned.undo:
         reason_needed = " --reason TEXT" if planned.undo_needs_reason else ""
         show_next(f"Undo: skipfill rollback {gallery} --to {planned.undo}{reason_needed}", quiet=quiet)
 
@@ -85,6 +90,21 @@ def _done(planned: Rollback, *, dry_run: bool) -> str:
 
 def _number(planned: Rollback, *, dry_run: bool) -> str:
     return f"{'' if dry_run and not planned.already else 'now '}version {planned.version.number}"
+
+
+def _search(objects: ObjectStore, gallery: str, now: Version) -> str:
+    """The command that searches with vectors by the gallery's encoder, which is not in the store.
+
+    Their column is the one that the check of the release before read them from.
+    """
+    from skipfill.store.checks.names import column_of
+    from skipfill.store.checks.saved_reports import readable_report
+    from skipfill.store.galleries.log import read_version
+
+    left = read_version(objects, gallery, now.number - 1).release
+    report = readable_report(objects, gallery, left.check) if left is not None else None
+    column = column_of(report.baseline) if report is not None else ""
+    return f"skipfill search {gallery} --vectors QUERIES.parquet --vector {quoted(column or 'COLUMN')}"
 
 
 def _reason(planned: Rollback) -> str:
@@ -117,7 +137,7 @@ def _of_model(objects: ObjectStore, release: Release) -> str:
             return f"model {release.model} is in this store as {other}"
     except SkipfillError as damage:  # the rollback is done all the same
         return message(damage)
-    return f"model {release.model} is not in this store, so a search needs --vectors"
+    return f"model {release.model} is not in this store, so a search needs --vectors FILE --vector COLUMN"
 
 
 def _forced_then(objects: ObjectStore, gallery: str, planned: Rollback) -> list[str]:

@@ -124,5 +124,12 @@ def _show(out: Console, result: SearchResult, output: Path | None) -> None:
         out.print(f"{result.queries:,} queries, {result.k} hits each in {output}")
         return
     hits = result.as_list(SHOWN * result.k)
-    rows = [(hit["query"], hit["rank"], hit["id"], f"{hit['score']:.4f}") for hit in hits]
-    out.print(table(["query", "rank", "id", "score"], rows, numbers=["rank", "score"]))
+    columns = ["query", "rank", "id", "score"]
+    rows = [[hit["query"], hit["rank"], hit["id"], f"{hit['score']:.4f}"] for hit in hits]
+    if result.scored_by is not None:
+        columns.append("scored by")
+        rows = [[*row, hit["scored_by"]] for row, hit in zip(rows, hits, strict=True)]
+    out.print(table(columns, rows, numbers=["rank", "score"]))
+    if result.reranking is not None:
+        encoded = f"; {result.encoded:,} rows were encoded" if result.encoded else ""
+        out.print(f"{result.model}, {result.reranking}: scores of two models do not compare{encoded}", style="dim")

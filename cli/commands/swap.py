@@ -13,6 +13,7 @@ from skipfill.cli import completion
 from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Store, opened
 from skipfill.cli.options.reason import Reason, refuse_empty
 from skipfill.cli.options.reranking import CheckedCandidates, Rerank, asked_reranking, refuse_beside_plan
+from skipfill.cli.terminal.next_command import quoted
 from skipfill.cli.terminal.printing import emit, show_next, show_store
 from skipfill.store.releases.forced_words import forced_words
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from skipfill.store.galleries.log import Version
     from skipfill.store.releases.grounds import Grounds
     from skipfill.store.releases.plan import Plan
+    from skipfill.store.storage.object_store import ObjectStore
 
 
 def swap(
@@ -63,7 +65,7 @@ def swap(
     Example: skipfill swap products v2
     """
     from skipfill.store.checks.index import CheckIndex
-    from skipfill.store.models.cards import load_card, needs_old_vectors
+    from skipfill.store.models.cards import load_card
     from skipfill.store.releases import swap as swaps
     from skipfill.store.releases.grounds import grounds_of
 
@@ -105,9 +107,30 @@ def swap(
     if dry_run:
         show_next("Next: the same command without --dry-run", quiet=quiet)
     else:
-        bring = " --old-vector COLUMN" if needs_old_vectors(load_card(objects, planned.model)) else ""
-        search = f"skipfill search {gallery} --items QUERIES.parquet{bring}"
-        show_next(f"Next: {search}. Undo: skipfill rollback {gallery}", quiet=quiet)
+        show_next(f"Next: {_search(objects, planned)}. Undo: skipfill rollback {gallery}", quiet=quiet)
+
+
+def _search(objects: ObjectStore, plan: Plan) -> str:
+    """The command that searches with the new release, with all that its queries and candidates need."""
+    from skipfill.store.checks.names import column_of
+    from skipfill.store.checks.repeated import ROWS
+    from skipfill.store.checks.saved_reports import readable_report
+    from skipfill.store.galleries.log import latest
+    from skipfill.store.models.cards import load_card, needs_old_vectors, serves
+    from skipfill.store.overlays.log import newest_entry
+    from skipfill.store.spaces import load_space
+
+    now, way, card = latest(objects, plan.gallery), plan.rerank, load_card(objects, plan.model)
+    by_old = way is not None and way.candidates == "old" and not serves(objects, load_space(objects, now.space))
+    command = f"skipfill search {plan.gallery} --items QUERIES.parquet"
+    if by_old or needs_old_vectors(card):
+        report = readable_report(objects, plan.gallery, plan.check)
+        column = column_of(report.baseline) if report is not None else ""
+        command += f" --old-vector {quoted(column or 'COLUMN')}"
+    overlay = newest_entry(objects, plan.gallery, plan.fingerprint) if way is not None else None
+    if way is not None and (overlay is None or overlay.rows < now.rows):
+        command += f" --gallery-items {ROWS} --keep"
+    return command
 
 
 def _evidence(grounds: Grounds) -> str:

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Literal
 
-from skipfill.cli.error_messages import in_way
-from skipfill.cli.terminal.next_command import same_command
-from skipfill.store.checks.names import ALL, EVERY_CHECK, UNSEEN, encoded_by, todays
+from skipfill.cli.reports.next_steps import policy_command
+from skipfill.store.checks.names import ALL, EVERY_CHECK
 from skipfill.store.checks.requirement import is_binary
-from skipfill.store.checks.reranking import ModelInWay, way_words
+from skipfill.store.checks.reranking import way_words
 
 if TYPE_CHECKING:
     from skipfill.store.checks.report import Report, Slice
-    from skipfill.store.checks.requirement import Requirement, Verdict
+    from skipfill.store.checks.requirement import Requirement
 
 Outcome = Literal["pass", "fail", "inconclusive", "accepted"]
 WORST_FIRST: list[Outcome] = ["fail", "inconclusive", "accepted", "pass"]
@@ -66,7 +65,7 @@ def headline(report: Report) -> str:
         accepted = [each.slice for each in found if each.outcome == "accepted"]
         rest = f" The policy requires nothing of {', '.join(accepted)}." if accepted else ""
         asked = sum(each.outcome == "pass" for each in found)
-        return f"{_things(asked, 'requirement')} met, each with {confidence} confidence.{rest}"
+        return f"{_things(asked, 'requirement')} met, each with {confidence} confidence.{rest}{_of_several(report)}"
     first = next(each for each in found if each.outcome == report.verdict)
     others = sum(each.outcome == report.verdict for each in found) - 1
     more = f" The same holds for {_things(others, 'other requirement')}." if others else ""
@@ -74,51 +73,31 @@ def headline(report: Report) -> str:
     return f"{what} in slice {first.slice}: \u201c{first.claim}\u201d: {first.text}.{more}"
 
 
+def _of_several(report: Report) -> str:
+    """The smallest number of candidates that passes beside the one to release; empty where there is no choice."""
+    if report.rerank is None or not report.rerank.passing:
+        return ""
+    smallest, chosen = report.rerank.passing[0].k, report.rerank.recommended.k
+    good = "as good as the best number tried, within one standard error"
+    if smallest == chosen:
+        return f" {smallest:,} is the smallest number of candidates that passes, and it is {good}."
+    return (
+        f" {smallest:,} is the smallest number of candidates that passes. {chosen:,} is the smallest that passes and "
+        f"is {good}, which is how skipfill advise chooses."
+    )
+
+
 def way_of(report: Report) -> str:
     """The model, and its way to answer queries."""
     return way_words(report.model, report.rerank.way if report.rerank else None)
-
-
-def next_command(report: Report) -> str:
-    """The next command."""
-    model = in_way(ModelInWay(report.model, report.rerank.way.parameters if report.rerank else {}))
-    if report.verdict == "pass" and not report.saved:
-        return same_command("--no-save")
-    if report.verdict == "pass" and report.asked_less:
-        return _policy_command(report)
-    align = " --align SAMPLE.parquet" if _unseen_fails(report) else ""
-    commands: dict[Verdict, str] = {
-        "pass": f"skipfill swap {report.gallery} {model}",
-        "fail": f"skipfill train NAME --gallery {report.gallery} --items ITEMS.parquet{align}",
-        "inconclusive": f"skipfill check {report.gallery} {model} --items HELDOUT.parquet --items MORE.parquet",
-    }
-    return commands[report.verdict]
-
-
-def blend_command(report: Report) -> str:
-    """The command that blends the model with the old one, for queries of unseen classes that got worse.
-
-    Empty if they did not get worse, or if the old model did not encode the queries.
-    """
-    old = report.rows_by[0].model if report.rows_by else ""
-    if not old or report.baseline != encoded_by(old) or not _unseen_fails(report):
-        return ""
-    return f"skipfill blend {report.model}-blend --new {report.model} --old {old}"
 
 
 def lax(report: Report) -> list[str]:
     """Notes on why a pass would not allow a swap: it asked less than the gallery's policy, or was not saved."""
     less = "; ".join(report.asked_less)
     note = f"this check asked less than the gallery's policy, so a pass allows no swap: {less}"
-    said = [f"{note}. To change the policy: {_policy_command(report)}"] if less else []
+    said = [f"{note}. To change the policy: {policy_command(report)}"] if less else []
     return said if report.saved else ["this check was not saved, so it has no effect on a swap", *said]
-
-
-def _policy_command(report: Report) -> str:
-    """The command that sets the policy, with the metric of the check if nothing else differs."""
-    alone = len(report.asked_less) == 1 and report.asked_less[0].startswith("metric ")
-    metric = f" --metric {report.policy['metric']} --reason TEXT" if alone else ""
-    return f"skipfill policy {report.gallery}{metric}"
 
 
 def check_name(report: Report) -> str:
@@ -192,11 +171,6 @@ def _text(one: Slice, asked: Requirement, report: Report) -> str:
         text += f"; with {_things(count, 'requirement')} to test, this is not sure enough for a fail"
     against = ", probably against it" if asked.found < asked.bar else ""
     return f"{text}; about {asked.more_queries:,} more queries would decide it{against}" if asked.more_queries else text
-
-
-def _unseen_fails(report: Report) -> bool:
-    """Whether queries of classes that the model was not trained on are found to be worse."""
-    return any(todays([one.name]) == (UNSEEN,) and one.verdict == "fail" for one in report.slices)
 
 
 def _things(count: int, one: str, many: str = "") -> str:

@@ -12,13 +12,13 @@ from skipfill.cli.reports.findings import (
     findings,
     flip_words,
     headline,
-    next_command,
     notes,
     numbers,
     same_as_all,
     way_of,
     worst_first,
 )
+from skipfill.cli.reports.next_steps import next_command
 from skipfill.cli.reports.outlook import NO_OUTLOOK, Outlook
 from skipfill.cli.terminal.characters import one_line, visible
 

@@ -6,7 +6,8 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from skipfill.cli.reports.elements import code, name, text
-from skipfill.cli.reports.findings import check_name, headline, next_command, way_of
+from skipfill.cli.reports.findings import check_name, headline, way_of
+from skipfill.cli.reports.next_steps import next_command
 from skipfill.cli.reports.outlook import NO_OUTLOOK, Outlook
 from skipfill.cli.reports.sections.registry import SECTIONS
 from skipfill.cli.reports.svg import MARKS

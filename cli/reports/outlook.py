@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from skipfill.cli.error_messages import options, sentence
-from skipfill.cli.reports.findings import next_command, way_of
+from skipfill.cli.error_messages import in_way, sentence
+from skipfill.cli.reports.findings import way_of
+from skipfill.cli.reports.next_steps import next_command, swap_command
 from skipfill.cli.terminal.next_command import quoted
+from skipfill.store.checks.reranking import ModelInWay
 
 if TYPE_CHECKING:
     from skipfill.store.checks.report import Report
@@ -36,37 +38,54 @@ def next_step(objects: ObjectStore, gallery: str) -> str:
 
 
 def newest_step(objects: ObjectStore, gallery: str, now: Version, cards: list[Card]) -> Step:
-    """The command that brings the newest model for a gallery forward; `status` where there is nothing to do."""
+    """The command that brings the newest model for a gallery forward; `status` where there is nothing to do.
+
+    If the model's newest check re-ranks, it is brought forward in that way.
+    """
+    from skipfill.store.checks.newest import newest_report
+
     fitting = [card for card in cards if now.space in card.views and card.name != now.space]
     if not fitting:
         return Step(quoted("skipfill", "train", "NAME", "--gallery", gallery, "--items", "ITEMS.parquet"))
     newest = max(fitting, key=lambda card: card.created)
-    if now.release is not None and now.release.fingerprint == newest.fingerprint:
-        return Step(quoted("skipfill", "status", gallery))
-    return step_of(objects, gallery, now, newest.name, newest.fingerprint)
+    report = newest_report(objects, gallery, newest.fingerprint)
+    return step_of(objects, gallery, now, newest.name, newest.fingerprint, report)
 
 
-def step_of(objects: ObjectStore, gallery: str, now: Version, model: str, way: str) -> Step:
-    """The command that brings a model forward that queries do not use.
+def step_of(
+    objects: ObjectStore, gallery: str, now: Version, model: str, fingerprint: str, report: Report | None
+) -> Step:
+    """The command that brings a model forward.
 
     Args:
-        way: fingerprint of how it answers queries.
+        report: a check of it, which says how it answers queries; None where there is none.
     """
+    from skipfill.store.checks.repeated import repeated
+    from skipfill.store.checks.reranking import way_fingerprint
     from skipfill.store.checks.saved_reports import load_report
     from skipfill.store.releases.evidence import evidence_of
 
+    rerank = report.rerank.recommended if report is not None and report.rerank is not None else None
+    way = way_fingerprint(fingerprint, rerank)
+    if now.release is not None and now.release.way == way:
+        return Step(quoted("skipfill", "status", gallery))
     evidence = evidence_of(objects, gallery, now, way)
+    allowed = evidence.standing.allowing is not None and evidence.unanswered is None
+    if now.release is not None and now.release.fingerprint == fingerprint and not allowed:
+        return Step(quoted("skipfill", "status", gallery))  # it is in use in another way
     if evidence.unanswered is not None:
         return Step(quoted("skipfill", "history", gallery), str(evidence.unanswered))
-    if evidence.standing.allowing is not None:
-        return Step(quoted("skipfill", "swap", gallery, model))
+    if allowed:
+        named = in_way(ModelInWay(model, {} if rerank is None else rerank.parameters))
+        return Step(f"skipfill swap {gallery} {named}")
     if evidence.deciding is not None and evidence.deciding.verdict != "pass":
         if evidence.deciding.verdict == "fail" and now.queries_use != now.space:
             return Step(quoted("skipfill", "status", gallery))  # an upgrade is in use, and this one is no better
         return Step(next_command(load_report(objects, gallery, evidence.deciding.check)))
     less = "; ".join(map(str, evidence.standing.differences))
     why = f"check {evidence.deciding.check} asked less: {less}" if evidence.deciding and less else ""
-    return Step(quoted("skipfill", "check", gallery, model, "--items", "HELDOUT.parquet"), why)
+    named = in_way(ModelInWay(model, repeated(rerank, report)))
+    return Step(f"skipfill check {gallery} {named} --items HELDOUT.parquet", why)
 
 
 @dataclass(frozen=True)
@@ -128,19 +147,20 @@ def _allows(report: Report) -> bool:
 
 def _following(objects: ObjectStore, report: Report, now: Version, evidence: Evidence) -> str:
     """The command after a pass that is saved and asked enough when it was made."""
-    way = report.rerank.way.parameters if report.rerank else {}
     if evidence.standing.allowing is not None and evidence.unanswered is not None:
-        named = f"{report.gallery} {report.model} {options(way)}".rstrip()
+        way = report.rerank.recommended if report.rerank else None
         if evidence.unanswered.unknown:
-            return f"skipfill swap {named} --reason TEXT"
-        return f"skipfill check {named} --items HELDOUT.parquet --items INCIDENT.parquet"
-    command = step_of(objects, report.gallery, now, report.model, report.fingerprint).command
-    return f"{command} {options(way)}" if way and quoted(report.gallery, report.model) in command else command
+            return f"{swap_command(report, way)} --reason TEXT"
+        named = in_way(ModelInWay(report.model, way.parameters if way else {}))
+        return f"skipfill check {report.gallery} {named} --items HELDOUT.parquet --items INCIDENT.parquet"
+    model = report.fingerprint if report.rerank is None else report.rerank.model
+    return step_of(objects, report.gallery, now, report.model, model, report).command
 
 
 def _notes(report: Report, evidence: Evidence) -> Iterator[str]:
     """Notes on what stands against a swap although the check passed, and on rollbacks that left the model."""
     from skipfill.store.checks.entry import entry_of
+    from skipfill.store.checks.repeated import repeated
     from skipfill.store.errors import Advice
 
     against, withdrawn = evidence.standing.against, evidence.withdrawn
@@ -160,7 +180,10 @@ def _notes(report: Report, evidence: Evidence) -> Iterator[str]:
     if not still_open:
         yield f"{said}. This pass answers it: it has other queries than the check that had allowed the model"
         return
-    reason = Advice("answer_rollback_by_reason", gallery=report.gallery, model=report.model)
-    either = Advice("answer_rollback", gallery=report.gallery, model=report.model)
+    way = report.rerank.recommended if report.rerank else None
+    released = ModelInWay(report.model, way.parameters if way else {})
+    checked = ModelInWay(report.model, repeated(way, report))
+    reason = Advice("answer_rollback_by_reason", gallery=report.gallery, model=released)
+    either = Advice("answer_rollback", gallery=report.gallery, model=released, checked=checked)
     answer = sentence(reason if withdrawn.unknown else either)
     yield f"{said}. This pass does not answer it: {still_open}. {answer}"

@@ -12,6 +12,7 @@ from math import ceil, floor, isfinite, log10
 from skipfill.cli.terminal.characters import visible
 
 ROW = 34  # height in pixels of a plot in a row of a table
+LETTER = 14  # of a line of text
 MARKS = {
     "pass": '<circle r="5"/>',
     "fail": '<path d="M-5-5 5 5M-5 5 5-5"/>',
@@ -118,12 +119,13 @@ def curve(across: Scale, up: Scale, points: Sequence[tuple[float, float]], kind:
     return [*joined, *(mark(x, y, kind) for x, y in places)]
 
 
-def levels(up: Scale, height: int) -> list[str]:
-    """Horizontal lines at round values; each value is written above the left end of its line."""
+def levels(up: Scale, height: int, *, percent: bool = False) -> list[str]:
+    """Horizontal lines at round values; each value is written above the left end of its line, or below the top one."""
     shapes = []
     for tick in up.ticks():
         y = height * (1 - up.at(tick) / 100)
-        shapes += [line(0, y, 100, y, "zero"), words(0, y - 3, _round(tick, sign=False), "start")]
+        said = f"{tick:.0%}" if percent else _round(tick, sign=False)
+        shapes += [line(0, y, 100, y, "zero"), words(0, y - 3 if y > LETTER else y + LETTER, said, "start")]
     return shapes
 
 

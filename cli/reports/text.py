@@ -10,26 +10,23 @@ from rich.text import Text
 
 from skipfill.cli.reports.findings import (
     Outcome,
-    blend_command,
     check_name,
     flip_words,
     headline,
     lax,
     outcome_of,
     same_as_all,
+    signed,
     way_of,
 )
 from skipfill.cli.reports.outlook import NO_OUTLOOK, Outlook
-from skipfill.cli.reports.sections.reranking import facts_of
+from skipfill.cli.reports.sections.reranking import ROWS_TRIED, SEQUENCE, change_of, facts_of
 from skipfill.cli.terminal.characters import one_line, visible
-from skipfill.cli.terminal.next_command import check_again, column_options, deciding_options, items_options
-from skipfill.cli.terminal.printing import VERDICT_STYLE, facts, show_next, table
+from skipfill.cli.terminal.printing import VERDICT_STYLE, facts, table
 from skipfill.store.checks.names import ALL, CEILING, NEW_NEW, NEW_OLD, OLD_OLD, is_of_every_check
 from skipfill.store.storage.layout import per_query_key
 
 if TYPE_CHECKING:
-    from skipfill.compat.gate.inputs import CheckInputs
-    from skipfill.store.checks.policy import Policy
     from skipfill.store.checks.report import IndexRecall, Interval, Report, Slice, Threshold
     from skipfill.store.checks.reranking import Reranked
 
@@ -67,52 +64,6 @@ def show_report(out: Console, report: Report, outlook: Outlook = NO_OUTLOOK) -> 
     out.print()
     for line in _legend(report):
         out.print(line, style="dim")
-
-
-def show_following(
-    report: Report,
-    following: str,
-    inputs: CheckInputs,
-    policy: Policy,
-    of_gallery: Policy,
-    metric: str | None,
-    *,
-    quiet: bool,
-) -> None:
-    """Print the next command, and after it another one that may serve instead.
-
-    Args:
-        following: the next command, without the options that this check was given.
-        policy: what the check asked.
-        of_gallery: what a swap needs.
-        metric: as it was given; None for the policy's.
-    """
-    by_policy = check_again(report, inputs, of_gallery.truth)
-    if report.verdict == "pass" and report.asked_less:
-        first = "Next"
-        if "--metric" in following:  # the metric alone keeps the pass from counting
-            show_next(f"Next: {following}", quiet=quiet)
-            first = "Or"
-        show_next(f"{first}, under the gallery's policy: {by_policy}", quiet=quiet)
-        return
-    if report.verdict == "pass" and not report.saved:
-        show_next(f"Not saved, so it allows no swap. Run it again without --no-save: {following}", quiet=quiet)
-        return
-    deciding = deciding_options(inputs, metric)
-    if following.startswith("skipfill check"):
-        following += deciding
-    elif following.startswith("skipfill train"):
-        following += column_options(inputs.columns)
-    show_next(f"Next: {following}", quiet=quiet)
-    if report.verdict != "fail":
-        return
-    if inputs.old_vector:
-        given = f"{items_options(inputs.items)}{deciding}"
-        show_next(f"Or: skipfill advise {report.gallery} --candidate {report.model}{given}", quiet=quiet)
-    if not inputs.old_input and (blend := blend_command(report)):
-        show_next(f"Or: {blend}", quiet=quiet)
-    if any(one.parameter != "truth" for one in policy.differences(of_gallery, inputs.truth, policy.slices)):
-        show_next(f"Or, under the gallery's policy: {by_policy}", quiet=quiet)
 
 
 def _slices(report: Report) -> object:
@@ -177,15 +128,26 @@ def _show_reranking(out: Console, measured: Reranked, metric: str) -> None:
     out.print(Text(str(measured.way), "bold"))
     out.print(facts(list(facts_of(measured).items())))
     if measured.tried:
-        columns = ["verdict", "candidates", metric, "change", "rows encoded"]
-        rows = [
-            [Text(*_styled(one.verdict)), f"{one.k:,}", f"{one.value:.3f}", f"{one.change:+.3f}", f"{one.encoded:,}"]
-            for one in measured.tried
-        ]
         out.print()
-        out.print(table(columns, rows, numbers=columns[1:]))
-        said = "The largest number first, each at full confidence, until one does not pass. Each pass allows its swap."
-        out.print(said, style="dim")
+        out.print(_tried(measured, metric))
+        for said in (ROWS_TRIED, SEQUENCE):
+            out.print(said, style="dim")
+
+
+def _tried(measured: Reranked, metric: str) -> object:
+    columns = ["verdict", "candidates", metric, "change", "rows", "encoded"]
+    rows = [
+        [
+            Text(*_styled(one.verdict)),
+            Text(f"{one.k:,}", "bold" if one.k == measured.recommended.k else ""),
+            f"{one.value:.3f}",
+            show_interval(change_of(one), sign=True),
+            f"{one.encoded:,}",
+            f"{one.now:,}",
+        ]
+        for one in measured.tried
+    ]
+    return table(columns, rows, numbers=[columns[1], columns[2], *columns[4:]])
 
 
 def _show_index(out: Console, index: IndexRecall) -> None:
@@ -235,5 +197,5 @@ def _cells(one: Slice, report: Report) -> object:
 def show_interval(value: Interval, *, sign: bool = False) -> Text:
     """`.812 .801-.823`, with signs where a difference is meant."""
     if sign:
-        return Text.assemble(f"{value.mean:+.3f} ", (f"{value.low:+.3f} {value.high:+.3f}", "dim"))
+        return Text.assemble(f"{signed(value.mean)} ", (f"{signed(value.low)} {signed(value.high)}", "dim"))
     return Text.assemble(f"{value.mean:.3f} ", (f"{value.low:.3f}-{value.high:.3f}", "dim"))

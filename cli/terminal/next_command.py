@@ -43,12 +43,14 @@ def remember(arguments: Sequence[str]) -> None:
     _arguments.set(tuple(arguments))
 
 
-def same_command(without: str) -> str:
-    """This command once more, without a flag, and without its store: `with_store` adds that."""
-    words = [word for word in _arguments.get() if word != without and not word.startswith("--store=")]
-    if "--store" in words:
-        place = words.index("--store")
-        del words[place : place + 2]
+def same_command(*, without_flag: str = "", without_option: str = "") -> str:
+    """This command once more, without a flag or an option and its value. `with_store` adds the store."""
+    words = [word for word in _arguments.get() if word != without_flag]
+    for option in filter(None, ("--store", without_option)):
+        words = [word for word in words if not word.startswith(f"{option}=")]
+        if option in words:
+            place = words.index(option)
+            del words[place : place + 2]
     return quoted("skipfill", *words)
 
 
@@ -89,18 +91,35 @@ def deciding_options(inputs: CheckInputs, metric: str | None) -> str:
         "old-input": inputs.old_input,
         "truth-vector": inputs.truth_vector,
     }
-    files = "".join(f" --gallery-items {quoted(path)}" for path in inputs.gallery_items)
-    given = "".join(f" --{option} {quoted(value)}" for option, value in named.items() if value)
-    return f"{files}{given}{column_options(inputs.columns)}"
+    files = [("gallery-items", path) for path in inputs.gallery_items]
+    return f"{_options([*files, *named.items()])}{column_options(inputs.columns)}"
+
+
+def check_options(inputs: CheckInputs, metric: str | None, slices: Sequence[str]) -> str:
+    """The options of a check with its queries, so that it can be made again on these and more.
+
+    Args:
+        metric: as it was given; None for the policy's.
+        slices: those of the policy, which need no option.
+    """
+    named: list[tuple[str, object]] = [
+        *_of_truth(inputs),
+        ("ceiling", inputs.ceiling),
+        *(("slice", one) for one in inputs.slices.predicates if one not in slices),
+        *(("slice-by", one) for one in inputs.slices.by),
+        *(("instead-of", one) for one in inputs.instead_of),
+        ("reason", inputs.reason),
+        *_of_reranking(inputs),
+    ]
+    keep = " --keep" if inputs.keep else ""
+    return f"{items_options(inputs.items)}{deciding_options(inputs, metric)}{_options(named)}{keep}".lstrip()
 
 
 def check_again(report: Report, inputs: CheckInputs, truth: str) -> str:
     """The same check without its own requirements: with its files and columns, and its truth if the policy has none."""
     of_truth: list[tuple[str, object]] = []
-    if truth in ("", inputs.truth) and inputs.truth == "judgements":
-        of_truth = [("judgements", inputs.judgements)]
-    elif truth in ("", inputs.truth) and inputs.truth == "reindex":
-        of_truth = [("truth", inputs.truth), ("depth", inputs.depth)]
+    if truth in ("", inputs.truth):
+        of_truth = [("judgements", inputs.judgements), *_of_truth(inputs)]
     options: list[tuple[str, object]] = [
         *(("items", one) for one in inputs.items),
         *(("gallery-items", one) for one in inputs.gallery_items),
@@ -110,16 +129,28 @@ def check_again(report: Report, inputs: CheckInputs, truth: str) -> str:
         ("old-vector", inputs.old_vector),
         ("old-input", inputs.old_input),
         ("truth-vector", inputs.truth_vector),
-        ("rerank", ",".join(map(str, inputs.rerank))),
-        ("candidates", inputs.candidates),
+        *_of_reranking(inputs),
     ]
-    words = [word for option, value in options if value for word in (f"--{option}", value)]
-    return quoted("skipfill", "check", report.gallery, report.model, *words) + column_options(inputs.columns)
+    return f"skipfill check {report.gallery} {report.model}{_options(options)}{column_options(inputs.columns)}"
+
+
+def _of_truth(inputs: CheckInputs) -> list[tuple[str, object]]:
+    """The truth that neither labels nor judgements are, and how many of its first rows count."""
+    return [("truth", inputs.truth), ("depth", inputs.depth)] if inputs.truth in ("reindex", "neighbours") else []
+
+
+def _of_reranking(inputs: CheckInputs) -> list[tuple[str, object]]:
+    return [("rerank", ",".join(map(str, inputs.rerank))), ("candidates", inputs.candidates)]
+
+
+def _options(given: Sequence[tuple[str, object]]) -> str:
+    """Options that have a value, each after a space."""
+    return "".join(f" --{option} {quoted(value)}" for option, value in given if value)
 
 
 def items_options(files: Sequence[Path]) -> str:
     """The files of items as options."""
-    return "".join(f" --items {quoted(path)}" for path in files)
+    return _options([("items", path) for path in files])
 
 
 def quoted(*words: object) -> str:

@@ -11,8 +11,10 @@ from skipfill.cli.terminal.next_command import with_store
 from skipfill.cli.terminal.printing import emit, facts, short_time, table
 
 if TYPE_CHECKING:
+    from skipfill.store.models.cards import Card
     from skipfill.store.overlays.change import OverlayChange
     from skipfill.store.overlays.log import OverlayVersion
+    from skipfill.store.storage.object_store import ObjectStore
 
 SHOWN = 10
 
@@ -57,3 +59,20 @@ def print_overlay(out: Console, gallery: str, entry: OverlayVersion, log: list[O
     if len(log) > SHOWN:
         see = with_store(f"skipfill overlay show {gallery} {entry.model or entry.fingerprint[:12]} --json")
         out.print(f"{len(log) - SHOWN:,} versions before these: {see}")
+
+
+def after_adding(objects: ObjectStore, gallery: str, card: Card) -> str:
+    """The command after rows were added: a check of re-ranking by the model; if it re-ranks already, `overlay show`."""
+    from skipfill.cli.error_messages import in_way
+    from skipfill.store.checks.newest import newest_report
+    from skipfill.store.checks.repeated import repeated
+    from skipfill.store.checks.reranking import ModelInWay
+    from skipfill.store.galleries.log import latest
+
+    now = latest(objects, gallery)
+    if now.release is not None and now.release.fingerprint == card.fingerprint and now.release.rerank is not None:
+        return f"skipfill overlay show {gallery} {card.name}"
+    if now.space not in card.views:
+        return f"skipfill overlay show {gallery} {card.name}"
+    asked = {**repeated(None, newest_report(objects, gallery, card.fingerprint)), "rerank": "10,50,200"}
+    return f"skipfill check {gallery} {in_way(ModelInWay(card.name, asked))} --items HELDOUT.parquet"

@@ -28,7 +28,9 @@ from skipfill.compat.gate.inputs import CheckInputs, refuse_unknown_metric
 from skipfill.compat.gate.reencodable import ReencodableRows
 from skipfill.compat.gate.verdict import worst
 from skipfill.compat.progress import Progress
+from skipfill.store.checks.names import BROUGHT_VECTORS
 from skipfill.store.checks.policy import Policy
+from skipfill.store.checks.repeated import Lack
 from skipfill.store.checks.report import Slice
 from skipfill.store.checks.requirement import Verdict
 from skipfill.store.errors import BadInput, Parameter
@@ -50,6 +52,7 @@ class Advised:
         reason: one sentence.
         notes: sentences on queries that were left out, rows that are missing, and the like.
         halves: the queries that chose, and the others, which a check may ask.
+        lack: what may decide an advice that is undecided.
     """
 
     gallery: str
@@ -64,6 +67,7 @@ class Advised:
     reason: str
     notes: list[str] = field(default_factory=list)
     halves: Halves | None = None
+    lack: Lack = "queries"
 
 
 def advise(
@@ -124,7 +128,15 @@ def advise(
         reason=reason(lines, decision, policy, objection(reported[decision.leading])),
         notes=_notes(contexts, [one.why for one in made if isinstance(one, Missing)]),
         halves=halves_of(contexts[0], candidates[0].queries.items, choosing),
+        lack=_lack(contexts, rows[decision.leading]),
     )
+
+
+def _lack(contexts: Sequence[CheckContext], leading: Row) -> Lack:
+    """The input that an undecided advice lacks: more queries decide nothing where another one does."""
+    if any(finding.rule == BROUGHT_VECTORS for context in contexts for finding in context.findings):
+        return "proof of old vectors"
+    return "vectors of rows" if leading.lacks_vectors else "queries"
 
 
 def _verdict(slices: list[Slice]) -> Verdict:

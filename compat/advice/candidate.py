@@ -20,7 +20,7 @@ from skipfill.compat.gate.vectors import QueryVectors, new_vectors, query_vector
 from skipfill.compat.reranking.new_vectors import NewVectorSource
 from skipfill.compat.reranking.two_stages import TwoStages
 from skipfill.store.checks.names import NEW_OLD, OLD_OLD, RELEASED_OLD
-from skipfill.store.errors import BadInput, Parameter
+from skipfill.store.errors import Advice, BadInput, Parameter
 from skipfill.store.parquet.vectors import Matrix
 from skipfill.store.retrieval.ranks import RelevantRanks
 
@@ -140,5 +140,6 @@ def _refuse_released(context: CheckContext) -> None:
         raise BadInput(
             Parameter("candidate", context.model.card.name),
             expected=f"a model that queries of {context.gallery.name} do not use yet",
-            found="the released one",
+            found=f"{release}, released in version {context.gallery.version.released_at}",
+            hint=Advice("released_already", gallery=context.gallery.name, model=context.model.card.name),
         )

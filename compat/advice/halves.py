@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -25,7 +26,9 @@ class Halves:
 
     Attributes:
         chose: those that chose weights and the row to recommend. No check may ask them again.
-        check: the others; and the rows beside them that show whose the brought old vectors are.
+        check: the others.
+
+    Both also have the rows beside the queries that show whose the brought old vectors are.
     """
 
     chose: Items
@@ -35,10 +38,14 @@ class Halves:
 def halves_of(context: CheckContext, queries: Items, choosing: Mask) -> Halves:
     """The files of the two halves of Q queries; `choosing` is (Q,) bool."""
     given = context.open_items(context.inputs.items)
-    in_check = IdSet.of([queries.restricted(~choosing).ids]).holds(given.ids)
+    proving = np.zeros(len(given), np.bool_)
     if context.inputs.old_vector:
-        in_check |= with_stored_vectors(context, given) & ~IdSet.of([queries.ids]).holds(given.ids)
-    return Halves(queries.restricted(choosing), given.restricted(in_check))
+        proving = with_stored_vectors(context, given) & ~IdSet.of([queries.ids]).holds(given.ids)
+    chose, check = (
+        given.restricted(IdSet.of([queries.restricted(half).ids]).holds(given.ids) | proving)
+        for half in (choosing, ~choosing)
+    )
+    return Halves(chose, check)
 
 
 def refuse_files(folder: Path) -> None:

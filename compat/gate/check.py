@@ -95,9 +95,11 @@ def check_model(
         refuse_unwritable(objects, gallery_name)
     context = CheckContext.opened(objects, gallery_name, model_name, inputs, policy, progress, engine)
     context.record(rule(context) for rule in OF_CHECK.values())
-    tried = _tried(_measure(context), began)
+    measured = _measure(context)
+    tried = _tried(measured, began)
     context.confirm_files()
-    reports = with_all_tried([report for report, _ in tried])
+    values = [one.evidence.stored[NEW_OLD][policy.metric] for one in measured[: len(tried)]]
+    reports = with_all_tried([report for report, _ in tried], values, measured[0].evidence.clusters)
     if save:
         reports = [save_report(objects, report, table) for report, (_, table) in zip(reports, tried, strict=True)]
     return deciding(reports)

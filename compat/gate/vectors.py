@@ -16,7 +16,7 @@ from skipfill.compat.inference.load import LoadedModel, load_model
 from skipfill.compat.inference.released import released_model
 from skipfill.compat.inference.views import viewed
 from skipfill.compat.inference.witness import refuse_changed
-from skipfill.store.checks.names import NEW_OLD, OLD_OLD, RELEASED_OLD, encoded_by
+from skipfill.store.checks.names import NEW_OLD, OLD_OLD, RELEASED_OLD, encoded_by, given_in
 from skipfill.store.checks.reranking import CandidatesBy
 from skipfill.store.errors import Advice, BadInput, NotPermitted
 from skipfill.store.parquet.items import Items
@@ -111,7 +111,7 @@ def _old_vectors(context: CheckContext, queries: QuerySet) -> tuple[Matrix, str]
     inputs, gallery = context.inputs, context.gallery
     if inputs.old_vector:
         brought = brought_vectors(queries.items, inputs.old_vector, gallery.space.dim)
-        return brought, f"given in column {inputs.old_vector}"
+        return brought, given_in(inputs.old_vector)
     if queries.lookup.by_old.all():
         return _stored_vectors(context, queries), "stored vectors of the queries' ids"
     items = queries.items.reading(inputs.old_input) if inputs.old_input else queries.items

@@ -59,15 +59,18 @@ def search_items(
 ) -> SearchResult:
     """Encode items with the released model of gallery `name` and search for the `k` nearest rows of each.
 
-    After the candidates of a re-ranking, the old order stays.
+    After the candidates of a re-ranking, the old order stays. If queries use the gallery's own encoder, and it is not
+    in the store, the vectors by it that the items bring search.
 
     Raises:
         BadInput: no model is released, its bundle is gone, or another model has its name now; or the re-ranking is not
             possible: it is by the gallery's own model, or the old queries are not available.
     """
     gallery = open_gallery(objects, name)
-    model = released_model(objects, gallery)
     queries = open_items(items, columns)
+    if gallery.version.release is None and queries.old_column:
+        return searched(gallery, "", queries.ids, _brought(gallery, queries), k, progress, engine)
+    model = released_model(objects, gallery)
     way = _way(objects, gallery, columns, asked)
     if way is None:
         vectors = encode_all(model, queries, progress, onto=gallery.space.name, engine=engine)
@@ -128,8 +131,7 @@ def _refuse_own(gallery: Gallery, model: LoadedModel) -> None:
 def _old_queries(objects: ObjectStore, gallery: Gallery, queries: Items, old_input: str, progress: Progress) -> Matrix:
     """(Q, d) the queries by the model that filled the gallery: from their column, or encoded now."""
     if queries.old_column:
-        brought = [block.old_vectors for block in queries.blocks() if block.old_vectors is not None]
-        return _of_the_space(gallery, np.concatenate(brought), queries.old_column)
+        return _brought(gallery, queries)
     space = gallery.space
     if not serves(objects, space):
         raise BadInput(
@@ -142,10 +144,12 @@ def _old_queries(objects: ObjectStore, gallery: Gallery, queries: Items, old_inp
     return encode_all(old, queries.reading(old_input) if old_input else queries, progress, onto=space.name)
 
 
-def _of_the_space(gallery: Gallery, vectors: Matrix, column: str) -> Matrix:
+def _brought(gallery: Gallery, queries: Items) -> Matrix:
+    """(Q, d) the old model's vectors, from their column."""
+    vectors = np.concatenate([block.old_vectors for block in queries.blocks() if block.old_vectors is not None])
     if vectors.shape[1] != gallery.space.dim:
         raise BadInput(
-            Parameter("old_vector", column),
+            Parameter("old_vector", queries.old_column),
             expected=f"vectors of dimension {gallery.space.dim}, as the gallery's",
             found=f"{vectors.shape[1]}",
         )

@@ -36,3 +36,20 @@ def todays(names: Iterable[str]) -> tuple[str, ...]:
 def encoded_by(model: str) -> str:
     """The baseline of a check whose old query vectors were made by `model` during the check."""
     return f"encoded by {model}"
+
+
+GIVEN = "given in column "
+
+
+def given_in(column: str) -> str:
+    """The baseline of a check whose queries brought the old model's vectors in a column."""
+    return GIVEN + column
+
+
+def column_of(baseline: str) -> str:
+    """The column that brought the old model's vectors of a check; empty where none did."""
+    return baseline.removeprefix(GIVEN) if baseline.startswith(GIVEN) else ""
+
+
+BROUGHT_VECTORS = "vectors of the gallery's model"
+"""Rule of admission of vectors that are given as the old model's: too few rows show that they are."""

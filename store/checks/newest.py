@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from skipfill.store.checks.index import index_keys, read_index_files
-from skipfill.store.checks.saved_reports import NEW_ID, check_ids, load_report
+from skipfill.store.checks.report import Report
+from skipfill.store.checks.saved_reports import NEW_ID, check_ids, load_report, readable_report
 from skipfill.store.errors import Advice, BadInput
 from skipfill.store.storage.layout import states_of
 from skipfill.store.storage.object_store import ObjectStore
@@ -37,6 +38,14 @@ def newest_check(objects: ObjectStore, gallery: str, fingerprint: str = "") -> s
             hint=Advice("check_gallery", gallery=gallery),
         )
     return max(of_model, key=lambda report: report.created).id
+
+
+def newest_report(objects: ObjectStore, gallery: str, fingerprint: str) -> Report | None:
+    """The report of the newest check of a model, in whatever way it answered; None if none can be read."""
+    try:
+        return readable_report(objects, gallery, newest_check(objects, gallery, fingerprint))
+    except BadInput:
+        return None
 
 
 def _last_keys(objects: ObjectStore, gallery: str) -> list[str]:

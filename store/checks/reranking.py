@@ -5,7 +5,7 @@ A search in the old space finds K candidates per query; a newer model re-orders 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from skipfill.store.checks.requirement import Verdict
@@ -95,7 +95,10 @@ class TriedK:
 
     Attributes:
         value, change: mean of the deciding metric over all queries, and its change against the old model.
-        encoded: distinct rows that are candidates of its queries.
+        encoded: distinct rows that are candidates of its queries. With an empty overlay, each is encoded once.
+        low, high: the change is above `low`, and below `high`, each with the policy's confidence.
+        now: how many of these rows were encoded for the check.
+        as_good: whether its results are as good as the best of those tried, within one standard error.
     """
 
     k: int
@@ -103,6 +106,10 @@ class TriedK:
     value: float
     change: float
     encoded: int
+    low: float | None = None
+    high: float | None = None
+    now: int = 0
+    as_good: bool = False
 
 
 @dataclass(frozen=True)
@@ -149,6 +156,20 @@ class Reranked:
     milliseconds: float
     items_per_second: float | None = None
     tried: list[TriedK] = field(default_factory=list)
+
+    @property
+    def passing(self) -> list[TriedK]:
+        """The numbers of candidates that pass, the smallest first; empty where one alone was tried."""
+        return sorted((one for one in self.tried if one.verdict == "pass"), key=lambda one: one.k)
+
+    @property
+    def recommended(self) -> Reranking:
+        """The smallest number of candidates that passes and is as good as the best, by the rule of `advise`.
+
+        Where one alone was tried, this one.
+        """
+        as_good = [one.k for one in self.passing if one.as_good]
+        return replace(self.way, k=as_good[0]) if as_good else self.way
 
 
 def without_unused(document: dict[str, Any], *names: str) -> dict[str, Any]:

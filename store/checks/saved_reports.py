@@ -124,6 +124,14 @@ def load_report(objects: ObjectStore, gallery: str, check: str) -> Report:
     return report
 
 
+def readable_report(objects: ObjectStore, gallery: str, check: str) -> Report | None:
+    """The report of a check by its id; None if it is gone or damaged."""
+    try:
+        return load_report(objects, gallery, check) if check else None
+    except BadInput:
+        return None
+
+
 def check_ids(objects: ObjectStore, gallery: str) -> list[str]:
     """Ids of the complete checks of a gallery, by one listing: those that have a report."""
     checks = [check_of_report(entry.key) for entry in objects.entries(checks_folder(gallery)) if not entry.unfinished]

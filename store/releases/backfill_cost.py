@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from skipfill.store.checks.reranking import Reranked
 from skipfill.store.errors import BadInput, Parameter
 
 BYTES_PER_COORDINATE = 4
 UNITS = ("kB", "MB", "GB", "TB")
+SHOWN = 3
+"""Predictions that are shown, the nearest first."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class BackfillCost:
         vector_bytes: size of their float32 vectors by the new model, which need not be written.
         encode_seconds: time that the new model takes for these rows; None when not measured.
         money: price of encoding them, in the currency of the given price; None when none was given.
-        arithmetic: `vectors`, `encoding` and `money` in words.
+        arithmetic: `vectors`, `encoding` and `money` in words; of a re-ranking, `candidates` and `later` too.
     """
 
     rows: int
@@ -71,6 +74,39 @@ def backfill_cost(rows: int, dim: int, rate: EncodeRate | None, price_per_millio
         money = rows * price_per_million / 1e6
         arithmetic["money"] = f"{rows:,} rows x {price_per_million:,.10g} / 1,000,000 = {money:,.10g}"
     return BackfillCost(rows, size, seconds, money, arithmetic)
+
+
+def cost_beside_reranking(
+    rows: int, dim: int, rate: EncodeRate | None, price_per_million: float | None, measured: Reranked | None
+) -> BackfillCost:
+    """Estimate the cost of encoding the rows that a re-ranking does not encode: those that are no candidates.
+
+    Args:
+        rows: of the gallery.
+        rate, price_per_million: as for `backfill_cost`.
+        measured: what a check measured; None without a check: then the number of candidates is not known.
+
+    Raises:
+        BadInput: see `backfill_cost`.
+    """
+    if measured is None:
+        at_most = backfill_cost(rows, dim, rate, price_per_million)
+        unknown = {"candidates": "not known without a check; each that has no vector yet is encoded, which saves less"}
+        return replace(at_most, arithmetic=unknown | at_most.arithmetic)
+    encoded = measured.overlay_rows + measured.touched - measured.from_overlay
+    left = backfill_cost(max(0, rows - encoded), dim, rate, price_per_million)
+    queries = measured.curve[-1].queries
+    said = {
+        "candidates": f"{encoded:,} of {rows:,} rows: candidates of the {queries:,} queries of the check"
+        + (", and rows that the overlay had" if measured.overlay else "")
+    }
+    later = [
+        f"{one.rows:,.0f} ({one.low:,.0f} to {one.high:,.0f}) after {one.queries:,} queries"
+        for one in measured.predicted[:SHOWN]
+    ]
+    return replace(
+        left, arithmetic=said | ({"later": f"candidates: {'; '.join(later)}"} if later else {}) | left.arithmetic
+    )
 
 
 def _bytes(size: float) -> str:

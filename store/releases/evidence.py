@@ -8,7 +8,10 @@ from itertools import pairwise
 
 from skipfill.store.checks.entry import CheckEntry, entry_of
 from skipfill.store.checks.index import CheckIndex, newest_elsewhere
-from skipfill.store.checks.saved_reports import old_reports
+from skipfill.store.checks.newest import newest_report
+from skipfill.store.checks.repeated import Lack, lack_of, repeated
+from skipfill.store.checks.reranking import ModelInWay
+from skipfill.store.checks.saved_reports import old_reports, readable_report
 from skipfill.store.checks.standing import Standing, standing_of_old
 from skipfill.store.errors import Advice, SkipfillError
 from skipfill.store.galleries.log import Version, read_version
@@ -18,6 +21,12 @@ from skipfill.store.releases.withdrawn import Withdrawal, withdrawal
 from skipfill.store.storage.object_store import ObjectStore
 
 MOST_CHANGES = 3
+ASK: dict[Lack, str] = {
+    "queries": "ask_more",
+    "vectors of rows": "ask_vectors_of_rows",
+    "proof of old vectors": "ask_proof",
+}
+"""Key of the advice for an undecided check, by what it lacked."""
 
 
 @dataclass(frozen=True)
@@ -142,14 +151,16 @@ def told(objects: ObjectStore, gallery: str, version: Version, evidence: Evidenc
 
 def advice(objects: ObjectStore, version: Version, plan: Plan, evidence: Evidence) -> Advice:
     """The next step if the evidence does not allow the planned swap."""
-    of_state, check = evidence.standing, evidence.deciding
-    gallery, model = plan.gallery, plan.model_in_way
+    of_state, check, gallery = evidence.standing, evidence.deciding, plan.gallery
+    like = newest_report(objects, gallery, plan.fingerprint)
+    model = ModelInWay(plan.model, repeated(plan.rerank, like))
     if check is None:
         return Advice("check_model", gallery=gallery, model=model)
     if check.verdict == "fail":
         return Advice("fail_stands", gallery=gallery, model=model, check=check.check)
     if check.verdict == "inconclusive":
-        return Advice("ask_more", gallery=gallery, model=model)
+        report = readable_report(objects, gallery, check.check)
+        return Advice(ASK[lack_of(report) if report else "queries"], gallery=gallery, model=model)
     changed = set_in(objects, plan.gallery, version)
     setter = policy_words(changed) if changed else ""
     fitting = {difference.parameter: difference.fitting for difference in of_state.differences}

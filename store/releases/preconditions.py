@@ -8,7 +8,7 @@ from skipfill.store.checks.entry import entry_of
 from skipfill.store.checks.index import CheckIndex
 from skipfill.store.checks.report import Report
 from skipfill.store.checks.reranking import way_words
-from skipfill.store.checks.saved_reports import load_report
+from skipfill.store.checks.saved_reports import readable_report
 from skipfill.store.errors import BadInput
 from skipfill.store.galleries.log import Version, latest
 from skipfill.store.models.cards import Card, load_card
@@ -58,10 +58,7 @@ def current_situation(objects: ObjectStore, plan: Plan, index: CheckIndex) -> Si
         card = load_card(objects, plan.model)
     except BadInput:
         card = None
-    try:
-        check = load_report(objects, plan.gallery, plan.check) if plan.check else None
-    except BadInput:
-        check = None
+    check = readable_report(objects, plan.gallery, plan.check)
     if plan.without_check:
         readable = readable_evidence(objects, plan.gallery, version, plan.way, index)
         return Situation(version, card, check, readable, _not_asked_for(readable))

@@ -7,8 +7,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from skipfill.store.checks.index import CheckIndex
-from skipfill.store.checks.reranking import Reranking, way_fingerprint, way_words
-from skipfill.store.checks.saved_reports import load_report
+from skipfill.store.checks.repeated import repeated
+from skipfill.store.checks.report import Report
+from skipfill.store.checks.reranking import ModelInWay, Reranking, way_fingerprint, way_words
+from skipfill.store.checks.saved_reports import load_report, readable_report
 from skipfill.store.errors import Advice, BadInput, NotAcceptable, Stale, minute
 from skipfill.store.galleries.commit import changed_meanwhile, commit, told
 from skipfill.store.galleries.file_list import read_files
@@ -16,7 +18,7 @@ from skipfill.store.galleries.gallery import refuse_changed_files
 from skipfill.store.galleries.log import Version, latest, read_version
 from skipfill.store.models.cards import Card, view_onto
 from skipfill.store.models.release import Release
-from skipfill.store.releases.backfill_cost import EncodeRate, backfill_cost
+from skipfill.store.releases.backfill_cost import EncodeRate, backfill_cost, cost_beside_reranking
 from skipfill.store.releases.evidence import Evidence, advice, evidence_of, since_release
 from skipfill.store.releases.plan import Change, Plan, Precondition
 from skipfill.store.releases.preconditions import Situation, current_situation, preconditions
@@ -73,7 +75,12 @@ def plan_swap(
     evidence = None if without_check else evidence_of(objects, gallery, now, way, index)
     check = evidence.deciding if evidence else None
     allowing = evidence.standing.allowing if evidence else None
-    thresholds = load_report(objects, gallery, allowing.check).thresholds if allowing else []
+    report = load_report(objects, gallery, allowing.check) if allowing else None
+    avoids = backfill_cost(now.rows, card.dim, rate, price_per_million)
+    if rerank is not None:
+        measured = report or readable_report(objects, gallery, check.check if check else "")
+        of_check = measured.rerank if measured else None
+        avoids = cost_beside_reranking(now.rows, card.dim, rate, price_per_million, of_check)
     plan = Plan(
         gallery=gallery,
         version=now.number,
@@ -85,9 +92,9 @@ def plan_swap(
         check=check.check if check else "",
         verdict=check.verdict if check else "",
         without_check=without_check,
-        changes=Change(now.queries_use, way_words(card.name, rerank), thresholds),
+        changes=Change(now.queries_use, way_words(card.name, rerank), report.thresholds if report else []),
         requires=[],
-        avoids=backfill_cost(now.rows, card.dim, rate, price_per_million),
+        avoids=avoids,
         created=datetime.now(UTC).isoformat(timespec="milliseconds"),
         rerank=rerank,
     )
@@ -171,22 +178,22 @@ def _refused(
     on_evidence = ("check", "rollback") if planned_so else ("rollback",)
     stale = next((each for each in broken if each.name not in on_evidence), None)
     if stale is None and now.evidence is not None:
-        return _not_acceptable(objects, plan, now.version, now.evidence, {each.name: each.found for each in broken})
+        return _not_acceptable(objects, plan, now, now.evidence, {each.name: each.found for each in broken})
     return _stale(objects, plan, now, stale or broken[0], at_once=at_once)
 
 
 def _not_acceptable(
-    objects: ObjectStore, plan: Plan, version: Version, evidence: Evidence, found: Mapping[str, str]
+    objects: ObjectStore, plan: Plan, now: Situation, evidence: Evidence, found: Mapping[str, str]
 ) -> NotAcceptable:
     """The error for a swap without a pass, or to a model that was rolled back, or both; with what answers each.
 
     Args:
         found: of the preconditions that do not hold, `check` and `rollback`.
     """
-    answer = _answer_to_rollback(plan, evidence, beside_check="check" in found)
+    answer = _answer_to_rollback(plan, now.check, evidence, beside_check="check" in found)
     if "check" not in found:
         return NotAcceptable(f"gallery {plan.gallery}: {found['rollback']}", answer)
-    first = advice(objects, version, plan, evidence)
+    first = advice(objects, now.version, plan, evidence)
     said = (
         f"gallery {plan.gallery} version {plan.version}: expected a passing check of "
         f"{way_words(plan.model, plan.rerank)}, found {found['check']}"
@@ -196,10 +203,11 @@ def _not_acceptable(
     return NotAcceptable(f"{said}; and {found['rollback']}", Advice("two", first=first, second=answer))
 
 
-def _answer_to_rollback(plan: Plan, evidence: Evidence, *, beside_check: bool) -> Advice:
+def _answer_to_rollback(plan: Plan, check: Report | None, evidence: Evidence, *, beside_check: bool) -> Advice:
     """The ways to answer a rollback that left the model.
 
     Args:
+        check: the plan's, which says what another one takes.
         beside_check: whether a pass is missing, too.
     """
     gallery, model = plan.gallery, plan.model_in_way
@@ -207,7 +215,8 @@ def _answer_to_rollback(plan: Plan, evidence: Evidence, *, beside_check: bool) -
         return Advice("answer_rollback_by_reason", gallery=gallery, model=model)
     if beside_check:
         return Advice("answer_rollback_too", gallery=gallery, model=model)
-    return Advice("answer_rollback", gallery=gallery, model=model)
+    checked = ModelInWay(plan.model, repeated(plan.rerank, check))
+    return Advice("answer_rollback", gallery=gallery, model=model, checked=checked)
 
 
 def _stale(objects: ObjectStore, plan: Plan, now: Situation, broken: Precondition, *, at_once: bool) -> Stale:

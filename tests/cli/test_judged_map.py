@@ -6,43 +6,20 @@ import re
 import shlex
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import Skipfill
+from tests.judged_docs import PROVING, QUERIES, ROWS, write_docs
 
-CLASSES, ROWS, QUERIES, DIM, PROVING = 12, 360, 400, 16, 40
 JUDGED = ("--judgements", "judged.tsv", "--metric", "nDCG@10", "--old-vector", "old")
-
-
-def write(name: str, ids: list[str], **columns: np.ndarray) -> None:
-    table: dict[str, pa.Array] = {"id": pa.array(ids)}
-    for column, values in columns.items():
-        table[column] = pa.FixedSizeListArray.from_arrays(pa.array(values.astype(np.float32).reshape(-1)), DIM)
-    pq.write_table(pa.table(table), name)
 
 
 @pytest.fixture
 def docs(skipfill: Skipfill, tmp_path: Path) -> None:
     """Gallery `docs` without labels, whose encoder is gone; map `v2`, to which every judged row was a pair."""
-    random = np.random.default_rng(0)
-    centres = random.normal(size=(CLASSES, DIM)) / 2
-    turn = np.linalg.qr(random.normal(size=(DIM, DIM)))[0]
-    of_rows, of_queries = random.integers(0, CLASSES, ROWS), random.integers(0, CLASSES, QUERIES)
-    old, new = {}, {}
-    for name, labels in (("rows", of_rows), ("queries", of_queries)):
-        old[name] = centres[labels] + 0.8 * random.normal(size=(len(labels), DIM))
-        new[name] = (centres[labels] + 0.35 * random.normal(size=(len(labels), DIM))) @ turn
-    rows, queries = [f"r{at:03d}" for at in range(ROWS)], [f"q{at:03d}" for at in range(QUERIES)]
-    others = random.normal(size=(30, DIM))
-    write("gallery.parquet", [*rows, *(f"x{at}" for at in range(30))], vector=np.concatenate([old["rows"], others]))
-    write("pairs.parquet", rows, vector=new["rows"])
-    write("rows.parquet", rows[:PROVING], vector=new["rows"][:PROVING], old=old["rows"][:PROVING])
-    write("queries.parquet", queries, vector=new["queries"], old=old["queries"])
-    lines = [f"{queries[q]}\t{rows[r]}\t1" for q in range(QUERIES) for r in np.flatnonzero(of_rows == of_queries[q])]
-    Path("judged.tsv").write_text("\n".join(["query-id\tcorpus-id\tscore", *lines]) + "\n")
+    write_docs(tmp_path)
     skipfill("init")
     skipfill("gallery", "add", "docs", "gallery.parquet", "--space", "ada")
     told = skipfill("train", "v2", "--gallery", "docs", "--items", "pairs.parquet", "--method", "procrustes").err
@@ -53,7 +30,7 @@ def told_commands(told: str) -> list[list[str]]:
     return [shlex.split(part) for part in re.findall(r"skipfill (.+?)(?=, then|\. |\n|$)", told)]
 
 
-SOURCES = ("--items", "queries.parquet", "--items", "rows.parquet")
+SOURCES = ("--items", "queries.parquet", "--items", "proof.parquet")
 
 
 def test_the_flow_by_its_next_commands(skipfill: Skipfill, docs: None) -> None:
@@ -65,7 +42,9 @@ def test_the_flow_by_its_next_commands(skipfill: Skipfill, docs: None) -> None:
     check = commands[-1]
     assert check[0] == "check"
     assert check[check.index("--items") + 1 :] == ["halves/check.parquet", *JUDGED]
-    assert len(pq.read_table("halves/check.parquet")) == QUERIES // 2 + PROVING
+    chose, asked = (pq.read_table(f"halves/{name}.parquet") for name in ("chose", "check"))
+    assert len(chose) == len(asked) == QUERIES // 2 + PROVING
+    assert len(set(chose["id"].to_pylist()) & set(asked["id"].to_pylist())) == PROVING
     done = skipfill(*check, expect=0)
     less = "this check asked less than the gallery's policy"
     assert less in " ".join(done.out.split())
@@ -163,4 +142,7 @@ def test_an_accepted_slice_is_shown_as_accepted(skipfill: Skipfill, docs: None) 
 
 def test_an_undecided_check_repeats_the_options_that_decide(skipfill: Skipfill, docs: None) -> None:
     told = skipfill("check", "docs", "v2", "--items", "queries.parquet", *JUDGED, "--no-save", expect=3).err
-    assert f"Next: skipfill check docs v2 --items HELDOUT.parquet --items MORE.parquet {' '.join(JUDGED)}" in told
+    assert f"Next: skipfill check docs v2 --items queries.parquet {' '.join(JUDGED)} --items PROOF.parquet" in told
+    assert "PROOF.parquet: at least 32 rows of the gallery, each with the old model's vector in column old" in told
+    advised = skipfill("advise", "docs", "--candidate", "v2", "--items", "queries.parquet", *JUDGED, expect=3).err
+    assert "old --items PROOF.parquet. PROOF.parquet: at least 32 rows" in advised

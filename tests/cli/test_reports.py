@@ -18,10 +18,11 @@ from markdown_it import MarkdownIt
 
 from skipfill.cli.reports.comparison import objections
 from skipfill.cli.reports.files import refuse_unwritable
-from skipfill.cli.reports.findings import findings, headline, next_command, same_as_all
+from skipfill.cli.reports.findings import findings, headline, same_as_all
 from skipfill.cli.reports.github import step_summary, workflow_commands
 from skipfill.cli.reports.html import html
 from skipfill.cli.reports.junit import junit
+from skipfill.cli.reports.next_steps import next_command
 from skipfill.cli.reports.outlook import Outlook
 from skipfill.cli.reports.svg import Scale
 from skipfill.store.checks.report import Cell, Effort, Flips, IndexRecall, Interval, Report, Slice

@@ -125,8 +125,11 @@ def test_it_tells_when_the_release_is_another(skipfill: Skipfill, registered: Wo
 
 def test_nothing_is_released(skipfill: Skipfill, registered: World) -> None:
     skipfill("gallery", "add", "alone", "gallery.parquet", "--space", "external")
-    with pytest.raises(BadInput, match="gallery alone: expected a model in this store that encodes queries"):
-        released(STORE, "alone")
+    served = released(STORE, "alone")
+    assert (served.model, served.release, served.thresholds) == ("external", None, [])
+    with pytest.raises(BadInput, match="because model external is not in the store, found none"):
+        served.encode(np.ones((1, 8), np.float32))
+    np.testing.assert_allclose(served.encode(["a"], np.full((1, 8), 2.0)), np.full((1, 8), 8**-0.5), atol=1e-6)
     with pytest.raises(BadInput, match="expected a known gallery"):
         released(STORE, "nowhere")
 

@@ -50,7 +50,9 @@ def cells_of(one: Slice, report: Report) -> str:
         rows.append([_pair(pair, report), plot, *found])
     changes = [shown(one.change[metric], sign=True) if metric in one.change else "" for metric in metrics]
     gains = [shown(one.gain[metric], sign=True) if metric in one.gain else "" for metric in metrics]
-    rows += [["<b>change</b>", "", *changes], ["<b>update gain</b>", "", *gains]]
+    rows.append(["<b>change</b>", "", *changes])
+    if any(one.gain.values()) or any(cell.pair in (NEW_NEW, CEILING) for cell in one.cells):
+        rows.append(["<b>update gain</b>", "", *gains])
     columns = ["Query/gallery", f"~{text(deciding)}", *(f"#{text(metric)}" for metric in metrics)]
     foot = ["", axis(scale), *[""] * len(metrics)]
     return table(f"Cells of {name(one.name)}", columns, rows, foot)

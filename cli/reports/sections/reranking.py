@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from math import log10
+from math import log10, nan
 from typing import TYPE_CHECKING
 
-from skipfill.cli.reports.elements import badge, number, table, text
-from skipfill.cli.reports.svg import Scale, axis, curve, levels, picture
+from skipfill.cli.reports.elements import badge, interval, number, table, text
+from skipfill.cli.reports.svg import Scale, axis, curve, levels, line, picture
 
 if TYPE_CHECKING:
-    from skipfill.store.checks.report import Report
-    from skipfill.store.checks.reranking import Reranked, TouchedRows
+    from skipfill.store.checks.report import Interval, Report
+    from skipfill.store.checks.reranking import Reranked, TouchedRows, TriedK
 
 HEIGHT = 170
 FINDING = {"old": "the old model's query", "view": "the model's query in its view"}
+ROWS_TRIED = "Rows: candidates of some query, each encoded once. Encoded: those that this check encoded."
+SEQUENCE = "The largest number first, each at full confidence, until one does not pass. Each pass allows its swap."
 
 
 def reranking(report: Report) -> str:
@@ -35,13 +37,28 @@ def facts_of(measured: Reranked) -> dict[str, str]:
     facts = {
         "candidates": f"{measured.way.k:,} rows per query, found by {FINDING[measured.way.candidates]}",
         "rows": f"{measured.touched:,} of {measured.gallery_rows:,} are candidates: {rows}",
-        "items to encode": f"{measured.cold:.3g} per query with an empty overlay, {measured.warm:.3g} with this one",
+        "items to encode": _items_to_encode(measured),
         "time": took + rate,
         "rows touched": "; ".join(_after(one, measured) for one in _shown(measured)),
     }
     if measured.places_without:
         facts["not re-ranked"] = f"{measured.places_without:.0%} of the candidates, for lack of a new vector"
     return facts
+
+
+def _items_to_encode(measured: Reranked) -> str:
+    cold = f"{measured.cold:.3g} per query from an empty overlay"
+    if not measured.overlay:
+        return f"{cold}, as it was before this check"
+    rows = f"{measured.overlay_rows:,} {'vector' if measured.overlay_rows == 1 else 'vectors'}"
+    return f"{cold}; {measured.warm:.3g} per query from version {measured.overlay} of the overlay, which has {rows}"
+
+
+def change_of(one: TriedK) -> Interval:
+    """The change of a number of candidates with its bounds; those of older reports are not known."""
+    from skipfill.store.checks.report import Interval
+
+    return Interval(one.change, nan if one.low is None else one.low, nan if one.high is None else one.high)
 
 
 def _shown(measured: Reranked) -> list[TouchedRows]:
@@ -58,12 +75,20 @@ def _after(one: TouchedRows, measured: Reranked) -> str:
 def _tried(report: Report, measured: Reranked) -> str:
     if not measured.tried:
         return ""
-    columns = ["Verdict", "#Candidates", f"#{report.policy['metric']}", "#Change", "#Rows encoded"]
+    columns = ["Verdict", "#Candidates", f"#{report.policy['metric']}", "#Change", "#Rows", "#Encoded"]
     rows = [
-        [badge(one.verdict), f"{one.k:,}", number(one.value), number(one.change, sign=True), f"{one.encoded:,}"]
+        [
+            badge(one.verdict),
+            f'<span class="value">{one.k:,}</span>' if one.k == measured.recommended.k else f"{one.k:,}",
+            number(one.value),
+            interval(change_of(one), sign=True),
+            f"{one.encoded:,}",
+            f"{one.now:,}",
+        ]
         for one in measured.tried
     ]
-    return table("Numbers of candidates, the largest first, until one does not pass", columns, rows)
+    said = "".join(f"<p class=dim>{text(one)}</p>" for one in (ROWS_TRIED, SEQUENCE))
+    return table("Numbers of candidates, the largest first, until one does not pass", columns, rows) + said
 
 
 def _curve(measured: Reranked) -> str:
@@ -75,19 +100,24 @@ def _curve(measured: Reranked) -> str:
     if len(points) < 2:
         return ""
 
-    def shares(end: str) -> list[tuple[float, float]]:
-        return [(log10(one.queries), getattr(one, end) / measured.gallery_rows) for one in points]
+    def places(some: list[TouchedRows], end: str) -> list[tuple[float, float]]:
+        return [(log10(one.queries), getattr(one, end) / measured.gallery_rows) for one in some]
 
+    here = log10(measured.curve[-1].queries)
     across = Scale.over(log10(one.queries) for one in points)
-    up = Scale.over(share for end in ("low", "high") for _, share in shares(end))
-    shapes = [*levels(up, HEIGHT)]
-    for end, kind in (("low", "old"), ("high", "old"), ("rows", "new")):
-        shapes += curve(across, up, shares(end), kind, HEIGHT)
+    up = Scale.over(share for end in ("low", "high") for _, share in places(points, end))
+    shapes = [*levels(up, HEIGHT, percent=True), line(across.at(here), 0, across.at(here), HEIGHT, "axis")]
+    if measured.predicted:
+        for end in ("low", "high"):
+            shapes += curve(across, up, places([measured.curve[-1], *measured.predicted], end), "old", HEIGHT)
+    shapes += curve(across, up, places(points, "rows"), "new", HEIGHT)
     title = "Share of the gallery touched, by the number of queries"
     said = "; ".join(f"{one.queries:,} queries: {one.rows / measured.gallery_rows:.0%}" for one in points)
-    names = {log10(one.queries): f"{one.queries:,}" for one in points[:: max(1, len(points) // 4)]}
-    legend = "Filled marks: measured up to the queries of this check, then predicted. Open marks: its band."
+    named = [measured.curve[0], measured.curve[-1], *measured.predicted[1::3]]
+    names = {log10(one.queries): f"{one.queries:,}" for one in named}
+    legend = f"Measured up to the upright line at {measured.curve[-1].queries:,} queries, those of this check."
+    later = " To the right of it: predicted, with its band (open marks)." if measured.predicted else ""
     return (
         f"<div class=plots><figure><figcaption>{title}</figcaption>{picture(title, HEIGHT, shapes, said)}"
-        f"{axis(across, named=names)}</figure></div><p class=dim>{legend}</p>"
+        f"{axis(across, named=names)}</figure></div><p class=dim>{legend}{later}</p>"
     )

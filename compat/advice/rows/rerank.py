@@ -39,6 +39,7 @@ def rerank_row(candidate: Candidate, choosing: Mask, *, k: int) -> Row | Missing
         encodes_old=context.candidates == "old",
         encodes=len(np.unique(order.candidates.rows[there])),
         k=k,
+        lacks_vectors=not order.known[there].all(),
     )
 
 

@@ -26,6 +26,7 @@ class Row:
         weight: of the new query in a blend; None for other rows.
         encodes: how many rows the queries of the advice touch, which are encoded; 0 for other rows.
         k: number of candidates that are re-ranked; None for other rows.
+        lacks_vectors: whether some of these have no new vector, and keep their places.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Row:
     weight: float | None = None
     encodes: int = 0
     k: int | None = None
+    lacks_vectors: bool = False
 
 
 @dataclass(frozen=True)

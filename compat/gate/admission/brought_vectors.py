@@ -8,6 +8,7 @@ from skipfill.compat.gate.admission.ruling import Finding, Mask, Ruling
 from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.query_lookup import QueryLookup
 from skipfill.compat.inference.gallery_agreement import ALIKE, FEWEST_ALIKE, LOOKED_AT, stored_items
+from skipfill.store.checks.names import BROUGHT_VECTORS
 from skipfill.store.errors import Advice, BadInput, Parameter
 from skipfill.store.parquet.ids import IdSet
 from skipfill.store.parquet.inputs import refuse_no_column
@@ -59,7 +60,7 @@ def vectors_of_the_gallerys_model(context: CheckContext) -> Ruling:
         )
     claim = f"old vectors that agree with the gallery's, for at least {LOOKED_AT} of its rows among the items"
     found = f"{len(cosines)} of the rows looked at have vectors in column {column}, and {alike} of these agree"
-    return Ruling(findings=[Finding("vectors of the gallery's model", alike, claim, found)])
+    return Ruling(findings=[Finding(BROUGHT_VECTORS, alike, claim, found)])
 
 
 def rows_of_the_old_input(context: CheckContext, items: Items, lookup: QueryLookup) -> Ruling:

@@ -45,6 +45,7 @@ from skipfill.compat.gate.admission.trained_items import ids_of_the_gallerys_typ
 from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.query_lookup import QueryLookup
 from skipfill.compat.inference.gallery_agreement import Agreement
+from skipfill.store.checks.names import BROUGHT_VECTORS
 from skipfill.store.checks.report import Slice
 from skipfill.store.parquet.items import Items
 from skipfill.store.parquet.vectors import Matrix
@@ -54,7 +55,7 @@ OF_CHECK: dict[str, Callable[[CheckContext], Ruling]] = {
     "truth of another model": truth_of_another_model,
     "truth of the policy": truth_of_the_policy,
     "agreement is no truth": agreement_is_no_truth,
-    "vectors of the gallery's model": vectors_of_the_gallerys_model,
+    BROUGHT_VECTORS: vectors_of_the_gallerys_model,
 }
 """Before anything is read."""
 OF_ITEMS: dict[str, Callable[[CheckContext, Items], Ruling]] = {
