@@ -39,14 +39,14 @@ def search(
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="Queries to encode with the model in use: Parquet. Repeatable. Default: none; then give --vectors.",
+            help="Queries to encode with the model in use: Parquet. Repeatable. Default: none, with --vectors.",
         ),
     ] = None,
     vectors: Annotated[
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="Query vectors in the gallery's own space: Parquet. Repeatable. Default: none; then give --items.",
+            help="Query vectors in the gallery's own space: Parquet. Repeatable. Default: none, with --items.",
         ),
     ] = None,
     k: Annotated[int, typer.Option("-k", metavar="N", min=1, help="Rows to find for each query.")] = 10,
