@@ -118,7 +118,7 @@ def append(
 ) -> None:
     """Add files of new rows to a gallery.
 
-    They need the gallery's columns and space: the gallery's model must have encoded them, or a later one with
+    The files need the gallery's columns, and vectors in its space: made by the gallery's model, or by a later one with
     `skipfill encode v2 ... --onto v1`. Rows by a later model tend to crowd out the others, so use the gallery's model
     while you have it. Queries use the same model as before. Earlier checks no longer allow a swap.
     Exit 4: another change came first.

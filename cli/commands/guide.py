@@ -24,7 +24,7 @@ def guide(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Read a page of the guide, as Markdown if redirected.
+    """Show a page of the guide; if the output is redirected, as Markdown.
 
     Example: skipfill guide gate
     """

@@ -30,8 +30,8 @@ def prune(
     """List leftover files of interrupted runs; with `--yes`, remove them.
 
     Files that are in use are never touched. Files younger than an hour are kept, because a command that still runs may
-    need them. Unfinished trainings, which the same train command resumes, are also kept without `--trainings`.
-    `skipfill doctor` lists them.
+    need them. Unfinished trainings are kept, too, unless `--trainings` is given: the same train command resumes
+    them. `skipfill doctor` lists them.
 
     Example: skipfill prune --yes
     """

@@ -59,8 +59,8 @@ def swap(
 
     Needs a passing check of this model on the gallery as it is now; without one, exit 1. Exit 4: the plan is stale,
     another change came first, or a file of the gallery is not the one that was registered. A model that was rolled back
-    needs a later pass, or a `--reason`. If queries use the model already, nothing is written: exit 0, with a note if a
-    later check speaks against it.
+    needs a later pass on other queries, or a `--reason`. If queries use the model already, nothing is written: exit 0,
+    with a note if a later check speaks against it.
 
     Example: skipfill swap products v2
     """
