@@ -116,6 +116,7 @@ def check(
 
     Example: skipfill check products v2 --items heldout.parquet
     """
+    from skipfill.cli.documents.checks import CheckDocument
     from skipfill.cli.reports import write_reports
     from skipfill.cli.reports.files import refuse_unwritable
     from skipfill.cli.reports.text import show_report
@@ -163,7 +164,7 @@ def check(
     _refuse_unknown(objects, now.space, name, inputs)
     report = _measured(objects, gallery, name, inputs, policy, engine, address, quiet=quiet, save=not no_save)
     write_reports(report, junit_file=junit, html_file=html, github=github, json=json)
-    code, document = EXIT_CODES[report.verdict], {"check": document_of(report), "verdict": report.verdict}
+    code, document = EXIT_CODES[report.verdict], CheckDocument(document_of(report), report.verdict)
     emit(document, as_json=json, show=lambda out: show_report(out, report), exit_code=code)
     _show_next(report, inputs, policy, of_gallery, metric, quiet=quiet)
     raise typer.Exit(code)

@@ -35,6 +35,7 @@ def report(
 
     Example: skipfill report products 71b245d1a14f --html report.html
     """
+    from skipfill.cli.documents.checks import CheckDocument
     from skipfill.cli.reports import write_reports
     from skipfill.cli.reports.files import refuse_unwritable
     from skipfill.cli.reports.text import show_report
@@ -55,7 +56,7 @@ def report(
         show_next(f"Written: {file}", quiet=quiet or file.is_relative_to("/dev"))  # a stream tells of itself
     if json or not (junit or html or github):
         emit(
-            {"check": document_of(saved), "verdict": saved.verdict},
+            CheckDocument(document_of(saved), saved.verdict),
             as_json=json,
             show=lambda out: show_report(out, saved),
         )

@@ -67,6 +67,7 @@ def status(
 
 def _show_all(objects: ObjectStore, *, as_json: bool) -> int:
     """Show every gallery; a fault of one in its row. Return the exit code."""
+    from skipfill.cli.documents.releases import StatusOfAllDocument
     from skipfill.store.galleries.log import newest_versions
     from skipfill.store.releases.evidence import readable_forced
 
@@ -88,11 +89,7 @@ def _show_all(objects: ObjectStore, *, as_json: bool) -> int:
     wrapped = ("gallery", "queries use", columns[-1])
     code = 2 if faults else 0
     emit(
-        {
-            "galleries": {name: asdict(now) for name, now in galleries.in_force.items()},
-            "forced_against": forced,
-            "faults": faults,
-        },
+        StatusOfAllDocument(galleries.in_force, forced, faults),
         as_json=as_json,
         show=lambda out: out.print(table(columns, lines, numbers=["version"], wrap=wrapped)),
         exit_code=code,
@@ -101,6 +98,7 @@ def _show_all(objects: ObjectStore, *, as_json: bool) -> int:
 
 
 def _show_one(objects: ObjectStore, gallery: str, now: Version, *, as_json: bool) -> None:
+    from skipfill.cli.documents.releases import StatusDocument
     from skipfill.store.releases.evidence import indexed_since_release, readable_forced
 
     release, since = now.release, now.since
@@ -121,7 +119,7 @@ def _show_one(objects: ObjectStore, gallery: str, now: Version, *, as_json: bool
         ("policy", policy_line(now)),
     ]
     emit(
-        {**_document(objects, gallery, now), "checks_against": against, "forced_against": forced},
+        StatusDocument(**_in_force(objects, gallery, now), checks_against=against, forced_against=forced),
         as_json=as_json,
         show=lambda out: out.print(Text(f"Gallery {gallery}", "bold"), facts(rows), sep="\n"),
     )
@@ -130,6 +128,7 @@ def _show_one(objects: ObjectStore, gallery: str, now: Version, *, as_json: bool
 def _watch(objects: ObjectStore, gallery: str, every: float, *, as_json: bool) -> None:
     from json import dumps
 
+    from skipfill.cli.documents.releases import StatusLine
     from skipfill.store.errors import BadInput
     from skipfill.store.galleries.watch import followed
     from skipfill.store.releases.evidence import readable_forced
@@ -145,19 +144,24 @@ def _watch(objects: ObjectStore, gallery: str, every: float, *, as_json: bool) -
             if now.release is not None and now.release.without_check:
                 line += f", {forced_words(forced, now.release.without_check)}"
             if as_json:
-                document = {**_document(objects, gallery, now), "forced_against": forced}
-                line = dumps({"schema_version": SCHEMA_VERSION, **document})
+                document = StatusLine(**_in_force(objects, gallery, now), forced_against=forced)
+                line = dumps({"schema_version": SCHEMA_VERSION, **asdict(document)})
             out.print(line)
 
 
-def _document(objects: ObjectStore, gallery: str, now: Version) -> dict[str, Any]:
+def _in_force(objects: ObjectStore, gallery: str, now: Version) -> dict[str, Any]:
+    """The fields of `InForce`."""
+    from skipfill.cli.documents.releases import SpaceIdentity
     from skipfill.store.spaces import load_space
 
     space = load_space(objects, now.space)
-    identity = {"name": space.name, "dim": space.dim, "metric": space.metric, "fingerprint": space.fingerprint}
-    policy = now.policy_in_force.described()
-    why = _reason(objects, gallery, now)
-    return {"gallery": gallery, "version": now.as_document(), "space": identity, "policy": policy, "reason": why}
+    return {
+        "gallery": gallery,
+        "version": now.as_document(),
+        "space": SpaceIdentity(space.name, space.dim, space.metric, space.fingerprint),
+        "policy": now.policy_in_force,
+        "reason": _reason(objects, gallery, now),
+    }
 
 
 def _evidence(now: Version, forced: list[str] | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -59,6 +59,7 @@ def swap(
 
     Example: skipfill swap products v2
     """
+    from skipfill.cli.documents.releases import SwapDocument
     from skipfill.store.checks.index import CheckIndex
     from skipfill.store.models.cards import load_card, needs_old_vectors
     from skipfill.store.releases import swap as swaps
@@ -86,7 +87,7 @@ def swap(
     # The same that status will say; before the swap, `done` is in force since a version that is still to come.
     forced = forced_against(objects, gallery, replace(done, since=None), index)
     emit(
-        {"gallery": gallery, "version": asdict(done), "dry_run": dry_run, "already": False, "forced_against": forced},
+        SwapDocument(gallery, done, dry_run, already=False, forced_against=forced),
         as_json=json,
         show=lambda out: out.print(
             f"{'Would swap' if dry_run else 'Swapped'}: queries of {gallery} use {planned.changes.after} "
@@ -117,14 +118,10 @@ def _withdrawn(plan: Plan) -> str:
 
 def _show_already(gallery: str, now: Version, against: list[str], *, dry_run: bool, json: bool) -> None:
     """Say that queries use the model already, and which checks speak against it now."""
+    from skipfill.cli.documents.releases import AlreadySwappedDocument
+
     emit(
-        {
-            "gallery": gallery,
-            "version": asdict(now),
-            "dry_run": dry_run,
-            "already": True,
-            "checks_against": against,
-        },
+        AlreadySwappedDocument(gallery, now, dry_run, already=True, checks_against=against),
         as_json=json,
         show=lambda out: out.print(
             f"Nothing to do: queries of {gallery} use {now.queries_use} already, since version {now.released_at}"
