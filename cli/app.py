@@ -34,6 +34,7 @@ from skipfill.cli.commands import (
     refresh,
     report,
     rollback,
+    schema,
     search,
     status,
     swap,
@@ -106,6 +107,7 @@ gallery.app.command("verify")(verify.verify)
 gallery.app.command("drop")(drop.drop)
 app.command("demo", rich_help_panel=START)(demo.demo)
 app.command("guide", rich_help_panel=START)(guide.guide)
+app.command("schema", rich_help_panel=START)(schema.schema)
 app.command("init", rich_help_panel=START)(init.init)
 app.add_typer(gallery.app, name="gallery", rich_help_panel=START)
 app.command("train", rich_help_panel=TRAIN)(train.train)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterable
+from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,6 +65,12 @@ def methods() -> list[str]:
     tables = [node.value for node in ast.walk(tree) if isinstance(node, ast.AnnAssign)]
     keys = [key for table in tables if isinstance(table, ast.Dict) for key in table.keys]
     return [str(key.value) for key in keys if isinstance(key, ast.Constant)]
+
+
+def schemas() -> list[str]:
+    """Names of the JSON Schemas."""
+    folder = files("skipfill.cli.documents") / "schemas"
+    return sorted(one.name.removesuffix(".json") for one in folder.iterdir())
 
 
 def one_of(*names: str) -> Callable[[], list[str]]:

@@ -57,11 +57,11 @@ class ConfiguredCommand(HelpCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if not ctx.resilient_parsing:  # as for completion
             ctx.obj = _configuration(ctx, self._beside_store(ctx, args))
-            ctx.default_map = _options_of(ctx.obj, ctx)
+            ctx.default_map = _values_of(ctx.obj, ctx)
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
-        has_effect = ctx.default_map or ctx.obj.not_read or (SETTINGS in _options(self) and ctx.obj.settings)
+        has_effect = ctx.default_map or ctx.obj.not_read or (SETTINGS in options_of_command(self) and ctx.obj.settings)
         if has_effect and not ctx.params.get("json"):
             out = printer(stderr=True, quiet=bool(ctx.params.get("quiet")))
             out.print(f"Options from {ctx.obj}", style="dim")
@@ -69,7 +69,7 @@ class ConfiguredCommand(HelpCommand):
 
     def _beside_store(self, context: Any, args: list[str]) -> Path | None:
         """The folder that holds the store's folder; None for a store elsewhere, and where there is no store."""
-        option = _options(self).get("store")
+        option = options_of_command(self).get("store")
         if option is None:
             return None
         from skipfill.store.storage.location import find_root
@@ -132,7 +132,7 @@ def read_configuration(path: Path, context: Any, not_read: Path | None = None) -
     return Configuration(path, not_read, _group(path, "", context.command, content, context), settings)
 
 
-def _options_of(configuration: Configuration, context: Any) -> dict[str, Any]:
+def _values_of(configuration: Configuration, context: Any) -> dict[str, Any]:
     """The values of the context's command, by parameter."""
     values = configuration.options
     for word in _words(context):
@@ -153,7 +153,7 @@ def listen_to_environment(root: Any) -> None:
     """
     names: set[str] = set()
     for words, command in _leaves(root, ()):
-        for name, option in _options(command).items():
+        for name, option in options_of_command(command).items():
             variable = "_".join(("SKIPFILL", *words, name)).upper().replace("-", "_")
             names.add(variable)
             if option.envvar is None:
@@ -172,7 +172,7 @@ def _group(where: object, name: str, command: Any, table: Mapping[str, Any], con
     values: dict[str, Any] = {}
     for key, value in table.items():
         full = f"{name}.{key}" if name else key
-        if key in _options(command):
+        if key in options_of_command(command):
             raise _refused(str(where), command, key)
         if key not in inner:
             names = [f"{name}.{word}" if name else word for word in inner] + ([] if name else [SETTINGS])
@@ -185,7 +185,7 @@ def _group(where: object, name: str, command: Any, table: Mapping[str, Any], con
 
 def _values(where: str, command: Any, table: Mapping[str, Any], context: typer.Context) -> dict[str, Any]:
     """The values of one command's table by their parameters."""
-    options = _options(command)
+    options = options_of_command(command)
     values: dict[str, Any] = {}
     for key, value in table.items():
         if key not in options and not HARMLESS & options.keys():
@@ -200,7 +200,7 @@ def _values(where: str, command: Any, table: Mapping[str, Any], context: typer.C
 
 def _refused(where: str, command: Any, key: str) -> BadInput:
     """The error for an option that no file may set."""
-    options = _options(command)
+    options = options_of_command(command)
     harmless = ", ".join(sorted(HARMLESS & options.keys())) or "none here"
     places = [place for place in (options[key].opts[0], options[key].envvar) if place]
     kept = " What every check of a gallery requires: skipfill policy GALLERY" if command.name == "check" else ""
@@ -237,7 +237,7 @@ def _leaves(group: Any, words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...
             yield (*words, name), command
 
 
-def _options(command: Any) -> dict[str, Any]:
+def options_of_command(command: Any) -> dict[str, Any]:
     """The options of a command by their long names."""
     options = [param for param in command.params if param.param_type_name == "option" and param.name != "help"]
     return {param.opts[0].removeprefix("--"): param for param in options}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 
 from skipfill.cli.terminal.next_command import with_store
 from skipfill.store.checks.reranking import ModelInWay
@@ -139,7 +140,7 @@ SENTENCES = {
     "choose_pooling": "To use the model without these parts, choose the pooling: --set hf.pooling=mean",
     "permit_code": "If you trust it: skipfill --code {call:quoted} COMMAND ..., or SKIPFILL_CODE={call:quoted}",
     "start_ray": "Start one with: ray start --head; or run without --engine ray. See: skipfill guide cluster",
-    "install": "Install it: pip install 'skipfill[{extra}]'",
+    "install": "Install it: {extra:install}",
     # compat/advice, compat/inference, compat/evaluation, compat/gate
     "released_already": "Name other candidates with --candidate. To measure {model} against the release when it "
     "answers in another way: skipfill check {gallery} {model} --rerank 10,50,200 --items HELDOUT.parquet. To see what "
@@ -176,15 +177,27 @@ SENTENCES = {
     "register_with_space": "Register the files with --space MODEL, the model that encoded them. If the items do not "
     "match the rows, name other columns with --id COLUMN and --input COLUMN.",
 }
-"""Key of an `Advice` -> its sentence. `{name}` is completed with a value; `{name:flag}` shows it as a flag, and
-`{name:quoted}` as one word of a shell."""
+"""Key of an `Advice` -> its sentence. `{name}` is completed with a value; `{name:flag}` shows it as a flag,
+`{name:quoted}` as one word of a shell, and `{name:install}` as the command that installs this extra."""
 
 
 class _Shown(str):
-    """A value in a sentence; with `:flag`, the flag of the parameter that it names; with `:quoted`, for a shell."""
+    """A value in a sentence, in one of the ways that `SENTENCES` name."""
 
     def __format__(self, how: str) -> str:
-        return {"flag": flag, "quoted": shlex.quote}.get(how, str)(str(self))
+        return {"flag": flag, "quoted": shlex.quote, "install": install_command}.get(how, str)(str(self))
+
+
+def install_command(extra: str, root: Path = Path(__file__).resolve().parents[1]) -> str:
+    """The command that adds an extra to this copy of skipfill; to a checkout, in the versions that it was tested with.
+
+    Args:
+        root: folder that is the repository's, if this copy is a checkout.
+    """
+    constraints = root / ".ci" / "constraints.txt"
+    if not constraints.exists():
+        return f"pip install {shlex.quote(f'skipfill[{extra}]')}"
+    return f"pip install -c {shlex.quote(str(constraints))} -e {shlex.quote(f'{root}[{extra}]')}"
 
 
 def flag(parameter: str) -> str:

@@ -68,10 +68,6 @@ class Field:
         numbers = {int: f"a whole number {self.range}", float: f"a number {self.range}"}
         return numbers.get(self.kind) or {bool: "true or false", str: "text"}.get(self.kind, "an object in JSON")
 
-    def described(self) -> dict[str, Any]:
-        """Name, accepted values and default as JSON values; the default is null where it is derived."""
-        return {"name": self.name, "expected": self.expected, "default": self.default}
-
     def accepts(self, value: Any) -> bool:
         """Whether a JSON value fits this field. A whole number fits a field for numbers."""
         if get_origin(self.kind) is Literal:

@@ -25,6 +25,7 @@ import pytest
 
 from tests.durations import Recorder, arrange, measured
 from tests.eighty_columns import assert_wraps
+from tests.json_documents import validate_configuration, validate_output
 from tests.warm import Started, begin_server, start, trial_in_fork
 
 # Models are small here: threads would only wait for each other. Before torch is loaded, and for what tests start.
@@ -100,12 +101,16 @@ def skipfill(
 
     def call(*arguments: object, expect: int | None = 0) -> Result:
         capfd.readouterr()
-        code = run([str(one) for one in arguments])
+        words = [str(one) for one in arguments]
+        code = run(words)
         out, err = capfd.readouterr()
         assert expect is None or code == expect, f"exit {code}, expected {expect}\n{out}\n{err}"
         for line in err.splitlines():
             if line.startswith("error: "):
                 assert_wraps(line)
+        validate_output(words, out)
+        if code == 0:
+            validate_configuration(words, Path("skipfill.toml"))
         return Result(code, out, err)
 
     return call

@@ -93,6 +93,7 @@ def advise(
 
     Example: skipfill advise products --candidate v2 --items heldout.parquet --gallery-items items.parquet
     """
+    from skipfill.cli.documents.running_models import AdviceDocument
     from skipfill.compat.advice.advise import advise as compared
     from skipfill.compat.advice.halves import refuse_files, write_halves
     from skipfill.compat.gate.inputs import CheckInputs, SliceSpec
@@ -121,7 +122,7 @@ def advise(
         write_halves(made.halves, halves)
     code = EXIT_CODES[made.outcome]
     emit(
-        {"advice": _document(made), "outcome": made.outcome},
+        AdviceDocument(_values(made), made.outcome),
         as_json=json,
         show=lambda out: show_advice(out, made),
         exit_code=code,
@@ -213,7 +214,7 @@ def _cost(line: Line) -> str:
     return f"{line.name}: {line.rows:,} rows take {line.seconds / 3600:,.3g} hours on this machine{money}"
 
 
-def _document(made: Advised) -> dict[str, Any]:
+def _values(made: Advised) -> dict[str, Any]:
     """The advice as JSON values."""
     document = asdict(replace(made, halves=None))
     del document["halves"], document["lack"]

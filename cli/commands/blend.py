@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -116,6 +116,7 @@ def blend(
 
     Example: skipfill blend v2-safe --new v2 --old v1
     """
+    from skipfill.cli.documents.running_models import BlendDocument
     from skipfill.compat.gate.inputs import CheckInputs
     from skipfill.compat.training.blending.blend import blend_models
     from skipfill.store.errors import BadInput, Parameter
@@ -149,12 +150,7 @@ def blend(
             f"queries need their old vectors: --old-vector COLUMN, because {old} is not in this store",
         ]
     emit(
-        {
-            "model": asdict(card),
-            "fingerprint": card.fingerprint,
-            "grid": [asdict(one) for one in chosen.grid] if chosen else [],
-            "warnings": warnings,
-        },
+        BlendDocument(card, card.fingerprint, chosen.grid if chosen else [], warnings),
         as_json=json,
         show=lambda out: out.print(*_shown(card, chosen, warnings), sep="\n"),
     )

@@ -79,6 +79,7 @@ def demo(
     """
     from skipfill.cli.demo_data.split import write_demo_files
     from skipfill.cli.demo_data.story import Story
+    from skipfill.cli.documents.checks import DemoDocument
     from skipfill.compat.encoders.decoded import decoding_once
     from skipfill.store.checks.saved_reports import document_of
     from skipfill.store.errors import BadInput, reason
@@ -101,7 +102,7 @@ def demo(
     checks = {method: document_of(report) for method, report in reports.items()}
     seconds = round(time.monotonic() - began)
     emit(
-        {"checks": checks, "swapped": swapped, "seconds": seconds},
+        DemoDocument(checks, swapped, seconds),
         as_json=json,
         show=lambda out: out.print(
             f"Done in {seconds} s. To continue from here: cd {folder} && skipfill status",

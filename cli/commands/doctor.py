@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from skipfill.cli.configuration import Configuration
+    from skipfill.cli.documents.maintenance import ThreadsDocument
     from skipfill.store.maintenance.doctor import Diagnosis
 
 
@@ -37,19 +37,25 @@ def doctor(
 
     Example: skipfill doctor
     """
+    from skipfill.cli.documents.maintenance import DoctorDocument, FindingDocument
     from skipfill.store.maintenance.doctor import diagnose
 
     diagnosis = diagnose(opened(store), deep=deep)
-    findings = [replace(finding, todo=sentence(finding.todo)) for finding in diagnosis.findings]
-    diagnosis = replace(diagnosis, findings=findings)
     code = 0 if diagnosis.healthy else 1
     emit(
-        {
-            "verdict": "pass" if diagnosis.healthy else "fail",
-            "configuration": None if context.obj.path is None else str(context.obj.path),
-            "threads": asdict(_threads()),
-            **asdict(diagnosis),
-        },
+        DoctorDocument(
+            verdict="pass" if diagnosis.healthy else "fail",
+            configuration=None if context.obj.path is None else str(context.obj.path),
+            threads=_threads(),
+            environment=diagnosis.environment,
+            store=diagnosis.store,
+            writable=diagnosis.writable,
+            free_bytes=diagnosis.free_bytes,
+            deep=diagnosis.deep,
+            findings=[FindingDocument(one.kind, one.where, one.what, sentence(one.todo)) for one in diagnosis.findings],
+            leftovers=diagnosis.leftovers,
+            trainings=diagnosis.trainings,
+        ),
         as_json=json,
         show=lambda out: _show(out, diagnosis, context.obj),
         exit_code=code,
@@ -57,29 +63,19 @@ def doctor(
     return code
 
 
-@dataclass(frozen=True)
-class _Threads:
-    """Threads of torch.
+def _threads() -> ThreadsDocument:
+    from skipfill.cli.documents.maintenance import ThreadsDocument
 
-    Attributes:
-        count: OMP_NUM_THREADS; where it is not set, the number of processors that the process may use.
-        given: whether OMP_NUM_THREADS is set; otherwise a training also tries fewer.
-    """
-
-    count: int
-    given: bool
-
-    def __str__(self) -> str:
-        return f"{self.count}, " + (
-            "set by OMP_NUM_THREADS" if self.given else "or fewer in a training on a CPU, if that is faster"
-        )
-
-
-def _threads() -> _Threads:
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     given = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
     said = int(given) if given.isdecimal() else 0
-    return _Threads(said or processors, given=bool(said))
+    return ThreadsDocument(said or processors, given=bool(said))
+
+
+def _thread_words(threads: ThreadsDocument) -> str:
+    return f"{threads.count}, " + (
+        "set by OMP_NUM_THREADS" if threads.given else "or fewer in a training on a CPU, if that is faster"
+    )
 
 
 def _show(out: Console, diagnosis: Diagnosis, configuration: Configuration) -> None:
@@ -89,14 +85,14 @@ def _show(out: Console, diagnosis: Diagnosis, configuration: Configuration) -> N
         ("skipfill", f"{environment.skipfill}, Python {environment.python}, {environment.system}"),
         ("packages", ", ".join(_named(environment.packages))),
         *((f"extra {extra}", packages) for extra, packages in extras.items()),
-        ("threads", str(_threads())),
+        ("threads", _thread_words(_threads())),
         ("store", f"{diagnosis.store}{_room(diagnosis)}"),
         ("options from", str(configuration)),
     ]
     out.print(facts(rows))
     for finding in diagnosis.findings:
         kind = (finding.kind, "bold red" if finding.kind == "problem" else "bold")
-        out.print(Text.assemble(kind, f" {finding.where}: {joined(finding.what, str(sentence(finding.todo)))}"))
+        out.print(Text.assemble(kind, f" {finding.where}: {joined(finding.what, sentence(finding.todo))}"))
     if diagnosis.leftovers:
         out.print(leftover_table(diagnosis.leftovers))
         out.print(with_store("Leftover files of interrupted runs, or files being written now. See: skipfill prune"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -29,12 +28,13 @@ def drop(
 
     Example: skipfill gallery drop products --confirm products
     """
+    from skipfill.cli.documents.galleries import DroppedGalleryDocument
     from skipfill.store.galleries.register import drop_gallery
 
     refuse_unconfirmed(name, confirm)
     done = drop_gallery(opened(store), name, reason)
     emit(
-        {"gallery": name, "version": asdict(done)},
+        DroppedGalleryDocument(name, done),
         as_json=json,
         show=lambda out: out.print(
             f"Dropped {name} (version {done.number}). {with_store(f'See: skipfill history {name}')}"

@@ -158,6 +158,7 @@ def list_galleries(store: Store = None, json: Json = False) -> int:
 
     Example: skipfill gallery list
     """
+    from skipfill.cli.documents.galleries import GalleryListDocument, NamedVersion
     from skipfill.store.galleries.log import newest_versions
 
     galleries = newest_versions(opened(store))
@@ -166,7 +167,9 @@ def list_galleries(store: Store = None, json: Json = False) -> int:
     faults = {name: message(fault) for name, fault in galleries.faults.items()}
     code = 2 if faults else 0
     emit(
-        {"galleries": [{"name": name, **asdict(now)} for name, now in galleries.in_force.items()], "faults": faults},
+        GalleryListDocument(
+            [NamedVersion(name=name, **asdict(now)) for name, now in galleries.in_force.items()], faults
+        ),
         as_json=json,
         show=lambda out: out.print(
             table(columns, rows, numbers=["rows", "version"], wrap=["gallery", "space", "queries use"]),

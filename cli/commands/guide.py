@@ -28,11 +28,12 @@ def guide(
 
     Example: skipfill guide gate
     """
+    from skipfill.cli.documents.guide import PageDocument, TopicDocument, TopicsDocument
+
     if topic is None:
         rows = [(name, summary) for name, summary in TOPICS.items()]
-        topics = [{"topic": name, "summary": summary} for name, summary in rows]
         emit(
-            {"topics": topics},
+            TopicsDocument([TopicDocument(name, summary) for name, summary in rows]),
             as_json=json,
             show=lambda out: out.print(table(["topic", "about"], rows, wrap=["about"])),
         )
@@ -42,7 +43,7 @@ def guide(
     if topic not in TOPICS:
         raise unknown_name("topic", topic, TOPICS, where="guide")
     text = page(topic)
-    emit({"topic": topic, "markdown": text}, as_json=json, show=lambda _: _read(text))
+    emit(PageDocument(topic, text), as_json=json, show=lambda _: _read(text))
 
 
 def _read(text: str) -> None:

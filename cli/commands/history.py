@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from skipfill.cli.options import GalleryName, Json, Store, opened
@@ -27,6 +26,7 @@ def history(gallery: GalleryName, store: Store = None, json: Json = False) -> No
 
     Example: skipfill history products
     """
+    from skipfill.cli.documents.releases import HistoryDocument
     from skipfill.store.checks.index import CheckIndex
     from skipfill.store.galleries.log import history as entries
     from skipfill.store.releases.evidence import checks_before_swaps
@@ -60,13 +60,13 @@ def history(gallery: GalleryName, store: Store = None, json: Json = False) -> No
         for version in log
     ]
     emit(
-        {
-            "gallery": gallery,
-            "versions": [asdict(version) for version in log],
-            "release_origins": origins,
-            "checks": {number: [check.as_document() for check in of_swap] for number, of_swap in checks.items()},
-            "came_back_after": {number: one.as_document() for number, one in came_back.items()},
-        },
+        HistoryDocument(
+            gallery,
+            versions=log,
+            release_origins=origins,
+            checks={number: [check.as_document() for check in of_swap] for number, of_swap in checks.items()},
+            came_back_after={number: one.as_document() for number, one in came_back.items()},
+        ),
         as_json=json,
         show=lambda out: out.print(table(COLUMNS, rows, numbers=COLUMNS[:1], wrap=COLUMNS[2:])),
     )

@@ -28,6 +28,7 @@ def init(store: NewStore = None, json: Json = False, quiet: Quiet = False) -> No
 
     Example: skipfill init
     """
+    from skipfill.cli.documents.maintenance import InitDocument
     from skipfill.store.galleries.log import gallery_names
     from skipfill.store.storage.location import FOLDER, init_store, is_store, named_root
 
@@ -36,7 +37,7 @@ def init(store: NewStore = None, json: Json = False, quiet: Quiet = False) -> No
     already = is_store(root)
     objects = init_store(root)
     emit(
-        {"store": str(objects.root), "already": already},
+        InitDocument(str(objects.root), already),
         as_json=json,
         show=lambda out: out.print(f"{'The store is already there:' if already else 'Store ready in'} {objects.root}"),
     )

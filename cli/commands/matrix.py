@@ -66,6 +66,7 @@ def matrix(
 
     Example: skipfill matrix v1 v2 v3 --items heldout.parquet --gallery-items items.parquet
     """
+    from skipfill.cli.documents.checks import MatrixDocument
     from skipfill.compat.evaluation.sequences.matrix import measure_sequence
     from skipfill.compat.progress import Progress
     from skipfill.store.errors import Parameter, unknown_name
@@ -78,7 +79,7 @@ def matrix(
     with progress(quiet=quiet) as bar:
         stages = Progress(bar.start, bar.advance)
         report = measure_sequence(opened(store), models, queries, gallery, stages, templates=templates)
-    emit({"matrix": report.described()}, as_json=json, show=lambda out: show_report(out, report, metric))
+    emit(MatrixDocument(report.described()), as_json=json, show=lambda out: show_report(out, report, metric))
 
 
 def show_report(out: Console, report: SequenceReport, metric: str) -> None:

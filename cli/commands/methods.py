@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
 from skipfill.cli.options import Json
 from skipfill.cli.terminal.printing import emit, table
+
+if TYPE_CHECKING:
+    from skipfill.cli.documents.models import EncoderDocument, MethodDocument
 
 
 def methods(
@@ -21,48 +24,42 @@ def methods(
 
     Example: skipfill methods --settings
     """
+    from skipfill.cli.documents.models import EncoderDocument, MethodDocument, MethodsDocument, SettingDocument
     from skipfill.compat.encoders.registry import ENCODERS
     from skipfill.compat.methods.registry import METHODS
     from skipfill.compat.settings import settable
 
-    rows: list[dict[str, Any]] = [
-        {
-            "name": name,
-            "summary": kind.summary,
-            "source": kind.source,
-            "needs": [
-                need
-                for need, wanted in (("--gallery", kind.needs_gallery), ("--teacher", kind.needs_teacher))
-                if wanted
-            ],
-            "settings": [field.described() for field in settable(kind.settings_type).values()],
-        }
+    def settings_of(kind: Any) -> list[SettingDocument]:
+        return [SettingDocument(one.name, one.expected, one.default) for one in settable(kind.settings_type).values()]
+
+    every_method = [
+        MethodDocument(name, kind.summary, kind.source, _needs(kind), settings_of(kind))
         for name, kind in METHODS.items()
     ]
     encoders = [
-        {
-            "name": name,
-            "any_setting": kind.any_setting,
-            "settings": [] if kind.any_setting else [one.described() for one in settable(kind.settings_type).values()],
-        }
+        EncoderDocument(name, kind.any_setting, [] if kind.any_setting else settings_of(kind))
         for name, kind in ENCODERS.items()
     ]
-    shown = _settings([*rows, *encoders]) if settings else _needs(rows)
-    emit({"methods": rows, "encoders": encoders}, as_json=json, show=lambda out: out.print(shown))
+    shown = _settings(every_method, encoders) if settings else _table_of_needs(every_method)
+    emit(MethodsDocument(every_method, encoders), as_json=json, show=lambda out: out.print(shown))
 
 
-def _needs(rows: list[dict[str, Any]]) -> Table:
-    cells = [(row["name"], " ".join(row["needs"]) or "-", row["summary"]) for row in rows]
+def _needs(kind: Any) -> list[str]:
+    """The options without which a method cannot be used."""
+    return [need for need, wanted in (("--gallery", kind.needs_gallery), ("--teacher", kind.needs_teacher)) if wanted]
+
+
+def _table_of_needs(every_method: list[MethodDocument]) -> Table:
+    cells = [(one.name, " ".join(one.needs) or "-", one.summary) for one in every_method]
     return table(["method", "needs", "what it does"], cells, wrap=["what it does"])
 
 
-def _settings(parts: list[dict[str, Any]]) -> Table:
-    cells = []
-    for part in parts:
-        cells += [
-            (f"{part['name']}.{one['name']}", _default(one["default"]), one["expected"]) for one in part["settings"]
-        ]
-        cells += [(f"{part['name']}.*", "", "an argument of the factory")] if part.get("any_setting") else []
+def _settings(every_method: list[MethodDocument], encoders: list[EncoderDocument]) -> Table:
+    parts: list[MethodDocument | EncoderDocument] = [*every_method, *encoders]
+    cells = [
+        (f"{part.name}.{one.name}", _default(one.default), one.expected) for part in parts for one in part.settings
+    ]
+    cells += [(f"{one.name}.*", "", "an argument of the factory") for one in encoders if one.any_setting]
     return table(["setting", "default", "takes"], cells, wrap=["takes"])
 
 

@@ -29,13 +29,14 @@ def list_models(store: Store = None, json: Json = False) -> None:
 
     Example: skipfill model list
     """
+    from skipfill.cli.documents.models import ModelListDocument
     from skipfill.store.models.cards import load_card, model_names
 
     objects = opened(store)
     cards = [load_card(objects, name) for name in model_names(objects)]
     rows = [(card.name, card.method, card.dim, len(card.trained_labels), ", ".join(card.views)) for card in cards]
     emit(
-        {"models": [asdict(card) for card in cards]},
+        ModelListDocument(cards),
         as_json=json,
         show=lambda out: out.print(
             table(["model", "method", "dim", "classes", "views onto"], rows, numbers=["dim", "classes"], wrap=WRAPPED)
@@ -49,6 +50,7 @@ def show(name: ModelName, store: Store = None, json: Json = False) -> None:
 
     Example: skipfill model show v2
     """
+    from skipfill.cli.documents.models import ModelDocument
     from skipfill.store.models.cards import load_card
 
     card = load_card(opened(store), name)
@@ -68,7 +70,7 @@ def show(name: ModelName, store: Store = None, json: Json = False) -> None:
         ("fingerprint", card.fingerprint[:16]),
     ]
     emit(
-        {"model": asdict(card), "fingerprint": card.fingerprint},
+        ModelDocument(card, card.fingerprint),
         as_json=json,
         show=lambda out: out.print(Text(f"Model {card.name}", "bold"), facts(rows), sep="\n"),
     )
@@ -131,12 +133,13 @@ def export(
 
     Example: skipfill model export v2 -o v2.skipfill
     """
+    from skipfill.cli.documents.models import ExportedModelDocument
     from skipfill.store.models.transfer import export_bundle
 
     card = export_bundle(opened(store), name, output).card
     size = output.stat().st_size
     emit(
-        {"model": name, "fingerprint": card.fingerprint, "output": str(output), "bytes": size},
+        ExportedModelDocument(name, card.fingerprint, str(output), size),
         as_json=json,
         show=lambda out: out.print(f"Exported {name} ({card.fingerprint[:16]}, {size / 1e6:,.1f} MB) to {output}"),
     )
@@ -160,6 +163,7 @@ def add(
 
     Example: skipfill model add v2.skipfill
     """
+    from skipfill.cli.documents.models import AddedModelDocument
     from skipfill.compat.inference.trial import try_bundle
     from skipfill.store.models.transfer import add_bundle
 
@@ -168,7 +172,7 @@ def add(
     card, notes = added.manifest.card, _notes(added.manifest)
     done = ("Would add" if dry_run else "Added") if added.new else "Already there:"
     emit(
-        {"model": asdict(card), "fingerprint": card.fingerprint, "new": added.new, "notes": notes, "dry_run": dry_run},
+        AddedModelDocument(card, card.fingerprint, added.new, notes, dry_run),
         as_json=json,
         show=lambda out: out.print(f"{done} {card.name} ({card.fingerprint[:16]}), views onto {', '.join(card.views)}"),
     )
@@ -196,6 +200,7 @@ def drop(
 
     Example: skipfill model drop v2 --confirm v2
     """
+    from skipfill.cli.documents.models import DroppedModelDocument
     from skipfill.store.maintenance.drop_model import drop_model
 
     refuse_unconfirmed(name, confirm)
@@ -208,7 +213,7 @@ def drop(
     lost += f". The same model stays, as {dropped.same_as}" if dropped.same_as else ""
     done = "Would drop" if dry_run else "Dropped"
     emit(
-        {**asdict(dropped), "dry_run": dry_run},
+        DroppedModelDocument(**asdict(dropped), dry_run=dry_run),
         as_json=json,
         show=lambda out: out.print(f"{done} model {name} ({dropped.bytes:,} bytes){lost}"),
     )

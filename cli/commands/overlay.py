@@ -13,7 +13,7 @@ from skipfill.cli.error_messages import message
 from skipfill.cli.options import GalleryName, IdColumn, InputColumn, Json, ModelName, Quiet, Store, item_columns, opened
 from skipfill.cli.options.reason import Reason
 from skipfill.cli.terminal.help_page import HelpGroup
-from skipfill.cli.terminal.overlay_summary import after_adding, bytes_of, overlay_document, print_overlay, show_change
+from skipfill.cli.terminal.overlay_summary import after_adding, bytes_of, overlay_fields, print_overlay, show_change
 from skipfill.cli.terminal.printing import emit, progress, show_next, table
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def add(
 
     Example: skipfill overlay add products v2 --items items.parquet
     """
+    from skipfill.cli.documents.running_models import FilledOverlayDocument
     from skipfill.compat.inference.witness import verified_model
     from skipfill.compat.progress import Progress
     from skipfill.compat.reranking.fill import fill_overlay
@@ -68,7 +69,7 @@ def add(
         done = fill_overlay(objects, opened_gallery, loaded, source, Progress(bar.start, bar.advance))
     left_out = f"; {done.no_rows:,} items are not rows of the gallery" if done.no_rows else ""
     emit(
-        {"gallery": gallery, "model": model, **asdict(done)},
+        FilledOverlayDocument(gallery=gallery, model=model, **asdict(done)),
         as_json=json,
         show=lambda out: out.print(
             f"Added {done.added:,} vectors by {model}; {done.already:,} were there already{left_out}. The overlay of "
@@ -84,6 +85,7 @@ def list_overlays(store: Store = None, json: Json = False) -> int:
 
     Example: skipfill overlay list
     """
+    from skipfill.cli.documents.overlays import OverlayDocument, OverlayListDocument
     from skipfill.store.overlays.listing import newest_entries
 
     overlays = newest_entries(opened(store))
@@ -94,8 +96,9 @@ def list_overlays(store: Store = None, json: Json = False) -> int:
     columns = ["gallery", "model", "fingerprint", "vectors", "bytes", "version"]
     faults = {name: message(fault) for name, fault in overlays.faults.items()}
     code = 2 if faults else 0
+    listed = [OverlayDocument(**overlay_fields(gallery, entry)) for gallery, entry in overlays.in_force]
     emit(
-        {"overlays": [overlay_document(gallery, entry) for gallery, entry in overlays.in_force], "faults": faults},
+        OverlayListDocument(listed, faults),
         as_json=json,
         show=lambda out: out.print(
             table(columns, rows, numbers=columns[3:], wrap=["gallery", "model"]),
@@ -113,13 +116,14 @@ def show(gallery: GalleryName, model: OverlayModel, store: Store = None, json: J
 
     Example: skipfill overlay show products v2
     """
+    from skipfill.cli.documents.overlays import OverlayHistoryDocument
     from skipfill.store.overlays.listing import overlay_history
 
     objects = opened(store)
     entry = _entry(objects, gallery, model)
     log = overlay_history(objects, gallery, entry.fingerprint)
     emit(
-        {**overlay_document(gallery, entry), "versions": [asdict(one) for one in log]},
+        OverlayHistoryDocument(**overlay_fields(gallery, entry), versions=log),
         as_json=json,
         show=lambda out: print_overlay(out, gallery, entry, log),
     )
@@ -133,6 +137,7 @@ def verify(
 
     Example: skipfill overlay verify products v2
     """
+    from skipfill.cli.documents.overlays import OverlayDocument
     from skipfill.store.overlays.listing import verify_overlay
 
     objects = opened(store)
@@ -142,7 +147,7 @@ def verify(
         verify_overlay(objects, gallery, entry, bar.advance)
     files = f"{len(entry.files):,} {'file' if len(entry.files) == 1 else 'files'}"
     emit(
-        overlay_document(gallery, entry),
+        OverlayDocument(**overlay_fields(gallery, entry)),
         as_json=json,
         show=lambda out: out.print(f"All {entry.rows:,} vectors in {files} are as they were added."),
     )

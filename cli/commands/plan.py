@@ -69,6 +69,7 @@ def plan(
 
     Example: skipfill plan products v2 -o plan.json
     """
+    from skipfill.cli.documents.releases import PlanDocument
     from skipfill.store.checks.index import CheckIndex
     from skipfill.store.galleries.gallery import open_gallery
     from skipfill.store.models.cards import load_card
@@ -93,7 +94,7 @@ def plan(
             print(made.as_json())
     else:
         emit(
-            {"plan": made.as_document(), "policy": now.policy_in_force.described()},
+            PlanDocument(made.as_document(), now.policy_in_force),
             as_json=json,
             show=lambda out: show_plan(out, made, policy_line(now)),
             exit_code=code,

@@ -91,8 +91,7 @@ def policy(
 
     Example: skipfill policy products --metric nDCG@10 --margin 0.01
     """
-    from dataclasses import asdict
-
+    from skipfill.cli.documents.checks import PolicyDocument
     from skipfill.store.checks.policy import Policy
     from skipfill.store.errors import BadInput
     from skipfill.store.galleries.log import latest
@@ -129,9 +128,8 @@ def policy(
         title = f"{'Would change' if dry_run else 'Changed'} the policy of {gallery} (version {now.number})"
         if not changed:
             title = f"Nothing to do: this is the policy of {gallery} already (version {now.number})"
-    document = {"gallery": gallery, "policy": asdict(now.policy_in_force), "own": now.policy is not None}
     emit(
-        {**document, "version": asdict(now), "dry_run": dry_run},
+        PolicyDocument(gallery, now.policy_in_force, now.policy is not None, now, dry_run),
         as_json=json,
         show=lambda out: out.print(title, facts(now.policy_in_force.in_words()), sep="\n"),
     )

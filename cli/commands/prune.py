@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -35,6 +34,7 @@ def prune(
 
     Example: skipfill prune --yes
     """
+    from skipfill.cli.documents.maintenance import PruneDocument
     from skipfill.store.maintenance import prune as leftovers
 
     objects = opened(store)
@@ -42,7 +42,7 @@ def prune(
     size = sum(leftover.bytes for leftover in pruned)
     summary = f"{'Removed' if yes else 'Would remove'} {counted(len(pruned), 'leftover file')} ({size:,} bytes)"
     emit(
-        {"leftovers": [asdict(leftover) for leftover in pruned], "bytes": size, "dry_run": not yes},
+        PruneDocument(pruned, size, not yes),
         as_json=json,
         show=lambda out: out.print(*([leftover_table(pruned)] if pruned else []), summary, sep="\n"),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -36,6 +36,7 @@ def refresh(
 
     Example: skipfill gallery refresh products
     """
+    from skipfill.cli.documents.galleries import RefreshedGalleryDocument
     from skipfill.store.galleries.log import latest
     from skipfill.store.galleries.refresh import refresh_gallery
     from skipfill.store.storage.address import address
@@ -51,7 +52,7 @@ def refresh(
         done.gallery,
         as_json=json,
         title=title if done.changed else "Nothing changed in",
-        more={"changed": done.changed, "row_changes": None if done.rows is None else asdict(done.rows)},
+        as_document=partial(RefreshedGalleryDocument, changed=done.changed, row_changes=done.rows),
         rows=[("compared", _said(done.rows))],
     )
     if done.changed:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -46,6 +45,7 @@ def rollback(
 
     Example: skipfill rollback products
     """
+    from skipfill.cli.documents.releases import RollbackDocument
     from skipfill.store.releases.evidence import indexed_since_release
     from skipfill.store.releases.rollback import commit_rollback, planned_rollback
 
@@ -54,14 +54,7 @@ def rollback(
     done = planned.version if dry_run else commit_rollback(objects, gallery, planned)
     against = indexed_since_release(objects, gallery, done, planned.origin)
     emit(
-        {
-            "gallery": gallery,
-            "version": asdict(done),
-            "dry_run": dry_run,
-            "already": planned.already,
-            "origin": planned.origin,
-            "checks_against": against,
-        },
+        RollbackDocument(gallery, done, dry_run, planned.already, planned.origin, against),
         as_json=json,
         show=lambda out: out.print(
             f"{_done(planned, dry_run=dry_run)}: queries of {gallery} use {done.queries_use}, as in version "

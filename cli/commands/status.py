@@ -70,6 +70,7 @@ def status(
 
 def _show_all(objects: ObjectStore, *, as_json: bool) -> int:
     """Show every gallery; a fault of one in its row. Return the exit code."""
+    from skipfill.cli.documents.releases import StatusOfAllDocument
     from skipfill.store.galleries.log import newest_versions
     from skipfill.store.releases.grounds import grounds_of
 
@@ -92,12 +93,12 @@ def _show_all(objects: ObjectStore, *, as_json: bool) -> int:
     wrapped = ("gallery", "queries use", columns[-1])
     code = 2 if faults else 0
     emit(
-        {
-            "galleries": {name: asdict(one) for name, one in now.items()},
-            "forced_against": {name: one.against for name, one in grounds.items()},
-            "grounds": {name: one.as_document() for name, one in grounds.items()},
-            "faults": faults,
-        },
+        StatusOfAllDocument(
+            now,
+            forced_against={name: one.as_document()["forced_against"] for name, one in grounds.items()},
+            grounds={name: one.as_document() for name, one in grounds.items()},
+            faults=faults,
+        ),
         as_json=as_json,
         show=lambda out: (
             out.print(table(columns, lines, numbers=["version"], wrap=wrapped))
@@ -114,6 +115,7 @@ def _show_all(objects: ObjectStore, *, as_json: bool) -> int:
 
 
 def _show_one(objects: ObjectStore, gallery: str, now: Version, *, as_json: bool) -> None:
+    from skipfill.cli.documents.releases import StatusDocument
     from skipfill.store.releases.evidence import indexed_since_release
     from skipfill.store.releases.grounds import grounds_of
 
@@ -137,7 +139,7 @@ def _show_one(objects: ObjectStore, gallery: str, now: Version, *, as_json: bool
         ("policy", policy_line(now)),
     ]
     emit(
-        {**_document(objects, gallery, now), "checks_against": against, **grounds.as_document()},
+        StatusDocument(**_in_force(objects, gallery, now), **grounds.as_document(), checks_against=against),
         as_json=as_json,
         show=lambda out: out.print(Text(f"Gallery {gallery}", "bold"), facts(rows), sep="\n"),
     )
@@ -146,6 +148,7 @@ def _show_one(objects: ObjectStore, gallery: str, now: Version, *, as_json: bool
 def _watch(objects: ObjectStore, gallery: str, every: float, *, as_json: bool) -> None:
     from json import dumps
 
+    from skipfill.cli.documents.releases import StatusLine
     from skipfill.store.errors import BadInput
     from skipfill.store.galleries.watch import followed
     from skipfill.store.releases.grounds import grounds_of
@@ -163,18 +166,23 @@ def _watch(objects: ObjectStore, gallery: str, every: float, *, as_json: bool) -
             elif grounds.reason and now.number == now.released_at:
                 line += f". Reason: {grounds.reason}"
             if as_json:
-                document = {**_document(objects, gallery, now), **grounds.as_document()}
-                line = dumps({"schema_version": SCHEMA_VERSION, **document})
+                document = StatusLine(**_in_force(objects, gallery, now), **grounds.as_document())
+                line = dumps({"schema_version": SCHEMA_VERSION, **asdict(document)})
             out.print(line)
 
 
-def _document(objects: ObjectStore, gallery: str, now: Version) -> dict[str, Any]:
+def _in_force(objects: ObjectStore, gallery: str, now: Version) -> dict[str, Any]:
+    """The fields of `InForce`."""
+    from skipfill.cli.documents.releases import SpaceIdentity
     from skipfill.store.spaces import load_space
 
     space = load_space(objects, now.space)
-    identity = {"name": space.name, "dim": space.dim, "metric": space.metric, "fingerprint": space.fingerprint}
-    policy = now.policy_in_force.described()
-    return {"gallery": gallery, "version": now.as_document(), "space": identity, "policy": policy}
+    return {
+        "gallery": gallery,
+        "version": now.as_document(),
+        "space": SpaceIdentity(space.name, space.dim, space.metric, space.fingerprint),
+        "policy": now.policy_in_force,
+    }
 
 
 def _evidence(grounds: Grounds, *, reason: bool = True) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,6 +63,7 @@ def swap(
 
     Example: skipfill swap products v2
     """
+    from skipfill.cli.documents.releases import SwapDocument
     from skipfill.store.checks.index import CheckIndex
     from skipfill.store.models.cards import load_card
     from skipfill.store.releases import swap as swaps
@@ -89,13 +89,7 @@ def swap(
     done = act(objects, planned, index, reason=reason, at_once=plan is None)
     grounds = grounds_of(objects, gallery, done, index)
     emit(
-        {
-            "gallery": gallery,
-            "version": asdict(done),
-            "dry_run": dry_run,
-            "already": False,
-            **grounds.as_document(),
-        },
+        SwapDocument(gallery=gallery, version=done, dry_run=dry_run, already=False, **grounds.as_document()),
         as_json=json,
         show=lambda out: out.print(
             f"{'Would swap' if dry_run else 'Swapped'}: queries of {gallery} use {planned.changes.after} "
@@ -142,14 +136,10 @@ def _evidence(grounds: Grounds) -> str:
 
 def _show_already(gallery: str, now: Version, against: list[str], *, dry_run: bool, json: bool) -> None:
     """Say that queries use the model already, and which checks speak against it now."""
+    from skipfill.cli.documents.releases import AlreadySwappedDocument
+
     emit(
-        {
-            "gallery": gallery,
-            "version": asdict(now),
-            "dry_run": dry_run,
-            "already": True,
-            "checks_against": against,
-        },
+        AlreadySwappedDocument(gallery, now, dry_run, already=True, checks_against=against),
         as_json=json,
         show=lambda out: out.print(
             f"Nothing to do: queries of {gallery} use {now.queries_use} already, since version {now.released_at}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -35,6 +36,7 @@ def verify(
         show_gallery(open_gallery(objects, name), as_json=json, title="Sizes and footers are as registered:")
         show_next(f"To compare every row: skipfill gallery verify {name} --deep", quiet=quiet)
         return
+    from skipfill.cli.documents.galleries import VerifiedGalleryDocument
     from skipfill.compat.inference.gallery_agreement import models_of_gallery
 
     with progress(quiet=quiet) as bar:
@@ -42,4 +44,5 @@ def verify(
         gallery = reread_gallery(objects, name, bar.advance)
     models = models_of_gallery(objects, gallery)
     told = [(f"model {model}", state) for model, state in models.items()]
-    show_gallery(gallery, as_json=json, title="Every row is as registered:", more={"models": models}, rows=told)
+    verified = partial(VerifiedGalleryDocument, models=models)
+    show_gallery(gallery, as_json=json, title="Every row is as registered:", as_document=verified, rows=told)

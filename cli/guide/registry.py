@@ -13,11 +13,13 @@ TOPICS: dict[str, str] = {
     "gate": "how a check decides: queries, policy, confidence, reports, CI",
     "incident": "a bad release is live: who and why, rollback, what keeps it from coming back, disk space",
     "production": "new rows, rewritten files, services, object storage, recovery",
+    "pipelines": "CI, cron, Airflow, DVC and Docker; the JSON documents and their schemas; shell completion",
     "cluster": "encode, search and check on Ray and S3; what a billion rows cost",
     "encoders": "transformers models, and encoders of your own",
     "sequences": "many upgrades in a row, and the compatibility matrix",
     "benchmarks": "what every method gained on real upgrades",
     "security": "what skipfill trusts, and what it does not",
+    "licences": "the licences of what skipfill installs",
     "extending": "add a method, a metric, an encoder, a command, a page",
 }
 

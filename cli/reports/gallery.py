@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
@@ -13,6 +12,7 @@ from skipfill.cli.terminal.printing import emit, facts, policy_line, show_next
 if TYPE_CHECKING:
     from pyarrow import Schema
 
+    from skipfill.cli.documents.galleries import GalleryDocument
     from skipfill.store.galleries.gallery import Gallery
     from skipfill.store.storage.object_store import ObjectStore
 
@@ -35,25 +35,20 @@ def show_gallery(
     *,
     as_json: bool,
     title: str,
-    more: dict[str, Any] | None = None,
+    as_document: Callable[..., GalleryDocument] | None = None,
     rows: Sequence[tuple[str, str]] = (),
 ) -> None:
     """Print a gallery.
 
     Args:
-        more: further fields of the document.
+        as_document: makes its document, where that has further fields, from the fields of a `GalleryDocument`.
         rows: further lines for people.
     """
+    from skipfill.cli.documents.galleries import GalleryDocument
+
     now, makers = gallery.version, gallery.rows_by
     mixed = [(f"rows by {one.model}", f"{one.rows:,}") for one in makers] if len(makers) > 1 else []
-    document: dict[str, Any] = {
-        "gallery": gallery.name,
-        "version": asdict(now),
-        "space": asdict(gallery.space),
-        "files": [asdict(one) for one in gallery.files],
-        "rows_by": [asdict(one) for one in makers],
-        **(more or {}),
-    }
+    document = (as_document or GalleryDocument)(gallery.name, now, gallery.space, gallery.files, makers)
     lines = [
         ("rows", f"{now.rows:,}" + (", mixed" if mixed else "")),
         *mixed,

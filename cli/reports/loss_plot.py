@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from skipfill.store.errors import BadInput, reason
+from skipfill.store.errors import Advice, BadInput, reason
 
 FORMATS = (".svg", ".png", ".pdf")
 # Okabe and Ito's colours: eight that colour-blind people can tell apart.
@@ -32,7 +32,7 @@ def draw_losses(name: str, epochs: Sequence[dict[str, Any]], best: int, output: 
         from matplotlib.figure import Figure
         from matplotlib.ticker import MaxNLocator
     except ImportError as error:
-        hint = "pip install 'skipfill[report]'"
+        hint = Advice("install", extra="report")
         raise BadInput("model plot", expected="matplotlib", found="none installed", hint=hint) from error
     matplotlib.rcdefaults()  # not those of a matplotlibrc in this folder, which may make it run LaTeX
     figure = Figure(figsize=(7, 4.2), layout="constrained")

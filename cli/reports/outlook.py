@@ -13,6 +13,7 @@ from skipfill.cli.terminal.next_command import quoted
 from skipfill.store.checks.reranking import ModelInWay
 
 if TYPE_CHECKING:
+    from skipfill.cli.documents.checks import CheckDocument
     from skipfill.store.checks.report import Report
     from skipfill.store.galleries.log import Version
     from skipfill.store.models.cards import Card
@@ -104,12 +105,14 @@ class Outlook:
     rolled_back: list[dict[str, Any]] = field(default_factory=list)
     swap_allowed: bool | None = None
 
-    def document_of(self, report: Report) -> dict[str, Any]:
-        """The check and its outlook as JSON values."""
+    def document_of(self, report: Report) -> CheckDocument:
+        """The document of a check and its outlook."""
+        from skipfill.cli.documents.checks import CheckDocument
         from skipfill.store.checks.saved_reports import document_of
 
-        now = {"rolled_back": self.rolled_back, "swap_allowed": self.swap_allowed, "notes": list(self.notes)}
-        return {"check": document_of(report), "verdict": report.verdict, **now}
+        return CheckDocument(
+            document_of(report), report.verdict, self.rolled_back, self.swap_allowed, notes=list(self.notes)
+        )
 
 
 NO_OUTLOOK = Outlook()

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 SHOWN = 10
 
 
-def overlay_document(gallery: str, entry: OverlayVersion) -> dict[str, Any]:
-    """An overlay as JSON values."""
+def overlay_fields(gallery: str, entry: OverlayVersion) -> dict[str, Any]:
+    """The fields of an `OverlayDocument`."""
     return {"gallery": gallery, "rows": entry.rows, "bytes": bytes_of(entry), **asdict(entry)}
 
 
@@ -31,8 +31,10 @@ def bytes_of(entry: OverlayVersion) -> int:
 
 def show_change(gallery: str, done: OverlayChange, text: str, *, as_json: bool) -> None:
     """Print a change of an overlay, in the words of the command that made it."""
+    from skipfill.cli.documents.overlays import ChangedOverlayDocument
+
     emit(
-        {**overlay_document(gallery, done.entry), "already": done.already},
+        ChangedOverlayDocument(**overlay_fields(gallery, done.entry), already=done.already),
         as_json=as_json,
         show=lambda out: out.print(f"{text} (now version {done.entry.number})"),
     )

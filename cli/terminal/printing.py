@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -25,6 +26,8 @@ from skipfill.cli.terminal.printer import Printer, plain
 from skipfill.cli.terminal.streams import ReaderGone, mute
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
     from skipfill.store.galleries.log import Version
     from skipfill.store.maintenance.prune import Leftover
     from skipfill.store.spaces import View
@@ -39,14 +42,21 @@ def printer(*, stderr: bool = False, quiet: bool = False) -> Printer:
     return Printer(stderr=stderr, quiet=quiet)
 
 
-def emit(document: dict[str, Any], *, as_json: bool, show: Callable[[Console], None], exit_code: int = 0) -> None:
-    """Print a result: the document with `--json`, otherwise what `show` prints.
+def emit(
+    document: DataclassInstance | dict[str, Any],
+    *,
+    as_json: bool,
+    show: Callable[[Console], None],
+    exit_code: int = 0,
+) -> None:
+    """Print a result: with `--json` the document, one of `cli/documents/registry.py`; otherwise what `show` prints.
 
     Where the reader of stdout has gone, the command goes on to its exit code.
     """
     with to_stdout():
         if as_json:
-            print(json.dumps({"schema_version": SCHEMA_VERSION, **document, "exit_code": exit_code}, indent=1))
+            values = document if isinstance(document, dict) else asdict(document)
+            print(json.dumps({"schema_version": SCHEMA_VERSION, **values, "exit_code": exit_code}, indent=1))
         else:
             show(printer())
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,6 +37,7 @@ def show_trained(
         columns: of its items; those of the next command are likely to have the same.
         log_on_stdout: whether stdout has the log; the summary then goes to stderr.
     """
+    from skipfill.cli.documents.models import TrainedModelDocument
     from skipfill.store.models.cards import has_model, is_map
 
     seconds = round(seconds, 1)
@@ -47,12 +47,7 @@ def show_trained(
             show_next(line, quiet=quiet)
     else:
         emit(
-            {
-                "model": asdict(card),
-                "fingerprint": card.fingerprint,
-                "seconds": seconds,
-                "notes": notes_of(objects, card),
-            },
+            TrainedModelDocument(card, card.fingerprint, seconds, notes_of(objects, card)),
             as_json=as_json,
             show=lambda out: out.print(*summary, sep="\n"),
         )

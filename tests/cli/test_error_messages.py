@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
 import string
 from pathlib import Path
 
 from typer.main import get_command
 
 from skipfill.cli.app import app
-from skipfill.cli.error_messages import SENTENCES, message, sentence
+from skipfill.cli.error_messages import SENTENCES, install_command, message, sentence
+from skipfill.cli.guide.registry import TOPICS, page
 from skipfill.store.errors import Advice, BadInput, Parameter
 from tests.sources import ROOT, SOURCES
 
@@ -72,3 +74,20 @@ def test_messages() -> None:
     assert message(error) == "--hold-out x.parquet: expected ids, found none"
     assert sentence(error.hint) == "See: skipfill model list"
     assert sentence("Restore it from a copy.") == "Restore it from a copy."
+
+
+def test_an_extra_is_installed_into_the_copy_that_runs(tmp_path: Path) -> None:
+    """A checkout has the versions that it was tested with; it stays a checkout."""
+    installed, checkout = tmp_path / "site-packages" / "skipfill", tmp_path / "my checkout"
+    assert install_command("hf", installed) == "pip install 'skipfill[hf]'"
+    (checkout / ".ci").mkdir(parents=True)
+    (checkout / ".ci" / "constraints.txt").touch()
+    words = shlex.split(install_command("hf", checkout))
+    assert words == ["pip", "install", "-c", f"{checkout}/.ci/constraints.txt", "-e", f"{checkout}[hf]"]
+    assert install_command("hf") in ("pip install 'skipfill[hf]'", install_command("hf", ROOT))
+
+
+def test_pages_for_users_install_extras_into_installed_copies() -> None:
+    """Those on the repository itself are the only ones that name its files."""
+    for topic in TOPICS.keys() - {"benchmarks", "extending"}:
+        assert "'.[" not in page(topic), topic

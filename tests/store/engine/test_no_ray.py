@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from skipfill.cli.error_messages import install_command
 from tests.conftest import Skipfill, World
 
 
@@ -24,7 +25,7 @@ def test_ray_that_is_not_installed(
     monkeypatch.setitem(sys.modules, "ray", None)
     said = " ".join(skipfill(*command, "--engine", "ray", expect=2).err.split())
     assert "--engine ray: expected Ray to run tasks with, found none installed" in said
-    assert "pip install 'skipfill[ray]'" in said
+    assert install_command("ray") in said
     assert not (registered.folder / "new.parquet").exists()
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from skipfill.cli.error_messages import sentence
+from skipfill.cli.error_messages import install_command, sentence
 from skipfill.compat.evaluation.index.local_dimension import local_dimension
 from skipfill.compat.evaluation.index.recall import IndexRecall, index_warnings, measure_index
 from skipfill.compat.evaluation.index.rows import read_indexed
@@ -365,7 +365,7 @@ def test_without_faiss_it_says_what_to_install(
     read: list[int] = []
     with pytest.raises(BadInput, match="expected faiss") as caught:
         measure_index(stored[0], "cosine", *queries, SETTINGS, Progress(advance=read.append))
-    assert sentence(caught.value.hint) == "Install it: pip install 'skipfill[ann]'"
+    assert sentence(caught.value.hint) == f"Install it: {install_command('ann')}"
     assert read == []  # said before anything is read
 
 

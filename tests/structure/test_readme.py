@@ -19,8 +19,8 @@ from skipfill.cli.guide.registry import TOPICS, page
 from skipfill.compat.methods.registry import METHODS
 from tests.conftest import Skipfill, World
 from tests.judged_docs import write_docs
+from tests.sources import ROOT
 
-ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 PAGES = {"README": README} | {topic: page(topic) for topic in TOPICS}
 MOST_LINES = 200  # of the README: what somebody reads in two minutes

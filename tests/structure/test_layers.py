@@ -53,7 +53,7 @@ COMPAT = {
 """The rooms of the same package that each room may import; a room may always import itself."""
 KNOWS_NO_STORE = ("nn", "methods", "methods.losses", "metrics", "progress")
 MOST_ENTRIES, MOST_LINES, MOST_LINES_OF_FUNCTION = 14, 250, 60
-LISTS = ("cli/commands", "cli/guide", "compat/methods")
+LISTS = ("cli/commands", "cli/documents/schemas", "cli/guide", "compat/methods")
 """Folders of similar things, one file each: they may be long."""
 
 

@@ -1,0 +1,1 @@
+"""What users get besides the code: the wheel, the action, the image, the recipes, the licences."""
