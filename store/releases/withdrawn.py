@@ -97,7 +97,12 @@ class Withdrawal:
     def in_words(self, model: str) -> str:
         """The rollbacks, for a reader who has asked for the model by this name, which may be another one."""
         same = "" if model == self.model else f", which is the same model as {model},"
-        return f"{self.model}{same} was rolled back {'; before that, '.join(map(str, self.rollbacks))}"
+        return f"{self.model}{same} was rolled back {self.when}"
+
+    @property
+    def when(self) -> str:
+        """Each rollback, in words: `in version 3 by alice: INC-43`."""
+        return "; before that, ".join(map(str, self.rollbacks))
 
 
 def withdrawal(objects: ObjectStore, gallery: str, now: Version, way: str) -> Withdrawal | None:
