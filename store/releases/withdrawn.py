@@ -101,8 +101,13 @@ class Withdrawal:
 
     @property
     def when(self) -> str:
-        """Each rollback, in words: `in version 3 by alice: INC-43`."""
-        return "; before that, ".join(map(str, self.rollbacks))
+        """The last rollback, and the last of the others that has a reason: `in version 3 by alice: INC-43`."""
+        last, *others = self.rollbacks
+        shown = next((one for one in others if one.reason), others[0] if others else None)
+        if shown is None:
+            return str(last)
+        more = f" ({len(others) - 1} more in the history)" if len(others) > 1 else ""
+        return f"{last}; before that, {shown}{more}"
 
 
 def withdrawal(objects: ObjectStore, gallery: str, now: Version, way: str) -> Withdrawal | None:

@@ -172,6 +172,15 @@ def test_a_report_of_a_pass_says_whether_it_answers_a_rollback(
     assert f"this pass allows no swap, because check {failed.id} fail still counts" in shown
 
 
+def test_a_report_is_shown_whatever_is_wrong_with_another_check(skipfill: Skipfill, objects: ObjectStore) -> None:
+    passed = saved_check(objects, created="2026-01-02", policy=asdict(Policy()))
+    objects.replace(next(one.key for one in objects.entries("checks/g/by-state")), b"{")
+    shown = skipfill("report", "g", passed.id)
+    assert "what else speaks for or against a swap cannot be read" in shown.out
+    assert "Next: skipfill doctor" in shown.err
+    assert skipfill("report", "g", passed.id, "--json").document["swap_allowed"] is None
+
+
 def test_a_refused_swap_names_the_fail_and_the_rollback(skipfill: Skipfill, objects: ObjectStore) -> None:
     failed = saved_check(objects, created="2026-01-02", verdict="fail", queries=OTHER)
     refused = skipfill("swap", "g", "v2", expect=1).err
@@ -226,6 +235,11 @@ def test_every_earlier_rollback_of_a_model_counts(skipfill: Skipfill, objects: O
     assert "has the same queries as check" in refused
     saved_check(objects, created="2026-01-04", queries=Queries.of(["f"]))
     skipfill("swap", "g", "v2")
+    skipfill("rollback", "g", "--reason", "INC-44")
+    assert (
+        f"INC-44; before that, in version 3 by {latest(objects, 'g').by}: {INCIDENT} (1 more in the" in skipfill().out
+    )
+    assert len(skipfill("status", "g", "--json").document["rolled_back"][0]["rollbacks"]) == 3
 
 
 def test_status_and_overview_name_the_model_that_a_rollback_left(
