@@ -28,7 +28,7 @@ SENTENCES = {
     "allowed the model. Otherwise a reason does, beside the pass: skipfill swap {gallery} {model} --reason TEXT",
     "answer_rollback_by_reason": "Without that report no pass answers the rollback. Restore it from a copy, or record "
     "a reason, beside a pass: skipfill swap {gallery} {model} --reason TEXT",
-    "two": "{first} {second}",
+    "two": "{first}. {second}",
     "give_reason": "To bring it back anyway: skipfill rollback {gallery} --to {version} --reason TEXT. "
     "Other releases: skipfill history {gallery}",
     "export_first": "To write a bundle: skipfill model export MODEL -o FILE. To register vectors: "

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from skipfill.cli.options import GalleryName, Json, Store, opened
+from skipfill.cli.terminal.printer import terminal_width
 from skipfill.cli.terminal.printing import emit, short_time, table, view_words
 from skipfill.store.releases.forced_words import forced_words
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from skipfill.store.checks.entry import CheckEntry
     from skipfill.store.galleries.log import Version
     from skipfill.store.releases.grounds import Grounds
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
 
 SHOWN = 5
 """The newest checks before a swap that are shown; the JSON document has all."""
+WIDE = 120  # columns of a terminal in which all of a version fits into a row
 COLUMNS = ("version", "when (UTC)", "what", "queries use", "who", "check and reason")
 
 
@@ -68,8 +72,18 @@ def history(gallery: GalleryName, store: Store = None, json: Json = False) -> No
             came_back_after={number: one.as_document() for number, one in came_back.items()},
         ),
         as_json=json,
-        show=lambda out: out.print(table(COLUMNS, rows, numbers=COLUMNS[:1], wrap=COLUMNS[2:])),
+        show=lambda out: _show(out, rows),
     )
+
+
+def _show(out: Console, rows: list[tuple[object, ...]]) -> None:
+    """A row for each version; in a narrow terminal, where a column of sentences is a few words wide, two lines."""
+    if not out.is_terminal or terminal_width() >= WIDE:
+        out.print(table(COLUMNS, rows, numbers=COLUMNS[:1], wrap=COLUMNS[2:]))
+        return
+    for number, when, what, model, by, details in rows:
+        out.print(f"version {number}  {when}  {what} by {by}: queries use {model}")
+        out.print(f"    {details}") if details else None
 
 
 def _in_use(version: Version) -> str:

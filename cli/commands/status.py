@@ -82,7 +82,7 @@ def _show_all(objects: ObjectStore, *, as_json: bool) -> int:
             one.queries_use,
             one.number,
             short_time(one.since.at if one.since else one.at),
-            ". ".join(filter(None, [_evidence(grounds[name]), *map(str, grounds[name].rolled_back)])) or "-",
+            ". ".join(filter(None, [_evidence(grounds[name]), *_rollbacks(grounds[name])])) or "-",
         )
         for name, one in now.items()
     }
@@ -120,8 +120,8 @@ def _show_one(objects: ObjectStore, gallery: str, now: Version, *, as_json: bool
     from skipfill.store.releases.grounds import grounds_of
 
     release, since = now.release, now.since
-    against = indexed_since_release(objects, gallery, now, now.released_at)
     grounds = grounds_of(objects, gallery, now)
+    against = indexed_since_release(objects, gallery, now, grounds.since)
     cuts = [f"{one.rule}: {one.old:g} is {one.new.mean:.6g} now" for one in release.thresholds] if release else []
     rows = [
         ("queries use", now.queries_use),
@@ -132,8 +132,8 @@ def _show_one(objects: ObjectStore, gallery: str, now: Version, *, as_json: bool
         ("thresholds", ", ".join(cuts) or "-"),
         ("since", f"{short_time(since.at)} UTC, version {since.number}, by {since.by}" if since else "-"),
         ("reason", grounds.reason or "-"),
-        *(("rolled back", str(one)) for one in grounds.rolled_back),
-        *([("came back", str(grounds.came_back))] if grounds.came_back else []),
+        *(("rolled back", f"{one.model}, {one.when}") for one in grounds.rolled_back),
+        *([("came back", f"after the rollback {grounds.came_back.when}")] if grounds.came_back else []),
         ("version", f"{now.number}, {now.action} {short_time(now.at)} UTC by {now.by}"),
         ("rows", _rows(objects, gallery, now)),
         ("policy", policy_line(now)),
@@ -183,6 +183,12 @@ def _in_force(objects: ObjectStore, gallery: str, now: Version) -> dict[str, Any
         "space": SpaceIdentity(space.name, space.dim, space.metric, space.fingerprint),
         "policy": now.policy_in_force,
     }
+
+
+def _rollbacks(grounds: Grounds) -> list[str]:
+    """The rollbacks that brought the release in force, and those after which its model came back."""
+    came_back = f"Came back after the rollback {grounds.came_back.when}" if grounds.came_back else ""
+    return [came_back, *map(str, grounds.rolled_back)]
 
 
 def _evidence(grounds: Grounds, *, reason: bool = True) -> str:

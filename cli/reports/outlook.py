@@ -134,7 +134,8 @@ def outlook_of(objects: ObjectStore, report: Report) -> Outlook:
     except Stale:  # it was dropped
         return Outlook(quoted("skipfill", "history", report.gallery) if _allows(report) else by_itself)
     except (SkipfillError, OSError):
-        return Outlook(by_itself, ("what else speaks for or against a swap cannot be read. Next: skipfill doctor",))
+        following = quoted("skipfill", "doctor") if _allows(report) else by_itself
+        return Outlook(following, ("what else speaks for or against a swap cannot be read",))
     rolled_back = evidence.withdrawn.as_document() if evidence.withdrawn else []
     allowed = evidence.standing.allowing is not None and evidence.unanswered is None
     if _allows(report) and now.release is not None and now.release.way == report.fingerprint:

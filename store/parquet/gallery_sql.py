@@ -38,7 +38,7 @@ def unknown_to_gallery(rows: StoredRows, predicates: Sequence[str]) -> dict[str,
             try:
                 sql.sql(f"SELECT (({one}\n) IS TRUE) FROM gallery, asked")
             except duckdb.BinderException as error:
-                lacking[one] = f"{shown(error)} It has {listed(rows, rows.columns.vector)}."
+                lacking[one] = f"{shown(error)} The gallery has {listed(rows, rows.columns.vector)}."
                 if '"gallery" does not have a column' in lacking[one].casefold():
                     expected = "a column of the gallery after gallery."
                     raise BadInput(f"slice {one!r}", expected=expected, found=lacking[one]) from error

@@ -131,12 +131,17 @@ def _other_releases(objects: ObjectStore, gallery: str, now: Version) -> str:
     for entry in releases_until(objects, gallery, now):
         if entry.action in BRINGING and entry.release not in releases:
             releases.append(entry.release)
-            others.append(f"{entry.number} ({_described(entry)})")
+            others.append(f"{entry.number} ({_described(objects, gallery, now, entry)})")
         if len(others) == MOST_NAMED:
             break
     return ", ".join(others)
 
 
-def _described(version: Version) -> str:
-    unchecked = version.release is not None and version.release.without_check
-    return version.queries_use + (", no check allowed it" if unchecked else "")
+def _described(objects: ObjectStore, gallery: str, now: Version, version: Version) -> str:
+    """A release, and the objections to it that can be told without its checks."""
+    release = version.release
+    if release is None:
+        return version.queries_use
+    unchecked = ", no check allowed it" if release.without_check else ""
+    withdrawn = readable_withdrawal(objects, gallery, now, release.way)
+    return f"{release}{unchecked}" + (f", rolled back in version {withdrawn.version}" if withdrawn else "")

@@ -20,6 +20,7 @@ from skipfill.store.models.cards import Card, view_onto
 from skipfill.store.models.release import Release
 from skipfill.store.releases.backfill_cost import EncodeRate, backfill_cost, cost_beside_reranking
 from skipfill.store.releases.evidence import Evidence, advice, evidence_of, since_release
+from skipfill.store.releases.grounds import grounds_by_checks
 from skipfill.store.releases.plan import Change, Plan, Precondition
 from skipfill.store.releases.preconditions import Situation, current_situation, preconditions
 from skipfill.store.releases.reranking import refuse_own_rows
@@ -112,7 +113,8 @@ def checks_against(objects: ObjectStore, gallery: str, now: Version, index: Chec
     """The checks since the release that speak against the released model: `1a2b fail`."""
     if now.release is None:
         return []
-    return since_release(now.released_at, evidence_of(objects, gallery, now, now.release.way, index).standing)
+    first = grounds_by_checks(objects, gallery, now, index).since
+    return since_release(first, evidence_of(objects, gallery, now, now.release.way, index).standing)
 
 
 def planned_version(

@@ -97,7 +97,17 @@ class Withdrawal:
     def in_words(self, model: str) -> str:
         """The rollbacks, for a reader who has asked for the model by this name, which may be another one."""
         same = "" if model == self.model else f", which is the same model as {model},"
-        return f"{self.model}{same} was rolled back {'; before that, '.join(map(str, self.rollbacks))}"
+        return f"{self.model}{same} was rolled back {self.when}"
+
+    @property
+    def when(self) -> str:
+        """The last rollback, and the last of the others that has a reason: `in version 3 by alice: INC-43`."""
+        last, *others = self.rollbacks
+        shown = next((one for one in others if one.reason), others[0] if others else None)
+        if shown is None:
+            return str(last)
+        more = f" ({len(others) - 1} more in the history)" if len(others) > 1 else ""
+        return f"{last}; before that, {shown}{more}"
 
 
 def withdrawal(objects: ObjectStore, gallery: str, now: Version, way: str) -> Withdrawal | None:

@@ -37,7 +37,7 @@ def test_a_slice_of_columns_that_only_queries_have_is_noted_and_can_be_removed(
         set(pq.read_schema(with_v2.known).names),
         set(pq.read_schema(with_v2.folder / "gallery.parquet").names) - {"vector"},
     ]
-    assert "It has id, label." in told
+    assert "The gallery has id, label." in told
     assert "_place" not in refused + told
     assert "_id" not in refused + told
     skipfill("policy", "things", "--without-slice", typo)

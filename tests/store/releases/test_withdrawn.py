@@ -13,6 +13,7 @@ from skipfill.store.checks.queries import Queries
 from skipfill.store.galleries.log import latest
 from skipfill.store.galleries.register import add_gallery, drop_gallery
 from skipfill.store.models.cards import load_card
+from skipfill.store.models.files import save_model
 from skipfill.store.parquet.stored_rows import Columns
 from skipfill.store.releases.plan import read_plan
 from skipfill.store.releases.rollback import rollback
@@ -20,7 +21,7 @@ from skipfill.store.releases.withdrawn import withdrawal
 from skipfill.store.spaces import Space
 from skipfill.store.storage.object_store import ObjectStore
 from tests.conftest import Skipfill, tree
-from tests.store.stores import saved_check, store_with, swap
+from tests.store.stores import saved_check, store_with, swap, trained_ids
 
 OTHER = Queries.of(["d", "e"])
 INCIDENT = "INC-43 v2 answers wrong in production"
@@ -171,6 +172,15 @@ def test_a_report_of_a_pass_says_whether_it_answers_a_rollback(
     assert f"this pass allows no swap, because check {failed.id} fail still counts" in shown
 
 
+def test_a_report_is_shown_whatever_is_wrong_with_another_check(skipfill: Skipfill, objects: ObjectStore) -> None:
+    passed = saved_check(objects, created="2026-01-02", policy=asdict(Policy()))
+    objects.replace(next(one.key for one in objects.entries("checks/g/by-state")), b"{")
+    shown = skipfill("report", "g", passed.id)
+    assert "what else speaks for or against a swap cannot be read" in shown.out
+    assert "Next: skipfill doctor" in shown.err
+    assert skipfill("report", "g", passed.id, "--json").document["swap_allowed"] is None
+
+
 def test_a_refused_swap_names_the_fail_and_the_rollback(skipfill: Skipfill, objects: ObjectStore) -> None:
     failed = saved_check(objects, created="2026-01-02", verdict="fail", queries=OTHER)
     refused = skipfill("swap", "g", "v2", expect=1).err
@@ -225,6 +235,11 @@ def test_every_earlier_rollback_of_a_model_counts(skipfill: Skipfill, objects: O
     assert "has the same queries as check" in refused
     saved_check(objects, created="2026-01-04", queries=Queries.of(["f"]))
     skipfill("swap", "g", "v2")
+    skipfill("rollback", "g", "--reason", "INC-44")
+    assert (
+        f"INC-44; before that, in version 3 by {latest(objects, 'g').by}: {INCIDENT} (1 more in the" in skipfill().out
+    )
+    assert len(skipfill("status", "g", "--json").document["rolled_back"][0]["rollbacks"]) == 3
 
 
 def test_status_and_overview_name_the_model_that_a_rollback_left(
@@ -233,20 +248,22 @@ def test_status_and_overview_name_the_model_that_a_rollback_left(
     (tmp_path / "v3").rename(objects.root / "models/v3")  # newer than v2, so that the next step is about v3
     said = f"v2 was rolled back in version 3 by {latest(objects, 'g').by}: {INCIDENT}"
     skipfill("policy", "g", "--margin", 0.01)
-    for command in ([], ["status"], ["status", "g"]):
+    assert f"rolled back {said.replace(' was rolled back', ',')}" in " ".join(skipfill("status", "g").out.split())
+    for command in ([], ["status"]):
         assert said in " ".join(skipfill(*command).out.split())
     rolled_back = skipfill("status", "g", "--json").document["rolled_back"]
     assert [(one["model"], one["rollbacks"][0]["reason"]) for one in rolled_back] == [("v2", INCIDENT)]
     swap(objects, "g", load_card(objects, "v3"), "test")
     rollback(objects, "g")
-    assert f"{said}" not in skipfill("status", "g").out  # an older one, from before the last swap
-    assert "v3 was rolled back in version 6" in skipfill("status", "g").out
+    assert "v2, in version 3" not in skipfill("status", "g").out  # an older one, from before the last swap
+    assert "v3, in version 6" in skipfill("status", "g").out
 
 
 def test_a_model_that_came_back_is_marked(skipfill: Skipfill, objects: ObjectStore) -> None:
     skipfill("swap", "g", "v2", "--reason", "it was the index")
     said = f"v2 was rolled back in version 3 by {latest(objects, 'g').by}: {INCIDENT}"
-    assert f"came back {said}" in " ".join(skipfill("status", "g").out.split())
+    after = said.replace("v2 was rolled back", "after the rollback")
+    assert f"came back {after}" in " ".join(skipfill("status", "g").out.split())
     assert f"Came back, although {said}" in skipfill().out
     assert "Came back after the rollback in version 3. Reason: it was the index" in skipfill("history", "g").out
     assert [one["version"] for one in skipfill("status", "g", "--json").document["came_back_after"]] == [3]
@@ -255,6 +272,25 @@ def test_a_model_that_came_back_is_marked(skipfill: Skipfill, objects: ObjectSto
     rollback(objects, "g", to=1)
     rollback(objects, "g", "undone", to=4)
     assert "Came back after the rollback in version 5" in skipfill("history", "g").out.splitlines()[-1]
+
+
+def test_a_fail_between_a_release_and_its_return_is_shown(skipfill: Skipfill, objects: ObjectStore) -> None:
+    failed = saved_check(objects, created="2026-01-02", verdict="fail", queries=OTHER)
+    rollback(objects, "g", "false alarm", to=2)
+    assert f"against it since {failed.id} fail" in " ".join(skipfill("status", "g").out.split())
+    assert skipfill("swap", "g", "v2", "--json").document["checks_against"] == [f"{failed.id} fail"]
+
+
+def test_a_second_rollback_says_which_releases_were_rolled_back(skipfill: Skipfill, objects: ObjectStore) -> None:
+    refused = " ".join(skipfill("rollback", "g", expect=4).err.split())
+    assert "Versions with other releases: 2 (v2, rolled back in version 3). Bring one back with: " in refused
+    assert "skipfill rollback g --to VERSION --reason TEXT" in refused
+
+
+def test_a_model_under_another_name_is_the_same_model(skipfill: Skipfill, objects: ObjectStore) -> None:
+    save_model(objects, replace(load_card(objects, "v2"), name="candidate"), b"v2", trained_ids())
+    refused = skipfill("swap", "g", "candidate", expect=1).err
+    assert "v2, which is the same model as candidate, was rolled back in version 3" in refused
 
 
 def test_a_force_that_was_not_needed_says_so(skipfill: Skipfill, objects: ObjectStore) -> None:
