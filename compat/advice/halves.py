@@ -25,7 +25,7 @@ class Halves:
 
     Attributes:
         chose: the queries that chose weights and the row to recommend. No check may use them.
-        check: the other queries. If queries bring old vectors, also the gallery rows that show which model made these.
+        check: the other queries. If they bring old vectors, also the gallery rows that prove which model made these.
     """
 
     chose: Items
