@@ -55,7 +55,7 @@ class MethodKind:
     def class_layers(
         cls, head: nn.Module, classifier: CosineClassifier | None
     ) -> tuple[nn.Linear, CosineClassifier] | None:
-        """The layer that finds the rows of a known class, and the classifier that gives its certainty; None without.
+        """The layer that finds the rows of a known class, and the classifier that gives its certainty; or None.
 
         Args:
             head: the head of a bundle.

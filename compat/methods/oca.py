@@ -46,7 +46,7 @@ class Oca(PrefixMethod):
     the published code, items of a class without stored rows have no loss by prototypes and no alignment.
     """
 
-    summary = "extra dimensions; the first ones are classified by the old class prototypes and drawn to them"
+    summary = "extra dimensions; the others are classified by the old class prototypes and drawn to them"
     source = "Ricci et al. 2024, arXiv 2408.08793"
     settings_type = Settings
 

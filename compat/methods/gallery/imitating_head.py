@@ -87,8 +87,8 @@ class ImitatingHead(nn.Module):
         w_1 (of the remembered items around its features) + w_2 (of the stored rows around u) + w_0,
 
     where each bracket is the log odds of a `DensityRatio`. The weights w come from a logistic regression over the
-    remembered items, each left out of the items around it. With too few items of either kind, only the rows count. The
-    step is a little below 0, because in most galleries fewer classes are strange than known.
+    remembered items, each judged by the others. With too few items of either kind, only the rows count. The step is a
+    little below 0, because in most galleries fewer classes are strange than known.
 
     k is the stored vector of the most similar strange item, and a is the trust in it (see `ItemMemory`). M weakens the
     directions of u that say little about the class (see `within_class_map`). Before anything is remembered, s is 1 and
@@ -147,8 +147,8 @@ class ImitatingHead(nn.Module):
         """Fill the parts that are not trained: own space, M, the two memories, and the weights of their evidence.
 
         Stored rows are remembered if some of them are of a training class and some are not. Unlabelled items are
-        remembered if there are any. At most 8,192 of each are. Until then, every item counts as of a known class, and
-        the own space is n(h[d:]).
+        remembered if there are any. At most 8,192 of each kind are kept. Until then, every item counts as of a known
+        class, and the own space is n(h[d:]).
 
         Args:
             rows: stored rows of the pool, in random order.

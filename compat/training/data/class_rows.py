@@ -25,7 +25,7 @@ class RowsOfClasses:
         items = pool.items[self.order]
         self.place_of = torch.full((int(items.max()) + 2,), NOWHERE)
         self.place_of[items.clamp(min=-1)] = torch.arange(len(items))
-        self.place_of[-1] = NOWHERE  # the rows that are no item (-1) were written here
+        self.place_of[-1] = NOWHERE  # rows that are no item, at -1, were written here
 
     def of(self, labels: Tensor, items: Tensor, most: int, sample: int, start: int) -> ClassRows:
         """Up to `most` rows of each item's class; all rows of the class where it has fewer.
