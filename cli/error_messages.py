@@ -56,7 +56,7 @@ SENTENCES = {
     "skipfill gallery list",
     "make_space": "Free some disk space. These could be removed: {could_go}. Commands: "
     "skipfill prune --yes --trainings, and skipfill model drop MODEL --confirm MODEL",
-    "named_store": "{source} names it: correct that, or name another store with --store. To make one there: "
+    "named_store": "{source} names this store: correct that, or name another with --store. To make one there: "
     "skipfill init",
     "register_again": "See: skipfill history {gallery}. "
     "Register it again with: skipfill gallery add {gallery} FILES...",
@@ -73,12 +73,12 @@ SENTENCES = {
     "ask_rerank": "Add --rerank K, or leave this option out. See: skipfill guide reranking",
     "without_rerank": "Measure it with a check without --rerank.",
     "candidates_by_view": "Give the old model's vectors of the queries: --old-vector COLUMN. Or find the candidates "
-    "with the model's own view, another ranking with a check of its own: --candidates view",
+    "with the new model's own view: --candidates view. That ranking is another one, and needs its own check.",
     "check_gallery": "Run: skipfill check {gallery} MODEL --items HELDOUT.parquet",
-    "fail_stands": "Three things cancel a fail. 1: A later check passes on the same queries, and has as many as the "
-    "policy requires. 2: A later check passes on queries that the policy names: skipfill policy {gallery} --queries "
-    "DIGEST. 3: The queries were wrong, and a check of other queries says why: skipfill check {gallery} {model} "
-    "--items FILES --instead-of {check} --reason TEXT",
+    "fail_stands": "Three things cancel a fail. 1: A later check passes on the same queries, and has as many queries "
+    "as the policy requires. 2: A later check passes on queries that the policy names: skipfill policy {gallery} "
+    "--queries DIGEST. 3: The queries were wrong, and a check of other queries says why: skipfill check {gallery} "
+    "{model} --items FILES --instead-of {check} --reason TEXT",
     "check_without_saving": "To measure without saving the check: --no-save. Such a check has no effect on swaps.",
     "ask_more": "Check again, with these queries and more: skipfill check {gallery} {model} --items FILES --items MORE",
     "ask_vectors_of_rows": "Some candidates had no new vector, so they kept their places. Check again, with the items "
@@ -92,7 +92,7 @@ SENTENCES = {
     "skipfill check {gallery} {model} --items FILES. Or, if less is enough for "
     "this gallery: skipfill policy {gallery} {options}",
     "plan_again": "Plan again with: skipfill plan {gallery} {model}",
-    "new_plan": "Make another one: skipfill plan GALLERY MODEL -o FILE",
+    "new_plan": "Make a new plan: skipfill plan GALLERY MODEL -o FILE",
     "declare_vectors": "Say which numbers the column holds: skipfill gallery add ... --vector-type TYPE, and --scale N "
     "for int8. Or name another column with --vector COLUMN.",
     "name_column": "Name the {parameter} column with {parameter:flag} COLUMN.",
@@ -177,12 +177,12 @@ SENTENCES = {
     "register_with_space": "Register the files with --space MODEL, the model that encoded them. If the items do not "
     "match the rows, name other columns with --id COLUMN and --input COLUMN.",
 }
-"""Key of an `Advice` -> its sentence. `{name}` is completed with a value; `{name:flag}` shows it as a flag,
-`{name:quoted}` as one word of a shell, and `{name:install}` as the command that installs this extra."""
+"""Key of an `Advice` -> its sentence. `{name}` stands for a value. `{name:flag}` shows the value as a flag,
+`{name:quoted}` quotes it for a shell, and `{name:install}` is the command that installs this extra."""
 
 
 class _Shown(str):
-    """A value in a sentence, in one of the ways that `SENTENCES` name."""
+    """A value in a sentence, which `:flag`, `:quoted` or `:install` shows as `SENTENCES` says."""
 
     def __format__(self, how: str) -> str:
         return {"flag": flag, "quoted": shlex.quote, "install": install_command}.get(how, str)(str(self))
@@ -201,7 +201,7 @@ def install_command(extra: str, root: Path = Path(__file__).resolve().parents[1]
 
 
 def flag(parameter: str) -> str:
-    """`--hold-out`, of `hold_out`."""
+    """The flag of a parameter: `--hold-out` for `hold_out`."""
     return FLAGS.get(parameter, "--" + parameter.replace("_", "-"))
 
 
@@ -230,12 +230,12 @@ def _words(value: object) -> object:
 
 
 def in_way(of: ModelInWay) -> str:
-    """The model, and the options that ask for its way to answer queries."""
+    """The model, with the options for its way of answering queries."""
     return f"{of.model} {options(of.parameters)}".rstrip()
 
 
 def options(values: Mapping[str, object]) -> str:
-    """Parameters as they are given: `--margin 0.99 --not-worse`."""
+    """Parameters as options of a command: `--margin 0.99 --not-worse`."""
     words = []
     for name, value in values.items():
         if name == "better":

@@ -1,1 +1,1 @@
-"""Advice before an upgrade: the ways to serve queries beside each other, and which of them is worth it."""
+"""Advice before an upgrade: measures the ways to serve queries, and recommends the one that is worth it."""

@@ -45,14 +45,14 @@ class Advised:
     Attributes:
         old: name of the model that filled the gallery.
         policy: the one that decides.
-        choosing, reporting: how many queries chose, and how many the table is about.
-        lines: staying first.
-        outcome: `change` where the recommended line is worth it, `stay`, or `undecided`.
-        recommended: position of a line; 0 is staying. None where the evidence does not tell.
+        choosing, reporting: number of queries that chose, and of those that the table reports.
+        lines: the lines of the table, staying first.
+        outcome: `change` if the recommended line is worth it, `stay`, or `undecided`.
+        recommended: position of a line; 0 is staying. None if the evidence does not decide.
         reason: one sentence.
-        notes: sentences on queries that were left out, rows that are missing, and the like.
-        halves: the queries that chose, and the others, which a check may ask.
-        lack: what may decide an advice that is undecided.
+        notes: sentences on queries that were left out, rows of the table that are missing, and the like.
+        halves: the queries that chose, and the others, which a check may use.
+        lack: the input that may decide an undecided advice.
     """
 
     gallery: str
@@ -83,7 +83,7 @@ def advise(
 
     Args:
         names: the candidates, models with a view onto the gallery's space.
-        price_per_hour: of the machine that encodes.
+        price_per_hour: price of the machine that encodes.
 
     Raises:
         BadInput: see `check_model`; no candidate, or one that is named twice or released.
@@ -144,7 +144,7 @@ def _verdict(slices: list[Slice]) -> Verdict:
 
 
 def _in_clusters(candidate: Candidate, clusters: NDArray[np.int64]) -> Candidate:
-    """The candidate with the clusters of all candidates together."""
+    """The candidate with the clusters that all candidates share."""
     return replace(candidate, grouping=replace(candidate.grouping, clusters=clusters))
 
 
@@ -160,7 +160,7 @@ def _serving(context: CheckContext) -> str:
 
 
 def _notes(contexts: Sequence[CheckContext], missing: list[str]) -> list[str]:
-    """Warnings of all candidates, each once, and the rows that are missing."""
+    """Warnings of all candidates, each once, and the reasons why rows of the table are missing."""
     return list(dict.fromkeys([*(one for context in contexts for one in context.warnings), *missing]))
 
 

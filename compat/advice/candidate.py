@@ -25,7 +25,7 @@ from skipfill.store.parquet.vectors import Matrix
 from skipfill.store.retrieval.ranks import RelevantRanks
 
 MOST_CANDIDATES = 500
-"""Rows that are re-ranked, for each query."""
+"""Most rows that are re-ranked for a query."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class Candidate:
 
     Attributes:
         queries: the Q queries that every candidate admits.
-        vectors: (Q, d) by pair, in the gallery's space.
-        staying: (Q,) results among all stored rows in the metric that decides: of old/old, and of released/old where
-            a third model is released.
-        baseline: the same of old/old, for the rules of admission.
-        old_serves: whether a query's old vector can be had when it is served: from the old model, or brought.
+        vectors: pair -> (Q, d) query vectors in the gallery's space.
+        staying: pair -> (Q,) results among all stored rows, in the metric that decides: for old/old, and for
+            released/old if a third model is released.
+        baseline: the results of old/old, for the rules of admission.
+        old_serves: whether queries in production can have an old vector: the old model makes it, or queries bring it.
     """
 
     context: CheckContext
@@ -60,7 +60,7 @@ class Candidate:
 
     @cached_property
     def ranks_of_candidates(self) -> RelevantRanks:
-        """The ranks by the query that names candidates for re-ranking: the old one, or the candidate's view."""
+        """Ranks by the queries that find the rows to re-rank: the old queries, or the new ones in their view."""
         gallery, pair = self.context.gallery, self.pair_of_candidates
         return self.ranker.ranks({pair: self.vectors.by_pair[pair]}, gallery.rows, gallery.space.metric)[pair]
 
@@ -70,7 +70,7 @@ class Candidate:
 
     @cached_property
     def two_stages(self) -> TwoStages:
-        """The first rows of each query and their new vectors: of the items given, all encoded once, or the overlay."""
+        """The rows that each query finds first, and their new vectors: from the given items, or from the overlay."""
         context, rows = self.context, self.reencodable
         encoded = None if rows.items is None else rows.encoded_by(context.model)
         source = NewVectorSource(
@@ -92,7 +92,7 @@ def candidates_of(
     """The models of the contexts on the queries that all of them admit.
 
     Raises:
-        BadInput: a candidate that queries use already, or no query that all admit; see also `build_query_set`.
+        BadInput: queries use a candidate already, or no query is admitted for all; see also `build_query_set`.
     """
     for context in contexts:
         _refuse_released(context)

@@ -1,11 +1,13 @@
-"""Decision between staying and its alternatives: chosen on one half of the queries, tested on the other. Arrays only.
+"""Decides between staying and its alternatives: chooses on one half of the queries, tests on the other. Arrays only.
 
-On the choosing half, the alternatives within one standard error of the best one are as good as it: of these the
-cheapest is taken, and staying is the cheapest of all (the rule of Breiman et al. 1984, section 3.4.3). On the other
-half the chosen one is tested by the policy. These queries chose nothing, so that a wrong recommendation has at most
-the policy's error. Where nothing is recommended, staying is best if no alternative looks better: if each is within one
-standard error of staying on all queries, or surely not better by more than the margin. Otherwise something looks
-better and the evidence does not tell.
+On the choosing half, alternatives within one standard error of the best one count as equally good. The cheapest of
+these is chosen, and staying is the cheapest of all (the rule of Breiman et al. 1984, section 3.4.3). The policy tests
+the chosen one on the other half. These queries chose nothing, so the probability of a wrong recommendation is at most
+the policy's error.
+
+If no change is recommended, the outcome is to stay, provided that no alternative looks better: each must be within one
+standard error of staying on all queries, or surely not better by more than the margin. Otherwise the outcome is
+undecided.
 """
 
 from __future__ import annotations
@@ -36,9 +38,9 @@ class Alternative:
     """A way to serve queries other than staying, with its results for Q queries in the metric that decides.
 
     Attributes:
-        cost: rank by cost; of alternatives that are equally good the cheapest is taken.
-        values: (Q,) its results; NaN where the query has nothing to find among the rows that it was measured on.
-        staying: (Q,) those of staying among the same rows; NaN for the same queries.
+        cost: rank by cost; of alternatives that are equally good, the cheapest is chosen.
+        values: (Q,) its results; NaN for a query with nothing to find among the rows that were measured.
+        staying: (Q,) results of staying among the same rows; NaN for the same queries.
     """
 
     cost: int
@@ -47,25 +49,25 @@ class Alternative:
 
     @property
     def answered(self) -> Mask:
-        """(Q,) bool, the queries that have something to find among its rows."""
+        """(Q,) bool, the queries that have something to find among the rows that were measured."""
         found: Mask = np.isfinite(self.values) & np.isfinite(self.staying)
         return found
 
     @property
     def change(self) -> Values:
-        """(Q,) its results less those of staying."""
+        """(Q,) its results minus those of staying."""
         return self.values - self.staying
 
 
 @dataclass(frozen=True)
 class Decision:
-    """The outcome for some alternatives.
+    """The outcome of a comparison of alternatives with staying.
 
     Attributes:
         outcome: `change` to the leading one, `stay`, or `undecided`.
-        leading: position of the alternative that the choosing half takes; of the best one where that takes staying.
-        chosen: whether the choosing half takes the leading one, and not staying.
-        verdict: of the leading one on the reporting half, by the policy.
+        leading: position of the alternative that the choosing half chooses; if it chooses staying, of the best one.
+        chosen: whether the choosing half chooses the leading one, and not staying.
+        verdict: the policy's verdict on the leading one, on the reporting half.
     """
 
     outcome: Outcome
@@ -75,14 +77,14 @@ class Decision:
 
 
 Judge = Callable[[int, Mask], Verdict]
-"""Position of an alternative and (Q,) bool, some queries -> its verdict on these."""
+"""Position of an alternative, and (Q,) bool mask of some queries -> the verdict on it for these queries."""
 
 
 def choosing_half(clusters: NDArray[np.int64], seed: int) -> Mask:
     """(Q,) bool, the queries that choose: a random half of the clusters, each whole.
 
     Args:
-        clusters: (Q,) queries of the same number stand or fall together.
+        clusters: (Q,) number of the cluster of each query.
     """
     names, places = np.unique(clusters, return_inverse=True)
     order = np.random.default_rng(seed).permutation(len(names))
@@ -97,8 +99,8 @@ def decided(
 
     Args:
         alternatives: at least one.
-        clusters: (Q,) queries of the same number stand or fall together.
-        choosing: (Q,) bool, the half that chooses; any weights of the alternatives were chosen on it too.
+        clusters: (Q,) number of the cluster of each query; a cluster is one piece of evidence.
+        choosing: (Q,) bool, the half that chooses. Weights of the alternatives, if any, were chosen on it too.
     """
     leading, chosen = _leading(alternatives, clusters, choosing)
     verdict = judge(leading, ~choosing)
@@ -117,7 +119,7 @@ def judged_alone(alternative: Alternative, clusters: NDArray[np.int64], asked: M
 
 
 def slice_of(name: str, alternative: Alternative, clusters: NDArray[np.int64], chosen: Mask, policy: Policy) -> Slice:
-    """A slice with all that the policy requires of it, not judged yet."""
+    """A slice with the policy's requirements for it, not judged yet."""
     stored = {OLD_OLD: {policy.metric: alternative.staying}, NEW_OLD: {policy.metric: alternative.values}}
     requirements = requirements_of(name, Evidence(stored, {}, "", clusters), chosen, policy)
     return bare_slice(name, clusters[chosen], requirements)
@@ -129,7 +131,7 @@ def bare_slice(name: str, clusters: NDArray[np.int64], requirements: list[Requir
 
 
 def _leading(alternatives: Sequence[Alternative], clusters: NDArray[np.int64], choosing: Mask) -> tuple[int, bool]:
-    """The cheapest of the alternatives that are as good as the best one, and whether staying is not as good."""
+    """Position of the leading alternative, and whether it is chosen over staying: see `Decision`."""
     means = [float(one.change[choosing & one.answered].mean()) for one in alternatives]
     best = int(np.argmax(means))
     nothing = Alternative(0, np.zeros(len(clusters)), np.zeros(len(clusters)))

@@ -1,4 +1,4 @@
-"""The two halves of the queries as files: those that chose, and those that a check may ask."""
+"""The two halves of the queries as files: those that chose, and those that a check may use."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Halves:
     """The queries of the advice.
 
     Attributes:
-        chose: those that chose weights and the row to recommend. No check may ask them again.
-        check: the others.
+        chose: the queries that chose weights and the row to recommend. No check may use them.
+        check: the other queries.
 
-    Both also have the rows beside the queries that show whose the brought old vectors are.
+    If queries bring old vectors, both also have the gallery rows that prove which model made these.
     """
 
     chose: Items
@@ -49,14 +49,14 @@ def halves_of(context: CheckContext, queries: Items, choosing: Mask) -> Halves:
 
 
 def refuse_files(folder: Path) -> None:
-    """Raise `BadInput` where the folder has one of the two files already."""
+    """Raise `BadInput` if the folder has one of the two files already."""
     for name in (CHOSE, CHECK):
         if (folder / name).exists():
-            raise BadInput(Parameter("halves", folder), expected="a folder without the two files", found=name)
+            raise BadInput(Parameter("halves", folder), expected=f"a folder without {CHOSE} and {CHECK}", found=name)
 
 
 def write_halves(halves: Halves, folder: Path) -> None:
-    """Write both halves with all columns of the given files; the folder is made where there is none.
+    """Write both halves with all columns of the given files; the folder is made if there is none.
 
     Raises:
         BadInput: a file is there, or the folder cannot be written to.
@@ -72,7 +72,7 @@ def write_halves(halves: Halves, folder: Path) -> None:
 
 
 def _rows(items: Items) -> pa.Table:
-    """The rows of the files that are these items, with the columns of every file."""
+    """The rows of these items, with the columns of every file."""
     parts, before = [], 0
     for path in items.files:
         table = pq.read_table(path)

@@ -13,10 +13,10 @@ from skipfill.store.checks.report import Slice
 
 
 def judged_slices(row: Row, asked: Mask) -> list[Slice]:
-    """The slices of a check on some queries, judged, with the row in the place of the new model.
+    """The slices of a check on some queries, judged, with the row in place of the new model.
 
-    Slices in which the row answers none of these queries are left out. One without any of them is undecided, as in a
-    check.
+    A slice is left out if the row answers none of its queries. A slice that has none of these queries is undecided, as
+    in a check.
 
     Args:
         asked: (Q,) bool.
@@ -41,7 +41,7 @@ def judged_slices(row: Row, asked: Mask) -> list[Slice]:
 
 
 def objection(slices: list[Slice]) -> str:
-    """A sentence for the first requirement that stands in the way of a pass; empty where none does."""
+    """A sentence on the first requirement that prevents a pass; empty if none does."""
     verdict = worst([one.verdict for one in slices])
     for one in slices:
         if one.verdict == verdict != "pass" and not one.requirements:

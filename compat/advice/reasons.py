@@ -11,32 +11,32 @@ from skipfill.store.checks.report import Interval
 
 
 def reason(lines: Sequence[Line], decision: Decision, policy: Policy, objection: str) -> str:
-    """A sentence for what is recommended.
+    """The reason of the recommendation, as a sentence.
 
     Args:
         lines: staying first, then the alternatives.
-        objection: to the leading one, by the policy; empty where it passes.
+        objection: the policy's objection to the leading one; empty if it passes.
     """
     leading, metric = lines[decision.leading + 1], policy.metric
     if decision.outcome == "change":
         return f"{leading.name} is better than staying in {metric}: {_told(leading.change)}{_beside(lines, leading)}"
     if decision.outcome == "stay":
         return (
-            f"no alternative looks better in {metric}, by a standard error over all queries or by more than the "
-            f"margin of {policy.margin:g}; the best on the choosing half, {leading.name}, "
-            f"changes it by {_told(leading.change)}"
+            f"no alternative looks better in {metric}: each is within one standard error of staying over all queries, "
+            f"or surely not better by more than the margin of {policy.margin:g}; the best on the choosing half, "
+            f"{leading.name}, changes it by {_told(leading.change)}"
         )
     if not decision.chosen:
         return (
-            f"staying is as good as {leading.name} on the choosing half, but over all queries something looks "
-            f"better, or there are too few ({_told(leading.change)} on the other half)"
+            f"staying is as good as {leading.name} on the choosing half, but over all queries an alternative looks "
+            f"better, or there are too few queries ({_told(leading.change)} on the other half)"
         )
     said = objection or f"the two halves of the queries disagree: {_told(leading.change)}"
     return f"the best on the choosing half is {leading.name}, but it does not surely pass the policy: {said}"
 
 
 def _beside(lines: Sequence[Line], leading: Line) -> str:
-    """The best of the alternatives of the other kind: with a reindex, one without it, and the reverse."""
+    """The end of the sentence: the best reindex, or if the leading line is one, the best line without a reindex."""
     reindexed = leading.kind == "reindex"
     others = [one for one in lines[1:] if (one.kind == "reindex") != reindexed and one.change is not None]
     if not others:

@@ -22,22 +22,22 @@ class Line:
     """One line of the table.
 
     Attributes:
-        name: of the row, for people.
-        kind: `stay`, or the row's.
-        model: the candidate; of `stay`, the model that queries use now.
-        weight: of the new query in a blend; None for others.
+        name: name of the row, as people read it.
+        kind: `stay`, or the kind of the row.
+        model: the candidate; for `stay`, the model that queries use now.
+        weight: weight of the new query in a blend; None for other kinds.
         quality: mean of the metric that decides, with its interval.
-        change: against staying among the same rows; above `low`, and below `high`, each with the policy's confidence.
-            None for staying.
-        flips: share of queries that have a lower value than by staying; None for staying.
-        queries: how many it was measured with.
-        measured_on: how many stored rows it was measured on.
-        queries_per_second: that its models encode here; None where no model here encodes them.
-        rows: how many stored rows are encoded again; of a re-ranking, for the queries of this advice.
-        seconds: time that encoding them takes; None where no rate is known.
+        change: change of the mean from staying, among the same rows. With the policy's confidence it is above `low`,
+            and with the same confidence below `high`. None for staying.
+        flips: share of queries that get a lower value than by staying; None for staying.
+        queries: number of queries that it was measured with.
+        measured_on: number of stored rows that it was measured on.
+        queries_per_second: queries that its models encode in a second here; None if no model here encodes them.
+        rows: number of stored rows that are encoded again; for a re-ranking, those that these queries need.
+        seconds: time to encode these rows; None if no rate is known.
         money: price of that time; None without a price or a rate.
-        verdict: the policy's, on this row alone; None for staying.
-        k: number of candidates that are re-ranked; None for others.
+        verdict: the policy's verdict on this row alone; None for staying.
+        k: number of stored rows that are re-ranked for a query; None for other kinds.
     """
 
     name: str
@@ -59,12 +59,12 @@ class Line:
 
 @dataclass(frozen=True)
 class Rates:
-    """Items that models encode in a second, as far as they are known.
+    """Items that models encode in a second, as far as this is known.
 
     Attributes:
         queries: model -> queries in a second.
         rows: model -> gallery rows in a second.
-        price_per_hour: of the machine that encodes; None for unknown.
+        price_per_hour: price of the machine that encodes; None if unknown.
     """
 
     queries: Mapping[str, float]
@@ -85,7 +85,7 @@ def line_of(
 
     Args:
         old: name of the old model.
-        gallery_rows: all of them.
+        gallery_rows: number of all rows of the gallery.
         asked: (Q,) bool, the queries that chose nothing.
     """
     policy, model = row.candidate.context.policy, row.candidate.name

@@ -19,7 +19,7 @@ class EncoderChoice:
     """An encoder by name, not built yet.
 
     Attributes:
-        name: in the registry.
+        name: name in the registry.
         source: the text after the name and a colon: a folder, a name, a factory; empty for encoders without a source.
         at_rest: whether nothing will train it, so that it must encode well as it is.
     """
@@ -68,7 +68,7 @@ def chosen_encoder(text: str, items: Items, *, at_rest: bool = False) -> Encoder
     """Read `auto`, `NAME` or `NAME:SOURCE`.
 
     Args:
-        at_rest: nothing will train it: it must encode well as it is.
+        at_rest: whether nothing will train it, so that it must encode well as it is.
 
     Raises:
         BadInput: an unknown encoder; a missing source, or one that the encoder does not take; items of a kind that it

@@ -17,8 +17,8 @@ from skipfill.compat.encoders.images import ImageSpec, natural_size, pixels, ran
 from skipfill.compat.settings import Range
 from skipfill.store.parquet.items import ItemBlock
 
-LARGEST_SIDE = 64  # chosen by itself
-LARGEST, WIDEST_CHANNELS = 1024, 1024
+LARGEST_SIDE = 64  # largest size that is derived from the first image
+LARGEST, WIDEST_CHANNELS = 1024, 1024  # limits of the settings
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class ConvNet(Encoder):
         for depth in range(4):
             wide = settings.channel_width * 2**depth
             layers += [nn.Conv2d(inputs, wide, 3, padding=1, bias=False), nn.BatchNorm2d(wide)]
-            # The largest of four is the same before and after: a quarter of the values is left to cut.
+            # ReLU comes after the pooling, which gives the same result from a quarter of the values.
             layers += [nn.MaxPool2d(2), nn.ReLU(inplace=True)] if depth < 3 else [nn.ReLU(inplace=True)]
             inputs = wide
         self.layers = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(3), nn.Flatten())

@@ -14,13 +14,13 @@ Image = NDArray[np.uint8]
 
 
 class DecodedImages:
-    """Images by the bytes of their files, and the way in which they were decoded.
+    """Decoded images, by the bytes of their files and the way in which they were decoded.
 
-    When it is full, it keeps what it has: whoever reads many items again and again in the same order would find none
-    of them in a memory that drops the oldest.
+    When it is full, it keeps the images that it has. If it dropped the oldest ones, a reader that goes through many
+    items again and again in the same order would never find an image.
 
     Args:
-        most_bytes: of files and images together.
+        most_bytes: most bytes of files and images together.
     """
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
@@ -28,7 +28,7 @@ class DecodedImages:
         self._room = most_bytes
 
     def get(self, how: Hashable, file: bytes) -> Image | None:
-        """The image that was put under the same two; None where none was, or there was no room."""
+        """The image of this file, decoded in the same way; None if it was not put, or found no room."""
         return self._images.get((how, file))
 
     def put(self, how: Hashable, file: bytes, image: Image) -> None:
@@ -44,7 +44,7 @@ _remembered: ContextVar[DecodedImages | None] = ContextVar("remembered", default
 
 @contextmanager
 def decoding_once() -> Iterator[None]:
-    """In the block, decode an image once, also in further such blocks inside of it."""
+    """In the block, decode each image once. Blocks inside of it use the same memory."""
     if _remembered.get() is not None:
         yield
         return

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from skipfill.store.parquet.inputs import InputKind
 from skipfill.store.parquet.items import ItemBlock
 
-MOST_EPOCHS = 200  # by default: each epoch writes a checkpoint
+MOST_EPOCHS = 200  # largest default, because each epoch writes a checkpoint
 PreparedItems = NDArray[np.uint8] | NDArray[np.float32] | NDArray[np.int32]
 """(N, ...) decoded items. uint8 stands for values in [0, 1], int32 for tokens."""
 ReadFile = Callable[[str], bytes]
@@ -26,9 +26,9 @@ class Pace:
     """Default length and pace of a training.
 
     Attributes:
-        epochs: passes over the items, at least.
-        steps: optimizer steps, at least. Few items are passed over more often to reach them.
-        batch: items of a step.
+        epochs: fewest passes over the items.
+        steps: fewest optimizer steps. Few items are passed over more often to reach this number.
+        batch: items in a step.
         lr: peak learning rate.
     """
 
@@ -54,7 +54,7 @@ class Encoder(nn.Module):
         inputs: the input kinds that it can be built for.
         source: form of the text that follows its name and a colon, for messages; empty where nothing follows.
         settings_type: frozen dataclass; its values are kept in the model card and rebuild the network.
-        at_rest: whether it encodes well before any training, as one that was trained elsewhere.
+        at_rest: whether it encodes well without training here, because it was trained elsewhere.
         any_setting: whether its settings are arguments of the user's own code, so that they may have any name.
 
     Instance attributes:
@@ -85,7 +85,7 @@ class Encoder(nn.Module):
 
     @classmethod
     def settings_for(cls, first: ItemBlock, given: Mapping[str, Any]) -> Any:
-        """Settings that fit the first items, for encoders without a source; `given` ones, by field name, win.
+        """Settings that fit the first items, for encoders without a source; settings in `given`, by field name, win.
 
         Raises:
             BadInput: the first item cannot be decoded.
@@ -111,10 +111,10 @@ class Encoder(nn.Module):
 
     @classmethod
     def rebuilt(cls, described: Mapping[str, Any], read: ReadFile) -> Self:
-        """The encoder that returned `described`, ready for the bundle's weights.
+        """Build the encoder whose `described` is given, ready for the bundle's weights.
 
         Args:
-            read: reads what `files` returned.
+            read: reads a file that `files` returned.
         """
         return cls(cls.settings_type(**described))
 

@@ -21,9 +21,9 @@ from skipfill.store.errors import BadInput
 from skipfill.store.parquet.items import ItemBlock
 
 FORMATS = ("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
-"""Pillow reads more; for EPS, it would run Ghostscript, and so the program that a file contains."""
+"""Formats that are read. Pillow reads more, but for EPS it runs Ghostscript, which runs the program in the file."""
 MOST_PIXELS = 50_000_000
-"""Of an image as it is decoded, and as it is before it is cut out: each takes up to 16 bytes while it is converted."""
+"""Most pixels of an image, when it is decoded and before its middle is cut out: a pixel may take 16 bytes."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def _place(block: ItemBlock, row: int) -> str:
 
 def _plain(opened: Image.Image, channels: int) -> Image.Image:
     """The image in grey or RGB, 8 bits a channel."""
-    # 16-bit grey: Pillow's own conversion cuts at 255.
+    # 16-bit grey is scaled here, because Pillow's own conversion clips it at 255.
     deep = opened.mode.startswith("I")
     image = Image.fromarray((np.asarray(opened) / np.float32(257)).clip(0, 255).astype(np.uint8)) if deep else opened
     return image.convert("L" if channels == 1 else "RGB")
@@ -141,8 +141,8 @@ def decoding(block: ItemBlock, row: int) -> Iterator[None]:
     """Turn any failure of the decoder into a `BadInput` that names the row."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what is odd about a file that can be decoded
-            warnings.simplefilter("error", Image.DecompressionBombWarning)  # of an image in an image: ICO
+            warnings.simplefilter("ignore")  # about oddities of a file that can be decoded
+            warnings.simplefilter("error", Image.DecompressionBombWarning)  # about an image in an image, as in ICO
             yield
     except BadInput:
         raise
@@ -155,7 +155,7 @@ def decoding(block: ItemBlock, row: int) -> Iterator[None]:
 
 
 def randomly_moved(batch: Tensor, *, rotation: float, shift: float, scale: float, shear: float) -> Tensor:
-    """A random rotation, shift, scaling and shear of each image, edges repeated.
+    """Rotate, shift, scale and shear each image at random. Edge pixels are repeated.
 
     Args:
         batch: (N, channels, height, width) float.

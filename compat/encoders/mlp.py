@@ -33,7 +33,7 @@ class Settings:
 
 
 class Mlp(Encoder):
-    """The scaled inputs beside a hidden layer of them: good inputs pass unchanged. Features: inputs + hidden."""
+    """The scaled inputs and a hidden layer of them, so that good inputs are kept. Features: inputs + hidden."""
 
     inputs = ("vector",)
     takes = "vector"

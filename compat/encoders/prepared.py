@@ -41,7 +41,7 @@ def as_float(items: PreparedItems) -> Tensor:
 
 
 def prepare_items(items: Items, encoder: Encoder, scratch: Path, progress: Callable[[int], None]) -> Prepared:
-    """Decode all items into a file in `scratch`, its shape and type those of the first block.
+    """Decode all items into a file in `scratch`. Shape and type are those of the first block.
 
     Args:
         progress: called with the number of items decoded since the last call.

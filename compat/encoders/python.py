@@ -1,4 +1,4 @@
-"""The user's own network, built by a function of theirs: encoder `python:module:factory`."""
+"""The user's own network, built by the user's own function: encoder `python:module:factory`."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Python(Encoder):
         self.takes = settings.takes
         self.width = settings.features
         self.module = module
-        self._code = _digests(module, settings.factory)  # at once: the files may be edited while a training runs
+        self._code = _digests(module, settings.factory)  # now, as the files may be edited while a training runs
 
     @classmethod
     def pace(cls, given: Mapping[str, Any]) -> Pace:
@@ -78,11 +78,12 @@ class Python(Encoder):
 
     @classmethod
     def for_items(cls, source: str, first: ItemBlock, given: Mapping[str, Any]) -> Self:
-        permit(call_text(source, given))  # the user gave it for this training
+        permit(call_text(source, given))  # the user named this code for this training
         module = _build(source, given)
         takes: InputKind = getattr(module, "takes", first.kind)
         if takes not in cls.inputs:
-            raise BadInput(source, expected=f"takes to be one of {', '.join(cls.inputs)}", found=repr(takes))
+            expected = f"an attribute takes that is one of {', '.join(cls.inputs)}"
+            raise BadInput(source, expected=expected, found=repr(takes))
         settings = Settings(source, takes, arguments=dict(given))
         if takes == first.kind == "image" and not hasattr(module, "prepare"):
             side, channels = natural_size(first)
@@ -156,7 +157,7 @@ class Python(Encoder):
 
 
 def _digests(module: nn.Module, factory: str) -> dict[str, str]:
-    """The first digits of the SHA-256 of each source file of the factory and of the modules of its network."""
+    """The first digits of the SHA-256 of each source file that the factory or a module of its network is from."""
     names = {factory.partition(":")[0], *(type(part).__module__ for part in module.modules())}
     digests = {}
     for name in sorted(name for name in names if name.partition(".")[0] != "torch"):
@@ -169,7 +170,7 @@ def _digests(module: nn.Module, factory: str) -> dict[str, str]:
 def _build(name: str, arguments: Mapping[str, Any]) -> nn.Module:
     """Import `module:function`, and call the function.
 
-    The module may be in the current folder, but nothing there is taken for an installed library of the same name.
+    The module may be in the current folder, but an installed library of the same name comes first.
 
     Raises:
         BadInput: the module or function is missing or fails, or it returns no torch module.

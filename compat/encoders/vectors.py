@@ -1,4 +1,4 @@
-"""A column of vectors as it is: another encoder made them, and nothing is left to compute."""
+"""A column of vectors used as they are: another encoder made them, and nothing is left to compute."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From exact ranks over stored rows to per-query values of metrics."""
+"""Turns exact ranks over stored rows into per-query values of metrics."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ PerQuery = dict[str, dict[str, Values]]
 
 
 def rankings(ranks: RelevantRanks) -> list[Ranking]:
-    """One ranking a query."""
+    """The ranking of each query."""
     counts = ranks.others.sum(axis=0)[::-1].cumsum()
     descending = ranks.edges[::-1]
 
     @cache
     def cutoff(far: float) -> float:
-        """The lower bound of the bin in which the rate is reached, from above; within it, by interpolation."""
+        """The score that the share `far` of all other pairs reaches, interpolated within its bin."""
         accepted = far * counts[-1]
         at = int(np.searchsorted(counts, accepted))
         before = counts[at - 1] if at else 0
@@ -35,7 +35,7 @@ def rankings(ranks: RelevantRanks) -> list[Ranking]:
 
 
 def grades_of(ranks: RelevantRanks) -> list[NDArray[np.float32]]:
-    """(R,) of the relevant rows of each query; read-only where all are 1, and then without memory of their own."""
+    """(R,) grades of the relevant rows of each query. If all are 1, the arrays are read-only and take no memory."""
     return ranks.grades or [np.broadcast_to(np.float32(1), len(one)) for one in ranks.ranks]
 
 
@@ -48,7 +48,7 @@ def values_of(ranked: list[Ranking], metrics: dict[str, Metric]) -> dict[str, Va
 
 
 def distribution(pair: str, ranks: RelevantRanks, bins: int = 64) -> ScoreDistribution:
-    """The scores of relevant and other rows in fewer bins, over all queries; outer bins that are empty are cut off."""
+    """The scores of relevant and other rows in fewer bins, over all queries; empty bins at either end are cut off."""
     step = (len(ranks.edges) - 1) // bins
     edges = ranks.edges[::step]
     others = ranks.others.sum(axis=0).reshape(bins, step).sum(axis=1)
@@ -65,7 +65,7 @@ def distribution(pair: str, ranks: RelevantRanks, bins: int = 64) -> ScoreDistri
 
 
 def score_counts(ranks: RelevantRanks) -> ScoreCounts:
-    """The scores of cosines, counted by query."""
+    """The cosine scores of each query, counted in bins."""
     bins = ranks.others.shape[1]
     relevant = np.stack([np.bincount(bin_numbers(one, bins), minlength=bins).astype(np.uint32) for one in ranks.scores])
     return ScoreCounts(ranks.others, relevant)

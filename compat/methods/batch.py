@@ -32,8 +32,8 @@ class ClassRows:
 
     Attributes:
         vectors: (B, K, d) L2-normalised.
-        stand_for: (B, K) how many rows of the gallery each stands for, in units of what a row of the sample does; 0 for
-            the item's own row, and where the class has fewer than K.
+        stand_for: (B, K) how many rows of the gallery each stands for, as a multiple of those that a row of the sample
+            stands for. 0 for the item's own row, and for places that are left over if the class has fewer than K rows.
     """
 
     vectors: Tensor
@@ -64,12 +64,12 @@ class OldSpace:
 
     @cached_property
     def present_prototypes(self) -> Tensor:
-        """(C', d), of the classes that have stored rows."""
+        """(C', d) prototypes of the classes that have stored rows."""
         return self.prototypes[self.present]
 
     @cached_property
     def places(self) -> Tensor:
-        """(C,) int64, which of the present prototypes is that of the class; `ABSENT` where none is."""
+        """(C,) int64 position of each class's prototype among the present ones; `ABSENT` for a class without one."""
         return torch.where(self.present, self.present.cumsum(0) - 1, ABSENT)
 
 
@@ -79,7 +79,7 @@ class Pairs:
 
     Attributes:
         old: (A, d) L2-normalised stored vectors.
-        augmented: how many are augmented, the first ones: half of each kind, or one less. One at least is as it is.
+        augmented: number of items that are augmented: half of each kind, rounded down. They come first.
     """
 
     old: Tensor
@@ -101,7 +101,11 @@ class Unlabelled:
 
 @dataclass(frozen=True)
 class UnlabelledFeatures(Unlabelled):
-    """Attributes: features, (A, F) of the items as they are, by the trained encoder."""
+    """Unlabelled items of the gallery with their features.
+
+    Attributes:
+        features: (A, F) features of the items without augmentation, by the trained encoder.
+    """
 
     features: Tensor
 
@@ -117,9 +121,9 @@ class Batch:
             methods that take a sample of its rows.
         has_old: (B,) bool.
         sample: stored rows; None for methods that do not need them.
-        own_class_rows: stored rows of each item's class; None where `sample` is.
-        teacher: (B, D') L2-normalised embeddings of the teacher on the clean items; None without one.
-        pairs: items with their stored vectors; None without unlabelled ones, for methods that do not need them.
+        own_class_rows: stored rows of each item's class; None if `sample` is None.
+        teacher: (B, D') L2-normalised embeddings by the teacher of the items without augmentation; None without one.
+        pairs: items with their stored vectors; None if the method needs no pairs and there are no unlabelled items.
     """
 
     encoded: Tensor
@@ -138,10 +142,10 @@ class Batch:
 
     @property
     def features(self) -> Tensor:
-        """(B, F), of the items."""
+        """(B, F) features of the items."""
         return self.encoded[: len(self.labels)]
 
     @property
     def features_of_pairs(self) -> Tensor:
-        """(A, F)."""
+        """(A, F) features of the pairs."""
         return self.encoded[len(self.labels) :]

@@ -20,9 +20,9 @@ from skipfill.compat.settings import POSITIVE, SHARE
 class Settings:
     """Attributes:
     influence: lambda, weight of the old prototypes' cross-entropy.
-    cosine: both classifiers see cosines. Published are inner products of vectors of any length (false), and no
-        smoothing; cosines with a scale work far better.
-    scale: of both cosine logits, 16 to 30; without cosines there is none.
+    cosine: whether the logits of both classifiers are scaled cosines, which work far better. The published logits are
+        inner products of vectors of any length (false), without smoothing.
+    scale: scale of the cosine logits, 16 to 30; without cosines it has no effect.
     """
 
     extra_dims: int = 32
@@ -33,9 +33,10 @@ class Settings:
 
 
 class Bct(PrefixMethod):
-    """Class means of the stored vectors take the place of the old classifier, which is gone with the old model.
+    """Cross-entropy by its own classifier, and by class means of the stored vectors as a frozen old classifier.
 
-    As published: `bct.cosine=false`, `bct.smoothing=0`, and `bct.extra_dims=0` where both have one dimension.
+    The class means take the place of the published old classifier, which is gone with the old model. The other choices
+    of the paper are `bct.cosine=false`, `bct.smoothing=0`, and, for models of one dimension, `bct.extra_dims=0`.
     """
 
     summary = "cross-entropy, and the old class prototypes as a second, frozen classifier"

@@ -21,7 +21,7 @@ from skipfill.compat.settings import WIDEST, WIDEST_FEATURES, Range
 
 @dataclass(frozen=True)
 class Settings:
-    """The published code's values.
+    """Settings of a `Bt2`; the defaults are those of the published code.
 
     Attributes:
         extra_dims: e, at most the old dimension.
@@ -82,7 +82,7 @@ def _orthogonal(size: int) -> nn.Module:
     layer = nn.Linear(size, size, bias=False)
     if not layer.weight.is_meta:
         return orthogonal(layer, orthogonal_map="cayley")
-    # Torch makes a basis by looking at values. Without any, there are only the shapes of what it would keep.
+    # Torch makes a basis from the values of the weight. A meta tensor has none: build the shapes that torch would keep.
     kept = nn.Module()
     kept.original = nn.Parameter(layer.weight)
     kept.add_module("0", nn.Module())
@@ -93,8 +93,10 @@ def _orthogonal(size: int) -> nn.Module:
 
 
 class Bt2(Method):
-    """Ours: the teacher's targets come from the items as they are, where the code keeps those of one augmentation; and
-    prototypes are means of all stored rows of a class.
+    """An embedding that imitates the old model and an independent new one, mixed by learned orthogonal bases.
+
+    Two things differ from the published code. The teacher embeds the items without augmentation; the code keeps its
+    embeddings of one augmentation. Prototypes are means of all stored rows of a class.
     """
 
     summary = "imitates an independent new model and the old model, on a basis that is learned"

@@ -15,12 +15,12 @@ from skipfill.compat.settings import POSITIVE, SHARE
 
 @dataclass(frozen=True)
 class Settings(SimplexSettings):
-    """The published code's values; the simplex's own as in `SimplexSettings`.
+    """Settings of `Hoc`; the defaults are those of the published code. `SimplexSettings` has those of the simplex.
 
     Attributes:
         classification: lambda, weight of the cross-entropy; 1 - lambda is that of the information term.
-        scale: mu, of the cosines.
-        same_class: how pairs of one class enter the sum, see `stored_information`; `zero` as in the code.
+        scale: mu, scale of the cosines.
+        same_class: how pairs of one class enter the sum, see `stored_information`; the published code has `zero`.
     """
 
     classification: Annotated[float, SHARE] = 0.1
@@ -29,9 +29,9 @@ class Settings(SimplexSettings):
 
 
 class Hoc(SimplexMethod):
-    """lambda CE + (1 - lambda) iNCE.
+    """lambda CE + (1 - lambda) iNCE: cross-entropy on the simplex, and `stored_information`.
 
-    The first model of a sequence has no gallery and so no stored vectors: it is trained with CE alone, weight 1.
+    The first model of a sequence has no gallery and so no stored vectors. It is trained with CE alone, with weight 1.
     """
 
     summary = "simplex, and a contrastive loss with each item's stored vector; begin the sequence with hoc or simplex"

@@ -16,8 +16,8 @@ class Settings:
     """Attributes:
     contrast: weight of the contrast.
     temperature: of the contrast; 0.01 to 0.05 is published.
-    hardest: negatives of each kind, new-old and new-new.
-    scale: of the classifier's cosine logits; the published code has 30 with a margin of 0.3, this has none.
+    hardest: number of negatives of each kind, new-old and new-new.
+    scale: of the classifier's cosine logits. The published code has 30 and a margin of 0.3; here there is no margin.
     """
 
     extra_dims: int = 32
@@ -29,7 +29,10 @@ class Settings:
 
 
 class HotRefresh(CosinePrefixMethod):
-    """The published embedding has the old dimension: `extra_dims` 0. Both kinds of negatives lie in the old space."""
+    """Cross-entropy, and `refresh_contrast` with both kinds of negatives in the old space.
+
+    The published embedding has the old dimension, as with `extra_dims` 0.
+    """
 
     summary = "cross-entropy; each item's stored vector against the hardest ones of other classes"
     source = "Zhang et al. 2022, arXiv 2201.09724"

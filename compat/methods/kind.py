@@ -1,4 +1,4 @@
-"""The part that all methods share, trained or fitted: their place in the list, and their heads in bundles."""
+"""Base of all methods, trained or fitted: their entry in the list of methods, and their heads in bundles."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class MethodKind:
     Class attributes:
         summary: one line for the list of methods.
         source: authors, year, arXiv id.
-        needs_gallery, needs_teacher: what it must be given.
+        needs_gallery, needs_teacher: whether it must be given a gallery, or a teacher.
         settings_type: frozen dataclass of hyperparameters with the published defaults.
     """
 
@@ -38,12 +38,12 @@ class MethodKind:
 
     @classmethod
     def head_shape(cls, described: Mapping[str, Any]) -> type[Any]:
-        """The dataclass of what a bundle describes the head by: its fields are the names, with their ranges."""
+        """The dataclass of the values that describe the head in a bundle, with their ranges."""
         return LinearShape
 
     @classmethod
     def build_head(cls, described: dict[str, Any]) -> nn.Module:
-        """The head again, from its description, ready for the bundle's weights."""
+        """Build the head from its description, ready for the bundle's weights."""
         return nn.Linear(described["features"], described["dim"])
 
     @classmethod
@@ -55,10 +55,10 @@ class MethodKind:
     def class_layers(
         cls, head: nn.Module, classifier: CosineClassifier | None
     ) -> tuple[nn.Linear, CosineClassifier] | None:
-        """The layer that finds the rows of a known class, and the classifier that says how sure it is; None if none.
+        """The layer that finds the rows of a known class, and the classifier that gives its certainty; or None.
 
         Args:
-            head: of a bundle.
-            classifier: of the same bundle, where it is not a part of the head.
+            head: the head of a bundle.
+            classifier: the classifier of the same bundle, if it is not a part of the head.
         """
         return (head, classifier) if isinstance(head, nn.Linear) and classifier is not None else None

@@ -15,20 +15,20 @@ from skipfill.compat.methods.losses.alignment import cosine_alignment
 from skipfill.compat.nn.classifier import CosineClassifier
 from skipfill.compat.nn.normalize import unit
 
-KEEPING = 5.0  # weight of the cosine to the stored vector, as measured for unlabelled samples
+KEEPING = 5.0  # weight of the cosine to the stored vector, chosen by measurements with unlabelled samples
 
 
 @dataclass(frozen=True)
 class MethodContext:
-    """The surroundings that a method is built for.
+    """Sizes and the old space that a method is built for.
 
     Attributes:
         features: F, width of the encoder's output.
         classes: C, number of class slots.
         dim: dimension asked for by the user; 0 for the method's own choice.
-        old: the gallery's space; None when training from nothing.
+        old: the gallery's space; None without a gallery.
         teacher: dimension of the teacher's embeddings; 0 without one.
-        slots: (C,) vertex of each class on the simplex; empty for methods without one.
+        slots: (C,) vertex of each class on the simplex; empty for methods without a simplex.
     """
 
     features: int
@@ -46,20 +46,20 @@ class Method(MethodKind, nn.Module):
     """Base of every method that is trained by gradients.
 
     Class attributes:
-        needs_sample: whether a batch brings stored rows, `sample` and `own_class_rows`; it has no `old` then.
+        needs_sample: whether its batches have stored rows (`sample` and `own_class_rows`) instead of `old`.
         takes_dim: whether the user may choose its dimension.
-        on_simplex: whether classes are vertices of a simplex that models share, at slots that later models keep; the
-            settings then have `classes`, how many vertices, and `slots`, the end that new classes are put at.
-        needs_pairs: whether its losses take pairs: items with their stored vectors, training items among them. Of the
-            other methods, `keeping` keeps unlabelled items near their stored vectors.
-        most_remembered: how many items its head remembers at most; 0 for a head without a memory.
+        on_simplex: whether classes are vertices of a simplex that models share, at slots that later models keep. Its
+            settings then have `classes`, the number of vertices, and `slots`, the end that new classes are put at.
+        needs_pairs: whether its losses use pairs: items with their stored vectors, which then include training items.
+            For other methods, `keeping` keeps unlabelled items near their stored vectors.
+        most_remembered: most items that its head remembers; 0 for a head without a memory.
 
     Instance attributes:
-        head: features (N, F) -> embedding (N, D), not normalised. The bundle keeps it, and an attribute `classifier`
-            where that is a `CosineClassifier`; nothing else of the method.
+        head: features (N, F) -> embedding (N, D), not normalised. The bundle keeps the head, and the attribute
+            `classifier` if it is a `CosineClassifier`, but nothing else of the method.
         dim: D.
         view_dim: the first `view_dim` coordinates of an embedding, renormalised, lie in the old space; 0 for no view.
-        refit: epochs that it is trained on after the encoder, on its features; 0 for none.
+        refit: epochs for which the method is trained further, on the features of the trained encoder; 0 for none.
     """
 
     needs_sample: ClassVar[bool] = False
@@ -87,26 +87,26 @@ class Method(MethodKind, nn.Module):
         return {"features": self.head.in_features, "dim": self.head.out_features}
 
     def start_refit(self) -> None:
-        """Called before it is trained on the features of the trained encoder."""
+        """Prepare for the refit, on the features of the trained encoder. By default, nothing is done."""
 
     def losses(self, batch: Batch) -> Terms:
         """The loss terms by name, each a scalar with its weight applied; training minimises their sum.
 
-        Names are identifiers. Tensors that the method keeps of the gallery are attributes of its own, alone or in
-        dataclasses or tuples: these are moved to the device that it trains on.
+        Names are identifiers. Tensors of the gallery that the method keeps must be its attributes, alone or in
+        dataclasses or tuples, so that they are moved to the device of the training.
         """
         raise NotImplementedError
 
     def remember(self, trained: Tensor, items: UnlabelledFeatures | None) -> None:
-        """Put what the head is to remember into it; called once, after training, where there is a memory.
+        """Fill the memory of the head. Called once, after training, if the head has a memory.
 
         Args:
-            trained: (N, F) features of some training items as they are, by the trained encoder.
+            trained: (N, F) features of some training items without augmentation, by the trained encoder.
             items: the unlabelled items of the gallery, when there are any.
         """
 
     def keeping(self, batch: Batch, pairs: Pairs) -> Terms:
-        """A loss that keeps unlabelled items near their stored vectors, for methods without one of their own."""
+        """A loss that keeps unlabelled items near their stored vectors, for methods whose losses use no pairs."""
         view = self.head(batch.features_of_pairs)[:, : self.view_dim]
         return {"unlabelled": KEEPING * cosine_alignment(view, pairs.old)}
 

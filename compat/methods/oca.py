@@ -19,13 +19,15 @@ from skipfill.compat.settings import SHARE
 
 @dataclass(frozen=True)
 class Settings:
-    """The published code's values. It trains with Adam at 1e-3, weight decay 2^-15 and batches of 64 for 100 epochs.
+    """Settings of `Oca`; the defaults are those of the published code.
+
+    That code trains with Adam at 1e-3, weight decay 2^-15 and batches of 64 for 100 epochs.
 
     Attributes:
         classification, prototypes, alignment: weights of the three terms.
         smoothing: of both cross-entropies.
-        transform: train T; without it, W' = WT is the same function class.
-        cosine: pull each item onto the prototype of its class; false leaves the term out, as the ablation does.
+        transform: train the orthogonal layer T. Without it, the classifier W' = W T is of the same function class.
+        cosine: pull each item onto the prototype of its class; false leaves the term out, as in the published ablation.
     """
 
     extra_dims: int = 32
@@ -38,12 +40,13 @@ class Settings:
 
 
 class Oca(PrefixMethod):
-    """Retrieval uses h, without T. Prototypes are class means, not renormalised, and there is no temperature.
+    """Extra dimensions, and an orthogonal layer T between the embedding h and the classifier.
 
-    Ours: a class without stored rows has neither of the old terms.
+    Retrieval uses h, without T. Prototypes are class means, not renormalised, and there is no temperature. Unlike in
+    the published code, items of a class without stored rows have no loss by prototypes and no alignment.
     """
 
-    summary = "extra dimensions; the first ones are classified by the old class prototypes and drawn to them"
+    summary = "extra dimensions; the others are classified by the old class prototypes and drawn to them"
     source = "Ricci et al. 2024, arXiv 2408.08793"
     settings_type = Settings
 

@@ -1,7 +1,7 @@
 """Every method by name. To add one: its file in this folder, and its line below.
 
-Tests want the formula of a trained method (tests/compat/methods/test_method_formulas.py), the oracle of a closed-form
-one (tests/compat/methods/adapters/), and its name in cli/guide/methods.md.
+Tests require the formula of a trained method (tests/compat/methods/test_method_formulas.py) or the oracle of a
+closed-form one (tests/compat/methods/adapters/), and the name of either in cli/guide/methods.md.
 """
 
 from __future__ import annotations
@@ -46,5 +46,5 @@ ADAPTERS: dict[str, type[Adapter]] = {
     "residual": Residual,
     "auto": Auto,
 }
-"""Closed-form methods, from the simplest map to the most flexible one: `auto` prefers the earlier ones."""
+"""Closed-form methods, from the simplest map to the most flexible one. Of equal maps, `auto` takes the earlier one."""
 METHODS: dict[str, type[MethodKind]] = {**TRAINED, **ADAPTERS}

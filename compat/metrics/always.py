@@ -1,3 +1,3 @@
-"""Names of the metrics that every measurement has. They need no library, so that help texts can list them."""
+"""Names of the metrics that every measurement has. This file imports no library, so that help texts load fast."""
 
 ALWAYS = ("CMC@1", "CMC@5", "mAP", "MRR", "recall@10", "nDCG@10")

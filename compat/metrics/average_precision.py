@@ -6,7 +6,7 @@ from skipfill.compat.metrics.ranking import Ranking
 
 
 def average_precision(ranking: Ranking) -> float:
-    """mean over relevant rows of (its place among the relevant) / (its rank) (ir_measures: AP).
+    """Mean over relevant rows of (place among the relevant rows) / rank (ir_measures: AP).
 
     Nothing relevant scores 0.
     """

@@ -17,8 +17,8 @@ class Ranking:
         ranks: (R,) ascending, 1-based.
         grades: (R,) how relevant each is, above 0.
         scores: (R,) descending.
-        cutoff: false accept rate in (0, 1) -> the score at which the rows that are not relevant to any of the queries
-            of the run are accepted at this rate.
+        cutoff: false accept rate in (0, 1) -> the score that this share of all pairs of a query and a row that is not
+            relevant to it reaches, over all queries of the measurement.
     """
 
     ranks: NDArray[np.int64]

@@ -58,7 +58,7 @@ def named_metrics(names: Iterable[str]) -> dict[str, Metric]:
     """The metrics of these names, each once and in this order.
 
     Raises:
-        KeyError: there is none of a name.
+        KeyError: no metric has one of the names.
     """
     found = {name: metric(name) for name in dict.fromkeys(names)}
     missing = [name for name, value_of in found.items() if value_of is None]

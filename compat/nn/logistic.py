@@ -12,10 +12,10 @@ ENOUGH = 1e-10  # change of a weight at which Newton's method stops
 def fit_logistic(evidence: Tensor, true: Tensor, *, balanced: bool = False) -> Tensor:
     """(N, K) evidence, (N,) bool -> (K + 1,) weights of log(P / (1 - P)), the constant last.
 
-    L2-penalised by |w|^2 / 2 on standardised evidence, the constant is not; both outcomes must occur.
+    The weights of the standardised evidence are penalised by |w|^2 / 2; the constant is not. Both outcomes must occur.
 
     Args:
-        balanced: the outcomes weigh the same together, so that the odds are those between equally frequent ones.
+        balanced: give both outcomes the same total weight, so that the odds are those of equally frequent outcomes.
 
     Source: maximum likelihood by Newton's method, as in Hastie, Tibshirani and Friedman 2009, 4.4.
     """
@@ -29,9 +29,9 @@ def fit_logistic(evidence: Tensor, true: Tensor, *, balanced: bool = False) -> T
     weights = torch.zeros_like(x[0])
     for _ in range(STEPS):
         likely = (x @ weights).sigmoid()
-        slope = x.T @ (each * (likely - y)) + penalty * weights
-        bend = (x.T * (each * likely * (1 - likely)).clamp(min=1e-12)) @ x + penalty.diag()
-        step = torch.linalg.solve(bend, slope)
+        gradient = x.T @ (each * (likely - y)) + penalty * weights
+        hessian = (x.T * (each * likely * (1 - likely)).clamp(min=1e-12)) @ x + penalty.diag()
+        step = torch.linalg.solve(hessian, gradient)
         weights = weights - step
         if step.abs().max() < ENOUGH:
             break
@@ -40,5 +40,5 @@ def fit_logistic(evidence: Tensor, true: Tensor, *, balanced: bool = False) -> T
 
 
 def log_odds(evidence: Tensor, weights: Tensor) -> Tensor:
-    """(N, K), (K + 1,) -> (N, 1)."""
+    """Log odds by (N, K) evidence and (K + 1,) weights: (N, 1)."""
     return evidence @ weights[:-1, None] + weights[-1]

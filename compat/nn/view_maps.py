@@ -62,10 +62,10 @@ class ResidualMap(LinearMap):
 
 
 def build_map(described: Mapping[str, Any]) -> LinearMap:
-    """The map that `describe` told of, ready for its weights.
+    """Build the map that `describe` described, ready for its weights.
 
     Args:
-        described: found to be within bounds, see `compat.inference.bundle.schema`.
+        described: already checked to be within bounds, see `compat.inference.bundle.schema`.
     """
     dim_in, dim_out = described["dim_in"], described["dim_out"]
     if described["kind"] == "linear":

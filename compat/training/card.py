@@ -23,7 +23,7 @@ class TrainedModel:
 
     Attributes:
         network: encoder and head.
-        log: every epoch, those of the refit last; at least one.
+        log: every epoch; those of the refit come last. At least one.
     """
 
     network: Network
@@ -62,7 +62,7 @@ def model_card(name: str, setup: TrainingSetup, trained: TrainedModel) -> Card:
 
 
 def trained_against(gallery: Gallery) -> dict[str, Any]:
-    """The gallery version, and how many of its rows were used: those of its space's own model."""
+    """The gallery version, and the number of rows that were used: those made by its space's own model."""
     return {
         "name": gallery.name,
         "version": gallery.version.number,
@@ -72,7 +72,7 @@ def trained_against(gallery: Gallery) -> dict[str, Any]:
 
 
 def _views(name: str, method: Method, onto: list[Space]) -> dict[str, View]:
-    """Views onto the model's own space, onto those that it was trained for, and through these onto earlier ones."""
+    """Views onto the model's own space, the spaces that it was trained for, and through these onto earlier ones."""
     views = {name: View(method.dim)}
     for space in onto if method.view_dim else []:
         views[space.name] = View(method.view_dim)

@@ -1,4 +1,4 @@
-"""Assigns classes to slots, the vertices of a simplex. A class keeps its slot, and spaces with a class agree on it."""
+"""Assigns classes to slots, the vertices of a simplex. A class has the same slot in every space."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from skipfill.store.spaces import Space
 def assigned_slots(
     classes: Sequence[str], onto: Sequence[Space], vertices: int, end: Literal["front", "back"]
 ) -> dict[str, int]:
-    """Give each class a slot: the recorded one of the spaces `onto`, or for a new class the next free one from `end`.
+    """Give each class a slot: the one that the spaces `onto` record, or the next free one from `end` for a new class.
 
     Args:
         classes: old and new ones; new ones get their slots in this order.
-        vertices: K, of the simplex.
+        vertices: K, number of vertices of the simplex.
 
     Returns:
         Class -> slot, in [0, K).

@@ -32,7 +32,7 @@ def settings_type(name: str) -> type[Any]:
 
 
 def read_settings(texts: Iterable[str]) -> Given:
-    """Read texts of the form `NAME.FIELD=VALUE` as typed values. The later of two for one field counts.
+    """Read texts of the form `NAME.FIELD=VALUE` as typed values. Of two texts for one field, the later one counts.
 
     Raises:
         BadInput: another form, an unknown name or field, or a value of another type.
@@ -59,12 +59,12 @@ def checked_settings(given: Mapping[str, Mapping[str, Any]]) -> Given:
 
 
 def refuse_unused(given: Mapping[str, Any], used: Iterable[str]) -> None:
-    """Raise `BadInput` for settings of a method or encoder that is not among those used."""
+    """Raise `BadInput` for settings of a method or encoder that the training does not use."""
     for name in given:
         if name not in used:
             raise BadInput(
                 Parameter("settings"),
-                expected=f"settings of what this training uses: {', '.join(used)}",
+                expected=f"settings of a method or encoder that this training uses: {', '.join(used)}",
                 found=f"settings of {name}, which would have no effect",
             )
 
@@ -74,14 +74,14 @@ def settled(recipe: Recipe, method: Any, name: str, encoder: Encoder) -> Recipe:
 
     Args:
         method: settings of the method.
-        name: of the encoder.
+        name: name of the encoder.
     """
     described = recipe.given(name) if _takes_any(name) else _settable_values(encoder.settings)
     return replace(recipe, settings={recipe.method: _settable_values(method), name: described}, presets={})
 
 
 def _takes_any(name: str) -> bool:
-    """Whether settings of this name are for the user's own code to judge."""
+    """Whether this is an encoder whose settings are checked only by the user's own code."""
     return name in ENCODERS and ENCODERS[name].any_setting
 
 

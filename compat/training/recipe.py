@@ -35,7 +35,8 @@ class Recipe:
         accumulate, patience, threads: see `Schedule`.
         validation: share of the items held out to choose the epoch; 0 for none.
         settings: method or encoder -> the given fields of its settings; once resolved, all fields.
-        presets: the same from a file that serves several trainings. Those of other methods and encoders have no effect.
+        presets: the same, from a file that serves several trainings. Presets of other methods and encoders have no
+            effect.
 
     Raises:
         BadInput: a value of another type or out of range.
@@ -75,10 +76,10 @@ class Recipe:
         return {**self.presets.get(part, {}), **self.settings.get(part, {})}
 
     def resolved(self, kind: InputKind, choice: EncoderChoice, items: int) -> Recipe:
-        """This recipe with every default filled in for so many items of a kind, and an encoder of them.
+        """This recipe with every default filled in, for this number and kind of items and this encoder.
 
         Raises:
-            BadInput: the device is `cuda`, and there is none.
+            BadInput: the device is `cuda`, and torch sees no GPU.
         """
         pace = choice.kind.pace(self.given(choice.name))
         batch = self.batch or pace.batch
@@ -98,7 +99,10 @@ class Recipe:
         )
 
     def schedule(self, items: int, processes: Processes) -> Schedule:
-        """The schedule of this resolved recipe for so many items, those held out included.
+        """The schedule of this resolved recipe.
+
+        Args:
+            items: number of items, including those held out.
 
         Raises:
             BadInput: batches, or the items that are left to train on, are too few for batch norm; or patience without
@@ -112,18 +116,18 @@ class Recipe:
                 hint=Advice("hold_out_share"),
             )
         fewest = 2 * self.accumulate * processes.count
-        each = f" in each of {fewest // 2} parts" if fewest > 2 else ""
+        each = f", two in each of {fewest // 2} parts" if fewest > 2 else ""
         for name, size in (("batch", self.batch), ("items", self._trained(items))):
             if size < fewest and (fewest > 2 or name == "batch"):
                 raise BadInput(
                     Parameter(name),
-                    expected=f"at least {fewest} items: batch norm has no variance over one{each}",
+                    expected=f"at least {fewest} items{each}: batch norm has no variance over one",
                     found=str(size),
                 )
         return Schedule(**{field.name: getattr(self, field.name) for field in fields(Schedule)})
 
     def _trained(self, items: int) -> int:
-        """The number of items to train on, of so many; the others are held out to choose the epoch."""
+        """The number of items to train on; the others are held out to choose the epoch."""
         return round(items * (1 - self.validation))
 
 

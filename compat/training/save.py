@@ -28,9 +28,9 @@ def save_trained(
     """Save the bundle of a model.
 
     Args:
-        card: it lists no files yet.
-        items: the witness items are like the first of these.
-        onto: the spaces that its queries search.
+        card: its list of files is still empty.
+        items: the witness items are made like the first of these.
+        onto: the spaces that the model's queries search.
         files: further files of the bundle.
 
     Returns:

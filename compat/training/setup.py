@@ -60,11 +60,11 @@ class TrainingSetup:
 
     Attributes:
         recipe: resolved, with all settings of method and encoder.
-        encoder: the one of the bundle. A frozen encoder is not in `task`, which has its features instead.
+        encoder: the encoder of the bundle. If it is frozen, `task` has its features instead of it.
         coverage: of the gallery by the items; None without a gallery.
         task: the training of encoder and method.
-        epochs_left: of the task; fewer than the recipe's where a run that was killed goes on.
-        refit_checkpoints: of the training of the method alone that may follow.
+        epochs_left: epochs still to do; fewer than the recipe's when a killed run is resumed.
+        refit_checkpoints: checkpoints of the refit that may follow.
     """
 
     recipe: Recipe
@@ -81,11 +81,11 @@ def set_up(run: Run, recipe: Recipe, choice: EncoderChoice, opened: OpenedSource
 
     Args:
         recipe: resolved.
-        restart: drop the checkpoints of a run that was killed.
+        restart: delete the checkpoints of a killed run.
 
     Raises:
-        BadInput: the batch is too small, the encoder or method does not fit the items or the gallery, or a run that
-            was killed had other settings or data.
+        BadInput: the batch is too small, the encoder or method does not fit the items or the gallery, or the killed
+            run had other settings or data.
     """
     schedule = recipe.schedule(len(opened.items), run.processes)
     torch.manual_seed(recipe.seed)
@@ -108,7 +108,7 @@ def set_up(run: Run, recipe: Recipe, choice: EncoderChoice, opened: OpenedSource
 
 
 def _checkpoints(run: Run, digest: str, *, restart: bool) -> tuple[Checkpoints, Checkpoints]:
-    """Checkpoints of the training and of the refit; with `restart`, earlier ones are dropped."""
+    """Checkpoints of the training and of the refit; with `restart`, earlier ones are deleted."""
     first, second = (
         Checkpoints(run.objects, checkpoint_key(run.name, stage), digest, restart=restart and run.processes.first)
         for stage in ("checkpoint", "refit")
@@ -155,7 +155,7 @@ def _method(opened: OpenedSources, recipe: Recipe, encoder: Encoder, join: Galle
     if method.dim < method.view_dim:
         raise BadInput(
             f"method {recipe.method}",
-            expected=f"a teacher and extra_dims of {method.view_dim} dimensions together, as the gallery has",
+            expected=f"at least {method.view_dim} dimensions, as the gallery has, from teacher and extra_dims together",
             found=str(method.dim),
             hint=Advice("teacher_dim", dim=method.view_dim, method=recipe.method),
         )
@@ -185,7 +185,7 @@ def _start_from(model: LoadedModel, encoder: Encoder, method: Method) -> None:
             hint=Advice("start_from_nothing"),
         )
     encoder.load_state_dict(model_encoder.state_dict())
-    weights = dict(model_head.named_parameters())  # without buffers: those remember another gallery
+    weights = dict(model_head.named_parameters())  # no buffers: they hold what the head remembers of another gallery
     if type(model_head) is type(method.head) and _shapes(model_head) == _shapes(method.head):
         method.head.load_state_dict(weights, strict=False)
 

@@ -1,4 +1,4 @@
-"""Opens the sources of a training. Sources that do not fit the method are refused before any work is done."""
+"""Opens the sources of a training, and refuses those that do not fit the method before any work is done."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class OpenedSources:
 
     Attributes:
         settings: hyperparameters of the method.
-        gallery: only the rows by the model of its space. Rows by other models are not examples of the space.
+        gallery: only the rows made by the model of its space. Rows of other models are not examples of the space.
         items: labelled items, without those held out.
         labels: (N,) label of each item, none NULL.
         classes: label of each class: those of the spaces `onto` in their order, then the new ones, sorted.
@@ -66,7 +66,7 @@ class OpenedSources:
         return [model for model in (self.teacher, self.start) if model is not None]
 
     def digest(self, recipe: Recipe, encoder: Encoder) -> str:
-        """SHA-256 of everything that decides the weights. A checkpoint can be used with the same digest only.
+        """SHA-256 of everything that decides the weights. A checkpoint is resumed only if its digest is the same.
 
         Args:
             recipe: resolved.
@@ -89,7 +89,7 @@ class OpenedSources:
             self.excluded_ids,
         ):
             content.update(b"-" if column is None else json.dumps(column.to_pylist()).encode())
-        if encoder.frozen:  # the checkpoint has the weights of other encoders
+        if encoder.frozen:  # other encoders have their weights in the checkpoint
             content.update(tensor_bytes(encoder.state_dict()))
         return content.hexdigest()
 
@@ -137,7 +137,7 @@ def _refuse_without_effect(recipe: Recipe, sources: Sources) -> None:
     if sources.align and not (sources.gallery and method.has_view()):
         raise BadInput(
             Parameter("align"),
-            expected="a gallery whose items they are, and a method with a view onto its space",
+            expected="a gallery that stores these items, and a method with a view onto its space",
             found=f"method {name}" + ("" if sources.gallery else " without a gallery"),
         )
     for parameter, value, used in (
@@ -145,7 +145,7 @@ def _refuse_without_effect(recipe: Recipe, sources: Sources) -> None:
         ("dim", recipe.dim, method.takes_dim),
     ):
         if value and not used:
-            raise BadInput(Parameter(parameter), expected="a method that it has an effect on", found=f"method {name}")
+            raise BadInput(Parameter(parameter), expected="a method that uses it", found=f"method {name}")
     if sources.slots_of and not method.on_simplex:
         with_slots = ", ".join(other for other, kind in TRAINED.items() if kind.on_simplex)
         raise BadInput(
@@ -154,9 +154,9 @@ def _refuse_without_effect(recipe: Recipe, sources: Sources) -> None:
 
 
 def opened_gallery(objects: ObjectStore, method: str, sources: Sources) -> Gallery | None:
-    """The gallery, without the rows that later models made."""
+    """The gallery, without rows that later models made."""
     if sources.gallery:
-        # Their rows lie near those that the space's own model would have made, and are not the same.
+        # Rows of later models lie near those that the space's own model would have made, but are not the same.
         return open_gallery(objects, sources.gallery).own_part
     if TRAINED[method].needs_gallery:
         raise BadInput(
@@ -169,7 +169,7 @@ def opened_gallery(objects: ObjectStore, method: str, sources: Sources) -> Galle
 
 
 def _unlabelled_items(sources: Sources, items: Items, excluded_ids: pa.Array | None) -> Items:
-    """The unlabelled items, read by the column that the labelled ones have their inputs in."""
+    """The unlabelled items, with their inputs in the same column as those of the labelled items."""
     align = open_items(sources.align, replace(sources.columns, input=items.input_column))
     if align.kind != items.kind:
         raise BadInput(
@@ -188,7 +188,7 @@ def held_out_ids(sources: Sources, items: Items) -> pa.Array:
             Parameter("hold_out", queries.where),
             expected=f"ids of the type of the items': {items.ids.type}",
             found=str(queries.ids.type),
-            hint="Ids of two types are never the same. Leave these files out if they hold other things than the items.",
+            hint="Ids of different types never match. If these files hold other items, leave them out.",
         )
     return queries.ids
 
@@ -210,7 +210,7 @@ def without(items: Items, excluded_ids: pa.Array | None) -> Items:
 
 def _spaces_to_search(objects: ObjectStore, gallery: Gallery | None, sources: Sources) -> list[Space]:
     """The gallery's space and those whose class slots are kept, each as its model's card describes it now."""
-    # The gallery's space as well: the card may list more views than an older release recorded with the gallery.
+    # Read the card for the gallery's space too: it may list more views than an older release recorded with the gallery.
     names = [gallery.space.name] if gallery is not None else []
     return [space_of(objects, name) for name in dict.fromkeys([*names, *sources.slots_of])]
 

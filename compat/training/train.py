@@ -45,9 +45,9 @@ def train_model(
     """Train model `name` and save it. A run that was killed resumes after its last epoch.
 
     Args:
-        progress: told of each stage and of the items or rows that are done.
+        progress: called at the start of each stage, and as items or rows are done.
         watcher: called after each step, and when an epoch is saved.
-        restart: drop a killed run of this name instead of resuming it.
+        restart: delete a killed run of this name instead of resuming it.
 
     Returns:
         The card of the complete model.
@@ -74,7 +74,7 @@ def train_model(
 
 
 def _train(run: Run, setup: TrainingSetup) -> TrainedModel:
-    """Fit encoder and method, refit the method on features of the encoder, and let it remember the gallery."""
+    """Fit encoder and method, refit the method on features of the encoder, and put the gallery into its memory."""
     task, method = setup.task, setup.task.method
     done = setup.recipe.epochs - setup.epochs_left + setup.refit_checkpoints.epochs_done()
     if done:
@@ -90,7 +90,7 @@ def _train(run: Run, setup: TrainingSetup) -> TrainedModel:
 
 
 def _refit_task(run: Run, setup: TrainingSetup) -> Task:
-    """The task of the refit: on features, with the unlabelled items that are remembered after it, and no others."""
+    """The task of the refit: on features, with only those unlabelled items that will be remembered."""
     data, most = setup.task.data, setup.task.method.most_remembered
     data = replace(data, unlabelled=None if data.unlabelled is None else data.unlabelled.first(most))
     task = replace(setup.task, data=data, checkpoints=setup.refit_checkpoints)

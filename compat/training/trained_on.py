@@ -1,4 +1,4 @@
-"""Items that a training used, by id and content, and those of the models it builds on. They may not be queries.
+"""Items that a training and the models it builds on used, by id and content. No check may ask them as queries.
 
 Items held out to choose the epoch are among them, because the epoch was chosen to suit them.
 """
@@ -24,7 +24,8 @@ class TrainedOn:
     """The items of a training and of the models that it builds on.
 
     Attributes:
-        ids: of either type.
+        ids: ids of the items, integers or strings.
+        content: digests of the items.
     """
 
     ids: IdSet
@@ -32,17 +33,18 @@ class TrainedOn:
 
     @classmethod
     def by(cls, objects: ObjectStore, opened: OpenedSources) -> TrainedOn:
-        """Those of a training; its items are read once more."""
+        """The items of a training. They are read once more."""
         own = [items for items in (opened.items, opened.unlabelled) if items is not None]
         read = [TrainedContent(content_digests(items), complete=True) for items in own]
         return cls._joined(objects, [model.card for model in opened.builds_on], [items.ids for items in own], read)
 
     @classmethod
     def by_models(cls, objects: ObjectStore, *models: LoadedModel, queries: Items | None = None) -> TrainedOn:
-        """Those of models that another is made of without a training.
+        """The items of models that are combined into a new model without training.
 
         Args:
-            queries: that chose something of it. They are known by content: ids of queries need not be ids of items.
+            queries: queries that chose a setting of the new model. Only their content is kept: their ids need not be
+                ids of items.
         """
         chose = [] if queries is None else [TrainedContent(content_digests(queries), complete=True)]
         return cls._joined(objects, [model.card for model in models], [], chose)

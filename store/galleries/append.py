@@ -1,4 +1,4 @@
-"""More rows for a registered gallery: a new version whose file list is the old one and the new files."""
+"""Appends rows to a registered gallery: a new version that lists the old files and the new ones."""
 
 from __future__ import annotations
 
@@ -29,9 +29,10 @@ def append_rows(
 ) -> Gallery:
     """Add Parquet files with the same columns to gallery `name`. They are read whole once and never changed.
 
-    They are by the space's own model, or by a later one in its view onto that space: the gallery is then mixed.
+    Their vectors must be by the space's own model, or by a later one in its view onto that space: the gallery is then
+    mixed.
 
-    The release stays; the state that checks measured does not. A rollback keeps the rows.
+    The release stays, but checks of the gallery without these rows no longer count. A rollback keeps the rows.
 
     Args:
         reason: recorded in the history.

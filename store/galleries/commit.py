@@ -1,4 +1,4 @@
-"""Committing a version: the one write that changes what is in force, and the copy of it for services."""
+"""Commits a version: the one write that changes what is in force, and then the copy of it for services."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def commit(objects: ObjectStore, gallery: str, version: Version) -> Version:
 
 
 def changed_meanwhile(gallery: str, first: Version) -> Stale:
-    """The error of a writer who lost a race: version `first` of gallery `gallery` was committed before its own."""
+    """The error of a writer that lost a race: version `first` of the gallery was committed before its own."""
     return Stale(
         f"gallery {gallery} changed meanwhile: {told(first)}",
         Advice("look_and_run_again", gallery=gallery),
@@ -59,28 +59,29 @@ def told(version: Version) -> str:
 
 
 def _replace_copy(objects: ObjectStore, gallery: str, version: Version) -> None:
-    """Replace the copy of the newest version, which serves whoever reads one file.
+    """Replace the copy of the newest version, for services that read a single file.
 
     The log is the truth. After a kill between the two writes the copy is out of date until the next commit. A failure
     here is not a failure of the commit, which has landed.
     """
     with suppress(SkipfillError, OSError):
         while True:
-            # Services of older releases read it: it has what they know, and they need no policy.
+            # Without the policy, which services do not need, the copy has a format that older releases can read.
             without_policy = replace(version, policy=None)
             needed = without_policy.needed_format
             copied = replace(without_policy, format=needed).as_document()
             document = {"format": needed, "gallery": gallery, "version": copied}
             objects.replace(release_copy_key(gallery), json.dumps(document, indent=1).encode())
             written = version.number
-            while has_version(objects, gallery, version.number + 1):  # of others, whose copies may have been first
+            # This copy may have replaced that of a later version, by another writer.
+            while has_version(objects, gallery, version.number + 1):
                 version = read_version(objects, gallery, version.number + 1)
             if version.number == written:
                 return
 
 
 def user_name() -> str:
-    """Name of the user, or the number: containers often run under one that has no name."""
+    """Name of the user, or else the number: containers often run as a user without a name."""
     try:
         return os.environ.get("USER") or getpass.getuser()
     except (KeyError, OSError):

@@ -25,7 +25,7 @@ class FileList:
 
     Attributes:
         files: in the order of their rows.
-        format: lists without one are plain lists of files; those of format 1 do not say which model made a file.
+        format: a list without a format is a plain list of files; one of format 1 does not say which model made a file.
     """
 
     files: list[FileFingerprint]
@@ -59,13 +59,13 @@ def read_files(objects: ObjectStore, gallery: str, version: Version) -> list[Fil
 def following(
     read: Version, now: Version, gallery: str, action: Action, files: list[FileFingerprint], reason: str
 ) -> Version:
-    """Make the version that follows `now` with other files. A swap while the rows were read is kept.
+    """Make the version that follows `now` with other files. A swap that was made while the rows were read is kept.
 
     Args:
         read: the version in force when reading of the rows began.
 
     Raises:
-        Stale: other rows came meanwhile, so that the new ones were not compared with theirs.
+        Stale: other rows were added meanwhile, which the new rows were not compared with.
     """
     if now.files != read.files:
         raise changed_meanwhile(gallery, now)
@@ -78,7 +78,7 @@ def following(
 def commit_files(
     objects: ObjectStore, gallery: str, version: Version, files: list[FileFingerprint], space: Space
 ) -> Version:
-    """Write a file list, commit the version that refers to it, and make sure that list and space are still there.
+    """Write a file list, commit the version that refers to it, and make sure that list and space still exist.
 
     An existing list is written again, so that no prune takes it for a leftover of a killed run.
 

@@ -30,7 +30,7 @@ class Gallery:
         space: the space of its vectors.
         files: fingerprints of its files as registered, in the order of `rows.files`.
         rows: its rows, to be streamed.
-        pins: keep each file in the state in which it was opened.
+        pins: the files, each fixed to the state in which it was opened.
     """
 
     name: str
@@ -107,7 +107,7 @@ def refuse_changed_files(
 
 
 def _change(open_file: Callable[[Address], PinnedFile], registered: FileFingerprint, path: Address) -> str:
-    """Describe what is at the path of a registered file; empty where it is that file."""
+    """Describe what is at the path of a registered file; empty if it is that file."""
     try:
         file = open_file(path)
     except FileNotFoundError:

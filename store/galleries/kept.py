@@ -1,4 +1,4 @@
-"""Small files kept in memory once they are read: a check reads a gallery several times."""
+"""Keeps small files in memory once they are read, because a check reads a gallery several times."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class KeptFiles:
     """Keeps what the first complete pass over each file reads, as long as there is room, and gives it to later ones.
 
     Attributes:
-        rows: the same rows, read by way of this.
+        rows: the same rows, read through this object.
     """
 
     def __init__(self, rows: StoredRows, room: int) -> None:
@@ -32,7 +32,7 @@ class KeptFiles:
         return _KeptFile(self, path, self._all.open_file(path))
 
     def kept(self, path: Address, batch_size: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch] | None:
-        """The columns of a file from memory; None where it is not kept, or in other batches."""
+        """The columns of a file from memory; None if they are not kept, or kept in other batches."""
         if batch_size != BLOCK_ROWS or path not in self._kept or not {*columns} <= {*self._all.columns.names}:
             return None
         return (batch.select(list(columns)) for batch in self._kept[path])
@@ -43,7 +43,7 @@ class KeptFiles:
         return size <= self._room and batch_size == BLOCK_ROWS and tuple(columns) == self._all.columns.names
 
     def keeping(self, path: Address, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Pass the batches of a file on; keep them at its end."""
+        """Yield the batches of a file, and keep them once all have been read, if there is room."""
         kept: list[pa.RecordBatch] = []
         size = 0
         for batch in batches:
@@ -59,7 +59,7 @@ class KeptFiles:
 
 
 class _KeptFile:
-    """An opened file that is read from memory once it was read whole."""
+    """An opened file that is read from memory after it was read whole."""
 
     def __init__(self, files: KeptFiles, path: Address, file: ParquetReader) -> None:
         self._files, self._path, self._file = files, path, file

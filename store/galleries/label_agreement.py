@@ -14,7 +14,7 @@ from skipfill.store.parquet.items import Items
 
 
 class LabelsOfOneId:
-    """Counts items whose label is, or is not, that of the gallery row with their id."""
+    """Counts how many items have another label than the gallery row with their id."""
 
     def __init__(self) -> None:
         self.compared = 0
@@ -51,8 +51,8 @@ class LabelForms:
 
     Attributes:
         own: the items' labels.
-        plain: each label without the differences in spaces, case and Unicode form -> one of the items.
-        others: label of items -> the label of rows that differs from it in these only.
+        plain: label without differences in spaces, case and Unicode form -> a label of the items that becomes it.
+        others: label of items -> a label of rows that differs from it only in these.
     """
 
     own: pa.Array
@@ -61,7 +61,7 @@ class LabelForms:
 
     @classmethod
     def of(cls, labels: pa.Array | None) -> LabelForms:
-        """Those of N items; None for items without labels."""
+        """The labels of N items; `labels` is None for items without labels."""
         own = pc.unique(labels).drop_null() if labels is not None else pa.array([], pa.string())
         return cls(own, dict(zip(_plain(own).to_pylist(), own.to_pylist(), strict=True)))
 

@@ -1,4 +1,4 @@
-"""A gallery's append-only log: numbered versions, of which the highest is the truth. A change appends the next one.
+"""A gallery's append-only log of numbered versions. The highest is in force, and a change appends the next one.
 
 The object store creates a key only if it is absent, so of two writers of the same number one is refused.
 """
@@ -20,16 +20,16 @@ from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.strict_json import json_digest, stored
 
 WITHOUT_POLICY, WITH_POLICY, WITH_MAP, WITH_RERANKING, FORMAT = 1, 2, 3, 4, 5
-"""Each is written only for versions that need it, so that older releases read all others: 3 has a view that is not a
-prefix, 4 a release that re-ranks, 5 a declared type of vectors."""
+"""Formats of a version. Each is written only for versions that need it, so that older releases can read all others:
+2 for a policy, 3 for a view that is not a prefix, 4 for a release that re-ranks, 5 for a declared type of vectors."""
 RESTORE = "Restore it from a copy."
 MOST_NAMED = 8
-"""Galleries that the error for an unknown one names."""
+"""Most galleries that are named in the error for an unknown one."""
 Action = Literal["registered", "appended", "refreshed", "swapped", "rolled back", "dropped", "policy changed"]
 BRINGING: tuple[Action, ...] = ("registered", "swapped")
-"""Actions that bring a release."""
+"""Actions that bring a new release."""
 RELEASES: tuple[Action, ...] = (*BRINGING, "rolled back", "dropped")
-"""These, and those that bring one back, or end it. The others leave it as it is."""
+"""Actions that change the release: those that bring a new one, bring one back, or end it."""
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,17 @@ class Version:
         files: digest that names the immutable file list (paths and fingerprints), which a swap does not repeat.
         rows: number of rows in those files.
         space: name of the space that the stored vectors are in.
-        columns: of id, vector and label, the last may be empty; and what is declared, see `Columns.as_dict`.
+        columns: names of the columns id, vector and label (the last may be empty), and declared types, see
+            `Columns.as_dict`.
         release: the model that queries use, and how; None while no model serves them.
         undo: number of the version whose release a rollback brings back; 0 when there is none.
         at, by: time (UTC, ISO 8601) and user of the change; empty before it is committed.
         reason: reason that the user gave.
-        commit: unique for each attempt to write, so that a writer can recognise its own.
+        commit: id of the attempt to write it, by which a writer recognises its own version.
         plan: id of the plan that a swap applied; empty for other actions, and in old files.
         since: the version that brought the release; None before it is committed.
-        policy: the requirements that a model must meet to be released, carried on like the release; None: the defaults.
+        policy: the requirements that a model must meet to be released, carried on like the release; None for the
+            defaults.
     """
 
     number: int
@@ -116,13 +118,13 @@ class Version:
 
     @property
     def state(self) -> str:
-        """Digest of what a check measures: rows, space and release. Equal after a rollback, unlike `number`."""
+        """Digest of all that a check measures: rows, space and release. A rollback brings it back, unlike `number`."""
         release = None if self.release is None else [self.release.model, self.release.way]
         return self._digest(release)
 
     @property
     def rows_state(self) -> str:
-        """The same without the release: equal for all versions of the same rows, whatever queries used."""
+        """Digest of rows and space: equal for all versions of the same rows, whatever the release."""
         return self._digest()
 
     def _digest(self, *release: list[str] | None) -> str:
@@ -157,7 +159,7 @@ def read_version(objects: ObjectStore, gallery: str, number: int) -> Version:
     if version.number != number or not 0 <= version.undo < number:
         found = f"version {version.number} (undo {version.undo})"
         raise BadInput(where, expected=f"version {number}", found=found, hint=RESTORE)
-    # Older versions of skipfill did not write it: each of their actions brought a release of its own.
+    # Older versions of skipfill did not write `since`, and each of their actions brought a release of its own.
     return replace(version, since=version.since or Since(version.number, version.at, version.by))
 
 
@@ -176,7 +178,7 @@ def latest(objects: ObjectStore, gallery: str, since: int = 0) -> Version:
     version = _last_entry(objects, gallery, since)
     if version.action == "dropped":
         raise Stale(
-            f"gallery {gallery}: was dropped by {version.by} at {minute(version.at)} (version {version.number})",
+            f"gallery {gallery} was dropped by {version.by} at {minute(version.at)} (version {version.number})",
             Advice("register_again", gallery=gallery),
         )
     return version
@@ -211,8 +213,8 @@ class NewestVersions:
     """The galleries of a store.
 
     Attributes:
-        in_force: gallery -> its newest version, unless that is a drop.
-        faults: gallery whose newest version cannot be read -> the reason.
+        in_force: gallery -> its newest version; dropped galleries are left out.
+        faults: gallery -> the reason why its newest version cannot be read.
     """
 
     in_force: dict[str, Version]

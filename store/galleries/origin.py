@@ -1,7 +1,7 @@
-"""The model that made the vectors of a file: the file's own metadata names it, and the model's card must agree.
+"""Finds the model that made the vectors of a file. The file's metadata names it, and the model's card must agree.
 
-A gallery's rows are in one space. Most are by the space's own model, or by an encoder known only by its vectors; a
-later model with a view onto the space may add more, in that view.
+A gallery's rows are in one space. Most are by the space's own model, or by an encoder that the store does not have. A
+later model with a view onto the space may add more rows, in that view.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from skipfill.store.storage.object_store import ObjectStore
 def rows_of_space(
     objects: ObjectStore, files: Sequence[Address], columns: Columns, space: Space, open_file: OpenFile, hint: Hint
 ) -> StoredRows:
-    """Open files whose vectors have the dimension of `space`; a `dim` of 0 is any.
+    """Open files whose vectors have the dimension of `space`. If that is 0, any dimension will do.
 
     Args:
-        hint: the next step where they have another.
+        hint: the next step if the dimension is another.
 
     Raises:
         BadInput: they have another dimension, or cannot be used at all.
@@ -44,7 +44,7 @@ def rows_of_space(
 
 
 def _registered_with(objects: ObjectStore, space: Space) -> str:
-    """The model or the galleries of a space, dropped ones too, in brackets; empty where none is known."""
+    """The model or the galleries of a space, dropped ones included, in brackets; empty if there are none."""
     if has_model(objects, space.name):
         return f" (those of model {space.name})"
     users = []

@@ -1,4 +1,4 @@
-"""Changing the policy of a gallery: one entry of its log."""
+"""Changes the policy of a gallery: one entry of its log."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from skipfill.store.storage.object_store import ObjectStore
 def planned_policy(
     objects: ObjectStore, gallery: str, policy: Policy, reason: str = "", after: Version | None = None
 ) -> Version:
-    """Make the version that puts `policy` in force; the one in force where it has this policy. Writes nothing.
+    """Make the version that puts `policy` in force, or return the one in force if it has this policy. Writes nothing.
 
-    The state of the gallery stays, and with it what its checks measured; whether they asked enough is decided anew.
+    The state of the gallery stays, so its checks still count. Whether they are enough for the policy is decided again.
 
     Args:
         after: the version that the policy was made from, so that a change meanwhile is not undone; None for the newest.
@@ -31,7 +31,7 @@ def planned_policy(
 
 
 def set_in(objects: ObjectStore, gallery: str, now: Version) -> Version | None:
-    """The version that set the policy in force; None where it is the one of a new gallery."""
+    """The version that set the policy in force; None for the defaults."""
     if now.policy is None:
         return None
     numbers = range(now.number, 0, -1)
@@ -42,7 +42,7 @@ def set_in(objects: ObjectStore, gallery: str, now: Version) -> Version | None:
 def change_policy(
     objects: ObjectStore, gallery: str, policy: Policy, reason: str = "", after: Version | None = None
 ) -> Version:
-    """Put `policy` in force, unless it is: see `planned_policy`.
+    """Put `policy` in force, unless it is in force already: see `planned_policy`.
 
     Raises:
         Stale: another change was first.

@@ -1,4 +1,4 @@
-"""The files of a gallery registered as they are now: a new version, after which earlier checks no longer count."""
+"""Registers the files of a gallery as they are now: a new version, after which earlier checks no longer count."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ class Refreshed:
     """A refreshed gallery.
 
     Attributes:
-        gallery: as it is now, or would be.
+        gallery: the gallery after the refresh, or as it would be after it.
         changed: whether anything differs from what was registered. If not, nothing was written.
-        rows: what became of its rows; None where a file's row marks were not kept, as in earlier releases.
+        rows: numbers of rows that came, went and changed; None if the marks of a file's rows were not kept, as by
+            earlier releases.
     """
 
     gallery: Gallery
@@ -47,7 +48,7 @@ def refresh_gallery(
 ) -> Refreshed:
     """Register the files of gallery `name` as they are now. They are read whole once and never changed.
 
-    Release, space and columns stay. A file says by its metadata which model made it, as in `append_rows`.
+    Release, space and columns stay. The metadata of a file say which model made it, as in `append_rows`.
 
     Args:
         paths: files to register instead of those that are registered; empty for the same ones.
@@ -95,10 +96,10 @@ def _changes(
     after: Sequence[FileFingerprint],
     marks: Sequence[RowMarks],
 ) -> RowChanges | None:
-    """Count the rows that came, went and changed since `before`; None where a file's marks were not kept.
+    """Count the rows that came, went and changed since `before`; None if the marks of a file were not kept.
 
     Args:
-        marks: of the files `after`, which also serve files of the same content before.
+        marks: marks of the files `after`. Files of `before` with the same content have the same marks.
     """
     by_content = {file.content: rows for file, rows in zip(after, marks, strict=True)}
     parts = [by_content.get(file.content) or read_marks(objects, name, file) for file in before]

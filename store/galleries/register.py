@@ -1,4 +1,4 @@
-"""Registering Parquet files as a gallery, and dropping a gallery: two entries of its log."""
+"""Registers Parquet files as a gallery, and drops a gallery. Each is one entry of its log."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def add_gallery(
 
 
 def drop_gallery(objects: ObjectStore, name: str, reason: str = "") -> Version:
-    """End gallery `name` by a last version of its log. History and the user's files stay; the name may be used again.
+    """End gallery `name` with a last version in its log. Its history and the user's files stay, its name is free again.
 
     Raises:
         Stale: it was dropped already, or another change was first.
@@ -94,7 +94,7 @@ def drop_gallery(objects: ObjectStore, name: str, reason: str = "") -> Version:
 
 
 def _refuse_another_encoder(path: Address, file: PinnedFile, space: Space) -> None:
-    """Raise `BadInput` for a file that says that its vectors are by another model than that of `space`."""
+    """Raise `BadInput` if the metadata of a file name another model than that of `space`."""
     if made_by_another(path, file, space):
         by = encoded_by(path, file.schema_arrow)
         onto = f" in space {by['space']}" if "space" in by else ""

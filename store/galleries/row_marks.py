@@ -1,7 +1,7 @@
-"""Marks of a gallery's rows: 64 bits of the id and 64 of the content of each, to tell which rows came, went, changed.
+"""Marks of a gallery's rows: 64-bit hashes of id and content, to count the rows that came, went and changed.
 
-They are kept beside a gallery's file lists, one object a file, 16 bytes a row: a file that is rewritten in its place
-no longer shows its old rows. No verdict depends on them.
+They are kept beside a gallery's file lists, one object for each file, 16 bytes for each row, because a file that is
+rewritten in its place no longer shows its old rows. No verdict depends on them.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class RowMarks:
 
 @dataclass(frozen=True)
 class RowChanges:
-    """Numbers of rows by what became of them.
+    """Numbers of rows that came, went and changed.
 
     Attributes:
         came, went: rows with ids that are new, or gone.
@@ -78,7 +78,7 @@ class RowChanges:
 
 
 def write_marks(objects: ObjectStore, gallery: str, marks: Iterable[tuple[FileFingerprint, RowMarks]]) -> None:
-    """Keep the marks of files, which are named by their content, for the next time.
+    """Keep the marks of the rows of files for the next refresh. The key is the digest of the file's content.
 
     Existing ones are written again, so that no prune takes them for leftovers of a killed run.
     """
@@ -106,7 +106,7 @@ def file_marks_key(gallery: str, file: FileFingerprint) -> str:
 
 
 def _hashed_vectors(words: NDArray[np.uint32]) -> Words:
-    """(N,) hashes of (N, D) words: each times a factor of its place, added."""
+    """(N,) hashes of (N, D) words: the sum of the words, each times a factor that depends on its position."""
     factors = mixed(np.arange(words.shape[1], dtype=np.uint64)) | np.uint64(1)
     sums: Words = words.astype(np.uint64) @ factors
     return mixed(sums)

@@ -25,12 +25,12 @@ from skipfill.store.storage.unfinished import scratch_folder
 Progress = Callable[[int], None]
 """Called with the number of rows read since the last call."""
 ROUNDED = 0.01
-"""Largest difference of a length from 1. Rounding to float16 makes a smaller one."""
+"""Largest difference of a length from 1 that is accepted. Rounding to float16 makes a smaller one."""
 
 
 @dataclass(frozen=True)
 class BoundGallery:
-    """A gallery that raises an error for a row that is not the one registered.
+    """A gallery that raises an error when a row is not as it was registered.
 
     Attributes:
         gallery: its rows are compared with what was registered in the first complete pass over each file.
@@ -63,7 +63,7 @@ class BoundGallery:
             engine: reads what this process did not read.
 
         Raises:
-            Stale: they are not.
+            Stale: a row is not as registered, or a file has changed.
         """
         self._digested.confirm(engine)
         self.gallery.pins.confirm()
@@ -73,7 +73,7 @@ def reread_gallery(objects: ObjectStore, name: str, progress: Progress = lambda 
     """Open a gallery, read every row again, and compare the contents with those that were registered.
 
     Raises:
-        BadInput: see `refuse_unsearchable`.
+        BadInput: see `verified_blocks`.
         Stale: the content of a file is not what was registered, though its size and footer may be.
     """
     gallery = open_gallery(objects, name)
@@ -112,7 +112,7 @@ def read_files_whole(
     Args:
         base: folder that paths are relative to: see `fingerprint`.
         of_length_one, beside: see `verified_blocks`.
-        like: digests whose kind is used again; no entry for the newest kind.
+        like: file -> an earlier digest, whose kind is used again; files without an entry get the newest kind.
 
     Raises:
         BadInput: see `verified_blocks`.
@@ -161,7 +161,7 @@ def verified_blocks(
 
 
 def _refuse_other_lengths(path: Address, block: Block) -> None:
-    """Raise `BadInput` unless all vectors have length 1, as models make them: an index of products misranks others."""
+    """Raise `BadInput` unless all vectors have length 1, as models make them: inner products misrank others."""
     lengths = np.sqrt(np.einsum("nd,nd->n", block.vectors, block.vectors))
     wrong = np.flatnonzero(np.abs(lengths - 1) > ROUNDED)
     if len(wrong):

@@ -41,7 +41,7 @@ def address(given: str, where: object = Parameter("store")) -> Address:
     """A path or, where `given` has a scheme, a place on object storage.
 
     Args:
-        where: what was given, for messages.
+        where: the input that was given, for messages.
 
     Raises:
         BadInput: another scheme, no bucket, or more than bucket and prefix, such as a password.
@@ -72,7 +72,7 @@ def address(given: str, where: object = Parameter("store")) -> Address:
 def found_at(path: Path) -> str:
     """Tell what is at a local path: "a file", "a folder", "a pipe or a device"; "" for nothing.
 
-    It is looked at once: a file may be deleted between two looks.
+    The path is looked at only once, because a file may be deleted between two looks.
     """
     try:
         mode = path.stat().st_mode

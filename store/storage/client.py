@@ -1,4 +1,4 @@
-"""Clients of object storage, whose every request ends."""
+"""Clients of object storage, with a time limit on every request."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from obstore.store import ObjectStore, from_url
 from skipfill.store.storage.address import SCHEMES, Url
 from skipfill.store.storage.object_errors import unreachable
 
-# Our settings, and those from the environment that would be lost if only ours were passed on.
+# Settings of a client, with their defaults. A client that is given any settings takes none from the environment, so
+# those that may come from there are listed too.
 _CLIENT = {
     "allow_http": "",
     "allow_invalid_certificates": "",
@@ -25,7 +26,7 @@ _CLIENT = {
 
 
 def client(root: Url) -> ObjectStore:
-    """A client for what lies under `root`, configured by the environment: see `ObjectStore`."""
+    """A client for the objects under `root`, configured by the environment: see `ObjectStore`."""
     prefix = SCHEMES[root.scheme]
     given = {name: os.environ.get(f"{prefix}_{name.upper()}", default) for name, default in _CLIENT.items()}
     options: Any = {name: value for name, value in given.items() if value}

@@ -1,6 +1,7 @@
-"""Files that after a power cut hold their old or their new content, never half of it: content first, then the name.
+"""Files that after a power cut hold their old or their new content, never half of it.
 
-While one is written it lies beside its place as `NAME#DIGITS`, which the object store's listings pass over.
+The content is written and flushed first, then the file gets its name. Until then it is beside its place as
+`NAME#DIGITS`, which the object store does not list.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from skipfill.store.storage.unfinished import temporary
 
 
 def create(path: Path, data: bytes) -> None:
-    """Write a new file; of several writers one succeeds.
+    """Write a new file. Of several writers, one succeeds.
 
     Raises:
-        FileExistsError: there is one, which is left as it is.
+        FileExistsError: the file exists. It is not changed.
     """
     with _staged(path, data) as staged:
         name_new(staged, path)
@@ -32,10 +33,10 @@ def replace(path: Path, data: bytes) -> None:
 
 
 def name_again(path: Path, to: Path) -> None:
-    """Give a file another name that nobody has; it may keep its first one as well.
+    """Give a file a new name that no file has yet. It may keep its old name as well.
 
     Raises:
-        FileExistsError: somebody has it; nothing is changed.
+        FileExistsError: a file has the new name. Nothing is changed.
     """
     to.parent.mkdir(parents=True, exist_ok=True)
     name_new(path, to)
@@ -56,7 +57,7 @@ def sync(path: Path, root: Path) -> None:
 
 @contextmanager
 def _staged(path: Path, data: bytes) -> Iterator[Path]:
-    """Write `data` durably beside `path`, where the file is until it has its name."""
+    """Write `data` durably to a temporary file beside `path`, which is removed at the end of the block."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with temporary(path.with_name(f"{path.name}#{secrets.randbits(60)}")) as staged:
         with staged.open("xb") as file:

@@ -11,18 +11,18 @@ galleries/NAME/release.json             copy of the newest entry
 checks/GALLERY/ID/queries.parquet       results of a check by query
 checks/GALLERY/ID/report.json           its report; written after these, so that it means a complete check
 checks/GALLERY/by-state/STATE-MODEL/0000000001.json
-                                        the check in short, among those of a model on a state of the gallery's rows
-                                        (release left out), in order; a report without one was cut off before it
-                                        counted. Every tenth also holds those before it
+                                        the check in short. A folder has the checks of one model on one state of the
+                                        gallery's rows, whatever the release, in order. A report without such an entry
+                                        was cut off before it counted. Every tenth entry also holds those before it
 overlays/GALLERY/FINGERPRINT/versions/0000000001.json
-                                        an entry of the log of an overlay: vectors by the model of a fingerprint, of
-                                        which the first 32 digits are the name, for some rows of a gallery
+                                        an entry of the log of an overlay: vectors by one model for some rows of a
+                                        gallery. FINGERPRINT is the first 32 digits of that of the model
 overlays/GALLERY/FINGERPRINT/files/DIGEST.parquet
                                         a file of such vectors that entries refer to, named by its content
 training/NAME/STAGE.safetensors         checkpoint of an unfinished training
 aside/KEY                               an object that a prune is about to delete
 probes/ID                               an object that shows whether object storage can refuse to overwrite
-.../NAME#DIGITS                         a file on a disk that is being written
+.../NAME#DIGITS                         a file that is being written, on a disk only
 
 The log is the truth of a gallery: its entry with the highest number says what is in force. An object is written whole
 or not at all, and after every object that it refers to: a reader sees the old state or the new one.
@@ -54,10 +54,10 @@ def is_name(name: str) -> bool:
 
 
 def valid_name(kind: str, name: str) -> str:
-    """Return `name`, which becomes part of a key and may not lead out of the store.
+    """Return `name`, which becomes part of a key and must not lead out of the store.
 
     Raises:
-        BadInput: not a name, but a path for example: see `is_name`.
+        BadInput: it is not a name but, for example, a path: see `is_name`.
     """
     if not is_name(name):
         raise BadInput(
@@ -100,7 +100,7 @@ def log_folder(gallery: str) -> str:
 
 
 def version_file(number: int) -> str:
-    """Name of an entry in the folder of a log; these names sort as the numbers do."""
+    """File name of an entry of a log. These names sort like the numbers."""
     return f"{number:010d}.json"
 
 
@@ -164,7 +164,7 @@ def index_folder(gallery: str, rows_state: str, fingerprint: str) -> str:
 
 
 def states_of(folders: list[str], fingerprint: str) -> list[str]:
-    """The states of the rows that a model was checked on, of the folders of an index."""
+    """The states of the rows that a model was checked on, from the names of the folders of an index."""
     ending = _of_model(fingerprint)
     return [name.removesuffix(ending) for name in folders if name.endswith(ending)]
 
@@ -203,12 +203,12 @@ def checkpoint_key(model: str, stage: str) -> str:
 
 
 def aside_key(key: str) -> str:
-    """Key of the object of `key` while it is set aside."""
+    """Key that the object at `key` has while it is set aside."""
     return f"{ASIDE}/{key}"
 
 
 def original_key(key: str) -> str:
-    """Key without `aside/`, where it has that."""
+    """The key without `aside/` in front, if it has that."""
     return key.removeprefix(f"{ASIDE}/")
 
 

@@ -1,4 +1,4 @@
-"""Finding, making and opening a store: a folder or URL that was given, or the nearest `.skipfill/` upwards."""
+"""Finds, makes and opens a store: the folder or URL that was given, or the nearest `.skipfill/` upwards."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Marker:
 
 
 def init_store(root: Address) -> ObjectStore:
-    """Create an empty store at `root` (a folder that need not exist, or a URL). Harmless when it is a store already."""
+    """Create an empty store at `root` (a folder that need not exist, or a URL). An existing store is left as it is."""
     if isinstance(root, Path):
         _make(root)
     objects = ObjectStore(root)
@@ -45,7 +45,7 @@ def is_store(root: Address) -> bool:
 
 
 def _refuse_overwriting(objects: ObjectStore) -> None:
-    """Raise `BadInput` for a server that accepts `If-None-Match: *` and still overwrites: no log is safe there."""
+    """Raise `BadInput` for a server that accepts `If-None-Match: *` and overwrites anyway: no log is safe there."""
     key = probe_key(uuid4().hex)
     objects.put_new(key, b"first")
     second = objects.put_new(key, b"second")
@@ -72,12 +72,13 @@ def _make(folder: Path) -> None:
 
 
 def named_root(given: str) -> Address:
-    """The store that a user names: a URL, a folder, or one that holds a store as its `.skipfill/`.
+    """The address of the store that a user names: a URL, a folder, or a folder with a store in its `.skipfill/`.
 
-    A path is made absolute and its links are followed: a gallery's files are found from where the store really lies.
+    A path is made absolute and its links are followed, because the files of galleries are found relative to the place
+    where the store really is.
 
     Raises:
-        BadInput: nothing was named, as by a variable that is not set; or no path can be written so.
+        BadInput: the text is empty, as from a variable that is not set, or it cannot be a path.
     """
     if not given:
         raise BadInput(Parameter("store"), expected="a folder, or a URL", found="an empty text")
@@ -97,7 +98,11 @@ def _has_marker(folder: Path) -> bool:
 
 
 def find_root(given: str | None) -> Address:
-    """The store that is named, or else the nearest `.skipfill/` in this folder or above."""
+    """The address of the store that is named, or else of the nearest `.skipfill/` in this folder or above.
+
+    Raises:
+        BadInput: see `named_root`; or no folder has a store.
+    """
     if given is not None:
         return named_root(given)
     here = Path.cwd()
@@ -130,7 +135,7 @@ def open_store(root: Address) -> ObjectStore:
 
 
 def way_of_naming(root: Address) -> Literal["link", "rename"] | None:
-    """Find out before long work whether and how the store can name a new object: tried with an empty file.
+    """Find out, before long work, whether and how the store can give a new object its name. Tries an empty file.
 
     Returns:
         None on object storage, where only writing tells.

@@ -1,7 +1,7 @@
-"""Gives a written file its name if nobody has it: the one step on disks that decides between writers.
+"""Gives a written file its name if no other file has it. On disks, this one step decides between writers.
 
-A hard link does so everywhere it exists. Where the file system has none (exFAT, some network and FUSE file systems),
-a rename that never replaces does; nothing else is safe.
+A hard link does this on every file system that has hard links. On others (exFAT, some network and FUSE file systems), a
+rename that never replaces does. Nothing else is safe.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ class NoNewNames(OSError):
 
 
 def name_new(source: Path, path: Path) -> Literal["link", "rename"]:
-    """Give the file at `source` the name `path`, which is new; `source` may remain.
+    """Give the file at `source` the new name `path`. It may keep its old name too.
 
     Returns:
         The way in which it was done.
 
     Raises:
-        FileExistsError: there is one of this name, which is left as it is.
-        NoNewNames: the file system has no way.
+        FileExistsError: a file of this name exists. It is not changed.
+        NoNewNames: the file system offers neither way.
     """
     try:
         os.link(source, path)
@@ -48,11 +48,11 @@ def name_new(source: Path, path: Path) -> Literal["link", "rename"]:
 
 
 def tried_in(folder: Path) -> Literal["link", "rename"]:
-    """Try with an empty file how new names are given in a folder.
+    """Find out, with an empty file, in which way a new name can be given in a folder.
 
     Raises:
-        NoNewNames: the file system has no way.
-        OSError: no file can be made there.
+        NoNewNames: the file system offers neither way.
+        OSError: no file can be made in the folder.
     """
     with temporary(probe_in(folder)) as first, temporary(probe_in(folder)) as second:
         first.touch(exist_ok=False)
@@ -60,7 +60,7 @@ def tried_in(folder: Path) -> Literal["link", "rename"]:
 
 
 def probe_in(folder: Path) -> Path:
-    """A name for a file that is there for a moment, which the object store's listings pass over."""
+    """A path for a file that exists only for a moment. The object store does not list it."""
     return folder / f".probe#{secrets.randbits(60)}"
 
 

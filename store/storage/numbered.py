@@ -1,4 +1,4 @@
-"""Folders of numbered objects, 1, 2, 3, ...: the last number, without a listing of all."""
+"""Finds the last number in a folder of objects that are numbered 1, 2, 3, ..., without listing all of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ NEAR = 100
 
 
 def last_number(objects: ObjectStore, folder: str, since: int = 0) -> int:
-    """Return the highest number in a folder; 0 where there is none. Lists the names of about `NEAR`.
+    """Return the highest number in a folder; 0 if it is empty. Lists about `NEAR` names.
 
     Args:
         since: a number that is known to exist; only later ones are looked for.
@@ -20,7 +20,7 @@ def last_number(objects: ObjectStore, folder: str, since: int = 0) -> int:
 
 
 def _near_the_end(objects: ObjectStore, folder: str) -> int:
-    """Return a number less than `NEAR` before the last one; 0 where there are fewer than that.
+    """Return a number less than `NEAR` before the last one; 0 if there are fewer than `NEAR`.
 
     The numbers have no holes, so doubling steps find it. After a hole the result is farther from the end.
     """

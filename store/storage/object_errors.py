@@ -1,4 +1,4 @@
-"""Errors of reading and writing objects, in words that hold no key, no token and no request."""
+"""Errors of reading and writing objects, in words that reveal no key, no token and no request."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ READ, WRITE = "a store that can be read", "a store that can be written to"
 _AGAIN = "Nothing was lost: run the same command again."
 _LOOK = Advice("look_and_repeat")
 _RIGHTS = "Check the credentials in the environment and what they permit on this bucket."
-# Without an entry here, a write may have arrived.
+# After an error without an entry here, a write may have arrived all the same.
 _HINTS: dict[str, Hint] = {
     "400": _AGAIN,
     "401": _RIGHTS,
@@ -65,6 +65,6 @@ def _remote(text: str, error: Exception) -> tuple[str, Hint]:
 
 
 def _local(error: Exception) -> str:
-    """The system's words where the library passes them on, else the library's first line."""
+    """The operating system's words if the library passes them on, else the first line of the library's own."""
     system = re.search(r"\(os error (\d+)\)", str(error))
     return reason(OSError(int(system[1]), "")) if system else reason(error)

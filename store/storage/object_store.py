@@ -23,7 +23,7 @@ from skipfill.store.storage.object_errors import READ, WRITE, unreachable
 
 Answer = TypeVar("Answer")
 READERS = 16
-_CONFLICTS = 5  # S3 may answer 409 to all who create one key at the same moment
+_CONFLICTS = 5  # attempts: S3 may answer 409 to all writers that create one key at the same moment
 
 UNFINISHED = re.compile(r".*#\d+")  # a local file that is still being written; obstore never lists one
 
@@ -33,7 +33,7 @@ class Entry:
     """An object as it is listed.
 
     Attributes:
-        unfinished: its write was cut off, or still goes on: no reader sees it.
+        unfinished: whether its write was cut off or still goes on. No reader sees such an object.
     """
 
     key: str
@@ -50,9 +50,9 @@ class ObjectStore:
     repeated 6 times, for at most a minute.
 
     Attributes:
-        root: where they are; `root / key` names one in messages.
-        base: what the paths of galleries' files are relative to: the store's parent folder. None on object storage,
-            where they are absolute: whoever opens such a gallery has its files mounted at the same place.
+        root: folder or URL of the objects; `root / key` names one in messages.
+        base: folder that the paths of galleries' files are relative to: the store's parent. None on object storage,
+            where the paths are absolute: every machine must have the files of such a gallery at the same path.
     """
 
     def __init__(self, root: Address) -> None:
@@ -82,7 +82,7 @@ class ObjectStore:
         raise self._failed(key, WRITE, refusal) from refusal
 
     def replace(self, key: str, data: bytes) -> None:
-        """Write `key` atomically, whether or not it exists. Not for what decides anything, such as the log."""
+        """Write `key` atomically, whether or not it exists. Not for objects that decide anything, such as a log."""
         try:
             if isinstance(self.root, Path):
                 durable_files.replace(self.root / key, data)
@@ -135,7 +135,7 @@ class ObjectStore:
         if not isinstance(self.root, Path):
             return
         for path in (self.root / prefix).rglob("*#*"):
-            with suppress(FileNotFoundError):  # its writer has come to an end
+            with suppress(FileNotFoundError):  # its writer has just finished
                 if UNFINISHED.fullmatch(path.name) and path.is_file():
                     status = path.stat()
                     modified = datetime.fromtimestamp(status.st_mtime, UTC)
@@ -152,17 +152,17 @@ class ObjectStore:
             return
 
     def modified(self, key: str) -> datetime | None:
-        """When `key` was written; None when it is not there."""
+        """Time at which `key` was written; None when it is not there."""
         try:
             return self._ask(key, READ, lambda: obstore.head(self._store, key))["last_modified"]
         except FileNotFoundError:
             return None
 
     def move(self, key: str, to: str) -> datetime | None:
-        """Rename `key`, over whatever is there; atomic in a folder, a copy and a deletion on object storage.
+        """Rename `key`, replacing any object at `to`. Atomic in a folder; a copy and a deletion on object storage.
 
         Returns:
-            When it had been written; None, with nothing changed, when it is not there.
+            Time at which the object was written; None, with nothing changed, when it is not there.
         """
         written = self.modified(key)
         try:
@@ -172,7 +172,7 @@ class ObjectStore:
         return self.modified(to) if isinstance(self.root, Path) else written
 
     def move_new(self, key: str, to: str) -> None:
-        """Rename `key`, or delete it where there is an object of the new name; do nothing when it is not there.
+        """Rename `key`, or only delete it if an object has the new name. Do nothing when it is not there.
 
         Two steps: a kill between them leaves both names.
         """
@@ -183,13 +183,13 @@ class ObjectStore:
             except FileNotFoundError:
                 return
             except FileExistsError:
-                pass  # written again this very moment
+                pass  # another writer has just written it again
         self.delete(key)
 
     def _name_again(self, key: str, to: str) -> None:
         if isinstance(self.root, Path):
             durable_files.name_again(self.root / key, self.root / to)
-        else:  # an object there may be overwritten: it is the same
+        else:  # an object at `to` may be overwritten, because its content is the same
             obstore.copy(self._store, key, to, overwrite=True)
 
     def _create(self, key: str, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""A file of the user's that appears whole and durable, or not at all."""
+"""An output file that appears whole and durable, or not at all."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ from skipfill.store.storage.unfinished import temporary
 def new_file(path: Path) -> Iterator[BinaryIO]:
     """Open a new file that appears at `path` when the block ends, and not at all when it fails.
 
-    Where the system can do so (Linux, most disks), it has no name until then: a kill leaves nothing. Elsewhere a kill
-    leaves a file `.NAME.part` with a random middle. Whether it can be given its name is tried first, with an empty
-    file.
+    On Linux with most disks, the file has no name until then, so that a kill leaves nothing. Elsewhere, a kill leaves a
+    file `.NAME.RANDOM.part`. An empty file is used first to try whether the file can be given its name.
 
     Raises:
-        BadInput: a file is there, at the start or by another writer meanwhile, or it cannot be written.
+        BadInput: a file of this name exists, or another writer makes one meanwhile, or the file cannot be written.
     """
     try:
         if path.exists():
@@ -50,7 +49,7 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def _about(error: OSError, path: Path) -> bool:
-    """Tell whether an error is about the file or its folder, not about another one that was read to fill it."""
+    """Tell whether an error is about the file or its folder, and not about a file that was read to fill it."""
     name = error.filename2 or error.filename
     return not isinstance(name, str | os.PathLike) or path.parent in (Path(name), Path(name).parent)
 
@@ -72,7 +71,7 @@ def _unnamed(path: Path) -> Iterator[BinaryIO]:
 
 
 def _unnamed_can_be_named(folder: Path) -> bool:
-    """Whether the system has files without a name, and gives them one afterwards: tried with an empty one."""
+    """Whether the system can make a file without a name and name it afterwards. Tries an empty file."""
     try:
         with temporary(probe_in(folder)) as probe, _without_name(folder) as file:
             _name(file, probe)
@@ -86,7 +85,7 @@ def _without_name(folder: Path) -> BinaryIO:
 
 
 def _name(file: BinaryIO, path: Path) -> None:
-    # A folder's handle, though the path is absolute, makes Python follow the link.
+    # A `src_dir_fd`, though the path is absolute and does not need it, makes Python follow the link.
     os.link(f"/proc/self/fd/{file.fileno()}", path, src_dir_fd=file.fileno())
 
 

@@ -1,8 +1,8 @@
-"""Objects out of the way before they are deleted: readers still find them, and they can come back.
+"""Sets objects aside before they are deleted: readers still find them, and they can be put back.
 
-`prune` sets a leftover aside, looks again at what refers to it, and then deletes it or puts it back. A writer writes
-what its version refers to, commits, and then writes again what is not there. Whoever comes second sees the other:
-either the look finds the commit, or the writer finds the object gone. No lock is needed.
+`prune` sets a leftover aside, looks again for references to it, and then deletes it or puts it back. A writer writes
+the objects that its version refers to, commits, and then writes those again that are gone. Whichever of the two is
+second sees the first: either the look finds the commit, or the writer finds the object gone. No lock is needed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from skipfill.store.storage.object_store import ObjectStore
 
 
 def set_aside(objects: ObjectStore, key: str, written: datetime) -> bool:
-    """Take `key` out of the way; False, and it stays, when it is gone or was written again since `written`."""
+    """Set `key` aside. If it is gone, or was written again since `written`, leave it where it is and return False."""
     if objects.modified(key) != written:
         return False
     if objects.move(key, aside_key(key)) == written:
@@ -26,7 +26,7 @@ def set_aside(objects: ObjectStore, key: str, written: datetime) -> bool:
 
 
 def put_back(objects: ObjectStore, key: str) -> None:
-    """Bring `key` back, unless it was written again meanwhile."""
+    """Put `key` back, unless it was written again meanwhile."""
     objects.move_new(aside_key(key), key)
 
 
@@ -45,7 +45,7 @@ def read(objects: ObjectStore, key: str) -> bytes:
 
 
 def ensure(objects: ObjectStore, key: str, data: bytes) -> None:
-    """Write `key` unless it is there: for what a commit refers to."""
+    """Write `key`, which a commit refers to, unless it is there."""
     with suppress(SkipfillError):  # a failure here is not a failure of the commit, which has landed
         if not objects.exists(key):
             objects.replace(key, data)

@@ -16,7 +16,7 @@ from skipfill.store.errors import BadInput, reason
 
 
 def scratch_array(folder: Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap[Any, Any]:
-    """Make an array in a new file of `folder`. Its room is taken at once: a lack of it later would end the process.
+    """Make an array in a new file of `folder`. Its room is reserved now: a lack of it later would end the process.
 
     Raises:
         BadInput: there is no room for it.

@@ -1,4 +1,4 @@
-"""Temporary files and folders of this process: gone when their work is done, or when the process is ended early."""
+"""Temporary files and folders, removed when their work is done, or when the process is ended early."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def temporary(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """Make an empty folder that nobody else can read, where temporary files of the system are; gone with the block."""
+    """Make an empty folder for temporary files that no other user can read. It is removed at the end of the block."""
     import secrets
     import tempfile
 
@@ -34,7 +34,7 @@ def scratch_folder() -> Iterator[Path]:
 
 
 def remove_temporaries() -> None:
-    """Remove what no block has removed yet, as far as that is possible."""
+    """Remove the files and folders that no block has removed yet, as far as possible."""
     for path in list(_paths):
         _remove(path)
 
@@ -48,4 +48,4 @@ def _remove(path: Path) -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_paths.clear)  # a child has none of its parent's
+    os.register_at_fork(after_in_child=_paths.clear)  # a child must not remove the files of its parent

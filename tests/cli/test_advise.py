@@ -213,4 +213,4 @@ def test_the_half_that_chose_is_no_evidence_for_the_blend(skipfill: Skipfill, ga
     report = skipfill("check", "docs", "mixed", *sources, *columns, "--json", expect=None).document["check"]
     assert report["slices"][0]["queries"] == advice["reporting"]
     again = skipfill(*command(gallery, "better"), "--halves", "halves", expect=2)
-    assert "--halves halves: expected a folder without the two files, found chose.parquet" in again.err
+    assert "expected a folder without chose.parquet and check.parquet, found chose.parquet" in again.err

@@ -221,11 +221,11 @@ COMMANDS: dict[str, tuple[Callable[[World], list[object]], str]] = {
     ),
     "a teacher without an effect": (
         lambda world: ["train", "v2", "--items", world.items, "--gallery", "things", "--teacher", "v1"],
-        "--teacher: expected a method that it has an effect on, found method gallery",
+        "--teacher: expected a method that uses it, found method gallery",
     ),
     "a dimension without an effect": (
         lambda world: ["train", "v2", "--items", world.items, "--gallery", "things", "--dim", "7"],
-        "--dim: expected a method that it has an effect on, found method gallery",
+        "--dim: expected a method that uses it, found method gallery",
     ),
     "unlabelled items of another kind": (
         texts_for_vectors,

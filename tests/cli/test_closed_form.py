@@ -182,8 +182,8 @@ WRONG_INPUT: dict[str, tuple[tuple[object, ...], str]] = {
     "two dimensions": (("--items", "pairs.parquet", "--items", "narrow.parquet"), "found dimension 9"),
     "zero": (("--items", "zero.parquet"), "found a zero vector for item 'r00007'"),
     "integers": (("--items", "integers.parquet"), "expected ids of type string"),
-    "epochs": (("--items", "pairs.parquet", "--epochs", 3), "--epochs: expected a method that it has an effect on"),
-    "lr": (("--items", "pairs.parquet", "--lr", 0.1), "--lr: expected a method that it has an effect on"),
+    "epochs": (("--items", "pairs.parquet", "--epochs", 3), "--epochs: expected a method that uses it"),
+    "lr": (("--items", "pairs.parquet", "--lr", 0.1), "--lr: expected a method that uses it"),
     "batch": (("--items", "pairs.parquet", "--batch", 8), "--batch: expected"),
     "align": (("--items", "pairs.parquet", "--align", "pairs.parquet"), "--align: expected"),
     "restart": (("--items", "pairs.parquet", "--restart"), "--restart: expected a method that is trained in epochs"),
@@ -231,7 +231,7 @@ def test_lambda_orthogonal_needs_labels(skipfill: Skipfill) -> None:
     skipfill("init")
     skipfill("gallery", "add", "things", "gallery.parquet", "--space", "old")
     found = train(skipfill, "--items", "pairs.parquet", "--method", "lambda-orthogonal", expect=2)
-    assert "expected a label for items or rows, which lambda-orthogonal needs, found none" in found.err
+    assert "expected labels of items or rows, which lambda-orthogonal needs, found none" in found.err
     assert (
         "right_class"
         not in train(skipfill, "--items", "pairs.parquet", "--method", "auto").document["model"]["training"]

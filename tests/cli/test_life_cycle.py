@@ -269,7 +269,7 @@ def test_a_teacher_too_small_for_the_gallery_is_refused(skipfill: Skipfill, regi
     train(skipfill, "teacher", registered, "--method", "independent", "--dim", 2)
     more = ["--method", "bt2", "--teacher", "teacher", "--set", "bt2.extra_dims=1", "--items", registered.items]
     found = skipfill("train", "v2", "--gallery", "things", *more, expect=2).err
-    assert "expected a teacher and extra_dims of 8 dimensions together, as the gallery has, found 3" in found
+    assert "expected at least 8 dimensions, as the gallery has, from teacher and extra_dims together, found 3" in found
 
 
 def test_a_blend_holds_both_encoders(skipfill: Skipfill, registered: World) -> None:

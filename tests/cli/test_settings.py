@@ -122,7 +122,7 @@ def test_settings_of_what_is_not_used_are_refused(skipfill: Skipfill, world: Wor
     skipfill("init")
     for other in ("bct.scale=3", "convnet.size=16"):
         found = skipfill("train", "v1", "--items", world.items, "--set", other, *SHORT, expect=2)
-        assert "expected settings of what this training uses: independent, mlp, found settings of" in found.err
+        assert "a method or encoder that this training uses: independent, mlp, found settings of" in found.err
     assert not (Path(".skipfill") / "models").exists()
 
 

@@ -33,7 +33,7 @@ def test_a_variable_that_names_no_store_is_named(
     monkeypatch.setenv("SKIPFILL_STORE", str(tmp_path / "gone"))
     told = skipfill(*command, expect=2)
     assert f"{tmp_path / 'gone'}: expected a skipfill store" in told.err
-    assert "SKIPFILL_STORE names it: correct that, or name another store with --store." in told.err
+    assert "SKIPFILL_STORE names this store: correct that, or name another with --store." in told.err
     assert "No store in this folder" not in told.out
 
 

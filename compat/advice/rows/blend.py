@@ -12,7 +12,7 @@ COST = 2
 
 
 def blend_row(candidate: Candidate, choosing: Mask) -> Row | Missing:
-    """Two encodings a query, no stored row encoded again."""
+    """The row of a blend: a query is encoded twice, and no stored row is encoded again."""
     name = f"{candidate.name} blended"
     if candidate.context.model.network.blend is not None:
         return Missing(f"{name}: it is a blend already")

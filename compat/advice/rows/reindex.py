@@ -1,4 +1,4 @@
-"""A full reindex with the candidate, measured on the rows whose items are at hand."""
+"""A full reindex with the candidate, measured on the stored rows whose items were given."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ COST = 7
 
 
 def reindex_row(candidate: Candidate, choosing: Mask) -> Row | Missing:
-    """One encoding a query, every stored row encoded again.
+    """The row of a reindex: a query is encoded once, and every stored row is encoded again.
 
-    Queries with nothing to find among the rows at hand do not count. Staying is measured among the same rows.
+    Queries with nothing to find among the rows that have an item do not count. Staying is measured among these rows.
     """
     name, context, rows = f"reindex with {candidate.name}", candidate.context, candidate.reencodable
     if rows.items is None:

@@ -1,4 +1,4 @@
-"""The candidate puts rows in order that the old space names: a row of the table for each number of them."""
+"""Re-ranking: the candidate orders the rows that a search in the old space finds. One row of the table for each K."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from skipfill.compat.gate.admission.ruling import Mask
 from skipfill.compat.metrics.registry import of_scores
 
 COSTS = {10: 3, 50: 4, 200: 5, 500: 6}
-"""Number of candidates -> cost. The more there are, the more rows are encoded."""
+"""Number of rows to re-rank for a query -> cost. The more there are, the more rows are encoded."""
 
 
 def rerank_row(candidate: Candidate, choosing: Mask, *, k: int) -> Row | Missing:
-    """Up to two encodings a query, and of the stored rows those that queries touch."""
+    """The row of a re-ranking: a query is encoded once or twice, and the stored rows that queries touch are too."""
     name, context = f"{candidate.name}, re-ranking {k}", candidate.context
     rows = context.gallery.rows.count
     if of_scores(context.policy.metric):
@@ -44,4 +44,4 @@ def rerank_row(candidate: Candidate, choosing: Mask, *, k: int) -> Row | Missing
 
 
 RERANKING: dict[str, MakeRow] = {f"rerank {k}": partial(rerank_row, k=k) for k in COSTS}
-"""A row for each number of candidates."""
+"""A row of the table for each number of rows to re-rank."""

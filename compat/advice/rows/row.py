@@ -1,4 +1,4 @@
-"""A row of the advice's table: an alternative to staying, and what serves it."""
+"""A row of the advice's table: an alternative to staying, its results and what it costs to serve."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ class Row:
     """An alternative to staying for one candidate.
 
     Attributes:
-        name: for people.
+        name: as people read it.
         kind: `view`, `blend`, `rerank` or `reindex`.
         alternative: its results.
-        baselines: (Q,) results of staying by pair, among the same rows: old/old, perhaps released/old.
-        measured_on: how many stored rows it was measured on.
+        baselines: pair -> (Q,) results of staying among the same stored rows: old/old, perhaps released/old.
+        measured_on: number of stored rows that it was measured on.
         reencodes: whether every row of the gallery is encoded again.
         encodes_old: whether a query is encoded by the old model too.
-        weight: of the new query in a blend; None for other rows.
-        encodes: how many rows the queries of the advice touch, which are encoded; 0 for other rows.
-        k: number of candidates that are re-ranked; None for other rows.
+        weight: weight of the new query in a blend; None for other kinds.
+        encodes: number of stored rows that the queries of the advice touch, which a re-ranking encodes; 0 for other
+            kinds.
+        k: number of stored rows that are re-ranked for a query; None for other kinds.
         lacks_vectors: whether some of these have no new vector, and keep their places.
     """
 
@@ -48,14 +49,14 @@ class Missing:
     """A row that cannot be in the table.
 
     Attributes:
-        why: a sentence.
+        why: the reason, a sentence.
     """
 
     why: str
 
 
 MakeRow = Callable[[Candidate, Mask], Row | Missing]
-"""A candidate and (Q,) bool, the queries that choose: whatever a row chooses, it chooses on these."""
+"""Makes a row for a candidate. It chooses a weight, if it needs one, on the queries of a (Q,) mask."""
 
 
 def among_all_rows(candidate: Candidate, cost: int, values: Values) -> Alternative:

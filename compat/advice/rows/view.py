@@ -11,7 +11,7 @@ COST = 1
 
 
 def view_row(candidate: Candidate, choosing: Mask) -> Row | Missing:
-    """One encoding a query, no stored row encoded again."""
+    """The row of a view: a query is encoded once, and no stored row is encoded again."""
     [values] = candidate.ranked({f"{candidate.name} by its view": candidate.vectors.by_pair[NEW_OLD]}).values()
     rows = candidate.context.gallery.rows.count
     alternative = among_all_rows(candidate, COST, values)

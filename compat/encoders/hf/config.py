@@ -1,7 +1,7 @@
 """Schema of the config of a transformers model: known types, known keys, and values within bounds.
 
-A config comes from a folder, the hub or a bundle, and transformers does what it says: it builds as many layers, and
-fetches and runs code for an attention of any name. What this schema does not know does not reach the library.
+A config comes from a folder, the hub or a bundle, and transformers does what it says. It builds any number of layers,
+and for an attention that it does not know, it fetches and runs code. So only what this schema knows reaches it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _OLDER = (
     *("pooler_num_attention_heads", "pooler_num_fc_layers", "pooler_size_per_head", "classifier_dropout", "use_cache"),
     *("is_decoder", "add_cross_attention", "layer_norm_epsilon", "attention_window", "tie_weights_", "use_bfloat16"),
 )
-# Of the library's own configs; they name a place or code, or hold a further config.
+# Keys of the library's own configs that are never accepted: they name a place or code, or hold a further config.
 _NEVER = ("_name_or_path", "auto_map", "architectures", "dtype", "esmfold_config", "quantization_config")
 _WORD = re.compile(r"[A-Za-z0-9_.+|-]{0,64}")
 _LAYERS = re.compile("layers|depth|blocks|stages|repeats|groups|iterations")
@@ -68,7 +68,7 @@ def refuse_config(config: Mapping[str, Any], where: str) -> None:
 
 
 def kept_keys(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The entries of a config that its type declares. The others decide no feature; those of older releases go too."""
+    """The entries of a config that its type declares, now or in older releases. The others decide no feature."""
     kind = config.get("model_type")
     known = declared_keys(kind) if kind in (*TEXTS, *IMAGES) else config
     return {key: value for key, value in config.items() if key in known or key in _ATTENTION}
@@ -121,7 +121,7 @@ def most_of(key: str) -> int:
     if _LAYERS.search(key):
         return MOST_LAYERS
     if _LENGTHS.search(key):
-        return 1 << 18  # of what the model could read; what it does read is bounded by the encoder's own settings
+        return 1 << 18  # what the model could read; the encoder's own settings bound what it does read
     if _PLACES.search(key):
         return LARGEST_SIDE
     return 1 << 24 if key == "rope_parameters" else MOST_WORDS if _IDS.search(key) else WIDEST

@@ -30,7 +30,7 @@ LARGEST_TOKENIZER = 1 << 26
 
 
 class Hf(Encoder):
-    """A model of transformers and a pooling. Features: the model's hidden size, not normalised.
+    """A model of transformers and a pooling. Features: as wide as the model's hidden layers, not normalised.
 
     Args:
         tokenizer: JSON of the `tokenizers` library; empty for images.
@@ -146,7 +146,7 @@ class Hf(Encoder):
             pooled: Tensor = output.pooler_output.flatten(1)
             return pooled
         last: Tensor = output.last_hidden_state
-        if last.ndim == 4:  # places of a convolutional net
+        if last.ndim == 4:  # the height and width of a convolutional net
             return last.mean(dim=(2, 3))
         if self.settings.pooling == "cls":
             return last[:, 0]
@@ -181,7 +181,7 @@ class Hf(Encoder):
         except (TypeError, ValueError, AttributeError, RuntimeError, IndexError) as error:
             raise BadInput(
                 Parameter("encoder", f"hf:{source.name}"),
-                expected=f"a model that encodes one {self.takes}, pooled by {pooling or 'its own way'}",
+                expected=f"a model that encodes one {self.takes}, with {pooling or 'its own'} pooling",
                 found=f"{type(self.model).__name__}, which fails: {error}",
             ) from error
         self.settings = replace(self.settings, features=self.width)
@@ -196,7 +196,7 @@ class Hf(Encoder):
         return "mean" if getattr(output, "pooler_output", None) is None else "pooler"
 
     def _drop_unused(self) -> None:
-        """Remove a pooler that is not used: its weights would have no gradient."""
+        """Remove a pooler that is not used, because its weights would have no gradient."""
         pooler = getattr(self.model, "pooler", None)
         if self.settings.pooling != "pooler" and pooler is not None and any(True for _ in pooler.parameters()):
             self.model.pooler = None

@@ -12,7 +12,7 @@ LARGEST_SIDE = 224
 
 
 def image_settings(source: TransformersSource, first: ItemBlock) -> dict[str, Any]:
-    """Size, filter, mean and deviation: by preprocessor_config.json, else by config.json, else by the first image."""
+    """Size, filter, mean and deviation, from preprocessor_config.json, else config.json, else the first image."""
     content = source.json("preprocessor_config.json")
     processor = content if isinstance(content, dict) else {}
     channels = int(source.config.get("num_channels") or 3)
@@ -28,7 +28,7 @@ def image_settings(source: TransformersSource, first: ItemBlock) -> dict[str, An
 
 
 def _size(processor: dict[str, Any], config: dict[str, Any], first: ItemBlock) -> dict[str, int]:
-    """Height, width and, where the middle is cut out, the shorter side before that."""
+    """Height, width and, if the middle is cut out, the length of the shorter side before the cut."""
     side = config.get("image_size") or min(natural_size(first)[0], LARGEST_SIDE)
     size = processor.get("size") if processor.get("do_resize", True) else None
     height, width = _pair(side)
@@ -48,7 +48,7 @@ def _size(processor: dict[str, Any], config: dict[str, Any], first: ItemBlock) -
 
 
 def _pair(size: Any) -> tuple[int, int]:
-    """Height and width of a size in any of the forms that the files have."""
+    """Height and width of a size, in any of the forms that such files use."""
     if isinstance(size, dict):
         return (int(size["height"]), int(size["width"])) if "height" in size else _pair(size["shortest_edge"])
     return (int(size[0]), int(size[1])) if isinstance(size, list | tuple) else (int(size), int(size))

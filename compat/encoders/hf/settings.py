@@ -26,12 +26,12 @@ class Settings:
             `pooler` (the model's own).
         frozen: whether only the head is trained.
         lr_share: learning rate of the model as a share of the head's; 0.03 for trained weights, 1 for random ones.
-        prefix: put before each text.
+        prefix: text that is put before each text.
         lower: whether texts are put in lower case.
         max_length: tokens after which a text is cut.
-        tokenizer, pad: SHA-256 of the tokenizer, and the token that fills up a batch.
+        tokenizer, pad: SHA-256 of the tokenizer, and the token that fills up short texts.
         height, width, channels, resample, shortest: see `ImageSpec`.
-        mean, std: of each channel, subtracted and divided by; for values from 0 to 1.
+        mean, std: for each channel, the value to subtract and the value to divide by; pixels are from 0 to 1.
         rotation, shift, scale, shear: augmentation ranges of images, see `randomly_moved`.
     """
 
@@ -75,6 +75,10 @@ def refuse_settings(settings: Settings, where: str) -> None:
     if settings.takes == "image" and not (settings.height and settings.width):
         raise BadInput(where, expected="a height and a width", found="none")
     if settings.takes == "text" and not (settings.max_length and len(settings.prefix) <= LONGEST_PREFIX):
-        raise BadInput(where, expected="a length, and a short prefix", found="no length, or a long prefix")
+        raise BadInput(
+            where,
+            expected=f"a max_length above 0, and a prefix of at most {LONGEST_PREFIX:,} characters",
+            found=f"max_length {settings.max_length}, and a prefix of {len(settings.prefix):,}",
+        )
     if settings.pad >= settings.words:
         raise BadInput(where, expected="a padding token of the model's vocabulary", found=str(settings.pad))

@@ -31,7 +31,7 @@ class TransformersSource:
     """A transformers model in a folder or on the hub.
 
     Attributes:
-        name: of the folder, or on the hub.
+        name: the folder, or the name on the hub.
         config: of the model, as JSON values.
         trained: whether there are weights. Without them the model gets random ones.
     """
@@ -41,7 +41,7 @@ class TransformersSource:
     trained: bool
 
     def json(self, file: str) -> dict[str, Any] | list[Any] | None:
-        """A further JSON file beside the config; None when there is none."""
+        """Content of another JSON file beside the config; None when there is none."""
         path = transformers().utils.cached_file(
             self.name,
             file,
@@ -73,7 +73,7 @@ class TransformersSource:
                 Parameter("encoder", f"hf:{self.name}"),
                 expected="weights for every layer of its config",
                 found=f"none for {missing[0]}" + (f" and {len(missing) - 1} more" if missing[1:] else ""),
-                hint="The weights are of another model than config.json.",
+                hint="The weights belong to another model than config.json.",
             )
         model: nn.Module = loaded
         return model

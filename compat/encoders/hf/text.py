@@ -32,7 +32,7 @@ class TextTokenizer:
     def __init__(self, tokenizer: str, *, words: int, prefix: str, lower: bool, max_length: int, pad: int) -> None:
         from tokenizers import Tokenizer
 
-        with _native("a tokenizer that can be made"):
+        with _native("a tokenizer that the library can make"):
             self._tokenizer = Tokenizer.from_str(tokenizer)
             self._tokenizer.enable_truncation(max_length)
             self._tokenizer.no_padding()
@@ -59,16 +59,16 @@ class TextTokenizer:
                     f"{block.path}, row {block.rows[row]}",
                     expected=f"tokens of the model's vocabulary, below {self._words}",
                     found=str(max(encoding.ids)),
-                    hint="The tokenizer is of another model than the weights.",
+                    hint="The tokenizer belongs to another model than the weights.",
                 )
             prepared[row, 0, : len(encoding.ids)] = encoding.ids
-            prepared[row, 1, : max(len(encoding.ids), 1)] = 1  # a mean over no token at all is not a number
+            prepared[row, 1, : max(len(encoding.ids), 1)] = 1  # a mean over no token would be NaN
         return prepared
 
 
 @contextmanager
 def _native(expected: str) -> Iterator[None]:
-    """Turn any failure of the library into a `BadInput`; a panic of its native code is no `Exception`."""
+    """Turn any failure of the library into a `BadInput`, also a panic of its native code, which is no `Exception`."""
     try:
         yield
     except BaseException as error:

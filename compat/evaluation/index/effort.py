@@ -10,18 +10,22 @@ from skipfill.compat.evaluation.index.local_dimension import local_dimension
 from skipfill.compat.progress import Progress
 from skipfill.store.parquet.vectors import Matrix
 
-# Of float32, as a share of the norms' product.
 ROUNDING = 2.0**-23
+"""Rounding of a float32 inner product, as a share of the product of the two norms."""
 
 
 class Answers:
-    """Answers of an index to Q queries, beside the exact ones; every effort is run once.
+    """Answers of an index to Q queries, compared with the exact ones. Each effort is searched once.
 
     Args:
         queries: (Q, D) float32, of norm 1 under the cosine.
         k: rows asked for.
-        near: exact neighbours for the local dimension; a few more than k where there are, as float32 misplaces some.
+        near: number of exact neighbours to find, for the local dimension and the k-th score. A few more than k if there
+            are enough rows, because float32 misplaces some.
         radius: the largest norm of an indexed row.
+
+    Attributes:
+        dimension: (Q,) local intrinsic dimension at each query.
     """
 
     def __init__(self, index: Hnsw, queries: Matrix, k: int, near: int, radius: float, progress: Progress) -> None:
@@ -33,15 +37,15 @@ class Answers:
         exact = -np.sort(-index.scores(queries, index.exact(queries, near)), axis=1)
         # No index can tell apart rows that differ only by the rounding of their coordinates.
         self._bar = exact[:, k - 1 : k] - ROUNDING * lengths
-        # The inner product as half a squared distance on a sphere: all rows lifted to the norm of the longest by a
-        # coordinate that queries lack (Bachrach et al. 2014). Under the cosine it is that of the vectors themselves.
+        # An inner product is half a squared distance on a sphere if a further coordinate, which is 0 for queries, lifts
+        # all rows to the norm of the longest (Bachrach et al. 2014). Under the cosine, vectors lie on a sphere already.
         gaps = 1 - exact / lengths
         self.dimension = local_dimension(np.sqrt(np.where(gaps > 2 * ROUNDING, gaps, 0)))
         self._found: dict[int, NDArray[np.int64]] = {}
         progress.advance(len(queries))
 
     def found(self, effort: int) -> NDArray[np.int64]:
-        """(Q,) count of those of the k rows returned that are as near as the k-th exact one, at efSearch `effort`."""
+        """(Q,) how many of the k rows found at efSearch `effort` are as near as the k-th exact one."""
         if effort not in self._found:
             rows = self._index.search(self._queries, self._k, effort)
             self._found[effort] = (self._index.scores(self._queries, rows) >= self._bar).sum(axis=1)
@@ -55,8 +59,8 @@ class Answers:
     def least_effort(self, total: int, most: int) -> int | None:
         """The smallest efSearch from k to `most` that finds `total` rows, by bisection; None if `most` does not.
 
-        The effort returned was run. Recall is nearly but not strictly rising in the effort: a smaller one may do by
-        chance.
+        The effort returned was searched. Recall does not always rise with the effort, so a smaller effort may be enough
+        by chance.
         """
         low, high = self._k - 1, min(self._k, most)
         while self.found(high).sum() < total:

@@ -19,8 +19,8 @@ from skipfill.store.parquet.vectors import Matrix
 class Hnsw:
     """An index of rows.
 
-    It is built on one thread: with more, the links depend on which thread is first in most versions of faiss. The same
-    rows in the same order then give the same index; searching is deterministic with any number of threads.
+    The same rows in the same order give the same index, because it is built on one thread. With more threads, in most
+    versions of faiss, the links depend on which thread is first. Searching is deterministic with any number.
 
     Raises:
         BadInput: faiss is not installed.

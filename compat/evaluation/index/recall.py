@@ -39,12 +39,12 @@ def measure_index(
     progress: Progress,
     query_ids: pa.Array | None = None,
 ) -> IndexRecall:
-    """Build an HNSW index on the stored rows and search it with both. The same arguments give the same numbers.
+    """Build an HNSW index on the stored rows, and search it with old and new queries. The result is deterministic.
 
     Args:
         old, new: (Q, D) float32, vectors of the same queries in the gallery's space.
-        query_ids: (Q,) ids; a row of the same id is the query itself and is not indexed. An old query that is a row
-            of the index finds itself without effort, which no query in production does.
+        query_ids: (Q,) ids; a row of the same id is the query itself, and is not indexed. Otherwise an old query would
+            find itself without effort, which no query in production does.
 
     Raises:
         BadInput: a setting out of range, unusable vectors, too few rows, or faiss is not installed.
@@ -88,9 +88,9 @@ class _Searched:
     """An index with the exact answers to both query sets.
 
     Attributes:
-        rows: indexed.
+        rows: number of rows indexed.
         k: rows asked for.
-        near: exact neighbours that were looked at.
+        near: number of exact neighbours found for each query.
     """
 
     rows: int
@@ -109,7 +109,7 @@ def _searched(
     progress: Progress,
     without: pa.Array | None,
 ) -> _Searched:
-    """Build the index on the rows, those of the ids `without` left out, and find the exact neighbours."""
+    """Build the index on the rows, except those with an id in `without`, and find the exact neighbours."""
     indexed = read_indexed(rows, similarity, settings, without, progress)
     total = len(indexed.order)
     radius = longest(indexed.vectors)
@@ -130,11 +130,11 @@ def _refuse_unusable(where: str, vectors: Matrix, shape: tuple[int, int]) -> Non
         found = f"{vectors.shape[0]} of dimension {vectors.shape[1]}"
         raise BadInput(where, expected=f"{max(1, shape[0])} vectors of dimension {shape[1]}", found=found)
     if not np.isfinite(vectors).all() or not np.abs(vectors).max(axis=1).all():
-        raise BadInput(where, expected="vectors of finite numbers that are not all zeros", found="others")
+        raise BadInput(where, expected="finite vectors that are not all zeros", found="NaN, infinity or a zero vector")
 
 
 def _chosen_queries(queries: int, rows: int, settings: IndexSettings, query_ids: pa.Array | None) -> NDArray[np.int64]:
-    """Places of the queries that are measured. Those that are rows leave the index, most of which must remain."""
+    """Positions of the queries that are measured. Queries that are rows are not indexed, and most rows must be."""
     most = queries if query_ids is None else max(1, rows // 4)
     count = min(settings.queries, queries, most)
     return np.sort(np.random.default_rng(settings.seed).choice(queries, count, replace=False))

@@ -76,7 +76,7 @@ def _insertion(order: Order, count: int, labels: list[pa.Array], random: np.rand
     if order == "shuffled":
         return random.permutation(count)
     if order == "by-label":
-        # Stable, and rows without a label last.
+        # A stable sort keeps the file order within a label. Rows without a label come last.
         codes = pc.rank(pa.concat_arrays(labels), sort_keys="ascending", tiebreaker="dense")
         return np.argsort(codes.to_numpy(), kind="stable")
     return np.arange(count)

@@ -20,12 +20,12 @@ class IndexSettings:
         ef_construction: candidates kept while a row is linked.
         ef_search: candidates kept while a query is answered, in production.
         k: rows asked for.
-        order: in which rows are inserted. faiss shuffles the rows of one insertion, so that the order shows between
-            insertions only.
+        order: order in which rows are inserted. faiss shuffles the rows of one insertion, so that the order matters
+            between insertions only.
         batch: rows of one insertion.
-        rows: at most so many rows are indexed, a uniform sample where the gallery has more.
-        queries: at most so many queries are drawn.
-        confidence: of the two-sided bootstrap intervals.
+        rows: most rows that are indexed; a uniform sample if the gallery has more.
+        queries: most queries that are measured; a uniform sample if more are given.
+        confidence: confidence of the two-sided bootstrap intervals.
     """
 
     neighbours: Annotated[int, Range(2, 512)] = 32

@@ -1,4 +1,4 @@
-"""A gallery of one row a class: the mean of its items' vectors."""
+"""A gallery with one row for each class: the mean of its items' vectors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from skipfill.store.parquet.vectors import normalised
 def write_templates(rows: StoredRows, output: Path) -> None:
     """Write id, vector and label of each class of `rows`: the mean of its L2-normalised vectors, normalised.
 
-    A template has the id of the first item of its class. Items without a label are in none.
+    A template has the id of the first item of its class. Items without a label are in no template.
 
     Source: the 1:N identification of the public code of Biondi et al. 2024.
     """

@@ -1,4 +1,4 @@
-"""Measure a sequence of models: queries by each, on galleries by each of those before it."""
+"""Measures a sequence of models: queries by each model, on galleries by itself and by each earlier model."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class SequenceReport:
     Attributes:
         models: T names, the earliest first.
         matrices: metric -> (T, T) M, NaN above the diagonal.
-        queries, gallery_rows: how many of each.
+        queries, gallery_rows: number of queries, and of gallery rows.
         left_out: queries without a row to be found.
     """
 
@@ -93,10 +93,10 @@ def measure_sequence(
     """M[i, j] of every pair i >= j: `queries` by model i, viewed in the space of model j, among `gallery` by model j.
 
     A query's own row, known by its id, is left out of its ranking. Each model is loaded once and encodes each side
-    once; the galleries lie on disk meanwhile.
+    once. The encoded galleries are kept on disk.
 
     Args:
-        templates: the galleries have one row a class, the mean of its items.
+        templates: whether the galleries have one row for each class, the mean of its items.
 
     Raises:
         BadInput: an unknown model or one named twice, one without a view onto the space of one before it, no labels,
@@ -145,7 +145,7 @@ class _KeptQueries:
 
 
 def _encoded_gallery(model: LoadedModel, items: Items, path: Path, progress: Progress, templates: bool) -> StoredRows:
-    """The items as rows by the model, in a file at `path`; or one row a class, the mean of its items."""
+    """The items as rows by the model, in a file at `path`; or one row for each class, the mean of its items."""
     progress.start(f"encoding gallery with {model.card.name}", len(items))
     write_encoded(model, items, path, progress.advance)
     rows = StoredRows.open([path], Columns(label="label"), model.card.dim)

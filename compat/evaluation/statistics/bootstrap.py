@@ -16,7 +16,7 @@ def resampled_means(values: Values, resamples: int, seed: int, clusters: NDArray
 
     Args:
         values: (Q, M); a row stays together.
-        clusters: (Q,) queries of the same number stay together; each on its own when None.
+        clusters: (Q,) number of the cluster of each query; None if each query is its own cluster.
     """
     random = np.random.default_rng(seed)
     sums, sizes = values, np.ones(len(values))

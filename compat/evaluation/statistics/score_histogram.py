@@ -1,4 +1,7 @@
-"""Scores of queries and rows, counted in equal bins over [-1, 1]: small, whatever the gallery. Arrays only."""
+"""Scores of queries and rows, counted in equal bins over [-1, 1]. The counts do not grow with the gallery.
+
+Works on arrays alone.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from numpy.typing import NDArray
 
 BINS = 2048
 Counts = NDArray[np.integer]
-"""(Q, B): how many scores of each query fall in each bin; a bin holds its lower edge, the last one both."""
+"""(Q, B): number of scores of each query in each bin. A bin includes its lower edge, the last one both edges."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,7 @@ class ScoreCounts:
 
     Attributes:
         others: (Q, B) counts of the scores of rows that are not relevant.
-        relevant: the same of relevant rows; None when they are not told apart, and `others` holds all.
+        relevant: (Q, B) counts of the scores of relevant rows; None if these are not known: `others` then counts all.
     """
 
     others: Counts

@@ -1,4 +1,4 @@
-"""One standard error of a mean over clusters: a smaller difference is too little to choose by."""
+"""The one-standard-error rule for a mean over clusters: a smaller difference is too little to choose by."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import numpy as np
 from skipfill.compat.evaluation.statistics.tilted_bootstrap import Clusters
 
 ROUNDING = 1e-12
-"""Of a mean: one query that lost is within one standard error of none, exactly."""
+"""Tolerance of a mean: if a single query differs, mean and standard error are equal but for rounding."""
 
 
 def within_one_error(difference: Clusters) -> bool:
-    """Whether a mean difference is at most its standard error. That of a single cluster is not known: it always is."""
+    """Whether a mean difference is at most its standard error; True for a single cluster, which has none."""
     count = len(difference.sums)
     if count < 2:
         return True

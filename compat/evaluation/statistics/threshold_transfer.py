@@ -1,4 +1,4 @@
-"""Transfer of a threshold on old scores to one on new scores that accepts at the same rate. Works on arrays alone."""
+"""Transfers a threshold on old scores to one on new scores that accepts at the same rate. Works on arrays alone."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ RULES: dict[Rule, Callable[[ScoreCounts], Counts]] = {
 """The pairs of query and row whose accepted share is kept: those that are not relevant, or all."""
 RESAMPLES = 2000
 ENOUGH = 10
-"""Effective clusters: with fewer, intervals of 95% held in 88% to 92% of resamples of Omniglot."""
+"""With fewer effective clusters than this, intervals of 95% held in only 88% to 92% of resamples of Omniglot."""
 COARSE = 0.25
-"""Of the rate: a bin that holds more scores than that is too coarse to place a threshold in."""
+"""A bin that holds more than this share of the rate is too coarse to place a threshold in."""
 
 
 def rule(name: str) -> Rule:
@@ -55,14 +55,15 @@ def transferred(
 ) -> Threshold:
     """The threshold on new scores that accepts the same share of pairs, a mean over queries, as `cutoff` on old ones.
 
-    The interval of the rate is one of prediction: with the given confidence the new threshold accepts a share in it on
-    as many other queries (clusters) of the same kind and the same gallery.
+    The interval of the rate is a prediction interval: with the given confidence, it holds the share that the new
+    threshold accepts on the same number of other clusters of queries, of the same kind and on the same gallery.
 
     Args:
         old, new: scores of the same Q queries by the two models.
-        cutoff: accepted is a score at or above it; in [-1, 1].
+        cutoff: the old threshold, in [-1, 1]. A score at or above it is accepted.
         confidence: two-sided, in (0, 1).
-        clusters: (Q,) what queries share, such as their class: they are drawn together. None: each is its own.
+        clusters: (Q,) a value that queries share, such as their class. Queries that share it are drawn together. None
+            if each query is drawn alone.
 
     Raises:
         BadInput: a threshold that is not a number, accepts less than one pair or rejects less than one.
@@ -96,7 +97,7 @@ def transferred(
 
 
 def _accepted_by_old(counts: Counts, cutoff: float) -> tuple[Values, int, float]:
-    """The share accepted by query, how many pairs there are, and the mean share: a rate that can be kept.
+    """(Q,) accepted share of each query, the number of pairs, and the mean share, which is the rate to keep.
 
     Raises:
         BadInput: a threshold that is not a number, accepts less than one pair or rejects less than one.
@@ -120,10 +121,11 @@ class _Drawn:
     """The shares accepted by old and new threshold in resamples of the clusters.
 
     Attributes:
-        old, new, again: (R,) logits of the mean shares; old and new of the same draws, `again` new of others.
-        clusters: how many there are.
-        effective: how many equal ones the rate rests on: a small one is often that of a few classes.
-        spread: (R,) by how much a resample differs more than it shows, clusters being few.
+        old, new: (R,) logits of the mean shares by the old and the new threshold, in the same resamples.
+        again: (R,) logits of the mean share by the new threshold, in other resamples.
+        clusters: number of clusters.
+        effective: number of equal clusters that would be as much evidence. A small rate often rests on a few clusters.
+        spread: (R,) factor that widens the differences between resamples, because the clusters are few.
     """
 
     old: Values
@@ -139,22 +141,23 @@ class _Drawn:
         sums = np.stack([np.bincount(codes, weights=one) for one in (old, new, np.ones(len(old)))], axis=1)
         rare = sums[:, 1] if new.mean() <= 0.5 else sums[:, 2] - sums[:, 1]
         count, effective = len(sums), float(rare.sum() ** 2 / (rare**2).sum())
-        # One more, as heavy as the heaviest seen, for those that were not drawn: without it, intervals are too narrow.
+        # One more cluster, like the heaviest one, stands for clusters that the sample lacks. Without it, intervals are
+        # too narrow.
         heaviest = sums[[int((rare / sums[:, 2]).argmax())]]
         drawn = resampled_means(np.concatenate([sums, heaviest]), 2 * RESAMPLES, seed)
         logits = _logit(np.clip(drawn[:, :2] / drawn[:, 2:], least, 1 - least))
-        # Student's t for normal: a mixture, with as many degrees of freedom as there are clusters that count.
+        # These factors make a Student's t of a normal, with as many degrees of freedom as there are effective clusters.
         freedom = max(min(effective, count - 1.0), 1.0)
         chi = np.random.default_rng(seed).chisquare(freedom, RESAMPLES)
         spread = np.sqrt(freedom / chi * (count + 1) / max(count - 1, 1))
         return cls(logits[:RESAMPLES, 0], logits[:RESAMPLES, 1], logits[RESAMPLES:, 1], count, effective, spread)
 
     def realised(self, rate: float, confidence: float) -> tuple[float, float]:
-        """The ends of what the new threshold accepts on as many other clusters, when it accepts `rate` on these."""
+        """Interval of the share that the new threshold accepts on as many other clusters, given `rate` on these."""
         return self._around(rate, (self.again - self.new) * self.spread, confidence)
 
     def matching(self, rate: float, confidence: float) -> tuple[float, float]:
-        """The ends of the shares on these clusters at which a threshold accepts as the old one does on all clusters."""
+        """Interval of the share that a new threshold must accept on these clusters to agree with the old one on all."""
         return self._around(rate, (self.old - self.new) * self.spread, confidence)
 
     def _around(self, rate: float, change: Values, confidence: float) -> tuple[float, float]:
@@ -197,6 +200,6 @@ def _warnings(drawn: _Drawn, rate: float, new: tuple[float, float], old: tuple[f
     for which, (least, most) in (("old", old), ("new", new)):
         if most - least > rate * COARSE:
             found.append(
-                f"many {which} scores are nearly equal to the threshold: the rate is {least:.2g} to {most:.2g}"
+                f"many {which} scores are nearly equal to the threshold: the rate is between {least:.2g} and {most:.2g}"
             )
     return found

@@ -1,12 +1,12 @@
-"""Test whether a mean is above a bar, exact even for few values and rare events. Works on arrays alone.
+"""Tests whether a mean is above a bar, exactly even for few values and rare events. Works on arrays alone.
 
-The tilted bootstrap: of all reweightings of the sample with the mean at the bar, the nearest one (in Kullback-Leibler
-divergence: weights proportional to exp(lambda x)) stands for the hypothesis; n draws from it give the distribution of
-the sum. That distribution is computed exactly on a grid, by the n-th power of a Fourier transform, not by drawing:
-the same sample always gets the same answer.
+The test is the tilted bootstrap. Of all reweightings of the sample whose mean is the bar, the nearest one stands for
+the null hypothesis. It is the nearest in Kullback-Leibler divergence: its weights are proportional to exp(lambda x).
+The distribution of the sum of n draws from it is computed on a grid, by the n-th power of a Fourier transform. Nothing
+is drawn, so the same sample always gets the same answer.
 
-A percentile interval of the plain bootstrap cannot show outcomes that are missing from the sample. Here the sample
-gets half a cluster more at either end of the range. With losses alone, the test is then nearly the binomial one.
+A percentile interval of the plain bootstrap cannot show outcomes that are missing from the sample. Here half a cluster
+is added to the sample at either end of the range. With losses alone, the test is then nearly the binomial one.
 
 Source: Efron 1981 (nonparametric tilting); Davison and Hinkley 1997, section 4.4; calibration:
 tests/benchmarks/calibration.py.
@@ -30,8 +30,8 @@ class Clusters:
     """Values in [-1, 1], summed over C clusters that are drawn as a whole (a query, or all queries of an identity).
 
     Attributes:
-        sums: (C,) of the values in each cluster.
-        sizes: (C,) how many there are in each.
+        sums: (C,) sum of the values in each cluster.
+        sizes: (C,) number of values in each cluster.
     """
 
     sums: Values
@@ -39,7 +39,7 @@ class Clusters:
 
     @classmethod
     def of(cls, values: Values, clusters: NDArray[np.int64] | None = None) -> Clusters:
-        """Sum (Q,) values over the clusters that they belong to, (Q,) numbers; each is its own when None."""
+        """Sum (Q,) values over (Q,) numbered clusters; None if each value is its own cluster."""
         if clusters is None:
             return cls(values, np.ones(len(values)))
         _, places = np.unique(clusters, return_inverse=True)
@@ -52,23 +52,21 @@ class Clusters:
         return float(self.sums.sum() / self.sizes.sum())
 
     def mirrored(self) -> Clusters:
-        """The values with the other sign."""
+        """The values with the opposite sign."""
         return Clusters(-self.sums, self.sizes)
 
 
 def p_above(clusters: Clusters, bar: float, times: float = 1.0) -> float:
-    """Probability of a mean at least as high as this one's, if the true mean were `bar`: small is evidence of more.
+    """Probability of a mean at least this high if the true mean were `bar`. A small one shows that it is higher.
 
     Args:
         bar: in (-1, 1).
-        times: as if there were so many times as many clusters like these.
+        times: the answer is for this many times as many clusters like these.
     """
     excess = clusters.sums - bar * clusters.sizes
     if excess.sum() <= 0:
         return 1.0
-    largest = float(
-        clusters.sizes.max()
-    )  # what a single large cluster did once, it could have done the other way round
+    largest = float(clusters.sizes.max())  # the largest cluster could have gained, or lost, on all of its values
     low, high = (-1 - bar) * largest, (1 - bar) * largest
     count = round(times * len(excess))
     levels, mass = _on_a_grid(excess, low, high, count)
@@ -84,7 +82,7 @@ def p_above(clusters: Clusters, bar: float, times: float = 1.0) -> float:
 
 
 def p_below(clusters: Clusters, bar: float, times: float = 1.0) -> float:
-    """The same of a mean at most as high: small is evidence of less."""
+    """Probability of a mean at most this high if the true mean were `bar`. A small one shows that it is lower."""
     return p_above(clusters.mirrored(), -bar, times)
 
 
@@ -92,7 +90,7 @@ def lower_bound(clusters: Clusters, error: float) -> float:
     """The highest bar that the mean is above with this error: a one-sided confidence bound."""
     if clusters.mean <= -1:
         return -1.0
-    if p_above(clusters, clusters.mean) <= error:  # an error of a half is in the middle of the distribution
+    if p_above(clusters, clusters.mean) <= error:  # the bound is at the mean itself, for an error of about a half
         return clusters.mean
     found: float = brentq(lambda bar: p_above(clusters, bar) - error, -1 + 1e-9, clusters.mean, xtol=1e-6)
     return found
@@ -104,7 +102,7 @@ def upper_bound(clusters: Clusters, error: float) -> float:
 
 
 def _on_a_grid(values: Values, low: float, high: float, count: int) -> tuple[int, Values]:
-    """Mass of the values at each of so many equidistant levels; what lies between two is split.
+    """Number of equidistant levels, and the mass of the values at each; a value between two levels is split.
 
     Splitting keeps the mean. Values that change by whole hits (-1, 0, 1) fall on three levels exactly.
     """

@@ -14,7 +14,7 @@ from skipfill.compat.methods.kind import MethodKind
 from skipfill.compat.nn.view_maps import LinearMap
 from skipfill.compat.settings import WIDEST_FEATURES, Range
 
-FEWEST = 32  # pairs that any method needs: held-out retrieval over fewer would tell nothing
+FEWEST = 32  # fewest pairs for any method: held-out retrieval over fewer would tell nothing
 
 
 @dataclass(frozen=True)
@@ -24,20 +24,21 @@ class NoSettings:
 
 @dataclass(frozen=True)
 class FeatureShape:
-    """Size of a head that hands on the F features as they are."""
+    """Size of a head that passes the F features on unchanged."""
 
     features: Annotated[int, Range(1, WIDEST_FEATURES)]
 
 
 class Adapter(MethodKind):
-    """Base of every closed-form method. The encoder stays as it is, and its own space is the model's.
+    """Base of every closed-form method. The encoder is not changed, and its space is the model's own space.
 
     New vectors u and stored vectors v of the same items are L2-normalised. A map takes u to n(u W^T + b).
 
     Class attributes:
         needs_labels: whether the pairs must have classes.
-        needs_full_rank: whether too few pairs leave parts of it undetermined: it needs twice the smaller dimension.
-        needs_products: whether it is fitted from the products of the new vectors with each other.
+        needs_full_rank: whether few pairs leave parts of the map undetermined. It then needs twice as many pairs as the
+            smaller dimension.
+        needs_products: whether it is fitted from the products of the new vectors with each other, see `PairSums`.
     """
 
     needs_labels: ClassVar[bool] = False
@@ -58,12 +59,12 @@ class Adapter(MethodKind):
 
     @classmethod
     def tried(cls, adapters: Mapping[str, type[Adapter]]) -> dict[str, type[Adapter]]:
-        """The methods that held-out retrieval chooses from, the simplest first: here itself alone."""
+        """The methods that held-out retrieval chooses from, the simplest first; by default only this one."""
         return {name: adapter for name, adapter in adapters.items() if adapter is cls}
 
     @classmethod
     def fewest_pairs(cls, dim_new: int, dim_old: int) -> int:
-        """The number of pairs below which it cannot be trusted, for vectors of D and d dimensions."""
+        """Fewest pairs at which the map can be trusted, for vectors of D and d dimensions."""
         return 2 * min(dim_new, dim_old) if cls.needs_full_rank else FEWEST
 
     @classmethod
@@ -71,23 +72,23 @@ class Adapter(MethodKind):
         """The settings that held-out retrieval chooses from, the simplest map first and the most flexible last.
 
         Args:
-            settings: as given; a value of 0 is to be chosen.
+            settings: as given; a value of 0 means that the value is to be chosen.
         """
         return [settings]
 
     @classmethod
     def fit(cls, pairs: Pairs, settings: Any, seed: int) -> LinearMap:
-        """The map of these pairs.
+        """Fit the map to the pairs.
 
         Args:
             settings: one of `choices`.
-            seed: of methods that draw at random.
+            seed: used by methods that draw at random.
         """
         raise NotImplementedError
 
 
 def linear_map(weight: Tensor, mean_new: Tensor, mean_old: Tensor) -> LinearMap:
-    """The map u -> n((u - mean_new) weight + mean_old), its constant made in float64.
+    """The map u -> n((u - mean_new) weight + mean_old), its constant computed in float64.
 
     Args:
         weight: (D, d) float64.

@@ -10,8 +10,8 @@ from skipfill.compat.methods.adapters.adapter import Adapter, NoSettings
 class Auto(Adapter):
     """Fits every closed-form method that has enough pairs, and keeps the one that held-out retrieval chooses.
 
-    Where pairs have labels, the best map is the one whose nearest stored rows have them; without labels, the one that
-    finds the new encoder's neighbours. Of equal maps the simplest is taken.
+    With labels, the best map is the one by which queries most often find a stored row of their own label first. Without
+    labels, it is the one that keeps most of the new encoder's neighbours. Of equal maps the simplest is taken.
     """
 
     summary = "the closed-form method that held-out retrieval chooses"

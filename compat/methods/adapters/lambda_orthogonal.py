@@ -67,7 +67,7 @@ class LambdaOrthogonal(Adapter):
 
 
 def lambda_orthogonal_loss(fitted: LinearMap, batch: PairSample, settings: Settings) -> Tensor:
-    """The loss above for a batch of pairs with labels; a label of -1 is a class of its own."""
+    """The loss of `LambdaOrthogonal` for a batch of pairs with labels; a label of -1 is a class of its own."""
     mapped = fitted.mapped(batch.new)
     distance = (mapped - batch.old).square().sum(dim=1).mean()
     weight = fitted.weight if fitted.weight.shape[0] <= fitted.weight.shape[1] else fitted.weight.T
@@ -84,7 +84,7 @@ def lambda_orthogonal_loss(fitted: LinearMap, batch: PairSample, settings: Setti
 
 
 def supervised_contrast(mapped: Tensor, stored: Tensor, labels: Tensor, temperature: float) -> Tensor:
-    """-mean_i mean_{j in class of i} log softmax_j(mapped_i . stored_j / temperature); a pair is of its own class.
+    """-mean_i mean_{j in class of i} log softmax_j(mapped_i . stored_j / temperature); i itself is in its class.
 
     Args:
         mapped, stored: (B, d) L2-normalised.

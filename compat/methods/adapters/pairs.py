@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-ROWS_AT_ONCE = 4_096  # that are held as float64
+ROWS_AT_ONCE = 4_096  # rows that are converted to float64 at a time
 
 
 class PairSums:
@@ -16,8 +16,8 @@ class PairSums:
 
     Args:
         dim_new, dim_old: D and d.
-        with_new: whether the products of new vectors with each other are summed. They cost D / d times what those
-            with the stored vectors cost.
+        with_new: whether to sum the outer products of new vectors with themselves too. They cost D / d times as much as
+            those with the stored vectors.
 
     Attributes:
         count: number of pairs.
@@ -52,7 +52,7 @@ class PairSums:
             self.old_squares += sign * torch.dot(v.flatten(), v.flatten()).item()
 
     def copy(self) -> PairSums:
-        """The same sums, to add to."""
+        """A copy of the sums that can be added to."""
         return deepcopy(self)
 
     @property
@@ -98,7 +98,7 @@ class PairSample:
     Attributes:
         new: (S, D) float32, L2-normalised.
         old: (S, d) float32, L2-normalised stored vectors.
-        labels: (S,) int64 class of each, -1 for none; None where nothing has labels.
+        labels: (S,) int64 class of each, -1 for none; None if there are no labels at all.
     """
 
     new: Tensor
@@ -114,7 +114,7 @@ class PairSample:
         return self.labels is not None and bool((self.labels >= 0).any())
 
     def at(self, rows: Tensor) -> PairSample:
-        """Some of them: (M,) positions, or (S,) bool."""
+        """Some of the pairs, chosen by (M,) positions or an (S,) bool mask."""
         return PairSample(self.new[rows], self.old[rows], None if self.labels is None else self.labels[rows])
 
 
@@ -138,7 +138,7 @@ class Pairs:
         return cls(sums, PairSample(new, old, labels))
 
     def without(self, rows: Tensor) -> Pairs:
-        """All pairs except some of the sample, (S,) bool."""
+        """All pairs except some of the sample, which an (S,) bool mask marks."""
         left_out, sums = self.sample.at(rows), self.sums.copy()
         sums.add(left_out.new, left_out.old, -1)
         return replace(self, sums=sums, sample=self.sample.at(~rows))

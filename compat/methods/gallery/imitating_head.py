@@ -17,7 +17,7 @@ from skipfill.compat.nn.logistic import fit_logistic, log_odds
 from skipfill.compat.nn.normalize import unit
 from skipfill.compat.settings import MOST_CLASSES, WIDEST, WIDEST_FEATURES, Range
 
-STRANGE, RAMP = -0.5, 0.5  # centre of the step from strange to known, in log odds, and its width
+STRANGE, RAMP = -0.5, 0.5  # centre and width of the step from strange to known, in log odds
 VIEWED = 0.5  # share of the view in the squared length of an embedding
 FEWEST_OF_A_KIND = 20  # fewest items of each kind, known and strange, to fit the weights of evidence
 
@@ -31,9 +31,9 @@ class HeadShape:
         view: d, of the old space.
         dim: d + e, of the embedding.
         classes, scale: of the classifier.
-        strength: weight of the class view of an item that is surely known.
-        rows, items: how many stored rows, and unlabelled items, it remembers.
-        within_class: whether M is another than I.
+        strength: weight of the class view of an item that is surely of a known class.
+        rows, items: number of stored rows and of unlabelled items that it remembers.
+        within_class: whether M differs from the identity.
     """
 
     features: Annotated[int, Range(1, WIDEST_FEATURES)]
@@ -81,16 +81,18 @@ class HeadOutputs:
 class ImitatingHead(nn.Module):
     """features -> [ b ; o ] / sqrt(2),  b = n(strength p s z + n(M u) + (1 - s) a k),  o its own space (`OwnSpace`).
 
-    p is the largest probability of the classifier. s in [0, 1] says whether the item is of a known class: a steep step
-    of the log odds
+    A class is known if the model was trained on it, and strange if not. p is the largest probability of the classifier.
+    s in [0, 1] says how surely the item is of a known class. It is a steep step of the log odds
 
         w_1 (of the remembered items around its features) + w_2 (of the stored rows around u) + w_0,
 
-    see `DensityRatio`. The weights are those of a logistic regression over the remembered items, each left out of
-    its own surroundings. With too few items of either kind, only the rows count. The step is a little below 0, because
-    in most galleries fewer classes are strange than known. k is the stored vector of the most similar strange item, and
-    a is the trust in it (see `ItemMemory`). M weakens the directions of u that say little about the class (see
-    `within_class_map`). Before anything is remembered, s is 1 and M is I.
+    where each bracket is the log odds of a `DensityRatio`. The weights w come from a logistic regression over the
+    remembered items, each judged by the others. With too few items of either kind, only the rows count. The step is a
+    little below 0, because in most galleries fewer classes are strange than known.
+
+    k is the stored vector of the most similar strange item, and a is the trust in it (see `ItemMemory`). M weakens the
+    directions of u that say little about the class (see `within_class_map`). Before anything is remembered, s is 1 and
+    M is the identity.
     """
 
     evidence: Tensor
@@ -142,14 +144,15 @@ class ImitatingHead(nn.Module):
         return known, (1 - known) * recalled
 
     def remember(self, rows: GallerySample, trained: Tensor, items: UnlabelledFeatures | None) -> None:
-        """Fill what is not trained: own space, M, the two memories, and the weights of their evidence.
+        """Fill the parts that are not trained: own space, M, the two memories, and the weights of their evidence.
 
-        Stored rows are kept where some of them are of a training class and some of none; unlabelled items where there
-        are any; at most 8,192 of each. Before, every item is of a known class, and the own space is n(h[d:]).
+        Stored rows are remembered if some of them are of a training class and some are not. Unlabelled items are
+        remembered if there are any. At most 8,192 of each kind are kept. Until then, every item counts as of a known
+        class, and the own space is n(h[d:]).
 
         Args:
-            rows: of the pool, in random order.
-            trained: (N, F) features of training items as they are.
+            rows: stored rows of the pool, in random order.
+            trained: (N, F) features of training items without augmentation.
             items: unlabelled items of the gallery.
         """
         rows = GallerySample(rows.vectors[:MOST], rows.labels[:MOST], rows.items[:MOST])
@@ -173,7 +176,7 @@ class ImitatingHead(nn.Module):
         if min(int(known.sum()), int((~known).sum())) < FEWEST_OF_A_KIND:
             return
         cosines = items.old[asked] @ self.rows.keys.T
-        # The own row, and any equal one, would tell of nothing but the item itself.
+        # An item's own row, and any equal row, is left out: it says nothing of the rows around the item.
         by_rows = self.rows.log_odds(cosines.masked_fill(cosines > 1 - SAME, -torch.inf))
         by_items = self.items.log_odds(self.items.cosines_of_others(asked))
         self.evidence = fit_logistic(torch.cat([by_items, by_rows], dim=1), known, balanced=True)

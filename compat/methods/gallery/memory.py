@@ -1,4 +1,4 @@
-"""Two memories of `ImitatingHead`: points that are known or strange, and items. The head fills them."""
+"""The two memories of `ImitatingHead`: points of known and strange classes, and items. The head fills them."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from skipfill.compat.nn.normalize import unit
 from skipfill.compat.nn.principal_axes import principal_axes
 from skipfill.compat.nn.selection import simplest_near_best
 
-MOST = 8_192  # of rows with 128 coordinates, and of items with up to 256 + 128
-DIRECTIONS = 256  # of the features of items, which may have ten times as many
+MOST = 8_192  # most stored rows, and most items, that a head remembers
+DIRECTIONS = 256  # principal directions kept of the features of items, which may have ten times as many dimensions
 # Temperatures as shares of the mean distance of two remembered points.
 AMONG_POINTS, NEAREST = 0.02, 0.002
 TRUSTS = [0.0, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 4.0, 8.0]
-FEWEST, ASKED = 200, 2_048  # fewest labelled items to choose the trust by
+FEWEST, ASKED = 200, 2_048  # fewest and most items of known classes to choose the trust by
 FOLLOWING = 5  # the most similar item is compared with this many that follow it
 SURE = 20.0  # log odds are clipped here
 SAME = 1e-6  # two stored vectors closer than this are the same
 
 
 class DensityRatio(nn.Module):
-    """M points on a sphere, each known (of a training class) or strange. Tells which kind is denser around x.
+    """M points on a sphere, each known (of a training class) or strange. Estimates which kind is denser around x.
 
-    The log odds are log(a / b), a the mean of exp(x.k / tau) over known points k, and b over the others: a ratio of
-    densities, so that they are not below 0 where only some of the rows of a known class were labelled.
+    The log odds are log(a / b), where a is the mean of exp(x.k / tau) over the known points k, and b over the strange
+    ones. They compare densities and not counts, so that they are not below 0 where only some rows of a known class have
+    labels.
     """
 
     keys: Tensor
@@ -42,16 +43,16 @@ class DensityRatio(nn.Module):
         self.register_buffer("spread", torch.ones(()))
 
     def hold(self, keys: Tensor, known: Tensor) -> None:
-        """Take (M, K) L2-normalised keys and whether each is known (M,)."""
+        """Remember M points: (M, K) L2-normalised keys, and (M,) bool, whether each is known."""
         mean = keys.mean(dim=0)
         where = self.spread.device
         self.keys, self.known = keys.to(where, copy=True), known.to(where, copy=True)
         self.spread.fill_(max(float(1 - mean @ mean), 1e-4))
 
     def log_odds(self, cosines: Tensor) -> Tensor:
-        """(N, M) cosines with the keys, -inf for one to leave out -> (N, 1), within -20 and 20.
+        """(N, M) cosines with the keys, -inf for a key to leave out -> (N, 1) log odds, within -20 and 20.
 
-        0 while all points are of one kind.
+        The log odds are 0 if all points are of one kind.
         """
         known = int(self.known.sum())
         if known in (0, len(self.known)):
@@ -67,11 +68,11 @@ class ItemMemory(DensityRatio):
     """Items of the gallery by their features. Recalls the stored vector of the most similar strange item.
 
     k(x) = n( sum_j softmax_j(x.x_j / tau) g_j ) over the strange items j, a kernel regression (Nadaraya 1964, Watson
-    1964), so sharp that it is nearly the stored vector of one item. The imitation cannot learn this
-    vector where items that look alike to the new encoder lie among other items for the old one.
+    1964) that is so sharp that it is nearly the stored vector of one item. The imitation cannot learn this vector where
+    items that look alike to the new encoder have different neighbours by the old one.
 
-    a(x) = A P(x)^2 is the trust in it. P is the probability that the most similar item is of the class of x, given its
-    similarity and how much the next ones fall behind. A and P are estimated from items of known classes.
+    a(x) = A P(x)^2 is the trust in k. P is the probability that the most similar item is of the class of x, given its
+    similarity and its lead over the next ones. A and P are estimated from items of known classes.
     """
 
     directions: Tensor
@@ -88,9 +89,10 @@ class ItemMemory(DensityRatio):
         self.register_buffer("same_class", torch.zeros(3))
 
     def learn(self, items: UnlabelledFeatures, rows: GallerySample) -> None:
-        """Hold the items, at most `MOST`, and find out how far to trust what is stored for others like them.
+        """Remember the items, and choose how far to trust the stored vector of a similar item.
 
         Args:
+            items: at most `MOST`.
             rows: stored rows, by whose labels the trust is chosen.
         """
         features = unit(items.features)
@@ -113,7 +115,7 @@ class ItemMemory(DensityRatio):
         return self.trust * self._likely(cosines) * self._regression(cosines, strange)
 
     def cosines_of_others(self, asked: Tensor) -> Tensor:
-        """(A,) of the items -> (A, M) cosines with the keys, -inf with itself."""
+        """(A,) positions of items -> (A, M) cosines with the keys, -inf for the item's own key."""
         cosines = self.keys[asked] @ self.keys.T
         cosines[torch.arange(len(asked)), asked] = -torch.inf
         return cosines
@@ -130,9 +132,9 @@ class ItemMemory(DensityRatio):
         Nearly means within a standard error (`simplest_near_best`). The smallest such A is taken because items of
         trained classes are more alike to the new encoder than items of other classes, so the estimate is rather high.
 
-        k is that of the other items of known classes; the item's own row, and any equal one, is left out. The stored
-        vector g stands for its imitation u, which would look too good on the items that it was trained on. Holding
-        items back for this would leave too few. A is 0 where there are too few items.
+        k is taken from the other items of known classes. The item's own row, and any equal row, is left out. The stored
+        vector g stands in for the imitation u, which would look too good on the items that it was trained on. Holding
+        items back for this would leave too few. A is 0 if there are too few items.
         """
         self.trust.fill_(0.0)
         asked = self.known.nonzero().flatten()[:ASKED]

@@ -26,13 +26,14 @@ from skipfill.compat.settings import POSITIVE, SHARE, Range
 @dataclass(frozen=True)
 class Settings:
     """Attributes:
-    scale: of the own classifier's cosine logits.
+    scale: scale of the classifier's cosine logits.
     softness: temperatures over stored rows and class means, as a multiple of those at which the stored rows
-        themselves best tell each other's class.
-    classes: weight of finding class means and stored rows of the class.
-    imitation: weight of the distance to the own stored vector, as a share of the mean distance of two stored rows.
-    ranking: weight of keeping the stored vector's own ranking.
-    strength: weight of the class view against the imitation, for items that are surely known.
+        best predict the class of other stored rows.
+    classes: weight of the terms that pull an item to its class mean and to stored rows of its class.
+    imitation: weight of the distance to the item's own stored vector, which is measured as a share of the mean distance
+        of two stored rows.
+    ranking: weight of keeping the ranking of the rows that the stored vector gives.
+    strength: weight of the class view against the imitation, for items that are surely of a known class.
     """
 
     extra_dims: Annotated[int, Range(1)] = 32
@@ -47,12 +48,14 @@ class Settings:
 
 
 class Gallery(Method):
-    """The class view z finds the rows of a known class; the imitation u keeps an unknown item where the old encoder
-    had it. Both are heads of one encoder, and their blend is what queries use (see `ImitatingHead`).
+    """Two heads on one encoder: a class view, and an imitation of the old encoder. Queries use a blend of the two.
 
-    The class terms see the blend, by which an imitation is learned of items that are not stored too. The ranking is
-    kept on items that are not augmented: the stored vector is that of the item, not of its augmentation. The class view
-    is trained on when the encoder is done, see `refit`.
+    The class view z finds the rows of a known class. The imitation u keeps an item of an unknown class where the old
+    encoder had it. See `ImitatingHead` for the blend.
+
+    The class terms are losses of the blend, so that the imitation also learns from items that are not stored. The
+    ranking term takes only items without augmentation, because their stored vectors were made without it. After the
+    encoder is trained, the class view is trained further, see `refit`.
     """
 
     summary = "ours: stored rows as neighbours; imitates the old encoder for classes without labels"
@@ -84,7 +87,7 @@ class Gallery(Method):
 
     @classmethod
     def head_shape(cls, described: Mapping[str, Any]) -> type[Any]:
-        # Of this head, a blend with the old encoder itself keeps the class view alone.
+        # A blend with the old encoder itself keeps only the class view of this head.
         return HeadShape if "view" in described else super().head_shape(described)
 
     @classmethod
@@ -103,7 +106,7 @@ class Gallery(Method):
         return self._imitating.shape.described()
 
     def start_refit(self) -> None:
-        # The imitation is learned from few items. Their augmentations keep it from overfitting them.
+        # The imitation learns from few items, and would overfit them without augmentation, which a refit does not have.
         self._imitating.imitation.requires_grad_(False)
 
     def remember(self, trained: Tensor, items: UnlabelledFeatures | None) -> None:
@@ -127,7 +130,7 @@ class Gallery(Method):
         return terms if batch.pairs is None else terms | self._imitation_terms(batch, batch.pairs, rows.vectors)
 
     def _imitation_terms(self, batch: Batch, pairs: Pairs, rows: Tensor) -> Terms:
-        """Each pair near its own stored vector; of those that are not augmented, the ranking of the rows kept too."""
+        """Terms that keep pairs near their stored vectors, and keep the ranking by those without augmentation."""
         imitations = self._imitating.imitate(batch.features_of_pairs)
         clean = slice(pairs.augmented, None)
         ranking = ranking_divergence(imitations[clean], pairs.old[clean], rows, tau=self.tau)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from skipfill.compat.nn.normalize import unit
 from skipfill.compat.nn.principal_axes import principal_axes
 
-TELLING, LOOKS = 0.7, 0.3  # shares of the squared length
+TELLING, LOOKS = 0.7, 0.3  # shares of h and of a in the squared length of m
 SOME = 1e-6  # share of the largest variance; smaller ones are rounding
 
 
@@ -42,18 +42,18 @@ class OwnSpace(nn.Module):
         self.register_buffer("mixed", mixed)
 
     def learn(self, features: Tensor, hidden: Tensor) -> None:
-        """Find the directions.
+        """Find the means and the principal directions.
 
         Args:
-            features: (N, F) of training items as they are.
-            hidden: (N, H), h of the same.
+            features: (N, F) features of training items without augmentation.
+            hidden: (N, H) h of the same items.
         """
         where = self.middle.device
         self.middle = unit(features).mean(dim=0).to(where)
         variances, directions = principal_axes(unit(features) - self.middle, self.looks.shape[1])
         # With few items, or features that are never active, some directions vary only by rounding: noise.
-        told = variances > SOME * variances[-1]
-        self.looks = (directions * torch.where(told, variances, torch.inf) ** -0.25).to(where)
+        varies = variances > SOME * variances[-1]
+        self.looks = (directions * torch.where(varies, variances, torch.inf) ** -0.25).to(where)
         both = self._both(features, hidden)
         self.middle_of_both = both.mean(dim=0).to(where)
         self.mixed = principal_axes(both - self.middle_of_both, self.mixed.shape[1])[1].to(where)

@@ -1,8 +1,8 @@
 """The temperature that fits a stored space, estimated from the stored rows.
 
-Cosines mean different things in different spaces: those of two random rows have a standard deviation of .2 in one
-gallery and of .03 in another, and the rows of a class lie wider or closer. A temperature that
-separates rows of the first cannot tell rows of the second apart.
+Cosines mean different things in different spaces. Those of two random rows have a standard deviation of 0.2 in one
+gallery and of 0.03 in another, and the rows of a class are spread more or less widely. A temperature that separates the
+rows of the first gallery cannot tell those of the second apart.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ CANDIDATES = [2.0 * 0.8**step for step in range(41)]  # from 2, which tells no r
 
 
 def row_temperature(pool: GallerySample) -> float:
-    """The temperature at which stored rows, as neighbours, best tell the class of other stored rows.
+    """The temperature at which stored rows, as neighbours, best predict the class of other stored rows.
 
     Returns:
         In [0.0003, 2]; 2 when no two rows have a class in common.
@@ -43,7 +43,7 @@ def row_temperature(pool: GallerySample) -> float:
 
 
 def prototype_temperature(old: OldSpace) -> float:
-    """The same over class means, each row left out of the mean of its own class."""
+    """The temperature at which class means best predict the class of stored rows, each left out of its own mean."""
     labels = old.pool.labels
     asked = _shuffled(len(labels))
     asked = asked[labels[asked] >= 0]
@@ -65,5 +65,5 @@ def spread(pool: GallerySample) -> float:
 
 
 def _shuffled(count: int) -> torch.Tensor:
-    """Places in a random order that is always the same."""
+    """Positions in a random order, the same in every call."""
     return torch.randperm(count, generator=torch.Generator().manual_seed(0))

@@ -21,11 +21,11 @@ def within_class_map(rows: GallerySample) -> Tensor | None:
     """M = (W / (c v) + I)^-1, (d, d) float64: weakens the directions in which rows of one class differ most.
 
     None stands for I. W is the covariance of stored rows within their classes, and v its mean eigenvalue. A query then
-    searches with n(M u) instead of u. Queries alone are mapped: the rows stay as they are stored.
+    searches with n(M u) instead of u. Only queries are mapped: the rows stay as they are stored.
 
-    c is chosen by cross-validation over classes: rows of known classes search for others of their class, with M of
-    the rows of other classes. The largest c that finds them nearly as often as the best one is taken
-    (`simplest_near_best`). I where no two rows of one class differ, and where only one class is known.
+    c is chosen by cross-validation over classes: rows of known classes search for other rows of their class, with an M
+    that was made from the other classes. The largest c that finds them nearly as often as the best c is taken
+    (`simplest_near_best`). M is I if no two rows of one class differ, or if only one class is known.
 
     Source: after the within-class covariance normalisation of Hatch, Kajarekar and Stolcke 2006.
     """
@@ -41,11 +41,11 @@ def within_class_map(rows: GallerySample) -> Tensor | None:
 
 
 class _Axes:
-    """Principal directions of (N, d) differences of rows to the mean of their class.
+    """Principal directions of (N, d) differences between rows and the mean of their class.
 
     Attributes:
-        variances: (d,) along them, as multiples of the mean.
-        directions: (d, d), one a column.
+        variances: (d,) variance along each direction, as a multiple of the mean.
+        directions: (d, d), a column for each direction.
     """
 
     def __init__(self, differences: Tensor) -> None:
@@ -53,7 +53,7 @@ class _Axes:
         self.variances = variances / variances.mean().clamp(min=torch.finfo(torch.float64).tiny)
 
     def kept(self, mildness: float) -> Tensor:
-        """(d,) what M leaves of each direction."""
+        """(d,) factor by which M scales each direction."""
         kept: Tensor = 1 / (self.variances / mildness + 1)
         return kept
 
@@ -63,7 +63,7 @@ class _Axes:
 
 
 def _class_means(vectors: Tensor, labels: Tensor) -> Tensor:
-    """(C, d); zeros for a class without rows."""
+    """(C, d) mean of each class; zeros for a class without rows."""
     sums = vectors.new_zeros(int(labels.max()) + 1, vectors.shape[1]).index_add_(0, labels, vectors)
     return sums / torch.bincount(labels).clamp(min=1)[:, None]
 

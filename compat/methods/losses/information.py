@@ -19,11 +19,11 @@ def stored_information(
         new: (B, d) new embeddings in the old space, L2-normalised.
         old: (B, d) stored vectors, L2-normalised.
         labels: (B,) int64.
-        has_old: (B,) bool; the others are in neither row nor column.
+        has_old: (B,) bool; items without a stored vector have neither a row nor a column in S.
         scale: mu, > 0.
-        same_class: for pairs of one class, `zero`: S_ij = 0 in the sum, the item's own pair included, as in the
-            authors' code (each adds exp(0) = 1, and the loss may be below 0); `inf`: they are left out of
-            the sum, all but the item's own pair, which makes it a cross-entropy.
+        same_class: how pairs of one class enter the sum over j. With `zero`, as in the authors' code, their S_ij is 0,
+            also that of the item's own pair; each adds exp(0) = 1, and the loss may be below 0. With `inf`, they are
+            left out, except the item's own pair; the loss is then a cross-entropy.
 
     Returns:
         Scalar; 0 when no item has a stored vector.

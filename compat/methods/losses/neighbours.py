@@ -12,17 +12,17 @@ def stored_neighbours(
 ) -> Tensor:
     """-log( P / (P + N) ): P the sum of exp(z.g / tau) over the stored rows of the item's class, N over all others.
 
-    Both are estimated from few rows, without bias: P from rows drawn from the item's class, of which a uniform sample
-    of the gallery may hold none, and N from the rows of other classes in such a sample.
+    Both are estimated from few rows, without bias. P comes from rows drawn from the item's class, because a uniform
+    sample of the gallery may hold none of them. N comes from the rows of other classes in a uniform sample.
 
     Args:
         views: (B, d) new embeddings z in the old space, L2-normalised.
         own: (B, K, d) stored rows of each item's class, L2-normalised.
-        stand_for: (B, K) how many rows of the gallery each of these stands for, in units of what a row of the sample
-            does; 0 for a row that does not count.
+        stand_for: (B, K) how many rows of the gallery each of these stands for, as a multiple of those that a row of
+            the sample stands for; 0 for a row that does not count.
         rows: (S, d) uniform sample of the stored rows, L2-normalised.
-        same_class: (B, S) bool, whether a row of the sample is of the item's class, and so no other. Rows of no
-            training class are never left out: they only repel.
+        same_class: (B, S) bool, whether a row of the sample is of the item's class; such rows are not in N. Rows of no
+            training class are always in N: they only repel.
         tau: temperature, > 0.
 
     Returns:
@@ -35,6 +35,6 @@ def stored_neighbours(
         return views.sum() * 0.0
     views, own, stand_for, same_class = views[usable], own[usable], stand_for[usable], same_class[usable]
     near = (own @ views[:, :, None])[:, :, 0] / tau + stand_for.log()
-    # Not -inf: of an item whose class has the whole sample, the gradient would not be a number.
+    # Not -inf: for an item whose class fills the whole sample, the gradient would be NaN.
     far = (views @ rows.T / tau).masked_fill(same_class, torch.finfo(views.dtype).min)
     return softplus(far.logsumexp(dim=1) - near.logsumexp(dim=1)).mean()

@@ -16,10 +16,10 @@ def prototype_cross_entropy(
     Args:
         compat: (B, d) new embeddings viewed in the old space, L2-normalised.
         prototypes: (C', d) class means, normalised or not as the method says.
-        labels: (B,) int64, which of these is the item's own; `ABSENT` for none, and no loss.
+        labels: (B,) int64 position of the item's own class among these; `ABSENT` for an item that has no loss.
 
     Returns:
-        Scalar mean; 0 when no item has one.
+        Scalar mean; 0 when every item is `ABSENT`.
 
     Source: Shen et al. 2020, arXiv 2003.11942, eq. 4, with prototypes in place of the old classifier.
     """

@@ -17,9 +17,9 @@ def refresh_contrast(
         compat: (B, d) z, new embeddings in the old space, L2-normalised.
         old: (B, d) g, stored vectors, L2-normalised.
         labels: (B,) int64.
-        has_old: (B,) bool; the others are new negatives only.
+        has_old: (B,) bool; items without a stored vector serve as new negatives only.
         tau: temperature, > 0.
-        hardest: size of each of the two sets, fewer in a batch that has fewer.
+        hardest: size of each of the two sets; smaller if the batch has fewer such items.
 
     Returns:
         Scalar mean over the items with a stored vector; 0 when there is none, or no other class.

@@ -1,1 +1,1 @@
-"""Fits closed-form methods: pairs joined by id, wrong ones left out, the map chosen by held-out retrieval."""
+"""Fits closed-form methods: joins pairs by id, leaves wrong ones out, and chooses a map by held-out retrieval."""

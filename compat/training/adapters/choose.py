@@ -24,7 +24,8 @@ class Option:
     """One method with one value of each of its settings.
 
     Attributes:
-        name: of the method.
+        name: name of the method.
+        adapter: the method.
     """
 
     name: str
@@ -38,8 +39,8 @@ class Chosen:
 
     Attributes:
         option: its method and settings.
-        fitted: to all pairs.
-        measured: on the held-out pairs, fitted to the others.
+        fitted: the map, fitted to all pairs.
+        measured: its held-out retrieval, when it was fitted to the other pairs only.
         queries: number of pairs held out.
         tried: every option with its measurement, in order.
     """
@@ -61,15 +62,15 @@ def choose(
 
     Args:
         options: the simplest first; at least one.
-        seed: of the pairs held out and of the fits.
+        seed: decides the pairs held out, and the fits of methods that draw at random.
     """
     folds = held_out(len(pairs.sample), seed)
     steps = len(folds) * len(options)
     progress.start(f"choosing among {len(options)} maps" if len(options) > 1 else "measuring the map", steps)
     measured: list[list[Measured]] = [[] for _ in options]
-    for chosen in folds:
-        fitting = pairs.without(chosen)
-        retrieval = HeldOutRetrieval(pairs.sample.at(chosen), fitting.sample)
+    for mask in folds:
+        fitting = pairs.without(mask)
+        retrieval = HeldOutRetrieval(pairs.sample.at(mask), fitting.sample)
         for option, of_option in zip(options, measured, strict=True):
             of_option.append(retrieval.measure(option.adapter.fit(fitting, option.settings, seed)))
             progress.advance(1)
@@ -77,4 +78,4 @@ def choose(
     best = best_of(candidates)
     fitted = best.named.adapter.fit(pairs, best.named.settings, seed)
     tried = [(one.named, one.measured) for one in candidates]
-    return Chosen(best.named, fitted, best.measured, sum(int(chosen.sum()) for chosen in folds), tried)
+    return Chosen(best.named, fitted, best.measured, sum(int(mask.sum()) for mask in folds), tried)

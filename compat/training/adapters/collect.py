@@ -21,18 +21,18 @@ from skipfill.store.parquet.ids import positions
 from skipfill.store.parquet.stored_rows import Block
 from skipfill.store.parquet.vectors import Matrix, normalised
 
-SAMPLE_BYTES = 1 << 26  # of pairs in memory
+SAMPLE_BYTES = 1 << 26  # memory for the sample of pairs
 
 
 @dataclass(frozen=True)
 class JoinedBlock:
-    """Some rows of the gallery that are items.
+    """Rows of a block of the gallery that have an item with the same id.
 
     Attributes:
-        block: holds the rows.
-        rows: (m,) positions in it, ascending.
-        places: (m,) positions of the items.
-        old: (m, d) their stored vectors, L2-normalised.
+        block: the block that holds the rows.
+        rows: (m,) positions of the rows in the block, ascending.
+        places: (m,) position of the item of each row.
+        old: (m, d) stored vectors of the rows, L2-normalised.
     """
 
     block: Block
@@ -42,11 +42,11 @@ class JoinedBlock:
 
 
 def joined_blocks(gallery: Gallery, ids: pa.Array, progress: Progress) -> Iterator[JoinedBlock]:
-    """Stream the gallery and find the items with its ids."""
+    """Stream the gallery and find the item of each row by id."""
     following = 0
     for block in gallery.rows.blocks():
         progress.advance(len(block.ids))
-        # Most files of pairs are in the gallery's order: then no id has to be looked up.
+        # Most files of items are in the gallery's order. Then no id has to be looked up.
         if ids.slice(following, len(block.ids)).equals(block.ids):
             places = np.arange(following, following + len(block.ids))
         else:
@@ -65,9 +65,9 @@ class Collected:
 
     Attributes:
         sums: over all pairs.
-        sample: pairs in memory, all of them or some at random.
-        places: (S,) items of the sample.
-        labels: those of the pairs, each once, sorted.
+        sample: the pairs kept in memory: all of them, or a random sample.
+        places: (S,) position of the item of each pair in the sample.
+        labels: distinct labels of the pairs, sorted.
     """
 
     sums: PairSums
@@ -87,8 +87,8 @@ def collect(
     """Join the gallery with the items by id, in one pass.
 
     Args:
-        with_products: see `PairSums`.
-        seed: of the sample.
+        with_products: see `with_new` of `PairSums`.
+        seed: seed of the sample.
     """
     dim_new, dim_old = new.model.card.dim, gallery.space.dim
     sums = PairSums(dim_new, dim_old, with_new=with_products)
@@ -117,7 +117,7 @@ def collect(
 
 @dataclass(frozen=True)
 class _Kept:
-    """A uniform sample of a stream, as several arrays of one length."""
+    """A uniform sample of a stream of rows, each row spread over several arrays."""
 
     slots: Slots
     arrays: dict[str, NDArray[Any]]
@@ -134,13 +134,13 @@ class _Kept:
 
 
 class _Classes:
-    """Numbers the labels as they come."""
+    """Numbers labels in the order in which they first appear."""
 
     def __init__(self) -> None:
         self.numbers: dict[str, int] = {}
 
     def of(self, joined: JoinedBlock, of_items: pa.Array | None) -> NDArray[np.int64]:
-        """(m,) class of each pair, by the label of its item or else of its row; -1 for none."""
+        """(m,) class of each pair: that of its item's label, or else of its row's; -1 where neither has one."""
         labels = pa.nulls(len(joined.rows), pa.string())
         if joined.block.labels is not None:
             labels = joined.block.labels.take(pa.array(joined.rows))

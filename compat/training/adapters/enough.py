@@ -1,4 +1,4 @@
-"""The methods that have enough pairs."""
+"""Finds the methods that have enough pairs and labels to be fitted."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from skipfill.compat.training.adapters.collect import Collected
 from skipfill.compat.training.adapters.sources import OpenedPairs
 from skipfill.store.errors import Advice, BadInput, Hint
 
-SAME = 1e-4  # coordinates of vectors of length 1, stored perhaps in half precision
-ALIKE = 1e-9  # variance of vectors of length 1 that are all alike but for rounding
+SAME = 1e-4  # largest difference of equal coordinates: vectors of length 1 may be stored in half precision
+ALIKE = 1e-9  # variance below which vectors of length 1 differ only by rounding
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Options:
 
     Attributes:
         tried: the simplest first.
-        left_out: method -> why it is not among them.
+        left_out: method -> the reason why it is not tried.
     """
 
     tried: list[Option]
@@ -33,7 +33,7 @@ def options_for(opened: OpenedPairs, collected: Collected) -> Options:
     """The methods that can be fitted to the pairs, with all settings to choose among.
 
     Raises:
-        BadInput: no pair, vectors that are all alike, or too few pairs or no labels for every method.
+        BadInput: there is no pair; all vectors are alike; or every method lacks pairs or labels.
     """
     _refuse_unusable(opened, collected)
     dims = collected.sums.dims
@@ -52,7 +52,7 @@ def options_for(opened: OpenedPairs, collected: Collected) -> Options:
 
 
 def _missing(adapter: type[Adapter], collected: Collected) -> str:
-    """The need of a method that the pairs do not meet; empty for none."""
+    """A need of the method that the pairs do not meet, in words; empty if they meet all."""
     fewest = adapter.fewest_pairs(*collected.sums.dims)
     if collected.sums.count < fewest:
         return f"needs {fewest:,} pairs"
@@ -92,14 +92,14 @@ def _refuse_unusable(opened: OpenedPairs, collected: Collected) -> None:
 
 
 def _too_few(opened: OpenedPairs, collected: Collected) -> BadInput:
-    """The error where no method can be fitted."""
+    """The error for pairs that no method can be fitted to."""
     fewest = min(kind.fewest_pairs(*collected.sums.dims) for kind in opened.adapters.values())
     name, (dim_new, dim_old) = next(iter(opened.adapters)), collected.sums.dims
     where = f"{opened.items.where}, joined with gallery {opened.gallery.name}"
     if collected.sums.count >= fewest:
         return BadInput(
             where,
-            expected=f"a label for items or rows, which {name} needs",
+            expected=f"labels of items or rows, which {name} needs",
             found="none",
             hint=Advice("label_pairs"),
         )

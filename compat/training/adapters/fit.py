@@ -1,4 +1,4 @@
-"""Fits a map of a new, frozen encoder onto the space of a stored gallery, and saves both as a model.
+"""Fits a map from a new, frozen encoder onto the space of a stored gallery, and saves both as a model.
 
 The steps, in order: open the pairs (`sources.py`), join them in one pass over the gallery (`collect.py`), leave out
 wrong ones (`wrong_pairs.py`), choose a map by held-out retrieval (`choose.py`), write the card, save the bundle.
@@ -41,14 +41,14 @@ def fit_adapter(objects: ObjectStore, name: str, recipe: Recipe, sources: Source
     """Fit a closed-form method, and save model `name`: the new encoder, with its view onto the gallery's space.
 
     Args:
-        name: known to be free.
-        recipe: with its settings checked.
+        name: no model of the store has it; the caller has made sure.
+        recipe: its settings are checked already.
 
     Returns:
         The card of the complete model.
 
     Raises:
-        BadInput: see `open_pairs`; or pairs that no map can be fitted to: none, too few, or vectors that are all alike.
+        BadInput: see `open_pairs` and `options_for`.
     """
     opened = open_pairs(objects, recipe, sources)
     encoder = opened.choice.new(opened.items, opened.encoder_settings)
@@ -60,14 +60,14 @@ def fit_adapter(objects: ObjectStore, name: str, recipe: Recipe, sources: Source
         judged = without_wrong(opened, new, collected, recipe.seed, progress)
         chosen = choose(judged.pairs, options.tried, progress, recipe.seed)
     network = _network(opened, chosen, encoder)
-    card = _card(name, recipe, opened, network, chosen, collected.labels, _story(chosen, judged, options))
+    card = _card(name, recipe, opened, network, chosen, collected.labels, _training(chosen, judged, options))
     digests = TrainedContent.joined([TrainedContent(np.concatenate(new.digests), complete=True)])
     trained_on = TrainedOn(IdSet.of([opened.items.ids]), digests)
     return save_trained(objects, card, network, opened.items, trained_on, [opened.space])
 
 
 def _bare_model(name: str, method: str, encoder: Encoder) -> LoadedModel:
-    """The encoder as a model with its own space alone."""
+    """The encoder as a model without views onto other spaces."""
     network = Network(encoder, method, torch.nn.Identity(), None, None)
     network.described_head = {"features": encoder.width}
     card = Card(name, method, network.describe(), encoder.width, {}, [], [], 0, {}, {}, {}, "")
@@ -86,7 +86,7 @@ def _collected(opened: OpenedPairs, new: NewVectors, seed: int, progress: Progre
 
 
 def _network(opened: OpenedPairs, chosen: Chosen, encoder: Encoder) -> Network:
-    """The network of the bundle, with the maps onto the gallery's space and by way of it onto earlier ones."""
+    """The network of the bundle, with maps onto the gallery's space and, through it, onto earlier spaces."""
     network = Network(encoder, chosen.option.name, torch.nn.Identity(), None, None)
     network.described_head = {"features": encoder.width}
     for space, view in _views(opened, chosen).items():
@@ -108,7 +108,7 @@ def _card(
     network: Network,
     chosen: Chosen,
     labels: list[str],
-    story: dict[str, Any],
+    training: dict[str, Any],
 ) -> Card:
     """The card of a model that is fitted and not yet saved: it lists no files."""
     option = chosen.option
@@ -120,7 +120,7 @@ def _card(
         views={name: View(network.encoder.width), **_views(opened, chosen)},
         classes=labels,
         trained_labels=labels,
-        trained_items=story["pairs"],
+        trained_items=training["pairs"],
         gallery=trained_against(opened.gallery),
         recipe={
             "method": recipe.method,
@@ -130,12 +130,12 @@ def _card(
             "versions": versions(network),
         },
         losses={},
-        training=story,
+        training=training,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
-def _story(chosen: Chosen, judged: Judged, options: Options) -> dict[str, Any]:
+def _training(chosen: Chosen, judged: Judged, options: Options) -> dict[str, Any]:
     """The held-out retrieval of the chosen map, the methods that were not tried, and the pairs left out."""
     return {
         "pairs": judged.pairs.sums.count,

@@ -18,12 +18,15 @@ MOST_ROWS = 16_384
 MOST_HELD_OUT, SHARE_HELD_OUT = 1_000, 0.2
 ENOUGH_HELD_OUT, FOLDS = 200, 5
 FEWEST_LABELLED = 50
-"""Held-out pairs with labels below which labels do not decide."""
+"""With fewer labelled queries than this, maps are not chosen by labels."""
 T = TypeVar("T")
 
 
 def held_out(pairs: int, seed: int) -> list[Tensor]:
-    """(S,) bool, which of S pairs are held out: a fifth, and 1,000 at most. Of few pairs, each fifth in its turn."""
+    """Masks of the pairs to hold out, each (S,) bool: one mask of a fifth of the pairs, at most 1,000.
+
+    If a fifth is fewer than 200 pairs, there are five masks, which hold out each fifth in turn.
+    """
     order = torch.randperm(pairs, generator=torch.Generator().manual_seed(seed))
     count = min(MOST_HELD_OUT, round(SHARE_HELD_OUT * pairs))
     parts = [order[:count]] if count >= ENOUGH_HELD_OUT else torch.tensor_split(order, FOLDS)
@@ -32,15 +35,15 @@ def held_out(pairs: int, seed: int) -> list[Tensor]:
 
 @dataclass(frozen=True)
 class Measured:
-    """Held-out retrieval of one map, each query's in [0, 1], higher is better.
+    """Held-out retrieval of one map: values of H queries in [0, 1], higher is better.
 
     Attributes:
         agreement: (H,) share of the 10 rows nearest in the new space that are among the 10 whose stored vectors are
             nearest to the mapped query.
-        reciprocal_rank: (H,) of the query's own stored row among all rows. It does not decide: a map that
-            also imitates the old encoder's mistakes would win.
+        reciprocal_rank: (H,) of the query's own stored row among all rows. Maps are not chosen by it, because a map
+            that also imitates the old encoder's mistakes would win.
         right_class: (H,) whether the row whose stored vector is nearest to the mapped query has the query's label
-            (CMC@1); NaN for queries that have none, or no row to find by it.
+            (CMC@1); NaN for a query without a label, or with a label that no row has.
     """
 
     agreement: Tensor
@@ -55,16 +58,16 @@ class Measured:
 
     @property
     def by_labels(self) -> bool:
-        """Whether enough queries have labels for these to decide."""
+        """Whether enough queries have labels to choose a map by them."""
         return int(self.right_class.isfinite().sum()) >= FEWEST_LABELLED
 
     @property
     def decisive(self) -> float:
-        """The mean by which a map is chosen: of the right class, or, without labels, of the agreement."""
+        """Mean by which a map is chosen: of `right_class`, or of `agreement` where too few queries have labels."""
         return float(self.right_class.nanmean() if self.by_labels else self.agreement.mean())
 
     def means(self) -> dict[str, float]:
-        """Each over the queries."""
+        """Mean of each measure over the queries; of `right_class` only if enough queries have labels."""
         means = {"agreement": float(self.agreement.mean()), "reciprocal_rank": float(self.reciprocal_rank.mean())}
         return {**means, "right_class": self.decisive} if self.by_labels else means
 
@@ -73,8 +76,9 @@ class HeldOutRetrieval:
     """Held-out pairs as queries against the stored vectors of other pairs.
 
     Args:
-        queries: H pairs, to which no map that is measured was fitted.
-        rows: the other pairs; at most 16,384 of them are searched, drawn at random: galleries lie in some order.
+        queries: H pairs that the measured maps were not fitted to.
+        rows: the other pairs; at most 16,384 of them are searched. These are drawn at random, as galleries may be
+            sorted.
     """
 
     def __init__(self, queries: PairSample, rows: PairSample) -> None:
@@ -97,12 +101,16 @@ class HeldOutRetrieval:
         return Measured(torch.cat(agreement), 1 / torch.cat(ranks), self._right_class(torch.cat(first)))
 
     def _right_class(self, first: Tensor) -> Tensor:
-        """(H,) whether the first row found, (H,), is of the query's class; NaN where there is nothing to find."""
+        """(H,) whether the first row found has the query's label; NaN for a query whose label no row has.
+
+        Args:
+            first: (H,) position of the first row found.
+        """
         wanted, labels = self._queries.labels, self._rows.labels
         if wanted is None or labels is None:
             return torch.full((len(first),), torch.nan)
-        something = (wanted >= 0) & torch.isin(wanted, labels)
-        return (labels[first] == wanted).float().masked_fill(~something, torch.nan)
+        findable = (wanted >= 0) & torch.isin(wanted, labels)
+        return (labels[first] == wanted).float().masked_fill(~findable, torch.nan)
 
 
 def _nearest(scores: Tensor) -> Tensor:
@@ -120,7 +128,7 @@ class Candidate(Generic[T]):
     """A map to choose among.
 
     Attributes:
-        named: what it is.
+        named: the method and settings, or another value that identifies the map.
     """
 
     named: T
@@ -128,5 +136,5 @@ class Candidate(Generic[T]):
 
 
 def best_of(candidates: Sequence[Candidate[T]]) -> Candidate[T]:
-    """The candidate with the best mean of what decides, of equal ones the first: simpler maps come first."""
+    """The candidate with the highest `decisive` mean; of equal ones the first, because simpler maps come first."""
     return max(candidates, key=lambda one: one.measured.decisive)

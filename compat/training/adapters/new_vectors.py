@@ -1,4 +1,4 @@
-"""The new encoder's vectors of items, taken by place: as they stream by, or from a temporary file in any order."""
+"""The new encoder's vectors of items: streamed in the order of the items, or in any order from a temporary file."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from skipfill.store.storage.scratch_array import release_pages, scratch_array
 class NewVectors:
     """The new encoder's vectors of N items.
 
-    Vectors that are in the items already are read again for each pass. Others are computed once, into a file in
-    `scratch`. So are all of them if they are taken in an order other than that of the items.
+    Vectors that are a column of the items are read again for each pass. Vectors that must be computed are computed
+    once, into a file in `scratch`. All vectors go into that file if they are taken in another order than the items'.
 
     Attributes:
-        model: the new encoder, as a model with its own space alone.
+        model: the new encoder, as a model without views onto other spaces.
         digests: of the content of each item read so far, block by block.
     """
 
@@ -67,13 +67,13 @@ class NewVectors:
         return vectors
 
     def read_rest(self) -> None:
-        """Read the items that nobody took, so that `digests` are complete."""
+        """Read the remaining items, so that `digests` is complete."""
         if self._all is None:
             for _ in self._blocks:
                 pass
 
     def _comes_later(self, places: NDArray[np.int64]) -> bool:
-        """Whether the places ascend and none of them has gone by."""
+        """Whether the places ascend and start at or after the current block."""
         return bool(len(places) == 0 or (places[0] >= self._start and (np.diff(places) > 0).all()))
 
     def _forward(self, places: NDArray[np.int64]) -> Matrix:

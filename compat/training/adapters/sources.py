@@ -30,10 +30,10 @@ class OpenedPairs:
 
     Attributes:
         adapters: the methods to try, the simplest first.
-        settings: of each, as given.
-        gallery: only the rows by the model of its space.
+        settings: method -> its settings, as given.
+        gallery: only the rows made by the model of its space.
         items: without those held out.
-        space: the gallery's, as its model's card describes it now.
+        space: the gallery's space, as its model's card describes it now.
     """
 
     adapters: dict[str, type[Adapter]]
@@ -91,7 +91,7 @@ def _refuse_without_effect(recipe: Recipe, sources: Sources) -> None:
             if field.name not in used and value != field.default and value:
                 raise BadInput(
                     Parameter(field.name),
-                    expected="a method that it has an effect on",
+                    expected="a method that uses it",
                     found=f"method {recipe.method}, which is fitted in closed form",
                     hint=Advice("leave_out", parameter=field.name),
                 )

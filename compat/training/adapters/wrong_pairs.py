@@ -1,4 +1,4 @@
-"""Wrong pairs: items whose stored vector is that of another item, found by the residuals of a robust fit."""
+"""Finds wrong pairs, whose stored vector is that of another item, by the residuals of a robust fit."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from skipfill.compat.training.adapters.sources import OpenedPairs
 REFERENCES = 512
 ROWS_AT_ONCE = 4_096
 FEWEST_WRONG = 0.005
-"""Below this share of the pairs in memory, pairs that look wrong are kept: they may be right."""
+"""If fewer than this share of the pairs in memory look wrong, they are kept: they may be right."""
 SHOWN = 5
 
 
 @dataclass(frozen=True)
 class PairJudge:
-    """A map and stored rows drawn at random, by which pairs are judged.
+    """Judges pairs by a map and by stored rows drawn at random.
 
     Attributes:
         fitted: from the new space onto the old one.
@@ -35,10 +35,10 @@ class PairJudge:
     fitted: LinearMap
     references: Tensor
 
-    def standing(self, new: Tensor, old: Tensor) -> Tensor:
-        """(N,) cosine of each mapped vector with its stored one, in standard deviations of those with random rows.
+    def z_scores(self, new: Tensor, old: Tensor) -> Tensor:
+        """(N,) z-score of each mapped vector's cosine with its stored vector, against its cosines with random rows.
 
-        0 is what a random row has. A right pair stands far above it, however high a cosine all rows share.
+        A random row has 0 on average. A right pair is far above 0, even where the cosine of any two rows is high.
         """
         found = [torch.zeros(0)]
         with torch.inference_mode():
@@ -50,18 +50,18 @@ class PairJudge:
         return torch.cat(found)
 
 
-def standings(sample: PairSample, seed: int) -> Tensor:
-    """(S,) standing of each pair, by a map that is fitted to the other half of the pairs."""
+def cross_fitted_z_scores(sample: PairSample, seed: int) -> Tensor:
+    """(S,) z-score of each pair, by a judge that is fitted to the other half of the pairs."""
     order = torch.randperm(len(sample), generator=torch.Generator().manual_seed(seed))
     halves = order[: len(order) // 2], order[len(order) // 2 :]
     found = torch.empty(len(sample))
     for judged, fitting in (halves, halves[::-1]):
-        found[judged] = judge_by(sample.at(fitting)).standing(sample.new[judged], sample.old[judged])
+        found[judged] = judge_by(sample.at(fitting)).z_scores(sample.new[judged], sample.old[judged])
     return found
 
 
 def judge_by(sample: PairSample) -> PairJudge:
-    """A judge that is fitted to some pairs, by a rotation: it cannot bend to a few wrong ones."""
+    """A judge whose map is fitted to some pairs. The map is a rotation, which a few wrong pairs hardly change."""
     sums = PairSums(sample.new.shape[1], sample.old.shape[1], with_new=False)
     sums.add(sample.new, sample.old)
     drawn = torch.randperm(len(sample), generator=torch.Generator().manual_seed(0))[:REFERENCES]
@@ -73,10 +73,10 @@ class Judged:
     """The pairs without those that look wrong.
 
     Attributes:
-        pairs: the others.
+        pairs: the pairs that are kept.
         wrong: number of pairs left out.
-        wrong_ids: some of their ids, those that stand lowest first.
-        related: whether most pairs stand above random ones; otherwise the spaces share next to nothing.
+        wrong_ids: ids of some pairs left out, those with the lowest z-scores first.
+        related: whether more than half of the pairs seem right; otherwise the two spaces share next to nothing.
     """
 
     pairs: Pairs
@@ -88,39 +88,39 @@ class Judged:
 def without_wrong(opened: OpenedPairs, new: NewVectors, collected: Collected, seed: int, progress: Progress) -> Judged:
     """Find the wrong pairs and leave them out.
 
-    Half of the wrong pairs stand below 0, and next to no right ones. So about twice as many pairs are wrong as stand
-    below 0, and the lowest ones are taken to be them. Pairs that are not in memory are judged in a second pass, where
-    some in memory are wrong.
+    About half of the wrong pairs have a z-score below 0, and hardly any right pair has. So twice the number of pairs
+    below 0 estimates the number of wrong pairs, and that many pairs with the lowest z-scores are left out. If some
+    pairs in memory are wrong, a second pass over the gallery judges those that are not in memory.
     """
     sample, sums = collected.sample, collected.sums
     as_they_are = Judged(Pairs(sums, sample), 0, [], related=True)
     if sums.count < 2 * Procrustes.fewest_pairs(*sums.dims):
         return as_they_are  # half of the pairs are too few to judge the others by
-    standing = standings(sample, seed)
-    limit = _limit(standing)
+    z_scores = cross_fitted_z_scores(sample, seed)
+    limit = _limit(z_scores)
     if limit is None:
         return replace(as_they_are, related=False)
-    wrong = standing < limit
+    wrong = z_scores < limit
     if wrong.float().mean() < FEWEST_WRONG:
         return as_they_are
-    lowest = standing.argsort()[: int(wrong.sum())][:SHOWN].numpy()
+    lowest = z_scores.argsort()[: int(wrong.sum())][:SHOWN].numpy()
     ids = [opened.items.ids[int(place)].as_py() for place in collected.places[lowest]]
     if len(sample) == sums.count:
         pairs = Pairs(sums, sample).without(wrong)
         return Judged(pairs, int(wrong.sum()), ids, related=True)
     judge = judge_by(sample.at(~wrong))
-    wrong = judge.standing(sample.new, sample.old) < limit
+    wrong = judge.z_scores(sample.new, sample.old) < limit
     right = _right_sums(opened, new, collected, judge, limit, progress)
     pairs = Pairs(right, sample.at(~wrong))
     return Judged(pairs, sums.count - right.count, ids, related=True)
 
 
-def _limit(standing: Tensor) -> float | None:
-    """The standing with as many pairs below it as are wrong; None where half of the pairs or more are."""
-    wrong = 2 * int((standing < 0).sum())
-    if 2 * wrong >= len(standing):
+def _limit(z_scores: Tensor) -> float | None:
+    """The z-score below which pairs count as wrong; None if half of the pairs or more are wrong."""
+    wrong = 2 * int((z_scores < 0).sum())
+    if 2 * wrong >= len(z_scores):
         return None
-    return float(standing.sort().values[wrong])
+    return float(z_scores.sort().values[wrong])
 
 
 def _right_sums(
@@ -133,6 +133,6 @@ def _right_sums(
     for joined in joined_blocks(opened.gallery, opened.items.ids, progress):
         vectors = torch.from_numpy(new.take(joined.places))
         old = torch.from_numpy(joined.old)
-        wrong = judge.standing(vectors, old) < limit
+        wrong = judge.z_scores(vectors, old) < limit
         right.add(vectors[wrong], old[wrong], -1)
     return right

@@ -1,4 +1,4 @@
-"""Blends a new model with the old encoder, whose vector of each query is mixed into the new one. Nothing is trained."""
+"""Blends a new model with the old encoder: a query's vector is a mix of both. Nothing is trained."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ def blend_models(
     *,
     brought: bool = False,
 ) -> Card:
-    """Save model `name`: `new_name`, with its view onto the space `old_name` blended, see `Blend`.
+    """Save model `name`: a copy of `new_name` whose view onto the space of `old_name` is a blend, see `Blend`.
 
-    The bundle holds the old encoder, so that it may be deleted; a query costs two encodings. Where there is none of
-    this name, queries bring its vectors.
+    The bundle holds the old encoder, so that the old model may be deleted. Each query is then encoded twice. If the
+    store has no model `old_name`, queries bring their old vectors.
 
     Args:
-        weight: of the new query, in (0, 1]; None for the certainty of the new model's classifier, or, where it has none
-            or its view is not a prefix, for 0.4, which is a guess.
-        brought: whether queries bring the old vectors though the old encoder is in the store.
+        weight: weight of the new query, in (0, 1]. None takes the certainty of the new model's classifier. Without a
+            classifier, or with a view that is not a prefix, None takes 0.4, which is a guess.
+        brought: whether queries bring the old vectors even if the old encoder is in the store.
 
     Raises:
-        BadInput: the name is taken; one of the two encodes in another way than when it was saved; the new model has
-            no view onto the old one's space, or is a blend itself; or the two encode different kinds of items.
+        BadInput: the name is taken; one of the two models no longer encodes as when it was saved; the new model has no
+            view onto the old one's space, or is a blend itself; or the two encode different kinds of items.
     """
     refuse_taken(objects, name)
     new = verified_model(objects, new_name)
     old = None if brought or not _in_store(objects, old_name) else verified_model(objects, old_name)
     _refuse_unfit(new, old, old_name)
     given = weight.weight if isinstance(weight, ChosenWeight) else weight
-    by_certainty = given is None and _sure(new, old_name)
+    by_certainty = given is None and _has_certainty(new, old_name)
     value = None if by_certainty else GUESS if given is None else given
     blend = Blend(old_name, new.card.views[old_name].dim, value)
     network = Network.blended(new.network, None if old is None else old.network, blend)
@@ -79,10 +79,10 @@ def blend_models(
 
 
 def _in_store(objects: ObjectStore, old_name: str) -> bool:
-    """Whether the old encoder is in the store; where it is not, its space must be.
+    """Whether the old encoder is in the store. If it is not, its space must be.
 
     Raises:
-        BadInput: neither is.
+        BadInput: neither is in the store.
     """
     if not has_model(objects, old_name) and old_name not in space_names(objects):
         load_card(objects, old_name)
@@ -109,8 +109,8 @@ def _refuse_unfit(new: LoadedModel, old: LoadedModel | None, old_name: str) -> N
         )
 
 
-def _sure(new: LoadedModel, old_name: str) -> bool:
-    """Whether a classifier can say for each query how far to trust the new view."""
+def _has_certainty(new: LoadedModel, old_name: str) -> bool:
+    """Whether the new model has a classifier whose certainty can be the weight of each query."""
     network = new.network
     layers = METHODS[network.method].class_layers(network.head, network.classifier)
     return new.card.views[old_name].kind == "prefix" and layers is not None

@@ -1,4 +1,4 @@
-"""Coverage of a gallery by the items of a training: the share of its rows whose class the items have."""
+"""Coverage of a gallery by the items of a training: how many of its rows are of a class that the items have."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Coverage:
-    """Numbers of gallery rows, by what the training items tell about their class.
+    """Numbers of gallery rows, by whether the training items have their class.
 
     Attributes:
         rows: all rows that were read.
         unseen: rows labelled with a class that no training item has.
-        unknown: rows without a label whose id no training item has. Nothing tells their class.
+        unknown: rows without a label whose id no training item has, so that their class is unknown.
         sample: rows whose item is in the unlabelled sample.
     """
 

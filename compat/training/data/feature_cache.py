@@ -20,7 +20,7 @@ ITEMS_AT_ONCE = 256
 
 
 class Features(Encoder):
-    """Takes the place of a frozen encoder. Its prepared items are features already, and it has no weights."""
+    """Stand-in for a frozen encoder. Its prepared items are features already, and it has no weights."""
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
@@ -34,10 +34,10 @@ class Features(Encoder):
 def as_features(
     data: TrainingData, encoder: Encoder, device: torch.device, scratch: Path, progress: Progress
 ) -> TrainingData:
-    """The same data with features in the place of its items, encoded without augmentation.
+    """The same data with features in place of its items, encoded without augmentation.
 
     Args:
-        encoder: put on the device, into evaluation mode, and back on the CPU.
+        encoder: moved to the device, set to evaluation mode, and moved back to the CPU.
         scratch: folder for the features.
     """
     encoder.eval().to(device)

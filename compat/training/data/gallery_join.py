@@ -48,7 +48,7 @@ class GalleryJoin:
         space: prototypes of the classes, and a pool of at most 65,536 stored rows.
         items: the stored rows of the training items.
         unlabelled: the stored rows of the unlabelled items; None without such items.
-        coverage: how many rows are of classes that the training items have.
+        coverage: numbers of rows by whether the training items have their class.
     """
 
     space: OldSpace
@@ -73,16 +73,16 @@ def join_gallery(
 
     Args:
         items: the training items, labelled.
-        classes: label of each class slot. Classes without an item have prototypes, but their rows count as rows of no
-            training class: they only repel.
+        classes: label of each class slot. A class that no item has gets a prototype too, but elsewhere its rows count
+            as rows of no training class, which only repel.
         unlabelled: items of the gallery without labels.
         excluded_ids: ids whose stored rows must not be used. No item has one of them.
-        seed: of the pool.
+        seed: seed of the pool.
         progress: called with the number of rows read since the last call.
 
     Raises:
-        BadInput: items and gallery share no id or have ids of different types; most labels of the same ids differ; or
-            every row is held out.
+        BadInput: items and gallery share no id, or have ids of different types; most ids have one label in the items
+            and another in the gallery; or every row is held out.
     """
     assert items.labels is not None
     stored_items = _ItemRows(gallery, items)
@@ -151,7 +151,7 @@ class _ItemRows:
         self._labels = np.full(len(items), -1)
 
     def add(self, places: NDArray[np.int64], vectors: Matrix, labels: NDArray[np.int64]) -> None:
-        """Keep the rows of the items, of M rows.
+        """Keep those of M rows that are rows of the items.
 
         Args:
             places: (M,) position of the item with the row's id, or -1.
@@ -182,7 +182,7 @@ class _RowClasses:
     """Finds the class of stored rows.
 
     Args:
-        labels: (N,) of the training items.
+        labels: (N,) labels of the training items.
         classes: label of each class slot.
     """
 
@@ -192,7 +192,7 @@ class _RowClasses:
         self._trained = np.isin(np.arange(len(classes)), self._item_classes)
 
     def of(self, block: Block, places: NDArray[np.int64]) -> NDArray[np.int64]:
-        """(M,) class of each row; -1 for a label that is not a class, and where neither row nor item has a label.
+        """(M,) class of each row; -1 if its label is not a class, or if neither row nor item has a label.
 
         Args:
             places: (M,) position of the training item with the row's id, or -1.

@@ -1,4 +1,4 @@
-"""A uniform sample of the gallery's rows, taken while they stream by."""
+"""A uniform sample of the gallery's rows, taken while the rows are streamed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from skipfill.store.parquet.vectors import Matrix
 
 
 class Slots:
-    """The places of a uniform sample of a stream.
+    """Assigns rows of a stream to the slots of a uniform sample (reservoir sampling).
 
     Args:
         size: rows kept.
@@ -29,9 +29,9 @@ class Slots:
         self.filled = 0
 
     def of_next(self, rows: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The slots that some of the next `rows` rows take, and (the same number) which rows these are.
+        """(K,) slots for those of the next `rows` rows that are kept, and (K,) positions of these rows among them.
 
-        Of two rows for one slot, the later wins, as if they had come one by one.
+        If two rows get the same slot, the later one takes it, as if they had come one by one.
         """
         numbers = self._seen + np.arange(rows)
         slots = np.where(numbers < self._size, numbers, self._random.integers(0, numbers + 1))

@@ -17,11 +17,11 @@ from skipfill.compat.training.data.training_data import TrainingData
 
 NO_FEATURES = torch.empty(0)
 Halves = tuple[Tensor, Tensor]  # rows that are augmented, and rows that are not
-OF_A_CLASS = 16  # stored rows of its own class that are drawn for an item in a step
+OF_A_CLASS = 16  # stored rows of the same class drawn for each item of a step
 
 
 def steps_for(items: int, size: int, fewest: int) -> int:
-    """Number of batches for this many items: of at most `size` each, but never of fewer than `fewest`."""
+    """Number of batches for this many items: at most `size` items in each, but never fewer than `fewest`."""
     return max(1, min(math.ceil(items / size), items // fewest))
 
 
@@ -53,7 +53,7 @@ def parts(
 def _drawn_pairs(data: TrainingData, count: int, of_trained: bool) -> tuple[Tensor, Tensor]:
     """Draw `count` stored items: training items, and as many unlabelled ones where there are both.
 
-    Half of the unlabelled ones are of no training class, if there are any: no other loss term sees these.
+    Half of the unlabelled ones are of no training class, if there are such items: no other loss term sees them.
     """
     none = torch.empty(0, dtype=torch.long)
     own, everything, strange = data.stored if of_trained else none, none, none
@@ -72,7 +72,7 @@ def _drawn(rows: Tensor, count: int) -> Tensor:
 
 
 def _halves(rows: Tensor) -> Halves:
-    """Split rows by turns, because the last ones are all of no training class."""
+    """Split rows alternately, because the last ones are all of no training class."""
     return rows[1::2], rows[::2]
 
 
@@ -107,7 +107,7 @@ def _batch(data: TrainingData, rows: Tensor, sample: GallerySample | None, start
 
 
 def _sample(pool: GallerySample | None, size: int) -> GallerySample | None:
-    """Consecutive rows of the pool, which is in random order. A view, where a gather would copy megabytes a step."""
+    """Consecutive rows of the pool, which is in random order. Mostly a view: a gather would copy megabytes a step."""
     if pool is None or not size:
         return None
     count = len(pool.vectors)

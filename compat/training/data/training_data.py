@@ -18,14 +18,14 @@ class UnlabelledItems(Unlabelled):
     """Unlabelled items of the gallery to train on.
 
     Attributes:
-        items: (A) prepared.
+        items: A prepared items.
     """
 
     items: Prepared
 
     @cached_property
     def strange(self) -> Tensor:
-        """Positions of those whose stored row is of no training class."""
+        """Positions of the items whose stored row is of no training class."""
         return (self.labels < 0).nonzero().flatten()
 
     def first(self, count: int) -> UnlabelledItems:
@@ -38,7 +38,7 @@ class TrainingData:
     """The items of a training, and all that batches are drawn from.
 
     Attributes:
-        items: (N) prepared items.
+        items: N prepared items.
         labels: (N,) int64.
         old: (N, d) stored vectors, L2-normalised; None without a gallery.
         has_old: (N,) bool.

@@ -1,4 +1,4 @@
-"""Unlabelled items of the gallery: decoded for training, and encoded for the memory of the head."""
+"""Decodes unlabelled items of the gallery for training, and encodes them for the memory of the head."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def read_unlabelled(
     Args:
         stored: the gallery's rows of the items.
         scratch: folder for the decoded items.
-        seed: of their order.
+        seed: seed of their order.
     """
     progress.start("reading unlabelled items", len(items))
     prepared = prepare_items(items, encoder, scratch, progress.advance)

@@ -9,7 +9,7 @@ from skipfill.store.errors import BadInput, Parameter
 
 
 def split_validation(labels: Tensor, share: float, seed: int, fewest: int = 1) -> Tensor | None:
-    """Hold out a share of the items, spread over the classes as the items are. Each class keeps one item at least.
+    """Hold out a share of the items, spread over the classes as the items are. Each class keeps at least one item.
 
     Args:
         labels: (N,) int64.

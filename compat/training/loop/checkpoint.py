@@ -27,7 +27,7 @@ class State:
     """The part of a checkpoint that is not tensors.
 
     Attributes:
-        log: of all epochs done.
+        log: one entry for each epoch done.
         recipe: digest of everything that decides the weights.
         steps: optimizer steps done.
     """
@@ -112,7 +112,7 @@ class Checkpoints:
         return saved.log, _under(tensors, "best/")
 
     def clear(self) -> None:
-        """Delete the checkpoint, as when the model is complete."""
+        """Delete the checkpoint: the model is complete."""
         if self._objects.exists(self._key):
             self._objects.delete(self._key)
 

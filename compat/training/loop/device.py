@@ -13,10 +13,10 @@ Precision = Literal["auto", "bf16", "f32"]
 
 
 def resolved_device(device: Device) -> Device:
-    """`cpu` or `cuda`, for a device that may be `auto`.
+    """Resolve `auto` to `cuda` or `cpu`, whichever the machine has.
 
     Raises:
-        BadInput: `cuda`, and there is none.
+        BadInput: `cuda` was asked for, and torch sees no GPU.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise BadInput(Parameter("device"), expected="cpu: torch sees no GPU", found=device)
@@ -36,8 +36,8 @@ def has_bf16(device: str) -> bool:
 def draw_from(seed: int, device: torch.device) -> None:
     """Seed the random numbers of the CPU and of the device.
 
-    `torch.manual_seed` records a stack trace for every kind of device that is missing, which takes 2% of the step of a
-    small net.
+    `torch.manual_seed` is not used, because it records a stack trace for every missing kind of device. That takes 2% of
+    the step of a small net.
     """
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":

@@ -22,8 +22,8 @@ class Processes:
     """This process among all those of a training.
 
     Attributes:
-        rank: of this process. Only the first, 0, writes and shows.
-        count: of all processes.
+        rank: rank of this process. Only the first process, 0, writes files and shows progress.
+        count: number of all processes.
         local: rank among the processes of the same machine; the number of the GPU.
     """
 
@@ -50,8 +50,8 @@ class Processes:
     def whole(self, features: Tensor, total: int) -> Tensor:
         """(total, F) features of the whole batch in order, gathered from the shares of all processes.
 
-        The gradient flows into this process's share only, times `count`. Every process computes the same loss, and the
-        mean of their gradients is then the gradient of that loss, for encoder and method alike.
+        Gradients flow into this process's share only, multiplied by `count`. Every process computes the same loss, and
+        torch averages their gradients. The result is the gradient of that loss, for encoder and method alike.
         """
         if self.count == 1:
             return features
@@ -74,7 +74,7 @@ class Processes:
         return dict(zip(values, numbers.tolist(), strict=True))
 
     def wait(self) -> None:
-        """Wait until all processes are here."""
+        """Wait until all processes have called this."""
         if self.count > 1:
             dist.barrier()
 

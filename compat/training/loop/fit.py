@@ -58,7 +58,7 @@ def fit(task: Task, watcher: Watcher = Watcher()) -> list[Epoch]:
         loop.learner.load_state_dict(best)
     loop.learner.eval().cpu()
     move_tensors(task.method, torch.device("cpu"))
-    processes.wait()  # until all have resumed and finished: then the checkpoint may go
+    processes.wait()  # the checkpoint may be deleted only after all processes have resumed and finished
     return log
 
 
@@ -145,33 +145,33 @@ class _Loop:
             return inputs, batch
         return moved(inputs, self.learner.device), moved(batch, self.learner.device)
 
-    def _augmented(self, inputs: Tensor, first: int) -> Tensor:
-        """The items with the first `first` of them augmented.
+    def _augmented(self, inputs: Tensor, count: int) -> Tensor:
+        """The items, the first `count` of them augmented.
 
-        Half of the pairs are not: their stored vectors are those of the items as they are.
+        Half of the pairs are not augmented: their stored vectors were made from the items as they are.
         """
-        if len(inputs) == first:
+        if len(inputs) == count:
             return self.augment(inputs)
-        augmented = self.augment(inputs[:first])
-        return torch.cat([augmented, inputs[first:].to(augmented.dtype)])
+        augmented = self.augment(inputs[:count])
+        return torch.cat([augmented, inputs[count:].to(augmented.dtype)])
 
     def _unsynchronised(self) -> AbstractContextManager[None]:
-        """A context in which processes do not average gradients: they do so once a batch, with its last part."""
+        """A context in which processes do not average gradients. They do so once for each batch, at its last part."""
         return self.parallel.no_sync() if isinstance(self.parallel, DistributedDataParallel) else nullcontext()
 
     @torch.no_grad()
     def _validate(self, rows: Tensor) -> dict[str, float]:
         """Mean of each loss term over the items held out.
 
-        The items are not augmented. Every epoch has the same stored rows and the same order of items, a random one
-        because losses see a batch as a whole.
+        The items are not augmented. Every epoch uses the same stored rows and the same order of items. The order is
+        random, because a loss depends on which items share a batch.
         """
         self.learner.eval()
         draw_from(self.schedule.seed, self.learner.device)
         means = TermMeans()
         rows = rows[torch.randperm(len(rows))]
         for batch_rows in torch.tensor_split(rows, steps_for(len(rows), self.schedule.batch, self.fewest)):
-            # Few are held out; each part has one for every process.
+            # Few items may be held out: fewer parts then, so that each has an item for every process.
             count = min(self.schedule.accumulate, max(1, len(batch_rows) // self.processes.count))
             for inputs, batch in parts(self.data, batch_rows, count, sample=self.sample):
                 terms = self.parallel(*self._on_device(inputs, batch))
@@ -181,7 +181,7 @@ class _Loop:
 
 
 def _optimizer(encoder: Encoder, method: Method, schedule: Schedule) -> AdamW:
-    """AdamW, with a learning rate of its own for the encoder where that has one."""
+    """AdamW, with a separate learning rate for an encoder that asks for one."""
     by_share: dict[float, list[nn.Parameter]] = {encoder.lr_share: list(encoder.parameters())}
     by_share.setdefault(1.0, []).extend(method.parameters())
     groups = [{"params": parameters, "lr": share * schedule.lr} for share, parameters in by_share.items()]

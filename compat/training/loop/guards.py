@@ -21,17 +21,17 @@ def refuse_infinite(losses: dict[str, float], lr: float, where: str) -> None:
 
 
 def refuse_broken_weights(weights: dict[str, Tensor], lr: float, epoch: int) -> None:
-    """Raise `SkipfillError` when a weight is not finite. No loss shows the effect of an epoch's last step."""
+    """Raise `SkipfillError` when a weight is not finite. The losses do not show the effect of an epoch's last step."""
     for name, value in weights.items():
         if not bool(torch.isfinite(value).all()):
             raise SkipfillError(
-                f"training: expected finite weights, found others in {name} after epoch {epoch}", _slower(lr)
+                f"training: expected finite weights, found NaN or infinity in {name} after epoch {epoch}", _slower(lr)
             )
 
 
 @contextmanager
 def memory_explained(batch: int, accumulate: int) -> Iterator[None]:
-    """Turn a failed allocation into a `SkipfillError` with smaller sizes to try."""
+    """Turn a failed allocation into a `SkipfillError` that suggests smaller batches."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is a RuntimeError

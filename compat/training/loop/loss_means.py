@@ -18,12 +18,12 @@ class TermMeans:
         self.last: dict[str, float] = {}
 
     def add(self, names: tuple[str, ...], weighted: Tensor, weight: float) -> None:
-        """Add (T,) loss terms of these names, each multiplied with the weight already."""
+        """Add (T,) loss terms of these names, each already multiplied by the weight."""
         self._weight += weight
         self._totals[names] = self._totals[names] + weighted if names in self._totals else weighted
 
     def read(self) -> dict[str, float]:
-        """Name -> mean over all that was added. It waits for the device."""
+        """Name -> mean over all steps so far. This waits for the device."""
         self.last = {}
         for names, totals in self._totals.items():  # a part of a batch without pairs has fewer terms
             for name, total in zip(names, totals.tolist(), strict=True):

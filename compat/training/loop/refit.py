@@ -1,4 +1,4 @@
-"""Trains a method further with the encoder frozen: on the features of items without augmentation."""
+"""Trains a method further on the features of a frozen encoder, without augmentation."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def refit(task: Task, log: Sequence[Epoch], progress: Progress, watcher: Watcher
     With validation, the method ends as it was in the best epoch of both trainings.
 
     Args:
-        task: on features, see `Task.on_features`. Its schedule is that of the training before; only the number of
-            epochs differs, and no pairs are drawn.
-        log: of the training before, one epoch or more.
+        task: on features, see `Task.on_features`. Its schedule is that of the earlier training; the refit changes the
+            number of epochs and draws no pairs.
+        log: log of the earlier training, one epoch or more.
 
     Returns:
         The log of the further epochs. Their numbers continue those of `log`.

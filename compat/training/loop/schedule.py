@@ -1,4 +1,4 @@
-"""Length and pace of a training, and the functions that are told of its steps."""
+"""Length and pace of a training, and the functions that are called as it goes on."""
 
 from __future__ import annotations
 
@@ -65,7 +65,8 @@ class Watcher:
 
     Attributes:
         joined: called when the gallery is joined with the items, for a model that will search that gallery.
-        resumed: called before the first step of a training that was interrupted: with the epochs done, and all epochs.
+        resumed: called before the first step when an interrupted training is resumed: with the number of epochs done,
+            and of all epochs.
     """
 
     step: Callable[[Step], None] = lambda step: None

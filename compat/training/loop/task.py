@@ -40,7 +40,7 @@ class Task:
         return self.processes.device(self.schedule.device)
 
     def on_features(self, scratch: Path, progress: Progress) -> Task:
-        """The same task on the features that its encoder makes of the items now. The encoder is not trained further.
+        """The same task with the features of its items in place of the items. The encoder is not trained further.
 
         Args:
             scratch: folder for the features.

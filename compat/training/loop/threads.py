@@ -1,9 +1,9 @@
 """Number of torch's threads in a training: the given one, or the one with the fastest steps.
 
-If the threads of a small net share their cores with other work, they wait for each other most of the time: then one
-thread is faster than many. If nothing else runs, or nets are large, many are faster. So a training tries several
-numbers, in steps that it needs anyway. Sums in another order differ in their last bits: weights are the same to the bit
-only for the same given number.
+If a small net shares the cores with other work, its threads wait for each other most of the time, and one thread is
+faster than many. If nothing else runs, or the net is large, many are faster. So a training times several numbers, in
+steps that it needs anyway. Sums in another order differ in their last bits, so weights are the same to the bit only for
+the same given number.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 
 MOST_THREADS = 1024  # a larger number is a mistake
 FEWEST_STEPS, SHORTEST = 3, 0.1
-"""Steps and seconds for which a number is tried: beside other work, step times vary a lot."""
+"""Steps and seconds for which a number is tried at least: beside other work, step times vary a lot."""
 TOO_SLOW = 1.2
 REST = 20
 """The next search comes after this many times the duration of the last, so searches cost at most a few percent."""
@@ -34,7 +34,7 @@ class Threads:
         chosen: number to begin with.
         most: largest number to try; 0 to stay at `chosen`.
         rest: seconds before the first search.
-        clock: seconds since any moment.
+        clock: returns the seconds since some fixed moment.
 
     Attributes:
         chosen: number for the steps that are not trials.
@@ -69,7 +69,7 @@ class Threads:
 
     def _end_trial(self) -> None:
         """Continue with half of the threads, or end the search and choose."""
-        _, *steps = self._steps  # in the first, threads are started
+        _, *steps = self._steps  # the first step also starts the threads
         count, mean = self._on_trial, sum(steps) / len(steps)
         self._steps, self._means[count] = [], mean
         self._on_trial = count // 2 if mean <= TOO_SLOW * min(self._means.values()) else 0
@@ -80,7 +80,7 @@ class Threads:
 
 
 def is_given() -> bool:
-    """Whether the environment says how many threads torch has."""
+    """Whether OMP_NUM_THREADS sets the number of torch's threads."""
     return bool(os.environ.get("OMP_NUM_THREADS"))
 
 

@@ -162,7 +162,7 @@ def test_a_fail_on_fewer_queries_than_the_policy_asks_for_can_be_answered(
     refused = skipfill("swap", "things", "v2", expect=1).err
     assert f"found {failed['id']} fail" in refused
     for words in (
-        "A later check passes on the same queries, and has as many as the ",
+        "A later check passes on the same queries, and has as many queries as the ",
         "skipfill policy things --queries DIGEST",
     ):
         assert words in refused

@@ -203,7 +203,7 @@ REFUSED: dict[str, tuple[str, Change, str]] = {
     "a type that loads by name": ("texts", config(model_type="timm_wrapper"), "expected a known type of model"),
     "a path for a word": ("texts", config(hidden_act="../evil"), "hidden_act: expected one word"),
     "a pooling that nobody knows": ("texts", setting(pooling="evil"), "expected a known pooling"),
-    "a prefix of a megabyte": ("texts", setting(prefix="x" * 1_000_000), "expected a length, and a short prefix"),
+    "a prefix of a megabyte": ("texts", setting(prefix="x" * 1_000_000), "a prefix of at most 4,096 characters"),
     "an encoder of images without a size": (
         "texts",
         setting(takes="image", mean=[0.0], std=[1.0], channels=1),
@@ -212,7 +212,7 @@ REFUSED: dict[str, tuple[str, Change, str]] = {
     "a tokenizer of another form": (
         "texts",
         tokenizer(model={"type": "evil"}),
-        "expected a tokenizer that can be made",
+        "expected a tokenizer that the library can make",
     ),
     "an unknown word without a token": (
         "texts",

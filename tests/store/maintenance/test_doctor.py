@@ -122,7 +122,7 @@ def test_a_dropped_gallery_keeps_its_history_and_its_files(skipfill: Skipfill, t
         apply_plan(objects, planned)
     assert skipfill("status", "--json").document["galleries"] == {}
     for command in (["swap", "g", "v2"], ["rollback", "g"], ["gallery", "show", "g"], ["gallery", "verify", "g"]):
-        assert "gallery g: was dropped by" in skipfill(*command, expect=4).err
+        assert "gallery g was dropped by" in skipfill(*command, expect=4).err
     skipfill("gallery", "drop", "g", "--confirm", "g", expect=4)
     assert [(one.action, one.reason) for one in history(objects, "g")] == [("registered", ""), ("dropped", "moved")]
     (hashes,) = prune(objects, all_ages=True)
