@@ -119,8 +119,9 @@ def _folder(
         },
         as_json=as_json,
         show=lambda out: out.print(
-            f"Exported {name} onto space {done.space} (dim {done.dim}, {done.bytes / 1e6:,.1f} MB) to {output}\n"
-            f"Its vectors of {items} witness items are those of skipfill, to {largest:.0e}."
+            f"Exported {name} onto space {done.space} (dim {done.dim}, {done.bytes / 1e6:,.1f} MB) to {output}",
+            f"Its vectors of {items} witness items are those of skipfill, to {largest:.0e}.",
+            sep="\n",
         ),
     )
     for warning in warnings:

