@@ -174,6 +174,10 @@ SENTENCES = {
     "restore_or_roll_back": "Restore models/{model}/, search with --vectors FILE --vector COLUMN, or: "
     "skipfill rollback {gallery}",
     "roll_back": "Go back with: skipfill rollback {gallery}",
+    "export_as": "Another format can hold it: skipfill model export {model} --format {format}",
+    "serve_in_python": "Serve it in Python with compat.serving: skipfill guide production",
+    "export_second_stage": "Export its own space, for the second stage: skipfill model export {model} --onto {model}. "
+    "Serve the whole release with compat.serving: skipfill guide reranking",
     "register_with_space": "Register the files with --space MODEL, the model that encoded them. If the items do not "
     "match the rows, name other columns with --id COLUMN and --input COLUMN.",
 }

@@ -10,6 +10,8 @@ from skipfill.cli.terminal.printing import emit, short_time, table, view_words
 from skipfill.store.releases.forced_words import forced_words
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
     from skipfill.store.checks.entry import CheckEntry
@@ -76,7 +78,7 @@ def history(gallery: GalleryName, store: Store = None, json: Json = False) -> No
     )
 
 
-def _show(out: Console, rows: list[tuple[object, ...]]) -> None:
+def _show(out: Console, rows: Sequence[tuple[object, ...]]) -> None:
     """A row for each version; in a narrow terminal, where a column of sentences is a few words wide, two lines."""
     if not out.is_terminal or terminal_width() >= WIDE:
         out.print(table(COLUMNS, rows, numbers=COLUMNS[:1], wrap=COLUMNS[2:]))

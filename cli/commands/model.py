@@ -1,4 +1,4 @@
-"""skipfill model list | show | plot | export | add | drop"""
+"""skipfill model list | show | plot | add | drop; `export.py` has the other"""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
+from skipfill.cli.commands.export import export
 from skipfill.cli.commands.overview import searchable
 from skipfill.cli.options import DryRun, Json, ModelName, Quiet, Store, opened, refuse_unconfirmed
 from skipfill.cli.terminal.help_page import HelpGroup
-from skipfill.cli.terminal.next_command import quoted
 from skipfill.cli.terminal.printing import emit, facts, printer, show_next, table, view_words
 
 if TYPE_CHECKING:
     from skipfill.store.models.transfer import Manifest
 
 WRAPPED = ("model", "method", "views onto")
-app = typer.Typer(help="Look at the models, and take them to another store.", no_args_is_help=True, cls=HelpGroup)
+app = typer.Typer(help="Look at the models, and take them elsewhere.", no_args_is_help=True, cls=HelpGroup)
+app.command()(export)
 
 
 @app.command("list")
@@ -117,33 +118,6 @@ def plot(
         raise BadInput(where, expected="losses in every epoch", found="none, or no epoch")
     draw_losses(name, epochs, best, output)
     printer().print(str(output))
-
-
-@app.command()
-def export(
-    name: ModelName,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="File to write; it must not exist.")],
-    store: Store = None,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Write a model to one file, to take it to another store.
-
-    The spaces that it can search are in the file, too. The same model gives the same bytes every time.
-
-    Example: skipfill model export v2 -o v2.skipfill
-    """
-    from skipfill.cli.documents.models import ExportedModelDocument
-    from skipfill.store.models.transfer import export_bundle
-
-    card = export_bundle(opened(store), name, output).card
-    size = output.stat().st_size
-    emit(
-        ExportedModelDocument(name, card.fingerprint, str(output), size),
-        as_json=json,
-        show=lambda out: out.print(f"Exported {name} ({card.fingerprint[:16]}, {size / 1e6:,.1f} MB) to {output}"),
-    )
-    show_next(f"Next: skipfill model add --store OTHER {quoted(output)}", quiet=quiet)
 
 
 @app.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from skipfill.store.maintenance.drop_model import Dropped
 from skipfill.store.models.cards import Card
@@ -63,16 +63,18 @@ class AddedModelDocument(ModelDocument):
 
 @dataclass(frozen=True)
 class ExportedModelDocument:
-    """A model that was written to a file.
+    """A model that was written to a bundle.
 
     Attributes:
         model: its name.
+        format: of the file.
         fingerprint: digest of everything that decides its vectors.
         output: path of the file.
         bytes: size of the file.
     """
 
     model: str
+    format: Literal["bundle"]
     fingerprint: str
     output: str
     bytes: int

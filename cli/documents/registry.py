@@ -50,7 +50,12 @@ from skipfill.cli.documents.releases import (
     StatusOfAllDocument,
     SwapDocument,
 )
-from skipfill.cli.documents.running_models import AdviceDocument, BlendDocument, FilledOverlayDocument
+from skipfill.cli.documents.running_models import (
+    AdviceDocument,
+    BlendDocument,
+    ExportedFolderDocument,
+    FilledOverlayDocument,
+)
 from skipfill.cli.documents.search import HitDocument, SearchDocument
 from skipfill.compat.advice.advise import Advised
 from skipfill.compat.training.loop.epoch_log import Epoch
@@ -74,7 +79,7 @@ DOCUMENTS: dict[str, tuple[type[Any], ...]] = {
     "encode": (EncodedDocument,),
     "model list": (ModelListDocument,),
     "model show": (ModelDocument,),
-    "model export": (ExportedModelDocument,),
+    "model export": (ExportedModelDocument, ExportedFolderDocument),
     "model add": (AddedModelDocument,),
     "model drop": (DroppedModelDocument,),
     "advise": (AdviceDocument,),

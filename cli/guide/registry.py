@@ -14,6 +14,7 @@ TOPICS: dict[str, str] = {
     "incident": "a bad release is live: who and why, rollback, what keeps it from coming back, disk space",
     "production": "new rows, rewritten files, services, object storage, recovery",
     "pipelines": "CI, cron, Airflow, DVC and Docker; the JSON documents and their schemas; shell completion",
+    "exports": "use the released model without skipfill: ONNX, sentence-transformers, safetensors",
     "cluster": "encode, search and check on Ray and S3; what a billion rows cost",
     "encoders": "transformers models, and encoders of your own",
     "sequences": "many upgrades in a row, and the compatibility matrix",

@@ -54,7 +54,7 @@ class Blend:
             weight = self.weight
         old = unit(old)
         mixed = weight * unit(view) + (1 - weight) * old
-        return unit(torch.where(mixed.any(dim=1, keepdim=True), mixed, old))
+        return unit(torch.where((mixed != 0).any(dim=1, keepdim=True), mixed, old))
 
 
 class Network(nn.Module):
@@ -199,17 +199,26 @@ class Network(nn.Module):
         old = {} if self.old is None else self.old.files()
         return {**self.encoder.files(), **{OLD + file: data for file, data in old.items()}}
 
+    @property
+    def encoders(self) -> list[Encoder]:
+        """The encoders whose features `embedded` takes. That of a blend's old network makes vectors of its own."""
+        older = [] if self.old is None or self.blend is not None else self.old.encoders
+        return [self.encoder, *older]
+
     def prepare(self, block: ItemBlock) -> list[NDArray[Any]]:
         """A block of items as `forward` takes them."""
-        older = [] if self.old is None or self.blend is not None else self.old.prepare(block)
-        return [self.encoder.prepare(block), *older]
+        return [encoder.prepare(block) for encoder in self.encoders]
 
     def forward(self, items: list[Tensor]) -> Tensor:
         """(N, D) embeddings of what `prepare` returned, given as tensors."""
-        embedding = unit(self.head(self.encoder(items[0])))
+        return self.embedded([encoder(item) for encoder, item in zip(self.encoders, items, strict=True)])
+
+    def embedded(self, features: list[Tensor]) -> Tensor:
+        """(N, D) embeddings of what the `encoders` made of N items."""
+        embedding = unit(self.head(features[0]))
         sure = self.certainty(embedding) if self.old is not None and self.blend is None else None
         if self.old is None or sure is None:
             return embedding
         view, rest = embedding[:, : self.old_dim], embedding[:, self.old_dim :]
-        blend = unit(sure.sqrt() * unit(view) + unit(self.old(items[1:])[:, : self.old_dim]))
+        blend = unit(sure.sqrt() * unit(view) + unit(self.old.embedded(features[1:])[:, : self.old_dim]))
         return torch.cat([view.norm(dim=1, keepdim=True) * blend, rest], dim=1)

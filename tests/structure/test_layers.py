@@ -48,11 +48,12 @@ COMPAT = {
     "reranking": {"evaluation", "inference", "progress"},
     "gate": {"encoders", "evaluation", "inference", "metrics", "progress", "reranking"},
     "advice": {"evaluation", "gate", "inference", "metrics", "progress", "reranking", "training.blending"},
+    "export": {"encoders", "inference", "methods", "nn", "progress"},
     "serving": {"inference", "reranking", "trusted_code"},
 }
 """The rooms of the same package that each room may import; a room may always import itself."""
 KNOWS_NO_STORE = ("nn", "methods", "methods.losses", "metrics", "progress")
-MOST_ENTRIES, MOST_LINES, MOST_LINES_OF_FUNCTION = 14, 250, 60
+MOST_ENTRIES, MOST_LINES, MOST_LINES_OF_FUNCTION = 15, 250, 60
 LISTS = ("cli/commands", "cli/documents/schemas", "cli/guide", "compat/methods")
 """Folders of similar things, one file each: they may be long."""
 

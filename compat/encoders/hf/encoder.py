@@ -139,9 +139,11 @@ class Hf(Encoder):
         return features
 
     def _features(self, batch: Tensor) -> Tensor:
-        """(N, F) features, with the pooling of the settings."""
-        inputs = self._inputs(batch)
-        output = self.model(**inputs)
+        return self.pooled(self.arguments(batch))
+
+    def pooled(self, arguments: dict[str, Tensor]) -> Tensor:
+        """(N, F) features of the model's own arguments, with the pooling of the settings."""
+        output = self.model(**arguments)
         if self.settings.pooling == "pooler":
             pooled: Tensor = output.pooler_output.flatten(1)
             return pooled
@@ -150,12 +152,12 @@ class Hf(Encoder):
             return last.mean(dim=(2, 3))
         if self.settings.pooling == "cls":
             return last[:, 0]
-        if "attention_mask" not in inputs:
+        if "attention_mask" not in arguments:
             return last.mean(dim=1)
-        mask = inputs["attention_mask"][..., None].to(last.dtype)
+        mask = arguments["attention_mask"][..., None].to(last.dtype)
         return (last * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
 
-    def _inputs(self, batch: Tensor) -> dict[str, Tensor]:
+    def arguments(self, batch: Tensor) -> dict[str, Tensor]:
         """The arguments of the model for prepared items."""
         if self.takes == "text":
             return model_inputs(batch)
@@ -190,7 +192,7 @@ class Hf(Encoder):
         """The pooling that the source's files name, or else one that the model's outputs allow."""
         if self.takes == "text":
             return source.pooling() or "mean"
-        output = self.model(**self._inputs(batch))
+        output = self.model(**self.arguments(batch))
         if any("cls_token" in name for name, _ in self.model.named_parameters()):
             return "cls"
         return "mean" if getattr(output, "pooler_output", None) is None else "pooler"
