@@ -22,6 +22,7 @@ from skipfill.cli.options import (
     item_columns,
     opened,
 )
+from skipfill.cli.options.pipes import corpora
 from skipfill.cli.terminal.help_page import HelpGroup
 from skipfill.cli.terminal.overlay_summary import bytes_of, overlay_document, print_overlay, show_change
 from skipfill.cli.terminal.printing import emit, progress, show_next, table
@@ -49,7 +50,9 @@ def add(
     model: ModelName,
     items: Annotated[
         list[Path],
-        typer.Option(metavar="FILE", help="Items to encode, with the ids of gallery rows: Parquet. Repeatable."),
+        typer.Option(
+            metavar="FILE", help="Items to encode, with the ids of gallery rows: Parquet. Repeatable.", callback=corpora
+        ),
     ],
     id_column: IdColumn = "id",
     input_column: InputColumn = "",

@@ -11,6 +11,7 @@ import typer
 
 from skipfill.cli import completion
 from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Reason, Store, opened, refuse_empty_reason
+from skipfill.cli.options.after_commit import Run, emit_and_run, say_not_run
 from skipfill.cli.options.reranking import CheckedCandidates, Rerank, asked_reranking, refuse_beside_plan
 from skipfill.cli.terminal.printing import emit, show_next, show_store
 from skipfill.store.releases.forced_words import forced_words
@@ -45,6 +46,7 @@ def swap(
     reason: Reason = "",
     rerank: Rerank = None,
     candidates: CheckedCandidates = "",
+    run: Run = "",
     dry_run: DryRun = False,
     store: Store = None,
     json: Json = False,
@@ -55,7 +57,7 @@ def swap(
     Needs a passing check of this model on the gallery as it is now; without one, exit 1. Exit 4: the plan is stale,
     another change came first, or a file of the gallery is not the one that was registered. A model that was rolled back
     needs a later pass, or a `--reason`. If queries use the model already, nothing is written: exit 0, with a note if a
-    later check speaks against it.
+    later check speaks against it. Exit 5: the swap is done, and the command of `--run` failed.
 
     Example: skipfill swap products v2
     """
@@ -80,13 +82,15 @@ def swap(
     except swaps.ReleasedAlready as already:
         against = swaps.checks_against(objects, gallery, already.version, index)
         _show_already(gallery, already.version, against, dry_run=dry_run, json=json)
+        say_not_run(run, because="nothing was changed", quiet=quiet)
         return
     act = swaps.planned_version if dry_run else swaps.apply_plan
     done = act(objects, planned, index, reason=reason, at_once=plan is None)
     # The same that status will say; before the swap, `done` is in force since a version that is still to come.
     forced = forced_against(objects, gallery, replace(done, since=None), index)
-    emit(
+    code = emit_and_run(
         {"gallery": gallery, "version": asdict(done), "dry_run": dry_run, "already": False, "forced_against": forced},
+        "" if dry_run else run,
         as_json=json,
         show=lambda out: out.print(
             f"{'Would swap' if dry_run else 'Swapped'}: queries of {gallery} use {planned.changes.after} "
@@ -95,11 +99,13 @@ def swap(
     )
     show_store(objects, quiet=quiet)
     if dry_run:
+        say_not_run(run, because="this is a dry run", quiet=quiet)
         show_next("Next: the same command without --dry-run", quiet=quiet)
     else:
         bring = " --old-vector COLUMN" if needs_old_vectors(load_card(objects, planned.model)) else ""
         search = f"skipfill search {gallery} --items QUERIES.parquet{bring}"
         show_next(f"Next: {search}. Undo: skipfill rollback {gallery}", quiet=quiet)
+    raise typer.Exit(code)
 
 
 def _evidence(done: Version, forced: list[str]) -> str:

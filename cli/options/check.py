@@ -9,6 +9,7 @@ import typer
 
 from skipfill.cli import completion
 from skipfill.cli.options import COLUMNS, OUTPUT
+from skipfill.cli.options.pipes import corpora, judgements
 
 MEASURED = "Queries and truth"
 SLICES = "Slices"
@@ -18,7 +19,9 @@ ANSWER = "In place of an earlier check"
 Items = Annotated[
     list[Path],
     typer.Option(
-        metavar="FILE", help="Held-out items, which are the queries: Parquet. Repeatable.", rich_help_panel=MEASURED
+        metavar="FILE",
+        help="Held-out items, which are the queries: Parquet, JSON lines, Arrow, or a BEIR folder. Repeatable.",
+        rich_help_panel=MEASURED,
     ),
 ]
 GalleryItems = Annotated[
@@ -27,6 +30,7 @@ GalleryItems = Annotated[
         metavar="FILE",
         help="Items of gallery rows. The new model encodes them to measure new/new; with --rerank, only candidates. "
         "Repeatable. Default: --items.",
+        callback=corpora,
         rich_help_panel=MEASURED,
     ),
 ]
@@ -34,7 +38,9 @@ Judgements = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Relevance judgements: TREC or BEIR qrels, or Parquet. Default: the labels say what is relevant.",
+        help="Relevance judgements: TREC or BEIR qrels, Parquet, or a BEIR folder. Default: the labels say what is "
+        "relevant.",
+        callback=judgements,
         rich_help_panel=MEASURED,
     ),
 ]

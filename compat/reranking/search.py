@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -50,16 +50,19 @@ class AskedReranking:
 def search_items(
     objects: ObjectStore,
     name: str,
-    items: Sequence[Path],
+    parts: Iterable[Items],
     columns: ItemColumns,
     k: int,
     progress: Progress,
     asked: AskedReranking = AskedReranking(),
     engine: Engine = LOCAL,
-) -> SearchResult:
+) -> Iterator[SearchResult]:
     """Encode items with the released model of gallery `name` and search for the `k` nearest rows of each.
 
     After the candidates of a re-ranking, the old order stays.
+
+    Args:
+        parts: the items, part after part; each is a search of its own.
 
     Raises:
         BadInput: no model is released, its bundle is gone, or another model has its name now; or the re-ranking is not
@@ -67,7 +70,21 @@ def search_items(
     """
     gallery = open_gallery(objects, name)
     model = released_model(objects, gallery)
-    queries = open_items(items, columns)
+    for queries in parts:
+        yield _answers(objects, gallery, model, queries, columns, k, progress, asked, engine)
+
+
+def _answers(
+    objects: ObjectStore,
+    gallery: Gallery,
+    model: LoadedModel,
+    queries: Items,
+    columns: ItemColumns,
+    k: int,
+    progress: Progress,
+    asked: AskedReranking,
+    engine: Engine,
+) -> SearchResult:
     way = _way(objects, gallery, columns, asked)
     if way is None:
         vectors = encode_all(model, queries, progress, onto=gallery.space.name, engine=engine)
@@ -81,7 +98,7 @@ def search_items(
     else:
         finding = _old_queries(objects, gallery, queries, asked.old_input, progress)
     rows = open_items(asked.row_items, replace(columns, old_vector="")) if asked.row_items else None
-    source = NewVectorSource(objects, name, model, rows, asked.keep, progress)
+    source = NewVectorSource(objects, gallery.name, model, rows, asked.keep, progress)
     most = max(k, way.k)
     nobody = pa.nulls(len(queries), queries.ids.type)
     stages = TwoStages.of(gallery, finding, own, most, source, nobody, reranked=way.k, engine=engine)
