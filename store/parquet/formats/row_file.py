@@ -12,6 +12,8 @@ from skipfill.store.errors import BadInput, reason
 from skipfill.store.parquet.pinned import FileState, PinnedFile, changed
 from skipfill.store.storage.address import Address
 
+UNREADABLE = (OSError, pa.ArrowException, UnicodeDecodeError)
+"""The errors of Arrow about content; the last one for the name of a column."""
 MOST_REMEMBERED = 256
 """Most files whose fields and number of rows are remembered: a command opens each of them several times."""
 
@@ -50,7 +52,7 @@ class RowFile(PinnedFile):
         try:
             for table in self.tables(columns):
                 yield from table.select(list(columns)).to_batches(max_chunksize=batch_size)
-        except (OSError, pa.ArrowException, BadInput) as error:
+        except (*UNREADABLE, BadInput) as error:
             self.confirm()
             raise error if isinstance(error, BadInput) else self.unreadable(error) from error
 
@@ -79,6 +81,6 @@ def _looked_at(kind: Callable[[Address], RowFile], path: Address, state: FileSta
         raise changed(path)
     try:
         return file.look()
-    except (OSError, pa.ArrowException, BadInput) as error:
+    except (*UNREADABLE, BadInput) as error:
         file.confirm()
         raise error if isinstance(error, BadInput) else file.unreadable(error) from error

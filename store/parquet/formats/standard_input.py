@@ -15,6 +15,7 @@ from skipfill.store.errors import BadInput, reason
 from skipfill.store.parquet.formats.arrow import plain_schema, plain_table, refuse_same_names
 from skipfill.store.parquet.formats.json_lines import beir_items, line_blocks, parsed, settled, without_nulls
 from skipfill.store.parquet.formats.recognise import FIRST, form_of, json_array
+from skipfill.store.parquet.formats.row_file import UNREADABLE
 from skipfill.store.parquet.items import ItemColumns, Items, opened_items
 from skipfill.store.storage.address import Address
 
@@ -162,8 +163,7 @@ class _Continued:
 
 
 def _arrow(stream: _Continued) -> RowStream:
-    reader = _reading(0, lambda: pyarrow.ipc.open_stream(pa.PythonFile(stream, "r")))
-    refuse_same_names(reader.schema, STDIN)
+    reader, schema = _reading(0, lambda: _begun(stream))
 
     def tables() -> Iterator[pa.Table]:
         row = 0
@@ -173,7 +173,13 @@ def _arrow(stream: _Continued) -> RowStream:
         if stream.last != END_OF_STREAM:  # Arrow takes any end between two batches for the end
             raise _cut_off(row, "no mark of its end")
 
-    return RowStream(plain_schema(reader.schema), tables())
+    return RowStream(schema, tables())
+
+
+def _begun(stream: _Continued) -> tuple[pyarrow.ipc.RecordBatchStreamReader, pa.Schema]:
+    reader = pyarrow.ipc.open_stream(pa.PythonFile(stream, "r"))
+    refuse_same_names(reader.schema, STDIN)
+    return reader, plain_schema(reader.schema)
 
 
 def _next_table(reader: pyarrow.ipc.RecordBatchStreamReader) -> pa.Table | None:
@@ -186,7 +192,7 @@ def _next_table(reader: pyarrow.ipc.RecordBatchStreamReader) -> pa.Table | None:
 def _reading(row: int, read: Callable[[], T]) -> T:
     try:
         return read()
-    except (OSError, pa.ArrowException) as error:
+    except UNREADABLE as error:
         raise _cut_off(row, reason(error)) from error
 
 
