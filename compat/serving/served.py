@@ -170,7 +170,7 @@ class Served:
             [list(found[:k]) for found in scores],
         )
         milliseconds = (perf_counter() - start) * 1000 / len(queries)
-        about = {"gallery": self.gallery, "version": self.version, "released": self.model}
+        about = {"gallery_name": self.gallery, "gallery_version": self.version, "released": self.model}
         # A copy, because the caller may change his own.
         noted = Noted(copy(queries), old_vectors, answers, k, milliseconds, datetime.now(UTC), find, about)
         self._shadows.of(candidate, Path(notes)).note(noted)
