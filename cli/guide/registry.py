@@ -13,6 +13,7 @@ TOPICS: dict[str, str] = {
     "gate": "how a check decides: queries, policy, confidence, reports, CI",
     "incident": "a bad release is live: who and why, rollback, what keeps it from coming back, disk space",
     "production": "new rows, rewritten files, services, object storage, recovery",
+    "formats": "pipes; JSON lines, Arrow, and data sets of Hugging Face, BEIR and MTEB as items",
     "cluster": "encode, search and check on Ray and S3; what a billion rows cost",
     "encoders": "transformers models, and encoders of your own",
     "sequences": "many upgrades in a row, and the compatibility matrix",
