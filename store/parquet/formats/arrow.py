@@ -65,8 +65,7 @@ def refuse_same_names(schema: pa.Schema, where: object) -> None:
 
 def plain_schema(schema: pa.Schema) -> pa.Schema:
     """The same columns, with types that all of Arrow can work with."""
-    fields = [pa.field(field.name, PLAIN.get(field.type, field.type)) for field in schema]
-    return pa.schema(fields, schema.metadata)
+    return pa.schema([pa.field(field.name, _plain_type(field.type)) for field in schema], schema.metadata)
 
 
 def plain_table(batch: pa.RecordBatch) -> pa.Table:
@@ -76,4 +75,20 @@ def plain_table(batch: pa.RecordBatch) -> pa.Table:
         pa.ArrowException: its buffers do not fit each other. Reading them unseen could end the process.
     """
     batch.validate(full=True)
-    return pa.Table.from_batches([batch]).cast(plain_schema(batch.schema))
+    return pa.Table.from_arrays([_plain(column) for column in batch.columns], schema=plain_schema(batch.schema))
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_dictionary(kind):
+        return pa.dictionary(kind.index_type, _plain_type(kind.value_type), kind.ordered)
+    return PLAIN.get(kind, kind)
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    kind = _plain_type(column.type)
+    if kind == column.type:
+        return column
+    if pa.types.is_dictionary(kind):
+        values = column.dictionary.cast(kind.value_type)
+        return pa.DictionaryArray.from_arrays(column.indices, values, ordered=kind.ordered)
+    return column.cast(kind)

@@ -132,10 +132,15 @@ def test_hostile_arrow_is_refused(tmp_path: Path, form: str) -> None:
 
 
 def test_views_of_strings_as_newer_libraries_write_them(tmp_path: Path) -> None:
-    rows = pa.table({"id": pa.array(["a", "b"], pa.string_view()), "text": pa.array(["one", "two"], pa.string_view())})
-    arrow_stream(rows, tmp_path / "rows")
+    views = {
+        name: pa.array(values, pa.string_view()) for name, values in {"id": ["a", "b"], "text": ["1", "2"]}.items()
+    }
+    labels = pa.DictionaryArray.from_arrays(pa.array([1, 0], pa.uint32()), views["text"])
+    arrow_stream(pa.table({**views, "label": labels}), tmp_path / "rows")
     items = open_items([tmp_path / "rows"])
-    assert [items.ids.to_pylist(), next(items.blocks()).inputs] == [["a", "b"], ["one", "two"]]
+    assert items.labels is not None
+    assert [items.ids.to_pylist(), items.labels.to_pylist()] == [["a", "b"], ["2", "1"]]
+    assert next(items.blocks()).inputs == ["1", "2"]
 
 
 @pytest.mark.parametrize("form", WRITERS)
