@@ -18,7 +18,7 @@ from skipfill.store.parquet.vectors import Matrix
 from skipfill.store.retrieval.search import search
 
 Found = tuple[Sequence[Sequence[Any]], Sequence[Sequence[float]]]
-"""Ids and scores of the rows that were found for each of N queries, best first."""
+"""Ids and scores of the rows that were found for each of N queries, best first: lists or arrays."""
 Find = Callable[[Matrix, int], Found]
 """Takes (N, d) query vectors and k, and returns the k nearest rows of each: a service's own index."""
 
@@ -36,6 +36,23 @@ class Answers:
     query_ids: list[str]
     ids: list[list[Any]]
     scores: list[list[float]]
+
+
+def rows_found(find: Find, queries: Matrix, k: int) -> tuple[list[list[Any]], list[list[float]]]:
+    """What an index finds for N queries, as lists.
+
+    Raises:
+        BadInput: it gives other than N lists of ids and of scores.
+    """
+    ids, scores = ([_as_list(row) for row in rows] for rows in find(queries, k))
+    if list(map(len, ids)) != list(map(len, scores)) or len(ids) != len(queries):
+        expected = f"{len(queries)} lists of ids, and as many scores"
+        raise BadInput("find", expected=expected, found=f"{len(ids)} and {len(scores)}, or of other lengths")
+    return ids, scores
+
+
+def _as_list(row: Sequence[Any]) -> list[Any]:
+    return row.tolist() if isinstance(row, np.ndarray) else list(row)
 
 
 def exact_find(gallery: Gallery) -> Find:

@@ -18,7 +18,7 @@ from skipfill.compat.inference.given import Given, given_block
 from skipfill.compat.inference.load import LoadedModel
 from skipfill.compat.inference.views import view_of_block
 from skipfill.compat.reranking.service import CandidateReranker, RerankedCandidates, RowItems
-from skipfill.compat.serving.answers import Answers, Find, queries_block
+from skipfill.compat.serving.answers import Answers, Find, queries_block, rows_found
 from skipfill.compat.serving.noted import Noted
 from skipfill.compat.serving.shadow import Shadows
 from skipfill.store.checks.report import Threshold
@@ -160,14 +160,14 @@ class Served:
             return Answers([], [], [])
         find = find or self._shadows.find
         depth = k if self.release.rerank is None else max(k, self.release.rerank.k)
-        ids, scores = find(self.encode(queries, old_vectors), depth)
+        ids, scores = rows_found(find, self.encode(queries, old_vectors), depth)
         if self.reranker is not None:
             ordered = [self.rerank(query, found) for query, found in zip(queries, ids, strict=True)]
             ids, scores = [one.ids for one in ordered], [one.scores.tolist() for one in ordered]
         answers = Answers(
             [f"query-{uuid4().hex}" for _ in ids] if query_ids is None else list(query_ids),
-            [list(found[:k]) for found in ids],
-            [list(found[:k]) for found in scores],
+            [found[:k] for found in ids],
+            [found[:k] for found in scores],
         )
         milliseconds = (perf_counter() - start) * 1000 / len(queries)
         about = {"gallery_name": self.gallery, "gallery_version": self.version, "released": self.model}

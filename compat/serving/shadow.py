@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from skipfill.compat.inference.load import LoadedModel
 from skipfill.compat.inference.views import view_of_block
 from skipfill.compat.inference.witness import verified_model
-from skipfill.compat.serving.answers import Find, Found, exact_find, queries_block
+from skipfill.compat.serving.answers import Find, Found, exact_find, queries_block, rows_found
 from skipfill.compat.serving.noted import Noted
 from skipfill.store.errors import reason
 from skipfill.store.galleries.gallery import open_gallery
@@ -107,7 +107,7 @@ class Shadow:
         try:
             model = self._loaded()
             block = queries_block(noted.queries, model, noted.old_vectors)
-            found = noted.find(view_of_block(model, block, self._space), noted.k)
+            found = rows_found(noted.find, view_of_block(model, block, self._space), noted.k)
         except Exception as error:  # whatever the candidate does, it is noted and not raised
             failure = f"{type(error).__name__}: {reason(error)}"
         return noted.rows(self._name, found, (perf_counter() - start) * 1000 / len(noted), failure)

@@ -138,6 +138,18 @@ def test_a_candidate_that_fails_is_noted(skipfill: Skipfill, with_v2: World, can
     assert all(row["failure"].startswith(expected) for row in rows), rows[0]["failure"]
 
 
+def test_an_index_may_give_arrays(skipfill: Skipfill, with_v2: World) -> None:
+    def find(vectors: Matrix, k: int) -> Any:
+        return np.tile(np.arange(k), (len(vectors), 1)), np.ones((len(vectors), k), np.float32)
+
+    with released(STORE, "things") as served:
+        answers = served.compare(queries_of(with_v2.heldout)[:2], "v2", NOTES, k=3, find=find)
+        assert answers.ids == [[0, 1, 2]] * 2
+        with pytest.raises(BadInput, match="find: expected 2 lists of ids, and as many scores, found 1 and 1"):
+            served.compare(queries_of(with_v2.heldout)[:2], "v2", NOTES, find=lambda vectors, k: ([[1]], [[1.0]]))
+    assert [row["candidate_ids"] for row in noted()] == [[0, 1, 2]] * 2
+
+
 def test_an_answer_that_fails_is_raised_and_not_noted(skipfill: Skipfill, with_v2: World) -> None:
     with released(STORE, "things") as served:
         with pytest.raises(BadInput, match="queries: expected an"):

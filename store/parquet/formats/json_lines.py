@@ -17,8 +17,10 @@ from skipfill.store.parquet.formats.row_file import RowFile
 
 BLOCK_BYTES = 1 << 20
 LONGEST_LINE = 64 << 20
+MOST_FIELDS = 10_000
 NUMBERS = pa.list_(pa.float32())
 _ROW = re.compile(r" in row (\d+)$")
+_PREFIX = re.compile(r"^(JSON parse error: |Column \d+: In chunk \d+: Invalid: )")
 
 
 class JsonLinesFile(RowFile):
@@ -41,6 +43,8 @@ class JsonLinesFile(RowFile):
                 where = row_place(self.path, rows)
                 raise BadInput(where, expected="fields of one type each", found=reason(error)) from error
             rows += table.num_rows
+            if len(schema) > MOST_FIELDS:
+                raise BadInput(self.path, expected=f"at most {MOST_FIELDS:,} fields", found=f"{len(schema):,}")
         return without_nulls(schema), rows
 
     def tables(self, columns: Sequence[str]) -> Iterator[pa.Table]:
@@ -89,15 +93,17 @@ def parsed(data: bytes, schema: pa.Schema | None, where: object, first_row: int)
         first_row: number of the first of these rows, for messages.
 
     Raises:
-        BadInput: naming the row that is no object, or has a value of another type.
+        BadInput: naming the row that is no object, has a value of another type, or a text that is not UTF-8.
     """
     options = pyarrow.json.ParseOptions(
         explicit_schema=schema, unexpected_field_behavior="infer" if schema is None else "ignore"
     )
     whole = pyarrow.json.ReadOptions(use_threads=False, block_size=len(data) + 1)
     try:
-        return pyarrow.json.read_json(io.BytesIO(data), whole, options)
-    except pa.ArrowException as error:
+        table = pyarrow.json.read_json(io.BytesIO(data), whole, options)
+        table.validate(full=True)  # that texts are UTF-8
+        names = table.column_names
+    except (pa.ArrowException, UnicodeDecodeError) as error:
         named = _ROW.search(str(error))
         lines = [line for line in data.split(b"\n") if line.strip()]
         if named is None and len(lines) > 1:
@@ -107,8 +113,11 @@ def parsed(data: bytes, schema: pa.Schema | None, where: object, first_row: int)
         raise BadInput(
             row_place(where, first_row + (int(named[1]) if named else 0)),
             expected=f"a JSON object{types}",
-            found=_ROW.sub("", reason(error)).removeprefix("JSON parse error: "),
+            found=_PREFIX.sub("", _ROW.sub("", reason(error))),
         ) from error
+    if len(names) > MOST_FIELDS:
+        raise BadInput(where, expected=f"objects of at most {MOST_FIELDS:,} fields", found=f"{len(names):,}")
+    return table
 
 
 def settled(schema: pa.Schema) -> pa.Schema:
@@ -146,7 +155,7 @@ def beir_items(table: pa.Table) -> pa.Table:
     if "_id" not in names or "id" in names:
         return table
     table = table.rename_columns(["id" if name == "_id" else name for name in names])
-    if not {"title", "text"} <= set(names) or table.schema.field("title").type != pa.string():
+    if any(name not in names or table.schema.field(name).type != pa.string() for name in ("title", "text")):
         return table
     title, text = table.column("title"), table.column("text")
     joined = pc.binary_join_element_wise(title, text, " ", null_handling="replace", null_replacement="")

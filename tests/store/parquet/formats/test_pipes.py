@@ -131,6 +131,32 @@ def test_a_writer_that_fails_leaves_no_mark_of_an_end() -> None:
         read(file.getvalue())
 
 
+class Gone(Exception):
+    """Not an OSError, as the reader of a pipe that has gone."""
+
+
+class Full(OSError):
+    """As a disk that is full."""
+
+
+@pytest.mark.parametrize("form", ["arrow", "ndjson"])
+@pytest.mark.parametrize("error", [Gone, Full])
+def test_the_error_of_a_pipe_is_raised_as_it_is(form: RowForm, error: type[Exception]) -> None:
+    """Arrow, which calls the pipe, makes no other one of it."""
+
+    class Pipe(io.BytesIO):
+        def write(self, data: object) -> int:  # type: ignore[override]
+            raise error(5, "a reason")
+
+    def write() -> None:
+        with RowOutput(Pipe(), form) as output:
+            output.write(rows(3))
+
+    with pytest.raises(error) as raised:
+        write()
+    assert type(raised.value) is error
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [

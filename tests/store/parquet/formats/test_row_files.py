@@ -164,6 +164,18 @@ def test_other_bytes_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("id,text\n")
     with pytest.raises(BadInput, match="expected a readable Parquet file"):
         open_items([tmp_path / "text"])
+    (tmp_path / "bytes.jsonl").write_bytes(b'{"id": "a", "text": "b"}\n{"id": "c", "text": "\xff"}\n')
+    with pytest.raises(BadInput, match=r"bytes\.jsonl, row 1: expected a JSON object, found Invalid UTF8"):
+        open_items([tmp_path / "bytes.jsonl"])
+    (tmp_path / "name.jsonl").write_bytes(b'{"id": "a", "\xff": "b"}\n')
+    with pytest.raises(BadInput, match=r"name\.jsonl, row 0: expected a JSON object"):
+        open_items([tmp_path / "name.jsonl"])
+    (tmp_path / "deep.jsonl").write_text('{"id": "a", "text": "b", "more": ' + "[" * 1_000_000)
+    with pytest.raises(BadInput, match=r"deep\.jsonl, row 0: expected a JSON object"):
+        open_items([tmp_path / "deep.jsonl"])
+    (tmp_path / "wide.jsonl").write_text(json.dumps({str(number): 1 for number in range(10_001)}))
+    with pytest.raises(BadInput, match="expected objects of at most 10,000 fields, found 10,001"):
+        open_items([tmp_path / "wide.jsonl"])
     (tmp_path / "long.jsonl").write_bytes(b'{"id": "' + b"x" * (66 << 20))
     with pytest.raises(BadInput, match="expected lines of at most 64 MiB"):
         open_items([tmp_path / "long.jsonl"])
