@@ -194,10 +194,10 @@ def _measured(
 def _refuse_unknown(objects: ObjectStore, space: str, name: str, inputs: CheckInputs) -> None:
     """Raise `BadInput` where a file or a model is missing, or model `name` has no view onto the space."""
     from skipfill.store.models.cards import load_card, view_onto
-    from skipfill.store.parquet.files import expand
+    from skipfill.store.parquet.formats.folders import item_files
 
-    expand(inputs.items)
-    expand(inputs.gallery_items)
+    item_files(inputs.items)
+    item_files(inputs.gallery_items)
     view_onto(load_card(objects, name), space)
     if inputs.ceiling:
         load_card(objects, inputs.ceiling)

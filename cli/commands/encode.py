@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -18,10 +17,10 @@ from skipfill.cli.options import (
     ModelName,
     Quiet,
     Store,
-    item_columns,
     opened,
 )
 from skipfill.cli.options.engine import EngineName, RayAddress, engine_of
+from skipfill.cli.options.pipes import DASH, Format, corpora, given_items, output_form, refuse_engine, row_output
 from skipfill.cli.reports.gallery import crowding_note
 from skipfill.cli.terminal.next_command import quoted
 from skipfill.cli.terminal.printing import emit, progress, show_next
@@ -30,10 +29,18 @@ from skipfill.cli.terminal.printing import emit, progress, show_next
 def encode(
     name: ModelName,
     items: Annotated[
-        list[Path], typer.Argument(metavar="FILES", help="Parquet with id, and one of image, vector or text.")
+        list[Path],
+        typer.Argument(
+            metavar="FILES",
+            help="Rows with id, and one of image, vector or text: Parquet, JSON lines, Arrow, or - for stdin.",
+            callback=corpora,
+        ),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="Parquet file to write; it must not exist.")
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Parquet file to write, which must not exist; or - for stdout."
+        ),
     ],
     onto: Annotated[
         str,
@@ -47,37 +54,47 @@ def encode(
     label: LabelColumn = "label",
     input_column: InputColumn = "",
     old_vector: BlendedVector = "",
+    form: Format = "",
     engine: EngineName = "local",
     address: RayAddress = "",
     store: Store = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Encode items into a Parquet file of ids, vectors and labels.
+    """Encode items into ids, vectors and labels: a Parquet file, or a pipe.
 
     Items without labels are fine. To add new items to a gallery of v1 after a swap to v2: encode them with v1, then
     `skipfill gallery append`. Where v1 is gone, encode them with v2 and `--onto v1`; such rows tend to crowd out
-    those by v1.
+    those by v1. Pipes are read and written in blocks, so rows need not fit in memory: `skipfill guide formats`.
 
     Example: skipfill encode v1 items.parquet -o gallery.parquet
     """
-    from skipfill.compat.inference.encode import write_encoded
+    from skipfill.compat.inference.encode import encoded_rows
     from skipfill.compat.inference.witness import verified_model
     from skipfill.store.galleries.log import galleries_of
-    from skipfill.store.parquet.items import open_items
+    from skipfill.store.parquet.items import BLOCK_ROWS
 
+    written_as = output_form(output, form, json=json)
+    refuse_engine(engine, items)
     objects = opened(store)
     model = verified_model(objects, name)
-    columns = item_columns(id_column, label, input_column, items, quiet=quiet, other_than=old_vector)
-    source = open_items(items, replace(columns, old_vector=old_vector))
-    with engine_of(engine, address) as run_by, progress(quiet=quiet) as bar:
-        bar.start(f"encoding with {name}", len(source))
-        rows = write_encoded(model, source, output, bar.advance, onto=onto, engine=run_by)
+    source = given_items(items, id_column, label, input_column, old_vector, BLOCK_ROWS, quiet=quiet)
+    with (
+        engine_of(engine, address) as run_by,
+        row_output(output, written_as) as written,
+        progress(quiet=quiet, in_pipe=DASH in (*items, output)) as bar,
+    ):
+        bar.start(f"encoding with {name}", source.count)
+        for rows in encoded_rows(model, source.parts, onto, source.labelled, run_by):
+            written.write(rows)
+            bar.advance(len(rows))
     dim, where = (model.card.views[onto].dim, f", in space {onto}") if onto else (model.card.dim, "")
+    if output == DASH:
+        return
     emit(
-        {"model": name, "rows": rows, "dim": dim, "space": onto or name, "output": str(output)},
+        {"model": name, "rows": written.rows, "dim": dim, "space": onto or name, "output": str(output)},
         as_json=json,
-        show=lambda out: out.print(f"Encoded {rows:,} items with {name} (dim {dim}{where}) into {output}"),
+        show=lambda out: out.print(f"Encoded {written.rows:,} items with {name} (dim {dim}{where}) into {output}"),
     )
     for following in _next(galleries_of(objects, onto or name), name, onto, output):
         show_next(following, quiet=quiet)

@@ -11,6 +11,7 @@ import typer
 from skipfill.cli import completion
 from skipfill.cli.error_messages import message
 from skipfill.cli.options import GalleryName, IdColumn, InputColumn, Json, ModelName, Quiet, Store, item_columns, opened
+from skipfill.cli.options.pipes import corpora
 from skipfill.cli.options.reason import Reason
 from skipfill.cli.terminal.help_page import HelpGroup
 from skipfill.cli.terminal.overlay_summary import after_adding, bytes_of, overlay_fields, print_overlay, show_change
@@ -39,7 +40,9 @@ def add(
     model: ModelName,
     items: Annotated[
         list[Path],
-        typer.Option(metavar="FILE", help="Items to encode, with the ids of gallery rows: Parquet. Repeatable."),
+        typer.Option(
+            metavar="FILE", help="Items to encode, with the ids of gallery rows: Parquet. Repeatable.", callback=corpora
+        ),
     ],
     id_column: IdColumn = "id",
     input_column: InputColumn = "",

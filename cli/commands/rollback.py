@@ -9,9 +9,10 @@ import typer
 
 from skipfill.cli.error_messages import message
 from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Store, opened
+from skipfill.cli.options.after_commit import Run, emit_and_run, say_not_run
 from skipfill.cli.options.reason import Reason
 from skipfill.cli.terminal.next_command import quoted
-from skipfill.cli.terminal.printing import emit, show_next, show_store
+from skipfill.cli.terminal.printing import show_next, show_store
 from skipfill.store.releases.forced_words import forced_words
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def rollback(
         ),
     ] = None,
     reason: Reason = "",
+    run: Run = "",
     dry_run: DryRun = False,
     store: Store = None,
     json: Json = False,
@@ -41,7 +43,8 @@ def rollback(
 
     Needs no model files. For a second rollback in a row, name the version with `--to`. If queries use that model
     already, nothing is written: exit 0. A model needs a `--reason` to come back if it failed a check, no check allowed
-    it, it was rolled back itself, or it is not in this store: without one, exit 1.
+    it, it was rolled back itself, or it is not in this store: without one, exit 1. Exit 5: the rollback is done, and
+    the command of `--run` failed.
 
     Example: skipfill rollback products
     """
@@ -53,8 +56,9 @@ def rollback(
     planned = planned_rollback(objects, gallery, reason, to or 0)
     done = planned.version if dry_run else commit_rollback(objects, gallery, planned)
     against = indexed_since_release(objects, gallery, done, planned.origin)
-    emit(
+    code = emit_and_run(
         RollbackDocument(gallery, done, dry_run, planned.already, planned.origin, against),
+        "" if dry_run or planned.already else run,
         as_json=json,
         show=lambda out: out.print(
             f"{_done(planned, dry_run=dry_run)}: queries of {gallery} use {done.queries_use}, as in version "
@@ -63,16 +67,19 @@ def rollback(
         ),
     )
     if planned.already:
+        say_not_run(run, because="nothing was changed", quiet=quiet)
         return
     show_store(objects, quiet=quiet)
     if dry_run:
+        say_not_run(run, because="this is a dry run", quiet=quiet)
         show_next("Next: the same command without --dry-run", quiet=quiet)
-        return
+        raise typer.Exit(code)
     if done.release is None:
         show_next(f"Next: {_search(objects, gallery, done)}", quiet=quiet)
     if planned.undo:
         reason_needed = " --reason TEXT" if planned.undo_needs_reason else ""
         show_next(f"Undo: skipfill rollback {gallery} --to {planned.undo}{reason_needed}", quiet=quiet)
+    raise typer.Exit(code)
 
 
 def _done(planned: Rollback, *, dry_run: bool) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,11 +18,20 @@ from skipfill.cli.options import (
     Quiet,
     Store,
     VectorColumn,
-    item_columns,
     opened,
 )
 from skipfill.cli.options.check import OldInput
 from skipfill.cli.options.engine import EngineName, RayAddress, engine_of
+from skipfill.cli.options.pipes import (
+    DASH,
+    Format,
+    given_items,
+    given_vectors,
+    is_stdin,
+    output_form,
+    refuse_engine,
+    row_output,
+)
 from skipfill.cli.options.reranking import Keep, ReleasedCandidates, RerankSearch, RowItems, kind_of_candidates
 from skipfill.cli.terminal.printing import emit, progress, show_next, table
 
@@ -31,6 +39,8 @@ if TYPE_CHECKING:
     from skipfill.compat.inference.search import SearchResult
 
 SHOWN = 20
+QUERIES_AT_ONCE = 16_384
+"""Queries from a pipe that are searched in one pass over the gallery."""
 
 
 def search(
@@ -39,14 +49,16 @@ def search(
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="Queries to encode with the model in use: Parquet. Repeatable. Default: none, with --vectors.",
+            help="Queries to encode with the model in use: Parquet, JSON lines, Arrow, or - for stdin. Repeatable. "
+            "Default: none, with --vectors.",
         ),
     ] = None,
     vectors: Annotated[
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="Query vectors in the gallery's own space: Parquet. Repeatable. Default: none, with --items.",
+            help="Query vectors in the gallery's own space, in the same forms. Repeatable. Default: none, with "
+            "--items.",
         ),
     ] = None,
     k: Annotated[int, typer.Option("-k", metavar="N", min=1, help="Rows to find for each query.")] = 10,
@@ -56,7 +68,7 @@ def search(
             "--output",
             "-o",
             metavar="FILE",
-            help="Parquet file for the hits; it must not exist. Default: the terminal.",
+            help="Parquet file for the hits, which must not exist; or - for stdout. Default: the terminal.",
         ),
     ] = None,
     id_column: IdColumn = "id",
@@ -68,6 +80,7 @@ def search(
     candidates: ReleasedCandidates = "",
     gallery_items: RowItems = None,
     keep: Keep = False,
+    form: Format = "",
     engine: EngineName = "local",
     address: RayAddress = "",
     store: Store = None,
@@ -77,15 +90,16 @@ def search(
     """Search a gallery with items, or with vectors of its own space.
 
     The search is exact and streams the files, so they need not fit in memory. If the release re-ranks, the model in use
-    re-orders rows that were found in the old space: `skipfill guide reranking`.
+    re-orders rows that were found in the old space: `skipfill guide reranking`. Queries from a pipe are searched in
+    blocks, each in a pass over the gallery: `skipfill guide formats`.
 
     Example: skipfill search products --items queries.parquet -k 10
     """
-    from skipfill.compat.inference.search import search_vectors, write_hits
+    from skipfill.compat.inference.search import SearchResult, search_vectors
     from skipfill.compat.progress import Progress
     from skipfill.compat.reranking.search import AskedReranking, search_items
     from skipfill.store.errors import BadInput
-    from skipfill.store.storage.output_file import new_file
+    from skipfill.store.parquet.stored_rows import Columns
 
     if bool(items) == bool(vectors):
         raise BadInput(
@@ -94,34 +108,50 @@ def search(
             found="both" if items else "neither",
             hint=f"Example: skipfill search {gallery} --items queries.parquet -k 10",
         )
+    given = items or vectors or []
+    written_as, from_stdin = output_form(output, form, json=json), is_stdin(given)
+    refuse_engine(engine, given)
     objects = opened(store)
+    kept: list[SearchResult] = []
+    queries = 0
     # The file is opened first: an output that cannot be written is known before a long search, not after it.
     with ExitStack() as closing:
-        file = closing.enter_context(new_file(output)) if output is not None else None
+        written = closing.enter_context(row_output(output, written_as)) if output is not None else None
         run_by = closing.enter_context(engine_of(engine, address))
-        bar = closing.enter_context(progress(quiet=quiet))
-        stages = Progress(bar.start, bar.advance)
+        bar = closing.enter_context(progress(quiet=quiet, in_pipe=from_stdin or output == DASH))
+        if from_stdin:
+            bar.start(f"searching {gallery}", 0)
+        stages = Progress() if from_stdin else Progress(bar.start, bar.advance)
         if items:
-            columns = item_columns(id_column, "label", input_column, items, quiet=quiet, other_than=old_vector)
-            columns = replace(columns, old_vector=old_vector)
+            source = given_items(items, id_column, "label", input_column, old_vector, QUERIES_AT_ONCE, quiet=quiet)
             asked = AskedReranking(rerank, kind_of_candidates(candidates), gallery_items or [], old_input, keep)
-            result = search_items(objects, gallery, items, columns, k, stages, asked, run_by)
+            results = search_items(objects, gallery, source.parts, source.columns, k, stages, asked, run_by)
         else:
-            result = search_vectors(objects, gallery, vectors or [], id_column, vector, k, stages, run_by)
-        if file is not None:
-            write_hits(result, file)
+            parts, columns = given_vectors(given, QUERIES_AT_ONCE), Columns(id_column, vector)
+            results = search_vectors(objects, gallery, parts, columns, k, stages, run_by)
+        for result in results:
+            queries += result.queries
+            if from_stdin:
+                bar.advance(result.queries)
+            if written is not None:
+                written.write(result.as_table())
+                kept.clear()
+            kept.append(result)
+    if output == DASH:
+        return
+    result = SearchResult.joined(kept)
     emit(
         {"gallery": gallery, "model": result.model, "k": result.k, "hits": [] if output else result.as_list()},
         as_json=json,
-        show=lambda out: _show(out, result, output),
+        show=lambda out: _show(out, result, output, queries),
     )
-    if output is None and not json and result.queries > SHOWN:
-        show_next(f"{SHOWN} of {result.queries:,} queries shown; all with -o FILE.parquet or --json", quiet=quiet)
+    if output is None and not json and queries > SHOWN:
+        show_next(f"{SHOWN} of {queries:,} queries shown; all with -o FILE.parquet or --json", quiet=quiet)
 
 
-def _show(out: Console, result: SearchResult, output: Path | None) -> None:
+def _show(out: Console, result: SearchResult, output: Path | None, queries: int) -> None:
     if output is not None:
-        out.print(f"{result.queries:,} queries, {result.k} hits each in {output}")
+        out.print(f"{queries:,} queries, {result.k} hits each in {output}")
         return
     hits = result.as_list(SHOWN * result.k)
     columns = ["query", "rank", "id", "score"]

@@ -10,6 +10,7 @@ import typer
 
 from skipfill.cli import completion
 from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Store, opened
+from skipfill.cli.options.after_commit import Run, emit_and_run, say_not_run
 from skipfill.cli.options.reason import Reason, refuse_empty
 from skipfill.cli.options.reranking import CheckedCandidates, Rerank, asked_reranking, refuse_beside_plan
 from skipfill.cli.terminal.next_command import quoted
@@ -49,6 +50,7 @@ def swap(
     reason: Reason = "",
     rerank: Rerank = None,
     candidates: CheckedCandidates = "",
+    run: Run = "",
     dry_run: DryRun = False,
     store: Store = None,
     json: Json = False,
@@ -59,7 +61,7 @@ def swap(
     Needs a passing check of this model on the gallery as it is now; without one, exit 1. Exit 4: the plan is stale,
     another change came first, or a file of the gallery is not the one that was registered. A model that was rolled back
     needs a later pass on other queries, or a `--reason`. If queries use the model already, nothing is written: exit 0,
-    with a note if a later check speaks against it.
+    with a note if a later check speaks against it. Exit 5: the swap is done, and the command of `--run` failed.
 
     Example: skipfill swap products v2
     """
@@ -84,12 +86,14 @@ def swap(
     except swaps.ReleasedAlready as already:
         against = swaps.checks_against(objects, gallery, already.version, index)
         _show_already(gallery, already.version, against, dry_run=dry_run, json=json)
+        say_not_run(run, because="nothing was changed", quiet=quiet)
         return
     act = swaps.planned_version if dry_run else swaps.apply_plan
     done = act(objects, planned, index, reason=reason, at_once=plan is None)
     grounds = grounds_of(objects, gallery, done, index)
-    emit(
+    code = emit_and_run(
         SwapDocument(gallery=gallery, version=done, dry_run=dry_run, already=False, **grounds.as_document()),
+        "" if dry_run else run,
         as_json=json,
         show=lambda out: out.print(
             f"{'Would swap' if dry_run else 'Swapped'}: queries of {gallery} use {planned.changes.after} "
@@ -99,9 +103,11 @@ def swap(
     )
     show_store(objects, quiet=quiet)
     if dry_run:
+        say_not_run(run, because="this is a dry run", quiet=quiet)
         show_next("Next: the same command without --dry-run", quiet=quiet)
     else:
         show_next(f"Next: {_search(objects, planned)}. Undo: skipfill rollback {gallery}", quiet=quiet)
+    raise typer.Exit(code)
 
 
 def _search(objects: ObjectStore, plan: Plan) -> str:

@@ -15,6 +15,7 @@ TOPICS: dict[str, str] = {
     "production": "new rows, rewritten files, services, object storage, recovery",
     "pipelines": "CI, cron, Airflow, DVC and Docker; the JSON documents and their schemas; shell completion",
     "exports": "use the released model without skipfill: ONNX, sentence-transformers, safetensors",
+    "formats": "pipes; JSON lines, Arrow, and data sets of Hugging Face, BEIR and MTEB as items",
     "cluster": "encode, search and check on Ray and S3; what a billion rows cost",
     "encoders": "transformers models, and encoders of your own",
     "sequences": "many upgrades in a row, and the compatibility matrix",

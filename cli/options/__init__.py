@@ -11,7 +11,7 @@ import typer
 
 from skipfill.cli import completion
 from skipfill.cli.terminal.next_command import name_store, store_source
-from skipfill.cli.terminal.printing import show_next
+from skipfill.cli.terminal.printing import show_input
 
 if TYPE_CHECKING:
     from skipfill.store.checks.policy import Policy
@@ -230,6 +230,5 @@ def item_columns(
     from skipfill.store.parquet.items import ItemColumns
 
     only = "" if input_column or not items else only_vector_column(items, other_than)
-    if only:
-        show_next(f"Input: column {only}, the only column of vectors", quiet=quiet)
+    show_input(only, quiet=quiet)
     return ItemColumns(id_column, label, input_column or only)

@@ -9,6 +9,7 @@ import typer
 
 from skipfill.cli import completion
 from skipfill.cli.options import COLUMNS, OUTPUT
+from skipfill.cli.options.pipes import corpora, judgements
 from skipfill.cli.options.reason import refuse_empty
 
 MEASURED = "Queries and truth"
@@ -19,7 +20,9 @@ ANSWER = "In place of an earlier check"
 Items = Annotated[
     list[Path],
     typer.Option(
-        metavar="FILE", help="Held-out items, which are the queries: Parquet. Repeatable.", rich_help_panel=MEASURED
+        metavar="FILE",
+        help="Held-out items, which are the queries: Parquet, JSON lines, Arrow, or a BEIR folder. Repeatable.",
+        rich_help_panel=MEASURED,
     ),
 ]
 GalleryItems = Annotated[
@@ -28,6 +31,7 @@ GalleryItems = Annotated[
         metavar="FILE",
         help="Items of gallery rows. The new model encodes them to measure new/new; with --rerank, only candidates. "
         "Repeatable. Default: --items.",
+        callback=corpora,
         rich_help_panel=MEASURED,
     ),
 ]
@@ -35,7 +39,9 @@ Judgements = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Relevance judgements: TREC or BEIR qrels, or Parquet. Default: the labels say what is relevant.",
+        help="Relevance judgements: TREC or BEIR qrels, Parquet, or a BEIR folder. Default: the labels say what is "
+        "relevant.",
+        callback=judgements,
         rich_help_panel=MEASURED,
     ),
 ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from skipfill.cli import completion
+from skipfill.cli.options.pipes import corpora
 
 if TYPE_CHECKING:
     from skipfill.store.checks.index import CheckIndex
@@ -80,6 +81,7 @@ RowItems = Annotated[
         metavar="FILE",
         help="When re-ranking: items of gallery rows. Those that the overlay lacks are encoded. Repeatable. Default: "
         "the overlay alone.",
+        callback=corpora,
         rich_help_panel=RERANKING,
     ),
 ]

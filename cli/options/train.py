@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from skipfill.cli import completion
+from skipfill.cli.options.pipes import corpora
 
 DATA = "Training data"
 HOW = "Method and model"
@@ -19,7 +20,8 @@ Items = Annotated[
     list[Path],
     typer.Option(
         metavar="FILE",
-        help="Parquet with id, label, and one of image, vector or text. Repeatable.",
+        help="Rows with id, label, and one of image, vector or text: Parquet, JSON lines or Arrow. Repeatable.",
+        callback=corpora,
         rich_help_panel=DATA,
     ),
 ]
@@ -38,6 +40,7 @@ Align = Annotated[
         metavar="FILE",
         help="Sample of the gallery's items, no labels needed. It protects queries for classes that --items lacks. "
         "Repeatable. Default: none.",
+        callback=corpora,
         rich_help_panel=DATA,
     ),
 ]

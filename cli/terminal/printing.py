@@ -87,6 +87,12 @@ def show_next(text: str, *, quiet: bool) -> None:
         printer(stderr=True).print(with_store(text), style="dim")
 
 
+def show_input(only_vectors: str, *, quiet: bool) -> None:
+    """The column that is encoded because no other one holds vectors; nothing for an empty name."""
+    if only_vectors:
+        show_next(f"Input: column {only_vectors}, the only column of vectors", quiet=quiet)
+
+
 def table(
     columns: Sequence[str],
     rows: Iterable[Sequence[object]],
@@ -145,7 +151,7 @@ def leftover_table(leftovers: Iterable[Leftover]) -> Table:
 
 
 class Bar:
-    """One progress bar after another. `start` a stage, `advance` it, and `note` what goes on."""
+    """One progress bar after another. `start` a stage, `advance` it, and `note` what goes on. A total is above 0."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -167,7 +173,7 @@ class Bar:
 
 
 class Lines:
-    """The same where there is no terminal: now and then a plain line, for a log. Short work prints none."""
+    """The same where there is no terminal: now and then a plain line, for a log. A total of 0 is not known."""
 
     def __init__(self) -> None:
         self._total = self._done = self._percent = 0
@@ -182,7 +188,8 @@ class Lines:
         percent = 100 * self._done // max(1, self._total)
         if percent > self._percent and time.monotonic() - self._last >= SECONDS_BETWEEN_LINES:
             self._last, self._percent = time.monotonic(), percent
-            printer(stderr=True).print(f"{self._what}: {percent}%  {self._text}".rstrip())
+            done = f"{percent}%" if self._total else f"{self._done:,}"
+            printer(stderr=True).print(f"{self._what}: {done}  {self._text}".rstrip())
 
     def note(self, what: str, text: str) -> None:
         self._what, self._text = what, text
@@ -202,11 +209,15 @@ def progress_of_quiet_commands(*, shown: bool) -> Iterator[None]:
 
 
 @contextmanager
-def progress(*, quiet: bool) -> Iterator[Bar | Lines]:
-    """A progress bar on stderr with rate and time left; plain lines if that is not a terminal; nothing if quiet."""
+def progress(*, quiet: bool, in_pipe: bool = False) -> Iterator[Bar | Lines]:
+    """A progress bar on stderr with rate and time left; plain lines if that is not a terminal; nothing if quiet.
+
+    Args:
+        in_pipe: other commands of the same pipe may print there too, so there are plain lines only.
+    """
     quiet = quiet and not _shown_though_quiet.get()
     console = Console(stderr=True)
-    if not quiet and not console.is_terminal:
+    if not quiet and (in_pipe or not console.is_terminal):
         yield Lines()
         return
     shown = Progress(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -24,10 +25,13 @@ from skipfill.store.galleries.kept import MOST_BYTES, KeptFiles
 from skipfill.store.galleries.verify import BoundGallery
 from skipfill.store.models.cards import has_model, serves, view_onto
 from skipfill.store.models.files import TrainedContent, trained_content, trained_ids
+from skipfill.store.parquet.formats.folders import is_beir
+from skipfill.store.parquet.formats.recognise import open_rows
 from skipfill.store.parquet.ids import IdSet
 from skipfill.store.parquet.inputs import refuse_no_column
 from skipfill.store.parquet.items import Items, open_items
 from skipfill.store.parquet.pinned import PinnedFiles
+from skipfill.store.retrieval.judgements import judged_queries
 from skipfill.store.storage.object_store import ObjectStore
 
 
@@ -59,7 +63,7 @@ class CheckContext:
     inputs: CheckInputs
     policy: Policy
     progress: Progress
-    pins: PinnedFiles = field(default_factory=PinnedFiles)
+    pins: PinnedFiles = field(default_factory=partial(PinnedFiles, open_rows))
     warnings: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     candidates: CandidatesBy = "old"
@@ -128,8 +132,15 @@ class CheckContext:
         return {way_fingerprint(self.model.card.fingerprint, self.way_of(k)) for k in self.ks or (0,)}
 
     def open_items(self, files: Sequence[Path]) -> Items:
-        """Open files of queries or of items, each in the state in which it was opened first."""
-        return open_items(files, self.inputs.columns, self.pins)
+        """Open files of queries or of items, each in the state in which it was opened first.
+
+        A folder of BEIR has the queries of all its parts: those count that the judgements name.
+        """
+        items, judgements = open_items(files, self.inputs.columns, self.pins), self.inputs.judgements
+        if judgements is None or not any(map(is_beir, files)):
+            return items
+        judged = IdSet.of([judged_queries(judgements, items.ids.type)]).holds(items.ids)
+        return items.restricted(judged) if judged.any() else items
 
     def confirm_files(self) -> None:
         """Confirm that gallery, queries and items did not change since they were registered or opened.

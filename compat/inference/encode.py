@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from skipfill.compat.inference.load import LoadedModel
 from skipfill.compat.inference.views import view_of_block
 from skipfill.compat.progress import Progress
 from skipfill.store.engine.engine import LOCAL, Engine
 from skipfill.store.models.cards import view_onto
+from skipfill.store.parquet.formats.output import RowOutput
 from skipfill.store.parquet.items import Items
 from skipfill.store.parquet.parts import map_items
 from skipfill.store.parquet.vectors import Matrix
 from skipfill.store.storage.output_file import new_file
-
-ROW_GROUP = 16_384
 
 
 def write_encoded(
@@ -34,9 +31,7 @@ def write_encoded(
     onto: str = "",
     engine: Engine = LOCAL,
 ) -> int:
-    """Encode `items` into `output`: columns id, vector (FixedSizeList<f32>) and, if the items have one, label.
-
-    The file appears whole or not at all. Its metadata names the model and its fingerprint; with `onto`, the view too.
+    """Encode `items` into a new Parquet file, which appears whole or not at all: see `encoded_rows`.
 
     Args:
         onto: space to view the embeddings in, so that they can be rows beside its own; empty for the model's own.
@@ -49,28 +44,44 @@ def write_encoded(
     Raises:
         BadInput: the output exists, or its folder cannot be written to; the model has no view onto the space.
     """
+    with new_file(output) as file, RowOutput(file, "parquet") as rows:
+        for table in encoded_rows(model, [items], onto, items.labels is not None, engine):
+            rows.write(table)
+            progress(len(table))
+    return rows.rows
+
+
+def encoded_rows(
+    model: LoadedModel, parts: Iterable[Items], onto: str, labelled: bool, engine: Engine = LOCAL
+) -> Iterator[pa.Table]:
+    """Encode items that come in parts: columns id, vector (FixedSizeList<f32>) and perhaps label.
+
+    The metadata names the model and its fingerprint; with `onto`, the view too.
+
+    Args:
+        onto: space to view the embeddings in; empty for the model's own.
+        labelled: whether there is a label column. It may have no values.
+
+    Raises:
+        BadInput: the model has no view onto the space.
+    """
     view = view_onto(model.card, onto) if onto else None
     identity = {"model": model.card.name, "fingerprint": model.card.fingerprint}
     if view is not None:
         identity |= {"space": onto, "view": str(view)}
-    start = 0
-    with new_file(output) as file, ExitStack() as closing:
-        writer: pq.ParquetWriter | None = None
+    for items in parts:
+        start = 0
         for ids, vectors in _encoded(model, items, onto, engine):
             columns = {
                 "id": ids,
                 "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1]),
             }
-            if items.labels is not None:
+            if labelled and items.labels is not None:
                 columns["label"] = items.labels.slice(start, len(ids))
-            table = pa.table(columns).replace_schema_metadata({"skipfill": json.dumps(identity)})
-            if writer is None:
-                writer = pq.ParquetWriter(file, table.schema, compression="zstd", use_dictionary=["label"])
-                closing.callback(writer.close)
-            writer.write_table(table, row_group_size=ROW_GROUP)
+            elif labelled:
+                columns["label"] = pa.nulls(len(ids), pa.string())
+            yield pa.table(columns).replace_schema_metadata({"skipfill": json.dumps(identity)})
             start += len(ids)
-            progress(len(ids))
-    return start
 
 
 def encode_all(

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from skipfill.compat.progress import Progress
 from skipfill.store.checks.reranking import Reranking
 from skipfill.store.engine.engine import LOCAL, Engine
 from skipfill.store.galleries.gallery import Gallery, open_gallery
-from skipfill.store.parquet.files import expand
-from skipfill.store.parquet.stored_rows import Columns, StoredRows
+from skipfill.store.parquet.stored_rows import Columns, OpenFile, StoredRows
 from skipfill.store.parquet.vectors import Matrix
 from skipfill.store.retrieval.search import Hits, search
 from skipfill.store.storage.object_store import ObjectStore
@@ -50,6 +48,18 @@ class SearchResult:
     def k(self) -> int:
         return int(self.hits.scores.shape[1])
 
+    @classmethod
+    def joined(cls, parts: Sequence[SearchResult]) -> SearchResult:
+        """The results of parts of the queries, at least one, as one."""
+        first = parts[0]
+        hits = Hits(
+            pa.concat_arrays([part.hits.ids for part in parts]), np.concatenate([part.hits.scores for part in parts])
+        )
+        scored_by = None if first.scored_by is None else pa.concat_arrays([part.scored_by for part in parts])
+        query_ids = pa.concat_arrays([part.query_ids for part in parts])
+        encoded = sum(part.encoded for part in parts)
+        return cls(first.model, query_ids, hits, first.reranking, scored_by, encoded)
+
     def as_table(self) -> pa.Table:
         """Columns query, rank (from 1), id, score; and scored_by, where rows were re-ranked."""
         columns = {
@@ -66,27 +76,25 @@ class SearchResult:
         return rows
 
 
+StoredFiles = tuple[Sequence[Path], OpenFile]
+"""Files of vectors, and what opens them."""
+
+
 def search_vectors(
     objects: ObjectStore,
     name: str,
-    files: Sequence[Path],
-    id_column: str,
-    vector: str,
+    parts: Iterable[StoredFiles],
+    columns: Columns,
     k: int,
     progress: Progress,
     engine: Engine = LOCAL,
-) -> SearchResult:
-    """Search gallery `name` with vectors of its own space, read from the columns `id_column` and `vector`."""
+) -> Iterator[SearchResult]:
+    """Search gallery `name` with vectors of its own space, part after part."""
     gallery = open_gallery(objects, name)
-    rows = StoredRows.open(expand(files), Columns(id_column, vector), gallery.space.dim)
-    blocks = list(rows.blocks())
-    ids = pa.concat_arrays([block.ids for block in blocks])
-    return searched(gallery, "", ids, np.concatenate([block.vectors for block in blocks]), k, progress, engine)
-
-
-def write_hits(result: SearchResult, file: BinaryIO) -> None:
-    """Write the hits as Parquet: see `as_table`."""
-    pq.write_table(result.as_table(), file, compression="zstd")
+    for files, open_file in parts:
+        blocks = list(StoredRows.open(files, columns, gallery.space.dim, open_file).blocks())
+        ids = pa.concat_arrays([block.ids for block in blocks])
+        yield searched(gallery, "", ids, np.concatenate([block.vectors for block in blocks]), k, progress, engine)
 
 
 def searched(

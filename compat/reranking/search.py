@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -50,27 +50,46 @@ class AskedReranking:
 def search_items(
     objects: ObjectStore,
     name: str,
-    items: Sequence[Path],
+    parts: Iterable[Items],
     columns: ItemColumns,
     k: int,
     progress: Progress,
     asked: AskedReranking = AskedReranking(),
     engine: Engine = LOCAL,
-) -> SearchResult:
+) -> Iterator[SearchResult]:
     """Encode items with the released model of gallery `name` and search for the `k` nearest rows of each.
 
     After the candidates of a re-ranking, the old order stays. If queries use the gallery's own encoder, and it is not
     in the store, the vectors by it that the items bring search.
+
+    Args:
+        parts: the items, part after part; each is a search of its own.
 
     Raises:
         BadInput: no model is released, its bundle is gone, or another model has its name now; or the re-ranking is not
             possible: it is by the gallery's own model, or the old queries are not available.
     """
     gallery = open_gallery(objects, name)
-    queries = open_items(items, columns)
-    if gallery.version.release is None and queries.old_column:
-        return searched(gallery, "", queries.ids, _brought(gallery, queries), k, progress, engine)
-    model = released_model(objects, gallery)
+    brought = gallery.version.release is None and bool(columns.old_vector)
+    model = None if brought else released_model(objects, gallery)
+    for queries in parts:
+        if model is None:
+            yield searched(gallery, "", queries.ids, _brought(gallery, queries), k, progress, engine)
+        else:
+            yield _answers(objects, gallery, model, queries, columns, k, progress, asked, engine)
+
+
+def _answers(
+    objects: ObjectStore,
+    gallery: Gallery,
+    model: LoadedModel,
+    queries: Items,
+    columns: ItemColumns,
+    k: int,
+    progress: Progress,
+    asked: AskedReranking,
+    engine: Engine,
+) -> SearchResult:
     way = _way(objects, gallery, columns, asked)
     if way is None:
         vectors = encode_all(model, queries, progress, onto=gallery.space.name, engine=engine)
@@ -84,7 +103,7 @@ def search_items(
     else:
         finding = _old_queries(objects, gallery, queries, asked.old_input, progress)
     rows = open_items(asked.row_items, replace(columns, old_vector="")) if asked.row_items else None
-    source = NewVectorSource(objects, name, model, rows, asked.keep, progress)
+    source = NewVectorSource(objects, gallery.name, model, rows, asked.keep, progress)
     most = max(k, way.k)
     nobody = pa.nulls(len(queries), queries.ids.type)
     stages = TwoStages.of(gallery, finding, own, most, source, nobody, reranked=way.k, engine=engine)

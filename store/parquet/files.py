@@ -168,7 +168,7 @@ def column_type(path: Address, file: pq.ParquetFile, column: str, parameter: str
 
 
 class ParquetReader(Protocol):
-    """An opened Parquet file, or a part of one: see `PinnedFile`."""
+    """An opened Parquet file, or a part of one: see `PinnedFile`. Rows in another form have no footer in `metadata`."""
 
     @property
     def metadata(self) -> pq.FileMetaData: ...
@@ -202,9 +202,8 @@ def read_ids_and_labels(path: Address, file: ParquetReader, columns: Sequence[st
         batches = list(file.iter_batches(2_048, columns))
     except (OSError, pa.ArrowException) as error:
         raise unreadable(path, error) from error
-    schema = pa.schema([file.schema_arrow.field(name) for name in columns])
-    table = pa.Table.from_batches(batches) if batches else schema.empty_table()
-    refuse_other_count(path, file, table.num_rows)
+    table = pa.Table.from_batches(batches, pa.schema([file.schema_arrow.field(name) for name in columns]))
+    refuse_other_count(path, file, file.rows.start + table.num_rows)
     return table
 
 
@@ -216,7 +215,7 @@ def refuse_long_values(path: Address, file: ParquetReader, column: str) -> None:
     Raises:
         BadInput: values longer than `LONGEST`.
     """
-    schema = file.metadata.schema
+    schema: Any = () if file.metadata is None else file.metadata.schema
     number = next((at for at in range(len(schema)) if schema.column(at).path == column), None)
     if number is None or schema.column(number).physical_type != "BYTE_ARRAY":
         return

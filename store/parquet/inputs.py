@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skipfill.store.errors import Advice, BadInput, Parameter, reason, row_place
-from skipfill.store.parquet.files import expand, open_parquet
+from skipfill.store.parquet.formats.folders import item_files
+from skipfill.store.parquet.formats.recognise import open_rows
 from skipfill.store.parquet.ids import refuse_bad_strings
 from skipfill.store.parquet.stored_rows import OpenFile, opened
 from skipfill.store.parquet.vectors import Matrix, is_vector_type, matrix
@@ -108,8 +109,8 @@ def refuse_no_column(files: Sequence[Path], column: str, parameter: str) -> None
     Raises:
         BadInput: naming that file and its columns; or a file that cannot be opened.
     """
-    for path in expand(files):
-        names = open_parquet(path).schema_arrow.names
+    for path in item_files(files):
+        names = opened(open_rows, path).schema_arrow.names
         if column not in names:
             raise BadInput(
                 Parameter(parameter, column),
@@ -126,9 +127,13 @@ def only_vector_column(paths: Sequence[Path], other_than: str = "") -> str:
         other_than: a column of vectors that are not to be encoded.
     """
     try:
-        schema = open_parquet(expand(paths)[0]).schema_arrow
+        return only_vectors_in(opened(open_rows, item_files(paths)[0]).schema_arrow, other_than)
     except BadInput:
         return ""  # opening the items reports what is wrong with them
+
+
+def only_vectors_in(schema: pa.Schema, other_than: str = "") -> str:
+    """As `only_vector_column`, of opened rows."""
     if set(INPUT_COLUMNS) & set(schema.names):
         return ""
     vectors = [field.name for field in schema if input_kind(field.type) == "vector" and field.name != other_than]

@@ -1,4 +1,4 @@
-"""Items to train on or encode: Parquet with an id, and an image, a vector of features or a text, perhaps a label."""
+"""Items to train on or encode: rows with an id, and an image, a vector of features or a text, perhaps a label."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from skipfill.store.parquet import ids
 from skipfill.store.parquet.files import (
     ParquetReader,
     column_type,
-    expand,
     read_ids_and_labels,
     refuse_other_count,
     unreadable,
 )
+from skipfill.store.parquet.formats.folders import item_files
+from skipfill.store.parquet.formats.recognise import open_rows
 from skipfill.store.parquet.inputs import InputKind, input_of, inputs_of
-from skipfill.store.parquet.pinned import PinnedFile
 from skipfill.store.parquet.stored_rows import OpenFile, opened
 from skipfill.store.parquet.vectors import Matrix, is_vector_type, matrix
 
@@ -95,7 +95,7 @@ class Items:
     ids: pa.Array
     labels: pa.Array | None
     keep: NDArray[np.bool_] | None = None
-    open_file: OpenFile = PinnedFile
+    open_file: OpenFile = open_rows
     old_column: str = ""
 
     def __len__(self) -> int:
@@ -200,16 +200,17 @@ class Items:
         return matrix(batch.column(self.old_column), f"{path}, column {self.old_column}, row {rows[0]}")
 
 
-def open_items(paths: Sequence[Path], columns: ItemColumns = ItemColumns(), open_file: OpenFile = PinnedFile) -> Items:
-    """Open item files: check columns, read ids and labels.
+def open_items(paths: Sequence[Path], columns: ItemColumns = ItemColumns(), open_file: OpenFile = open_rows) -> Items:
+    """Open files and folders of items: see `opened_items`, and `item_files` for what a folder stands for."""
+    return opened_items(item_files(paths), columns, open_file)
 
-    Args:
-        open_file: opens a file, now and for each pass over its inputs.
+
+def opened_items(files: list[Path], columns: ItemColumns, open_file: OpenFile) -> Items:
+    """Open item files: check columns, read ids and labels.
 
     Raises:
         BadInput: missing or unreadable file, no usable input column, NULL or duplicate ids, no rows.
     """
-    files = expand(paths)
     kind, input_column = input_of(files[0], columns.input, open_file)
     all_ids: list[pa.Array] = []
     all_labels: list[pa.Array] = []
@@ -223,9 +224,9 @@ def open_items(paths: Sequence[Path], columns: ItemColumns = ItemColumns(), open
         has_labels &= columns.label in file.schema_arrow.names
         wanted = [columns.id] + ([columns.label] if has_labels else [])
         table = read_ids_and_labels(path, file, wanted)
-        all_ids.append(ids.plain(table.column(columns.id), id_kind, f"{path}, column {columns.id}"))
+        all_ids.append(ids.plain(table.column(columns.id), id_kind, _place(path, columns.id, file)))
         if has_labels:
-            all_labels.append(ids.labels(table.column(columns.label), f"{path}, column {columns.label}"))
+            all_labels.append(ids.labels(table.column(columns.label), _place(path, columns.label, file)))
     if len({array.type for array in all_ids}) > 1:
         raise BadInput(files[0], expected="ids of one type in all files", found="integers and strings")
     joined = pa.concat_arrays(all_ids)
@@ -236,6 +237,10 @@ def open_items(paths: Sequence[Path], columns: ItemColumns = ItemColumns(), open
     if labels is not None and labels.null_count == len(labels):
         labels = None
     return Items(files, kind, input_column, columns.id, joined, labels, None, open_file, columns.old_vector)
+
+
+def _place(path: Path, column: str, file: ParquetReader) -> BlockPlace:
+    return BlockPlace(f"{path}, column {column}", file.rows)
 
 
 def _refuse_no_vectors(path: Path, file: ParquetReader, column: str) -> None:

@@ -13,6 +13,7 @@ from skipfill.store.engine.engine import LOCAL, Engine, Progress
 from skipfill.store.parquet import items as item_files
 from skipfill.store.parquet import stored_rows
 from skipfill.store.parquet.files import ParquetReader
+from skipfill.store.parquet.formats.recognise import open_rows
 from skipfill.store.parquet.items import Items
 from skipfill.store.parquet.pinned import FileState, PinnedFile, changed
 from skipfill.store.parquet.stored_rows import OpenFile, StoredRows, opened
@@ -32,7 +33,7 @@ class FilePart:
 
     Attributes:
         state: the file's state when the command opened it.
-        rows: a whole number of blocks, or all rows up to the end.
+        rows: a whole number of blocks, or all rows up to the end; all rows of a file that is not Parquet.
     """
 
     path: Address
@@ -46,7 +47,9 @@ class FilePart:
             FileNotFoundError: there is no such file.
             Stale: it is in another state.
         """
-        file = _PinnedPart(self.path, self.rows)
+        file = open_rows(self.path)
+        if file.metadata is not None:
+            file = _PinnedPart(self.path, self.rows)
         if not file.state.is_elsewhere(self.state):
             raise changed(self.path)
         return file
@@ -142,7 +145,8 @@ def _part(path: Address, file: ParquetReader, rows: range | None = None) -> File
 def _runs(file: ParquetReader, block: int, wanted: int) -> Iterator[range]:
     """Cut a file where row groups end, or at the block end before: two tasks read a row group that is cut."""
     start = end = 0
-    for group in range(file.metadata.num_row_groups - 1):
+    groups = file.metadata.num_row_groups if file.metadata is not None else 1
+    for group in range(groups - 1):
         end += file.metadata.row_group(group).num_rows
         whole = end - end % block
         if whole - start >= wanted:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -184,7 +184,13 @@ class PinnedFiles:
     The first ones are held open. Others are opened again for each pass and refused if their state changed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, open_file: Callable[[Address], PinnedFile] = PinnedFile) -> None:
+        """Open nothing yet.
+
+        Args:
+            open_file: opens one file.
+        """
+        self._open = open_file
         self._held: dict[Address, PinnedFile] = {}
         self._states: dict[Address, FileState] = {}
 
@@ -198,7 +204,7 @@ class PinnedFiles:
         if path in self._held:
             return self._held[path]
         try:
-            file = PinnedFile(path)
+            file = self._open(path)
         except FileNotFoundError:
             if path in self._states:
                 raise changed(path) from None

@@ -12,7 +12,8 @@ import pyarrow.dataset as ds
 
 from skipfill.store.errors import BadInput
 from skipfill.store.parquet.files import ParquetReader
-from skipfill.store.parquet.items import Items
+from skipfill.store.parquet.inputs import input_kind
+from skipfill.store.parquet.items import BLOCK_ROWS, Items
 from skipfill.store.parquet.memory_limit import memory_beside
 from skipfill.store.parquet.stored_rows import StoredRows
 from skipfill.store.storage.unfinished import scratch_folder
@@ -204,9 +205,18 @@ def closed_database() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def dataset(files: Iterable[ParquetReader], without: Sequence[str]) -> ds.Dataset:
-    """A dataset of our own list of files: DuckDB's takes brackets in a path for a pattern."""
+    """A dataset of our own list of files: DuckDB's takes brackets in a path for a pattern.
+
+    Rows in another form than Parquet are read into memory, without images.
+    """
+    opened = list(files)
+    if any(file.metadata is None for file in opened):
+        schema = opened[0].schema_arrow
+        names = [field.name for field in schema if field.name not in without and input_kind(field.type) != "image"]
+        batches = (batch for file in opened for batch in file.iter_batches(BLOCK_ROWS, names))
+        return ds.dataset(pa.Table.from_batches(batches, pa.schema([schema.field(name) for name in names])))
     parquet = ds.ParquetFileFormat()
-    fragments = [parquet.make_fragment(file.source) for file in files]
+    fragments = [parquet.make_fragment(file.source) for file in opened]
     whole = ds.FileSystemDataset(fragments, fragments[0].physical_schema, parquet)
     kept = [field for field in whole.schema if field.name not in without]
     return whole.replace_schema(pa.schema(kept))

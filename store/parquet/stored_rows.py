@@ -122,7 +122,7 @@ class StoredRows:
                 column_type(path, file, columns.label, "label")
             for text in filter(None, (columns.id, columns.label)):
                 refuse_long_values(path, file, text)
-            count += file.metadata.num_rows
+            count += len(file.rows)
         if count == 0:
             raise BadInput(files[0], expected="at least one row", found="none")
         if len(kinds) > 1:

@@ -13,7 +13,9 @@ import pyarrow.compute as pc
 
 from skipfill.store.errors import BadInput, reason
 from skipfill.store.parquet import ids
-from skipfill.store.parquet.files import open_parquet, refuse_no_file, unreadable
+from skipfill.store.parquet.files import unreadable
+from skipfill.store.parquet.formats.recognise import form_of_file, open_rows
+from skipfill.store.parquet.stored_rows import BLOCK_ROWS, opened
 from skipfill.store.retrieval.relevance import Judgements
 
 QUERY = ("query_id", "query-id", "query", "qid")
@@ -46,16 +48,16 @@ def read_judgements(path: Path, queries: pa.Array, row_kind: pa.DataType) -> Jud
     """Read the judgements of these queries. Those of other queries and grades of 0 and below are left out.
 
     Args:
-        path: `.parquet`; else text, a judgement in each line: TREC's four columns (query, iteration, row, grade), or
-            BEIR's three, divided by tabs or spaces. Of names alone, the first line is a header.
+        path: `.parquet`, JSON lines, or Arrow; else text, a judgement in each line: TREC's four columns (query,
+            iteration, row, grade), or BEIR's three, divided by tabs or spaces. Of names alone, the first line is a
+            header.
         queries: (Q,) ids.
         row_kind: type of the gallery's ids.
 
     Raises:
         BadInput: not readable as judgements, a pair judged twice, or not one of these queries judged.
     """
-    refuse_no_file(path)
-    judged = _parquet(path) if path.suffix == ".parquet" else _text(path)
+    judged = _judged(path)
     table = pa.table(
         {
             "query": ids.plain(judged.query, queries.type, f"{path}, query ids"),
@@ -81,11 +83,25 @@ def read_judgements(path: Path, queries: pa.Array, row_kind: pa.DataType) -> Jud
     return Judgements(len(queries), places[kept][order], rows, grades[kept][order].astype(np.float32))
 
 
-def _parquet(path: Path) -> _Judged:
-    file = open_parquet(path)
+def judged_queries(path: Path, kind: pa.DataType) -> pa.Array:
+    """The ids of the queries that judgements name, as ids of type `kind`; see `read_judgements`."""
+    return ids.plain(_judged(path).query, kind, f"{path}, query ids")
+
+
+def _judged(path: Path) -> _Judged:
+    try:
+        form = form_of_file(path)
+    except FileNotFoundError:
+        form = ""
+    return _columns(path) if form or path.suffix == ".parquet" else _text(path)
+
+
+def _columns(path: Path) -> _Judged:
+    file = opened(open_rows, path)
     names = [_one_of(path, file.schema_arrow.names, among) for among in (QUERY, ROW, GRADE)]
     try:
-        table = file.read(columns=names)
+        batches = list(file.iter_batches(BLOCK_ROWS, names))
+        table = pa.Table.from_batches(batches, pa.schema([file.schema_arrow.field(name) for name in names]))
     except (OSError, pa.ArrowException) as error:
         raise unreadable(path, error) from error
     query, row, grade = (table.column(name).combine_chunks() for name in names)

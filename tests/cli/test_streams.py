@@ -5,34 +5,19 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 from typing import IO
 from xml.etree.ElementTree import parse
 
 import pytest
 
+from tests.cli.shells import shell
 from tests.conftest import COMMAND, Skipfill, World, tree
 from tests.warm import run
 
 SWAP = "swap things v2 --without-check test"
 LOST = "error: stdout: No space left on device. What the command did stays done: only what it prints is lost."
 needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-
-
-def shell(command: str, cwd: Path) -> tuple[int, str, str]:
-    """Run a line of bash in which `skipfill` is ours: exit code of its first command, stdout, stderr."""
-    program = shlex.join([sys.executable, "-c", COMMAND])
-    done = subprocess.run(
-        ["bash", "-c", f'skipfill() {{ {program} "$@"; }}; {command}; exit "${{PIPESTATUS[0]}}"'],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        env={key: value for key, value in os.environ.items() if key != "SKIPFILL_STORE"},
-    )
-    return done.returncode, done.stdout, done.stderr
 
 
 def warm(command: str, cwd: Path, first: str = "", **streams: IO[str]) -> tuple[int, str, str]:

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import io
+import json
 import re
 import shlex
 import shutil
+import subprocess
+from contextlib import redirect_stdout
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import typer
 
-from skipfill.cli.app import app
+from skipfill.cli.app import app, run
 from skipfill.cli.guide.registry import TOPICS, page
 from skipfill.compat.methods.registry import METHODS
+from skipfill.compat.serving import released
+from tests.cli.shells import shell
 from tests.conftest import Skipfill, World
 from tests.judged_docs import write_docs
 from tests.sources import ROOT
+from tests.store.parquet.formats.writers import json_lines
 
 README = (ROOT / "README.md").read_text()
 PAGES = {"README": README} | {topic: page(topic) for topic in TOPICS}
@@ -171,6 +179,57 @@ def test_a_story_of_vectors_alone_runs_as_written(
         words = shlex.split(line)[1:]
         skipfill(*words, expect=None if words[0] == "advise" else 0)
     assert skipfill("status", "docs", "--json").document["version"]["release"] is None
+
+
+def shell_blocks(topic: str) -> list[str]:
+    """The lines for a shell that a page shows: pipes, and commands of other programs."""
+    return re.findall(r"```sh\n(.*?)```", PAGES[topic], re.S)
+
+
+def run_pipe(line: str, first: bytes = b"") -> bytes:
+    """What a pipe of our commands prints; each runs in this process when the one before is done."""
+    data = first
+    for command in line.split(" | "):
+        words, _, file = command.partition(" < ")
+        data = (Path(file).read_bytes() if file else data) or data
+        if not words.startswith("skipfill"):  # head
+            continue
+        taken = io.TextIOWrapper(io.BytesIO())
+        with pytest.MonkeyPatch.context() as streams, redirect_stdout(taken):
+            streams.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+            assert run(shlex.split(words)[1:]) == 0, command
+            taken.flush()
+        data = taken.buffer.getvalue()  # type: ignore[attr-defined]
+    return data
+
+
+def test_the_pipes_of_the_page_on_formats_run_as_written(skipfill: Skipfill, registered: World, tmp_path: Path) -> None:
+    for name, source in {"items": registered.items, "queries": registered.heldout}.items():
+        json_lines(pq.read_table(source), tmp_path / f"{name}.jsonl")
+    skipfill("gallery", "add", "products", "gallery.parquet", "--space", "v1")
+    skipfill("gallery", "add", "olds", "gallery.parquet", "--space", "ada")
+    skipfill("train", "minilm", "--items", registered.old_items, "--dim", 8, "--epochs", 1, "--batch", 32)
+    skipfill("encode", "minilm", registered.gallery_items, "-o", "new.parquet")
+    skipfill("train", "v2", "--gallery", "olds", "--items", "new.parquet", "--method", "procrustes")
+    pipes, of_another = shell_blocks("formats")
+    printed = [run_pipe(line) for line in pipes.splitlines()]
+    assert [json.loads(line)["rank"] for line in printed[1].splitlines()[:3]] == [1, 2, 3]
+    assert len(pq.read_table("hits.parquet")) == 10 * len(pq.read_table(registered.heldout))
+    program, _, last = of_another.strip().rpartition(" | ")
+    run_pipe(last, subprocess.run(program, shell=True, check=True, stdout=subprocess.PIPE, timeout=100).stdout)
+    vectors, others = (pq.read_table(f"{name}.parquet") for name in ("vectors", "vectors2"))
+    assert vectors.drop_columns("label").equals(others)
+
+
+def test_the_notes_of_the_page_on_production_are_read_as_written(
+    skipfill: Skipfill, with_v2: World, tmp_path: Path
+) -> None:
+    queries = np.stack(pq.read_table(with_v2.heldout)["vector"].to_pylist()).astype(np.float32)
+    with released(".skipfill", "things") as served:
+        served.compare(queries, "v2", "shadow")
+    (line,) = shell_blocks("production")
+    code, out, err = shell(line.strip(), tmp_path)
+    assert (code, "v2" in out) == (0, True), err
 
 
 def test_the_guide_shows_its_pages(skipfill: Skipfill) -> None:

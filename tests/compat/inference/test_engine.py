@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -18,6 +19,7 @@ from skipfill.store.storage.location import open_store
 from tests.conftest import World, made_once
 from tests.store.engine.elsewhere import Elsewhere
 from tests.store.engine.large import SPENT, items, make_large
+from tests.store.parquet.formats.writers import json_lines
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +37,19 @@ def test_encode_writes_the_same_file(folder: Path, tmp_path: Path, onto: str) ->
     assert (tmp_path / "one").read_bytes() == (tmp_path / "parts").read_bytes()
     assert sum(done) == len(source)
     assert engine.run == 4
+
+
+def test_machines_read_json_lines_too(with_v2_folder: Path, tmp_path: Path) -> None:
+    model = load_model(open_store(with_v2_folder / ".skipfill"), "v2")
+    for name in ("items", "heldout"):
+        json_lines(pq.read_table(with_v2_folder / f"{name}.parquet"), tmp_path / f"{name}.jsonl")
+    source = open_items([tmp_path / "items.jsonl", tmp_path / "heldout.jsonl"])
+    engine = Elsewhere(8)
+    some = source.restricted(np.arange(len(source)) % 3 == 0)
+    write_encoded(model, some, tmp_path / "one")
+    write_encoded(model, some, tmp_path / "parts", engine=engine)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "parts").read_bytes()
+    assert engine.run == 1
 
 
 @pytest.mark.parametrize("queries_are_rows", [False, True], ids=["held-out queries", "queries that are rows"])

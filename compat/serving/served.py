@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from copy import copy
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from time import perf_counter
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skipfill.compat.inference.given import Given, given_block
 from skipfill.compat.inference.load import LoadedModel
-from skipfill.compat.inference.released import model_in_force
 from skipfill.compat.inference.views import view_of_block
-from skipfill.compat.inference.witness import verified_model
-from skipfill.compat.reranking.fresh_vectors import FreshVectors
-from skipfill.compat.reranking.service import CandidateReranker, Fetch, RerankedCandidates, RowItems
-from skipfill.compat.trusted_code import permit
+from skipfill.compat.reranking.service import CandidateReranker, RerankedCandidates, RowItems
+from skipfill.compat.serving.answers import Answers, Find, checked_old_vectors, queries_block, rows_found
+from skipfill.compat.serving.noted import Noted
+from skipfill.compat.serving.shadow import Shadows
 from skipfill.store.checks.report import Threshold
+from skipfill.store.checks.reranking import Reranking
 from skipfill.store.errors import BadInput
 from skipfill.store.galleries.log import latest
-from skipfill.store.models.cards import serves
 from skipfill.store.models.release import Release
 from skipfill.store.parquet.vectors import Matrix, normalised
-from skipfill.store.spaces import Space, load_space
-from skipfill.store.storage.location import find_root, open_store
+from skipfill.store.spaces import Space
 from skipfill.store.storage.object_store import ObjectStore
 
 
@@ -33,8 +35,8 @@ from skipfill.store.storage.object_store import ObjectStore
 class Served:
     """The release of a gallery at one moment, which never changes. Threads may share it.
 
-    Where the release re-ranks, it also holds the vectors of rows that were encoded and are not in the overlay yet: end
-    it by `close`, or use it in a `with` block.
+    It may hold what is not written yet: vectors of rows that were encoded for re-ranking, and noted queries. End it by
+    `close`, or use it in a `with` block.
 
     Attributes:
         gallery: its name.
@@ -53,6 +55,7 @@ class Served:
     warnings: tuple[str, ...]
     _loaded: LoadedModel | None
     _objects: ObjectStore
+    _shadows: Shadows
     _finder: LoadedModel | None = None
     reranker: CandidateReranker | None = None
 
@@ -68,6 +71,10 @@ class Served:
     def thresholds(self) -> list[Threshold]:
         """Thresholds for the scores of these queries, as the release's check transferred them; empty without any."""
         return [] if self.release is None else self.release.thresholds
+
+    @property
+    def _rerank(self) -> Reranking | None:
+        return None if self.release is None else self.release.rerank
 
     def encode(self, queries: Given, old_vectors: NDArray[np.floating] | None = None) -> Matrix:
         """Queries -> (N, d) float32 vectors in the gallery's space, L2-normalised; compare them by `space.metric`.
@@ -89,13 +96,9 @@ class Served:
         """
         if not len(queries):
             return np.empty((0, self.space.dim), np.float32)
-        rerank = self.release.rerank if self.release is not None else None
-        if self._loaded is not None and (rerank is None or rerank.candidates == "view"):
-            block = replace(
-                given_block(queries, self._loaded, "queries"), old_vectors=_old_vectors(old_vectors, len(queries))
-            )
-            return view_of_block(self._loaded, block, self.space.name)
-        brought = _old_vectors(old_vectors, len(queries), self.space.dim)
+        if self._loaded is not None and (self._rerank is None or self._rerank.candidates == "view"):
+            return view_of_block(self._loaded, queries_block(queries, self._loaded, old_vectors), self.space.name)
+        brought = checked_old_vectors(old_vectors, len(queries), self.space.dim)
         if brought is not None:
             return normalised(brought)
         if self._finder is None:
@@ -134,17 +137,73 @@ class Served:
         own = self._loaded.encode_block(given_block(given, self._loaded, "queries"))  # type: ignore[arg-type]
         return self.reranker.reranked(own, candidate_ids, items)
 
+    def compare(
+        self,
+        queries: Given,
+        candidate: str,
+        notes: Path | str,
+        k: int = 10,
+        *,
+        query_ids: Sequence[str] | None = None,
+        find: Find | None = None,
+        old_vectors: NDArray[np.floating] | None = None,
+    ) -> Answers:
+        """Answer queries, and note beside the answers those that another model would have given.
+
+        The notes are Parquet files, a row a query: its id and itself, so that a check can ask it again; ids, scores and
+        milliseconds of both models; and the share of rows that both found. The candidate answers on another thread.
+        Whatever goes wrong with it is noted too. See `shadow_failures` for queries that could not be noted.
+
+        Args:
+            queries, old_vectors: see `encode`.
+            candidate: name of a model in the store, with a view onto the gallery's space.
+            notes: the folder for the files; a new one is written for every 1,000 queries, and with `close`.
+            query_ids: (N,) yours, which no other query has. Default: random ones.
+            find: your own index. Default: exact search of the gallery's files, a pass over them for each call.
+
+        Raises:
+            BadInput: see `encode` and `rerank`; or other than N ids.
+        """
+        start = perf_counter()
+        if query_ids is not None and len(query_ids) != len(queries):
+            raise BadInput("query_ids", expected=f"{len(queries)}, one a query", found=str(len(query_ids)))
+        if not len(queries):
+            return Answers([], [], [])
+        find = find or self._shadows.find
+        depth = k if self._rerank is None else max(k, self._rerank.k)
+        ids, scores = rows_found(find, self.encode(queries, old_vectors), depth)
+        if self.reranker is not None:
+            ordered = [self.rerank(query, found) for query, found in zip(queries, ids, strict=True)]
+            ids, scores = [one.ids for one in ordered], [one.scores.tolist() for one in ordered]
+        answers = Answers(
+            [f"query-{uuid4().hex}" for _ in ids] if query_ids is None else list(query_ids),
+            [found[:k] for found in ids],
+            [found[:k] for found in scores],
+        )
+        milliseconds = (perf_counter() - start) * 1000 / len(queries)
+        about = {"gallery_name": self.gallery, "gallery_version": self.version, "released": self.model}
+        # A copy, because the caller may change his own.
+        noted = Noted(copy(queries), old_vectors, answers, k, milliseconds, datetime.now(UTC), find, about)
+        self._shadows.of(candidate, Path(notes)).note(noted)
+        return answers
+
+    @property
+    def shadow_failures(self) -> list[str]:
+        """A sentence for each candidate of `compare` some of whose queries are not noted; empty where all are."""
+        return self._shadows.failures
+
     @property
     def overlay_failure(self) -> str:
         """The reason why the last commit to the overlay failed; empty if it did not. It is repeated after a minute."""
         return self.reranker.fresh.failed if self.reranker else ""
 
     def close(self) -> None:
-        """Commit the vectors that were encoded to the overlay.
+        """Write the noted queries, and commit the vectors that were encoded to the overlay.
 
         Raises:
             SkipfillError: the store cannot be written to.
         """
+        self._shadows.close()
         if self.reranker is not None:
             self.reranker.fresh.commit()
 
@@ -161,70 +220,3 @@ class Served:
             Stale: the gallery was dropped.
         """
         return latest(self._objects, self.gallery, self.version).release != self.release
-
-
-def released(
-    store: ObjectStore | Path | str,
-    gallery: str,
-    *,
-    code: Sequence[str] = (),
-    fetch: Fetch | None = None,
-    keep: bool = True,
-) -> Served:
-    """Load the model that queries of a gallery use now, verified. The gallery's own files are not needed.
-
-    If queries use the encoder that filled the gallery, as before the first swap and after its rollback, and it is not
-    in the store, there is nothing to load: `encode` returns old vectors, and `rerank` changes no order.
-
-    Args:
-        store: folder of the store, such as `.skipfill`, or its URL; or an opened one.
-        code: calls of encoders that are code of your own, `module:factory` or `module:factory(depth=3)`: a bundle
-            never decides what runs.
-        fetch: for a release that re-ranks: gets ids of rows and returns their items, so that candidates without a
-            vector can be encoded. Default: these keep their places.
-        keep: commit what is encoded to the overlay, every 1,000 rows or minute and with `close`.
-
-    Raises:
-        BadInput: no such store or gallery; the bundle of the released model is gone, damaged, or another one than was
-            released; or it encodes its witness items differently than when it was saved.
-
-    Example:
-        >>> from skipfill.compat.serving import released
-        >>> served = released(".skipfill", "products")  # doctest: +SKIP
-        >>> vectors = served.encode(["red shoes", "blue hat"])  # doctest: +SKIP
-        >>> if served.changed():  # now and then  # doctest: +SKIP
-        ...     served = released(".skipfill", "products")
-        >>> result = served.rerank("red shoes", ["p7", "p1"])  # where the release re-ranks  # doctest: +SKIP
-        >>> result.ids  # doctest: +SKIP
-    """
-    for call in code:
-        permit(call)
-    objects = store if isinstance(store, ObjectStore) else open_store(find_root(str(store)))
-    version = latest(objects, gallery)
-    space, warnings, release = load_space(objects, version.space), list[str](), version.release
-    model = None if release is None else model_in_force(objects, gallery, version, space, warnings)
-    rerank = None if release is None else release.rerank
-    finder, reranker = None, None
-    if model is not None and rerank is not None:
-        card = model.card
-        fresh = FreshVectors(objects, gallery, card.fingerprint, card.name, card.dim, keep=keep)
-        reranker = CandidateReranker(model, rerank.k, fresh, fetch)
-    if (release is None or (rerank is not None and rerank.candidates == "old")) and serves(objects, space):
-        finder = verified_model(objects, space.name, warnings)
-    return Served(gallery, version.number, release, space, tuple(warnings), model, objects, finder, reranker)
-
-
-def _old_vectors(vectors: NDArray[np.floating] | None, count: int, dim: int = 0) -> Matrix | None:
-    """(N, d) old vectors of N queries; None for none. `dim` is d; 0 for any."""
-    if vectors is None:
-        return None
-    found = np.asarray(vectors)
-    fits = found.ndim == 2 and len(found) == count and dim in (0, found.shape[1])
-    if not fits or not np.isfinite(found).all() or not found.any(axis=1).all():
-        of_dimension = f" of dimension {dim}" if dim else ""
-        raise BadInput(
-            "old_vectors",
-            expected=f"a matrix of {count} finite vectors{of_dimension}, one a query, each with a direction",
-            found=f"{found.dtype} of shape {found.shape}",
-        )
-    return found.astype(np.float32, copy=False)

@@ -1,0 +1,89 @@
+"""The option of a command to run after a change of the release, and how it is run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from skipfill.cli.terminal import failure
+from skipfill.cli.terminal.printing import emit, printer
+from skipfill.store.errors import reason
+
+if TYPE_CHECKING:
+    from skipfill.cli.documents.releases import RollbackDocument, SwapDocument
+
+AFTER_COMMIT_FAILED = 5
+"""Exit code where the release changed, and the command of `--run` failed."""
+
+Run = Annotated[
+    str,
+    typer.Option(
+        "--run",
+        metavar="COMMAND",
+        help="Shell command to run when the change is written; it gets the document of --json on stdin. If it fails, "
+        "the change stays: exit 5. Default: none.",
+    ),
+]
+
+
+def emit_and_run(
+    document: SwapDocument | RollbackDocument, command: str, *, as_json: bool, show: Callable[[Console], None]
+) -> int:
+    """Print a change that is written: see `emit`. Then run a command, if there is one: see `run_after_commit`.
+
+    As JSON, the change is printed afterwards, because it has the exit code.
+
+    Returns:
+        The exit code.
+    """
+    if as_json:
+        code = run_after_commit(command, document)
+        emit(document, as_json=True, show=show, exit_code=code)
+        return code
+    try:
+        emit(document, as_json=False, show=show)
+    finally:  # the change is written, whether or not it can be printed
+        code = run_after_commit(command, document)
+    return code
+
+
+def run_after_commit(command: str, document: SwapDocument | RollbackDocument) -> int:
+    """Run a command by the shell with the release on its stdin, and report a failure.
+
+    What it prints goes to stderr: stdout has the result of ours alone.
+
+    Returns:
+        The exit code of our command: 0, or `AFTER_COMMIT_FAILED`.
+    """
+    if not command:
+        return 0
+    given = json.dumps({"schema_version": failure.SCHEMA_VERSION, **asdict(document), "exit_code": 0})
+    try:
+        ended = subprocess.run(command, shell=True, input=given.encode(), stdout=2, check=False).returncode
+    except OSError as error:  # no shell, or no process
+        return _failed(command, document, reason(error))
+    if ended:
+        return _failed(command, document, f"exit code {ended}" if ended > 0 else f"its end by signal {-ended}")
+    return 0
+
+
+def say_not_run(command: str, *, because: str, quiet: bool) -> None:
+    """Say that the command of `--run` did not run."""
+    if command and not quiet:
+        printer(stderr=True).print(f"--run: not run, because {because}", style="dim")
+
+
+def _failed(command: str, document: SwapDocument | RollbackDocument, found: str) -> int:
+    said = (
+        f"--run {command!r}: expected exit code 0, found {found}. The release stays changed: gallery "
+        f"{document.gallery}, version {document.version.number}"
+    )
+    hint = f"Run it again by hand; the release: skipfill status {document.gallery} --json"
+    printer(stderr=True).print(failure.line(said, hint))
+    return AFTER_COMMIT_FAILED

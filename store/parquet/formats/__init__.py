@@ -1,0 +1,1 @@
+"""Rows in other forms than Parquet: JSON lines, Arrow streams and files, folders of data sets, and pipes."""

@@ -1,0 +1,25 @@
+"""Lines of bash in which `skipfill` is ours."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.conftest import COMMAND
+
+
+def shell(command: str, cwd: Path) -> tuple[int, str, str]:
+    """Run a line of bash in which `skipfill` is ours: exit code of its first command, stdout, stderr."""
+    program = shlex.join([sys.executable, "-c", COMMAND])
+    done = subprocess.run(
+        ["bash", "-c", f'skipfill() {{ {program} "$@"; }}; {command}; exit "${{PIPESTATUS[0]}}"'],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env={key: value for key, value in os.environ.items() if key != "SKIPFILL_STORE"},
+    )
+    return done.returncode, done.stdout, done.stderr
