@@ -189,7 +189,7 @@ WRONG_INPUT: dict[str, tuple[tuple[object, ...], str]] = {
     "restart": (("--items", "pairs.parquet", "--restart"), "--restart: expected a method that is trained in epochs"),
     "log": (("--items", "pairs.parquet", "--log", "log"), "--log: expected a method that is trained in epochs"),
     "encoder": (("--items", "pairs.parquet", "--encoder", "mlp"), "expected an encoder that is trained already"),
-    "settings": (("--items", "pairs.parquet", "--set", "ridge.penalty=1"), "expected settings of what this training"),
+    "settings": (("--items", "pairs.parquet", "--set", "ridge.penalty=1"), "this training uses: procrustes, vectors"),
 }
 
 

@@ -71,7 +71,7 @@ def refuse_settings(settings: Settings, where: str) -> None:
     if settings.pooling not in POOLINGS:
         raise unknown_name("pooling", settings.pooling[:80], POOLINGS, where=where)
     if settings.takes == "image" and not len(settings.mean) == len(settings.std) == settings.channels > 0:
-        raise BadInput(where, expected="a mean and a std of each channel", found="another number of them")
+        raise BadInput(where, expected="one mean and one std for each channel", found="another number of them")
     if settings.takes == "image" and not (settings.height and settings.width):
         raise BadInput(where, expected="a height and a width", found="none")
     if settings.takes == "text" and not (settings.max_length and len(settings.prefix) <= LONGEST_PREFIX):

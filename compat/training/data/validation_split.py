@@ -34,6 +34,6 @@ def split_validation(labels: Tensor, share: float, seed: int, fewest: int = 1) -
             Parameter("validation"),
             expected=f"a share of the {len(labels)} items that holds {fewest} to {len(candidates)} of them out, "
             "and leaves one of each class",
-            found=f"{share:g}, which is {wanted}",
+            found=f"{share:g}, which is {wanted} items",
         )
     return candidates[torch.linspace(0, len(candidates) - 1, wanted).round().long()].sort().values

@@ -129,7 +129,7 @@ class Checkpoints:
             raise BadInput(
                 f"unfinished training in {self._key}",
                 expected="the same settings and items as now",
-                found="others",
+                found="other settings or items",
                 hint=Advice("repeat_or_restart"),
             )
         return state, tensors
