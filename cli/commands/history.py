@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -76,7 +77,7 @@ def history(gallery: GalleryName, store: Store = None, json: Json = False) -> No
     )
 
 
-def _show(out: Console, rows: list[tuple[object, ...]]) -> None:
+def _show(out: Console, rows: Sequence[tuple[object, ...]]) -> None:
     """A row for each version; in a narrow terminal, where a column of sentences is a few words wide, two lines."""
     if not out.is_terminal or terminal_width() >= WIDE:
         out.print(table(COLUMNS, rows, numbers=COLUMNS[:1], wrap=COLUMNS[2:]))
