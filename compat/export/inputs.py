@@ -144,7 +144,7 @@ class TextInput(PipelineInput):
             "lower": how.lower,
             "max_length": how.max_length,
             "pad": how.pad,
-            "digest": how.tokenizer,
+            "bundle_tokenizer_sha256": how.tokenizer,
         }
 
     def files(self) -> dict[str, bytes]:

@@ -6,6 +6,7 @@ import json
 import os
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -27,8 +28,8 @@ class Onnx(Format):
     library = "onnx"
 
     def write(self, pipeline: QueryPipeline, folder: Path, example: ItemBlock) -> None:
-        for name in ("onnx", "onnxruntime"):
-            library(name, "onnx", "onnx")
+        library("onnx", "onnx", "onnx")
+        _onnxruntime()
         write_contract(folder, pipeline, graph=GRAPH, opset=OPSET)
         arrays = pipeline.arrays(example, folder)
         free = {
@@ -68,10 +69,7 @@ class Onnx(Format):
         onnx.save(graph, folder / GRAPH)
 
     def loaded(self, pipeline: QueryPipeline, folder: Path) -> Encode:
-        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-        session = library("onnxruntime", "onnx", "onnx").InferenceSession(
-            str(folder / GRAPH), providers=["CPUExecutionProvider"]
-        )
+        session = _onnxruntime().InferenceSession(str(folder / GRAPH), providers=["CPUExecutionProvider"])
         names = [one["name"] for one in json.loads((folder / CONFIG).read_text(encoding="utf-8"))["inputs"]]
 
         def encode(block: ItemBlock) -> Matrix:
@@ -86,6 +84,11 @@ class Onnx(Format):
             return _USAGE_OF_TEXTS
         tensors = ", ".join(f'"{name}": {name}' for name in pipeline.tensors)
         return _USAGE.format(tensors=tensors)
+
+
+def _onnxruntime() -> Any:
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when it is imported
+    return library("onnxruntime", "onnx", "onnx")
 
 
 _USAGE = """import onnxruntime

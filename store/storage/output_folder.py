@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,7 +34,7 @@ def new_folder(path: Path, record: str) -> Iterator[Path]:
     """
     refuse_other_contents(path, record)
     part, old = (path.with_name(f".{path.name}.{uuid4().hex[:8]}.{kind}") for kind in ("part", "old"))
-    with temporary(part), temporary(old):
+    with temporary(part):
         try:
             part.mkdir(parents=True)
             yield part
@@ -41,9 +42,7 @@ def new_folder(path: Path, record: str) -> Iterator[Path]:
                 file.chmod(part.stat().st_mode & 0o666)  # some libraries let nobody else read what they write
                 _flush(file)
             refuse_other_contents(path, record)
-            if path.exists():
-                path.rename(old)
-            part.rename(path)
+            _replace(path, part, old)
             _flush(path.parent)
         except SkipfillError:
             raise
@@ -54,6 +53,20 @@ def new_folder(path: Path, record: str) -> Iterator[Path]:
                 found=reason(error),
                 hint=Advice("choose_output_folder"),
             ) from error
+
+
+def _replace(path: Path, part: Path, old: Path) -> None:
+    """Give `part` the name `path`; the folder of this name, if there is one, goes by way of `old`."""
+    if not path.exists():
+        part.rename(path)
+        return
+    path.rename(old)
+    try:
+        part.rename(path)
+    except OSError:
+        old.rename(path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def write_record(folder: Path, record: str, content: dict[str, object]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,17 @@ def test_nothing_is_written(case: str, skipfill: Skipfill, with_v2: World) -> No
     error = " ".join(skipfill("model", "export", *arguments, "-o", "out", expect=2).err.split())
     assert message in error
     assert {path.name for path in Path().iterdir()} == before
+
+
+@pytest.mark.parametrize(("format", "missing", "extra"), [("onnx", "onnxruntime", "onnx"), ("onnx", "onnx", "onnx")])
+def test_a_library_that_is_missing(
+    format: str, missing: str, extra: str, skipfill: Skipfill, with_v2: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    error = " ".join(skipfill("model", "export", "v2", "--format", format, expect=2).err.split())
+    assert f"expected the library {missing}" in error
+    assert f"pip install 'skipfill[{extra}]'" in error
+    assert not Path("v2-onnx").exists()
 
 
 def test_a_model_that_re_ranks(skipfill: Skipfill, with_v2: World) -> None:
