@@ -13,7 +13,7 @@ from skipfill.cli.error_messages import sentence
 from skipfill.cli.options import Json, Store, opened
 from skipfill.cli.terminal.failure import joined
 from skipfill.cli.terminal.next_command import with_store
-from skipfill.cli.terminal.printing import emit, facts, leftover_table
+from skipfill.cli.terminal.printing import counted, emit, facts, leftover_table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -91,6 +91,7 @@ def _show(out: Console, diagnosis: Diagnosis, configuration: Configuration) -> N
         *((f"extra {extra}", packages) for extra, packages in extras.items()),
         ("threads", str(_threads())),
         ("store", f"{diagnosis.store}{_room(diagnosis)}"),
+        ("cache", _cache(diagnosis)),
         ("options from", str(configuration)),
     ]
     out.print(facts(rows))
@@ -110,6 +111,13 @@ def _show(out: Console, diagnosis: Diagnosis, configuration: Configuration) -> N
 
 def _named(packages: dict[str, str]) -> list[str]:
     return [f"{name} {version or 'not installed'}" for name, version in packages.items()]
+
+
+def _cache(diagnosis: Diagnosis) -> str:
+    cache = diagnosis.cache
+    if not cache.folder:
+        return "none, as this user has no home"
+    return f"{cache.folder}, {counted(cache.files, 'file')}, {cache.bytes:,} bytes"
 
 
 def _room(diagnosis: Diagnosis) -> str:

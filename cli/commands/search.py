@@ -23,7 +23,7 @@ from skipfill.cli.options import (
     opened,
 )
 from skipfill.cli.options.check import OldInput
-from skipfill.cli.options.engine import EngineName, RayAddress, engine_of
+from skipfill.cli.options.engine import EngineName, RayAddress, UseCache, cache_of, engine_of
 from skipfill.cli.options.reranking import Keep, ReleasedCandidates, RerankSearch, RowItems, kind_of_candidates
 from skipfill.cli.terminal.printing import emit, progress, show_next, table
 
@@ -70,6 +70,7 @@ def search(
     keep: Keep = False,
     engine: EngineName = "local",
     address: RayAddress = "",
+    cache: UseCache = False,
     store: Store = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -95,6 +96,7 @@ def search(
             hint=f"Example: skipfill search {gallery} --items queries.parquet -k 10",
         )
     objects = opened(store)
+    copies = cache_of(engine, used=cache, quiet=quiet)
     # The file is opened first: an output that cannot be written is known before a long search, not after it.
     with ExitStack() as closing:
         file = closing.enter_context(new_file(output)) if output is not None else None
@@ -105,9 +107,9 @@ def search(
             columns = item_columns(id_column, "label", input_column, items, quiet=quiet, other_than=old_vector)
             columns = replace(columns, old_vector=old_vector)
             asked = AskedReranking(rerank, kind_of_candidates(candidates), gallery_items or [], old_input, keep)
-            result = search_items(objects, gallery, items, columns, k, stages, asked, run_by)
+            result = search_items(objects, gallery, items, columns, k, stages, asked, run_by, copies)
         else:
-            result = search_vectors(objects, gallery, vectors or [], id_column, vector, k, stages, run_by)
+            result = search_vectors(objects, gallery, vectors or [], id_column, vector, k, stages, run_by, copies)
         if file is not None:
             write_hits(result, file)
     emit(

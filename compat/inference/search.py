@@ -16,6 +16,7 @@ from skipfill.store.checks.reranking import Reranking
 from skipfill.store.engine.engine import LOCAL, Engine
 from skipfill.store.galleries.gallery import Gallery, open_gallery
 from skipfill.store.parquet.files import expand
+from skipfill.store.parquet.packed.cache import PackedCache
 from skipfill.store.parquet.stored_rows import Columns, StoredRows
 from skipfill.store.parquet.vectors import Matrix
 from skipfill.store.retrieval.search import Hits, search
@@ -75,9 +76,10 @@ def search_vectors(
     k: int,
     progress: Progress,
     engine: Engine = LOCAL,
+    cache: PackedCache | None = None,
 ) -> SearchResult:
     """Search gallery `name` with vectors of its own space, read from the columns `id_column` and `vector`."""
-    gallery = open_gallery(objects, name)
+    gallery = open_gallery(objects, name, cache)
     rows = StoredRows.open(expand(files), Columns(id_column, vector), gallery.space.dim)
     blocks = list(rows.blocks())
     ids = pa.concat_arrays([block.ids for block in blocks])
