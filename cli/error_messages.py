@@ -44,6 +44,7 @@ SENTENCES = {
     "as they are now: skipfill gallery refresh GALLERY",
     "refresh_gallery": "Put the registered file back, or register the files as they are now: "
     "skipfill gallery refresh {gallery}",
+    "copy_again": "Run the same command again: it reads the file itself, and makes a new copy.",
     "list_overlays": "See: skipfill overlay list",
     "show_overlay": "See: skipfill overlay show {gallery} {model}",
     "add_to_overlay": "Encode the rows again: skipfill overlay add {gallery} {model} --items FILE",

@@ -28,6 +28,7 @@ from skipfill.cli.options import (
     with_options,
 )
 from skipfill.cli.options.check import GalleryItems, Identity, Judgements, OldInput, OldVector
+from skipfill.cli.options.engine import UseCache, cache_of
 from skipfill.cli.terminal.next_command import deciding_options, items_options, quoted, same_command
 from skipfill.cli.terminal.printing import emit, progress, show_next, table
 
@@ -81,6 +82,7 @@ def advise(
     old_vector: OldVector = "",
     old_input: OldInput = "",
     halves: HalvesFolder = None,
+    cache: UseCache = False,
     store: Store = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -116,8 +118,10 @@ def advise(
     )
     if halves is not None:
         refuse_files(halves)
+    copies = cache_of(used=cache, quiet=quiet)
     with progress(quiet=quiet) as bar:
-        made = compared(objects, gallery, candidate, inputs, policy, Progress(bar.start, bar.advance), price_per_hour)
+        stages = Progress(bar.start, bar.advance)
+        made = compared(objects, gallery, candidate, inputs, policy, stages, price_per_hour, copies)
     if halves is not None and made.halves is not None:
         write_halves(made.halves, halves)
     code = EXIT_CODES[made.outcome]

@@ -50,7 +50,7 @@ from skipfill.cli.options.check import (
     Truth,
     TruthVector,
 )
-from skipfill.cli.options.engine import EngineName, RayAddress, engine_of
+from skipfill.cli.options.engine import EngineName, RayAddress, UseCache, cache_of, engine_of
 from skipfill.cli.options.reranking import Candidates, Keep, RerankSeveral, numbers_of_candidates
 from skipfill.cli.reports.outlook import outlook_of
 from skipfill.cli.terminal.printing import emit, progress
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from skipfill.compat.gate.inputs import CheckInputs
     from skipfill.store.checks.policy import Policy
     from skipfill.store.checks.report import Report
+    from skipfill.store.parquet.packed.cache import PackedCache
     from skipfill.store.storage.object_store import ObjectStore
 
 EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
@@ -104,6 +105,7 @@ def check(
     no_save: NoSave = False,
     engine: EngineName = "local",
     address: RayAddress = "",
+    cache: UseCache = False,
     store: Store = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -159,9 +161,10 @@ def check(
         candidates=candidates,
         keep=keep,
     )
+    copies = cache_of(engine, used=cache, quiet=quiet)
     refuse_unwritable(junit, html, github=github, inputs=inputs.files, store=objects.root)
     _refuse_unknown(objects, now.space, name, inputs)
-    report = _measured(objects, gallery, name, inputs, policy, engine, address, quiet=quiet, save=not no_save)
+    report = _measured(objects, gallery, name, inputs, policy, engine, address, copies, quiet=quiet, save=not no_save)
     outlook, code = outlook_of(objects, report), EXIT_CODES[report.verdict]
     write_reports(report, outlook, junit_file=junit, html_file=html, github=github, json=json)
     document = outlook.document_of(report)
@@ -178,6 +181,7 @@ def _measured(
     policy: Policy,
     engine: str,
     address: str,
+    copies: PackedCache | None,
     *,
     quiet: bool,
     save: bool,
@@ -188,7 +192,7 @@ def _measured(
 
     with engine_of(engine, address) as run_by, progress(quiet=quiet) as bar:
         stages = Progress(bar.start, bar.advance)
-        return check_model(objects, gallery, name, inputs, policy, stages, save=save, engine=run_by)
+        return check_model(objects, gallery, name, inputs, policy, stages, save=save, engine=run_by, cache=copies)
 
 
 def _refuse_unknown(objects: ObjectStore, space: str, name: str, inputs: CheckInputs) -> None:

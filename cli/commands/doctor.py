@@ -53,6 +53,7 @@ def doctor(
             free_bytes=diagnosis.free_bytes,
             deep=diagnosis.deep,
             findings=[FindingDocument(one.kind, one.where, one.what, sentence(one.todo)) for one in diagnosis.findings],
+            cache=diagnosis.cache,
             leftovers=diagnosis.leftovers,
             trainings=diagnosis.trainings,
         ),
@@ -87,6 +88,7 @@ def _show(out: Console, diagnosis: Diagnosis, configuration: Configuration) -> N
         *((f"extra {extra}", packages) for extra, packages in extras.items()),
         ("threads", _thread_words(_threads())),
         ("store", f"{diagnosis.store}{_room(diagnosis)}"),
+        ("cache", _cache(diagnosis)),
         ("options from", str(configuration)),
     ]
     out.print(facts(rows))
@@ -115,6 +117,13 @@ def _conclusion(diagnosis: Diagnosis) -> str:
 
 def _named(packages: dict[str, str]) -> list[str]:
     return [f"{name} {version or 'not installed'}" for name, version in packages.items()]
+
+
+def _cache(diagnosis: Diagnosis) -> str:
+    cache = diagnosis.cache
+    if not cache.folder:
+        return "none, as this user has no home"
+    return f"{cache.folder}, {counted(cache.files, 'file')}, {cache.bytes:,} bytes"
 
 
 def _room(diagnosis: Diagnosis) -> str:

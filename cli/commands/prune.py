@@ -22,6 +22,14 @@ def prune(
             "--trainings", help="Include unfinished trainings unchanged for a day; with --all-ages, all of them."
         ),
     ] = False,
+    cache: Annotated[
+        bool,
+        typer.Option(
+            "--cache",
+            help="Include this user's local copies of galleries and overlays, for all stores: see skipfill guide "
+            "production.",
+        ),
+    ] = False,
     store: Store = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -36,15 +44,19 @@ def prune(
     """
     from skipfill.cli.documents.maintenance import PruneDocument
     from skipfill.store.maintenance import prune as leftovers
+    from skipfill.store.maintenance.cached_copies import cached_copies
 
     objects = opened(store)
     pruned = leftovers.prune(objects, all_ages=all_ages, trainings=trainings, dry_run=not yes)
-    size = sum(leftover.bytes for leftover in pruned)
-    summary = f"{'Removed' if yes else 'Would remove'} {counted(len(pruned), 'leftover file')} ({size:,} bytes)"
+    copies = cached_copies(remove=yes) if cache else None
+    size, verb = sum(leftover.bytes for leftover in pruned), "Removed" if yes else "Would remove"
+    lines = [f"{verb} {counted(len(pruned), 'leftover file')} ({size:,} bytes)"]
+    if copies is not None:
+        lines += [f"{verb} {counted(copies.files, 'local file')} ({copies.bytes:,} bytes) in {copies.folder}"]
     emit(
-        PruneDocument(pruned, size, not yes),
+        PruneDocument(pruned, size, cache=copies, dry_run=not yes),
         as_json=json,
-        show=lambda out: out.print(*([leftover_table(pruned)] if pruned else []), summary, sep="\n"),
+        show=lambda out: out.print(*([leftover_table(pruned)] if pruned else []), *lines, sep="\n"),
     )
     young = [one for one in leftovers.unfinished_trainings(objects) if one.young] if trainings and not all_ages else []
     if young:
@@ -53,6 +65,7 @@ def prune(
             f"remove them too, while no other command runs: skipfill prune --yes --trainings --all-ages",
             quiet=quiet,
         )
-    if pruned and not yes:
-        options = (" --all-ages" if all_ages else "") + (" --trainings" if trainings else "")
+    if (pruned or (copies and copies.files)) and not yes:
+        given = {"--all-ages": all_ages, "--trainings": trainings, "--cache": cache}
+        options = "".join(f" {flag}" for flag, is_given in given.items() if is_given)
         show_next(f"Next: skipfill prune --yes{options}", quiet=quiet)

@@ -21,7 +21,7 @@ from skipfill.cli.options import (
     opened,
 )
 from skipfill.cli.options.check import OldInput
-from skipfill.cli.options.engine import EngineName, RayAddress, engine_of
+from skipfill.cli.options.engine import EngineName, RayAddress, UseCache, cache_of, engine_of
 from skipfill.cli.options.pipes import (
     DASH,
     Format,
@@ -83,6 +83,7 @@ def search(
     form: Format = "",
     engine: EngineName = "local",
     address: RayAddress = "",
+    cache: UseCache = False,
     store: Store = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -112,6 +113,7 @@ def search(
     written_as, from_stdin = output_form(output, form, json=json), is_stdin(given)
     refuse_engine(engine, given)
     objects = opened(store)
+    copies = cache_of(engine, used=cache, quiet=quiet)
     kept: list[SearchResult] = []
     queries = 0
     # The file is opened first: an output that cannot be written is known before a long search, not after it.
@@ -125,10 +127,10 @@ def search(
         if items:
             source = given_items(items, id_column, "label", input_column, old_vector, QUERIES_AT_ONCE, quiet=quiet)
             asked = AskedReranking(rerank, kind_of_candidates(candidates), gallery_items or [], old_input, keep)
-            results = search_items(objects, gallery, source.parts, source.columns, k, stages, asked, run_by)
+            results = search_items(objects, gallery, source.parts, source.columns, k, stages, asked, run_by, copies)
         else:
             parts, columns = given_vectors(given, QUERIES_AT_ONCE), Columns(id_column, vector)
-            results = search_vectors(objects, gallery, parts, columns, k, stages, run_by)
+            results = search_vectors(objects, gallery, parts, columns, k, stages, run_by, copies)
         for result in results:
             queries += result.queries
             if from_stdin:

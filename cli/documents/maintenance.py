@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from skipfill.store.maintenance.cached_copies import CachedCopies
 from skipfill.store.maintenance.environment import Environment
 from skipfill.store.maintenance.prune import Leftover
 
@@ -66,6 +67,7 @@ class DoctorDocument:
         free_bytes: on the store's disk, for this user; null on object storage.
         deep: whether every file of every model and gallery was read.
         findings: what is wrong, and notes.
+        cache: this user's local copies of galleries and overlays, for all stores.
         leftovers: files of runs that were killed or still run. They are not a problem; prune removes them.
         trainings: checkpoints of trainings that were interrupted or still run.
     """
@@ -79,6 +81,7 @@ class DoctorDocument:
     free_bytes: int | None
     deep: bool
     findings: list[FindingDocument]
+    cache: CachedCopies
     leftovers: list[Leftover]
     trainings: list[Leftover]
 
@@ -90,9 +93,11 @@ class PruneDocument:
     Attributes:
         leftovers: the files.
         bytes: their size together.
+        cache: this user's local copies that were removed, or would be; null without `--cache`.
         dry_run: whether nothing was removed.
     """
 
     leftovers: list[Leftover]
     bytes: int
+    cache: CachedCopies | None
     dry_run: bool

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from skipfill.cli import completion
+from skipfill.cli.terminal.printing import show_next
 
 if TYPE_CHECKING:
     from skipfill.store.engine.engine import Engine
+    from skipfill.store.parquet.packed.cache import PackedCache
 
 PANEL = "Where it computes"
 ENGINES = ("local", "ray")
@@ -38,6 +40,16 @@ RayAddress = Annotated[
     ),
 ]
 
+UseCache = Annotated[
+    bool,
+    typer.Option(
+        "--cache",
+        help="Read the gallery's vectors from local copies, which are made where they are missing; see skipfill guide "
+        "production.",
+        rich_help_panel=PANEL,
+    ),
+]
+
 
 @contextmanager
 def engine_of(name: str, address: str) -> Iterator[Engine]:
@@ -60,3 +72,19 @@ def engine_of(name: str, address: str) -> Iterator[Engine]:
     if address:
         raise BadInput(Parameter("address"), expected="--engine ray beside it", found="--engine local")
     yield LOCAL
+
+
+def cache_of(engine: str = "local", *, used: bool, quiet: bool) -> PackedCache | None:
+    """The cache, if the option asks for it.
+
+    Raises:
+        BadInput: the engine is a cluster, whose machines read the files themselves.
+    """
+    if not used:
+        return None
+    from skipfill.store.errors import BadInput, Parameter
+    from skipfill.store.parquet.packed.cache import PackedCache
+
+    if engine != "local":
+        raise BadInput(Parameter("cache"), expected="--engine local beside it", found=f"--engine {engine}")
+    return PackedCache(lambda text: show_next(text, quiet=quiet))

@@ -20,7 +20,7 @@ from skipfill.compat.advice.rates import measured_rates
 from skipfill.compat.advice.reasons import reason
 from skipfill.compat.advice.rows.registry import ROWS
 from skipfill.compat.advice.rows.row import Missing, Row
-from skipfill.compat.advice.table import Line, line_of, line_of_staying, together
+from skipfill.compat.advice.table import Line, Rates, line_of, line_of_staying, together
 from skipfill.compat.gate.admission.near_copies import joined
 from skipfill.compat.gate.admission.ruling import Mask
 from skipfill.compat.gate.context import CheckContext
@@ -35,6 +35,7 @@ from skipfill.store.checks.report import Slice
 from skipfill.store.checks.requirement import Verdict
 from skipfill.store.errors import BadInput, Parameter
 from skipfill.store.models.cards import serves
+from skipfill.store.parquet.packed.cache import PackedCache
 from skipfill.store.storage.object_store import ObjectStore
 
 
@@ -78,12 +79,14 @@ def advise(
     policy: Policy,
     progress: Progress = Progress(),
     price_per_hour: float | None = None,
+    cache: PackedCache | None = None,
 ) -> Advised:
     """Compare staying with every row of the registry for every candidate, and recommend one.
 
     Args:
         names: the candidates, models with a view onto the gallery's space.
         price_per_hour: price of the machine that encodes.
+        cache: local copies of the gallery's rows; None for none.
 
     Raises:
         BadInput: see `check_model`; no candidate, or one that is named twice or released.
@@ -91,7 +94,9 @@ def advise(
     """
     _refuse_names(names)
     refuse_unknown_metric(policy)
-    contexts = [CheckContext.opened(objects, gallery_name, name, inputs, policy, progress) for name in names]
+    contexts = [
+        CheckContext.opened(objects, gallery_name, name, inputs, policy, progress, cache=cache) for name in names
+    ]
     with ReencodableRows.opened(contexts[0]) as reencodable:
         old_serves = bool(inputs.old_vector) or serves(objects, contexts[0].gallery.space)
         candidates = candidates_of(contexts, reencodable, old_serves=old_serves)
@@ -109,10 +114,7 @@ def advise(
     for context in contexts:
         context.confirm_files()
     old, gallery = contexts[0].gallery.space.name, contexts[0].gallery
-    staying = list(candidates[0].staying.values())[-1]
-    first = line_of_staying(_serving(contexts[0]), staying, clusters, ~choosing, policy)
-    first = replace(first, queries_per_second=together(rates.queries, [first.model]), measured_on=gallery.rows.count)
-    lines = [first]
+    lines = [_line_of_staying(candidates[0], clusters, choosing, policy, rates)]
     for row, slices in zip(rows, reported, strict=True):
         lines.append(line_of(row, old, gallery.rows.count, clusters, ~choosing, rates, _verdict(slices)))
     return Advised(
@@ -151,6 +153,15 @@ def _in_clusters(candidate: Candidate, clusters: NDArray[np.int64]) -> Candidate
 def _recommended(decision: Decision) -> int | None:
     places: dict[Outcome, int | None] = {"change": decision.leading + 1, "stay": 0, "undecided": None}
     return places[decision.outcome]
+
+
+def _line_of_staying(
+    candidate: Candidate, clusters: NDArray[np.int64], choosing: Mask, policy: Policy, rates: Rates
+) -> Line:
+    context, staying = candidate.context, list(candidate.staying.values())[-1]
+    line = line_of_staying(_serving(context), staying, clusters, ~choosing, policy)
+    speed = together(rates.queries, [line.model])
+    return replace(line, queries_per_second=speed, measured_on=context.gallery.rows.count)
 
 
 def _serving(context: CheckContext) -> str:

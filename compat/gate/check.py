@@ -40,6 +40,7 @@ from skipfill.store.checks.reranking import way_fingerprint
 from skipfill.store.checks.saved_reports import refuse_unwritable, save_report
 from skipfill.store.engine.engine import LOCAL, Engine
 from skipfill.store.models.cards import has_model
+from skipfill.store.parquet.packed.cache import PackedCache
 from skipfill.store.storage.object_store import ObjectStore
 
 
@@ -74,6 +75,7 @@ def check_model(
     *,
     save: bool = True,
     engine: Engine = LOCAL,
+    cache: PackedCache | None = None,
 ) -> Report:
     """Measure a model on a gallery, judge it under the policy, save the report and return it.
 
@@ -83,6 +85,7 @@ def check_model(
     Args:
         save: False to write nothing: the report has no id, and allows no swap.
         engine: encodes items and reads the gallery.
+        cache: local copies of the gallery's rows; None for none.
 
     Raises:
         BadInput: no ground truth, overlap, view or old query vectors, an unknown slice, or a store that is read-only.
@@ -93,7 +96,7 @@ def check_model(
     refuse_scores_of_two_spaces(policy, inputs)
     if save:
         refuse_unwritable(objects, gallery_name)
-    context = CheckContext.opened(objects, gallery_name, model_name, inputs, policy, progress, engine)
+    context = CheckContext.opened(objects, gallery_name, model_name, inputs, policy, progress, engine, cache)
     context.record(rule(context) for rule in OF_CHECK.values())
     measured = _measure(context)
     tried = _tried(measured, began)

@@ -30,6 +30,7 @@ from skipfill.store.parquet.formats.recognise import open_rows
 from skipfill.store.parquet.ids import IdSet
 from skipfill.store.parquet.inputs import refuse_no_column
 from skipfill.store.parquet.items import Items, open_items
+from skipfill.store.parquet.packed.cache import PackedCache
 from skipfill.store.parquet.pinned import PinnedFiles
 from skipfill.store.retrieval.judgements import judged_queries
 from skipfill.store.storage.object_store import ObjectStore
@@ -79,6 +80,7 @@ class CheckContext:
         policy: Policy,
         progress: Progress,
         engine: Engine = LOCAL,
+        cache: PackedCache | None = None,
     ) -> CheckContext:
         """Open the gallery and load the models.
 
@@ -87,7 +89,7 @@ class CheckContext:
                 without a view onto the gallery's space, thresholds for a gallery that is not searched by cosine, no
                 column of the name that brings old vectors, or none brought where nothing else has them.
         """
-        bound = BoundGallery.of(open_gallery(objects, gallery_name))
+        bound = BoundGallery.of(open_gallery(objects, gallery_name, cache))
         _refuse_no_old_vectors(objects, bound.gallery, inputs)  # at once: loading models takes longer
         gallery = replace(bound.gallery, rows=KeptFiles(bound.gallery.rows, MOST_BYTES).rows)
         warnings: list[str] = []

@@ -14,6 +14,7 @@ from skipfill.compat.progress import Progress
 from skipfill.store.checks.reranking import Reranking
 from skipfill.store.engine.engine import LOCAL, Engine
 from skipfill.store.galleries.gallery import Gallery, open_gallery
+from skipfill.store.parquet.packed.cache import PackedCache
 from skipfill.store.parquet.stored_rows import Columns, OpenFile, StoredRows
 from skipfill.store.parquet.vectors import Matrix
 from skipfill.store.retrieval.search import Hits, search
@@ -88,9 +89,10 @@ def search_vectors(
     k: int,
     progress: Progress,
     engine: Engine = LOCAL,
+    cache: PackedCache | None = None,
 ) -> Iterator[SearchResult]:
     """Search gallery `name` with vectors of its own space, part after part."""
-    gallery = open_gallery(objects, name)
+    gallery = open_gallery(objects, name, cache)
     for files, open_file in parts:
         blocks = list(StoredRows.open(files, columns, gallery.space.dim, open_file).blocks())
         ids = pa.concat_arrays([block.ids for block in blocks])

@@ -24,6 +24,7 @@ from skipfill.store.errors import Advice, BadInput, Parameter
 from skipfill.store.galleries.gallery import Gallery, open_gallery
 from skipfill.store.models.cards import serves
 from skipfill.store.parquet.items import ItemColumns, Items, open_items
+from skipfill.store.parquet.packed.cache import PackedCache
 from skipfill.store.parquet.vectors import Matrix
 from skipfill.store.storage.object_store import ObjectStore
 
@@ -56,6 +57,7 @@ def search_items(
     progress: Progress,
     asked: AskedReranking = AskedReranking(),
     engine: Engine = LOCAL,
+    cache: PackedCache | None = None,
 ) -> Iterator[SearchResult]:
     """Encode items with the released model of gallery `name` and search for the `k` nearest rows of each.
 
@@ -69,7 +71,7 @@ def search_items(
         BadInput: no model is released, its bundle is gone, or another model has its name now; or the re-ranking is not
             possible: it is by the gallery's own model, or the old queries are not available.
     """
-    gallery = open_gallery(objects, name)
+    gallery = open_gallery(objects, name, cache)
     brought = gallery.version.release is None and bool(columns.old_vector)
     model = None if brought else released_model(objects, gallery)
     for queries in parts:

@@ -12,6 +12,7 @@ from skipfill.store.errors import Advice, BadInput, Stale
 from skipfill.store.galleries.file_list import read_files
 from skipfill.store.galleries.log import RESTORE, Version, latest
 from skipfill.store.parquet.digests.fingerprint import FileFingerprint, RowsBy, is_registered, rows_by
+from skipfill.store.parquet.packed.cache import PackedCache, PackedFiles
 from skipfill.store.parquet.pinned import AT_ONCE, PinnedFile, PinnedFiles
 from skipfill.store.parquet.stored_rows import SCALE, VECTOR_TYPE, Columns, StoredRows
 from skipfill.store.parquet.vectors import Numbers
@@ -31,6 +32,7 @@ class Gallery:
         files: fingerprints of its files as registered, in the order of `rows.files`.
         rows: its rows, to be streamed.
         pins: the files, each fixed to the state in which it was opened.
+        packed: local copies that rows are read from, where a cache is used.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Gallery:
     files: list[FileFingerprint]
     rows: StoredRows
     pins: PinnedFiles
+    packed: PackedFiles | None = None
 
     @property
     def rows_by(self) -> list[RowsBy]:
@@ -62,8 +65,11 @@ class Gallery:
         return list(zip(self.files, self.rows.files, strict=True))
 
 
-def open_gallery(objects: ObjectStore, name: str) -> Gallery:
+def open_gallery(objects: ObjectStore, name: str, cache: PackedCache | None = None) -> Gallery:
     """Open gallery `name` as it is now and compare its files with their fingerprints, without reading rows.
+
+    Args:
+        cache: for passes over the rows; None for none.
 
     Raises:
         BadInput: no gallery of this name, or its part of the store is damaged.
@@ -81,7 +87,9 @@ def open_gallery(objects: ObjectStore, name: str) -> Gallery:
     pins = PinnedFiles()
     refuse_changed_files(objects, name, files, pins)
     paths = [registered_address(objects, file) for file in files]
-    return Gallery(name, version, space, files, StoredRows.open(paths, columns, space.dim, pins), pins)
+    rows = StoredRows.open(paths, columns, space.dim, pins)
+    packed = None if cache is None else PackedFiles(rows, cache)
+    return Gallery(name, version, space, files, rows if packed is None else packed.rows, pins, packed)
 
 
 def refuse_changed_files(

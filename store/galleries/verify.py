@@ -44,6 +44,12 @@ class BoundGallery:
         """Bind an opened gallery to the content of its files."""
 
         def refused(path: Address) -> Stale:
+            if gallery.packed is not None and gallery.packed.discard(path):
+                return Stale(
+                    f"{path}: expected the ids, vectors and labels that gallery {gallery.name} was registered with, "
+                    "found others in its local copy, which is removed now",
+                    Advice("copy_again"),
+                )
             return Stale(
                 f"{path}: expected the ids, vectors and labels that gallery {gallery.name} was registered with, found "
                 "others",

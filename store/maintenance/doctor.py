@@ -11,6 +11,7 @@ from pathlib import Path
 from skipfill.store.checks.index import index_keys, read_index_file
 from skipfill.store.checks.saved_reports import check_ids, load_report
 from skipfill.store.errors import Advice
+from skipfill.store.maintenance.cached_copies import CachedCopies, cached_copies
 from skipfill.store.maintenance.drop_model import bundle_bytes, unused_models
 from skipfill.store.maintenance.environment import Environment, environment
 from skipfill.store.maintenance.finding import Finding, tried
@@ -45,6 +46,7 @@ class Diagnosis:
         deep: whether every file of every bundle and gallery was read.
         leftovers: objects of runs that were killed or still run. They are not a problem; prune removes them.
         trainings: checkpoints of trainings that were interrupted or still run.
+        cache: local copies of this user.
     """
 
     environment: Environment
@@ -55,6 +57,7 @@ class Diagnosis:
     findings: list[Finding]
     leftovers: list[Leftover]
     trainings: list[Leftover]
+    cache: CachedCopies
 
     @property
     def healthy(self) -> bool:
@@ -88,7 +91,8 @@ def diagnose(objects: ObjectStore, *, deep: bool = False) -> Diagnosis:
         *unlisted,
         *unlisted_trainings,
     ]
-    return Diagnosis(around, str(objects.root), writable, free, deep, findings, left or [], trainings or [])
+    lists = left or [], trainings or []
+    return Diagnosis(around, str(objects.root), writable, free, deep, findings, *lists, cached_copies())
 
 
 def _of_all(where: str, names: Callable[[], list[str]], look: Callable[[str], Iterable[Finding]]) -> Iterator[Finding]:

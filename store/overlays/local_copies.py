@@ -6,7 +6,6 @@ the vectors are kept in memory instead.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from skipfill.store.overlays.part import Part
+from skipfill.store.storage.cache_folder import OVERLAYS, cache_folder, made_folder, mark_used, remove_oldest
 from skipfill.store.storage.durable_files import replace
 
 LARGEST_IN_MEMORY = 2**24
@@ -32,9 +32,9 @@ def mapped(name: str, make: Callable[[], Part]) -> Part:
         return make()
     part = make()
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        made_folder(path.parent)
         replace(path, part.as_file())
-        _remove_oldest(path.parent)
+        remove_oldest(path.parent, MOST_BYTES)
         return _opened(path)
     except (OSError, pa.ArrowException):
         return part
@@ -46,28 +46,10 @@ def copies_folder() -> Path:
     Raises:
         RuntimeError: this user has no home.
     """
-    given = os.environ.get("XDG_CACHE_HOME", "")
-    cache = Path(given) if given.startswith("/") else Path.home() / ".cache"
-    return cache / "skipfill" / "overlays"
+    return cache_folder(OVERLAYS)
 
 
 def _opened(path: Path) -> Part:
     part = Part.mapped(path)
-    with suppress(OSError):
-        os.utime(path)
+    mark_used(path)
     return part
-
-
-def _remove_oldest(folder: Path) -> None:
-    """Keep the copies within their bound. One that is mapped stays readable without its name."""
-    files = []
-    for path in folder.iterdir():
-        with suppress(OSError):
-            status = path.stat()
-            files.append((status.st_mtime, status.st_size, path))
-    total = 0
-    for _, size, path in sorted(files, reverse=True):
-        total += size
-        if total > MOST_BYTES:
-            with suppress(OSError):
-                path.unlink()

@@ -17,7 +17,7 @@ from skipfill.store.errors import Advice, BadInput, BlockPlace
 from skipfill.store.parquet import ids
 from skipfill.store.parquet.files import ParquetReader, column_type, refuse_long_values, refuse_other_count, unreadable
 from skipfill.store.parquet.pinned import PinnedFile
-from skipfill.store.parquet.vectors import FLOATS, Matrix, Numbers, matrix, may_be_declared
+from skipfill.store.parquet.vectors import FLOATS, Lengths, Matrix, Numbers, matrix, may_be_declared, measured_vectors
 from skipfill.store.storage.address import Address
 
 BLOCK_ROWS = 16_384
@@ -58,18 +58,20 @@ class Block:
     Attributes:
         ids: (N,) int64 or string.
         vectors: (N, D) float32, as stored (not normalised by us).
+        lengths: (N,) of the vectors.
         labels: (N,) string, NULL where a row has none; None when there is no label column.
     """
 
     ids: pa.Array
     vectors: Matrix
+    lengths: Lengths
     labels: pa.Array | None
 
     def filter(self, chosen: NDArray[np.bool_]) -> Block:
         """Some of the rows, (N,) bool."""
         mask = pa.array(chosen)
         labels = None if self.labels is None else self.labels.filter(mask)
-        return Block(self.ids.filter(mask), self.vectors[chosen], labels)
+        return Block(self.ids.filter(mask), self.vectors[chosen], self.lengths[chosen], labels)
 
 
 OpenFile = Callable[[Address], ParquetReader]
@@ -180,13 +182,12 @@ class StoredRows:
             batch, numbers = batch.filter(kept), numbers[kept.to_numpy(zero_copy_only=False)]
         vector, label = self.columns.vector, self.columns.label
         labels = ids.labels(batch.column(label), place(label)) if label else None
-        return Block(
-            ids=plain(self.columns.id, self.id_kind),
-            vectors=matrix(batch.column(vector), place(vector), dim=self.dim, numbers=self.columns.numbers)
-            if vector
-            else np.empty((batch.num_rows, 0), np.float32),
-            labels=labels,
-        )
+        vectors, lengths = np.empty((batch.num_rows, 0), np.float32), np.zeros(batch.num_rows, np.float32)
+        if vector:
+            vectors, lengths = measured_vectors(
+                batch.column(vector), place(vector), dim=self.dim, numbers=self.columns.numbers
+            )
+        return Block(plain(self.columns.id, self.id_kind), vectors, lengths, labels)
 
     def _first_dim(self) -> int:
         for path in self.files:

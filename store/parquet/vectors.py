@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from skipfill.store.errors import BadInput, Parameter, row_place
 
 Matrix = NDArray[np.float32]
+Lengths = NDArray[np.float32]
+"""(N,) L2 norms as float32 sums of squares give them: 0 or infinite where these are too small or too large for it."""
 NumberType = Literal["", "int8", "float16", "float32", "float64"]
 ARROW_TYPES = {"int8": pa.int8(), "float16": pa.float16(), "float32": pa.float32(), "float64": pa.float64()}
 
@@ -125,6 +127,33 @@ def matrix(
     Raises:
         BadInput: a type that cannot be read, NULL vectors, ragged rows, another dimension, NaN, infinity or zero norm.
     """
+    values = _numbers_of(column, where, dim, numbers)
+    _refuse_bad_rows(values, np.einsum("nd,nd->n", values, values), where, allow_zero=allow_zero)
+    return values
+
+
+def measured_vectors(column: pa.Array, where: object, *, dim: int, numbers: Numbers = FLOATS) -> tuple[Matrix, Lengths]:
+    """Turn a block of vectors into an (N, D) matrix as `matrix` does, and measure their (N,) lengths.
+
+    Raises:
+        BadInput: see `matrix`.
+    """
+    if pa.types.is_struct(column.type):
+        lists, lengths = column.flatten()
+        return lists.flatten().to_numpy().reshape(-1, dim), lengths.to_numpy()
+    values = _numbers_of(column, where, dim, numbers)
+    squares = np.einsum("nd,nd->n", values, values)
+    _refuse_bad_rows(values, squares, where, allow_zero=False)
+    return values, np.sqrt(squares)
+
+
+def with_lengths(vectors: Matrix, lengths: Lengths) -> pa.Array:
+    """A column of vectors that were verified and measured: `measured_vectors` reads it without a second look."""
+    lists = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
+    return pa.StructArray.from_arrays([lists, pa.array(lengths)], ["vector", "length"])
+
+
+def _numbers_of(column: pa.Array, where: object, dim: int | None, numbers: Numbers) -> Matrix:
     if not numbers.reads(column.type):
         raise BadInput(where, expected=numbers.readable, found=str(column.type))
     if isinstance(column, pa.ExtensionArray):
@@ -158,12 +187,10 @@ def matrix(
         values: Matrix = flat.to_numpy(zero_copy_only=False).astype(np.float32, copy=False).reshape(-1, width)
         if flat.type == pa.int8():
             values *= np.float32(numbers.scale)
-    _refuse_bad_rows(values, where, allow_zero=allow_zero)
     return values
 
 
-def _refuse_bad_rows(values: Matrix, where: object, *, allow_zero: bool) -> None:
-    squares = np.einsum("nd,nd->n", values, values)
+def _refuse_bad_rows(values: Matrix, squares: Lengths, where: object, *, allow_zero: bool) -> None:
     bad = ~np.isfinite(squares)
     if bad.any():
         # The sum of squares may overflow where every coordinate is finite: look before judging.
@@ -185,31 +212,38 @@ SAFE = (1e-15, 1e15)
 """Lengths whose sums of squares float32 holds: they neither overflow nor lose more than their rounding."""
 
 
-def normalised(values: Matrix) -> Matrix:
-    """(N, D) each row divided by its L2 norm, of whatever size that is. Rows must not be zero."""
-    lengths, unsafe = _lengths(values)
-    lengths[unsafe] = 1
-    result: Matrix = values / lengths[:, None]
+def normalised(values: Matrix, lengths: Lengths | None = None, out: Matrix | None = None) -> Matrix:
+    """(N, D) each row divided by its L2 norm, of whatever size that is. Rows must not be zero.
+
+    `lengths`: (N,) of the rows, if they are known; `out`: memory for the result.
+    """
+    lengths = _lengths(values) if lengths is None else lengths
+    unsafe = _unsafe(lengths)
+    result: Matrix = np.divide(values, np.where(unsafe, np.float32(1), lengths)[:, None], out=out)
     if unsafe.any():
         # By a power of two, which changes no digit: the result is that of a row of ordinary length.
         powers = np.frexp(np.abs(values[unsafe]).max(axis=1, keepdims=True))[1]
         scaled = np.ldexp(values[unsafe], -powers)
-        result[unsafe] = scaled / _lengths(scaled)[0][:, None]
+        result[unsafe] = scaled / _lengths(scaled)[:, None]
     return result
 
 
-def longest(values: Matrix) -> float:
-    """The largest L2 norm of N rows, of whatever size it is; 0 for none."""
-    lengths, unsafe = _lengths(values)
-    if not unsafe.any():
+def longest(values: Matrix, lengths: Lengths | None = None) -> float:
+    """The largest L2 norm of N rows, of whatever size it is; 0 for none. `lengths`: theirs, if they are known."""
+    lengths = _lengths(values) if lengths is None else lengths
+    if not _unsafe(lengths).any():
         return float(lengths.max(initial=0))
     return float(np.linalg.norm(values.astype(np.float64), axis=1).max())
 
 
-def _lengths(values: Matrix) -> tuple[Matrix, NDArray[np.bool_]]:
-    """(N,) L2 norms, and where float32 cannot hold their squares."""
-    lengths: Matrix = np.sqrt(np.einsum("nd,nd->n", values, values))
-    return lengths, ~((lengths > SAFE[0]) & (lengths < SAFE[1]))
+def _lengths(values: Matrix) -> Lengths:
+    lengths: Lengths = np.sqrt(np.einsum("nd,nd->n", values, values))
+    return lengths
+
+
+def _unsafe(lengths: Lengths) -> NDArray[np.bool_]:
+    """(N,) where float32 cannot hold the squares."""
+    return ~((lengths > SAFE[0]) & (lengths < SAFE[1]))
 
 
 Similarity = Literal["cosine", "ip"]

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from skipfill.store.errors import BadInput
-from skipfill.store.parquet.vectors import Matrix, Similarity, normalised
+from skipfill.store.parquet.vectors import Lengths, Matrix, Similarity, normalised
 
 Scores = NDArray[np.float32]
 Places = NDArray[np.int64]
@@ -21,13 +21,19 @@ Precision = type[np.float32] | type[np.float64]
 LARGEST = float(np.finfo(np.float32).max)
 SCORE_ROUNDING = 2.0**-23
 """Share of a score by which a float64 product may differ that is rounded to it; twice that, for the bound's own."""
-AT_ONCE = 2**20
+AT_ONCE = 2**17
 """Numbers of each side that are multiplied at once: they stay in the processor's cache."""
 
 
-def comparable(vectors: Matrix, similarity: Similarity) -> Matrix:
-    """(N, D) vectors whose inner products are the scores: L2-normalised for a cosine."""
-    return normalised(vectors) if similarity == "cosine" else vectors
+def comparable(
+    vectors: Matrix, similarity: Similarity, lengths: Lengths | None = None, out: Matrix | None = None
+) -> Matrix:
+    """(N, D) vectors whose inner products are the scores: L2-normalised for a cosine.
+
+    Args:
+        lengths, out: see `normalised`.
+    """
+    return normalised(vectors, lengths, out) if similarity == "cosine" else vectors
 
 
 def exact_scores(queries: Matrix, vectors: Matrix, query: Places, row: Places, ids: pa.Array) -> Scores:

@@ -198,7 +198,7 @@ def _steps(
     rows: StoredRows, asked: _Asked, counted: list[list[list[OtherRows]]], parts: list[slice]
 ) -> Iterator[_Step]:
     for block in rows.blocks():
-        block = replace(block, vectors=comparable(block.vectors, asked.similarity))
+        block = replace(block, vectors=comparable(block.vectors, asked.similarity, block.lengths))
         blocks = [block] if asked.sample is None else [block, block.filter(asked.sample.holds(block.ids))]
         for one, of_sets in zip(blocks, counted, strict=True):
             of_block, truth_here = RowsOfBlock(one.ids, one.vectors), BlockTruth.of(one, asked.ids, asked.truth)

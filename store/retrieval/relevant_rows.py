@@ -125,8 +125,8 @@ def _found(rows: StoredRows, asked: _Asked, progress: Callable[[int], None]) -> 
     names = [pa.array([], rows.id_kind)]
     scores = [[np.empty(0, np.float32)] for _ in sets]
     for block in rows.blocks():
-        vectors = comparable(block.vectors, asked.similarity)
-        length = max(length, longest(vectors))
+        vectors = comparable(block.vectors, asked.similarity, block.lengths)
+        length = max(length, longest(block.vectors, block.lengths))
         is_relevant = np.zeros(len(vectors), bool)
         of_block = len(query)
         for pairs in BlockTruth.of(block, asked.ids, asked.truth).pairs():

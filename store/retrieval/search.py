@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial, reduce
 
@@ -13,24 +14,21 @@ from numpy.typing import NDArray
 from skipfill.store.engine.engine import LOCAL, Engine
 from skipfill.store.parquet.ids import ranked
 from skipfill.store.parquet.parts import map_rows
-from skipfill.store.parquet.stored_rows import BLOCK_ROWS, StoredRows
+from skipfill.store.parquet.stored_rows import Block, StoredRows
 from skipfill.store.parquet.vectors import Matrix, Similarity, longest
+from skipfill.store.retrieval.candidates import THREADS, Floors, RowsAtOnce
 from skipfill.store.retrieval.products import (
-    LARGEST,
     SCORE_ROUNDING,
     Places,
     Scores,
     comparable,
     exact_scores,
-    refuse_too_large,
     rounding,
 )
 
-SCORES_AT_ONCE = 2**23
-FIRST_ROWS = 4_096
-"""Number of rows that the first bar is taken from; four times the number of hits if that is more."""
-MANY = 1_024
-"""A block raises the bar if more of its rows reach it than this, and than four times the number of hits."""
+QUERIES_AT_ONCE = 1_024
+PAIRS_AT_ONCE = 2**19
+"""Pairs of a query and a row that are scored exactly at once."""
 
 
 @dataclass(frozen=True)
@@ -81,15 +79,19 @@ class _Asked:
 
 def _search(rows: StoredRows, asked: _Asked, progress: Callable[[int], None]) -> Hits:
     queries, k = asked.queries, min(asked.k, rows.count)
-    step = max(1, SCORES_AT_ONCE // BLOCK_ROWS)
-    nearest = [_Nearest(queries[start : start + step], k) for start in range(0, len(queries), step)]
-    scratch = np.empty(min(step, len(queries)) * BLOCK_ROWS, np.float32)  # allocating it again would cost page faults
-    for block in rows.blocks():
-        vectors = comparable(block.vectors, asked.similarity)
-        length = longest(vectors)
-        for part in nearest:
-            part.add(block.ids, vectors, length, scratch)
-        progress(len(block.ids))
+    parts = [queries[start : start + QUERIES_AT_ONCE] for start in range(0, len(queries), QUERIES_AT_ONCE)]
+    memory = RowsAtOnce(min(len(queries), QUERIES_AT_ONCE), k, rows.dim, asked.similarity)
+    with ThreadPoolExecutor(THREADS) as threads:
+        nearest = [_Nearest(part, k, asked.similarity, threads) for part in parts]
+        for block in rows.blocks():
+            for start in range(0, len(block.ids), memory.count):
+                some = slice(start, start + memory.count)
+                vectors = memory.vectors(block, some)
+                for part in nearest:
+                    part.look_at(block, some, vectors, memory.products)
+            for part in nearest:
+                part.take(block)
+            progress(len(block.ids))
     return Hits(pa.concat_arrays([part.ids() for part in nearest]), np.concatenate([part.scores() for part in nearest]))
 
 
@@ -107,58 +109,56 @@ def _better(k: int, one: Hits, other: Hits) -> Hits:
 class _Nearest:
     """The best rows so far of a few queries, as flat arrays sorted by (query, -score, id)."""
 
-    def __init__(self, queries: Matrix, k: int) -> None:
-        self._queries = queries
-        self._k = k
+    def __init__(self, queries: Matrix, k: int, similarity: Similarity, threads: ThreadPoolExecutor) -> None:
+        self._queries, self._k, self._similarity, self._threads = queries, k, similarity, threads
         self._scale = longest(queries)
-        self._worst = np.full(len(queries), -np.inf, np.float32)
+        self._floors = Floors(queries, k, threads)
+        self._waiting: list[tuple[Places, Places]] = []
         self._of = np.empty(0, np.int64)
         self._scores = np.empty(0, np.float32)
         self._ids: pa.Array | None = None
 
-    def add(self, ids: pa.Array, vectors: Matrix, length: float, scratch: Scores) -> None:
-        """Look at the rows of a block, the longest of which has this length.
+    def look_at(self, block: Block, some: slice, vectors: Matrix, memory: Scores) -> None:
+        """Look at some rows of a block; those that may be hits wait for `take`.
 
         Args:
-            scratch: memory for the products.
+            vectors: of these rows, comparable with queries.
+            memory: for their products.
         """
-        products = scratch[: len(self._queries) * len(vectors)].reshape(-1, len(vectors))
-        with np.errstate(over="ignore", invalid="ignore"):
-            np.matmul(self._queries, vectors.T, out=products)
-        if self._scale * length > LARGEST / 2:
-            refuse_too_large(products, ids)
+        dim = vectors.shape[1]
+        # The length of a normalised row is rounded too.
+        length = longest(vectors, block.lengths[some]) if self._similarity == "ip" else 1 + (dim + 4) * 2.0**-24
         bound = self._scale * length
-        slack = rounding(vectors.shape[1], bound, np.float32) + SCORE_ROUNDING * bound
-        bar = np.maximum(self._worst.astype(np.float64) - slack, self._first_bar(products, slack))
-        flat = (products >= _float32_below(bar)[:, None]).reshape(-1).nonzero()[0]
-        query, column = np.divmod(flat, len(vectors))
-        query, column = self._fewer(products, query, column, slack)
-        for start in range(0, len(query), SCORES_AT_ONCE // 16):
-            part = slice(start, start + SCORES_AT_ONCE // 16)
-            exact = exact_scores(self._queries, vectors, query[part], column[part], ids)
-            self._merge(query[part], exact, ids.take(pa.array(column[part])))
+        slack = rounding(dim, bound, np.float32) + SCORE_ROUNDING * bound
+        ids = block.ids.slice(some.start, len(vectors))
+        query, row = self._floors.reaching(vectors, ids, bound, slack, memory)
+        self._waiting.append((query, row + some.start))
+        most = min(PAIRS_AT_ONCE, self._k * len(self._queries))
+        if sum(len(query) for query, _ in self._waiting) > most:
+            self.take(block)
 
-    def _first_bar(self, products: Scores, slack: float) -> NDArray[np.float64]:
-        """(Q,) a product that each hit reaches, by some rows of this block; -inf where a bar is known already.
+    def take(self, block: Block) -> None:
+        """Score the waiting rows of a block exactly, and keep those that are hits."""
+        if not self._waiting:
+            return
+        queries, rows = (np.concatenate(places) for places in zip(*self._waiting, strict=True))
+        self._waiting.clear()
+        for start in range(0, len(queries), PAIRS_AT_ONCE):
+            query, row = queries[start : start + PAIRS_AT_ONCE], rows[start : start + PAIRS_AT_ONCE]
+            chosen, place = np.unique(row, return_inverse=True)
+            vectors = comparable(block.vectors[chosen], self._similarity, block.lengths[chosen])
+            ids = block.ids.take(pa.array(chosen))
+            self._merge(query, self._exact(query, place, vectors, ids), ids.take(pa.array(place)))
 
-        Let p be the k-th largest product. k rows have exact scores of at least p - slack, and a row whose product is
-        below p - 2 slack scores less.
-        """
-        bar = np.full(len(products), -np.inf)
-        some = products[:, : max(FIRST_ROWS, 4 * self._k)]
-        unknown = np.flatnonzero(np.isinf(self._worst))
-        if some.shape[1] > self._k and len(unknown):
-            bar[unknown] = _kth(some[unknown], self._k) - 2 * slack
-        return bar
+    def _exact(self, query: Places, row: Places, vectors: Matrix, ids: pa.Array) -> Scores:
+        """(P,) exact scores of P pairs, a share of them by each thread."""
+        size = -(-len(query) // THREADS)
+        shares = [slice(start, start + size) for start in range(0, len(query), size)]
 
-    def _fewer(self, products: Scores, query: Places, column: Places, slack: float) -> tuple[Places, Places]:
-        """The candidates; for a query with many, without those that better rows of the same block rule out."""
-        counts = np.bincount(query, minlength=len(products))
-        bar = np.full(len(products), -np.inf)
-        for one in np.flatnonzero(counts > max(MANY, 4 * self._k)):
-            bar[one] = _kth(products[one : one + 1], self._k)[0] - 2 * slack
-        kept = products[query, column] >= bar[query]
-        return query[kept], column[kept]
+        def scores(share: slice) -> Scores:
+            return exact_scores(self._queries, vectors, query[share], row[share], ids)
+
+        return np.concatenate(list(self._threads.map(scores, shares)))
 
     def _merge(self, query: NDArray[np.int64], scores: NDArray[np.float32], ids: pa.Array) -> None:
         touched = np.zeros(len(self._queries), bool)
@@ -174,7 +174,8 @@ class _Nearest:
         query, scores, kept_ids = query[best], scores[best], kept_ids.take(pa.array(order[best]))
         ends = np.flatnonzero(np.diff(query, append=-1))
         full = np.diff(ends, prepend=-1) == self._k
-        self._worst[query[ends[full]]] = scores[ends[full]]
+        reached, worst = query[ends[full]], scores[ends[full]].astype(np.float64)
+        self._floors.scores[reached] = np.maximum(self._floors.scores[reached], worst)
         if self._ids is not None:
             kept_ids = pa.concat_arrays([self._ids.filter(pa.array(~again)), kept_ids])
         self._of = np.concatenate([self._of[~again], query])
@@ -190,16 +191,3 @@ class _Nearest:
 
     def scores(self) -> NDArray[np.float32]:
         return self._scores[self._order()].reshape(len(self._queries), self._k)
-
-
-def _kth(products: Scores, k: int) -> NDArray[np.float64]:
-    """(q,) the k-th largest of each row."""
-    at = products.shape[1] - k
-    kth: NDArray[np.float64] = np.partition(products, at, axis=1)[:, at].astype(np.float64)
-    return kth
-
-
-def _float32_below(bar: NDArray[np.float64]) -> Scores:
-    """Numbers that float32 holds and that are not above these."""
-    below: Scores = np.nextafter(bar.astype(np.float32), np.float32(-np.inf))
-    return below

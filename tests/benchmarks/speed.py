@@ -3,15 +3,18 @@
     pip install -c .ci/constraints.txt '.[bench]' && pip install usearch
     python tests/benchmarks/speed.py FOLDER [--page cli/guide/benchmarks.md] [--minutes 8]
                                      [--rank 1000000] [--search 2000000] [--wide 500000] [--items 12000]
-                                     [--sizes 100000 300000 1000000]
+                                     [--sizes 100000 300000 1000000] [--parts rank search wide train sizes]
     python tests/benchmarks/speed.py FOLDER --minutes 1 --rank 20000 --search 20000 --wide 5000 --items 1000 \
                                      --sizes 10000 30000    # a trial of the script
+    python tests/benchmarks/speed.py FOLDER --parts wide --minutes 16                        # search alone
+    python tests/benchmarks/speed.py FOLDER --parts sizes --sizes 100000 1000000 10000000    # memory and growth alone
 
 Every figure is a ratio of seconds of one run: the things compared take turns, the first turn is dropped, and the median
 of three others counts; of fewer, at least one, where the minutes are over. `--rank`, `--search` and `--wide` are rows
 of 128, 128 and 384 dimensions. `--sizes` are rows of processes of their own, for memory and growth; 10,000,000 take
-minutes more to write and 5 GB. FOLDER holds the Parquet files that are made (2.6 GB as it is), and is used again.
-`--page` writes the tables into a guide page. The machine should be quiet: its load is printed above the table.
+minutes more to write and 10 GB. FOLDER holds the Parquet files that are made, and their packed copies (4.9 GB as it
+is), and is used again. `--parts` leaves out all others. `--page` writes the tables of all parts into a guide page. The
+machine should be quiet: its load is printed above the table.
 """
 
 from __future__ import annotations
@@ -26,9 +29,9 @@ import sys
 import tempfile
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -37,6 +40,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from skipfill.store.parquet.packed.cache import PackedCache, PackedFiles
 from skipfill.store.parquet.stored_rows import BLOCK_ROWS, Columns, StoredRows
 from skipfill.store.parquet.vectors import normalised
 from skipfill.store.retrieval.ranks import ranks_of_sets
@@ -46,6 +50,13 @@ from skipfill.store.retrieval.search import search
 STEP, K, TURNS = 50_000, 10, 4
 SHARES = {"rank": 0.4, "search": 0.25, "wide": 0.25, "train": 0.1}
 """Share of the minutes that may pass before the turns of each part end; sizes come last and take their time."""
+PARTS = (*SHARES, "sizes")
+PARQUET, CACHE, FAISS = "skipfill, from Parquet", "skipfill, from its cache", "faiss IndexFlatIP, in memory"
+TASKS = {
+    "search": "search, 200 queries",
+    "cache": "search, 200 queries, from its cache",
+    "rank": "ranking, 200 queries, two sets",
+}
 SECTION = "## Speed"
 Turn = Callable[[], object]
 
@@ -80,6 +91,11 @@ class Data:
                     column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), dim)
                     writer.write_table(pa.table([ids, column, labels], schema=schema))
         return cls(StoredRows.open([path], Columns(label="label"), None), *drawn(2**31, queries))
+
+    def cached(self) -> Data:
+        """The same rows from their packed copy. A first pass makes it, unless it is there."""
+        cache = PackedCache(lambda text: print(text, file=sys.stderr, flush=True))
+        return replace(self, rows=PackedFiles(self.rows, cache).rows)
 
     def decode(self) -> None:
         """Arrow's decoding alone."""
@@ -159,8 +175,9 @@ def searching(folder: Path, rows: int, dim: int, queries: int, limit: float) -> 
     index = faiss.IndexFlatIP(dim)
     index.add(vectors)
     turns: dict[str, Turn] = {
-        "skipfill, from Parquet": data.search,
-        "faiss IndexFlatIP, in memory": lambda: index.search(data.queries, K),
+        PARQUET: data.search,
+        CACHE: data.cached().search,
+        FAISS: lambda: index.search(data.queries, K),
         "decode and multiply": data.decode_and_multiply,
         "Arrow's decoding": data.decode,
     }
@@ -170,9 +187,10 @@ def searching(folder: Path, rows: int, dim: int, queries: int, limit: float) -> 
 
         turns["usearch exact, in memory"] = lambda: exact(vectors, data.queries, K, MetricKind.IP, exact=True)
     took = medians(turns, limit)
-    ours = took.pop("skipfill, from Parquet")
-    for other, seconds in took.items():
-        yield row(f"search, {queries:,} queries, {rows:,} x {dim}", "skipfill, from Parquet", ours, other, seconds)
+    for ours in (PARQUET, CACHE):
+        for other, seconds in took.items():
+            if other not in (ours, CACHE):
+                yield row(f"search, {queries:,} queries, {rows:,} x {dim}", ours, took[ours], other, seconds)
 
 
 def training(count: int, limit: float) -> Iterator[str]:
@@ -231,7 +249,7 @@ class Alone:
 def alone(task: str, folder: Path, rows: int) -> Alone:
     """The task in this process."""
     data = Data.made(folder, rows, 128, 200, 1_000)
-    turn = data.search if task == "search" else lambda: data.rank(data.alike())
+    turn = {"search": data.search, "cache": data.cached().search, "rank": lambda: data.rank(data.alike())}[task]
     for _ in range(2):
         began = time.perf_counter()
         turn()
@@ -241,10 +259,12 @@ def alone(task: str, folder: Path, rows: int) -> Alone:
 
 
 def growth(folder: Path, sizes: list[int]) -> Iterator[str]:
-    """Rows of the second table."""
+    """Rows of the second table; none without sizes."""
+    if not sizes:
+        return
     for rows in sizes:
         Data.made(folder, rows, 128, 200, 1_000)  # not in the process whose memory counts
-    for task, what in (("search", "search, 200 queries"), ("rank", "ranking, 200 queries, two sets")):
+    for task, what in TASKS.items():
         took = [Alone.of(task, folder, rows) for rows in sizes]
         logs = np.log(sizes), np.log([one.seconds for one in took])
         exponent = float(np.polyfit(*logs, 1)[0])
@@ -293,18 +313,18 @@ def machine() -> str:
 def section(asked: argparse.Namespace) -> str:
     """The text of the guide page: how it was made, and two tables."""
     before, minutes = machine(), {name: 60 * asked.minutes * share for name, share in SHARES.items()}
+    parts = {
+        "rank": ranking(asked.folder, asked.rank, minutes["rank"]),
+        "search": searching(asked.folder, asked.search, 128, 200, minutes["search"]),
+        "wide": searching(asked.folder, asked.wide, 384, 1_000, minutes["wide"]),
+        "train": training(asked.items, minutes["train"]),
+    }
     lines = ["| what | of | seconds | against | seconds | ratio |", "|---|---|---|---|---|---|"]
-    for line in (
-        *ranking(asked.folder, asked.rank, minutes["rank"]),
-        *searching(asked.folder, asked.search, 128, 200, minutes["search"]),
-        *searching(asked.folder, asked.wide, 384, 1_000, minutes["wide"]),
-        *training(asked.items, minutes["train"]),
-    ):
-        lines.append(line)
-        print(line, file=sys.stderr, flush=True)
-    titles = " | ".join(f"{rows:,} rows" for rows in asked.sizes)
-    more = [f"| rows of 128 dimensions | {titles} | exponent |", "|---" * (len(asked.sizes) + 2) + "|"]
-    more += growth(asked.folder, asked.sizes)
+    lines += shown(line for name, of_part in parts.items() if name in asked.parts for line in of_part)
+    sizes = asked.sizes if "sizes" in asked.parts else []
+    titles = " | ".join(f"{rows:,} rows" for rows in sizes)
+    more = [f"| rows of 128 dimensions | {titles} | exponent |", "|---" * (len(sizes) + 2) + "|"]
+    more += shown(growth(asked.folder, sizes))
     explained = (
         "Seconds, and memory at the peak of a process that does nothing else, imports and all. Seconds grow as the "
         "number of rows to the power of the exponent:"
@@ -312,6 +332,13 @@ def section(asked: argparse.Namespace) -> str:
     made = f"Made by `tests/benchmarks/speed.py` in one run, things that are compared in turns. {before}"
     first, second = "\n".join(lines), "\n".join(more)
     return f"{SECTION}\n\n{wrapped(made)}\n\n{first}\n\n{wrapped(explained)}\n\n{second}\n"
+
+
+def shown(lines: Iterable[str]) -> Iterator[str]:
+    """The lines, each shown as soon as it is known."""
+    for line in lines:
+        print(line, file=sys.stderr, flush=True)
+        yield line
 
 
 def wrapped(text: str) -> str:
@@ -325,9 +352,13 @@ def main() -> None:
     for name, rows in {"rank": 1_000_000, "search": 2_000_000, "wide": 500_000, "items": 12_000}.items():
         parser.add_argument(f"--{name}", type=int, default=rows)
     parser.add_argument("--sizes", type=int, nargs="+", default=[100_000, 300_000, 1_000_000])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--page", type=Path)
     parser.add_argument("--alone", nargs=2, help=argparse.SUPPRESS)
     asked = parser.parse_args()
+    os.environ["XDG_CACHE_HOME"] = str(asked.folder.absolute() / "cache")
+    if asked.page and set(asked.parts) != set(PARTS):
+        parser.error("--page takes all parts")
     if asked.alone:
         task, rows = asked.alone
         print(json.dumps(asdict(alone(task, asked.folder, int(rows)))))

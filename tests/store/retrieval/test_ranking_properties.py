@@ -18,7 +18,7 @@ from skipfill.store.parquet import stored_rows
 from skipfill.store.parquet.ids import IdSet
 from skipfill.store.parquet.stored_rows import Columns, StoredRows
 from skipfill.store.parquet.vectors import Similarity
-from skipfill.store.retrieval import other_rows, ranks, score_cells, search
+from skipfill.store.retrieval import candidates, other_rows, ranks, score_cells, search
 from skipfill.store.retrieval.products import comparable
 from skipfill.store.retrieval.relevance import Judgements, Relevance, SameLabel
 
@@ -112,10 +112,13 @@ def small_limits(block: int, doubt: float) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for module, name, value in (
             (stored_rows, "BLOCK_ROWS", block),
-            (search, "BLOCK_ROWS", block),
-            (search, "SCORES_AT_ONCE", 2 * max(block, 8)),
-            (search, "FIRST_ROWS", 2),
-            (search, "MANY", 1),
+            (search, "QUERIES_AT_ONCE", 2),
+            (search, "PAIRS_AT_ONCE", 3),
+            (candidates, "BLOCK_ROWS", block),
+            (candidates, "PRODUCTS_AT_ONCE", 4),
+            (candidates, "GROUP", 2),
+            (candidates, "FIRST_ROWS", 2),
+            (candidates, "MANY", 1),
             (ranks, "QUERIES_AT_ONCE", 2),
             (other_rows, "MUCH_DOUBT", doubt),
             (score_cells, "ROWS_PER_PART", 1),

@@ -64,6 +64,39 @@ def test_the_best_rows_come_last(tmp_path: Path) -> None:
     assert hits.ids.to_numpy().reshape(-1, 30).tolist() == positions.tolist()
 
 
+def float64_hits(vectors: np.ndarray, asked: np.ndarray, k: int) -> tuple[list[list[int]], np.ndarray]:
+    """Hits by the definition: float64 products rounded to float32, ties to the smaller id."""
+    scores = (asked.astype(np.float64) @ vectors.T.astype(np.float64)).astype(np.float32)
+    numbers = np.arange(len(vectors))
+    order = [np.lexsort((numbers, -one))[:k] for one in scores]
+    return [one.tolist() for one in order], np.stack([one[of] for one, of in zip(scores, order, strict=True)])
+
+
+@pytest.mark.parametrize("order", ["drawn", "rising", "falling", "in waves"])
+@pytest.mark.parametrize(("rows", "queries", "k"), [(20_011, 600, 3), (16_385, 2, 5_000), (130, 3, 129), (700, 1, 1)])
+def test_equals_the_float64_ranking(tmp_path: Path, order: str, rows: int, queries: int, k: int) -> None:
+    """More queries than at once, more hits than rows at once, groups and blocks that are not full, negative scores."""
+    random = np.random.default_rng(rows)
+    vectors = random.normal(size=(rows, 7)).astype(np.float32)
+    asked = (vectors[0] + 0.05 * random.normal(size=(queries, 7))).astype(np.float32)
+    if order != "drawn":
+        vectors = vectors[np.argsort(vectors @ asked[0])]
+        vectors = vectors[::-1] if order == "falling" else vectors
+    if order == "in waves":
+        vectors = vectors.reshape(-1, 7)[np.argsort(np.arange(rows) % 37, kind="stable")]
+    hits = search(opened(write_vectors(tmp_path / "g.parquet", vectors, np.arange(rows))), asked, k, "ip")
+    ids, scores = float64_hits(vectors, asked, k)
+    assert hits.ids.to_numpy().reshape(queries, -1).tolist() == ids
+    np.testing.assert_array_equal(hits.scores, scores)
+
+
+def test_all_scores_are_far_below_zero(tmp_path: Path) -> None:
+    vectors = -np.random.default_rng(8).uniform(1, 2, size=(300, 3)).astype(np.float32)
+    asked = np.full((2, 3), 2e37, np.float32)
+    hits = search(opened(write_vectors(tmp_path / "g.parquet", vectors, np.arange(300))), asked, 250, "ip")
+    assert hits.ids.to_numpy().reshape(2, -1).tolist() == float64_hits(vectors, asked, 250)[0]
+
+
 @pytest.mark.parametrize("size", [1e-20, 1e-4, 1e17])
 def test_sizes_of_vectors_do_not_change_hits(tmp_path: Path, size: float) -> None:
     random = np.random.default_rng(6)
