@@ -85,7 +85,7 @@ def swap(
             swaps.refuse_applied(objects, planned)
     except swaps.ReleasedAlready as already:
         against = swaps.checks_against(objects, gallery, already.version, index)
-        _show_already(gallery, already.version, against, dry_run=dry_run, json=json)
+        _show_already(gallery, name, already.version, against, dry_run=dry_run, json=json)
         say_not_run(run, because="nothing was changed", quiet=quiet)
         return
     act = swaps.planned_version if dry_run else swaps.apply_plan
@@ -140,7 +140,7 @@ def _evidence(grounds: Grounds) -> str:
     return f"check {grounds.allowed_by}" + (f". Reason: {grounds.reason}" if grounds.reason else "")
 
 
-def _show_already(gallery: str, now: Version, against: list[str], *, dry_run: bool, json: bool) -> None:
+def _show_already(gallery: str, name: str, now: Version, against: list[str], *, dry_run: bool, json: bool) -> None:
     """Say that queries use the model already, and which checks speak against it now."""
     from skipfill.cli.documents.releases import AlreadySwappedDocument
 
@@ -149,6 +149,7 @@ def _show_already(gallery: str, now: Version, against: list[str], *, dry_run: bo
         as_json=json,
         show=lambda out: out.print(
             f"Nothing to do: queries of {gallery} use {now.queries_use} already, since version {now.released_at}"
+            + (f"; {name} is the same model" if now.release and name not in ("", now.release.model) else "")
             + (f". Checks since then speak against it: {', '.join(against)}" if against else "")
         ),
     )

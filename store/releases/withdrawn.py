@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -122,22 +122,24 @@ def withdrawal(objects: ObjectStore, gallery: str, now: Version, way: str) -> Wi
     """
     if _uses(now, way):
         return None  # without reading the log
-    return withdrawal_in(objects, gallery, list(releases_until(objects, gallery, now, beyond_drops=True)), way)
+    return withdrawal_in(objects, gallery, releases_until(objects, gallery, now, beyond_drops=True), way)
 
 
-def withdrawal_in(objects: ObjectStore, gallery: str, releases: Sequence[Version], way: str) -> Withdrawal | None:
-    """The same, from the versions that brought a release, the newest first."""
-    name, found = "", []
-    if _uses(releases[0], way):
+def withdrawal_in(objects: ObjectStore, gallery: str, releases: Iterable[Version], way: str) -> Withdrawal | None:
+    """The same, from the versions that brought a release, the newest first: read only as far as needed."""
+    name, found, older = "", [], iter(releases)
+    if _uses(after := next(older), way):
         return None
-    for place, (after, left) in enumerate(pairwise(releases)):
-        if left.release is None or not _uses(left, way) or _uses(after, way):
-            continue
-        if after.action == "rolled back" and not _forward(after, releases[place + 1 :]):
-            name = name or str(left.release)
-            found.append(_rollback(objects, gallery, after, left.release.check))
-        elif not found:
-            return None
+    while (left := next(older, None)) is not None:
+        if left.release is not None and _uses(left, way) and not _uses(after, way):
+            before = [left, *older] if after.action == "rolled back" else []
+            if before and not _forward(after, before):
+                name = name or str(left.release)
+                found.append(_rollback(objects, gallery, after, left.release.check))
+            elif not found:
+                return None
+            older = iter(before[1:]) if before else older
+        after = left
     return Withdrawal(name, tuple(found)) if found else None
 
 

@@ -16,7 +16,7 @@ from skipfill.store.parquet.stored_rows import Columns
 from skipfill.store.releases.rollback import rollback
 from skipfill.store.spaces import Space
 from skipfill.store.storage.object_store import ObjectStore
-from tests.conftest import Skipfill, tree
+from tests.conftest import Skipfill, World, tree
 from tests.store.stores import card, saved_check, store_with, swap, trained_ids
 
 DROP = ("model", "drop", "v2", "--confirm", "v2")
@@ -68,6 +68,18 @@ def test_a_model_under_two_names_can_still_be_rolled_back_to(skipfill: Skipfill,
         in skipfill("rollback", "g").out
     )
     assert skipfill("doctor", "--json").document["findings"] == []
+
+
+def test_a_release_searches_with_its_model_under_another_name(skipfill: Skipfill, with_v2: World) -> None:
+    skipfill("swap", "things", "v2", "--without-check", "test")
+    asked = ("search", "things", "--items", with_v2.heldout, "-k", 3, "--json")
+    before = skipfill(*asked).document["hits"]
+    skipfill("model", "export", "v2", "-o", "v2.skipfill")
+    skipfill("model", "add", "v2.skipfill", "--name", "candidate")
+    skipfill("rollback", "things")
+    skipfill(*DROP)
+    skipfill("rollback", "things", "--to", 2, "--reason", "false alarm")
+    assert skipfill(*asked).document["hits"] == before
 
 
 def test_a_kill_at_any_write_leaves_a_whole_model_or_leftovers(

@@ -291,6 +291,9 @@ def test_a_model_under_another_name_is_the_same_model(skipfill: Skipfill, object
     save_model(objects, replace(load_card(objects, "v2"), name="candidate"), b"v2", trained_ids())
     refused = skipfill("swap", "g", "candidate", expect=1).err
     assert "v2, which is the same model as candidate, was rolled back in version 3" in refused
+    skipfill("swap", "g", "v2", "--reason", "it was the index")
+    said = skipfill("swap", "g", "candidate").out
+    assert said == "Nothing to do: queries of g use v2 already, since version 4; candidate is the same model\n"
 
 
 def test_a_force_that_was_not_needed_says_so(skipfill: Skipfill, objects: ObjectStore) -> None:
