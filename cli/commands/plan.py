@@ -11,6 +11,7 @@ from rich.text import Text
 
 from skipfill.cli.error_messages import in_way
 from skipfill.cli.options import GalleryName, IdColumn, InputColumn, Json, ModelName, Quiet, Store, item_columns, opened
+from skipfill.cli.options.pipes import corpora
 from skipfill.cli.options.reason import refuse_empty
 from skipfill.cli.options.reranking import CheckedCandidates, Rerank, asked_reranking
 from skipfill.cli.terminal.next_command import quoted
@@ -30,6 +31,7 @@ def plan(
         typer.Option(
             metavar="FILE",
             help="Items to time the model on: the first 256. Repeatable. Default: the time is not measured.",
+            callback=corpora,
         ),
     ] = None,
     price_per_million: Annotated[

@@ -103,6 +103,7 @@ def cost_beside_reranking(
     later = [
         f"{one.rows:,.0f} ({one.low:,.0f} to {one.high:,.0f}) after {one.queries:,} queries"
         for one in measured.predicted[:SHOWN]
+        if encoded < rows
     ]
     return replace(
         left, arithmetic=said | ({"later": f"candidates: {'; '.join(later)}"} if later else {}) | left.arithmetic
