@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from skipfill.compat.encoders.registry import ENCODERS
 from skipfill.compat.export.inputs import INPUTS
@@ -16,10 +18,12 @@ from skipfill.compat.export.pipeline import query_pipeline
 from skipfill.compat.export.registry import FORMATS
 from skipfill.compat.export.verify import TOLERANCE, rows_of, verify
 from skipfill.compat.inference.load import LoadedModel
+from skipfill.compat.inference.views import view_of_block
 from skipfill.compat.methods.registry import ADAPTERS, TRAINED
 from skipfill.store.errors import BadInput
 from skipfill.store.parquet.items import ItemBlock
 from skipfill.store.parquet.vectors import normalised
+from tests.compat.encoders.samples import block, drawings
 from tests.compat.export.models import (
     OLD,
     adapter_model,
@@ -100,6 +104,21 @@ def test_an_encoder(case: str, format: str, tmp_path: Path) -> None:
         "shape": ["batch", OLD],
         "l2_normalised": True,
     }
+
+
+def test_images_decoded_as_the_contract_says(tmp_path: Path) -> None:
+    """By Pillow and numpy alone: larger files than the encoder takes."""
+    import onnxruntime
+
+    encoder, _ = sample_encoder("convnet", tmp_path)
+    model, items = trained_model("l2", encoder), block(drawings(5, side=61))
+    folder = exported_as_skipfill(model, "onnx", tmp_path, items)
+    how = json.loads((folder / "config.json").read_text())["items"][0]
+    size = (how["width"], how["height"])
+    images = [Image.open(io.BytesIO(file)).convert("L").resize(size, Image.Resampling.BOX) for file in items.inputs]
+    pixels = np.stack([np.asarray(image, np.float32)[None] / 255 for image in images])
+    found = onnxruntime.InferenceSession(folder / "model.onnx").run(None, {"pixels": pixels})[0]
+    np.testing.assert_allclose(found, view_of_block(model, items, "old"), atol=1e-5)
 
 
 @each_format
