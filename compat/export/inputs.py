@@ -95,7 +95,7 @@ class ImageInput(PipelineInput):
             "channels": spec.channels,
             "decode": _decoding(spec),
             "range": [0, 1],
-            "normalised_in_the_graph": {"mean": list(mean), "std": list(std)},
+            "applied_by_the_model": {"mean": list(mean), "std": list(std)},
         }
 
     def arrays(self, block: ItemBlock, folder: Path) -> Arrays:

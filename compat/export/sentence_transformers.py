@@ -34,9 +34,9 @@ class SentenceTransformers(Format):
     takes_no_tokens = False
 
     def write(self, pipeline: QueryPipeline, folder: Path, example: ItemBlock) -> None:
-        library("sentence_transformers", "sentence-transformers", "hf")
         encoder = _text_encoder(pipeline)
         layers = _layers(pipeline, program_of(pipeline))
+        library("sentence_transformers", "sentence-transformers", "hf")
         _write_encoder(encoder, folder)
         modules = [("", "Transformer"), ("1_Pooling", "Pooling")]
         (folder / "1_Pooling").mkdir()
