@@ -243,8 +243,8 @@ def _next(made: Advised, inputs: CheckInputs, metric: str | None, halves: Path |
         command = f"skipfill check {made.gallery} MODEL{items_options(inputs.items)}{deciding}"
         return f"Next: nothing to do. To see what would change: {command}"
     if line.kind == "reindex":
-        files = quoted(*inputs.gallery_items) or "ITEMS.parquet"
-        return f"Next: skipfill encode {line.model} {files} -o VECTORS.parquet"
+        files = quoted(*inputs.gallery_items) if line.measured_on == line.rows else ""  # a reindex needs all rows
+        return f"Next: skipfill encode {line.model} {files or 'ITEMS.parquet'} -o VECTORS.parquet"
     asked = f"--items {quoted(check)}{deciding}{split}"
     if line.kind == "rerank":
         asked = f"--rerank {line.k} --keep {asked}"
