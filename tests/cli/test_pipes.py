@@ -50,7 +50,7 @@ def test_encode_reads_stdin_as_it_reads_a_file(skipfill: Skipfill, registered: W
     skipfill("encode", "v1", f"heldout.{form}", "-o", "three.parquet")
     assert Path("one.parquet").read_bytes() == Path("two.parquet").read_bytes() == Path("three.parquet").read_bytes()
     stdin(Path(f"heldout.{form}"))
-    done = skipfill("encode", "v1", "-", "-o", "-", "--format", "ndjson")
+    done = skipfill("encode", "v1", "-", "-o", "-", "--format", "ndjson", "-q")
     assert done.err == ""
     found, expected = lines(done.out), pq.read_table("one.parquet").to_pylist()
     assert [(one["id"], one["label"]) for one in found] == [(one["id"], one["label"]) for one in expected]
@@ -134,8 +134,8 @@ def test_three_commands_in_a_pipe(skipfill: Skipfill, registered: World, tmp_pat
     expected = skipfill("search", "olds", "--vectors", "onto.parquet", "-k", 3, "--json").document["hits"]
     before = tree(tmp_path)
     code, out, err = shell(
-        "skipfill encode v1 - -o - <heldout.jsonl | skipfill encode map - --onto ada -o - | "
-        "skipfill search olds --vectors - -k 3 -o - --format ndjson",
+        "skipfill encode v1 - -q -o - <heldout.jsonl | skipfill encode map - -q --onto ada -o - | "
+        "skipfill search olds --vectors - -q -k 3 -o - --format ndjson",
         tmp_path,
     )
     assert (code, err) == (0, "")
@@ -149,8 +149,8 @@ def test_three_commands_end_when_the_reader_is_gone(skipfill: Skipfill, register
     map_to(skipfill, registered)
     before = tree(tmp_path)
     code, out, err = shell(
-        f"{ENDLESS} 2>/dev/null | skipfill encode v1 - -o - | skipfill encode map - --onto ada -o - | "
-        "skipfill search olds --vectors - -k 1 -o - --format ndjson | head -n 1; echo ${PIPESTATUS[*]:2}; (exit 0)",
+        f"{ENDLESS} 2>/dev/null | skipfill encode v1 - -q -o - | skipfill encode map - -q --onto ada -o - | "
+        "skipfill search olds --vectors - -q -k 1 -o - --format ndjson | head -n 1; echo ${PIPESTATUS[*]:2}; (exit 0)",
         tmp_path,
     )
     first, codes = out.splitlines()
@@ -163,7 +163,7 @@ def test_a_failure_goes_down_the_pipe(skipfill: Skipfill, registered: World, tmp
     rows = [{"id": number, "vector": [1.0] * 16} for number in range(9_999)] + [{"id": -1, "vector": [1.0] * 15}]
     json_lines(pa.Table.from_pylist(rows), tmp_path / "rows.jsonl")
     code, _, err = shell(
-        "skipfill encode v1 - -o - <rows.jsonl | skipfill search things --vectors - -o hits.parquet -q", tmp_path
+        "skipfill encode v1 - -q -o - <rows.jsonl | skipfill search things --vectors - -o hits.parquet -q", tmp_path
     )
     first, second = sorted(err.splitlines(), key=lambda line: "whole" in line)
     assert code == 2
