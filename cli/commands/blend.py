@@ -23,7 +23,8 @@ from skipfill.cli.options import (
 )
 from skipfill.cli.options.check import Identity
 from skipfill.cli.terminal.next_command import deciding_options
-from skipfill.cli.terminal.printing import emit, progress, show_next, table
+from skipfill.cli.terminal.printing import emit, show_next, table
+from skipfill.cli.terminal.progress import progress
 
 if TYPE_CHECKING:
     from skipfill.compat.gate.inputs import CheckInputs

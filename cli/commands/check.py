@@ -53,7 +53,8 @@ from skipfill.cli.options.check import (
 from skipfill.cli.options.engine import EngineName, RayAddress, UseCache, cache_of, engine_of
 from skipfill.cli.options.reranking import Candidates, Keep, RerankSeveral, numbers_of_candidates
 from skipfill.cli.reports.outlook import outlook_of
-from skipfill.cli.terminal.printing import emit, progress
+from skipfill.cli.terminal.printing import emit
+from skipfill.cli.terminal.progress import progress
 
 if TYPE_CHECKING:
     from skipfill.compat.gate.inputs import CheckInputs

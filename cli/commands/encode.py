@@ -23,7 +23,8 @@ from skipfill.cli.options.engine import EngineName, RayAddress, engine_of
 from skipfill.cli.options.pipes import DASH, Format, corpora, given_items, output_form, refuse_engine, row_output
 from skipfill.cli.reports.gallery import crowding_note
 from skipfill.cli.terminal.next_command import quoted
-from skipfill.cli.terminal.printing import emit, progress, show_next
+from skipfill.cli.terminal.printing import emit, show_next
+from skipfill.cli.terminal.progress import progress
 
 
 def encode(

@@ -10,7 +10,8 @@ import typer
 from skipfill.cli import completion
 from skipfill.cli.options import Json, ModelName, Quiet, Store, opened
 from skipfill.cli.terminal.next_command import quoted
-from skipfill.cli.terminal.printing import emit, progress, show_next
+from skipfill.cli.terminal.printing import emit, show_next
+from skipfill.cli.terminal.progress import progress
 
 if TYPE_CHECKING:
     from skipfill.store.storage.object_store import ObjectStore

@@ -15,7 +15,8 @@ from skipfill.cli.reports.gallery import crowding_note, note_other_vectors, show
 from skipfill.cli.reports.outlook import next_step
 from skipfill.cli.terminal.help_page import HelpGroup
 from skipfill.cli.terminal.new_space import note_new_space
-from skipfill.cli.terminal.printing import emit, progress, show_next, table
+from skipfill.cli.terminal.printing import emit, show_next, table
+from skipfill.cli.terminal.progress import progress
 
 if TYPE_CHECKING:
     from skipfill.store.models.release import Release

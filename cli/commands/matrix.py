@@ -11,7 +11,8 @@ from rich.text import Text
 
 from skipfill.cli import completion
 from skipfill.cli.options import IdColumn, InputColumn, Json, LabelColumn, Quiet, Store, item_columns, opened
-from skipfill.cli.terminal.printing import emit, progress, table
+from skipfill.cli.terminal.printing import emit, table
+from skipfill.cli.terminal.progress import progress
 from skipfill.compat.metrics.always import ALWAYS
 
 if TYPE_CHECKING:

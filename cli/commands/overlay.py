@@ -15,7 +15,8 @@ from skipfill.cli.options.pipes import corpora
 from skipfill.cli.options.reason import Reason
 from skipfill.cli.terminal.help_page import HelpGroup
 from skipfill.cli.terminal.overlay_summary import after_adding, bytes_of, overlay_fields, print_overlay, show_change
-from skipfill.cli.terminal.printing import emit, progress, show_next, table
+from skipfill.cli.terminal.printing import emit, show_next, table
+from skipfill.cli.terminal.progress import progress
 
 if TYPE_CHECKING:
     from skipfill.store.overlays.log import OverlayVersion

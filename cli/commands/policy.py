@@ -159,7 +159,7 @@ def _notes(objects: ObjectStore, gallery: str, slices: list[str]) -> list[str]:
     What is no SQL condition is refused.
     """
     from skipfill.store.galleries.gallery import open_gallery
-    from skipfill.store.parquet.gallery_sql import refuse_no_condition, rows_that_meet, unknown_to_gallery
+    from skipfill.store.parquet.sql.gallery import refuse_no_condition, rows_that_meet, unknown_to_gallery
 
     if not slices:
         return []

@@ -11,7 +11,8 @@ from skipfill.cli.options import DryRun, GalleryName, Json, Quiet, Store, opened
 from skipfill.cli.options.reason import Reason
 from skipfill.cli.reports.gallery import show_gallery
 from skipfill.cli.reports.outlook import next_step
-from skipfill.cli.terminal.printing import progress, show_next
+from skipfill.cli.terminal.printing import show_next
+from skipfill.cli.terminal.progress import progress
 
 if TYPE_CHECKING:
     from skipfill.store.galleries.row_marks import RowChanges

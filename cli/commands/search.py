@@ -33,7 +33,8 @@ from skipfill.cli.options.pipes import (
     row_output,
 )
 from skipfill.cli.options.reranking import Keep, ReleasedCandidates, RerankSearch, RowItems, kind_of_candidates
-from skipfill.cli.terminal.printing import emit, progress, show_next, table
+from skipfill.cli.terminal.printing import emit, show_next, table
+from skipfill.cli.terminal.progress import progress
 
 if TYPE_CHECKING:
     from skipfill.compat.inference.search import SearchResult

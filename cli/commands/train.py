@@ -35,7 +35,7 @@ from skipfill.cli.options.train import (
     Validation,
     WeightDecay,
 )
-from skipfill.cli.terminal.printing import progress
+from skipfill.cli.terminal.progress import progress
 from skipfill.cli.terminal.training_progress import log_file, show_trained, watcher_of
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ import typer
 
 from skipfill.cli.options import GalleryName, Json, Quiet, Store, opened
 from skipfill.cli.reports.gallery import show_gallery
-from skipfill.cli.terminal.printing import progress, show_next
+from skipfill.cli.terminal.printing import show_next
+from skipfill.cli.terminal.progress import progress
 
 
 def verify(

@@ -14,7 +14,8 @@ from rich.text import Text
 
 from skipfill.cli.reports.findings import headline
 from skipfill.cli.runner import run_command
-from skipfill.cli.terminal.printing import VERDICT_STYLE, printer, progress_of_quiet_commands
+from skipfill.cli.terminal.printing import VERDICT_STYLE, printer
+from skipfill.cli.terminal.progress import progress_of_quiet_commands
 from skipfill.store.checks.index import CheckIndex
 from skipfill.store.checks.report import Report
 from skipfill.store.checks.saved_reports import load_report

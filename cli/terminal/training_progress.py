@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from skipfill.cli.terminal.gallery_coverage import coverage_teller, notes_of
 from skipfill.cli.terminal.map_summary import map_summary
 from skipfill.cli.terminal.next_command import column_options
-from skipfill.cli.terminal.printing import Bar, Lines, emit, show_next
+from skipfill.cli.terminal.printing import emit, show_next
+from skipfill.cli.terminal.progress import Bar, Lines
 
 if TYPE_CHECKING:
     from skipfill.compat.training.loop.epoch_log import Epoch

@@ -20,7 +20,7 @@ from skipfill.store.checks.policy import Policy
 from skipfill.store.errors import Advice, BadInput, Parameter, unknown_name
 from skipfill.store.galleries.policies import set_in
 from skipfill.store.models.cards import is_map
-from skipfill.store.parquet.query_sql import QueryColumns
+from skipfill.store.parquet.sql.queries import QueryColumns
 from skipfill.store.retrieval.relevance import Judgements
 
 MOST_SLICES = 200

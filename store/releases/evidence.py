@@ -9,7 +9,7 @@ from itertools import pairwise
 from skipfill.store.checks.entry import CheckEntry, entry_of
 from skipfill.store.checks.index import CheckIndex, newest_elsewhere
 from skipfill.store.checks.newest import newest_report
-from skipfill.store.checks.repeated import Lack, lack_of, repeated
+from skipfill.store.checks.repeated import lack_of, repeated
 from skipfill.store.checks.reranking import ModelInWay
 from skipfill.store.checks.saved_reports import old_reports, readable_report
 from skipfill.store.checks.standing import Standing, standing_of_old
@@ -21,12 +21,6 @@ from skipfill.store.releases.withdrawn import Withdrawal, withdrawal
 from skipfill.store.storage.object_store import ObjectStore
 
 MOST_CHANGES = 3
-ASK: dict[Lack, str] = {
-    "queries": "ask_more",
-    "vectors of rows": "ask_vectors_of_rows",
-    "proof of old vectors": "ask_proof",
-}
-"""Key of the advice for an undecided check, by what it lacked."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +154,12 @@ def advice(objects: ObjectStore, version: Version, plan: Plan, evidence: Evidenc
         return Advice("fail_stands", gallery=gallery, model=model, check=check.check)
     if check.verdict == "inconclusive":
         report = readable_report(objects, gallery, check.check)
-        return Advice(ASK[lack_of(report) if report else "queries"], gallery=gallery, model=model)
+        lack = lack_of(report) if report else "queries"
+        if lack == "vectors of rows":
+            return Advice("ask_vectors_of_rows", gallery=gallery, model=model)
+        if lack == "proof of old vectors":
+            return Advice("ask_proof", gallery=gallery, model=model)
+        return Advice("ask_more", gallery=gallery, model=model)
     changed = set_in(objects, plan.gallery, version)
     setter = policy_words(changed) if changed else ""
     fitting = {difference.parameter: difference.fitting for difference in of_state.differences}

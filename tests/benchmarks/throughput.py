@@ -31,7 +31,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from skipfill.cli.terminal.printing import progress
+from skipfill.cli.terminal.progress import progress
 from skipfill.cli.terminal.training_progress import step_shower
 from skipfill.compat.encoders.convnet import ConvNet
 from skipfill.compat.encoders.convnet import Settings as ConvSettings

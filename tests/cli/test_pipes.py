@@ -208,7 +208,7 @@ def test_a_terminal_is_no_input(skipfill: Skipfill, registered: World, monkeypat
 def test_progress_counts_where_nobody_knows_the_total(
     skipfill: Skipfill, registered: World, stdin: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("skipfill.cli.terminal.printing.SECONDS_BETWEEN_LINES", 0)
+    monkeypatch.setattr("skipfill.cli.terminal.progress.SECONDS_BETWEEN_LINES", 0)
     as_files(registered)
     stdin(Path("heldout.jsonl"))
     assert "encoding with v1: 192\n" in skipfill("encode", "v1", "-", "-o", "-", "--format", "ndjson").err

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from skipfill.cli.terminal.characters import redacted, visible
-from skipfill.cli.terminal.printing import Bar, Lines, emit, printer, progress, show_next, table
+from skipfill.cli.terminal.printing import emit, printer, show_next, table
+from skipfill.cli.terminal.progress import Bar, Lines, progress
 from tests.conftest import Skipfill, World, write_vectors
 
 HOSTILE = (
@@ -76,7 +77,7 @@ def test_what_commands_print_is_escaped(
     emit({}, as_json=False, show=lambda out: out.print(HOSTILE, table([HOSTILE, ""], rows), Text(HOSTILE, "bold")))
     show_next(HOSTILE, quiet=False)
     printer(stderr=True).print(Text.assemble((HOSTILE, "red"), "plain"), style="dim")
-    monkeypatch.setattr("skipfill.cli.terminal.printing.SECONDS_BETWEEN_LINES", 0)
+    monkeypatch.setattr("skipfill.cli.terminal.progress.SECONDS_BETWEEN_LINES", 0)
     with progress(quiet=False) as bar:
         assert isinstance(bar, Bar if terminal else Lines)
         bar.start(HOSTILE, 3)

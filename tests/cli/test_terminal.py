@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from skipfill.cli.terminal import printing
+from skipfill.cli.terminal import printing, progress
 from tests.conftest import Skipfill, World
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [0.0]
-    monkeypatch.setattr(printing.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     return now
 
 
 def test_long_work_prints_plain_lines(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
-    with printing.progress(quiet=False) as bar:
+    with progress.progress(quiet=False) as bar:
         bar.start("verifying rows", 1_000_000)
         for second in range(1, 101):
             clock[0] = second
@@ -28,7 +28,7 @@ def test_long_work_prints_plain_lines(clock: list[float], capsys: pytest.Capture
 
 
 def test_very_long_work_prints_a_hundred_lines(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
-    with printing.progress(quiet=False) as bar:
+    with progress.progress(quiet=False) as bar:
         bar.start("encoding", 1_000)
         for _ in range(1_000):
             clock[0] += 60
@@ -38,7 +38,7 @@ def test_very_long_work_prints_a_hundred_lines(clock: list[float], capsys: pytes
 
 def test_quiet_and_short_work_print_none(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
     for quiet, seconds in ((True, 60), (False, 0.001)):
-        with printing.progress(quiet=quiet) as bar:
+        with progress.progress(quiet=quiet) as bar:
             bar.start("encoding", 1_000)
             for _ in range(1_000):
                 clock[0] += seconds
@@ -49,7 +49,7 @@ def test_quiet_and_short_work_print_none(clock: list[float], capsys: pytest.Capt
 def test_a_training_writes_its_epochs_to_a_log(
     skipfill: Skipfill, registered: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(printing, "SECONDS_BETWEEN_LINES", 0)
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0)
     told = skipfill("train", "v2", "--items", registered.items, "--gallery", "things", "--epochs", 3).err
     assert "v2 epoch 3: " in told
     assert "\x1b" not in told

@@ -22,7 +22,7 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
 from skipfill.cli.error_messages import sentence
-from skipfill.cli.terminal import printing
+from skipfill.cli.terminal import progress
 from skipfill.cli.terminal.training_progress import log_file
 from skipfill.compat.training.data.class_rows import RowsOfClasses
 from skipfill.compat.training.data.sampling import parts
@@ -487,8 +487,8 @@ def test_strange_items_are_drawn_more_often() -> None:
 def test_losses_are_cut_before_the_bar_is(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = io.StringIO()
     console = Console(file=drawn, width=width, force_terminal=True, color_system=None)
-    monkeypatch.setattr(printing, "Console", lambda **given: console)
-    with printing.progress(quiet=False) as bar:
+    monkeypatch.setattr(progress, "Console", lambda **given: console)
+    with progress.progress(quiet=False) as bar:
         bar.start("training", 1000)
         bar.advance(300)
         bar.note("v2 epoch 12", "class 4.61 proto 6.91 neigh 6.91 imita 4.80 ranki 0.12")

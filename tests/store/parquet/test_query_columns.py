@@ -12,7 +12,7 @@ import pytest
 from skipfill.store.errors import BadInput
 from skipfill.store.parquet.items import ItemColumns, open_items
 from skipfill.store.parquet.pinned import PinnedFile
-from skipfill.store.parquet.query_sql import QueryColumns
+from skipfill.store.parquet.sql.queries import QueryColumns
 from skipfill.store.parquet.stored_rows import Columns, OpenFile, StoredRows
 from tests.conftest import write_vectors
 

@@ -12,7 +12,7 @@ import pytest
 
 from skipfill.store.errors import BadInput
 from skipfill.store.parquet.items import open_items
-from skipfill.store.parquet.query_sql import QueryColumns
+from skipfill.store.parquet.sql.queries import QueryColumns
 from skipfill.store.parquet.stored_rows import Columns, StoredRows
 from tests.conftest import tree, write_vectors
 
@@ -88,7 +88,7 @@ def test_texts_that_memory_does_not_hold_are_refused(
     columns: QueryColumns, monkeypatch: pytest.MonkeyPatch, length: str
 ) -> None:
     """DuckDB's own limit does not count them."""
-    monkeypatch.setattr("skipfill.store.parquet.query_sql.MOST_MEMORY", 1 << 29)
+    monkeypatch.setattr("skipfill.store.parquet.sql.queries.MOST_MEMORY", 1 << 29)
     before = resource.getrlimit(resource.RLIMIT_DATA)
     with pytest.raises(BadInput, match=r"slice .*: expected SQL that needs at most 512 MiB of memory, found"):
         columns.holds(f"length(repeat('x', {length})) > 5")

@@ -17,7 +17,7 @@ from skipfill.store.parquet.formats.json_lines import BLOCK_BYTES
 from skipfill.store.parquet.formats.recognise import open_rows
 from skipfill.store.parquet.items import ItemColumns, Items, open_items
 from skipfill.store.parquet.pinned import PinnedFiles
-from skipfill.store.parquet.query_sql import QueryColumns
+from skipfill.store.parquet.sql.queries import QueryColumns
 from skipfill.store.parquet.stored_rows import Columns, StoredRows
 from skipfill.store.retrieval.query_digests import query_digests
 from tests.store.parquet.formats.writers import WRITERS, arrow_stream, json_lines

@@ -14,7 +14,7 @@ from skipfill.store.errors import BadInput
 from skipfill.store.parquet.files import ParquetReader
 from skipfill.store.parquet.inputs import input_kind
 from skipfill.store.parquet.items import BLOCK_ROWS, Items
-from skipfill.store.parquet.memory_limit import memory_beside
+from skipfill.store.parquet.sql.memory_limit import memory_beside
 from skipfill.store.parquet.stored_rows import StoredRows
 from skipfill.store.storage.unfinished import scratch_folder
 

@@ -9,7 +9,7 @@ import duckdb
 import pyarrow as pa
 
 from skipfill.store.errors import BadInput
-from skipfill.store.parquet.query_sql import closed_database, dataset, listed, shown
+from skipfill.store.parquet.sql.queries import closed_database, dataset, listed, shown
 from skipfill.store.parquet.stored_rows import StoredRows
 
 
