@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from pathlib import Path
 
-from skipfill.cli.terminal.next_command import with_store
+from skipfill.cli.terminal.next_command import install_command, with_store
 from skipfill.store.checks.reranking import ModelInWay
 from skipfill.store.errors import Advice, BadInput, Hint, Parameter, SkipfillError
 
@@ -191,18 +190,6 @@ class _Shown(str):
 
     def __format__(self, how: str) -> str:
         return {"flag": flag, "quoted": shlex.quote, "install": install_command}.get(how, str)(str(self))
-
-
-def install_command(extra: str, root: Path = Path(__file__).resolve().parents[1]) -> str:
-    """The command that adds an extra to this copy of skipfill; to a checkout, in the versions that it was tested with.
-
-    Args:
-        root: folder that is the repository's, if this copy is a checkout.
-    """
-    constraints = root / ".ci" / "constraints.txt"
-    if not constraints.exists():
-        return f"pip install {shlex.quote(f'skipfill[{extra}]')}"
-    return f"pip install -c {shlex.quote(str(constraints))} -e {shlex.quote(f'{root}[{extra}]')}"
 
 
 def flag(parameter: str) -> str:

@@ -60,7 +60,6 @@ if TYPE_CHECKING:
     from skipfill.compat.gate.inputs import CheckInputs
     from skipfill.store.checks.policy import Policy
     from skipfill.store.checks.report import Report
-    from skipfill.store.parquet.packed.cache import PackedCache
     from skipfill.store.storage.object_store import ObjectStore
 
 EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
@@ -162,10 +161,11 @@ def check(
         candidates=candidates,
         keep=keep,
     )
-    copies = cache_of(engine, used=cache, quiet=quiet)
     refuse_unwritable(junit, html, github=github, inputs=inputs.files, store=objects.root)
     _refuse_unknown(objects, now.space, name, inputs)
-    report = _measured(objects, gallery, name, inputs, policy, engine, address, copies, quiet=quiet, save=not no_save)
+    report = _measured(
+        objects, gallery, name, inputs, policy, engine, address, cache=cache, quiet=quiet, save=not no_save
+    )
     outlook, code = outlook_of(objects, report), EXIT_CODES[report.verdict]
     write_reports(report, outlook, junit_file=junit, html_file=html, github=github, json=json)
     document = outlook.document_of(report)
@@ -182,8 +182,8 @@ def _measured(
     policy: Policy,
     engine: str,
     address: str,
-    copies: PackedCache | None,
     *,
+    cache: bool,
     quiet: bool,
     save: bool,
 ) -> Report:
@@ -191,6 +191,7 @@ def _measured(
     from skipfill.compat.gate.check import check_model  # only now: it imports torch, which takes seconds
     from skipfill.compat.progress import Progress
 
+    copies = cache_of(engine, used=cache, quiet=quiet)
     with engine_of(engine, address) as run_by, progress(quiet=quiet) as bar:
         stages = Progress(bar.start, bar.advance)
         return check_model(objects, gallery, name, inputs, policy, stages, save=save, engine=run_by, cache=copies)

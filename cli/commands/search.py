@@ -115,8 +115,7 @@ def search(
     refuse_engine(engine, given)
     objects = opened(store)
     copies = cache_of(engine, used=cache, quiet=quiet)
-    kept: list[SearchResult] = []
-    queries = 0
+    kept, queries = list[SearchResult](), 0
     # The file is opened first: an output that cannot be written is known before a long search, not after it.
     with ExitStack() as closing:
         written = closing.enter_context(row_output(output, written_as)) if output is not None else None

@@ -156,3 +156,15 @@ def items_options(files: Sequence[Path]) -> str:
 def quoted(*words: object) -> str:
     """Words of a command line, quoted where a shell needs that."""
     return shlex.join(map(str, words))
+
+
+def install_command(extra: str, root: Path = Path(__file__).resolve().parents[2]) -> str:
+    """The command that adds an extra to this copy of skipfill; to a checkout, in the versions that it was tested with.
+
+    Args:
+        root: folder that is the repository's, if this copy is a checkout.
+    """
+    constraints = root / ".ci" / "constraints.txt"
+    if not constraints.exists():
+        return f"pip install {shlex.quote(f'skipfill[{extra}]')}"
+    return f"pip install -c {shlex.quote(str(constraints))} -e {shlex.quote(f'{root}[{extra}]')}"

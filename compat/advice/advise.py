@@ -97,13 +97,13 @@ def advise(
     contexts = [
         CheckContext.opened(objects, gallery_name, name, inputs, policy, progress, cache=cache) for name in names
     ]
+    old_serves = bool(inputs.old_vector) or serves(objects, contexts[0].gallery.space)
     with ReencodableRows.opened(contexts[0]) as reencodable:
-        old_serves = bool(inputs.old_vector) or serves(objects, contexts[0].gallery.space)
         candidates = candidates_of(contexts, reencodable, old_serves=old_serves)
         clusters = joined([candidate.grouping.clusters for candidate in candidates])
         candidates = [_in_clusters(candidate, clusters) for candidate in candidates]
         choosing = choosing_half(clusters, policy.seed)
-        _refuse_too_few(choosing, inputs)
+        _refuse_too_few(choosing)
         made = [make(candidate, choosing) for make in ROWS.values() for candidate in candidates]
         rates = measured_rates(candidates, price_per_hour)
     rows = [one for one in made if isinstance(one, Row)]
@@ -113,14 +113,16 @@ def advise(
     )
     for context in contexts:
         context.confirm_files()
-    old, gallery = contexts[0].gallery.space.name, contexts[0].gallery
+    gallery = contexts[0].gallery
     lines = [_line_of_staying(candidates[0], clusters, choosing, policy, rates)]
-    for row, slices in zip(rows, reported, strict=True):
-        lines.append(line_of(row, old, gallery.rows.count, clusters, ~choosing, rates, _verdict(slices)))
+    lines += [
+        line_of(row, gallery.space.name, gallery.rows.count, clusters, ~choosing, rates, _verdict(slices))
+        for row, slices in zip(rows, reported, strict=True)
+    ]
     return Advised(
         gallery=gallery.name,
         version=gallery.version.number,
-        old=old,
+        old=gallery.space.name,
         policy=policy,
         choosing=int(choosing.sum()),
         reporting=int((~choosing).sum()),
@@ -182,7 +184,7 @@ def _refuse_names(names: Sequence[str]) -> None:
         raise BadInput(Parameter("candidate"), expected="each model once", found=", ".join(names))
 
 
-def _refuse_too_few(choosing: Mask, inputs: CheckInputs) -> None:
+def _refuse_too_few(choosing: Mask) -> None:
     if not choosing.any():
         raise BadInput(
             Parameter("items"),

@@ -11,8 +11,9 @@ from pathlib import Path
 from typer.main import get_command
 
 from skipfill.cli.app import app
-from skipfill.cli.error_messages import SENTENCES, install_command, message, sentence
+from skipfill.cli.error_messages import SENTENCES, message, sentence
 from skipfill.cli.guide.registry import TOPICS, page
+from skipfill.cli.terminal.next_command import install_command
 from skipfill.store.errors import Advice, BadInput, Parameter
 from tests.sources import ROOT, SOURCES
 

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from skipfill.cli.error_messages import install_command, sentence
+from skipfill.cli.error_messages import sentence
+from skipfill.cli.terminal.next_command import install_command
 from skipfill.compat.encoders.choice import chosen_encoder
 from skipfill.compat.encoders.encoder import Encoder
 from skipfill.compat.encoders.hf.config import declared_keys, refuse_config

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from skipfill.cli.error_messages import install_command
+from skipfill.cli.terminal.next_command import install_command
 from tests.conftest import Skipfill, World
 
 

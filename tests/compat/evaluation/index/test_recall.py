@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from skipfill.cli.error_messages import install_command, sentence
+from skipfill.cli.error_messages import sentence
+from skipfill.cli.terminal.next_command import install_command
 from skipfill.compat.evaluation.index.local_dimension import local_dimension
 from skipfill.compat.evaluation.index.recall import IndexRecall, index_warnings, measure_index
 from skipfill.compat.evaluation.index.rows import read_indexed
