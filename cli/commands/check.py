@@ -118,8 +118,7 @@ def check(
 
     Example: skipfill check products v2 --items heldout.parquet
     """
-    from skipfill.cli.reports import write_reports
-    from skipfill.cli.reports.files import refuse_unwritable
+    from skipfill.cli.reports import refuse_unwritable, write_reports
     from skipfill.cli.reports.next_steps import show_next_steps
     from skipfill.cli.reports.text import show_report
     from skipfill.compat.evaluation.index.settings import read_index
@@ -163,18 +162,15 @@ def check(
     )
     refuse_unwritable(junit, html, github=github, inputs=inputs.files, store=objects.root)
     _refuse_unknown(objects, now.space, name, inputs)
-    report = _measured(
-        objects, gallery, name, inputs, policy, engine, address, cache=cache, quiet=quiet, save=not no_save
-    )
+    report = _run(objects, gallery, name, inputs, policy, engine, address, cache=cache, quiet=quiet, save=not no_save)
     outlook, code = outlook_of(objects, report), EXIT_CODES[report.verdict]
     write_reports(report, outlook, junit_file=junit, html_file=html, github=github, json=json)
-    document = outlook.document_of(report)
-    emit(document, as_json=json, show=lambda out: show_report(out, report, outlook), exit_code=code)
+    emit(outlook.document_of(report), as_json=json, show=lambda out: show_report(out, report, outlook), exit_code=code)
     show_next_steps(report, outlook.following, inputs, policy, of_gallery, metric, quiet=quiet)
     raise typer.Exit(code)
 
 
-def _measured(
+def _run(
     objects: ObjectStore,
     gallery: str,
     name: str,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from typer import Context
 
 from skipfill.cli.reports.files import SUMMARY, append, refuse_overwriting, replace
+from skipfill.cli.reports.files import refuse_unwritable as refuse_unwritable
 from skipfill.cli.reports.github import failure_command, failure_summary, step_summary, workflow_commands
 from skipfill.cli.reports.html import failure_html, html
 from skipfill.cli.reports.junit import failure_junit, junit

@@ -114,11 +114,7 @@ def advise(
     for context in contexts:
         context.confirm_files()
     gallery = contexts[0].gallery
-    lines = [_line_of_staying(candidates[0], clusters, choosing, policy, rates)]
-    lines += [
-        line_of(row, gallery.space.name, gallery.rows.count, clusters, ~choosing, rates, _verdict(slices))
-        for row, slices in zip(rows, reported, strict=True)
-    ]
+    lines = _lines(rows, [_verdict(slices) for slices in reported], candidates[0], clusters, choosing, policy, rates)
     return Advised(
         gallery=gallery.name,
         version=gallery.version.number,
@@ -134,6 +130,24 @@ def advise(
         halves=halves_of(contexts[0], candidates[0].queries.items, choosing),
         lack=_lack(contexts, rows[decision.leading]),
     )
+
+
+def _lines(
+    rows: Sequence[Row],
+    verdicts: Sequence[Verdict],
+    candidate: Candidate,
+    clusters: NDArray[np.int64],
+    choosing: Mask,
+    policy: Policy,
+    rates: Rates,
+) -> list[Line]:
+    """The lines of the table, staying first: about the queries that did not choose."""
+    gallery = candidate.context.gallery
+    staying = _line_of_staying(candidate, clusters, choosing, policy, rates)
+    return [staying] + [
+        line_of(row, gallery.space.name, gallery.rows.count, clusters, ~choosing, rates, verdict)
+        for row, verdict in zip(rows, verdicts, strict=True)
+    ]
 
 
 def _lack(contexts: Sequence[CheckContext], leading: Row) -> Lack:
