@@ -1,6 +1,6 @@
 """Writes `cli/guide/licences.md`: the licences of what skipfill installs, by the metadata of the installed packages.
 
-pip install -c .ci/constraints.txt '.[hf,ann,report]'
+pip install -c .ci/constraints.txt '.[hf,ann,onnx,report]'
 python -m tests.programs.licences
 """
 
@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 from tests.sources import ROOT
 
 PAGE = ROOT / "cli" / "guide" / "licences.md"
-EXTRAS = ("hf", "ann", "report")
+EXTRAS = ("hf", "ann", "onnx", "report")
 NOT_LISTED = re.compile(r"nvidia-|cuda-|triton$")
 """Parts of other builds of torch than the one for a CPU."""
 INTRODUCTION = """\
