@@ -22,10 +22,10 @@ NOT_LISTED = re.compile(r"nvidia-|cuda-|triton$")
 INTRODUCTION = """\
 # Licences
 
-skipfill is under Apache-2.0. Its demo's drawings are from Omniglot (MIT). This is what it installs with the CPU build
-of torch, and under which licence, as each package's own metadata says. Other builds of torch also install NVIDIA's
-libraries, under NVIDIA's terms. The extra `ray` installs Ray (Apache-2.0) and what Ray needs, which is not listed.
-`tests/programs/licences.py` in the repository writes this page.
+skipfill is under Apache-2.0. Its demo's drawings are from Omniglot (MIT). The table lists the packages that it installs
+with the CPU build of torch, with the licence that each package's metadata states. Other builds of torch also install
+NVIDIA's libraries, under NVIDIA's terms. The extra `ray` installs Ray (Apache-2.0) and what Ray needs; these are not
+listed. `tests/programs/licences.py` in the repository writes this page.
 
 | package | licence | needed by |
 |---|---|---|
