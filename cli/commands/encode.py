@@ -62,11 +62,11 @@ def encode(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Encode items into ids, vectors and labels: a Parquet file, or a pipe.
+    """Encode items; write ids, vectors and labels to Parquet or a pipe.
 
-    Items without labels are fine. To add new items to a gallery of v1 after a swap to v2: encode them with v1, then
-    `skipfill gallery append`. Where v1 is gone, encode them with v2 and `--onto v1`; such rows tend to crowd out
-    those by v1. Pipes are read and written in blocks, so rows need not fit in memory: `skipfill guide formats`.
+    Items need no labels. To add new items to a gallery of v1 after a swap to v2, encode them with v1, then use
+    `skipfill gallery append`. If v1 is gone, encode them with v2 and `--onto v1`; such rows tend to crowd out those
+    by v1. Pipes are read and written in blocks, so rows need not fit in memory: see `skipfill guide formats`.
 
     Example: skipfill encode v1 items.parquet -o gallery.parquet
     """

@@ -55,9 +55,9 @@ def export(
 ) -> None:
     """Write a model to one file for another store, or to a folder that other programs run.
 
-    A bundle has the spaces that the model can search, too; the same model gives the same bytes every time. The other
-    formats give the vector that a gallery is searched with: encoder, view and normalisation in one. Before the command
-    ends, the folder has encoded the model's witness items, and its vectors are those of skipfill to 1e-5.
+    A bundle also holds the spaces that the model can search. The same model gives the same bytes every time. The other
+    formats make the vector that searches a gallery: encoder, view and normalisation in one. Before the command ends,
+    it verifies that the folder encodes the model's witness items as skipfill does, to 1e-5.
 
     Example: skipfill model export v2 --format onnx -o v2-onnx
     """

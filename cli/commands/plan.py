@@ -54,8 +54,8 @@ def plan(
             "--output",
             "-o",
             metavar="FILE",
-            help="File for the plan, which must not exist; - is stdout. Not written if a swap would refuse the plan. "
-            "Default: the plan is only shown.",
+            help="File for the plan, which must not exist; or - for stdout. Not written if a swap would refuse the "
+            "plan. Default: the plan is only shown.",
         ),
     ] = None,
     id_column: IdColumn = "id",
@@ -66,8 +66,8 @@ def plan(
 ) -> None:
     """Show what a swap changes, requires and saves; nothing is changed.
 
-    Exit 1: something that is required is missing. The file of `-o` is then not written, unless all that is missing is
-    a reason for a model that was rolled back: `skipfill swap --plan FILE --reason TEXT`.
+    Exit 1: something required is missing. The file of `-o` is then not written, with one exception: if only a reason
+    for a model that was rolled back is missing, add it with `skipfill swap --plan FILE --reason TEXT`.
 
     Example: skipfill plan products v2 -o plan.json
     """

@@ -19,7 +19,7 @@ def prune(
     trainings: Annotated[
         bool,
         typer.Option(
-            "--trainings", help="Include unfinished trainings unchanged for a day; with --all-ages, all of them."
+            "--trainings", help="Include unfinished trainings that have not changed for a day; with --all-ages, all."
         ),
     ] = False,
     cache: Annotated[
@@ -36,9 +36,9 @@ def prune(
 ) -> None:
     """List leftover files of interrupted runs; with `--yes`, remove them.
 
-    Files that are in use are never touched. Files younger than an hour are kept, because a command that still runs may
-    need them. Unfinished trainings are kept, too, unless `--trainings` is given: the same train command resumes
-    them. `skipfill doctor` lists them.
+    Files that are in use are never touched. Files younger than an hour are kept, because a running command may need
+    them. Unfinished trainings are kept too, unless `--trainings` is given: the same train command resumes them.
+    `skipfill doctor` lists them. Row hashes and overlays of dropped galleries also count as leftover files.
 
     Example: skipfill prune --yes
     """

@@ -27,7 +27,7 @@ def schema(
 ) -> None:
     """Print the JSON Schema of what a command prints with `--json`, or of a file.
 
-    The schemas allow no other keys than those that this release prints.
+    The schemas allow only the keys that this release prints.
 
     Example: skipfill schema check
     """

@@ -91,9 +91,9 @@ def search(
 ) -> None:
     """Search a gallery with items, or with vectors of its own space.
 
-    The search is exact and streams the files, so they need not fit in memory. If the release re-ranks, the model in use
-    re-orders rows that were found in the old space: `skipfill guide reranking`. Queries from a pipe are searched in
-    blocks, each in a pass over the gallery: `skipfill guide formats`.
+    The search is exact. It streams the files, so they need not fit in memory. If the release re-ranks, the model in use
+    re-orders rows that were found in the old space: see `skipfill guide reranking`. Queries from a pipe are searched
+    in blocks, with a pass over the gallery for each: see `skipfill guide formats`.
 
     Example: skipfill search products --items queries.parquet -k 10
     """

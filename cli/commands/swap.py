@@ -58,10 +58,12 @@ def swap(
 ) -> None:
     """Make queries use another model; no stored vector is changed.
 
-    Needs a passing check of this model on the gallery as it is now; without one, exit 1. Exit 4: the plan is stale,
-    another change came first, or a file of the gallery is not the one that was registered. A model that was rolled back
-    needs a later pass on other queries, or a `--reason`. If queries use the model already, nothing is written: exit 0,
-    with a note if a later check speaks against it. Exit 5: the swap is done, and the command of `--run` failed.
+    Needs a passing check of this model on the gallery as it is now. A model that was rolled back also needs a later
+    pass on other queries, or a `--reason`. If queries use the model already, nothing is written; a note says so if a
+    later check speaks against it.
+
+    Exit 0: done, or nothing to do. Exit 1: refused. Exit 4: the plan is stale, another change came first, or a file of
+    the gallery is not the one that was registered. Exit 5: the swap is done, but the command of `--run` failed.
 
     Example: skipfill swap products v2
     """

@@ -26,8 +26,8 @@ Run = Annotated[
     typer.Option(
         "--run",
         metavar="COMMAND",
-        help="Shell command to run when the change is written; it gets the document of --json on stdin. If it fails, "
-        "the change stays: exit 5. Default: none.",
+        help="Shell command to run after the change is written; it gets on stdin what --json prints. If it fails, the "
+        "change stays: exit 5. Default: none.",
     ),
 ]
 

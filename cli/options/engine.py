@@ -44,7 +44,7 @@ UseCache = Annotated[
     bool,
     typer.Option(
         "--cache",
-        help="Read the gallery's vectors from local copies, which are made where they are missing; see skipfill guide "
+        help="Read the gallery's vectors from local copies, which are made if they are missing; see skipfill guide "
         "production.",
         rich_help_panel=PANEL,
     ),
