@@ -6,7 +6,7 @@ the chosen one on the other half. These queries chose nothing, so the probabilit
 the policy's error.
 
 If no change is recommended, the outcome is to stay, provided that no alternative looks better: each must be within one
-standard error of staying on all queries, or surely not better by more than the margin. Otherwise the outcome is
+standard error of staying on all queries, or gain significantly less than the margin. Otherwise the outcome is
 undecided.
 """
 

@@ -23,7 +23,7 @@ def reason(lines: Sequence[Line], decision: Decision, policy: Policy, objection:
     if decision.outcome == "stay":
         return (
             f"no alternative looks better in {metric}: each is within one standard error of staying over all queries, "
-            f"or surely not better by more than the margin of {policy.margin:g}; the best on the choosing half, "
+            f"or gains significantly less than the margin of {policy.margin:g}; the best on the choosing half, "
             f"{leading.name}, changes it by {_told(leading.change)}"
         )
     if not decision.chosen:
@@ -32,7 +32,7 @@ def reason(lines: Sequence[Line], decision: Decision, policy: Policy, objection:
             f"better, or there are too few queries ({_told(leading.change)} on the other half)"
         )
     said = objection or f"the two halves of the queries disagree: {_told(leading.change)}"
-    return f"the best on the choosing half is {leading.name}, but it does not surely pass the policy: {said}"
+    return f"the best on the choosing half is {leading.name}, but it does not pass the policy: {said}"
 
 
 def _beside(lines: Sequence[Line], leading: Line) -> str:

@@ -135,7 +135,7 @@ class _Drawn:
         return Interval(percentile.mean, lower_bound(differences, error), upper_bound(differences, error))
 
     def gain(self, metric: str, ceiling: str) -> Interval | None:
-        """(M(new,old) - M(old,old)) / (M(ceiling) - M(old,old)); None unless the ceiling is surely above."""
+        """(M(new,old) - M(old,old)) / (M(ceiling) - M(old,old)); None unless the ceiling is significantly above."""
         old, new, top = (self._at[pair, metric] for pair in (OLD_OLD, NEW_OLD, ceiling))
         room = self._drawn[:, top] - self._drawn[:, old]
         if self._means[top] <= self._means[old] or np.quantile(room, (1 - self._confidence) / 2) <= 0:

@@ -1,4 +1,4 @@
-"""Reasons of a verdict: a sentence for each requirement, or for those that are not surely met."""
+"""Reasons of a verdict: a sentence for each requirement, or only for those that do not hold or are undecided."""
 
 from __future__ import annotations
 

@@ -134,14 +134,14 @@ def _more_to_fail(error: float, wanted: float, queries: int) -> int:
     return _two_digits(((deviations[1] / deviations[0]) ** 2 - 1) * queries)
 
 
-def _more(difference: Clusters, bar: float, policy: Policy) -> int | None:
+def _more(difference: Clusters, threshold: float, policy: Policy) -> int | None:
     """About how many more queries like these would make the evidence just enough, to two digits; None for too many."""
-    test = p_above if difference.mean > bar else p_below
+    test = p_above if difference.mean > threshold else p_below
     clusters = len(difference.sums)
     size = difference.sizes.mean()
     least = max(1.0, policy.least_queries / clusters)
     times = least
-    while test(difference, bar, times) > policy.error:
+    while test(difference, threshold, times) > policy.error:
         times *= 1.25
         if times * clusters * size > MOST_QUERIES:
             return None

@@ -138,19 +138,19 @@ def _summary(found: Mapping[str, Sequence[dict[str, Values]]]) -> list[str]:
         counts["upgrades"] += 1
         if reindex.mean >= ROOM:
             counts["better"] += 1
-            counts["blend above"] += _surely_above(blend)
-            counts["blend below"] += _surely_below(blend)
-            counts["auto above"] += _surely_above(of_auto)
-            counts["auto below"] += _surely_below(of_auto)
-            not_above += [] if _surely_above(blend) else [name]
+            counts["blend above"] += _significantly_above(blend)
+            counts["blend below"] += _significantly_below(blend)
+            counts["auto above"] += _significantly_above(of_auto)
+            counts["auto below"] += _significantly_below(of_auto)
+            not_above += [] if _significantly_above(blend) else [name]
             view = pooled.change("map auto")
             assert view is not None
-            counts["view above"] += _surely_above(view)
-            counts["view below"] += _surely_below(view)
+            counts["view above"] += _significantly_above(view)
+            counts["view below"] += _significantly_below(view)
         elif reindex.mean <= -ROOM:
             counts["worse"] += 1
             counts["weight 0"] += all(blend == "0" for blend in pooled.blends)
-            counts["blend of a worse one below"] += _surely_below(blend)
+            counts["blend of a worse one below"] += _significantly_below(blend)
         behind += [name] if _auto_behind(pooled, pooled.choosing, pooled.reporting) else []
         every = np.ones(len(pooled.queries), bool)
         behind_after += [name] if _auto_behind(pooled, every, every) else []
@@ -159,13 +159,15 @@ def _summary(found: Mapping[str, Sequence[dict[str, Values]]]) -> list[str]:
         "## In short",
         "",
         f"- {counts['upgrades']} upgrades. In {better} a reindex is at least {ROOM:g} above staying. There the view "
-        f"is surely above staying in {counts['view above']} and surely below in {counts['view below']}; the blend is "
-        f"surely above in {counts['blend above']} and surely below in {counts['blend below']}"
-        f"{_named(not_above, 'not above')}. The blend of `auto` alone is surely above in {counts['auto above']} and "
-        f"surely below in {counts['auto below']}.",
+        f"is significantly above staying in {counts['view above']} and significantly below in {counts['view below']}; "
+        f"the blend is significantly above in {counts['blend above']} and significantly below in "
+        f"{counts['blend below']}"
+        f"{_named(not_above, 'not above')}. The blend of `auto` alone is significantly above in {counts['auto above']} "
+        f"and significantly below in {counts['auto below']}.",
         f"- In {worse} a reindex is at least {ROOM:g} below staying. There every seed has weight 0 in "
-        f"{counts['weight 0']}, and the blend is surely below staying in {counts['blend of a worse one below']}.",
-        f"- `auto` is surely below the best single map in {len(behind)} of {counts['upgrades']}"
+        f"{counts['weight 0']}, and the blend is significantly below staying in "
+        f"{counts['blend of a worse one below']}.",
+        f"- `auto` is significantly below the best single map in {len(behind)} of {counts['upgrades']}"
         f"{_named(behind)}. The best map is named by the choosing halves and compared on the others. Named after the "
         f"fact, by the queries that compare, it is in {len(behind_after)}{_named(behind_after)}.",
     ]
@@ -176,7 +178,7 @@ def _named(upgrades: Sequence[str], why: str = "") -> str:
 
 
 def _auto_behind(pooled: Pooled, naming: NDArray[np.bool_], comparing: NDArray[np.bool_]) -> bool:
-    """Whether `auto` is surely below the map with the best mean.
+    """Whether `auto` is significantly below the map with the best mean.
 
     Args:
         naming: (Q,) the queries whose mean it is.
@@ -186,7 +188,7 @@ def _auto_behind(pooled: Pooled, naming: NDArray[np.bool_], comparing: NDArray[n
     maps = {name: values for name in sorted(names) if (values := pooled.of(name)) is not None}
     best = max(maps.values(), key=lambda values: float(values[naming].mean()))
     behind = (best - maps["map auto"])[comparing]
-    return _surely_above(Clusters.of(behind, pooled.queries[comparing]))
+    return _significantly_above(Clusters.of(behind, pooled.queries[comparing]))
 
 
 def _cases(every: Sequence[Case]) -> list[str]:
@@ -205,9 +207,9 @@ def _cases(every: Sequence[Case]) -> list[str]:
         "|---|---|",
         f"| a change is worth it, stay, the evidence does not tell | {counts['change']}, {counts['stay']}, "
         f"{counts['undecided']} |",
-        f"| right: not surely worse than the best row on held-out queries | {_share(sum(right), len(every))} |",
+        f"| right: not significantly worse than the best row on held-out queries | {_share(sum(right), len(every))} |",
         f"| of the cases that are decided | {_share(sum(not case.worse for case in decided), len(decided))} |",
-        "| not surely worse by more than the margin | "
+        "| not significantly worse by more than the margin | "
         f"{_share(sum(not case.worse_by_margin for case in every), len(every))} |",
         f"| recommended, and no better than staying over all queries | "
         f"{_share(sum(case.below_policy for case in every), counts['change'])} of the changes, "
@@ -231,11 +233,11 @@ def _share(count: int, of: int) -> str:
     return f"{count} of {of} ({count / of:.1%})" if of else "none"
 
 
-def _surely_above(change: Clusters) -> bool:
+def _significantly_above(change: Clusters) -> bool:
     return p_above(change, 0.0) <= POLICY.error
 
 
-def _surely_below(change: Clusters) -> bool:
+def _significantly_below(change: Clusters) -> bool:
     return p_below(change, 0.0) <= POLICY.error
 
 

@@ -1,9 +1,9 @@
-"""Tests whether a mean is above a bar, exactly even for few values and rare events. Works on arrays alone.
+"""Tests whether a mean is above a threshold, exactly even for few values and rare events. Works on arrays alone.
 
-The test is the tilted bootstrap. Of all reweightings of the sample whose mean is the bar, the nearest one stands for
-the null hypothesis. It is the nearest in Kullback-Leibler divergence: its weights are proportional to exp(lambda x).
-The distribution of the sum of n draws from it is computed on a grid, by the n-th power of a Fourier transform. Nothing
-is drawn, so the same sample always gets the same answer.
+The test is the tilted bootstrap. Of all reweightings of the sample whose mean is the threshold, the nearest one stands
+for the null hypothesis. It is the nearest in Kullback-Leibler divergence: its weights are proportional to exp(lambda
+x). The distribution of the sum of n draws from it is computed on a grid, by the n-th power of a Fourier transform.
+Nothing is drawn, so the same sample always gets the same answer.
 
 A percentile interval of the plain bootstrap cannot show outcomes that are missing from the sample. Here half a cluster
 is added to the sample at either end of the range. With losses alone, the test is then nearly the binomial one.
@@ -56,18 +56,18 @@ class Clusters:
         return Clusters(-self.sums, self.sizes)
 
 
-def p_above(clusters: Clusters, bar: float, times: float = 1.0) -> float:
-    """Probability of a mean at least this high if the true mean were `bar`. A small one shows that it is higher.
+def p_above(clusters: Clusters, threshold: float, times: float = 1.0) -> float:
+    """Probability of a mean at least this high if the true mean were `threshold`. A small one shows that it is higher.
 
     Args:
-        bar: in (-1, 1).
+        threshold: in (-1, 1).
         times: the answer is for this many times as many clusters like these.
     """
-    excess = clusters.sums - bar * clusters.sizes
+    excess = clusters.sums - threshold * clusters.sizes
     if excess.sum() <= 0:
         return 1.0
     largest = float(clusters.sizes.max())  # the largest cluster could have gained, or lost, on all of its values
-    low, high = (-1 - bar) * largest, (1 - bar) * largest
+    low, high = (-1 - threshold) * largest, (1 - threshold) * largest
     count = round(times * len(excess))
     levels, mass = _on_a_grid(excess, low, high, count)
     mass = times * mass
@@ -81,23 +81,23 @@ def p_above(clusters: Clusters, bar: float, times: float = 1.0) -> float:
     return float(np.clip(total[observed:].sum(), 0, 1))
 
 
-def p_below(clusters: Clusters, bar: float, times: float = 1.0) -> float:
-    """Probability of a mean at most this high if the true mean were `bar`. A small one shows that it is lower."""
-    return p_above(clusters.mirrored(), -bar, times)
+def p_below(clusters: Clusters, threshold: float, times: float = 1.0) -> float:
+    """Probability of a mean at most this high if the true mean were `threshold`. A small one shows that it is lower."""
+    return p_above(clusters.mirrored(), -threshold, times)
 
 
 def lower_bound(clusters: Clusters, error: float) -> float:
-    """The highest bar that the mean is above with this error: a one-sided confidence bound."""
+    """The highest threshold that the mean is above with this error: a one-sided confidence bound."""
     if clusters.mean <= -1:
         return -1.0
     if p_above(clusters, clusters.mean) <= error:  # the bound is at the mean itself, for an error of about a half
         return clusters.mean
-    found: float = brentq(lambda bar: p_above(clusters, bar) - error, -1 + 1e-9, clusters.mean, xtol=1e-6)
+    found: float = brentq(lambda threshold: p_above(clusters, threshold) - error, -1 + 1e-9, clusters.mean, xtol=1e-6)
     return found
 
 
 def upper_bound(clusters: Clusters, error: float) -> float:
-    """The lowest bar that the mean is below with this error."""
+    """The lowest threshold that the mean is below with this error."""
     return -lower_bound(clusters.mirrored(), error)
 
 

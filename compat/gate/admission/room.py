@@ -59,7 +59,7 @@ def better_than_random(context: CheckContext, baseline: Baseline) -> Ruling:
 def slices_better_than_random(
     context: CheckContext, baseline: Baseline, masks: Mapping[str, Mask], slices: Sequence[Slice]
 ) -> Ruling:
-    """Find the same for a slice that must not be worse by the margin, unless the new model is surely better there.
+    """Find the same for a slice that must not be worse by the margin, unless the new model is significantly better.
 
     Without room, a model that finds nothing there passes too. The rows are those of the whole gallery for each slice.
 

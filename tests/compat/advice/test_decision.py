@@ -53,7 +53,7 @@ def test_alternatives_as_good_as_staying_are_recommended_in_at_most_5_percent() 
     assert found["stay"] + found["undecided"] == 120 - found["change"]
 
 
-def test_what_looks_better_but_is_not_surely_so_is_undecided() -> None:
+def test_what_looks_better_but_not_significantly_is_undecided() -> None:
     random = np.random.default_rng(3)
     staying = (random.random(QUERIES) < 0.5).astype(float)
     some = random.permutation(QUERIES)

@@ -23,13 +23,13 @@ def test_the_distribution_is_that_of_draws_from_the_tilted_sample() -> None:
     """The same tilt, and a hundred thousand draws."""
     random = np.random.default_rng(0)
     values = random.choice([-1.0, 0, 1], 60, p=[0.1, 0.7, 0.2])
-    bar = -0.02
-    sample, mass = np.concatenate([values, [-1, 1]]) - bar, np.append(np.ones(60), [0.5, 0.5])
+    threshold = -0.02
+    sample, mass = np.concatenate([values, [-1, 1]]) - threshold, np.append(np.ones(60), [0.5, 0.5])
     tilt = scipy.optimize.brentq(lambda one: (mass * np.exp(one * sample) * sample).sum(), -50, 50)
     weights = mass * np.exp(tilt * sample) / (mass * np.exp(tilt * sample)).sum()
     drawn = random.choice(sample, (100_000, 60), p=weights).sum(axis=1)
-    slow = (drawn >= (values - bar).sum() - 1e-9).mean()
-    assert p_above(Clusters.of(values), bar) == pytest.approx(slow, abs=0.003)
+    slow = (drawn >= (values - threshold).sum() - 1e-9).mean()
+    assert p_above(Clusters.of(values), threshold) == pytest.approx(slow, abs=0.003)
 
 
 def test_many_values_are_the_normal_theory() -> None:
