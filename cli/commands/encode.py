@@ -9,7 +9,7 @@ import typer
 
 from skipfill.cli import completion
 from skipfill.cli.options import (
-    BlendedVector,
+    COLUMNS,
     IdColumn,
     InputColumn,
     Json,
@@ -54,7 +54,14 @@ def encode(
     id_column: IdColumn = "id",
     label: LabelColumn = "label",
     input_column: InputColumn = "",
-    old_vector: BlendedVector = "",
+    old_vector: Annotated[
+        str,
+        typer.Option(
+            metavar="COLUMN",
+            help="Column with the old encoder's vectors, for a blend that does not contain it. Default: none.",
+            rich_help_panel=COLUMNS,
+        ),
+    ] = "",
     form: Format = "",
     engine: EngineName = "local",
     address: RayAddress = "",

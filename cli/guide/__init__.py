@@ -1,1 +1,1 @@
-"""The guide: one Markdown page a topic, for `skipfill guide` and for readers of the repository."""
+"""The guide: one Markdown page per topic, for `skipfill guide` and for readers of the repository."""

@@ -1,4 +1,4 @@
-"""Every page of the guide by topic. To add one: `TOPIC.md` here, and its line below."""
+"""Every page of the guide by topic. To add one, write `TOPIC.md` here and add its line below."""
 
 from __future__ import annotations
 

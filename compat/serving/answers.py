@@ -93,7 +93,7 @@ def checked_old_vectors(vectors: NDArray[np.floating] | None, count: int, dim: i
         of_dimension = f" of dimension {dim}" if dim else ""
         raise BadInput(
             "old_vectors",
-            expected=f"a matrix of {count} finite vectors{of_dimension}, one a query, each with a direction",
+            expected=f"a matrix of {count} finite vectors{of_dimension}, one per query, each with a direction",
             found=f"{found.dtype} of shape {found.shape}",
         )
     return found.astype(np.float32, copy=False)

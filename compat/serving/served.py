@@ -150,8 +150,8 @@ class Served:
     ) -> Answers:
         """Answer queries, and note beside the answers those that another model would have given.
 
-        The notes are Parquet files, a row a query: its id and itself, so that a check can ask it again; ids, scores and
-        milliseconds of both models; and the share of rows that both found. The candidate answers on another thread.
+        The notes are Parquet files, one row per query: its id and itself, so that a check can ask it again; ids, scores
+        and milliseconds of both models; and the share of rows that both found. The candidate answers on another thread.
         Whatever goes wrong with it is noted too. See `shadow_failures` for queries that could not be noted.
 
         Args:
@@ -166,7 +166,7 @@ class Served:
         """
         start = perf_counter()
         if query_ids is not None and len(query_ids) != len(queries):
-            raise BadInput("query_ids", expected=f"{len(queries)}, one a query", found=str(len(query_ids)))
+            raise BadInput("query_ids", expected=f"{len(queries)}, one per query", found=str(len(query_ids)))
         if not len(queries):
             return Answers([], [], [])
         find = find or self._shadows.find

@@ -154,7 +154,7 @@ def test_an_answer_that_fails_is_raised_and_not_noted(skipfill: Skipfill, with_v
     with released(STORE, "things") as served:
         with pytest.raises(BadInput, match="queries: expected an"):
             served.compare(np.full((2, 16), np.nan, np.float32), "v2", NOTES)
-        with pytest.raises(BadInput, match="query_ids: expected 2, one a query, found 1"):
+        with pytest.raises(BadInput, match="query_ids: expected 2, one per query, found 1"):
             served.compare(np.ones((2, 16), np.float32), "v2", NOTES, query_ids=["a"])
     assert not NOTES.exists()
 

@@ -136,7 +136,7 @@ def test_old_vectors_come_with_the_queries_in_check_search_and_serving(skipfill:
     np.testing.assert_allclose(vectors, expected, atol=1e-5)
     with pytest.raises(BadInput, match="which it blends in, found none"):
         served.encode(vectors_in(brought))
-    with pytest.raises(BadInput, match="one a query"):
+    with pytest.raises(BadInput, match="one per query"):
         served.encode(vectors_in(brought), vectors_in(brought, "old")[:-1])
 
 
