@@ -107,7 +107,8 @@ class Shadow:
         try:
             model = self._loaded()
             block = queries_block(noted.queries, model, noted.old_vectors)
-            found = rows_found(noted.find, view_of_block(model, block, self._space), noted.k)
+            ids, scores = rows_found(noted.find, view_of_block(model, block, self._space), noted.k)
+            found = [one[: noted.k] for one in ids], [one[: noted.k] for one in scores]
         except Exception as error:  # whatever the candidate does, it is noted and not raised
             failure = f"{type(error).__name__}: {reason(error)}"
         return noted.rows(self._name, found, (perf_counter() - start) * 1000 / len(noted), failure)
