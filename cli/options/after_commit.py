@@ -57,7 +57,7 @@ def emit_and_run(
 def run_after_commit(command: str, document: SwapDocument | RollbackDocument) -> int:
     """Run a command by the shell with the release on its stdin, and report a failure.
 
-    What it prints goes to stderr: stdout has the result of ours alone.
+    Its output goes to stderr, so that stdout has nothing but the result of our command.
 
     Returns:
         The exit code of our command: 0, or `AFTER_COMMIT_FAILED`.

@@ -59,7 +59,7 @@ def items_to_try(objects: ObjectStore, pipeline: QueryPipeline, *, no_tokens: bo
 
 
 def read_again(chosen: Format, pipeline: QueryPipeline, folder: Path, *, format: str) -> Encode:
-    """What an export wrote, read again: see `Format.loaded`.
+    """Read an exported folder: see `Format.loaded`.
 
     Args:
         format: its name, for messages.

@@ -19,13 +19,13 @@ SCORES = pa.list_(pa.float32())
 
 @dataclass(frozen=True)
 class Noted:
-    """N queries of one call, and what the released model answered.
+    """N queries of one call, and the released model's answers.
 
     Attributes:
         milliseconds: that this took, divided by N.
         at: when it was answered.
         find: the index that was searched.
-        about: values that every row has.
+        about: further columns, each with one value for all rows.
     """
 
     queries: Given

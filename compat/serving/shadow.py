@@ -27,7 +27,7 @@ ROWS_OF_FILE = 1_000
 MOST_WAITING = 1_000
 """Most queries that wait for the candidate. Beyond it, further ones are answered, but not noted."""
 SECONDS = 60.0
-"""A file is written when no query has come for so long, whatever waits for it."""
+"""After so long without a query, the rows so far are written, however few they are."""
 Jobs = SimpleQueue[Noted | None]
 
 
@@ -169,7 +169,7 @@ class Shadows:
 
     @property
     def failures(self) -> list[str]:
-        """What is not noted, and why: a sentence for each shadow that lost queries."""
+        """The queries that are not noted, and the reason: a sentence for each shadow that lost some."""
         return [
             f"{candidate}, {folder}: {shadow.lost:,} queries are not noted: {shadow.failed}"
             for (candidate, folder), shadow in list(self._shadows.items())

@@ -22,7 +22,7 @@ class RowFile(PinnedFile):
     """One opened file of rows. It has no footer: its fields and its rows are counted in a pass of their own."""
 
     kind: str
-    """What the file is, in words."""
+    """The kind of file, in words."""
 
     @property
     def metadata(self) -> None:

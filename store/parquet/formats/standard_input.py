@@ -25,8 +25,6 @@ from skipfill.store.parquet.formats.row_file import UNREADABLE
 from skipfill.store.parquet.items import ItemColumns, Items, opened_items
 from skipfill.store.storage.address import Address
 
-DASH = Path("-")
-"""The name for stdin and stdout on a command line."""
 STDIN = Path("stdin")
 """The name for stdin in messages."""
 MOST_BYTES = 64 << 20
