@@ -35,11 +35,13 @@ class _Ending:
         codes: of each signal's number that ends it, the exit code; empty where nothing listens.
         finished: the exit code, when the command is over and only the interpreter has to end.
         silent: there is nothing to say when it ends.
+        hint: the next step after an interruption; empty for that of any command.
     """
 
     codes: dict[int, int] = {}  # noqa: RUF012
     finished: int | None = None
     silent = False
+    hint = ""
     begun = threading.Lock()
 
 
@@ -78,6 +80,16 @@ def silently() -> Iterator[None]:
         yield
     finally:
         _Ending.silent = False
+
+
+@contextmanager
+def hinting(hint: str) -> Iterator[None]:
+    """Let a signal in the block end the process with this hint: to run the same command again would not go on."""
+    _Ending.hint = hint
+    try:
+        yield
+    finally:
+        _Ending.hint = ""
 
 
 def _handle(number: int, _frame: object) -> None:
@@ -132,7 +144,7 @@ def _end_children(process: str) -> None:
 
 def _say(message: str, code: int) -> None:
     """Write the message past Python's buffers, which the main thread may be filling; not where nobody reads."""
-    hint = failure.go_on(sys.argv[1:])
+    hint = _Ending.hint or failure.go_on(sys.argv[1:])
     lines = {2: f"{failure.line(message, hint)}\n"}
     with suppress(OSError, ValueError):
         if os.isatty(2):

@@ -36,7 +36,7 @@ class CheckDocument:
 
 @dataclass(frozen=True)
 class DemoDocument:
-    """What the demo did.
+    """The results of the demo.
 
     Attributes:
         checks: method -> report of the check of its model.

@@ -1,4 +1,6 @@
-"""The forms of every JSON document by the command that prints it. To add one: its dataclass here, and its line below.
+"""The forms of every JSON document by the command that prints it.
+
+To add one: its dataclass in this folder, and its line below.
 
 Nothing that commands do needs this table: the schemas in `schemas/` are made from it, and tests compare them.
 """

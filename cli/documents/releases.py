@@ -156,7 +156,7 @@ class SpaceIdentity:
 
 @dataclass(frozen=True)
 class InForce:
-    """What queries of a gallery use.
+    """The release and the space that queries of a gallery use.
 
     Attributes:
         gallery: name of the gallery.
@@ -173,7 +173,7 @@ class InForce:
 
 @dataclass(frozen=True)
 class StatusDocument(InForce, GroundsOfRelease):
-    """What queries of a gallery use, and what speaks against it.
+    """The release that queries of a gallery use, and the checks that speak against it.
 
     Attributes:
         checks_against: checks after the release that speak against it, each with its verdict; null where they cannot
@@ -185,12 +185,12 @@ class StatusDocument(InForce, GroundsOfRelease):
 
 @dataclass(frozen=True)
 class StatusLine(InForce, GroundsOfRelease):
-    """One line of `--watch`: what queries of a gallery use now."""
+    """One line of `--watch`: the release that queries of a gallery use now."""
 
 
 @dataclass(frozen=True)
 class StatusOfAllDocument:
-    """What queries of every gallery use.
+    """The release that queries of each gallery use.
 
     Attributes:
         galleries: gallery -> the newest entry of its log.

@@ -10,16 +10,16 @@ class HitDocument:
     """A row that a query found.
 
     Attributes:
-        query: id of the query.
+        query: id of the query, of the type that it has in its file.
         rank: from 1.
-        id: of the row.
+        id: of the row, of the type that it has in the gallery.
         score: cosine or inner product; higher is nearer.
         scored_by: name of the model in whose space the score is; only where rows were re-ranked.
     """
 
-    query: str
+    query: str | int
     rank: int
-    id: str
+    id: str | int
     score: float
     scored_by: str
 

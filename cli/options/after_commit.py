@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from skipfill.cli.signals import hinting
 from skipfill.cli.terminal import failure
 from skipfill.cli.terminal.printing import emit, printer
 from skipfill.store.errors import reason
@@ -56,7 +57,7 @@ def emit_and_run(
 def run_after_commit(command: str, document: SwapDocument | RollbackDocument) -> int:
     """Run a command by the shell with the release on its stdin, and report a failure.
 
-    What it prints goes to stderr: stdout has the result of ours alone.
+    Its output goes to stderr, so that stdout has nothing but the result of our command.
 
     Returns:
         The exit code of our command: 0, or `AFTER_COMMIT_FAILED`.
@@ -65,7 +66,8 @@ def run_after_commit(command: str, document: SwapDocument | RollbackDocument) ->
         return 0
     given = json.dumps({"schema_version": failure.SCHEMA_VERSION, **asdict(document), "exit_code": 0})
     try:
-        ended = subprocess.run(command, shell=True, input=given.encode(), stdout=2, check=False).returncode
+        with hinting(f"{_stays(document)}. {_by_hand(document)}"):
+            ended = subprocess.run(command, shell=True, input=given.encode(), stdout=2, check=False).returncode
     except OSError as error:  # no shell, or no process
         return _failed(command, document, reason(error))
     if ended:
@@ -80,10 +82,15 @@ def say_not_run(command: str, *, because: str, quiet: bool) -> None:
 
 
 def _failed(command: str, document: SwapDocument | RollbackDocument, found: str) -> int:
-    said = (
-        f"--run {command!r}: expected exit code 0, found {found}. The release stays changed: gallery "
-        f"{document.gallery}, version {document.version.number}"
-    )
-    hint = f"Run it again by hand; the release: skipfill status {document.gallery} --json"
-    printer(stderr=True).print(failure.line(said, hint))
+    said = f"--run {command!r}: expected exit code 0, found {found}. {_stays(document)}"
+    printer(stderr=True).print(failure.line(said, _by_hand(document)))
     return AFTER_COMMIT_FAILED
+
+
+def _stays(document: SwapDocument | RollbackDocument) -> str:
+    return f"The release stays changed: gallery {document.gallery}, version {document.version.number}"
+
+
+def _by_hand(document: SwapDocument | RollbackDocument) -> str:
+    """The next step where the command of `--run` did not end well: the same swap would find nothing to change."""
+    return f"Run the command of --run again by hand; the release: skipfill status {document.gallery} --json"

@@ -42,7 +42,7 @@ class GivenItems:
 
     Attributes:
         parts: all of the files, or chunk after chunk of stdin.
-        count: how many; 0 where nobody knows.
+        count: how many; 0 where it is not known.
         labelled: whether they have a column of labels.
         columns: their columns.
     """
@@ -142,7 +142,7 @@ def output_form(output: Path | None, form: str, *, json: bool) -> RowForm:
 
 @contextmanager
 def row_output(output: Path, form: RowForm) -> Iterator[RowOutput]:
-    """Rows on their way to stdout, or into a new file, which appears whole or not at all."""
+    """Open an output of rows: stdout, or a new file, which appears whole or not at all."""
     from skipfill.store.parquet.formats.output import RowOutput
     from skipfill.store.storage.output_file import new_file
 

@@ -12,7 +12,7 @@ import numpy as np
 from skipfill.compat.export.pipeline import QueryPipeline, query_pipeline
 from skipfill.compat.export.readme import readme
 from skipfill.compat.export.registry import FORMATS
-from skipfill.compat.export.verify import Verified, items_to_try, rows_of, verify
+from skipfill.compat.export.verify import Verified, items_to_try, read_again, rows_of, verify
 from skipfill.compat.inference.witness import verified_model
 from skipfill.compat.progress import Progress
 from skipfill.store.checks.index import newest_elsewhere
@@ -86,7 +86,7 @@ def export_model(
         chosen.write(pipeline, folder, rows_of(items, EXAMPLE % len(items.ids)))
         progress.advance(1)
         progress.start("comparing it with skipfill", 1)
-        verified = verify(pipeline, chosen.loaded(pipeline, folder), items, format=format)
+        verified = verify(pipeline, read_again(chosen, pipeline, folder, format=format), items, format=format)
         progress.advance(1)
         (folder / README).write_text(readme(format, chosen, pipeline, verified, report), encoding="utf-8")
         contract = pipeline.contract()

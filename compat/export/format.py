@@ -44,7 +44,7 @@ class Format:
         raise NotImplementedError
 
     def loaded(self, pipeline: QueryPipeline, folder: Path) -> Encode:
-        """What was written, read again by a program that is not skipfill's own network.
+        """Read the folder by a program that is not skipfill's own network.
 
         Args:
             pipeline: decodes images; everything else comes from the folder.
@@ -74,7 +74,7 @@ def library(name: str, what: str, extra: str) -> Any:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON for people: indented, and with letters as they are."""
+    """Write indented JSON, with letters outside ASCII as they are."""
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

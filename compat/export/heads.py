@@ -17,10 +17,6 @@ from skipfill.compat.nn.classifier import CosineClassifier
 from skipfill.compat.nn.normalize import unit
 
 
-def _linear(program: Program, head: nn.Linear, features: str) -> str:
-    return program.add("linear", features, to="head", tensors={"weight": head.weight, "bias": head.bias})
-
-
 def _bt2(program: Program, head: Bt2Head, features: str) -> str:
     add, bases = program.add, [head.mix_new.get_parameter("weight"), head.mix_old.get_parameter("weight")]
     wide = _layer(program, head.backbone, features, "backbone")
@@ -103,8 +99,8 @@ def _recalled(program: Program, memory: ItemMemory, keys: str) -> str:
     cosines = add("linear", keys, to="strange_items", tensors={"weight": memory.keys[strange]})
     best = add("largest", cosines, count=1)
     count = min(FOLLOWING + 1, int(strange.sum()))
-    lead, odds = "", (float(weight) for weight in memory.same_class)
-    by_best, by_lead, constant = odds
+    by_best, by_lead, constant = (float(weight) for weight in memory.same_class)
+    lead = ""
     if count > 1:
         following = add("slice", add("largest", cosines, count=count), start=1, stop=count)
         lead = add("scale", add("subtract", best, add("mean", following)), factor=by_lead, constant=0.0)
@@ -141,7 +137,7 @@ def _layer(program: Program, layer: nn.Linear, of: str, name: str) -> str:
 
 
 HEAD_STEPS: dict[type[nn.Module], Callable[[Program, Any, str], str]] = {
-    nn.Linear: _linear,
+    nn.Linear: lambda program, head, features: _layer(program, head, features, "head"),
     nn.Identity: lambda program, head, features: features,
     Bt2Head: _bt2,
     ImitatingHead: _imitating,

@@ -29,7 +29,7 @@ class PipelineInput(nn.Module):
     """An encoder, and the tensors that it takes of N items.
 
     Attributes:
-        which: before the names of tensors and files; empty for the newest encoder.
+        which: prefix of the names of tensors and files; empty for the model's own encoder.
         tensors: type and shape by name; a shape has names for sizes that are free.
     """
 
@@ -117,11 +117,14 @@ def _decoding(spec: ImageSpec) -> list[str]:
         if spec.resample >= 0
         else "with Pillow's box filter where both sides shrink, and bicubic elsewhere"
     )
-    cut = f", then cut out the middle {size}"
-    resize = f"resize the shorter side to {spec.shortest} {filtered}{cut}" if spec.shortest else f"{size} {filtered}"
+    resize = (
+        f"resize the shorter side to {spec.shortest} {filtered}, then cut out the middle {size}"
+        if spec.shortest
+        else f"resize it to {size} {filtered}, unless it has this size"
+    )
     return [
         f"open the file with Pillow; of 16-bit grey, divide the values by 257; convert it to mode {mode}",
-        resize if spec.shortest else f"resize it to {resize}, unless it has this size",
+        resize,
         "divide the bytes by 255",
         "put the channels first",
     ]

@@ -94,7 +94,7 @@ class QueryPipeline(nn.Module):
         return {name: data for one in self.inputs for name, data in one.files().items()}
 
     def contract(self) -> dict[str, Any]:
-        """What a caller gives and gets, as JSON values."""
+        """The contract with a caller as JSON values: the tensors that it gives, and the vectors that it gets."""
         tensors = [{"name": name, "type": kind, "shape": shape} for name, (kind, shape) in self.tensors.items()]
         brought = {"kind": "old vector", "space": self.space, "tensors": [OLD_VECTOR]}
         items = [{**one.described(), "tensors": list(one.tensors), "files": sorted(one.files())} for one in self.inputs]

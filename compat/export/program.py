@@ -62,7 +62,7 @@ class Program:
 
         Args:
             to: that name; empty for one by its number.
-            tensors: by role; they are named after the value. None for one that there is not.
+            tensors: by role; they are named after the value. None for a role that the step leaves out.
         """
         name = f"{self.prefix}{to}" if to else f"{op}_{len(self.steps) + 1}"
         assert name not in {step.to for step in self.steps}, name
@@ -81,7 +81,7 @@ def run(steps: list[dict[str, Any]], tensors: Mapping[str, Array], values: dict[
 
     Args:
         steps: as JSON values, see `Step.as_json`.
-        values: those that are there before the first step, by name.
+        values: by name, those that the first steps take: the inputs.
     """
     values = dict(values)
     for step in steps:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
-from skipfill.compat.export.format import Encode
+from skipfill.compat.export.format import Encode, Format
 from skipfill.compat.export.inputs import TextInput
 from skipfill.compat.export.pipeline import QueryPipeline
 from skipfill.compat.inference.views import view_of_block
@@ -55,6 +58,19 @@ def items_to_try(objects: ObjectStore, pipeline: QueryPipeline, *, no_tokens: bo
     return items.filter(texts[0].have_tokens(items))
 
 
+def read_again(chosen: Format, pipeline: QueryPipeline, folder: Path, *, format: str) -> Encode:
+    """Read an exported folder: see `Format.loaded`.
+
+    Args:
+        format: its name, for messages.
+
+    Raises:
+        BadInput: it cannot be read.
+    """
+    with _refusing_errors(pipeline, format):
+        return chosen.loaded(pipeline, folder)
+
+
 def verify(pipeline: QueryPipeline, encode: Encode, items: ItemBlock, *, format: str) -> Verified:
     """Compare the vectors of an export with those of skipfill.
 
@@ -85,16 +101,23 @@ def verify(pipeline: QueryPipeline, encode: Encode, items: ItemBlock, *, format:
 
 
 def _encoded(encode: Encode, items: ItemBlock, pipeline: QueryPipeline, format: str) -> Matrix:
-    try:
+    with _refusing_errors(pipeline, format):
         found = encode(items)
-    except Exception as error:  # another library raises what it likes
-        if isinstance(error, SkipfillError):
-            raise
-        raise _refused(pipeline, format, f"{type(error).__name__}: {reason(error)[:200]}") from error
     expected = (len(items.ids), pipeline.dim)
     if found.shape != expected:
         raise _refused(pipeline, format, f"vectors of shape {found.shape} instead of {expected}")
     return found
+
+
+@contextmanager
+def _refusing_errors(pipeline: QueryPipeline, format: str) -> Iterator[None]:
+    """Raise `BadInput` for whatever another library raises about an export."""
+    try:
+        yield
+    except SkipfillError:
+        raise
+    except Exception as error:
+        raise _refused(pipeline, format, f"{type(error).__name__}: {reason(error)[:200]}") from error
 
 
 def _refused(pipeline: QueryPipeline, format: str, found: str) -> BadInput:

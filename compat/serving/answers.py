@@ -39,7 +39,7 @@ class Answers:
 
 
 def rows_found(find: Find, queries: Matrix, k: int) -> tuple[list[list[Any]], list[list[float]]]:
-    """What an index finds for N queries, as lists.
+    """The rows that an index finds for N queries, as lists of ids and of scores.
 
     Raises:
         BadInput: it gives other than N lists of ids and of scores.

@@ -19,13 +19,13 @@ SCORES = pa.list_(pa.float32())
 
 @dataclass(frozen=True)
 class Noted:
-    """N queries of one call, and what the released model answered.
+    """N queries of one call, and the released model's answers.
 
     Attributes:
         milliseconds: that this took, divided by N.
         at: when it was answered.
         find: the index that was searched.
-        about: values that every row has.
+        about: further columns, each with one value for all rows.
     """
 
     queries: Given
@@ -47,8 +47,9 @@ class Noted:
             found: what the candidate answered; None where it failed.
             milliseconds: that this took, divided by N.
         """
-        answers, ids = self.answers, pa.array(self.answers.ids)
-        shared = [] if found is None else [overlap(*pair) for pair in zip(answers.ids, found[0], strict=True)]
+        answers, others = self.answers, [] if found is None else found[0]
+        of_ids = pa.array([*answers.ids, *others]).type  # of both: where one found nothing, its ids have no type
+        shared = [overlap(*pair) for pair in zip(answers.ids, others, strict=True)] if found is not None else []
         columns = {
             "id": pa.array(answers.query_ids, pa.string()),
             **_inputs(self.queries),
@@ -57,17 +58,17 @@ class Noted:
             **{name: pa.array([value] * len(self)) for name, value in self.about.items()},
             "candidate": pa.array([candidate] * len(self)),
             "k": pa.array([self.k] * len(self), pa.int32()),
-            "released_ids": ids,
+            "released_ids": pa.array(answers.ids, of_ids),
             "released_scores": pa.array(answers.scores, SCORES),
             "released_ms": pa.array([self.milliseconds] * len(self)),
         }
         if found is None:
-            of_candidate = {"candidate_ids": ids.type, "candidate_scores": SCORES}
+            of_candidate = {"candidate_ids": of_ids, "candidate_scores": SCORES}
             of_candidate |= dict.fromkeys(("candidate_ms", "overlap"), pa.float64())
             columns |= {name: pa.nulls(len(self), kind) for name, kind in of_candidate.items()}
         else:
             columns |= {
-                "candidate_ids": pa.array(found[0], ids.type),
+                "candidate_ids": pa.array(others, of_ids),
                 "candidate_scores": pa.array(found[1], SCORES),
                 "candidate_ms": pa.array([milliseconds] * len(self)),
                 "overlap": pa.array(shared, pa.float64()),

@@ -1,4 +1,4 @@
-"""Loads what queries of a gallery use now."""
+"""Loads the model that queries of a gallery use now."""
 
 from __future__ import annotations
 

@@ -182,8 +182,8 @@ class Served:
         )
         milliseconds = (perf_counter() - start) * 1000 / len(queries)
         about = {"gallery_name": self.gallery, "gallery_version": self.version, "released": self.model}
-        # A copy, because the caller may change his own.
-        noted = Noted(copy(queries), old_vectors, answers, k, milliseconds, datetime.now(UTC), find, about)
+        # Copies, because the caller may change theirs.
+        noted = Noted(copy(queries), copy(old_vectors), answers, k, milliseconds, datetime.now(UTC), find, about)
         self._shadows.of(candidate, Path(notes)).note(noted)
         return answers
 

@@ -27,7 +27,7 @@ ROWS_OF_FILE = 1_000
 MOST_WAITING = 1_000
 """Most queries that wait for the candidate. Beyond it, further ones are answered, but not noted."""
 SECONDS = 60.0
-"""A file is written when no query has come for so long, whatever waits for it."""
+"""After so long without a query, the rows so far are written, however few they are."""
 Jobs = SimpleQueue[Noted | None]
 
 
@@ -107,7 +107,8 @@ class Shadow:
         try:
             model = self._loaded()
             block = queries_block(noted.queries, model, noted.old_vectors)
-            found = rows_found(noted.find, view_of_block(model, block, self._space), noted.k)
+            ids, scores = rows_found(noted.find, view_of_block(model, block, self._space), noted.k)
+            found = [one[: noted.k] for one in ids], [one[: noted.k] for one in scores]
         except Exception as error:  # whatever the candidate does, it is noted and not raised
             failure = f"{type(error).__name__}: {reason(error)}"
         return noted.rows(self._name, found, (perf_counter() - start) * 1000 / len(noted), failure)
@@ -168,7 +169,7 @@ class Shadows:
 
     @property
     def failures(self) -> list[str]:
-        """What is not noted, and why: a sentence for each shadow that lost queries."""
+        """The queries that are not noted, and the reason: a sentence for each shadow that lost some."""
         return [
             f"{candidate}, {folder}: {shadow.lost:,} queries are not noted: {shadow.failed}"
             for (candidate, folder), shadow in list(self._shadows.items())

@@ -1,6 +1,6 @@
 """A check made again: its inputs, as far as a report of it tells them, and the input that it lacked.
 
-A report does not name its files: they have placeholders.
+A report does not name its files: placeholders stand for them.
 """
 
 from __future__ import annotations

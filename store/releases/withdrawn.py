@@ -40,7 +40,7 @@ class LeftByRollback:
 
     @property
     def unknown(self) -> str:
-        """The cause for which no pass can be compared with the check that had allowed the release; empty for none."""
+        """The reason why no pass can be compared with the check that had allowed the release; empty for none."""
         if self.unread:
             return f"the report of check {self.check}, which had allowed the release, cannot be read: {self.unread}"
         if self.check and not self.queries:
@@ -48,7 +48,7 @@ class LeftByRollback:
         return ""
 
     def open_after(self, passed: CheckEntry) -> str:
-        """The cause for which a later pass does not answer the rollback; empty where it does."""
+        """The reason why a later pass does not answer the rollback; empty where it does."""
         same = f"check {passed.check} has the same queries as check {self.check}, which had allowed the release"
         return self.unknown or (same if self.check and passed.queries.digest == self.queries else "")
 
@@ -72,11 +72,11 @@ class Withdrawal:
 
     @property
     def unknown(self) -> str:
-        """The cause for which no pass can answer, but only a reason; empty where one can."""
+        """The reason why no pass can answer, only the user's own reason; empty where a pass can."""
         return next(filter(None, (one.unknown for one in self.rollbacks)), "")
 
     def open_after(self, passed: CheckEntry | None) -> str:
-        """The cause for which a pass does not answer the rollbacks; empty where it does.
+        """The reason why a pass does not answer the rollbacks; empty where it does.
 
         A pass answers them if it was made after the last one, on other queries than the checks that had allowed the
         releases: those did not show the fault.

@@ -25,16 +25,18 @@ FIRST_ROWS = 4_096
 MANY = 256
 """Rows at once raise a query's floor if more of them reach it than this, and than four times the number of hits."""
 THREADS = min(4, os.cpu_count() or 1)
-"""That look at products; more would wait for Python's lock."""
+"""Threads that look at products; more would wait for Python's lock."""
 
 
 class RowsAtOnce:
     """Some rows of a block after the other, comparable with queries, in memory that is used again."""
 
     def __init__(self, queries: int, k: int, dim: int, similarity: Similarity) -> None:
-        """Args:
-        queries: how many are multiplied at once, at most.
-        k: how many rows each is to find.
+        """Take the memory.
+
+        Args:
+            queries: how many are multiplied at once, at most.
+            k: how many rows each is to find.
         """
         width = min(BLOCK_ROWS, max(PRODUCTS_AT_ONCE // max(queries, 1), FIRST_ROWS, 4 * k))
         self.count = -(-width // GROUP) * GROUP
@@ -49,7 +51,7 @@ class RowsAtOnce:
 
 
 class Floors:
-    """Scores that k rows reach for each of q queries, and the rows whose products do not rule out that they do.
+    """For each of q queries, a score that k rows are known to reach; and the search for other rows that may reach it.
 
     Attributes:
         scores: (q,) float64, -inf where fewer rows are known.

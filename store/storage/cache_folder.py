@@ -29,7 +29,7 @@ class CachedFile:
 
     @property
     def unfinished(self) -> bool:
-        """Whether it has no name of its own yet, as `durable_files` names such files."""
+        """Whether it is still being written, or its writer was killed: its name has a `#` until it is complete."""
         return "#" in self.path.name
 
 

@@ -81,9 +81,11 @@ def write_record(folder: Path, record: str, content: dict[str, object]) -> None:
 
 def refuse_other_contents(path: Path, record: str) -> None:
     """Raise `BadInput` unless `path` is free, an empty folder, or one of which `record` lists all files."""
+    hint = Advice("name_another_output")
+    if not path.name:  # no other folder can take its place
+        raise BadInput(path, expected="a folder with a name", found="the current folder or the root", hint=hint)
     if not path.exists() and not path.is_symlink():
         return
-    hint = Advice("name_another_output")
     if path.is_symlink() or not path.is_dir():
         raise BadInput(
             path, expected="a folder, or nothing", found="a link" if path.is_symlink() else "a file", hint=hint

@@ -54,7 +54,10 @@ def test_a_failure_is_said_and_undoes_nothing(
         f"error: --run {command!r}: expected exit code 0, found {found}. The release stays changed: gallery things,"
         in done.err
     )
-    assert f"version {number}. Run it again by hand; the release: skipfill status things --json\n" in done.err
+    assert (
+        f"version {number}. Run the command of --run again by hand; the release: skipfill status things --json\n"
+        in done.err
+    )
     assert model_in_use(skipfill) == ("v2" if words == SWAP else "v1")
     assert ("Undo: skipfill rollback things" in done.err) == (words == SWAP)
 
@@ -63,6 +66,14 @@ def test_a_failure_is_in_the_document(skipfill: Skipfill, with_v2: World) -> Non
     done = skipfill(*SWAP, "--json", "--run", "false", expect=5)
     assert (done.document["exit_code"], done.document["version"]["number"]) == (5, 2)
     assert "error: --run 'false'" in done.err
+
+
+def test_an_interruption_of_the_command_says_that_the_release_changed(with_v2: World, tmp_path: Path) -> None:
+    """To run the swap again would change nothing, and so not run the command."""
+    code, _, err = shell(f"skipfill {' '.join(SWAP)} --run 'kill -INT $PPID; sleep 60'", tmp_path)
+    assert code == 130
+    assert "error: interrupted. The release stays changed: gallery things, version 2. Run the command of --run" in err
+    assert "Run the same command again" not in err
 
 
 def test_it_runs_only_after_a_change(skipfill: Skipfill, with_v2: World) -> None:

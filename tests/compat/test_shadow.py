@@ -114,7 +114,8 @@ def test_texts_images_and_an_index_of_ones_own(skipfill: Skipfill, tmp_path: Pat
     assert [row["text"] for row in rows] == ["ab", "ba"]
     assert [row["id"] for row in rows] == answers.query_ids
     assert len({*answers.query_ids}) == 2
-    assert [row["overlap"] for row in rows] == [2 / 3] * 2  # its own index gave more than it was asked for
+    # Its own index gave more than it was asked for.
+    assert [(row["candidate_ids"], row["overlap"]) for row in rows] == [([7, 8], 1)] * 2
 
 
 @pytest.mark.parametrize("candidate", ["v9", "v2"])
@@ -148,6 +149,41 @@ def test_an_index_may_give_arrays(skipfill: Skipfill, with_v2: World) -> None:
         with pytest.raises(BadInput, match="find: expected 2 lists of ids, and as many scores, found 1 and 1"):
             served.compare(queries_of(with_v2.heldout)[:2], "v2", NOTES, find=lambda vectors, k: ([[1]], [[1.0]]))
     assert [row["candidate_ids"] for row in noted()] == [[0, 1, 2]] * 2
+
+
+@pytest.mark.parametrize("released_finds", [True, False])
+def test_an_index_may_find_nothing_for_one_of_the_models(
+    skipfill: Skipfill, with_v2: World, released_finds: bool
+) -> None:
+    """These are the queries that a comparison is for."""
+
+    def find(vectors: Matrix, k: int) -> Any:
+        by_released = threading.current_thread() is threading.main_thread()
+        found = by_released == released_finds
+        return [["a"] if found else []] * len(vectors), [[1.0] if found else []] * len(vectors)
+
+    with released(STORE, "things") as served:
+        served.compare(queries_of(with_v2.heldout)[:2], "v2", NOTES, find=find)
+        served.close()
+        assert served.shadow_failures == []
+    rows = [(row["released_ids"], row["candidate_ids"], row["overlap"]) for row in noted()]
+    assert rows == [((["a"], [], 0) if released_finds else ([], ["a"], 0))] * 2
+
+
+def test_old_vectors_that_the_caller_changes_after_the_call(skipfill: Skipfill, with_v2: World) -> None:
+    go = threading.Event()
+    queries, old = queries_of(with_v2.heldout)[:2], np.ones((2, 8), np.float32)
+
+    def find(vectors: Matrix, k: int) -> Any:
+        if threading.current_thread() is not threading.main_thread():
+            assert go.wait(60)
+        return [["a"]] * len(vectors), [[1.0]] * len(vectors)
+
+    with released(STORE, "things") as served:
+        served.compare(queries, "v2", NOTES, find=find, old_vectors=old)
+        old[:] = 7
+        go.set()
+    assert [row["old_vector"] for row in noted()] == [[1.0] * 8] * 2
 
 
 def test_an_answer_that_fails_is_raised_and_not_noted(skipfill: Skipfill, with_v2: World) -> None:

@@ -88,6 +88,7 @@ def inputs(skipfill: Skipfill, with_v2: World) -> dict[str, str]:
 @pytest.mark.slow
 def test_a_model_that_passes(inputs: dict[str, str], tmp_path: Path) -> None:
     given = {**inputs, "gallery-items": "some.parquet\nmore items.parquet", "html": "check.html"}
+    given["json"] = "new folder/check.json"
     items = pq.read_table("gallery_items.parquet")
     pq.write_table(items.slice(0, 100), "some.parquet")
     pq.write_table(items.slice(100), "more items.parquet")

@@ -15,6 +15,7 @@ case $JSON in
 /*) report=$JSON ;;
 *) report=$PWD/$JSON ;;
 esac
+mkdir -p "$(dirname "$report")"  # a document that cannot be written would end the script with 1, as a fail does
 words=(check --json --github)
 lines --items "$ITEMS"
 lines --gallery-items "$GALLERY_ITEMS"

@@ -15,6 +15,10 @@ from skipfill.store.parquet.formats.row_file import RowFile
 PLAIN = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
 """Types of Arrow that other parts of it cannot work with yet, and what they are read as."""
 
+END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
+"""The last bytes of a whole stream. Arrow itself takes any end between two batches for the end."""
+NO_END = "no mark of its end"
+
 
 class ArrowStreamFile(RowFile):
     """A file that holds an Arrow IPC stream."""
@@ -24,7 +28,9 @@ class ArrowStreamFile(RowFile):
     def look(self) -> tuple[pa.Schema, int]:
         with self._opened_reader(None) as reader:
             refuse_same_names(reader.schema, self.path)
-            return plain_schema(reader.schema), sum(batch.num_rows for batch in self._batches(reader))
+            schema, rows = plain_schema(reader.schema), sum(batch.num_rows for batch in self._batches(reader))
+        self._refuse_cut_off()
+        return schema, rows
 
     def tables(self, columns: Sequence[str]) -> Iterator[pa.Table]:
         numbers = [number for number, name in enumerate(self.schema_arrow.names) if name in columns]
@@ -43,6 +49,13 @@ class ArrowStreamFile(RowFile):
     def _batches(self, reader: Any) -> Iterator[pa.RecordBatch]:
         return iter(reader)
 
+    def _refuse_cut_off(self) -> None:
+        """Raise `BadInput` if the file ends between two batches, as where its writer was killed."""
+        with pa.OSFile(str(self.path)) as file:
+            file.seek(-min(len(END_OF_STREAM), file.size()), 2)
+            if file.read() != END_OF_STREAM:
+                raise self.unreadable(ValueError(NO_END))
+
 
 class ArrowFile(ArrowStreamFile):
     """A file in Arrow's IPC format with random access, also called Feather."""
@@ -54,6 +67,9 @@ class ArrowFile(ArrowStreamFile):
 
     def _batches(self, reader: Any) -> Iterator[pa.RecordBatch]:
         return (reader.get_batch(number) for number in range(reader.num_record_batches))
+
+    def _refuse_cut_off(self) -> None:
+        """Its last bytes lead to its batches, so that a part of it cannot be opened."""
 
 
 def refuse_same_names(schema: pa.Schema, where: object) -> None:

@@ -15,6 +15,8 @@ SPLIT = "test"
 """The part of a BEIR data set that its judgements are taken from."""
 STATE, SPLITS = "state.json", "dataset_dict.json"
 """Files that `save_to_disk` of Hugging Face's `datasets` writes: into a data set, and into a folder of several."""
+INDICES = "indices into other files, as `select`, `filter` and `shuffle` leave them"
+FLATTEN = "Save it again with datasets: data.flatten_indices().save_to_disk(FOLDER)"
 
 
 def item_files(paths: Sequence[Path]) -> list[Path]:
@@ -52,16 +54,13 @@ def _files_of_datasets(folder: Path) -> list[Path]:
     except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise BadInput(where, expected="the list of a data set's files", found=reason(error)) from error
     if state.get("_indices_data_files"):
-        raise BadInput(where, expected="rows in their order", found="a list of other places", hint=FLATTEN)
+        raise BadInput(where, expected="rows stored in their order", found=INDICES, hint=FLATTEN)
     for name in names:
         if Path(name).name != name:
             raise BadInput(where, expected="names of files in this folder", found=repr(name[:200]))
     if not names:
         raise BadInput(where, expected="the name of a file at least", found="none")
     return [folder / name for name in names]
-
-
-FLATTEN = "Save it again with datasets: data.flatten_indices().save_to_disk(FOLDER)"
 
 
 def is_beir(path: Path) -> bool:

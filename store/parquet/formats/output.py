@@ -24,7 +24,7 @@ class RowWriter(Protocol):
 
 
 class RowOutput:
-    """Rows on their way into a file or a pipe, in a `with` block. The first table decides the columns.
+    """Writes rows into a file or a pipe, in a `with` block. The first table decides the columns.
 
     After an error in the block, the reader of an Arrow stream finds no mark of its end.
     """

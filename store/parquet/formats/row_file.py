@@ -22,7 +22,7 @@ class RowFile(PinnedFile):
     """One opened file of rows. It has no footer: its fields and its rows are counted in a pass of their own."""
 
     kind: str
-    """What the file is, in words."""
+    """The kind of file, in words."""
 
     @property
     def metadata(self) -> None:
@@ -52,9 +52,12 @@ class RowFile(PinnedFile):
         try:
             for table in self.tables(columns):
                 yield from table.select(list(columns)).to_batches(max_chunksize=batch_size)
-        except (*UNREADABLE, BadInput) as error:
+        except BadInput:
             self.confirm()
-            raise error if isinstance(error, BadInput) else self.unreadable(error) from error
+            raise
+        except UNREADABLE as error:
+            self.confirm()
+            raise self.unreadable(error) from error
 
     def unreadable(self, error: Exception) -> BadInput:
         """The error for content that is not what the first bytes say."""
@@ -81,6 +84,9 @@ def _looked_at(kind: Callable[[Address], RowFile], path: Address, state: FileSta
         raise changed(path)
     try:
         return file.look()
-    except (*UNREADABLE, BadInput) as error:
+    except BadInput:
         file.confirm()
-        raise error if isinstance(error, BadInput) else file.unreadable(error) from error
+        raise
+    except UNREADABLE as error:
+        file.confirm()
+        raise file.unreadable(error) from error

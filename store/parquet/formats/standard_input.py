@@ -12,21 +12,24 @@ import pyarrow as pa
 import pyarrow.ipc
 
 from skipfill.store.errors import BadInput, reason
-from skipfill.store.parquet.formats.arrow import plain_schema, plain_table, refuse_same_names
+from skipfill.store.parquet.formats.arrow import (
+    END_OF_STREAM,
+    NO_END,
+    plain_schema,
+    plain_table,
+    refuse_same_names,
+)
 from skipfill.store.parquet.formats.json_lines import beir_items, line_blocks, parsed, settled, without_nulls
 from skipfill.store.parquet.formats.recognise import FIRST, form_of, json_array
 from skipfill.store.parquet.formats.row_file import UNREADABLE
 from skipfill.store.parquet.items import ItemColumns, Items, opened_items
 from skipfill.store.storage.address import Address
 
-DASH = Path("-")
-"""The name for stdin and stdout on a command line."""
 STDIN = Path("stdin")
 """The name for stdin in messages."""
 MOST_BYTES = 64 << 20
 """Most bytes of a chunk, unless one batch that the sender made has more."""
 T = TypeVar("T")
-END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 
 
 @dataclass(frozen=True)
@@ -146,7 +149,7 @@ class _Continued:
     def __init__(self, first: bytes, file: BinaryIO) -> None:
         self._first, self._file, self.last = first, file, b""
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int, /) -> bytes:
         if self._first:
             data, self._first = self._first[:size], self._first[size:]
             data += self._file.read(size - len(data)) if size > len(data) else b""
@@ -170,8 +173,8 @@ def _arrow(stream: _Continued) -> RowStream:
         while (table := _reading(row, lambda: _next_table(reader))) is not None:
             row += len(table)
             yield table
-        if stream.last != END_OF_STREAM:  # Arrow takes any end between two batches for the end
-            raise _cut_off(row, "no mark of its end")
+        if stream.last != END_OF_STREAM:
+            raise _cut_off(row, NO_END)
 
     return RowStream(schema, tables())
 

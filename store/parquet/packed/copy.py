@@ -18,7 +18,7 @@ from skipfill.store.storage.cache_folder import made_folder, mark_used
 from skipfill.store.storage.unfinished import temporary
 
 STATE = b"skipfill"
-"""Key of the schema's metadata under which a copy says of which state of which file it is."""
+"""Key of the schema's metadata that holds the state of the file that was copied."""
 BEHIND = 2
 """Blocks that stay in memory behind the one that was given last: one is read ahead, one is worked on."""
 
@@ -96,7 +96,7 @@ class NewCopy:
         self.end()
 
     def end(self) -> None:
-        """Remove what has no name yet, and write nothing more."""
+        """Remove the unfinished copy, and write nothing more."""
         self._ended = True
         self._opened.close()
 

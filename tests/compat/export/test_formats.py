@@ -16,7 +16,7 @@ from skipfill.compat.encoders.registry import ENCODERS
 from skipfill.compat.export.inputs import INPUTS
 from skipfill.compat.export.pipeline import query_pipeline
 from skipfill.compat.export.registry import FORMATS
-from skipfill.compat.export.verify import TOLERANCE, rows_of, verify
+from skipfill.compat.export.verify import TOLERANCE, read_again, rows_of, verify
 from skipfill.compat.inference.load import LoadedModel
 from skipfill.compat.inference.views import view_of_block
 from skipfill.compat.methods.registry import ADAPTERS, TRAINED
@@ -165,6 +165,15 @@ def test_a_difference_is_refused(tmp_path: Path) -> None:
         )
     with pytest.raises(BadInput, match="found vectors of shape"):
         verify(pipeline, lambda items: encode(items)[:, :3], random_vectors(8), format="safetensors")
+
+
+@each_format
+def test_a_folder_that_a_library_cannot_read_is_refused(format: str, tmp_path: Path) -> None:
+    pipeline = query_pipeline(trained_model("l2"))
+    FORMATS[format].write(pipeline, tmp_path, random_vectors(2))
+    next(tmp_path.glob("model.*")).write_bytes(b"no model")
+    with pytest.raises(BadInput, match=f"model v2, format {format}: expected an export .*, found [A-Z][A-Za-z]+: "):
+        read_again(FORMATS[format], pipeline, tmp_path, format=format)
 
 
 def test_only_code_of_the_users_own_is_left_out() -> None:

@@ -56,6 +56,14 @@ def test_a_file_that_somebody_puts_there_meanwhile_is_kept(tmp_path: Path) -> No
     assert tree(tmp_path) == {"out/notes": b"mine"}
 
 
+@pytest.mark.parametrize("path", [".", "/"])
+def test_a_folder_that_cannot_be_renamed(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput, match="expected a folder with a name, found the current folder or the root"):
+        write(Path(path), one="1")
+    assert tree(tmp_path) == {}
+
+
 @pytest.mark.parametrize("record", ["no JSON", "[]", '{"files": ["notes"]}', '{"files": 3}'])
 def test_a_record_that_is_none(record: str, tmp_path: Path) -> None:
     (tmp_path / "notes").write_text("mine")

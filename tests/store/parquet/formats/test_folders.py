@@ -48,7 +48,7 @@ def test_folders_that_are_no_data_set_are_refused(tmp_path: Path) -> None:
         item_files([tmp_path / "both"])
     assert error.value.hint == f"Name one of them: {tmp_path / 'both' / 'test'}"
     data_set(tmp_path / "chosen", _indices_data_files=[{"filename": "indices.arrow"}])
-    with pytest.raises(BadInput, match="found a list of other places"):
+    with pytest.raises(BadInput, match="expected rows stored in their order, found indices into other files"):
         item_files([tmp_path / "chosen"])
     for content in ("{", "[]", '{"_data_files": [{}]}', '{"_data_files": []}', "[" * 100_000):
         (tmp_path / "chosen" / "state.json").write_text(content)

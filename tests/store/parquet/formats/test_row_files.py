@@ -131,6 +131,15 @@ def test_hostile_arrow_is_refused(tmp_path: Path, form: str) -> None:
             list(open_items([tmp_path / "cut"]).blocks())
 
 
+def test_an_arrow_stream_that_ends_between_two_batches_is_refused(tmp_path: Path) -> None:
+    """As `encode -o - > rows.arrow` leaves it when it is killed: fewer rows, which Arrow takes for all of them."""
+    arrow_stream(table(), tmp_path / "rows")
+    (tmp_path / "cut").write_bytes((tmp_path / "rows").read_bytes()[:-8])
+    with pytest.raises(BadInput, match="cut: expected a readable Arrow stream, found no mark of its end") as error:
+        open_items([tmp_path / "cut"])
+    assert error.value.hint == "It may be truncated or still being written: copy it again from its source."
+
+
 def test_views_of_strings_as_newer_libraries_write_them(tmp_path: Path) -> None:
     views = {
         name: pa.array(values, pa.string_view()) for name, values in {"id": ["a", "b"], "text": ["1", "2"]}.items()
