@@ -81,8 +81,8 @@ def test_the_next_commands_lead_through(skipfill: Skipfill, docs: None) -> None:
     assert "--vectors FILE --vector COLUMN" in skipfill("search", "docs", "--items", "queries.parquet", expect=2).err
     again = skipfill("plan", *told(checked)[1:], expect=1).err
     assert told(again) == [
-        *(*told(checked)[:0], "check", *told(checked)[1:], "--gallery-items", "rows.parquet", *JUDGED),
-        *("--items", "heldout.parquet"),
+        *("check", *told(checked)[1:], "--gallery-items", "rows.parquet", *JUDGED),
+        *("--items", "heldout.parquet", "--items", "INCIDENT.parquet"),
     ]
     refused = skipfill(*told(checked), expect=1).err
     assert f"skipfill swap {' '.join(told(checked)[1:])} --reason TEXT" in refused
