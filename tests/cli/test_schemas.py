@@ -95,7 +95,7 @@ STORY = [
     ["model", "list"],
     ["model", "show", "v2"],
     ["model", "export", "v2", "-o", "v2.skipfill"],
-    ["model", "export", "v2", "--format", "safetensors"],
+    ["model", "export", "v2", "--format", "safetensors", "-o", "v2-safetensors"],
     ["model", "add", "v2.skipfill", "--store", "other"],
     ["model", "drop", "v3", "--confirm", "v3", "--dry-run"],
     ["gallery", "list"],
