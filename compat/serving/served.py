@@ -203,9 +203,11 @@ class Served:
         Raises:
             SkipfillError: the store cannot be written to.
         """
-        self._shadows.close()
-        if self.reranker is not None:
-            self.reranker.fresh.commit()
+        try:
+            self._shadows.close()
+        finally:
+            if self.reranker is not None:
+                self.reranker.fresh.commit()
 
     def __enter__(self) -> Served:
         return self

@@ -59,7 +59,7 @@ class Shadow:
     def note(self, noted: Noted) -> None:
         """Take the queries of one call; the candidate answers them later."""
         with self._changing:
-            if self._waiting + len(noted) > MOST_WAITING:
+            if self._waiting and self._waiting + len(noted) > MOST_WAITING:
                 self._lose(len(noted), f"more than {MOST_WAITING:,} queries wait for {self._name}")
                 return
             self._waiting += len(noted)
@@ -127,20 +127,27 @@ class Shadow:
         """Write the rows as a new file, which appears whole, and forget them."""
         if not rows:
             return
-        count = sum(map(len, rows))
-        try:
-            table = pa.concat_tables(rows, promote_options="permissive")
-            self._folder.mkdir(parents=True, exist_ok=True)
-            name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:12]}.parquet"
-            with new_file(self._folder / name) as file:
-                pq.write_table(table, file, compression="zstd")
-        except Exception as error:  # a full disk must not end the thread
-            self._lose(count, f"{self._folder}: {reason(error)}")
+        for table in _joined(rows):
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:12]}.parquet"
+                with new_file(self._folder / name) as file:
+                    pq.write_table(table, file, compression="zstd")
+            except Exception as error:  # a full disk must not end the thread
+                self._lose(len(table), f"{self._folder}: {reason(error)}")
         rows.clear()
 
     def _lose(self, count: int, why: str) -> None:
         with self._changing:
             self.failed, self.lost = why, self.lost + count
+
+
+def _joined(tables: list[pa.Table]) -> list[pa.Table]:
+    """One table; the same tables if their columns differ, as where an index gave ids of another type in one call."""
+    try:
+        return [pa.concat_tables(tables, promote_options="permissive")]
+    except pa.ArrowException:
+        return tables
 
 
 @dataclass

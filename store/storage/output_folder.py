@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from skipfill.store.errors import Advice, BadInput, SkipfillError, reason
@@ -71,16 +72,17 @@ def _replace(path: Path, part: Path, old: Path) -> None:
 
 def write_record(folder: Path, record: str, content: dict[str, object]) -> None:
     """Write the file `record`: `content`, and under `files` the SHA-256 of every file of the folder."""
-    files = {
-        file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in sorted(folder.rglob("*"))
-        if file.is_file()
-    }
+    files = {file.relative_to(folder).as_posix(): _sha256(file) for file in sorted(folder.rglob("*")) if file.is_file()}
     (folder / record).write_text(json.dumps({**content, "files": files}, indent=1) + "\n", encoding="utf-8")
 
 
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
 def refuse_other_contents(path: Path, record: str) -> None:
-    """Raise `BadInput` unless `path` is free, an empty folder, or one of which `record` lists all files."""
+    """Raise `BadInput` unless `path` is free, an empty folder, or one whose files are all as `record` lists them."""
     hint = Advice("name_another_output")
     if not path.name:  # no other folder can take its place
         raise BadInput(path, expected="a folder with a name", found="the current folder or the root", hint=hint)
@@ -91,24 +93,29 @@ def refuse_other_contents(path: Path, record: str) -> None:
             path, expected="a folder, or nothing", found="a link" if path.is_symlink() else "a file", hint=hint
         )
     there = {file.relative_to(path).as_posix() for file in path.rglob("*") if not file.is_dir() or file.is_symlink()}
-    other = sorted(there - _recorded(path / record) - {record})
+    recorded = _recorded(path / record)
+    other = sorted(
+        name
+        for name in there - {record}
+        if name not in recorded or (path / name).is_symlink() or _sha256(path / name) != recorded[name]
+    )
     if other:
         raise BadInput(
             path,
-            expected=f"an empty folder, or one in which {record} lists every file, as an export writes it",
+            expected=f"an empty folder, or one in which every file is as {record} lists it, as an export writes it",
             found=f"{other[0]}" + (f" and {len(other) - 1} more files" if len(other) > 1 else ""),
             hint=hint,
         )
 
 
-def _recorded(record: Path) -> set[str]:
-    """Names of the files in a record; none where it is none."""
+def _recorded(record: Path) -> dict[str, Any]:
+    """Name -> SHA-256 of the files in a record; none where it is none."""
     try:
         content = parsed(record.read_bytes(), record, LARGEST_RECORD)
     except (OSError, BadInput):
-        return set()
+        return {}
     files = content.get("files") if isinstance(content, dict) else None
-    return set(files) if isinstance(files, dict) else set()
+    return files if isinstance(files, dict) else {}
 
 
 def _flush(path: Path) -> None:

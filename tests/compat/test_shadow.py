@@ -203,6 +203,16 @@ def test_notes_that_cannot_be_written_are_told(skipfill: Skipfill, with_v2: Worl
         assert served.shadow_failures == [f"v2, {NOTES}: 3 queries are not noted: {NOTES}: File exists"]
 
 
+def test_calls_with_columns_of_other_types_are_noted_in_files_of_their_own(skipfill: Skipfill, with_v2: World) -> None:
+    queries = queries_of(with_v2.heldout)[:3]
+    with released(STORE, "things") as served:
+        for row in ("a", 1):
+            served.compare(queries, "v2", NOTES, find=lambda given, k, row=row: ([[row]] * 3, [[1.0]] * 3))  # type: ignore[misc]
+        served.close()
+        assert served.shadow_failures == []
+    assert sorted(len(pq.read_table(file)) for file in NOTES.iterdir()) == [3, 3]
+
+
 def test_a_slow_candidate_costs_notes_and_no_memory(skipfill: Skipfill, with_v2: World) -> None:
     """Nobody waits for it, and only so many queries wait."""
     go = threading.Event()

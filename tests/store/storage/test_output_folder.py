@@ -30,6 +30,15 @@ def test_it_is_replaced_as_a_whole(tmp_path: Path) -> None:
     assert tree(tmp_path).keys() == {"out/inner/three", f"out/{RECORD}"}
 
 
+def test_a_file_that_the_user_changed_is_kept(tmp_path: Path) -> None:
+    write(tmp_path / "out", one="1")
+    (tmp_path / "out" / "inner" / "one").write_text("mine")
+    before = tree(tmp_path)
+    with pytest.raises(BadInput, match="inner/one"):
+        write(tmp_path / "out", one="1")
+    assert tree(tmp_path) == before
+
+
 def test_a_block_that_fails_leaves_the_earlier_folder(tmp_path: Path) -> None:
     write(tmp_path / "out", one="1")
     before = tree(tmp_path)
