@@ -70,7 +70,7 @@ def demo(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Watch a whole upgrade on 12,000 real drawings, in about 90 seconds.
+    """Watch a whole upgrade on 12,000 real drawings, in about two minutes.
 
     Train, check, swap, search, roll back. The old model knows some alphabets, the new ones know more, and the gallery
     also holds alphabets that no model was trained on. After an interruption, repeat the command to resume.

@@ -30,7 +30,7 @@ def test_the_command_gets_what_json_prints(skipfill: Skipfill, with_v2: World) -
 
 
 def test_it_runs_after_the_commit_and_prints_on_stderr(skipfill: Skipfill, with_v2: World, tmp_path: Path) -> None:
-    """What it finds is the new release; stdout has our document alone."""
+    """It finds the new release. Stdout has our document alone."""
     look = "cat .skipfill/galleries/things/release.json; echo told >&2"
     done = skipfill(*SWAP, "--json", "--run", look)
     assert done.document["version"]["release"]["model"] == "v2"

@@ -1,1 +1,1 @@
-"""What users get besides the code: the wheel, the action, the image, the recipes, the licences."""
+"""Everything that users get besides the code: the wheel, the action, the image, the recipes, the licences."""

@@ -187,7 +187,7 @@ def shell_blocks(topic: str) -> list[str]:
 
 
 def run_pipe(line: str, first: bytes = b"") -> bytes:
-    """What a pipe of our commands prints; each runs in this process when the one before is done."""
+    """The output of a pipe of our commands. Each runs in this process when the one before is done."""
     data = first
     for command in line.split(" | "):
         words, _, file = command.partition(" < ")
