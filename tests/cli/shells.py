@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,12 @@ def shell(command: str, cwd: Path) -> tuple[int, str, str]:
         capture_output=True,
         text=True,
         timeout=100,
+        preexec_fn=_interruptible,
         env={key: value for key, value in os.environ.items() if key != "SKIPFILL_STORE"},
     )
     return done.returncode, done.stdout, done.stderr
+
+
+def _interruptible() -> None:
+    """Take interrupts, which a job in the background of a shell ignores, and with it all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -129,11 +129,14 @@ def test_a_folder_of_ones_own_is_left_alone(skipfill: Skipfill, with_v2: World) 
     Path("out").mkdir()
     skipfill(*export)
     first = tree(Path("out"))
-    Path("out/config.json").write_text("{}")
     skipfill(*export)
     assert {name: data for name, data in tree(Path("out")).items() if name != RECORD} == {
         name: data for name, data in first.items() if name != RECORD
     }
+    settings = Path("out/config.json").read_bytes()
+    Path("out/config.json").write_text("{}")
+    assert "config.json" in skipfill(*export, expect=2).err
+    Path("out/config.json").write_bytes(settings)
     Path("out/notes.txt").write_text("mine")
     before = tree(Path("out"))
     error = skipfill(*export, expect=2).err
