@@ -133,11 +133,15 @@ for part in (app, gallery.app, model.app, overlay.app):
     for command in part.registered_commands:
         command.cls = ConfiguredCommand
 
+KEPT = 31 << 20
+"""Bytes. Once a block of this size is freed, glibc reuses freed memory instead of returning it: fewer page faults."""
+
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
     prepare_streams()
     end_on_signals()
+    bytes(KEPT)
     code = run(sys.argv[1:])
     finished(code)
     sys.exit(code)

@@ -6,13 +6,13 @@ for the whole group, in one pass over the products while they are in the process
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from skipfill.store.engine.threads import processors
 from skipfill.store.parquet.stored_rows import BLOCK_ROWS, Block
 from skipfill.store.parquet.vectors import Matrix, Similarity
 from skipfill.store.retrieval.products import LARGEST, Places, Scores, comparable, refuse_too_large
@@ -24,8 +24,8 @@ FIRST_ROWS = 4_096
 """Number of rows that the first floor is taken from; four times the number of hits if that is more."""
 MANY = 256
 """Rows at once raise a query's floor if more of them reach it than this, and than four times the number of hits."""
-THREADS = min(4, os.cpu_count() or 1)
-"""Threads that look at products; more would wait for Python's lock."""
+TASKS = 4
+"""For each thread, so that all end at about the same time."""
 
 
 class RowsAtOnce:
@@ -77,48 +77,62 @@ class Floors:
             BadInput: a product is too large for float32.
         """
         padded = memory[: len(self._queries), : -(-len(vectors) // GROUP) * GROUP]
-        products = padded[:, : len(vectors)]
+        at_once = -(-len(padded) // (TASKS * processors()))
+        parts = [slice(start, start + at_once) for start in range(0, len(padded), at_once)]
+
+        def reaching(part: slice) -> tuple[Places, Places]:
+            return self._reaching(part, vectors, ids, bound, slack, padded[part])
+
+        pairs = list(self._threads.map(reaching, parts))
+        query, row = (np.concatenate(places) for places in zip(*pairs, strict=True))
+        return query, row
+
+    def _reaching(
+        self, part: slice, vectors: Matrix, ids: pa.Array, bound: float, slack: float, memory: Scores
+    ) -> tuple[Places, Places]:
+        """The pairs of some of the queries."""
+        products, floors = memory[:, : len(vectors)], self.scores[part]
         with np.errstate(over="ignore", invalid="ignore"):
-            np.matmul(self._queries, vectors.T, out=products)
+            np.matmul(self._queries[part], vectors.T, out=products)
         if bound > LARGEST / 2:
             refuse_too_large(products, ids)
-        padded[:, len(vectors) :] = -np.inf
-        self._begin(products, slack)
-        below = np.maximum(_float32_below(self.scores - slack), -LARGEST)  # above the padding
-        size = -(-len(products) // THREADS)
-        parts = [slice(start, start + size) for start in range(0, len(products), size)]
-        pairs = list(self._threads.map(lambda part: _reaching(padded[part], below[part], part.start), parts))
-        query, row = (np.concatenate(places) for places in zip(*pairs, strict=True))
-        return self._fewer(products, query, row, slack)
+        memory[:, len(vectors) :] = -np.inf
+        self._begin(products, floors, slack)
+        below = np.maximum(_float32_below(floors - slack), -LARGEST)  # above the padding
+        query, row = _reaching(memory, below)
+        query, row = self._fewer(products, floors, query, row, slack)
+        return query + part.start, row
 
-    def _begin(self, products: Scores, slack: float) -> None:
+    def _begin(self, products: Scores, floors: NDArray[np.float64], slack: float) -> None:
         """Set the floors that are not known, by some of these rows.
 
         Let p be the k-th largest product. k rows have exact scores of at least p - slack.
         """
         some = products[:, : max(FIRST_ROWS, 4 * self._k)]
-        unknown = np.flatnonzero(np.isinf(self.scores))
+        unknown = np.flatnonzero(np.isinf(floors))
         if some.shape[1] > self._k and len(unknown):
-            self.scores[unknown] = _kth(some[unknown], self._k) - slack
+            floors[unknown] = _kth(some[unknown], self._k) - slack
 
-    def _fewer(self, products: Scores, query: Places, row: Places, slack: float) -> tuple[Places, Places]:
+    def _fewer(
+        self, products: Scores, floors: NDArray[np.float64], query: Places, row: Places, slack: float
+    ) -> tuple[Places, Places]:
         """The pairs; for a query with many, without those that better rows among these rule out."""
         counts = np.bincount(query, minlength=len(products))
         many = np.flatnonzero(counts > max(MANY, 4 * self._k))
         if not len(many):
             return query, row
         for one in many:
-            self.scores[one] = max(self.scores[one], _kth(products[one : one + 1], self._k)[0] - slack)
-        kept = products[query, row] >= _float32_below(self.scores - slack)[query]
+            floors[one] = max(floors[one], _kth(products[one : one + 1], self._k)[0] - slack)
+        kept = products[query, row] >= _float32_below(floors - slack)[query]
         return query[kept], row[kept]
 
 
-def _reaching(products: Scores, below: Scores, first: int) -> tuple[Places, Places]:
-    """The pairs of a query, whose numbers begin with `first`, and a row whose product is not below the query's."""
+def _reaching(products: Scores, below: Scores) -> tuple[Places, Places]:
+    """The pairs of a query and a row whose product is not below the query's."""
     groups = products.reshape(len(products), -1, GROUP)
     query, group = (groups.max(axis=2) >= below[:, None]).nonzero()
     pair, place = (groups[query, group] >= below[query, None]).nonzero()
-    return query[pair] + first, group[pair] * GROUP + place
+    return query[pair], group[pair] * GROUP + place
 
 
 def _kth(products: Scores, k: int) -> NDArray[np.float64]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -23,20 +22,15 @@ from skipfill.store.retrieval.products import (
     rounding,
 )
 from skipfill.store.retrieval.relevant_rows import RelevantRows
-from skipfill.store.retrieval.score_cells import BINS, Scale, ScoreCells, Scratch, from_above, parts_for
-from skipfill.store.retrieval.zones import Zones, bisected
+from skipfill.store.retrieval.score_cells import BINS, Scale, ScoreCells, Scratch, parts_for
+from skipfill.store.retrieval.zones import bisected
 
 TABLES = 2**27
 """Bytes of the tables of all queries."""
 MUCH_DOUBT = 0.01
 """Share of the products of which the exact score is needed; beyond it, products in float64 cost less."""
-AT_ONCE = 32
-"""Queries whose rows one thread counts at a time; what is near a relevant score of theirs is looked at together."""
 ORDINARY = (1e-30, 1e30)
 """Scores that float32 holds with all their digits, and still does when they are scaled to bins."""
-LATER = 2**63
-Counts = tuple[list[ScoreCells], Zones]
-"""Of the products of one precision: of each query, and what lies near zones."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +44,17 @@ class RowsOfBlock:
     ids: pa.Array
     vectors: Matrix
 
+    _doubles: list[NDArray[np.float64]] = field(default_factory=list)
+    _lock: Lock = field(default_factory=Lock)
+
     def as_(self, precision: Precision) -> NDArray[Any]:
         """The vectors in a precision."""
-        return self.vectors if precision is np.float32 else self._doubles
-
-    @cached_property
-    def _doubles(self) -> NDArray[np.float64]:
-        return self.vectors.astype(np.float64)
+        if precision is np.float32:
+            return self.vectors
+        with self._lock:  # one copy for all threads
+            if not self._doubles:
+                self._doubles.append(self.vectors.astype(np.float64))
+        return self._doubles[0]
 
 
 class OtherRows:
@@ -85,87 +83,64 @@ class OtherRows:
         self._scores = relevant.scores[relevant.starts[part.start] : relevant.starts[part.stop]]
         self._ties = np.zeros(len(self._scores), np.int64)
         self._exact = np.zeros(len(self._scores) + len(self._of), np.uint32)
-        self._made = self._added = 0
-        self._float64_from = LATER if ORDINARY[0] < bound < ORDINARY[1] else 0
-        self._counted: dict[Precision, Counts] = {}
+        self._precision: Precision = np.float32 if ORDINARY[0] < bound < ORDINARY[1] else np.float64
+        self._counted: dict[Precision, ScoreCells] = {}
 
-    def products(self, rows: RowsOfBlock) -> NDArray[Any]:
-        """(q, N) inner products with the rows of one block, for `add`.
-
-        Raises:
-            BadInput: one is too large for float32.
-        """
-        precision: Precision = np.float32 if self._made < self._float64_from else np.float64
-        self._made += 1
-        products: NDArray[Any] = self._vectors.astype(precision, copy=False) @ rows.as_(precision).T
-        if self._bound > LARGEST / 2:
-            refuse_too_large(products, rows.ids)
-        return products
-
-    def add(
-        self,
-        rows: RowsOfBlock,
-        products: NDArray[Any],
-        left_out: list[Places],
-        threads: ThreadPoolExecutor | None = None,
-    ) -> None:
-        """Count the rows of one block.
+    def add(self, rows: RowsOfBlock, left_out: list[Places]) -> int:
+        """Multiply the queries with the rows of one block, and count these; return the number of products.
 
         Args:
             left_out: of each query, the rows that are not counted.
-            threads: that share the queries; None for this one alone.
+
+        Raises:
+            BadInput: a product is too large for float32.
         """
-        counts = self._counted.get(products.dtype.type) or self._new_counts(products.dtype.type)
-
-        def add(part: range) -> int:
-            return self._add(counts, rows, products, left_out, part)
-
-        parts = [range(start, min(start + AT_ONCE, len(products))) for start in range(0, len(products), AT_ONCE)]
-        in_doubt = sum((map if threads is None else threads.map)(add, parts))
-        self._added += 1
+        precision = self._precision
+        products: NDArray[Any] = self._vectors.astype(precision, copy=False) @ rows.as_(precision).T
+        if self._bound > LARGEST / 2:
+            refuse_too_large(products, rows.ids)
+        in_doubt = self._add(self._cells(precision), rows, products, left_out)
         if in_doubt > MUCH_DOUBT * products.size:
-            # Not the next block, whose product may be at work already: results must not depend on who is faster.
-            self._float64_from = min(self._float64_from, self._added + 1)
-
-    def _add(
-        self, counts: Counts, rows: RowsOfBlock, products: NDArray[Any], left_out: list[Places], part: range
-    ) -> int:
-        """Count the rows for some of the queries; return how many exact scores were needed."""
-        cells, zones = counts
-        scratch = Scratch(products.shape[1], products.dtype.type)
-        near = [cells[one].add(products[one], left_out[one], scratch) for one in part]
-        row, cell = (np.concatenate(of_queries) for of_queries in zip(*near, strict=True))
-        query = np.repeat(part, [len(of_query) for of_query, _ in near])
-        inside = zones.add(query, cell, products[query, row])
-        query, row = query[inside], row[inside]
-        if len(query):
-            self._add_exact(rows, query, row, exact_scores(self._vectors, rows.vectors, query, row, rows.ids))
-        return len(query)
+            self._precision = np.float64
+        return products.size
 
     def above(self) -> list[Places]:
         """Of each query, how many rows are above each relevant one, in the order of `RelevantRows`."""
-        result = []
-        for number, (start, stop) in enumerate(zip(self._starts, self._starts[1:], strict=False)):
-            exact = self._exact[start + number : stop + number + 1]
-            above = self._ties[start:stop] + from_above(exact)[1:-1]
-            for cells, zones in self._counted.values():
-                above += cells[number].above(zones.between(number))
-            result.append(above)
-        return result
+        queries = len(self._of)
+        before = np.append(0, self._exact.cumsum(dtype=np.int64))
+        # Of each query there is one exact count more than relevant scores.
+        query = np.repeat(np.arange(queries), np.diff(self._starts))
+        above = self._ties + before[self._starts[1:] + np.arange(1, queries + 1)][query]
+        above -= before[np.arange(len(above)) + query + 1]
+        for cells in self._counted.values():
+            above += cells.above()
+        return np.split(above, self._starts[1:-1])
 
     def histograms(self) -> NDArray[np.uint32]:
         """(q, B) how many rows score within each bin."""
         counts = np.zeros((len(self._of), BINS), np.uint32)
-        for cells, _ in self._counted.values():
-            counts += np.stack([one.histogram() for one in cells])
+        for cells in self._counted.values():
+            counts += cells.histograms()
         return counts
 
-    def _new_counts(self, precision: Precision) -> Counts:
-        slack = rounding(self._vectors.shape[1], self._bound * (1 + 1e-5), precision)
-        scale = Scale(self._bound, slack, self._parts, precision)
-        cells = [ScoreCells(self._relevant.scores[of], scale) for of in self._of]
-        self._counted[precision] = cells, Zones([one.zones for one in cells])
+    def _cells(self, precision: Precision) -> ScoreCells:
+        if precision not in self._counted:
+            slack = rounding(self._vectors.shape[1], self._bound * (1 + 1e-5), precision)
+            scale = Scale(self._bound, slack, self._parts, precision)
+            self._counted[precision] = ScoreCells(self._scores, self._starts, scale)
         return self._counted[precision]
+
+    def _add(self, cells: ScoreCells, rows: RowsOfBlock, products: NDArray[Any], left_out: list[Places]) -> int:
+        """Count the rows; return how many exact scores were needed."""
+        scratch = Scratch(products.shape[1], products.dtype.type)
+        near = [cells.add(query, of_query, left_out[query], scratch) for query, of_query in enumerate(products)]
+        row, cell = (np.concatenate(of_queries) for of_queries in zip(*near, strict=True))
+        query = np.repeat(np.arange(len(near)), [len(of_query) for of_query, _ in near])
+        inside = cells.in_zones(query, cell, products[query, row])
+        query, row = query[inside], row[inside]
+        if len(query):
+            self._add_exact(rows, query, row, exact_scores(self._vectors, rows.vectors, query, row, rows.ids))
+        return len(query)
 
     def _add_exact(self, rows: RowsOfBlock, query: Places, row: Places, scores: Scores) -> None:
         """Count pairs by their exact scores; they are sorted by query."""

@@ -6,12 +6,14 @@ where a row lies in its block, so that equal rows may differ in their last bits;
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from skipfill.store.engine.threads import processors
 from skipfill.store.errors import BadInput
 from skipfill.store.parquet.vectors import Lengths, Matrix, Similarity, normalised
 
@@ -64,6 +66,19 @@ def exact_scores(queries: Matrix, vectors: Matrix, query: Places, row: Places, i
     if not finite.all():
         raise _too_large(ids[int(row[np.flatnonzero(~finite)[0]])])
     return scores
+
+
+def shared_exact_scores(
+    threads: ThreadPoolExecutor, queries: Matrix, vectors: Matrix, query: Places, row: Places, ids: pa.Array
+) -> Scores:
+    """`exact_scores`, a share of the pairs by each thread."""
+    size = max(1, -(-len(query) // processors()))
+    shares = [slice(start, start + size) for start in range(0, len(query), size)]
+
+    def scores(share: slice) -> Scores:
+        return exact_scores(queries, vectors, query[share], row[share], ids)
+
+    return np.concatenate([np.empty(0, np.float32), *threads.map(scores, shares)])
 
 
 def refuse_too_large(products: NDArray[np.floating[Any]], ids: pa.Array) -> None:

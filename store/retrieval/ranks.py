@@ -6,21 +6,20 @@ of them are counted. No sort, no full matrix of scores. Several sets of query ve
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from skipfill.store.engine.engine import LOCAL, Engine
+from skipfill.store.engine.threads import product_threads
 from skipfill.store.parquet.ids import IdSet
 from skipfill.store.parquet.parts import map_rows
-from skipfill.store.parquet.stored_rows import StoredRows, read_ahead
+from skipfill.store.parquet.stored_rows import Block, StoredRows, read_ahead
 from skipfill.store.parquet.vectors import Matrix, Similarity, longest
 from skipfill.store.retrieval.other_rows import OtherRows, RowsOfBlock
 from skipfill.store.retrieval.products import Places, Scores, comparable
@@ -28,9 +27,8 @@ from skipfill.store.retrieval.relevance import Relevance
 from skipfill.store.retrieval.relevant_rows import BlockTruth, RelevantRows, score_relevant_rows
 from skipfill.store.retrieval.score_cells import BINS
 
-QUERIES_AT_ONCE = 256
-THREADS = min(4, os.cpu_count() or 1)
-"""That count rows; more would wait for Python's lock."""
+QUERIES_AT_ONCE = 64
+"""That a thread counts rows for: their products with a block are 4 MB, which the processor's cache holds."""
 SMALLEST = float(np.finfo(np.float32).smallest_normal)
 """Range of scores where all are smaller: float32 has too few of their digits to cut a smaller range into bins."""
 
@@ -106,7 +104,8 @@ def ranks_of_sets(
     relevant, length = score_relevant_rows(rows, ids, truth, sets, similarity, progress, engine)
     bounds = [1.0 if similarity == "cosine" else max(length * longest(one), SMALLEST) for one in sets]
     among = [relevant] if sample is None else [relevant, [one.among(sample) for one in relevant]]
-    asked = _Asked(ids, truth, sets, similarity, sample, among, bounds, rows.count)
+    counts = [rows.count] if sample is None else [rows.count, len(sample)]
+    asked = _Asked(ids, truth, sets, similarity, sample, among, bounds, counts)
     counted = reduce(_summed, map_rows(_count, rows, asked, engine, progress))
     among_all, *among_sample = [list(map(_joined, *one, bounds)) for one in zip(among, counted, strict=True)]
     if not among_sample:
@@ -121,7 +120,7 @@ class _Asked:
     Attributes:
         among: their relevant rows under each set; and, where there is a sample, those in it.
         bounds: of each set, the largest score there can be.
-        rows: how many there are in all.
+        rows: how many there are in all; and, where there is a sample, in it.
     """
 
     ids: pa.Array
@@ -131,7 +130,7 @@ class _Asked:
     sample: IdSet | None
     among: list[list[RelevantRows]]
     bounds: list[float]
-    rows: int
+    rows: list[int]
 
 
 @dataclass(frozen=True)
@@ -142,9 +141,12 @@ class _Counted:
     histograms: NDArray[np.uint32]
 
     @classmethod
-    def of(cls, parts: list[OtherRows]) -> _Counted:
+    def of(cls, parts: list[OtherRows], threads: ThreadPoolExecutor) -> _Counted:
         """The counts of some queries after those of the others."""
-        return cls([above for part in parts for above in part.above()], np.concatenate([p.histograms() for p in parts]))
+        above = list(threads.map(OtherRows.above, parts))
+        return cls(
+            [one for part in above for one in part], np.concatenate(list(threads.map(OtherRows.histograms, parts)))
+        )
 
     def __add__(self, other: _Counted) -> _Counted:
         above = [one + more for one, more in zip(self.above, other.above, strict=True)]
@@ -158,16 +160,44 @@ def _count(rows: StoredRows, asked: _Asked, progress: Callable[[int], None]) -> 
     of_all = len(asked.among) * len(asked.sets) * queries
     counted = [
         [
-            [OtherRows(one, part, found, bound, asked.rows, of_all) for part in parts]
+            [OtherRows(one, part, found, bound, rows_in_all, of_all) for part in parts]
             for one, found, bound in zip(asked.sets, founds, asked.bounds, strict=True)
         ]
-        for founds in asked.among
+        for founds, rows_in_all in zip(asked.among, asked.rows, strict=True)
     ]
-    with ThreadPoolExecutor(THREADS) as threads:
-        for step in read_ahead(_steps(rows, asked, counted, parts)):
-            step.others.add(step.rows, step.products, step.left_out, threads)
-            progress(step.products.size)
-    return [[_Counted.of(of_set) for of_set in of_sets] for of_sets in counted]
+    with product_threads() as threads:
+        for block in read_ahead(_comparable(rows, asked.similarity)):
+            for products in threads.map(_Task.run, _tasks(block, asked, counted, parts)):
+                progress(products)
+        return [[_Counted.of(of_set, threads) for of_set in of_sets] for of_sets in counted]
+
+
+def _comparable(rows: StoredRows, similarity: Similarity) -> Iterator[Block]:
+    for block in rows.blocks():
+        yield replace(block, vectors=comparable(block.vectors, similarity, block.lengths))
+
+
+@dataclass(frozen=True)
+class _Task:
+    """The counting of the rows of one block for some queries, under each set."""
+
+    others: list[OtherRows]
+    rows: RowsOfBlock
+    truth: BlockTruth
+    part: slice
+
+    def run(self) -> int:
+        """Count; return the number of products."""
+        left_out = self.truth.not_others(self.part)
+        return sum(others.add(self.rows, left_out) for others in self.others)
+
+
+def _tasks(block: Block, asked: _Asked, counted: list[list[list[OtherRows]]], parts: list[slice]) -> Iterator[_Task]:
+    blocks = [block] if asked.sample is None else [block, block.filter(asked.sample.holds(block.ids))]
+    for one, of_sets in zip(blocks, counted, strict=True):
+        rows, truth = RowsOfBlock(one.ids, one.vectors), BlockTruth.of(one, asked.ids, asked.truth)
+        for part, *others in zip(parts, *of_sets, strict=True) if len(one.ids) else []:
+            yield _Task(others, rows, truth, part)
 
 
 def _summed(one: list[list[_Counted]], other: list[list[_Counted]]) -> list[list[_Counted]]:
@@ -182,28 +212,3 @@ def _joined(found: RelevantRows, counted: _Counted, bound: float) -> RelevantRan
     scores = [one[::-1] for one in np.split(found.scores, cuts)]
     grades = None if found.grades is None else [one[::-1] for one in np.split(found.grades, cuts)]
     return RelevantRanks(ranks, scores, grades, np.linspace(-bound, bound, BINS + 1), counted.histograms)
-
-
-@dataclass(frozen=True)
-class _Step:
-    """The products of some queries with the rows of one block, to be counted."""
-
-    others: OtherRows
-    rows: RowsOfBlock
-    products: NDArray[Any]
-    left_out: list[Places]
-
-
-def _steps(
-    rows: StoredRows, asked: _Asked, counted: list[list[list[OtherRows]]], parts: list[slice]
-) -> Iterator[_Step]:
-    for block in rows.blocks():
-        block = replace(block, vectors=comparable(block.vectors, asked.similarity, block.lengths))
-        blocks = [block] if asked.sample is None else [block, block.filter(asked.sample.holds(block.ids))]
-        for one, of_sets in zip(blocks, counted, strict=True):
-            of_block, truth_here = RowsOfBlock(one.ids, one.vectors), BlockTruth.of(one, asked.ids, asked.truth)
-            for number, part in enumerate(parts if len(one.ids) else []):
-                left_out = truth_here.not_others(part)
-                for of_set in of_sets:
-                    others = of_set[number]
-                    yield _Step(others, of_block, others.products(of_block), left_out)

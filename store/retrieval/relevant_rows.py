@@ -10,11 +10,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from skipfill.store.engine.engine import LOCAL, Engine
+from skipfill.store.engine.threads import product_threads
 from skipfill.store.parquet.ids import IdSet, positions, ranked
 from skipfill.store.parquet.parts import map_rows
 from skipfill.store.parquet.stored_rows import Block, StoredRows
 from skipfill.store.parquet.vectors import Matrix, Similarity, longest
-from skipfill.store.retrieval.products import Places, Scores, comparable, exact_scores
+from skipfill.store.retrieval.products import Places, Scores, comparable, shared_exact_scores
 from skipfill.store.retrieval.relevance import BlockRelevance, Pairs, Relevance
 
 Numbers = NDArray[np.int32]
@@ -124,23 +125,24 @@ def _found(rows: StoredRows, asked: _Asked, progress: Callable[[int], None]) -> 
     query, place, grade = [np.empty(0, np.int32)], [np.empty(0, np.int32)], [np.empty(0, np.float32)]
     names = [pa.array([], rows.id_kind)]
     scores = [[np.empty(0, np.float32)] for _ in sets]
-    for block in rows.blocks():
-        vectors = comparable(block.vectors, asked.similarity, block.lengths)
-        length = max(length, longest(block.vectors, block.lengths))
-        is_relevant = np.zeros(len(vectors), bool)
-        of_block = len(query)
-        for pairs in BlockTruth.of(block, asked.ids, asked.truth).pairs():
-            for one, of_set in zip(sets, scores, strict=True):
-                of_set.append(exact_scores(one, vectors, pairs.query, pairs.row, block.ids))
-            is_relevant[pairs.row] = True
-            query.append(pairs.query.astype(np.int32))
-            place.append(pairs.row.astype(np.int32))
-            grade.append(pairs.grade)
-        numbers = (is_relevant.cumsum() - 1 + known).astype(np.int32)
-        place[of_block:] = [numbers[row] for row in place[of_block:]]
-        names.append(block.ids.filter(pa.array(is_relevant)))
-        known += len(names[-1])
-        progress(len(sets) * len(asked.ids) * len(vectors))
+    with product_threads() as threads:
+        for block in rows.blocks():
+            vectors = comparable(block.vectors, asked.similarity, block.lengths)
+            length = max(length, longest(block.vectors, block.lengths))
+            is_relevant = np.zeros(len(vectors), bool)
+            of_block = len(query)
+            for pairs in BlockTruth.of(block, asked.ids, asked.truth).pairs():
+                for one, of_set in zip(sets, scores, strict=True):
+                    of_set.append(shared_exact_scores(threads, one, vectors, pairs.query, pairs.row, block.ids))
+                is_relevant[pairs.row] = True
+                query.append(pairs.query.astype(np.int32))
+                place.append(pairs.row.astype(np.int32))
+                grade.append(pairs.grade)
+            numbers = (is_relevant.cumsum() - 1 + known).astype(np.int32)
+            place[of_block:] = [numbers[row] for row in place[of_block:]]
+            names.append(block.ids.filter(pa.array(is_relevant)))
+            known += len(names[-1])
+            progress(len(sets) * len(asked.ids) * len(vectors))
     grades = np.concatenate(grade) if asked.truth.graded else None
     of_sets = [np.concatenate(of_set) for of_set in scores]
     return _Found(np.concatenate(query), np.concatenate(place), grades, pa.concat_arrays(names), of_sets, length)

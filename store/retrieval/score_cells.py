@@ -1,4 +1,4 @@
-"""Counting of scores between the relevant scores of one query, without sorting them.
+"""Counting of scores between the relevant scores of some queries, without sorting them.
 
 The range of scores is cut into bins. A table says of each bin whether a relevant score lies in it, or so near that
 rounding matters. Most scores fall into other bins and are counted by the table alone; the rest are compared.
@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skipfill.store.retrieval.products import Places, Precision, Scores
-from skipfill.store.retrieval.zones import Products, QueryZones, zones_of
+from skipfill.store.retrieval.zones import Products, Zones, numbered
 
 BINS = 2048
 """Bins of the histogram that is reported."""
@@ -74,34 +73,42 @@ class Scratch:
 
 
 class ScoreCells:
-    """Scores of other rows, counted between the relevant scores of one query."""
+    """Scores of other rows, counted between the relevant scores of each of q queries."""
 
-    def __init__(self, relevant: Scores, scale: Scale) -> None:
-        """Args:
-        relevant: (R,) ascending exact scores.
+    def __init__(self, relevant: Scores, starts: Places, scale: Scale) -> None:
+        """Cut the range of scores into cells: around relevant scores, where exact scores decide, and between these.
 
-        Attributes:
-        zones: in which exact scores decide; the cells that they reach into come last.
+        Args:
+            relevant: (R,) exact scores, query by query, those of each query ascending.
+            starts: (q + 1,) where the scores of each query begin.
         """
-        self._relevant, self._scale = relevant, scale
-        starts, ends = zones_of(relevant, scale.slack, scale.precision)
-        bins, bin_begins = _bin_of_places(scale.parts)
-        first, last = (_places_of(borders, scale, len(bins)) for borders in (starts, ends))
-        zones = _zones_at(first, last, len(bins))
-        marked = zones > 0
-        begins = bin_begins.copy()
-        begins[1:] |= marked[:-1]
+        self._scale, queries = scale, len(starts) - 1
+        bin_begins = _bin_of_places(scale.parts)[1]
+        self._places = len(bin_begins)
+        self._zones = zones = Zones(
+            relevant, np.repeat(np.arange(queries, dtype=np.int32), np.diff(starts)), queries, scale
+        )
+        first, last = self._places_of(zones.starts), self._places_of(zones.ends)
+        reaching = _zones_at(first, last, queries, self._places)
+        marked = reaching > 0
+        begins = np.broadcast_to(bin_begins, marked.shape).copy()
+        begins[:, 1:] |= marked[:, :-1]
         begins &= ~marked
-        marks = marked.nonzero()[0]
-        self._free = int(begins.sum())
-        self._table = begins.cumsum(dtype=np.uint16) - np.uint16(1)
-        self._table[marks] = np.arange(self._free, self._free + len(marks))
-        in_marks = last.searchsorted(marks).astype(np.int32)
-        self.zones = QueryZones(starts, ends, in_marks, in_marks + zones[marks] - np.int32(1))
-        self._counts = np.zeros(self._free + len(marks), np.uint32)
+        self._free = begins.sum(axis=1, dtype=np.uint16)  # as the cells: a wider number would widen them all
+        self._tables = begins.cumsum(axis=1, dtype=np.uint16)
+        self._tables -= np.uint16(1)
+        query, place = marked.nonzero()
+        of_queries = marked.sum(axis=1)
+        self._tables[query, place] = self._free[query] + numbered(of_queries)
+        first_zone = last.searchsorted(query * self._places + place)
+        zones.reach_into(of_queries, first_zone, first_zone + reaching[query, place] - 1)
+        self._cells = np.append(0, (self._free + of_queries).cumsum())
+        self._counts = np.zeros(self._cells[-1], np.uint32)
 
-    def add(self, products: Products, left_out: Places, scratch: Scratch) -> tuple[Places, NDArray[np.uint16]]:
-        """Count (N,) products; return the positions of those near a zone, and in which of its cells each lies.
+    def add(
+        self, query: int, products: Products, left_out: Places, scratch: Scratch
+    ) -> tuple[Places, NDArray[np.uint16]]:
+        """Count (N,) products of a query; return the positions of those near a zone, and in which cell each lies.
 
         Args:
             left_out: positions that are not counted.
@@ -109,51 +116,61 @@ class ScoreCells:
         places = self._scale.places(products, scratch)
         places[left_out] = LEFT_OUT
         cells = scratch.cells[: len(products)]
-        self._table.take(places, mode="clip", out=cells)
+        self._tables[query].take(places, mode="clip", out=cells)
+        counts = self._counts[self._cells[query] : self._cells[query + 1]]
         # Every query has such counts: half the memory of a sum matters.
-        np.add(self._counts, np.bincount(cells, minlength=len(self._counts)), out=self._counts, casting="unsafe")
-        near: Places = (cells >= self._free).nonzero()[0]
-        return near, cells[near] - np.uint16(self._free)
+        np.add(counts, np.bincount(cells, minlength=len(counts)), out=counts, casting="unsafe")
+        free = self._free[query]
+        near: Places = (cells >= free).nonzero()[0]
+        return near, cells[near] - free
 
-    def above(self, between: NDArray[np.uint32]) -> Places:
-        """(R,) how many of the scores counted are above each relevant one, ascending as these are.
+    def in_zones(self, query: Places, cell: NDArray[np.uint16], products: Products) -> NDArray[np.bool_]:
+        """Count (P,) products near a zone; return which lie in one: their exact scores decide.
 
         Args:
-            between: (Z + 1,) of `Zones`, of those near a zone.
+            query, cell: (P,) of each, as `add` returned it.
         """
-        ends = self.zones.ends
-        last = _places_of(ends, self._scale, len(self._table))
-        below = last.searchsorted(self._first_places()[: self._free])
-        free = np.bincount(below, self._counts[: self._free], minlength=len(last) + 1).astype(np.int64)
-        # A relevant score is below whatever lies above the zone that it is in.
-        return from_above(free + between)[ends.searchsorted(self._relevant, side="right") + 1]
+        return self._zones.add(query, cell, products)
 
-    def histogram(self) -> NDArray[np.uint32]:
-        """(B,) how many of the scores counted fall in each bin of the range, its lower bound included."""
-        bins = _bin_of_places(self._scale.parts)[0][self._first_places()]
+    def above(self) -> Places:
+        """(R,) how many of the scores counted are above each relevant one; those in zones do not count."""
+        query, place, cell = self._first_places()
+        free = cell - self._cells[query] < self._free[query]
+        below = self._places_of(self._zones.ends).searchsorted((query * self._places + place)[free])
+        return self._zones.above(query[free] + below, self._counts[cell[free]])
+
+    def histograms(self) -> NDArray[np.uint32]:
+        """(q, B) how many of the scores counted fall in each bin of the range, its lower bound included."""
+        query, place, cell = self._first_places()
+        bins = _bin_of_places(self._scale.parts)[0][place]
         held = bins >= 0
-        return np.bincount(bins[held], self._counts[held], minlength=BINS).astype(np.uint32)
+        counts = np.bincount((query * BINS + bins)[held], self._counts[cell[held]], minlength=len(self._free) * BINS)
+        histograms: NDArray[np.uint32] = counts.reshape(-1, BINS).astype(np.uint32)
+        return histograms
 
-    def _first_places(self) -> Places:
-        """(C,) the first place of each cell."""
-        changes = np.flatnonzero(np.diff(self._table, prepend=self._table[0] + np.uint16(1)))
-        first = np.empty(len(self._counts), np.int64)
-        first[self._table[changes]] = changes
-        return first
+    def _places_of(self, borders: Products) -> Places:
+        """(Z,) the places of the starts or ends of zones, counted on from one query to the next."""
+        places = self._scale.places(borders, Scratch(len(borders), self._scale.precision))
+        inside: Places = np.minimum(np.maximum(places, LEFT_OUT + 1), self._places - 1)
+        counted_on: Places = self._zones.query * self._places + inside
+        return counted_on
+
+    def _first_places(self) -> tuple[Places, Places, Places]:
+        """(C,) the query, the first place and the number of each cell, by query and place."""
+        changes = np.ones(self._tables.shape, bool)
+        np.not_equal(self._tables[:, 1:], self._tables[:, :-1], out=changes[:, 1:])
+        query, place = changes.nonzero()
+        cell: Places = self._cells[query] + self._tables[query, place]
+        return query, place, cell
 
 
-def from_above(counts: NDArray[Any]) -> NDArray[np.int64]:
-    """(n + 1,) sums of the counts from each place on."""
-    return np.append(counts[::-1].cumsum(dtype=np.int64)[::-1], 0)
+def _zones_at(first: Places, last: Places, queries: int, places: int) -> NDArray[np.int16]:
+    """(q, places) the number of zones that reach into each place, from the first and last ones of each zone.
 
-
-def _places_of(borders: Products, scale: Scale, places: int) -> Places:
-    return scale.places(borders, Scratch(len(borders), scale.precision)).clip(LEFT_OUT + 1, places - 1)
-
-
-def _zones_at(first: Places, last: Places, places: int) -> NDArray[np.int16]:
-    """The number of zones that reach into each place, from their first and last ones."""
-    changes = np.zeros(places + 1, np.int16)
+    Args:
+        first, last: (Z,) places, counted on from one query to the next.
+    """
+    changes = np.zeros(queries * places + 1, np.int16)
     np.add.at(changes, first, np.int16(1))
     np.add.at(changes, last + 1, np.int16(-1))
-    return changes[:-1].cumsum(dtype=np.int16)
+    return changes[:-1].cumsum(dtype=np.int16).reshape(queries, places)

@@ -12,18 +12,19 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from skipfill.store.engine.engine import LOCAL, Engine
+from skipfill.store.engine.threads import product_threads
 from skipfill.store.parquet.ids import ranked
 from skipfill.store.parquet.parts import map_rows
 from skipfill.store.parquet.stored_rows import Block, StoredRows
 from skipfill.store.parquet.vectors import Matrix, Similarity, longest
-from skipfill.store.retrieval.candidates import THREADS, Floors, RowsAtOnce
+from skipfill.store.retrieval.candidates import Floors, RowsAtOnce
 from skipfill.store.retrieval.products import (
     SCORE_ROUNDING,
     Places,
     Scores,
     comparable,
-    exact_scores,
     rounding,
+    shared_exact_scores,
 )
 
 QUERIES_AT_ONCE = 1_024
@@ -81,7 +82,7 @@ def _search(rows: StoredRows, asked: _Asked, progress: Callable[[int], None]) ->
     queries, k = asked.queries, min(asked.k, rows.count)
     parts = [queries[start : start + QUERIES_AT_ONCE] for start in range(0, len(queries), QUERIES_AT_ONCE)]
     memory = RowsAtOnce(min(len(queries), QUERIES_AT_ONCE), k, rows.dim, asked.similarity)
-    with ThreadPoolExecutor(THREADS) as threads:
+    with product_threads() as threads:
         nearest = [_Nearest(part, k, asked.similarity, threads) for part in parts]
         for block in rows.blocks():
             for start in range(0, len(block.ids), memory.count):
@@ -148,17 +149,8 @@ class _Nearest:
             chosen, place = np.unique(row, return_inverse=True)
             vectors = comparable(block.vectors[chosen], self._similarity, block.lengths[chosen])
             ids = block.ids.take(pa.array(chosen))
-            self._merge(query, self._exact(query, place, vectors, ids), ids.take(pa.array(place)))
-
-    def _exact(self, query: Places, row: Places, vectors: Matrix, ids: pa.Array) -> Scores:
-        """(P,) exact scores of P pairs, a share of them by each thread."""
-        size = -(-len(query) // THREADS)
-        shares = [slice(start, start + size) for start in range(0, len(query), size)]
-
-        def scores(share: slice) -> Scores:
-            return exact_scores(self._queries, vectors, query[share], row[share], ids)
-
-        return np.concatenate(list(self._threads.map(scores, shares)))
+            scores = shared_exact_scores(self._threads, self._queries, vectors, query, place, ids)
+            self._merge(query, scores, ids.take(pa.array(place)))
 
     def _merge(self, query: NDArray[np.int64], scores: NDArray[np.float32], ids: pa.Array) -> None:
         touched = np.zeros(len(self._queries), bool)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,81 +13,102 @@ Products = NDArray[Any]
 """float32 or float64, as multiplied."""
 
 
-@dataclass(frozen=True)
-class QueryZones:
-    """The Z zones of one query, and the M cells that they reach into.
+class Rounding(Protocol):
+    """How far products may lie from exact scores.
 
     Attributes:
-        starts, ends: (Z,) ascending; starts are included, ends are not.
-        first, last: (M,) the first and the last zone that reaches into each cell.
+        slack: at most, from the float64 product.
+        precision: of the products.
     """
 
-    starts: Products
-    ends: Products
-    first: NDArray[np.int32]
-    last: NDArray[np.int32]
+    @property
+    def slack(self) -> float: ...
+
+    @property
+    def precision(self) -> Precision: ...
 
 
 class Zones:
-    """The zones of q queries, and how many scores lie in each and below it.
+    """The Z zones of q queries, and how many scores lie between them.
 
-    All queries are looked at in one call: of each, a block has only a few scores near a zone.
+    Attributes:
+        starts, ends: (Z,) of each zone, query by query, ascending; starts are included, ends are not.
+        query: (Z,) of each.
     """
 
-    def __init__(self, of_queries: Sequence[QueryZones]) -> None:
-        zones = np.append(0, np.cumsum([len(one.starts) for one in of_queries]))
-        cells = np.append(0, np.cumsum([len(one.first) for one in of_queries]))
-        self._starts, self._ends = (
-            np.concatenate([getattr(one, name) for one in of_queries]) for name in ("starts", "ends")
-        )
-        self._first, self._last = (
-            np.concatenate([getattr(one, name) + of for one, of in zip(of_queries, zones, strict=False)])
-            for name in ("first", "last")
-        )
-        self._cells = cells[:-1]
-        # Between and inside zones in turn: of each query there is one more between than inside.
-        self._counted_from = 2 * zones + np.arange(len(zones))
-        self._counts = np.zeros(self._counted_from[-1], np.uint32)
+    def __init__(self, relevant: Scores, query: Places, queries: int, rounding: Rounding) -> None:
+        """Put a zone around each relevant score, and join zones that meet.
 
-    def add(self, query: Places, cell: Places, products: Products) -> NDArray[np.bool_]:
+        Args:
+            relevant: (R,) exact scores, query by query, those of each query ascending.
+            query: (R,) of each.
+            queries: q.
+        """
+        up, down = rounding.precision(np.inf), rounding.precision(-np.inf)
+        exact = relevant.astype(np.float64)
+        slacks = rounding.slack + SCORE_ROUNDING * np.abs(exact)
+        starts = np.nextafter((exact - slacks).astype(rounding.precision), down)
+        ends = np.nextafter(np.nextafter((exact + slacks).astype(rounding.precision), up), up)
+        apart = (starts[1:] > ends[:-1]) | (query[1:] != query[:-1])
+        first, last = np.append(True, apart)[: len(starts)], np.append(apart, True)[: len(ends)]
+        self.starts, self.ends, self.query = starts[first], ends[last], query[first]
+        self._of_relevant = first.cumsum(dtype=np.int32) - np.int32(1)
+        self._zones = np.append(0, np.bincount(self.query, minlength=queries).cumsum())
+        # Between and inside zones in turn: of each query there is one more between than inside.
+        self._counts = np.zeros(2 * len(self.starts) + queries, np.uint32)
+
+    def reach_into(self, cells: Places, first: Places, last: Places) -> None:
+        """Set in which cells the zones lie.
+
+        Args:
+            cells: (q,) how many cells of each query zones reach into.
+            first, last: (M,) the first and the last zone that reaches into each cell.
+        """
+        self._cells = cells.cumsum() - cells
+        self._first, self._last = first.astype(np.int32), last.astype(np.int32)
+
+    def add(self, query: Places, cell: NDArray[np.uint16], products: Products) -> NDArray[np.bool_]:
         """Count (P,) products near a zone; return which lie in one: their exact scores decide.
 
         Args:
             query: (P,) of each.
             cell: (P,) which of the query's cells each lies in, among those that zones reach into.
         """
-        cell = self._cells[query] + cell
-        zone = self._first[cell]
-        beyond = products >= self._ends[zone]
-        inside: NDArray[np.bool_] = (products >= self._starts[zone]) & ~beyond
+        at = self._cells[query] + cell
+        zone = self._first[at]
+        beyond = products >= self.ends[zone]
+        inside: NDArray[np.bool_] = (products >= self.starts[zone]) & ~beyond
         between = 2 * zone + (query + inside + 2 * beyond)
-        more = (beyond & (zone < self._last[cell])).nonzero()[0]
+        more = (beyond & (zone < self._last[at])).nonzero()[0]
         if len(more):  # one zone reaches into most cells
-            some, last = products[more], self._last[cell[more]]
-            further = bisected(self._ends, zone[more] + 1, last + 1, some, side="right")
-            inside[more] = (further <= last) & (some >= self._starts[np.minimum(further, last)])
+            some, last = products[more], self._last[at[more]]
+            further = bisected(self.ends, zone[more] + 1, last + 1, some, side="right")
+            inside[more] = (further <= last) & (some >= self.starts[np.minimum(further, last)])
             between[more] = 2 * further + query[more] + inside[more]
         np.add.at(self._counts, between, np.uint32(1))
         return inside
 
-    def between(self, query: int) -> NDArray[np.uint32]:
-        """(Z + 1,) how many scores of a query lie between its zones, from the lowest on; those inside do not count."""
-        return self._counts[self._counted_from[query] : self._counted_from[query + 1] : 2]
+    def above(self, place: Places, counts: NDArray[np.uint32]) -> Places:
+        """(R,) how many scores lie above the zone of each relevant one and in no other zone.
+
+        Args:
+            place: (C,) zones below cells that no zone reaches into, of their query and those before it, plus the query.
+            counts: (C,) of the scores in each of these cells.
+        """
+        queries = len(self._zones) - 1
+        between = np.bincount(place, counts, minlength=len(self.starts) + queries).astype(np.int64)
+        query_of = np.repeat(np.arange(queries), np.diff(self._zones) + 1)
+        between += self._counts[2 * np.arange(len(between)) - query_of]
+        before = np.append(0, between.cumsum())
+        query = self.query[self._of_relevant]
+        # A relevant score is below whatever lies above the zone that it is in.
+        above: Places = before[self._zones[query + 1] + query + 1] - before[self._of_relevant + query + 1]
+        return above
 
 
-def zones_of(relevant: Scores, slack: float, precision: Precision) -> tuple[Products, Products]:
-    """Starts and ends of the zones around (R,) ascending relevant scores; zones that meet are joined.
-
-    Args:
-        slack: how far a product may lie from the float64 one.
-    """
-    up, down = precision(np.inf), precision(-np.inf)
-    exact = relevant.astype(np.float64)
-    slacks = slack + SCORE_ROUNDING * np.abs(exact)
-    starts = np.nextafter((exact - slacks).astype(precision), down)
-    ends = np.nextafter(np.nextafter((exact + slacks).astype(precision), up), up)
-    apart = starts[1:] > ends[:-1]
-    return starts[np.append(True, apart)[: len(starts)]], ends[np.append(apart, True)[: len(ends)]]
+def numbered(counts: Places) -> Places:
+    """0, 1, 2, ... for each group in turn, from (G,) counts."""
+    return np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts, counts)
 
 
 def bisected(

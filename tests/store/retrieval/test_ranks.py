@@ -11,11 +11,9 @@ import pytest
 
 from skipfill.store.parquet.stored_rows import Columns, StoredRows
 from skipfill.store.parquet.vectors import normalised
-from skipfill.store.retrieval.other_rows import OtherRows, RowsOfBlock
 from skipfill.store.retrieval.products import rounding
 from skipfill.store.retrieval.ranks import Queries, ranks_of_sets, relevant_ranks
 from skipfill.store.retrieval.relevance import Judgements, SameLabel
-from skipfill.store.retrieval.relevant_rows import RelevantRows
 from skipfill.store.retrieval.score_cells import Scale, ScoreCells
 from tests.conftest import write_vectors
 
@@ -121,35 +119,14 @@ def test_sizes_of_vectors_do_not_change_ranks(tmp_path: Path, size: float) -> No
     assert [ranks.tolist() for ranks in found] == expected
 
 
-def test_the_precision_of_a_block_does_not_depend_on_who_is_faster() -> None:
-    """The next product may be made before a block is counted, or after."""
-    vectors = normalised(np.random.default_rng(0).normal(size=(300, 7)).astype(np.float32)).reshape(3, 100, 7)
-    asked, nobody = vectors[0, :2], [np.empty(0, np.int64)] * 2
-    blocks = [RowsOfBlock(pa.array(range(100)), of_block) for of_block in vectors]
-    scores = np.sort(asked.astype(np.float64) @ vectors[0].T.astype(np.float64)).astype(np.float32)
-    place = np.tile(np.arange(100, dtype=np.int32), 2)
-    relevant = RelevantRows(np.array([0, 100, 200]), scores.reshape(-1), None, blocks[0].ids, place)
-    made = {}
-    for ahead in (True, False):
-        others = OtherRows(asked, slice(0, 2), relevant, 1.0, 300, 2)
-        first = others.products(blocks[0])
-        if ahead:
-            second = others.products(blocks[1])
-        others.add(blocks[0], first, nobody)
-        if not ahead:
-            second = others.products(blocks[1])
-        others.add(blocks[1], second, nobody)
-        made[ahead] = [one.dtype for one in (first, second, others.products(blocks[2]))]
-    assert made[True] == made[False] == [np.float32, np.float32, np.float64]
-
-
 def test_memory_of_a_query_is_small() -> None:
     """A check has thousands of queries under three models, and a table and counts of each."""
     scale = Scale(1.0, rounding(128, 1.0, np.float32), 1, np.float32)
     relevant = np.linspace(-0.5, 0.5, 10).astype(np.float32)
-    ScoreCells(relevant, scale)  # what all queries share
+    ScoreCells(relevant, np.array([0, 10]), scale)  # what all queries share
     tracemalloc.start()
-    cells = [ScoreCells(relevant, scale) for _ in range(20)]
-    size = tracemalloc.get_traced_memory()[0] / len(cells)
+    cells = ScoreCells(np.tile(relevant, 20), np.arange(21) * 10, scale)
+    size = tracemalloc.get_traced_memory()[0] / 20
     tracemalloc.stop()
+    del cells
     assert size < 20_000
