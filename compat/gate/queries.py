@@ -17,6 +17,7 @@ from skipfill.compat.gate.admission.registry import OF_TRUTH
 from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.query_lookup import QueryLookup, look_up_queries
 from skipfill.compat.gate.reencodable import ReencodableRows
+from skipfill.compat.inference.bfloat16 import rough_products
 from skipfill.compat.inference.encode import encode_all
 from skipfill.store.checks.policy import NEIGHBOURS
 from skipfill.store.checks.queries import Queries
@@ -211,7 +212,8 @@ def _first_found(context: CheckContext, items: Items, vectors: Matrix, rows: Sto
     has_vector = np.any(vectors, axis=1)
     sought = np.where(has_vector[:, None], vectors, np.float32(1))
     engine = context.engine if rows is context.gallery.rows else LOCAL
-    hits = search(rows, sought, depth + 1, progress=context.progress.advance, engine=engine)
+    rough = rough_products(sought, rows.count)
+    hits = search(rows, sought, depth + 1, progress=context.progress.advance, engine=engine, rough=rough)
     count = min(depth + 1, rows.count)
     query = np.repeat(np.arange(len(items)), count)
     other = np.ones(len(query), bool)

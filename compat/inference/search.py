@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from skipfill.compat.inference.bfloat16 import rough_products
 from skipfill.compat.progress import Progress
 from skipfill.store.checks.reranking import Reranking
 from skipfill.store.engine.engine import LOCAL, Engine
@@ -104,4 +105,5 @@ def searched(
 ) -> SearchResult:
     """The `k` nearest rows of (Q, d) vectors in the gallery's space."""
     progress.start(f"searching {gallery.name}", gallery.rows.count)
-    return SearchResult(model, ids, search(gallery.rows, vectors, k, gallery.space.metric, progress.advance, engine))
+    rows, rough = gallery.rows, rough_products(vectors, gallery.rows.count)
+    return SearchResult(model, ids, search(rows, vectors, k, gallery.space.metric, progress.advance, engine, rough))

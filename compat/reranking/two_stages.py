@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from skipfill.compat.inference.bfloat16 import rough_products
 from skipfill.compat.reranking.candidates import CandidateRows
 from skipfill.compat.reranking.new_vectors import NewVectors, NewVectorSource
 from skipfill.compat.reranking.rerank import Order, rerank
@@ -53,7 +54,8 @@ class TwoStages:
         """
         progress, rows = source.progress, gallery.rows
         progress.start(f"finding {k:,} candidates", rows.count)
-        hits = search(rows, vectors, k + 1, gallery.space.metric, progress.advance, engine)
+        rough = rough_products(vectors, rows.count)
+        hits = search(rows, vectors, k + 1, gallery.space.metric, progress.advance, engine, rough)
         candidates = CandidateRows.of(hits, ids, k)
         return cls(candidates, own, source.of(candidates.ids, candidates.among_first(reranked or k)))
 

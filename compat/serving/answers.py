@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skipfill.compat.inference.bfloat16 import rough_products
 from skipfill.compat.inference.given import Given, given_block
 from skipfill.compat.inference.load import LoadedModel
 from skipfill.store.errors import BadInput
@@ -59,7 +60,8 @@ def exact_find(gallery: Gallery) -> Find:
     """Exact search of a gallery's files: a pass over them for each call."""
 
     def find(queries: Matrix, k: int) -> Found:
-        hits = search(gallery.rows, queries, k, gallery.space.metric)
+        rough = rough_products(queries, gallery.rows.count)
+        hits = search(gallery.rows, queries, k, gallery.space.metric, rough=rough)
         count = hits.scores.shape[1]
         ids = hits.ids.to_pylist()
         return [ids[at : at + count] for at in range(0, len(ids), count)], hits.scores.tolist()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from threading import Lock
+from typing import TypeVar
 
 from threadpoolctl import ThreadpoolController
+
+T = TypeVar("T")
 
 
 def given_threads() -> int:
@@ -25,33 +28,25 @@ def processors() -> int:
     return given_threads() or os.cpu_count() or 1
 
 
-@contextmanager
-def product_threads() -> Iterator[ThreadPoolExecutor]:
-    """A pool of threads, one for each processor, in which every matrix product takes one thread.
+class WhileAsked:
+    """A setting of the whole process that holds as long as anyone asks for it: a service answers several at once."""
 
-    The threads that numpy's own library (BLAS) adds to a product wait for each other. Beside a thread that reads a
-    file, such a product takes up to twice as long.
-    """
-    with _SHARED.one_thread_a_product(), ThreadPoolExecutor(processors()) as threads:
-        yield threads
+    def __init__(self, begin: Callable[[], T], end: Callable[[T], object]) -> None:
+        """Set nothing yet.
 
-
-@cache
-def _blas() -> ThreadpoolController:
-    return ThreadpoolController().select(user_api="blas")
-
-
-class _Blas:
-    """BLAS has one thread as long as anyone asks for it; a service answers several callers at once."""
-
-    def __init__(self) -> None:
+        Args:
+            begin: changes the setting, and returns what it was.
+            end: restores it.
+        """
+        self._begin, self._end = begin, end
         self._lock, self._askers = Lock(), 0
 
     @contextmanager
-    def one_thread_a_product(self) -> Iterator[None]:
+    def __call__(self) -> Iterator[None]:
+        """A context in which the setting holds."""
         with self._lock:
             if not self._askers:
-                self._limited = _blas().limit(limits=1)
+                self._before = self._begin()
             self._askers += 1
         try:
             yield
@@ -59,7 +54,23 @@ class _Blas:
             with self._lock:
                 self._askers -= 1
                 if not self._askers:
-                    self._limited.restore_original_limits()
+                    self._end(self._before)
 
 
-_SHARED = _Blas()
+@cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController().select(user_api="blas")
+
+
+one_thread_of_blas = WhileAsked(lambda: _blas().limit(limits=1), lambda limited: limited.restore_original_limits())
+
+
+@contextmanager
+def product_threads() -> Iterator[ThreadPoolExecutor]:
+    """A pool of threads, one for each processor, in which every matrix product takes one thread.
+
+    The threads that numpy's own library (BLAS) adds to a product wait for each other. Beside a thread that reads a
+    file, such a product takes up to twice as long.
+    """
+    with one_thread_of_blas(), ThreadPoolExecutor(processors()) as threads:
+        yield threads

@@ -214,30 +214,30 @@ SAFE = (1e-15, 1e15)
 
 def normalised(values: Matrix, lengths: Lengths | None = None, out: Matrix | None = None) -> Matrix:
     """(N, D) each row divided by its L2 norm, of whatever size that is. Rows must not be zero.
-
-    `lengths`: (N,) of the rows, if they are known; `out`: memory for the result.
-    """
-    lengths = _lengths(values) if lengths is None else lengths
+    `lengths`: (N,) of the rows, if they are known; `out`: memory for the result."""
+    lengths = lengths_of(values) if lengths is None else lengths
     unsafe = _unsafe(lengths)
     result: Matrix = np.divide(values, np.where(unsafe, np.float32(1), lengths)[:, None], out=out)
     if unsafe.any():
         # By a power of two, which changes no digit: the result is that of a row of ordinary length.
         powers = np.frexp(np.abs(values[unsafe]).max(axis=1, keepdims=True))[1]
         scaled = np.ldexp(values[unsafe], -powers)
-        result[unsafe] = scaled / _lengths(scaled)[:, None]
+        result[unsafe] = scaled / lengths_of(scaled)[:, None]
     return result
 
 
 def longest(values: Matrix, lengths: Lengths | None = None) -> float:
     """The largest L2 norm of N rows, of whatever size it is; 0 for none. `lengths`: theirs, if they are known."""
-    lengths = _lengths(values) if lengths is None else lengths
+    lengths = lengths_of(values) if lengths is None else lengths
     if not _unsafe(lengths).any():
         return float(lengths.max(initial=0))
     return float(np.linalg.norm(values.astype(np.float64), axis=1).max())
 
 
-def _lengths(values: Matrix) -> Lengths:
-    lengths: Lengths = np.sqrt(np.einsum("nd,nd->n", values, values))
+def lengths_of(values: Matrix) -> Lengths:
+    """(N,) the L2 norms of rows; 0 or infinite where float32 cannot hold the squares."""
+    with np.errstate(over="ignore"):
+        lengths: Lengths = np.sqrt(np.einsum("nd,nd->n", values, values))
     return lengths
 
 

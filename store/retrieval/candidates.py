@@ -1,4 +1,4 @@
-"""Rows of a block that may be among the nearest of some queries, by float32 products.
+"""Rows of a block that may be among the nearest of some queries, by float32 products, or by rougher and faster ones.
 
 All but a few products are below what their query has found already. The largest product of each group of rows tells so
 for the whole group, in one pass over the products while they are in the processor's cache.
@@ -7,6 +7,8 @@ for the whole group, in one pass over the products while they are in the process
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -14,8 +16,16 @@ from numpy.typing import NDArray
 
 from skipfill.store.engine.threads import processors
 from skipfill.store.parquet.stored_rows import BLOCK_ROWS, Block
-from skipfill.store.parquet.vectors import Matrix, Similarity
-from skipfill.store.retrieval.products import LARGEST, Places, Scores, comparable, refuse_too_large
+from skipfill.store.parquet.vectors import Lengths, Matrix, Similarity, lengths_of, longest
+from skipfill.store.retrieval.products import (
+    LARGEST,
+    SCORE_ROUNDING,
+    Places,
+    Scores,
+    comparable,
+    refuse_too_large,
+    rounding,
+)
 
 PRODUCTS_AT_ONCE = 2**22
 GROUP = 512
@@ -24,8 +34,38 @@ FIRST_ROWS = 4_096
 """Number of rows that the first floor is taken from; four times the number of hits if that is more."""
 MANY = 256
 """Rows at once raise a query's floor if more of them reach it than this, and than four times the number of hits."""
+MANY_OF_ALL = 0.01
+"""Share of rough products; if more of them reach a floor, their exact scores take longer than float32 products."""
 TASKS = 4
 """For each thread, so that all end at about the same time."""
+
+
+class RoughProducts(Protocol):
+    """Matrix products that are faster than those in float32 and not as near to the exact ones."""
+
+    def can_multiply(self, lengths: Lengths) -> bool:
+        """Whether vectors of these lengths keep the digits that `rounding` takes for granted."""
+        ...
+
+    def operand(self, vectors: Matrix) -> Any:
+        """(N, D) vectors as `multiply` takes them."""
+        ...
+
+    def multiply(self, queries: Any, vectors: Any, out: Scores) -> None:
+        """Set `out`, (Q, N), to the products of Q queries and N vectors."""
+        ...
+
+    def rounding(self, dim: int, norms: float) -> float:
+        """The most that a product and the float64 one may lie apart.
+
+        Args:
+            norms: the product of the lengths of query and vector, at most.
+        """
+        ...
+
+    def one_thread(self) -> AbstractContextManager[None]:
+        """A context in which each product takes one thread."""
+        ...
 
 
 class RowsAtOnce:
@@ -57,50 +97,62 @@ class Floors:
         scores: (q,) float64, -inf where fewer rows are known.
     """
 
-    def __init__(self, queries: Matrix, k: int, threads: ThreadPoolExecutor) -> None:
+    def __init__(self, queries: Matrix, k: int, threads: ThreadPoolExecutor, rough: RoughProducts | None) -> None:
+        """Know no floor yet.
+
+        Args:
+            rough: how to multiply, until too many rows reach the floors by these products; None for float32.
+        """
         self._queries, self._k, self._threads = queries, k, threads
+        self._scale = longest(queries)
+        self._rough = rough if rough and rough.can_multiply(lengths_of(queries)) else None
+        self._rough_queries: Any = self._rough.operand(queries) if self._rough else None
         self.scores = np.full(len(queries), -np.inf)
 
-    def reaching(
-        self, vectors: Matrix, ids: pa.Array, bound: float, slack: float, memory: Scores
-    ) -> tuple[Places, Places]:
+    def reaching(self, vectors: Matrix, lengths: Lengths, ids: pa.Array, memory: Scores) -> tuple[Places, Places]:
         """The pairs of a query and a row that may reach the query's floor, by query.
 
         Args:
             vectors: (N, D) comparable with the queries.
+            lengths: (N,) of these vectors, at least.
             ids: (N,) of these rows, for the error message.
-            bound: the largest score there can be.
-            slack: how far a product may lie from the exact score.
             memory: for the products, a whole number of groups for each query.
 
         Raises:
             BadInput: a product is too large for float32.
         """
+        dim, bound = vectors.shape[1], self._scale * longest(vectors, lengths)
+        rough = self._rough if self._rough and self._rough.can_multiply(lengths) else None
+        rough_vectors = rough.operand(vectors) if rough else None
+        slack = rough.rounding(dim, bound) if rough else rounding(dim, bound, np.float32)
+        slack += SCORE_ROUNDING * bound
         padded = memory[: len(self._queries), : -(-len(vectors) // GROUP) * GROUP]
-        at_once = -(-len(padded) // (TASKS * processors()))
-        parts = [slice(start, start + at_once) for start in range(0, len(padded), at_once)]
 
         def reaching(part: slice) -> tuple[Places, Places]:
-            return self._reaching(part, vectors, ids, bound, slack, padded[part])
+            """Those of some of the queries."""
+            products = padded[part, : len(vectors)]
+            if rough:
+                rough.multiply(self._rough_queries[part], rough_vectors, products)
+            else:
+                with np.errstate(over="ignore", invalid="ignore"):
+                    np.matmul(self._queries[part], vectors.T, out=products)
+            if bound > LARGEST / 2:
+                refuse_too_large(products, ids)
+            padded[part, len(vectors) :] = -np.inf
+            return self._reaching(part, products, padded[part], slack)
 
-        pairs = list(self._threads.map(reaching, parts))
-        query, row = (np.concatenate(places) for places in zip(*pairs, strict=True))
+        at_once = -(-len(padded) // (TASKS * processors()))
+        parts = [slice(start, start + at_once) for start in range(0, len(padded), at_once)]
+        query, row = (np.concatenate(places) for places in zip(*self._threads.map(reaching, parts), strict=True))
+        if len(query) > MANY_OF_ALL * padded.size:
+            self._rough = None
         return query, row
 
-    def _reaching(
-        self, part: slice, vectors: Matrix, ids: pa.Array, bound: float, slack: float, memory: Scores
-    ) -> tuple[Places, Places]:
-        """The pairs of some of the queries."""
-        products, floors = memory[:, : len(vectors)], self.scores[part]
-        with np.errstate(over="ignore", invalid="ignore"):
-            np.matmul(self._queries[part], vectors.T, out=products)
-        if bound > LARGEST / 2:
-            refuse_too_large(products, ids)
-        memory[:, len(vectors) :] = -np.inf
+    def _reaching(self, part: slice, products: Scores, padded: Scores, slack: float) -> tuple[Places, Places]:
+        floors = self.scores[part]
         self._begin(products, floors, slack)
         below = np.maximum(_float32_below(floors - slack), -LARGEST)  # above the padding
-        query, row = _reaching(memory, below)
-        query, row = self._fewer(products, floors, query, row, slack)
+        query, row = self._fewer(products, floors, *_reaching(padded, below), slack)
         return query + part.start, row
 
     def _begin(self, products: Scores, floors: NDArray[np.float64], slack: float) -> None:

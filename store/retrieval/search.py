@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial, reduce
 
@@ -16,14 +17,12 @@ from skipfill.store.engine.threads import product_threads
 from skipfill.store.parquet.ids import ranked
 from skipfill.store.parquet.parts import map_rows
 from skipfill.store.parquet.stored_rows import Block, StoredRows
-from skipfill.store.parquet.vectors import Matrix, Similarity, longest
-from skipfill.store.retrieval.candidates import Floors, RowsAtOnce
+from skipfill.store.parquet.vectors import Matrix, Similarity
+from skipfill.store.retrieval.candidates import Floors, RoughProducts, RowsAtOnce
 from skipfill.store.retrieval.products import (
-    SCORE_ROUNDING,
     Places,
     Scores,
     comparable,
-    rounding,
     shared_exact_scores,
 )
 
@@ -52,19 +51,21 @@ def search(
     similarity: Similarity = "cosine",
     progress: Callable[[int], None] = lambda rows: None,
     engine: Engine = LOCAL,
+    rough: RoughProducts | None = None,
 ) -> Hits:
     """The `k` rows (all, if there are fewer) with the highest score for each query.
 
-    A float32 matrix product finds the candidates: the rows that are not below the k-th hit so far by more than the
-    rounding of the product. These are scored again in float64, because the rounding depends on where a row lies in
-    its block, and equal rows must tie.
+    A matrix product finds the candidates: the rows that are not below the k-th hit so far by more
+    than the rounding of the product. These are scored again in float64, because the rounding depends on where a row
+    lies in its block, and equal rows must tie.
 
     Args:
         queries: (Q, D) float32.
         progress: called with the number of rows read since the last call.
         engine: runs the search of parts of the rows, unless only rows of some ids are searched.
+        rough: how to multiply; None for float32. The hits are the same.
     """
-    asked = _Asked(comparable(queries, similarity), k, similarity)
+    asked = _Asked(comparable(queries, similarity), k, similarity, rough)
     parts = map_rows(_search, rows, asked, engine if rows.keep is None else LOCAL, progress)
     return reduce(partial(_better, k), parts)
 
@@ -76,14 +77,15 @@ class _Asked:
     queries: Matrix
     k: int
     similarity: Similarity
+    rough: RoughProducts | None
 
 
 def _search(rows: StoredRows, asked: _Asked, progress: Callable[[int], None]) -> Hits:
     queries, k = asked.queries, min(asked.k, rows.count)
     parts = [queries[start : start + QUERIES_AT_ONCE] for start in range(0, len(queries), QUERIES_AT_ONCE)]
     memory = RowsAtOnce(min(len(queries), QUERIES_AT_ONCE), k, rows.dim, asked.similarity)
-    with product_threads() as threads:
-        nearest = [_Nearest(part, k, asked.similarity, threads) for part in parts]
+    with product_threads() as threads, asked.rough.one_thread() if asked.rough else nullcontext():
+        nearest = [_Nearest(part, k, asked.similarity, threads, asked.rough) for part in parts]
         for block in rows.blocks():
             for start in range(0, len(block.ids), memory.count):
                 some = slice(start, start + memory.count)
@@ -110,10 +112,11 @@ def _better(k: int, one: Hits, other: Hits) -> Hits:
 class _Nearest:
     """The best rows so far of a few queries, as flat arrays sorted by (query, -score, id)."""
 
-    def __init__(self, queries: Matrix, k: int, similarity: Similarity, threads: ThreadPoolExecutor) -> None:
+    def __init__(
+        self, queries: Matrix, k: int, similarity: Similarity, threads: ThreadPoolExecutor, rough: RoughProducts | None
+    ) -> None:
         self._queries, self._k, self._similarity, self._threads = queries, k, similarity, threads
-        self._scale = longest(queries)
-        self._floors = Floors(queries, k, threads)
+        self._floors = Floors(queries, k, threads, rough)
         self._waiting: list[tuple[Places, Places]] = []
         self._of = np.empty(0, np.int64)
         self._scores = np.empty(0, np.float32)
@@ -128,11 +131,9 @@ class _Nearest:
         """
         dim = vectors.shape[1]
         # The length of a normalised row is rounded too.
-        length = longest(vectors, block.lengths[some]) if self._similarity == "ip" else 1 + (dim + 4) * 2.0**-24
-        bound = self._scale * length
-        slack = rounding(dim, bound, np.float32) + SCORE_ROUNDING * bound
-        ids = block.ids.slice(some.start, len(vectors))
-        query, row = self._floors.reaching(vectors, ids, bound, slack, memory)
+        unit = np.full(len(vectors), 1 + (dim + 4) * 2.0**-24, np.float32)
+        lengths = block.lengths[some] if self._similarity == "ip" else unit
+        query, row = self._floors.reaching(vectors, lengths, block.ids.slice(some.start, len(vectors)), memory)
         self._waiting.append((query, row + some.start))
         most = min(PAIRS_AT_ONCE, self._k * len(self._queries))
         if sum(len(query) for query, _ in self._waiting) > most:

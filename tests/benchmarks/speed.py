@@ -40,6 +40,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from skipfill.compat.inference.bfloat16 import rough_products
 from skipfill.store.parquet.packed.cache import PackedCache, PackedFiles
 from skipfill.store.parquet.stored_rows import BLOCK_ROWS, Columns, StoredRows
 from skipfill.store.parquet.vectors import normalised
@@ -122,7 +123,7 @@ class Data:
         ranks_of_sets(self.rows, nobody, SameLabel(self.labels), [self.queries, *further])
 
     def search(self) -> None:
-        search(self.rows, self.queries, K, "ip")
+        search(self.rows, self.queries, K, "ip", rough=rough_products(self.queries, self.rows.count))
 
     def all_vectors(self) -> np.ndarray:
         return np.concatenate([block.vectors for block in self.rows.blocks()])

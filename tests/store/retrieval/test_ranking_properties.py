@@ -14,6 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from skipfill.compat.inference.bfloat16 import Bfloat16
 from skipfill.store.parquet import stored_rows
 from skipfill.store.parquet.ids import IdSet
 from skipfill.store.parquet.stored_rows import Columns, StoredRows
@@ -119,6 +120,7 @@ def small_limits(block: int, doubt: float) -> Iterator[None]:
             (candidates, "GROUP", 2),
             (candidates, "FIRST_ROWS", 2),
             (candidates, "MANY", 1),
+            (candidates, "MANY_OF_ALL", doubt),
             (ranks, "QUERIES_AT_ONCE", 2),
             (other_rows, "MUCH_DOUBT", doubt),
             (score_cells, "ROWS_PER_PART", 1),
@@ -141,10 +143,11 @@ def small_limits(block: int, doubt: float) -> Iterator[None]:
     block=st.sampled_from([1, 3, 8]),
     doubt=st.sampled_from([0.0, 2.0]),
     k=st.sampled_from([1, 3, 100]),
+    fast=st.booleans(),
 )
-@example(0, 20, 3, ("denormal", "denormal"), "ip", True, False, [0.5], 3, 0.0, 3)
-@example(0, 50, 17, ("small", "denormal"), "ip", False, False, [], 8, 2.0, 3)
-@example(1, 50, 17, ("one is large", "any"), "ip", False, True, [0.0, 1.0], 8, 0.0, 3)
+@example(0, 20, 3, ("denormal", "denormal"), "ip", True, False, [0.5], 3, 0.0, 3, False)
+@example(0, 50, 17, ("small", "denormal"), "ip", False, False, [], 8, 2.0, 3, True)
+@example(1, 50, 17, ("one is large", "any"), "ip", False, True, [0.0, 1.0], 8, 0.0, 3, True)
 def test_equal_to_a_sort_of_exact_scores(
     tmp_path_factory: pytest.TempPathFactory,
     seed: int,
@@ -158,6 +161,7 @@ def test_equal_to_a_sort_of_exact_scores(
     block: int,
     doubt: float,
     k: int,
+    fast: bool,
 ) -> None:
     case = Case.of(seed, rows, dim, kinds, judged, are_rows)
     stored = case.written(tmp_path_factory.mktemp("g"), sorted(int(cut * rows) for cut in cuts), block + 1)
@@ -166,7 +170,7 @@ def test_equal_to_a_sort_of_exact_scores(
     sample = IdSet.of([pa.array(case.ids[some])])
     with small_limits(block, doubt):
         found = ranks.ranks_of_sets(stored, query_ids, case.truth, case.asked, similarity, sample=sample)
-        hits = search.search(stored, case.asked[0], k, similarity)
+        hits = search.search(stored, case.asked[0], k, similarity, rough=Bfloat16() if fast else None)
     every = np.ones(rows, bool)
     for of_set, asked in zip(found, case.asked, strict=True):
         scores = case.scores(asked, similarity)

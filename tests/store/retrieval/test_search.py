@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import faiss
@@ -10,8 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from skipfill.compat.inference.bfloat16 import Bfloat16
 from skipfill.store.parquet.stored_rows import Columns, StoredRows
-from skipfill.store.retrieval.search import search
+from skipfill.store.retrieval.search import Hits
+from skipfill.store.retrieval.search import search as store_search
 from tests.conftest import write_vectors
 
 
@@ -19,8 +23,14 @@ def opened(path: Path) -> StoredRows:
     return StoredRows.open([path], Columns(), None)
 
 
+@pytest.fixture(params=[None, Bfloat16()], ids=["float32", "bfloat16"])
+def search(request: pytest.FixtureRequest) -> Callable[..., Hits]:
+    """A search by float32 products, and by those in bfloat16, however fast this processor makes them."""
+    return partial(store_search, rough=request.param)
+
+
 @pytest.mark.parametrize("queries", [1, 7, 300])
-def test_equals_faiss(tmp_path: Path, queries: int) -> None:
+def test_equals_faiss(search: Callable[..., Hits], tmp_path: Path, queries: int) -> None:
     random = np.random.default_rng(queries)
     vectors = random.normal(size=(40_000, 24)).astype(np.float32)
     asked = random.normal(size=(queries, 24)).astype(np.float32)
@@ -34,7 +44,7 @@ def test_equals_faiss(tmp_path: Path, queries: int) -> None:
 
 @pytest.mark.parametrize("kind", ["strings", "integers"])
 @pytest.mark.parametrize("queries", [1, 2, 33])
-def test_ties_go_to_the_smaller_id(tmp_path: Path, kind: str, queries: int) -> None:
+def test_ties_go_to_the_smaller_id(search: Callable[..., Hits], tmp_path: Path, kind: str, queries: int) -> None:
     """40 distinct vectors, each stored about 1,000 times over three blocks under shuffled ids."""
     random = np.random.default_rng(3)
     distinct = random.normal(size=(40, 19)).astype(np.float32)
@@ -51,7 +61,7 @@ def test_ties_go_to_the_smaller_id(tmp_path: Path, kind: str, queries: int) -> N
         assert found[query].tolist() == expected
 
 
-def test_the_best_rows_come_last(tmp_path: Path) -> None:
+def test_the_best_rows_come_last(search: Callable[..., Hits], tmp_path: Path) -> None:
     """Every row of a block is above all before it."""
     random = np.random.default_rng(4)
     vectors = random.normal(size=(50_000, 8)).astype(np.float32)
@@ -74,7 +84,9 @@ def float64_hits(vectors: np.ndarray, asked: np.ndarray, k: int) -> tuple[list[l
 
 @pytest.mark.parametrize("order", ["drawn", "rising", "falling", "in waves"])
 @pytest.mark.parametrize(("rows", "queries", "k"), [(20_011, 600, 3), (16_385, 2, 5_000), (130, 3, 129), (700, 1, 1)])
-def test_equals_the_float64_ranking(tmp_path: Path, order: str, rows: int, queries: int, k: int) -> None:
+def test_equals_the_float64_ranking(
+    search: Callable[..., Hits], tmp_path: Path, order: str, rows: int, queries: int, k: int
+) -> None:
     """More queries than at once, more hits than rows at once, groups and blocks that are not full, negative scores."""
     random = np.random.default_rng(rows)
     vectors = random.normal(size=(rows, 7)).astype(np.float32)
@@ -90,7 +102,7 @@ def test_equals_the_float64_ranking(tmp_path: Path, order: str, rows: int, queri
     np.testing.assert_array_equal(hits.scores, scores)
 
 
-def test_all_scores_are_far_below_zero(tmp_path: Path) -> None:
+def test_all_scores_are_far_below_zero(search: Callable[..., Hits], tmp_path: Path) -> None:
     vectors = -np.random.default_rng(8).uniform(1, 2, size=(300, 3)).astype(np.float32)
     asked = np.full((2, 3), 2e37, np.float32)
     hits = search(opened(write_vectors(tmp_path / "g.parquet", vectors, np.arange(300))), asked, 250, "ip")
@@ -98,7 +110,7 @@ def test_all_scores_are_far_below_zero(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [1e-20, 1e-4, 1e17])
-def test_sizes_of_vectors_do_not_change_hits(tmp_path: Path, size: float) -> None:
+def test_sizes_of_vectors_do_not_change_hits(search: Callable[..., Hits], tmp_path: Path, size: float) -> None:
     random = np.random.default_rng(6)
     vectors, asked = random.normal(size=(6_000, 9)), random.normal(size=(4, 9))
     scaled = (vectors * size).astype(np.float32)
@@ -109,7 +121,7 @@ def test_sizes_of_vectors_do_not_change_hits(tmp_path: Path, size: float) -> Non
     assert hits.ids.to_numpy().reshape(-1, 5).tolist() == expected
 
 
-def test_all_rows_are_equal(tmp_path: Path) -> None:
+def test_all_rows_are_equal(search: Callable[..., Hits], tmp_path: Path) -> None:
     random = np.random.default_rng(5)
     vectors = np.repeat(random.normal(size=(1, 33)), 40_000, axis=0)
     ids = random.permutation(40_000)
@@ -119,7 +131,7 @@ def test_all_rows_are_equal(tmp_path: Path) -> None:
     assert np.ptp(hits.scores, axis=1).max() == 0
 
 
-def test_fewer_rows_than_asked_for(tmp_path: Path) -> None:
+def test_fewer_rows_than_asked_for(search: Callable[..., Hits], tmp_path: Path) -> None:
     hits = search(opened(write_vectors(tmp_path / "g.parquet", np.eye(3))), np.ones((2, 3), np.float32), 10)
     assert hits.scores.shape == (2, 3)
     assert hits.ids.to_pylist() == ["r00000", "r00001", "r00002"] * 2
@@ -135,7 +147,7 @@ def test_fewer_rows_than_asked_for(tmp_path: Path) -> None:
     ],
     ids=str,
 )
-def test_every_vector_type_gives_the_same_hits(tmp_path: Path, kind: pa.DataType) -> None:
+def test_every_vector_type_gives_the_same_hits(search: Callable[..., Hits], tmp_path: Path, kind: pa.DataType) -> None:
     vectors = np.random.default_rng(0).integers(-8, 9, size=(50, 4)).astype(np.float32) + 0.5
     plain = write_vectors(tmp_path / "plain.parquet", vectors)
     storage = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
@@ -149,7 +161,7 @@ def test_every_vector_type_gives_the_same_hits(tmp_path: Path, kind: pa.DataType
     assert search(opened(other), asked, 7).ids.to_pylist() == search(opened(plain), asked, 7).ids.to_pylist()
 
 
-def test_several_files_and_row_groups_are_one_gallery(tmp_path: Path) -> None:
+def test_several_files_and_row_groups_are_one_gallery(search: Callable[..., Hits], tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     vectors = random.normal(size=(100, 5)).astype(np.float32)
     whole = write_vectors(tmp_path / "whole.parquet", vectors)
