@@ -77,7 +77,7 @@ def roll_back_overlay(
 
 
 def drop_overlay(objects: ObjectStore, gallery: str, fingerprint: str, reason: str = "") -> OverlayChange:
-    """Drop an overlay. Prune removes its files; until then a rollback brings them back.
+    """Drop an overlay. A rollback brings it back until prune removes its files.
 
     Raises:
         BadInput: there is no overlay.
