@@ -41,7 +41,8 @@ def blend(
         list[str],
         typer.Option(
             metavar="MODEL",
-            help="Model with a view onto the old one's space. Repeatable with --items: they choose the model too.",
+            help="Model with a view onto the old one's space. Repeatable with --items, which then choose the model "
+            "too.",
             autocompletion=completion.models,
         ),
     ],

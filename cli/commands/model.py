@@ -160,7 +160,7 @@ def add(
 def drop(
     name: ModelName,
     confirm: Annotated[
-        str, typer.Option(metavar="NAME", help="The name once more, to confirm. Default: none, which is refused.")
+        str, typer.Option(metavar="NAME", help="The name again, to confirm. Default: none; then nothing is dropped.")
     ] = "",
     dry_run: DryRun = False,
     store: Store = None,
@@ -184,7 +184,7 @@ def drop(
         f"{', '.join(map(str, versions))} any more"
         for gallery, versions in dropped.no_way_back.items()
     )
-    lost += f". The same model stays, as {dropped.same_as}" if dropped.same_as else ""
+    lost += f". The same model stays in the store as {dropped.same_as}" if dropped.same_as else ""
     done = "Would drop" if dry_run else "Dropped"
     emit(
         DroppedModelDocument(**asdict(dropped), dry_run=dry_run),

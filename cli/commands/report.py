@@ -18,7 +18,7 @@ def report(
         str,
         typer.Argument(
             metavar="CHECK",
-            help="Id of a check, or a model, for its newest check. Default: the gallery's newest check.",
+            help="Id of a check; or a model, to show its newest check. Default: the gallery's newest check.",
             autocompletion=completion.checks_and_models,
         ),
     ] = "",

@@ -29,7 +29,8 @@ def rollback(
         typer.Option(
             min=1,
             metavar="VERSION",
-            help="Version of the gallery whose model queries will use again. Default: the one before the last swap.",
+            help="Version of the gallery to go back to: queries use its model again. Default: the one before the last "
+            "swap.",
         ),
     ] = None,
     reason: Reason = "",

@@ -242,4 +242,4 @@ def test_doctor_says_what_threads_are_used(skipfill: Skipfill, monkeypatch: pyte
     monkeypatch.delenv("OMP_NUM_THREADS")
     processors = len(os.sched_getaffinity(0))
     assert skipfill("doctor", "--json").document["threads"] == {"count": processors, "given": False}
-    assert f"{processors}, or fewer in a training" in skipfill("doctor").out
+    assert f"{processors}, or fewer for training" in skipfill("doctor").out
