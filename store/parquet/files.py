@@ -124,7 +124,7 @@ def unreadable(path: Address, error: Exception) -> BadInput:
 def refuse_other_count(path: Address, file: ParquetReader, read: int) -> None:
     """Raise `BadInput` when a file, or a part of one, ended before or after row number `read`, by its footer."""
     if (claimed := file.rows.stop) != read:
-        raise unreadable(path, ValueError(f"{claimed:,} rows by its footer, {read:,} in it"))
+        raise unreadable(path, ValueError(f"{claimed:,} rows according to its footer, {read:,} in the file"))
 
 
 def encoded_by(path: Address, schema: pa.Schema) -> dict[str, str]:

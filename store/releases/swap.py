@@ -38,7 +38,7 @@ class ReleasedAlready(BadInput):
         super().__init__(
             f"gallery {gallery}",
             expected=f"a release other than {model}",
-            found=f"{model} released already (version {version.number})",
+            found=f"{model}, which is released already (version {version.number})",
         )
         self.version = version
 

@@ -102,7 +102,7 @@ def refuse_other_contents(path: Path, record: str) -> None:
     if other:
         raise BadInput(
             path,
-            expected=f"an empty folder, or one in which every file is as {record} lists it, as an export writes it",
+            expected=f"an empty folder, or an earlier export in which every file is still as {record} lists it",
             found=f"{other[0]}" + (f" and {len(other) - 1} more files" if len(other) > 1 else ""),
             hint=hint,
         )

@@ -147,7 +147,7 @@ def test_a_second_training_of_a_name_leaves_the_first_bundle_whole(skipfill: Ski
     trained(skipfill, registered)
     objects = open_store(STORE)
     card = load_card(objects, "v2")
-    with pytest.raises(Stale, match="another of this name was first"):
+    with pytest.raises(Stale, match="another model of this name was saved first"):
         save_model(objects, card, b"others", pa.array(["x"]))
     assert load_card(objects, "v2") == card
     assert read_file(objects, card, WEIGHTS)
