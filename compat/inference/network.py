@@ -201,7 +201,7 @@ class Network(nn.Module):
 
     @property
     def encoders(self) -> list[Encoder]:
-        """The encoders whose features `embedded` takes. A blend's old network makes its own vectors, so it has none."""
+        """The encoders whose features `embedded` takes; not that of a blend's old network: it makes its own vectors."""
         older = [] if self.old is None or self.blend is not None else self.old.encoders
         return [self.encoder, *older]
 

@@ -90,7 +90,7 @@ def _angles(vectors: Matrix) -> Matrix:
 
 
 def documents_as_queries(context: CheckContext, items: Items, lookup: QueryLookup) -> Ruling:
-    """Warn of queries that are rows where the truth is a reindex: real queries may be quite unlike documents."""
+    """Warn about queries that are rows, if the truth is a reindex: real queries may be quite unlike documents."""
     documents = int(lookup.present.sum())
     if context.inputs.truth != "reindex" or not documents:
         return Ruling()
