@@ -183,7 +183,7 @@ def list_galleries(store: Store = None, json: Json = False) -> int:
 
 
 def _free_name(objects: ObjectStore) -> str:
-    """A name that no model has: v2, or one of a higher number."""
+    """A name that no model has: v2, or one with a higher number."""
     from itertools import count
 
     from skipfill.store.models.cards import has_model

@@ -156,7 +156,7 @@ def _slices(base: Policy, slices: list[str] | None, without: list[str] | None) -
 def _notes(objects: ObjectStore, gallery: str, slices: list[str]) -> list[str]:
     """Notes on new slices whose columns only queries can have, and on those that no row of the gallery meets.
 
-    What is no SQL condition is refused.
+    Anything that is not an SQL condition is refused.
     """
     from skipfill.store.galleries.gallery import open_gallery
     from skipfill.store.parquet.sql.gallery import refuse_no_condition, rows_that_meet, unknown_to_gallery

@@ -58,7 +58,7 @@ class DoctorDocument:
     """The state of a store and of the environment.
 
     Attributes:
-        verdict: fail if a problem was found; notes and leftovers are none.
+        verdict: fail if a problem was found; notes and leftovers are not problems.
         configuration: path of the file that sets options; null for none.
         threads: of torch.
         environment: Python, the system, and the versions of packages.

@@ -1,4 +1,4 @@
-"""An advice as people read it: the table, the recommendation and its reason."""
+"""Advice as people read it: the table, the recommendation and its reason."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def backfill_cost(rows: int, dim: int, rate: EncodeRate | None, price_per_millio
 def cost_beside_reranking(
     rows: int, dim: int, rate: EncodeRate | None, price_per_million: float | None, measured: Reranked | None
 ) -> BackfillCost:
-    """Estimate the cost of encoding the rows that a re-ranking does not encode: those that are no candidates.
+    """Estimate the cost of encoding the rows that a re-ranking does not encode: those that are not candidates.
 
     Args:
         rows: of the gallery.

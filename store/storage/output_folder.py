@@ -23,9 +23,9 @@ LARGEST_RECORD = 1 << 24
 def new_folder(path: Path, record: str) -> Iterator[Path]:
     """Make a folder beside `path` that gets its name when the block ends, and goes when the block fails.
 
-    A folder that is there is replaced only if it is empty, or if its file `record` lists all its files: then an earlier
-    block wrote it, and nobody put anything of their own into it. A kill between the two renames of a replacement leaves
-    the earlier folder as `.NAME.XXXX.old` beside it.
+    A folder that is there is replaced only if it is empty, or if every file in it is as its file `record` lists it:
+    then an earlier block wrote it, and nobody added or changed a file. A kill between the two renames of a replacement
+    leaves the earlier folder as `.NAME.XXXX.old` beside it.
 
     Args:
         record: name of a JSON file that the block writes by `write_record`.
