@@ -224,7 +224,7 @@ def _fitting(where: str, option: Any, value: Any, context: typer.Context) -> Any
     # A whole number is a number, and true is neither.
     same = type(taken) is type(value) or (type(taken) is float and type(value) is int)
     if not same:
-        raise BadInput(where, expected=KINDS.get(type(taken), "a text"), found=repr(value))
+        raise BadInput(where, expected=KINDS.get(type(taken), "a string"), found=repr(value))
     return value
 
 
