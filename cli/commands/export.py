@@ -27,7 +27,7 @@ def export(
             "--output",
             "-o",
             metavar="PATH",
-            help="File to write, which must not exist; or folder, which must be empty or an earlier export. "
+            help="File to write, which must not exist; or folder, which must be empty or an unchanged export. "
             "Default: MODEL.skipfill, or MODEL-FORMAT.",
         ),
     ] = None,

@@ -166,11 +166,11 @@ def drop(
     store: Store = None,
     json: Json = False,
 ) -> None:
-    """Delete a model that no gallery uses, to free its space.
+    """Delete a model that no gallery uses, to free disk space.
 
-    Refused while a gallery's queries use it, or while it made a gallery's vectors. Its checks, and the versions that
-    released it, stay in the history, but a rollback cannot bring back these versions any more, unless the same model is
-    in the store under another name.
+    Refused while a gallery's queries use it, or while a gallery's vectors are in its space. Its checks, and the
+    versions that released it, stay in the history, but a rollback cannot bring back these versions any more, unless the
+    same model is in the store under another name.
 
     Example: skipfill model drop v2 --confirm v2
     """

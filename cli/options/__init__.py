@@ -158,7 +158,7 @@ LeastQueries = Annotated[
     typer.Option(
         metavar="N",
         min=2,
-        help="Fewest queries that a slice needs to pass. New galleries: 30.",
+        help="Fewest queries with which a slice can pass. New galleries: 30.",
         rich_help_panel=POLICY,
     ),
 ]

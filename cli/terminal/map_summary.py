@@ -20,8 +20,10 @@ def map_summary(card: Card, seconds: float) -> list[str]:
         f"{training['reciprocal_rank']:.3f}",
     ]
     if "right_class" in training:
-        right = f"{training['right_class']:.0%}"
-        lines.append(f"Of those whose label some row has, {right} have it on the nearest stored row: this decides between maps")
+        lines.append(
+            f"Of those whose label some row has, {training['right_class']:.0%} have it on the nearest stored row: this "
+            "decides between maps"
+        )
     if wrong := training["wrong_pairs"]:
         shown = ", ".join(map(str, training["wrong_ids"]))
         lines.append(

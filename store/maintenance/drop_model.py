@@ -47,7 +47,7 @@ def drop_model(objects: ObjectStore, name: str, *, dry_run: bool = False) -> Dro
     The card goes first: a kill leaves files without a card, which no command takes for a model, and prune removes them.
 
     Raises:
-        BadInput: no such model; or a gallery's queries use it, or it made a gallery's vectors; or a log cannot be read.
+        BadInput: no such model; or a gallery's queries use it, or a gallery is in its space; or a log cannot be read.
     """
     card = load_card(objects, name)
     _refuse_used(objects, card)
