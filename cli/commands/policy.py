@@ -57,7 +57,8 @@ def policy(
         list[str] | None,
         typer.Option(
             metavar="SQL",
-            help="Condition on the queries' columns: a slice that every check judges. Repeatable. New galleries: none.",
+            help="Condition on the queries' columns: a slice that every check judges. The given ones replace the "
+            "earlier slices. Repeatable. New galleries: none.",
             rich_help_panel=POLICY,
         ),
     ] = None,
@@ -73,7 +74,7 @@ def policy(
         typer.Option(
             metavar="DIGEST",
             help="Digest of a query set, from a report: a pass on these queries counts, even after a fail on others. "
-            "Repeatable. New galleries: none.",
+            "The given ones replace the earlier ones. Repeatable. New galleries: none.",
             rich_help_panel=POLICY,
         ),
     ] = None,

@@ -79,8 +79,8 @@ Slice = Annotated[
     list[str] | None,
     typer.Option(
         metavar="SQL",
-        help="Condition on the queries' columns, such as lang = 'en'; queries that meet it are judged separately. "
-        "Repeatable. Default: the policy's slices.",
+        help="Condition on the queries' columns, such as lang = 'en'; queries that meet it are judged separately, "
+        "besides the policy's slices. Repeatable. Default: none.",
         rich_help_panel=SLICES,
     ),
 ]
@@ -88,7 +88,8 @@ SliceBy = Annotated[
     list[str] | None,
     typer.Option(
         metavar="COLUMN",
-        help="Column of the queries; each of its values is a slice. Repeatable. Default: none.",
+        help="Column of the queries; each of its values is a slice, and rare values share one. Repeatable. Default: "
+        "none.",
         rich_help_panel=SLICES,
     ),
 ]

@@ -304,7 +304,7 @@ def test_queries_with_ids_of_another_type_are_refused(skipfill: Skipfill, regist
     table = pq.read_table(registered.heldout)
     pq.write_table(table.set_column(0, "id", pa.array(range(len(table)))), "numbers.parquet")
     nothing = ["train", "v2", "--items", registered.items, "--gallery", "things", "--hold-out", "numbers.parquet"]
-    assert "expected ids of the type of the items': string, found int64" in skipfill(*nothing, expect=2).err
+    assert "expected ids of type string, as in the items, found int64" in skipfill(*nothing, expect=2).err
     trained(skipfill, registered)
     refused = skipfill("check", "things", "v2", "--items", "numbers.parquet", expect=2)
-    assert "expected ids of the type of gallery things: string, found int64" in refused.err
+    assert "expected ids of type string, as in gallery things, found int64" in refused.err
