@@ -71,7 +71,9 @@ def add(
     scale: Annotated[
         float | None,
         typer.Option(
-            metavar="N", help="With int8: coordinate = number times N. Default: none.", rich_help_panel=COLUMNS
+            metavar="N",
+            help="With int8, which needs it: coordinate = number times N. Default: none.",
+            rich_help_panel=COLUMNS,
         ),
     ] = None,
     dry_run: DryRun = False,

@@ -108,7 +108,7 @@ def test_items_that_cannot_be_encoded_are_refused(skipfill: Skipfill, with_v2: W
     refused = skipfill(*ADD, with_v2.heldout, expect=2).err
     assert "expected items whose ids are rows of gallery things" in " ".join(refused.split())
     own = skipfill("overlay", "add", "things", "v1", "--items", with_v2.gallery_items, expect=2).err
-    assert "expected another one than v1, whose vectors gallery things holds" in " ".join(own.split())
+    assert "expected a model other than v1, whose vectors gallery things holds" in " ".join(own.split())
     pq.write_table(pa.table({"id": ["i0000"], "text": ["a text"]}), "texts.parquet")
     assert "expected a column of vectors" in " ".join(skipfill(*ADD, "texts.parquet", expect=2).err.split())
     Path("texts.parquet").unlink()
