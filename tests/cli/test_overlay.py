@@ -81,7 +81,7 @@ def test_list_show_verify_rollback_and_drop(skipfill: Skipfill, with_v2: World) 
     done = skipfill("overlay", "rollback", "things", "v2", "--reason", "wrong part")
     assert "has 50 vectors (now version 3)" in " ".join(done.out.split())
     assert "skipfill overlay rollback things v2 --to 2" in " ".join(done.err.split())
-    assert "expected an addition to take back" in skipfill("overlay", "rollback", "things", "v2", expect=4).err
+    assert "expected an addition to undo" in skipfill("overlay", "rollback", "things", "v2", expect=4).err
     assert "wrong part" in skipfill("overlay", "show", "things", "v2").out
     skipfill("overlay", "rollback", "things", "v2", "--to", 2)
     assert "Nothing to do" in skipfill("overlay", "rollback", "things", "v2", "--to", 2).out

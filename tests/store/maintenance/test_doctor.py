@@ -183,7 +183,7 @@ SICK: dict[str, tuple[Callable[[ObjectStore], object], str]] = {
     "a damaged version": (lambda o: (o.root / VERSION.format(1)).write_text("{"), "0000000001.json: expected JSON"),
     "a clock going backwards": (
         lambda o: edit(o.root / VERSION.format(1), at="2999-01-01T00:00:00+00:00"),
-        "in the future: a clock went backwards",
+        "in the future: a clock is wrong",
     ),
     "another model under the released name": (
         lambda o: (swapped(o), edit(o.root / "models/v2/card.json", network={"x": 1})),
