@@ -142,8 +142,8 @@ SENTENCES = {
     "start_ray": "Start one with: ray start --head; or run without --engine ray. See: skipfill guide cluster",
     "install": "Install it: {extra:install}",
     # compat/advice, compat/inference, compat/evaluation, compat/gate
-    "released_already": "Name other candidates with --candidate. To measure {model} with another re-ranking against "
-    "the release: skipfill check {gallery} {model} --rerank 10,50,200 --items HELDOUT.parquet. To see what is in use: "
+    "released_already": "Name other candidates with --candidate. To measure {model} with re-ranking against the "
+    "release: skipfill check {gallery} {model} --rerank 10,50,200 --items HELDOUT.parquet. To see what is in use: "
     "skipfill status {gallery}",
     "train_compatible": "Train a compatible one with: skipfill train NAME --gallery GALLERY --items FILES "
     "--method gallery",

@@ -28,7 +28,7 @@ COLUMNS = ("version", "when (UTC)", "what", "queries use", "who", "check and rea
 def history(gallery: GalleryName, store: Store = None, json: Json = False) -> None:
     """Show every change of a gallery: what, when, by whom and why.
 
-    For a rollback, it names the earlier version that came back: "as in version 3".
+    The row of a rollback names the earlier version that came back: "as in version 3".
 
     Example: skipfill history products
     """

@@ -54,8 +54,8 @@ def plan(
             "--output",
             "-o",
             metavar="FILE",
-            help="File for the plan, which must not exist; or - for stdout. Not written if a swap would refuse the "
-            "plan. Default: the plan is only shown.",
+            help="File for the plan, which must not exist; or - for stdout. A file is written only if a swap would "
+            "accept the plan, perhaps with a --reason. Default: the plan is only shown.",
         ),
     ] = None,
     id_column: IdColumn = "id",

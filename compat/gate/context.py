@@ -189,7 +189,7 @@ def _candidates(objects: ObjectStore, gallery: Gallery, inputs: CheckInputs) -> 
 
 
 def _refuse_no_old_vectors(objects: ObjectStore, gallery: Gallery, inputs: CheckInputs) -> None:
-    """Refuse a missing column of old vectors; and no such column where neither a model nor the gallery has the vectors.
+    """Refuse a missing column of old vectors; without the option, refuse if neither a model nor the gallery has any.
 
     Raises:
         BadInput: see above.

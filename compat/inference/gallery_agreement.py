@@ -156,7 +156,7 @@ def agreement_of_stored(
 
     Raises:
         BadInput: the stored vectors are the new model's, not the old one's; or the new model is the gallery's own, and
-            they are not its.
+            did not make them.
         NotPermitted: the gallery's model runs code that the user did not name.
     """
     name = gallery.space.name
