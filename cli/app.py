@@ -87,8 +87,8 @@ def root(
         typer.Option(
             metavar="FILE",
             envvar="SKIPFILL_CONFIG",
-            help=f"File that sets harmless options of commands. Default: {FILE} in this folder, or else beside the "
-            "store.",
+            help=f"File with values for harmless options, such as --epochs. Default: {FILE} in this folder, or else "
+            "beside the store.",
         ),
     ] = None,
 ) -> None:

@@ -215,7 +215,7 @@ def _refused(where: str, command: Any, key: str) -> BadInput:
 def _fitting(where: str, option: Any, value: Any, context: typer.Context) -> Any:
     """The value, if it has the option's type.
 
-    click converts: it reads a number from a text, and a text from anything.
+    click converts: it reads a number from a string, and a string from anything.
     """
     try:
         taken = option.process_value(context, value)
@@ -224,7 +224,7 @@ def _fitting(where: str, option: Any, value: Any, context: typer.Context) -> Any
     # A whole number is a number, and true is neither.
     same = type(taken) is type(value) or (type(taken) is float and type(value) is int)
     if not same:
-        raise BadInput(where, expected=KINDS.get(type(taken), "a text"), found=repr(value))
+        raise BadInput(where, expected=KINDS.get(type(taken), "a string"), found=repr(value))
     return value
 
 

@@ -20,13 +20,13 @@ SENTENCES = {
     "look_and_run_again": "See: skipfill status {gallery}; then run the same command again.",
     "roll_back_to": "Versions with other releases: {versions}. Bring one back with: "
     "skipfill rollback {gallery} --to VERSION --reason TEXT",
-    "answer_rollback": "Two things answer a rollback. 1: A later check passes on other queries, which show the fault: "
-    "skipfill check {gallery} {checked} --items HELDOUT.parquet --items INCIDENT.parquet. 2: You record a reason: "
-    "skipfill swap {gallery} {model} --reason TEXT",
+    "answer_rollback": "Either of two things lets the model come back. 1: A later check passes on other queries, which "
+    "show the fault: skipfill check {gallery} {checked} --items HELDOUT.parquet --items INCIDENT.parquet. 2: You "
+    "record a reason: skipfill swap {gallery} {model} --reason TEXT",
     "answer_rollback_too": "The same pass answers the rollback, if its queries are not those of the check that had "
-    "allowed the model. Otherwise a reason does, beside the pass: skipfill swap {gallery} {model} --reason TEXT",
-    "answer_rollback_by_reason": "Without that report no pass answers the rollback. Restore it from a copy, or record "
-    "a reason, beside a pass: skipfill swap {gallery} {model} --reason TEXT",
+    "allowed the model. If they are, give a reason as well: skipfill swap {gallery} {model} --reason TEXT",
+    "answer_rollback_by_reason": "Without that report, a pass alone does not answer the rollback. Restore the report "
+    "from a copy, or give a reason as well as a pass: skipfill swap {gallery} {model} --reason TEXT",
     "two": "{first}. {second}",
     "give_reason": "To bring it back anyway: skipfill rollback {gallery} --to {version} --reason TEXT. "
     "Other releases: skipfill history {gallery}",
@@ -73,7 +73,7 @@ SENTENCES = {
     "ask_rerank": "Add --rerank K, or leave this option out. See: skipfill guide reranking",
     "without_rerank": "Measure it with a check without --rerank.",
     "candidates_by_view": "Give the old model's vectors of the queries: --old-vector COLUMN. Or find the candidates "
-    "with the new model's own view: --candidates view. That ranking is another one, and needs its own check.",
+    "with the new model's own view: --candidates view. That ranking is different, and needs its own check.",
     "check_gallery": "Run: skipfill check {gallery} MODEL --items HELDOUT.parquet",
     "fail_stands": "Three things cancel a fail. 1: A later check passes on the same queries, and has as many queries "
     "as the policy requires. 2: A later check passes on queries that the policy names: skipfill policy {gallery} "
@@ -142,9 +142,9 @@ SENTENCES = {
     "start_ray": "Start one with: ray start --head; or run without --engine ray. See: skipfill guide cluster",
     "install": "Install it: {extra:install}",
     # compat/advice, compat/inference, compat/evaluation, compat/gate
-    "released_already": "Name other candidates with --candidate. To measure {model} against the release when it "
-    "answers in another way: skipfill check {gallery} {model} --rerank 10,50,200 --items HELDOUT.parquet. To see what "
-    "is in use: skipfill status {gallery}",
+    "released_already": "Name other candidates with --candidate. To measure {model} with re-ranking against the "
+    "release: skipfill check {gallery} {model} --rerank 10,50,200 --items HELDOUT.parquet. To see what is in use: "
+    "skipfill status {gallery}",
     "train_compatible": "Train a compatible one with: skipfill train NAME --gallery GALLERY --items FILES "
     "--method gallery",
     "give_them": "Give them with {parameter:flag}.",

@@ -102,7 +102,7 @@ def _command_of(error: typer.TyperException) -> str:
 
 
 def _in_a_folder() -> bool:
-    """Whether the current folder is there still."""
+    """Whether the current folder still exists."""
     try:
         return bool(Path.cwd())
     except FileNotFoundError:

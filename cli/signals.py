@@ -1,6 +1,6 @@
 """Ends the process at Ctrl-C, SIGTERM or SIGHUP: at once, with one message, and with nothing temporary left behind.
 
-No exception is raised, which a library could hold back or make another error of. A store is whole after a kill at any
+No exception is raised: a library could swallow it, or turn it into another error. A store is whole after a kill at any
 moment, so there is nothing to unwind: child processes are ended and temporary files removed, that is all. Where the
 main thread is inside a long call of a library, which Python's handler has to wait for, a thread does the same.
 """
@@ -32,9 +32,9 @@ class _Ending:
     """State of this process.
 
     Attributes:
-        codes: of each signal's number that ends it, the exit code; empty where nothing listens.
+        codes: number of each signal that ends it -> the exit code; empty where nothing listens.
         finished: the exit code, when the command is over and only the interpreter has to end.
-        silent: there is nothing to say when it ends.
+        silent: whether to say nothing when it ends.
         hint: the next step after an interruption; empty for that of any command.
     """
 
@@ -46,7 +46,7 @@ class _Ending:
 
 
 def end_on_signals() -> None:
-    """From now on, end this process at a signal. One that it was started to ignore, by nohup for example, stays so."""
+    """From now on, end this process at a signal. One that was ignored from the start, as by nohup, stays ignored."""
     if _Ending.codes:
         return
     numbers = [getattr(signal, name) for name in MESSAGES if hasattr(signal, name)]
@@ -84,7 +84,7 @@ def silently() -> Iterator[None]:
 
 @contextmanager
 def hinting(hint: str) -> Iterator[None]:
-    """Let a signal in the block end the process with this hint: to run the same command again would not go on."""
+    """Let a signal in the block end the process with this hint: running the same command again would not continue."""
     _Ending.hint = hint
     try:
         yield

@@ -58,7 +58,7 @@ def call_text(factory: str, arguments: Mapping[str, Any]) -> str:
     """The call of a factory as one text without spaces. Equal texts mean equal calls.
 
     Raises:
-        BadInput: the factory is no `module:factory`, or the name of an argument is none of Python.
+        BadInput: the factory is not of the form `module:factory`, or an argument's name is not one that Python has.
     """
     if not _FACTORY.fullmatch(factory):
         raise BadInput("an encoder of your own", expected="python:MODULE:FACTORY", found=f"{_PREFIX}{factory}")

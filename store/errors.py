@@ -101,7 +101,7 @@ class NotPermitted(BadInput):
 
 
 class Stale(SkipfillError):
-    """The state changed since it was looked at: another writer was first, or a check is out of date."""
+    """The state changed since it was looked at: another writer came first, or a check is out of date."""
 
     exit_code = 4
 

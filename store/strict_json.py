@@ -20,7 +20,7 @@ T = TypeVar("T")
 LARGEST = 1 << 20
 LARGEST_STORED = 1 << 26
 DEEPEST = 64
-NAMES = {str: "a text", int: "a whole number", float: "a finite number", bool: "true or false", type(None): "null"}
+NAMES = {str: "a string", int: "a whole number", float: "a finite number", bool: "true or false", type(None): "null"}
 Older = Mapping[type, Mapping[str, Callable[[dict[str, Any]], Any]]]
 """Fields that files of older releases lack: dataclass -> field -> its value, made from the fields that were read."""
 

@@ -55,7 +55,9 @@ PricePerHour = Annotated[
 HalvesFolder = Annotated[
     Path | None,
     typer.Option(
-        metavar="FOLDER", help="Write chose.parquet, for a blend, and check.parquet, for a check. Default: neither."
+        metavar="FOLDER",
+        help="Folder for the two halves of the queries: chose.parquet, for skipfill blend, and check.parquet, for "
+        "skipfill check. Default: not written.",
     ),
 ]
 
@@ -85,9 +87,9 @@ def advise(
 ) -> None:
     """Recommend what to do: stay, swap to a candidate, blend, re-rank, or reindex.
 
-    One half of the queries chooses the weights and the row of the table to recommend. The other half tests this row
-    under the gallery's policy, and the table shows its results. Nothing is written to the store. Exit 0: a change is
-    worth it, 1: staying is best, 3: not enough evidence.
+    One half of the queries chooses the weights of blends, and which row of the table to recommend. The other half tests
+    this row under the gallery's policy, and the table shows the results of that half. Nothing is written to the store.
+    Exit 0: a change is worth it, 1: staying is best, 3: not enough evidence.
 
     Example: skipfill advise products --candidate v2 --items heldout.parquet --gallery-items items.parquet
     """

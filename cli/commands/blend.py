@@ -41,7 +41,8 @@ def blend(
         list[str],
         typer.Option(
             metavar="MODEL",
-            help="Model with a view onto the old one's space. Repeatable with --items: they choose the model too.",
+            help="Model with a view onto the old one's space. Repeatable with --items, which then choose the model "
+            "too.",
             autocompletion=completion.models,
         ),
     ],
@@ -113,7 +114,7 @@ def blend(
     """Mix the new model's queries with the old model's.
 
     Each query is n(w n(new) + (1 - w) n(old)), where w is the weight and n normalises. Nothing is trained. Both
-    models encode each query.
+    models encode each query, unless the queries bring their old vectors.
 
     Example: skipfill blend v2-safe --new v2 --old v1
     """

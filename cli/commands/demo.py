@@ -65,7 +65,7 @@ def demo(
     ] = 0,
     epochs: Annotated[
         int,
-        typer.Option(metavar="N", min=0, help="Passes over the items in each training. 0: 6, or 20 with --full."),
+        typer.Option(metavar="N", min=0, help="Passes over the items in each training; 0 means 6, or 20 with --full."),
     ] = 0,
     json: Json = False,
     quiet: Quiet = False,
@@ -230,6 +230,6 @@ def _ending(reports: dict[str, Report], swapped: str) -> Iterator[object]:
     yield from objections(shown)
     yield ""
     if swapped:
-        yield f"{swapped} passed, was swapped to, and rolled back: queries use v1 again"
+        yield f"{swapped} passed. Queries were swapped to it and rolled back: they use v1 again"
     else:
         yield "No model passed its check: nothing was swapped, queries still use v1"

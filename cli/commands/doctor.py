@@ -32,8 +32,8 @@ def doctor(
 ) -> int:
     """Find what is wrong with the store, and say how to fix it.
 
-    Also looks at the environment. Changes nothing. Exit 1 if anything is wrong. Leftover files of interrupted runs
-    and missing permissions are listed, but do not count as wrong.
+    Also looks at the environment. Changes nothing. Exit 1 if a problem is found. Notes and leftover files of
+    interrupted runs are listed, but do not count as problems.
 
     Example: skipfill doctor
     """
@@ -75,7 +75,7 @@ def _threads() -> ThreadsDocument:
 
 def _thread_words(threads: ThreadsDocument) -> str:
     return f"{threads.count}, " + (
-        "set by OMP_NUM_THREADS" if threads.given else "or fewer in a training on a CPU, if that is faster"
+        "set by OMP_NUM_THREADS" if threads.given else "or fewer for training on a CPU, if that is faster"
     )
 
 
@@ -122,7 +122,7 @@ def _named(packages: dict[str, str]) -> list[str]:
 def _cache(diagnosis: Diagnosis) -> str:
     cache = diagnosis.cache
     if not cache.folder:
-        return "none, as this user has no home"
+        return "none, because this user has no home folder"
     return f"{cache.folder}, {counted(cache.files, 'file')}, {cache.bytes:,} bytes"
 
 

@@ -16,7 +16,7 @@ def drop(
     name: GalleryName,
     confirm: Annotated[
         str,
-        typer.Option(metavar="NAME", help="The name once more, to confirm. Default: none, which is refused."),
+        typer.Option(metavar="NAME", help="The name again, to confirm. Default: none; then nothing is dropped."),
     ] = "",
     reason: Reason = "",
     store: Store = None,

@@ -27,7 +27,7 @@ def export(
             "--output",
             "-o",
             metavar="PATH",
-            help="File to write, which must not exist; or folder, which must be empty or an earlier export. "
+            help="File to write, which must not exist; or folder, which must be empty or an unchanged export. "
             "Default: MODEL.skipfill, or MODEL-FORMAT.",
         ),
     ] = None,
@@ -76,8 +76,8 @@ def _bundle(objects: ObjectStore, name: str, output: Path, onto: str, *, as_json
     if onto:
         raise BadInput(
             Parameter("onto", onto),
-            expected="a format that is of one space",
-            found="a bundle, which has all views of the model",
+            expected="a format for one space",
+            found="a bundle, which has all the model's views",
             hint="Leave it out, or add: --format onnx",
         )
     card = export_bundle(objects, name, output).card
@@ -122,7 +122,7 @@ def _folder(
         as_json=as_json,
         show=lambda out: out.print(
             f"Exported {name} onto space {done.space} (dim {done.dim}, {done.bytes / 1e6:,.1f} MB) to {output}",
-            f"Its vectors of {items} witness items are those of skipfill, to {largest:.0e}.",
+            f"Its vectors of {items} witness items match those of skipfill, to {largest:.0e}.",
             sep="\n",
         ),
     )

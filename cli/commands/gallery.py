@@ -71,7 +71,9 @@ def add(
     scale: Annotated[
         float | None,
         typer.Option(
-            metavar="N", help="With int8: coordinate = number times N. Default: none.", rich_help_panel=COLUMNS
+            metavar="N",
+            help="With int8, which needs it: coordinate = number times N. Default: none.",
+            rich_help_panel=COLUMNS,
         ),
     ] = None,
     dry_run: DryRun = False,
@@ -183,7 +185,7 @@ def list_galleries(store: Store = None, json: Json = False) -> int:
 
 
 def _free_name(objects: ObjectStore) -> str:
-    """A name that no model has: v2, or one of a higher number."""
+    """A name that no model has: v2, or one with a higher number."""
     from itertools import count
 
     from skipfill.store.models.cards import has_model

@@ -28,7 +28,7 @@ COLUMNS = ("version", "when (UTC)", "what", "queries use", "who", "check and rea
 def history(gallery: GalleryName, store: Store = None, json: Json = False) -> None:
     """Show every change of a gallery: what, when, by whom and why.
 
-    A rollback names the earlier version whose release queries use again: "as in version 3".
+    The row of a rollback names the earlier version that came back: "as in version 3".
 
     Example: skipfill history products
     """
@@ -118,7 +118,7 @@ def _details(
         named = [check.partition(" ")[0] for check in grounds.against or ()] + [grounds.allowed_by]
         shown = [check for check in checks[-SHOWN:] if check.check not in named]
         others = [f"{check.check} {check.verdict}{_less(version, check)}" for check in shown]
-        before = [f"{len(checks) - SHOWN:,} before"] if len(checks) > SHOWN else []
+        before = [f"{len(checks) - SHOWN:,} earlier"] if len(checks) > SHOWN else []
         told.append(forced_words(grounds, reason=False))
         told.append(f"Other checks: {', '.join(before + others)}" if others else "")
     told.append(f"Came back after the rollback in version {came_back.version}" if came_back else "")

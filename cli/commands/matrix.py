@@ -18,7 +18,7 @@ from skipfill.compat.metrics.always import ALWAYS
 if TYPE_CHECKING:
     from skipfill.compat.evaluation.sequences.matrix import SequenceReport
 
-COLUMNS = 9  # of the matrix beside each other, so that they fit into 80
+COLUMNS = 9  # of the matrix side by side, so that they fit into 80 characters
 MEANING = {
     "AC": "share of new/old cells that are at least as high as old/old",
     "AM": "mean of all cells",

@@ -160,17 +160,17 @@ def add(
 def drop(
     name: ModelName,
     confirm: Annotated[
-        str, typer.Option(metavar="NAME", help="The name once more, to confirm. Default: none, which is refused.")
+        str, typer.Option(metavar="NAME", help="The name again, to confirm. Default: none; then nothing is dropped.")
     ] = "",
     dry_run: DryRun = False,
     store: Store = None,
     json: Json = False,
 ) -> None:
-    """Delete a model that no gallery uses, to free its space.
+    """Delete a model that no gallery uses, to free disk space.
 
-    Refused while a gallery's queries use it, or while it made a gallery's vectors. Its checks, and the versions that
-    released it, stay in the history, but a rollback cannot bring back these versions any more, unless the same model is
-    in the store under another name.
+    Refused while a gallery's queries use it, or while a gallery's vectors are in its space. Its checks, and the
+    versions that released it, stay in the history, but a rollback cannot bring back these versions any more, unless the
+    same model is in the store under another name.
 
     Example: skipfill model drop v2 --confirm v2
     """
@@ -184,7 +184,7 @@ def drop(
         f"{', '.join(map(str, versions))} any more"
         for gallery, versions in dropped.no_way_back.items()
     )
-    lost += f". The same model stays, as {dropped.same_as}" if dropped.same_as else ""
+    lost += f". The same model stays in the store as {dropped.same_as}" if dropped.same_as else ""
     done = "Would drop" if dry_run else "Dropped"
     emit(
         DroppedModelDocument(**asdict(dropped), dry_run=dry_run),

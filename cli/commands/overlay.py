@@ -202,9 +202,10 @@ def drop(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Drop an overlay. `skipfill prune` removes those of its files that are older than an hour.
+    """Drop an overlay. Its files stay until `skipfill prune --yes` removes them.
 
-    Until then, a rollback brings them back.
+    Prune keeps files that are younger than an hour. While the files are there, `skipfill overlay rollback` with `--to`
+    brings the overlay back.
 
     Example: skipfill overlay drop products v2
     """

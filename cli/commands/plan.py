@@ -54,8 +54,8 @@ def plan(
             "--output",
             "-o",
             metavar="FILE",
-            help="File for the plan, which must not exist; or - for stdout. Not written if a swap would refuse the "
-            "plan. Default: the plan is only shown.",
+            help="File for the plan, which must not exist; or - for stdout. A file is written only if a swap would "
+            "accept the plan, perhaps with a --reason. Default: the plan is only shown.",
         ),
     ] = None,
     id_column: IdColumn = "id",
@@ -66,8 +66,8 @@ def plan(
 ) -> None:
     """Show what a swap changes, requires and saves; nothing is changed.
 
-    Exit 1: something required is missing. The file of `-o` is then not written, with one exception: if only a reason
-    for a model that was rolled back is missing, add it with `skipfill swap --plan FILE --reason TEXT`.
+    Exit 1: something required is missing. The `-o` file is then not written, with one exception: if all that is missing
+    is a reason to bring back a model that was rolled back, give it with `skipfill swap --plan FILE --reason TEXT`.
 
     Example: skipfill plan products v2 -o plan.json
     """
@@ -176,7 +176,7 @@ def _next(objects: ObjectStore, plan: Plan, output: Path | None) -> str:
         if plan.lacks_reason_only:
             return f"Next: {check} --items INCIDENT.parquet. Or, with a reason why it may come back: {by_reason}"
         if "rollback" in missing:
-            return f"Next: {check}. If it passes on the queries that had passed before, a reason too: {by_reason}"
+            return f"Next: {check}. If it passes on the same queries as before, give a reason too: {by_reason}"
         return f"Next: {check}"
     if output is None:
         reason = f" --without-check {quoted(plan.without_check)}" if plan.without_check else ""

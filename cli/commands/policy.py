@@ -57,7 +57,8 @@ def policy(
         list[str] | None,
         typer.Option(
             metavar="SQL",
-            help="Condition on the queries' columns: a slice that every check judges. Repeatable. New galleries: none.",
+            help="Condition on the queries' columns: a slice that every check judges. The given ones replace the "
+            "earlier slices. Repeatable. New galleries: none.",
             rich_help_panel=POLICY,
         ),
     ] = None,
@@ -73,7 +74,7 @@ def policy(
         typer.Option(
             metavar="DIGEST",
             help="Digest of a query set, from a report: a pass on these queries counts, even after a fail on others. "
-            "Repeatable. New galleries: none.",
+            "The given ones replace the earlier ones. Repeatable. New galleries: none.",
             rich_help_panel=POLICY,
         ),
     ] = None,
@@ -156,7 +157,7 @@ def _slices(base: Policy, slices: list[str] | None, without: list[str] | None) -
 def _notes(objects: ObjectStore, gallery: str, slices: list[str]) -> list[str]:
     """Notes on new slices whose columns only queries can have, and on those that no row of the gallery meets.
 
-    What is no SQL condition is refused.
+    Anything that is not an SQL condition is refused.
     """
     from skipfill.store.galleries.gallery import open_gallery
     from skipfill.store.parquet.sql.gallery import refuse_no_condition, rows_that_meet, unknown_to_gallery

@@ -61,8 +61,8 @@ def prune(
     young = [one for one in leftovers.unfinished_trainings(objects) if one.young] if trainings and not all_ages else []
     if young:
         show_next(
-            f"Kept, as they changed within the last day and may still run: {', '.join(one.key for one in young)}. To "
-            f"remove them too, while no other command runs: skipfill prune --yes --trainings --all-ages",
+            f"Kept, because they changed within the last day and may still run: {', '.join(one.key for one in young)}. "
+            f"To remove them too, while no other command runs: skipfill prune --yes --trainings --all-ages",
             quiet=quiet,
         )
     if (pruned or (copies and copies.files)) and not yes:

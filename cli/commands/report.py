@@ -18,7 +18,7 @@ def report(
         str,
         typer.Argument(
             metavar="CHECK",
-            help="Id of a check, or a model, for its newest check. Default: the gallery's newest check.",
+            help="Id of a check; or a model, to show its newest check. Default: the gallery's newest check.",
             autocompletion=completion.checks_and_models,
         ),
     ] = "",
@@ -53,7 +53,7 @@ def report(
     outlook = outlook_of(objects, saved)
     write_reports(saved, outlook, junit_file=junit, html_file=html, github=github, json=json)
     for file in filter(None, (junit, html)):
-        show_next(f"Written: {file}", quiet=quiet or file.is_relative_to("/dev"))  # a stream tells of itself
+        show_next(f"Written: {file}", quiet=quiet or file.is_relative_to("/dev"))  # a stream needs no note
     if json or not (junit or html or github):
         emit(
             outlook.document_of(saved),

@@ -29,7 +29,8 @@ def rollback(
         typer.Option(
             min=1,
             metavar="VERSION",
-            help="Version of the gallery whose model queries will use again. Default: the one before the last swap.",
+            help="Version of the gallery to go back to: queries use its model again. Default: the one before the last "
+            "swap.",
         ),
     ] = None,
     reason: Reason = "",
@@ -42,8 +43,8 @@ def rollback(
     """Undo the last swap: queries use the model that they used before.
 
     Needs no model files. For a second rollback in a row, name the version with `--to`. A model needs a `--reason` to
-    come back if it failed a check, no check allowed it, it was rolled back itself, or it is not in this store. If
-    queries use that model already, nothing is written.
+    come back if a check speaks against it, no check allowed it, it was rolled back itself, or it is not in this store.
+    If queries use that model already, nothing is written.
 
     Exit 0: done, or nothing to do. Exit 1: a `--reason` is needed. Exit 4: `--to` is needed, or another change came
     first. Exit 5: the rollback is done, but the command of `--run` failed.

@@ -58,8 +58,8 @@ def search(
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="Query vectors in the gallery's own space, in the same forms. Repeatable. Default: none, with "
-            "--items.",
+            help="Query vectors in the gallery's own space, in files of the same kinds. Repeatable. Default: none, "
+            "with --items.",
         ),
     ] = None,
     k: Annotated[int, typer.Option("-k", metavar="N", min=1, help="Rows to find for each query.")] = 10,
@@ -164,4 +164,4 @@ def _show(out: Console, result: SearchResult, output: Path | None, queries: int)
     out.print(table(columns, rows, numbers=["rank", "score"]))
     if result.reranking is not None:
         encoded = f"; {result.encoded:,} rows were encoded" if result.encoded else ""
-        out.print(f"{result.model}, {result.reranking}: scores of two models do not compare{encoded}", style="dim")
+        out.print(f"{result.model}, {result.reranking}: scores of two models cannot be compared{encoded}", style="dim")

@@ -45,7 +45,7 @@ def status(
         bool, typer.Option("--watch", help="Print a line now and at each change, until interrupted (exit 130).")
     ] = False,
     every: Annotated[
-        float, typer.Option(min=0.01, metavar="SECONDS", help="Seconds between two readings by --watch.")
+        float, typer.Option(min=0.01, metavar="SECONDS", help="With --watch: seconds between two looks at the store.")
     ] = 1.0,
     store: Store = None,
     json: Json = False,

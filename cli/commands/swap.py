@@ -59,8 +59,8 @@ def swap(
     """Make queries use another model; no stored vector is changed.
 
     Needs a passing check of this model on the gallery as it is now. A model that was rolled back also needs a later
-    pass on other queries, or a `--reason`. If queries use the model already, nothing is written; a note says so if a
-    later check speaks against it.
+    pass on other queries, or a `--reason`. If queries use the model already, nothing is written, and any later checks
+    that speak against it are named.
 
     Exit 0: done, or nothing to do. Exit 1: refused. Exit 4: the plan is stale, another change came first, or a file of
     the gallery is not the one that was registered. Exit 5: the swap is done, but the command of `--run` failed.

@@ -24,7 +24,7 @@ def verify(
 ) -> None:
     """Compare a gallery's files with those that were registered.
 
-    Compares numbers of rows, sizes and footers; with `--deep`, every row.
+    Compares row counts, sizes and footers; with `--deep`, every row.
 
     Example: skipfill gallery verify products --deep
     """

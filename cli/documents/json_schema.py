@@ -119,7 +119,7 @@ class _Definitions:
 
 
 def _description(text: str | None) -> Schema:
-    """The description of a value, for readers of JSON, who know no None."""
+    """The description of a value for readers of JSON, which has no None."""
     return {"description": re.sub(r"\bNone\b", "null", text)} if text else {}
 
 

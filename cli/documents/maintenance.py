@@ -29,7 +29,7 @@ class ThreadsDocument:
 
     Attributes:
         count: OMP_NUM_THREADS; where it is not set, the number of processors that the process may use.
-        given: whether OMP_NUM_THREADS is set; otherwise a training also tries fewer.
+        given: whether OMP_NUM_THREADS is set; if not, training also tries fewer threads.
     """
 
     count: int
@@ -58,7 +58,7 @@ class DoctorDocument:
     """The state of a store and of the environment.
 
     Attributes:
-        verdict: fail if anything is wrong.
+        verdict: fail if a problem was found; notes and leftovers are not problems.
         configuration: path of the file that sets options; null for none.
         threads: of torch.
         environment: Python, the system, and the versions of packages.
@@ -66,7 +66,7 @@ class DoctorDocument:
         writable: whether this user can write to the store; null on object storage, where only writing tells.
         free_bytes: on the store's disk, for this user; null on object storage.
         deep: whether every file of every model and gallery was read.
-        findings: what is wrong, and notes.
+        findings: problems and notes.
         cache: this user's local copies of galleries and overlays, for all stores.
         leftovers: files of runs that were killed or still run. They are not a problem; prune removes them.
         trainings: checkpoints of trainings that were interrupted or still run.
@@ -92,7 +92,7 @@ class PruneDocument:
 
     Attributes:
         leftovers: the files.
-        bytes: their size together.
+        bytes: their total size.
         cache: this user's local copies that were removed, or would be; null without `--cache`.
         dry_run: whether nothing was removed.
     """

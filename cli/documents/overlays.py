@@ -14,7 +14,7 @@ class OverlayDocument:
     Attributes:
         gallery: name of the gallery.
         rows: number of its vectors.
-        bytes: size of its files together.
+        bytes: total size of its files.
         number: of this entry of its log.
         action: the change.
         model: name of the model that made the vectors; its fingerprint is what counts.

@@ -87,7 +87,7 @@ class SwapDocument(GroundsOfRelease):
         gallery: name of the gallery.
         version: the entry that the swap adds to its log.
         dry_run: whether nothing was written.
-        already: false, because queries used another model before.
+        already: false, because queries used another release before.
     """
 
     gallery: str
@@ -124,7 +124,7 @@ class RollbackDocument:
         version: the entry that the rollback adds to its log; the newest one if there is nothing to do.
         dry_run: whether nothing was written.
         already: whether there was nothing to do, because queries use that model already.
-        origin: number of the version that brought the release which queries use again.
+        origin: number of the version that brought the release that comes back.
         checks_against: later checks that speak against that release, each with its verdict; null where they cannot be
             read.
     """
@@ -144,7 +144,7 @@ class SpaceIdentity:
     Attributes:
         name: of the space.
         dim: number of coordinates.
-        metric: higher is nearer in both.
+        metric: similarity; in every metric, a higher score is nearer.
         fingerprint: of the encoder that fills the space; empty when it is known only by its vectors.
     """
 

@@ -147,8 +147,8 @@ AcceptWorse = Annotated[
     list[str] | None,
     typer.Option(
         metavar="SLICE",
-        help="Slice that may get worse: seen, unseen, or a slice of the policy. Recorded. Repeatable. "
-        "New galleries: none.",
+        help="Slice that may get worse: seen, unseen, or a slice of the policy. The given ones replace those of the "
+        "policy. Recorded. Repeatable. New galleries: none.",
         rich_help_panel=POLICY,
         autocompletion=completion.one_of("seen", "unseen"),
     ),
@@ -158,7 +158,7 @@ LeastQueries = Annotated[
     typer.Option(
         metavar="N",
         min=2,
-        help="Fewest queries that a slice needs to pass. New galleries: 30.",
+        help="Fewest queries with which a slice can pass. New galleries: 30.",
         rich_help_panel=POLICY,
     ),
 ]

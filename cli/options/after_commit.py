@@ -27,8 +27,8 @@ Run = Annotated[
     typer.Option(
         "--run",
         metavar="COMMAND",
-        help="Shell command to run after the change is written; it gets on stdin what --json prints. If it fails, the "
-        "change stays: exit 5. Default: none.",
+        help="Shell command to run after the change is written; its stdin is the document that --json prints. If the "
+        "command fails, the change stays, and the exit code is 5. Default: none.",
     ),
 ]
 
@@ -93,4 +93,4 @@ def _stays(document: SwapDocument | RollbackDocument) -> str:
 
 def _by_hand(document: SwapDocument | RollbackDocument) -> str:
     """The next step where the command of `--run` did not end well: the same swap would find nothing to change."""
-    return f"Run the command of --run again by hand; the release: skipfill status {document.gallery} --json"
+    return f"Run the command of --run again by hand. To see the release: skipfill status {document.gallery} --json"

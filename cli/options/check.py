@@ -29,8 +29,8 @@ GalleryItems = Annotated[
     list[Path] | None,
     typer.Option(
         metavar="FILE",
-        help="Items of gallery rows. The new model encodes them to measure new/new; with --rerank, only candidates. "
-        "Repeatable. Default: --items.",
+        help="Items of gallery rows. The new model encodes them to measure new/new; with --rerank, it encodes only "
+        "candidates. Repeatable. Default: --items.",
         callback=corpora,
         rich_help_panel=MEASURED,
     ),
@@ -50,7 +50,7 @@ Truth = Annotated[
     typer.Option(
         metavar="KIND",
         help="What makes a row relevant: labels, judgements, or reindex (the first rows of a full reindex). Or "
-        "neighbours, to measure how many of the first rows by stored vectors are found again; such a check never "
+        "neighbours: the first rows that each query's stored vector finds, to measure what changes; such a check never "
         "passes. Default: the policy's kind; without one, judgements if given, else labels.",
         rich_help_panel=MEASURED,
         autocompletion=completion.one_of("labels", "judgements", "reindex", "neighbours"),
@@ -69,7 +69,8 @@ Ceiling = Annotated[
     str,
     typer.Option(
         metavar="MODEL",
-        help="Independent model whose full reindex is update gain 1. Default: the new model itself (new/new).",
+        help="Independent model whose full reindex counts as an update gain of 1. Default: the new model itself "
+        "(new/new).",
         rich_help_panel=MEASURED,
         autocompletion=completion.models,
     ),
@@ -78,8 +79,8 @@ Slice = Annotated[
     list[str] | None,
     typer.Option(
         metavar="SQL",
-        help="Condition on the queries' columns, such as lang = 'en'; queries that meet it are judged separately. "
-        "Repeatable. Default: the policy's slices.",
+        help="Condition on the queries' columns, such as lang = 'en'; queries that meet it are judged separately, "
+        "besides the policy's slices. Repeatable. Default: none.",
         rich_help_panel=SLICES,
     ),
 ]
@@ -87,7 +88,8 @@ SliceBy = Annotated[
     list[str] | None,
     typer.Option(
         metavar="COLUMN",
-        help="Column of the queries; each of its values is a slice. Repeatable. Default: none.",
+        help="Column of the queries; each of its values is a slice, and rare values share one. Repeatable. Default: "
+        "none.",
         rich_help_panel=SLICES,
     ),
 ]

@@ -131,7 +131,7 @@ def output_form(output: Path | None, form: str, *, json: bool) -> RowForm:
         raise unknown_name("format", form, FORMS, where="--format")
     if output != DASH:
         if form:
-            raise BadInput("--format", expected="-o -, as files are Parquet", found=f"-o {output or 'missing'}")
+            raise BadInput("--format", expected="-o -, because files are Parquet", found=f"-o {output or 'missing'}")
         return "parquet"
     if json:
         raise BadInput("--json", expected="no other output on stdout", found="-o -")

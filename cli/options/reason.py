@@ -8,7 +8,7 @@ import typer
 
 
 def refuse_empty(context: typer.Context, parameter: typer.CallbackParam, value: str | None) -> str | None:
-    """Raise `BadInput` where a reason is given, and is an empty text: a script's variable may not be set."""
+    """Raise `BadInput` where a reason is given but is empty: a script's variable may not be set."""
     from skipfill.store.errors import BadInput
 
     source = context.get_parameter_source(parameter.name or "")

@@ -144,7 +144,7 @@ Batch = Annotated[
 Accumulate = Annotated[
     int,
     typer.Option(
-        metavar="N", min=1, help="Number of parts to encode a batch in, to use less memory.", rich_help_panel=STEPS
+        metavar="N", min=1, help="Encode each batch in N parts, to use less memory.", rich_help_panel=STEPS
     ),
 ]
 Lr = Annotated[
@@ -195,7 +195,7 @@ Threads = Annotated[
         metavar="N",
         min=0,
         max=1024,
-        help="Threads of a training on a CPU; 0: OMP_NUM_THREADS, or the fastest number, found by timing some steps.",
+        help="Threads for training on a CPU; 0: OMP_NUM_THREADS, or the fastest number, found by timing some steps.",
         rich_help_panel=MACHINE,
     ),
 ]
@@ -205,7 +205,7 @@ Log = Annotated[
         "--log",
         "--log-file",
         metavar="FILE",
-        help="Append one line of NDJSON for each epoch; - is stdout. Under torchrun, write --log-file. "
+        help="Append one line of NDJSON for each epoch; - is stdout. Under torchrun, use the name --log-file. "
         "Default: no log.",
         rich_help_panel=MACHINE,
     ),

@@ -41,7 +41,7 @@ def number(value: float, *, sign: bool = False) -> str:
 
 
 def interval(value: Interval | None, *, sign: bool = False) -> str:
-    """A mean with its interval, smaller, below."""
+    """A mean, with its interval in smaller type below it."""
     if value is None:
         return '<span class="dim">undefined</span>'
     ends = f"{number(value.low, sign=sign)} to {number(value.high, sign=sign)}"

@@ -56,7 +56,7 @@ def refuse_overwriting(path: Path, inputs: Sequence[Path], store: object) -> Non
     """Refuse a report that would replace an input or a Parquet file, or lie in the store's folder.
 
     Raises:
-        BadInput: which of them it is.
+        BadInput: it would do one of these; the error says which.
     """
     with _telling(path):
         found = ""

@@ -58,7 +58,7 @@ def worst_first(found: list[Finding]) -> list[Finding]:
 
 
 def headline(report: Report) -> str:
-    """The reason of the verdict in a sentence or two."""
+    """The reason for the verdict in a sentence or two."""
     found = findings(report)
     confidence = f"{report.policy.get('confidence', 0.95):.0%}"
     if report.verdict == "pass":
@@ -74,7 +74,7 @@ def headline(report: Report) -> str:
 
 
 def _of_several(report: Report) -> str:
-    """The smallest number of candidates that passes beside the one to release; empty where there is no choice."""
+    """The smallest number of candidates that passes, and the one to release; empty where there is no choice."""
     if report.rerank is None or not report.rerank.passing:
         return ""
     smallest, chosen = report.rerank.passing[0].k, report.rerank.recommended.k
@@ -88,7 +88,7 @@ def _of_several(report: Report) -> str:
 
 
 def way_of(report: Report) -> str:
-    """The model, and its way to answer queries."""
+    """The model, and its way of answering queries."""
     return way_words(report.model, report.rerank.way if report.rerank else None)
 
 

@@ -17,13 +17,13 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 def draw_losses(name: str, epochs: Sequence[dict[str, Any]], best: int, output: Path) -> None:
     """Draw each loss term by epoch: in training as a line, on held-out items as a dashed line. Mark the kept epoch.
 
-    Some terms may end before others: training after the encoder is done does not have all of them.
+    Some terms may end before others: after the encoder is trained, further training does not have all of them.
 
     Args:
         epochs: the lines of the log.
 
     Raises:
-        BadInput: the file is of no format that can be drawn, or cannot be written; matplotlib is not installed.
+        BadInput: the file's format cannot be drawn, or it cannot be written; or matplotlib is not installed.
     """
     if output.suffix.lower() not in FORMATS:
         raise BadInput(output, expected=f"a name that ends in {', '.join(FORMATS)}", found=output.suffix or "no ending")

@@ -100,7 +100,7 @@ def next_command(report: Report, asked: str = "") -> str:
 
 
 def swap_command(report: Report, way: Reranking | None) -> str:
-    """The command that makes queries use the model of a report in a way to answer them."""
+    """The command that makes queries use the model of a report, re-ranked as `way` says."""
     return f"skipfill swap {report.gallery} {in_way(ModelInWay(report.model, way.parameters if way else {}))}"
 
 

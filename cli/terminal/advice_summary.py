@@ -1,4 +1,4 @@
-"""An advice as people read it: the table, the recommendation and its reason."""
+"""Advice as people read it: the table, the recommendation and its reason."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def show_advice(out: Console, made: Advised) -> None:
     rows = [_cells(line, recommended=place == made.recommended) for place, line in enumerate(made.lines)]
     out.print(table(columns, rows, numbers=columns[1:6]))
     if any(line.kind == "rerank" for line in made.lines):
-        out.print("rows: those to encode; of a re-ranking, the candidates of these queries", style="dim")
+        out.print("rows: the number to encode; for re-ranking, the candidates of these queries", style="dim")
     for line in made.lines:
         if line.kind == "reindex":
             out.print(_cost(line))

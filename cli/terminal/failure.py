@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 
 SCHEMA_VERSION = 1
-"""Of every JSON document that a command prints."""
+"""Version of the form of every JSON document that a command prints."""
 TRAINING = ("train", "demo")
 """The commands that train a model."""
 

@@ -64,7 +64,7 @@ def coverage_note(coverage: Coverage, gallery: str, model: str, old_model: str) 
             "The check shows how well."
         )
     elif said:
-        said.append("Queries for such classes will get worse.")
+        said.append("Queries for such classes are likely to get worse.")
         said.append(f"To avoid that, {_remedies(model, old_model)}.")
         said.append(MEASURED)
     return " ".join(said)

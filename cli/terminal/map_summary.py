@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def map_summary(card: Card, seconds: float) -> list[str]:
-    """Sentences about a map that was fitted in closed form, and what a user should know of its pairs."""
+    """Sentences about a map that was fitted in closed form, and what a user should know about its pairs."""
     training, gallery = card.training, card.gallery
     space = gallery["space"]
     lines = [
@@ -20,7 +20,10 @@ def map_summary(card: Card, seconds: float) -> list[str]:
         f"{training['reciprocal_rank']:.3f}",
     ]
     if "right_class" in training:
-        lines.append(f"The nearest stored row has the label of {training['right_class']:.0%} of them: this decides")
+        lines.append(
+            f"Of those whose label some row has, {training['right_class']:.0%} have it on the nearest stored row: this "
+            "decides between maps"
+        )
     if wrong := training["wrong_pairs"]:
         shown = ", ".join(map(str, training["wrong_ids"]))
         lines.append(

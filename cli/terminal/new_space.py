@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def note_new_space(objects: ObjectStore, space: str, *, quiet: bool) -> None:
-    """Note a new space with nearly the name of one in the store, as by a typing error."""
+    """Note a new space with nearly the name of one in the store, as after a typing error."""
     from difflib import get_close_matches
 
     from skipfill.store.models.cards import model_names

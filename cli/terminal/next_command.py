@@ -32,7 +32,7 @@ _COMMAND = re.compile(rf"\bskipfill ({'|'.join(WITH_STORE)})(?![\w`-])(?! --stor
 
 
 def name_store(given: str | None) -> None:
-    """Remember the store that the command line names; one that the environment names, it names for the next, too."""
+    """Remember the store that the command line names; one that the environment names needs no flag next time."""
     by_environment = given is not None and given == os.environ.get(VARIABLE)
     _store.set("" if given is None or by_environment else given)
     _source.set("" if given is None else VARIABLE if by_environment else "--store")
@@ -135,7 +135,7 @@ def check_again(report: Report, inputs: CheckInputs, truth: str) -> str:
 
 
 def _of_truth(inputs: CheckInputs) -> list[tuple[str, object]]:
-    """The truth that neither labels nor judgements are, and how many of its first rows count."""
+    """The options for a truth other than labels and judgements, and for how many of its first rows count."""
     return [("truth", inputs.truth), ("depth", inputs.depth)] if inputs.truth in ("reindex", "neighbours") else []
 
 

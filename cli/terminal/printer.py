@@ -1,4 +1,4 @@
-"""A console of plain lines: one line a text outside a terminal, lines that fit it inside one."""
+"""A console of plain lines: in a terminal they fit its width; elsewhere each text is one line."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Printer(Console):
         return part if all(column.no_wrap for column in part.columns) else Constrain(part, terminal_width())
 
     def _unpadded(self, part: Table) -> Text:
-        """The table without the blanks up to which rich fills each line: a nuisance in a file or a pipe."""
+        """The table without the blanks with which rich pads each line: they are a nuisance in a file or a pipe."""
         with self.capture() as captured:
             super().print(part)
         return Text("\n".join(line.rstrip() for line in captured.get().splitlines()))

@@ -58,7 +58,7 @@ def emit(
 
 @contextmanager
 def to_stdout() -> Iterator[None]:
-    """Print a result in the block, to its end; where the reader of stdout has gone, nowhere.
+    """In the block, print a result to its end; if the reader of stdout has gone, print nothing more.
 
     Raises:
         OutputLost: it cannot be written.

@@ -42,7 +42,7 @@ class Bar:
 
 
 class Lines:
-    """The same where there is no terminal: now and then a plain line, for a log. A total of 0 is not known."""
+    """The same where there is no terminal: now and then a plain line, for a log. A total of 0 means unknown."""
 
     def __init__(self) -> None:
         self._total = self._done = self._percent = 0

@@ -12,7 +12,7 @@ from rich.text import Text
 from skipfill.cli.terminal.next_command import WITH_STORE
 
 INDENT = 2
-"""Of the lines after the first."""
+"""Spaces before the lines after the first."""
 _NAMES = "|".join((*WITH_STORE, "methods", "guide", "demo", "--code", "model", "gallery"))
 _COMMAND = re.compile(rf"(?<!`)\bskipfill (?:{_NAMES})\b(?:'[^']*'|.)*?(?=[.;)](?:\s|$)|,? or |\s\s|$)")
 _WORD = re.compile(r"\S+")

@@ -53,7 +53,7 @@ class Advised:
         reason: one sentence.
         notes: sentences on queries that were left out, rows of the table that are missing, and the like.
         halves: the queries that chose, and the others, which a check may use.
-        lack: the input that may decide an undecided advice.
+        lack: the input that may decide undecided advice.
     """
 
     gallery: str
@@ -151,7 +151,7 @@ def _lines(
 
 
 def _lack(contexts: Sequence[CheckContext], leading: Row) -> Lack:
-    """The input that an undecided advice lacks: more queries decide nothing where another one does."""
+    """The input that undecided advice lacks: more queries decide nothing where another one does."""
     if any(finding.rule == BROUGHT_VECTORS for context in contexts for finding in context.findings):
         return "proof of old vectors"
     return "vectors of rows" if leading.lacks_vectors else "queries"

@@ -1,4 +1,4 @@
-"""The reason of a recommendation: one sentence with the numbers of the table."""
+"""The reason for a recommendation: one sentence with the numbers of the table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from skipfill.store.checks.report import Interval
 
 
 def reason(lines: Sequence[Line], decision: Decision, policy: Policy, objection: str) -> str:
-    """The reason of the recommendation, as a sentence.
+    """The reason for the recommendation, as a sentence.
 
     Args:
         lines: staying first, then the alternatives.

@@ -38,7 +38,7 @@ class Pace:
     lr: float
 
     def epochs_for(self, items: int, batch: int) -> int:
-        """The default number of epochs for so many items in batches of this size, at most `MOST_EPOCHS`."""
+        """The default number of epochs for this many items in batches of this size, at most `MOST_EPOCHS`."""
         steps_of_an_epoch = max(1, math.ceil(items / batch))
         return max(self.epochs, min(math.ceil(self.steps / steps_of_an_epoch), MOST_EPOCHS))
 
@@ -47,7 +47,7 @@ class Encoder(nn.Module):
     """An encoder of items.
 
     In a training, `for_items` builds it from the first items and a source. The bundle keeps `described`, `files` and
-    the weights; `rebuilt` makes the same encoder of these. Items pass through `prepare` once, through `augment` in
+    the weights; `rebuilt` makes the same encoder from these. Items pass through `prepare` once, through `augment` in
     training only, and through `forward`.
 
     Class attributes:

@@ -30,7 +30,7 @@ def readme(name: str, format: Format, pipeline: QueryPipeline, verified: Verifie
         "",
         f"- Model: `{card.name}`, method `{card.method}`, fingerprint `{card.fingerprint[:16]}`.",
         f"- Verified on {verified.items} witness items, alone and in batches of {verified.batches[-1]}: the largest "
-        f"difference to skipfill's own vectors is {verified.largest_difference:.1e} (limit {TOLERANCE:.0e}).",
+        f"difference from skipfill's own vectors is {verified.largest_difference:.1e} (limit {TOLERANCE:.0e}).",
         "",
         "## Use",
         "",

@@ -21,7 +21,7 @@ from skipfill.store.parquet.vectors import Matrix, normalised
 from skipfill.store.storage.object_store import ObjectStore
 
 TOLERANCE = 1e-5
-"""Of each coordinate of a vector of length 1. Two runtimes add up in another order."""
+"""Largest difference in a coordinate of a vector of length 1. Two runtimes add up in different orders."""
 BATCH = 64
 
 

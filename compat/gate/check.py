@@ -109,10 +109,10 @@ def check_model(
 
 
 def _tried(measured: list[Measurements], began: float) -> list[tuple[Report, pa.Table]]:
-    """The report of each way to answer queries and its results by query, the first ways first, until one fails to pass.
+    """The report and the results by query of each way of answering, in order, up to the first that does not pass.
 
-    Each is tested at the full error. In a sequence that was fixed before, which ends with the first that does not pass,
-    the probability of any wrong pass is still no larger (Maurer et al. 1995).
+    Each is tested at the full error rate. The order was fixed beforehand, and the sequence ends with the first way that
+    does not pass, so the probability of any wrong pass is no larger (Maurer et al. 1995).
 
     Args:
         began: reading of the monotonic clock when the check began.
@@ -174,7 +174,7 @@ def _report(measured: Measurements, slices: list[Slice], began: float) -> Report
 
 
 def _measure(context: CheckContext) -> list[Measurements]:
-    """Admit the queries, and rank what is relevant to them by every model, in each way to answer."""
+    """Admit the queries, and rank what is relevant to them by every model, in each way of answering."""
     with decoding_once(), ReencodableRows.opened(context) as reencodable:
         if context.inputs.truth == "reindex" and reencodable.items is not None:
             context = context.on_rows(reencodable.items.ids)

@@ -85,9 +85,9 @@ class CheckContext:
         """Open the gallery and load the models.
 
         Raises:
-            BadInput: an unknown gallery or model, a model that encodes in another way than when it was saved, one
-                without a view onto the gallery's space, thresholds for a gallery that is not searched by cosine, no
-                column of the name that brings old vectors, or none brought where nothing else has them.
+            BadInput: an unknown gallery or model, a model that no longer encodes as when it was saved, one without a
+                view onto the gallery's space, thresholds for a gallery that is not searched by cosine, no column of
+                the name given for old vectors, or no old vectors at all.
         """
         bound = BoundGallery.of(open_gallery(objects, gallery_name, cache))
         _refuse_no_old_vectors(objects, bound.gallery, inputs)  # at once: loading models takes longer
@@ -130,13 +130,13 @@ class CheckContext:
 
     @property
     def ways(self) -> set[str]:
-        """Fingerprints of the ways to answer queries that are checked."""
+        """Fingerprints of the ways of answering queries that are checked."""
         return {way_fingerprint(self.model.card.fingerprint, self.way_of(k)) for k in self.ks or (0,)}
 
     def open_items(self, files: Sequence[Path]) -> Items:
         """Open files of queries or of items, each in the state in which it was opened first.
 
-        A folder of BEIR has the queries of all its parts: those count that the judgements name.
+        A BEIR folder has the queries of all its parts; only those that the judgements name count.
         """
         items, judgements = open_items(files, self.inputs.columns, self.pins), self.inputs.judgements
         if judgements is None or not any(map(is_beir, files)):
@@ -170,10 +170,10 @@ class CheckContext:
 
 
 def _candidates(objects: ObjectStore, gallery: Gallery, inputs: CheckInputs) -> CandidatesBy:
-    """The query that finds candidates: as asked, or the old one where it can be had when queries are served.
+    """The query that finds candidates: as asked, or else the old one if it is available when queries are served.
 
     Raises:
-        BadInput: the old one is asked for, and cannot be had.
+        BadInput: the old one is asked for, and is not available.
     """
     old_serves = bool(inputs.old_vector) or serves(objects, gallery.space)
     if inputs.candidates == "old" and not old_serves:
@@ -189,7 +189,7 @@ def _candidates(objects: ObjectStore, gallery: Gallery, inputs: CheckInputs) -> 
 
 
 def _refuse_no_old_vectors(objects: ObjectStore, gallery: Gallery, inputs: CheckInputs) -> None:
-    """Refuse old vectors in a column that is not there, and none at all where neither a model nor the gallery has any.
+    """Refuse a missing column of old vectors; without the option, refuse if neither a model nor the gallery has any.
 
     Raises:
         BadInput: see above.

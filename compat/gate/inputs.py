@@ -55,13 +55,13 @@ class CheckInputs:
         instead_of: ids of checks on other queries that did not pass, and that this one stands in for.
         reason: why these queries are the better ones; recorded. Needed where `instead_of` names any.
         rerank: numbers of candidates that the new model re-ranks, each tried; empty where its view alone ranks.
-        candidates: the query that finds them, of CANDIDATES; empty: the old one where it can be had when queries are
+        candidates: the query that finds them, of CANDIDATES; empty: the old one if it is available when queries are
             served, else the new model's view.
         keep: whether the items that were encoded for this are added to the model's overlay of the gallery.
 
     Raises:
         BadInput: a value out of its range, an unknown name, missing judgements or reason, or a measurement that
-            re-ranking does not go together with.
+            does not go with re-ranking.
     """
 
     items: Sequence[Path]
@@ -116,7 +116,7 @@ class CheckInputs:
         self._refuse_beside_reranking()
 
     def _refuse_beside_reranking(self) -> None:
-        """Refuse what has no meaning for re-ranked rows, whose scores are of two spaces; and its options without it."""
+        """Refuse options of re-ranking without it, and with it what needs scores of one space."""
         for k in self.rerank:
             refuse_outside("rerank", k, 1)
         if self.candidates and self.candidates not in CANDIDATES:

@@ -41,7 +41,7 @@ class QuerySet:
     Attributes:
         items: where they come from.
         relevance: which rows are relevant to each.
-        lookup: what the gallery holds of them.
+        lookup: what the gallery holds for them.
         vectors: (Q, D) their L2-normalised vectors by the new model, in its own space.
         ids: rows of these ids are the queries themselves; NULL where queries are not rows.
         asked: a digest of each query that was given, including those that were left out.
@@ -139,7 +139,7 @@ def _no_judged_row(context: CheckContext, items: Items, judged: Judgements) -> B
         expected=f"ids of rows of gallery {context.gallery.name}",
         found=f"none (first: row {others[0].as_py()!r})"
         if len(others)
-        else "only queries that are relevant to themselves",
+        else "only the queries' own rows",
     )
 
 

@@ -40,8 +40,8 @@ class StoredRanks:
         values: pair -> metric -> (Q,) values.
         scores: the distribution of the scores of each pair.
         counts: pair -> the scores counted by query, where thresholds are to be transferred; else nothing.
-        grades: (R,) of the relevant rows of each of Q queries, in no order.
-        of_sample: the values among the rows that can be encoded again alone, where these are some of the rows.
+        grades: (R,) of the relevant rows of each of Q queries, in no particular order.
+        of_sample: the values among only the rows that can be encoded again, where these are not all the rows.
         stages: pair -> both stages of its answers, where a model re-ranks.
     """
 
@@ -155,7 +155,7 @@ class Ranker:
         """The ranks under each set of query vectors, by its name.
 
         Args:
-            sample: ids of rows, to rank among these alone too.
+            sample: ids of rows; the ranks among only these are found too.
         """
         stage = ", ".join(sets) if len(sets) <= MOST_NAMED else f"{next(iter(sets))} to {list(sets)[-1]}"
         pairs = 2 * rows.count + (0 if sample is None else len(sample))

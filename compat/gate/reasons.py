@@ -1,4 +1,4 @@
-"""Reasons of a verdict: a sentence for each requirement, or only for those that do not hold or are undecided."""
+"""Reasons for a verdict: a sentence for each requirement, or only for those that do not hold or are undecided."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def reasons(slices: list[Slice], policy: Policy) -> list[str]:
 
 
 def remedies(slices: list[Slice], card: Card, old_model: str) -> list[str]:
-    """A sentence on how to keep queries of unseen classes from getting worse; none unless they are found to.
+    """A sentence on how to keep queries of unseen classes from getting worse; none if they are not found to get worse.
 
     Args:
         slices: judged.

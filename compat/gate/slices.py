@@ -56,7 +56,7 @@ class Grouping:
 
 
 def group_queries(context: CheckContext, queries: QuerySet) -> Grouping:
-    """Put every query into its slices and its cluster. Repeated queries are warned of.
+    """Put every query into its slices and its cluster, and warn about repeated queries.
 
     `seen` or `unseen` is left out if it has no query and the gallery has no such row either. Both are left out where
     they would show which rows were pairs of a map, not which classes the model knows.
@@ -98,7 +98,7 @@ def group_queries(context: CheckContext, queries: QuerySet) -> Grouping:
 
 
 def _name_policy(context: CheckContext, error: BadInput) -> None:
-    """Let the error of a slice say so where the slice is the policy's, and how to remove it there."""
+    """If the slice of an error is the policy's, let the error say so, and how to remove it from the policy."""
     gallery = context.gallery
     for one in gallery.version.policy_in_force.slices:
         changed = set_in(context.objects, gallery.name, gallery.version)

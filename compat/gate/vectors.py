@@ -30,7 +30,7 @@ class SecondStage:
     Attributes:
         own: (Q, D) its vectors of the queries, in its own space.
         candidates: the query that finds them: `old`, or the model's `view`.
-        ks: how many candidates, each a way to answer; the largest first.
+        ks: the numbers of candidates, each a way of answering; the largest first.
     """
 
     model: LoadedModel
@@ -55,7 +55,7 @@ class QueryVectors:
 
     @property
     def ranking(self) -> dict[str, Matrix]:
-        """The vectors by pair whose rankings are needed: not those of a pair whose candidates old/old names."""
+        """The vectors by pair, without the pairs whose candidates old/old finds: these need no ranking of their own."""
         by_old = {pair for pair, stage in self.reranked.items() if stage.candidates == "old"}
         return {pair: vectors for pair, vectors in self.by_pair.items() if pair not in by_old}
 
@@ -67,8 +67,8 @@ def query_vectors(context: CheckContext, queries: QuerySet) -> QueryVectors:
     has them all (each query's own row is left out of its ranking); otherwise the old model encodes the queries.
 
     Raises:
-        BadInput: the gallery lacks some of the ids, and the model that filled it is not in the store or encodes in
-            another way now; or the gallery holds the vectors of another model.
+        BadInput: the gallery lacks some of the ids, and the model that filled it is not in the store or no longer
+            encodes as it did; or the gallery holds the vectors of another model.
     """
     old, baseline = _old_vectors(context, queries)
     space = context.gallery.space

@@ -1,8 +1,8 @@
 """Verdict of each slice: what the policy requires of it, tested on the evidence: pass, fail or inconclusive.
 
 A claim passes when the test rejects "it is just false" at the policy's error. It fails when the test rejects "it is
-just true". A check passes only if all claims pass, so each is tested at the full error (an intersection-union test,
-Berger 1982). It fails if any claim fails, so the errors of failing are adjusted together (Holm 1979).
+just true". A check passes only if all claims pass, so each is tested at the full error rate (an intersection-union
+test, Berger 1982). It fails if any claim fails, so the errors of failing are adjusted together (Holm 1979).
 """
 
 from __future__ import annotations

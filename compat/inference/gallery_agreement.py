@@ -26,7 +26,7 @@ LOOKED_AT = 32
 ALIKE = 0.99  # half precision and int8 change a cosine by less
 THE_SAME = 0.9999
 FEWEST_ALIKE = 0.95
-"""Share of the vectors looked at that must be alike to be those of one model: some items may have changed since."""
+"""Share of the compared vectors that must agree to be one model's; not all, as some items may have changed since."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Agreement:
 
     @property
     def nearly_all_alike(self) -> bool:
-        """Whether so few differ that the items may have changed since they were stored."""
+        """Whether so few differ that items that changed since they were stored can explain it."""
         return bool(self.alike.sum() >= FEWEST_ALIKE * len(self.alike))
 
 
@@ -88,7 +88,7 @@ class StoredItems:
 
 
 def stored_items(rows: StoredRows, items: Items) -> StoredItems | None:
-    """At least 32 items, if so many are rows, from all parts of the gallery; None when none is.
+    """At least 32 items, if that many are rows, from all parts of the gallery; None when none is.
 
     Each file is read only until its share is found.
     """
@@ -114,7 +114,7 @@ def refuse_another_gallery(gallery: Gallery, old: LoadedModel, items: Items | No
     """Confirm that stored vectors are those of the old model, before it encodes queries.
 
     Args:
-        items: of which some may be rows of the gallery; without any, nothing is compared, and `warnings` told.
+        items: some of them may be rows of the gallery; if none is, nothing is compared, and a warning is added.
 
     Raises:
         BadInput: most are not: the vectors or the ids differ.
@@ -152,10 +152,11 @@ def agreement_of_stored(
         old_input: column that the old model reads; empty for that of the items.
 
     Returns:
-        None where the gallery's model is not in the store, or cannot encode the items, which `warnings` tell.
+        None where the gallery's model is not in the store, or cannot encode the items. The latter adds a warning.
 
     Raises:
-        BadInput: the gallery holds the vectors of the new model, or others where the new model is the gallery's own.
+        BadInput: the stored vectors are the new model's, not the old one's; or the new model is the gallery's own, and
+            did not make them.
         NotPermitted: the gallery's model runs code that the user did not name.
     """
     name = gallery.space.name
@@ -189,7 +190,8 @@ def models_of_gallery(objects: ObjectStore, gallery: Gallery) -> dict[str, str]:
         A sentence for each model by name.
 
     Raises:
-        BadInput: one of them is another model than was registered, appended or released, or encodes in another way now.
+        BadInput: one of them is not the model that was registered, appended or released, or no longer encodes as it
+            did.
     """
     release, findings = gallery.version.release, {}
     fingerprints = {one.model: one.fingerprint for one in gallery.rows_by}

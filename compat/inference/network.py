@@ -201,7 +201,7 @@ class Network(nn.Module):
 
     @property
     def encoders(self) -> list[Encoder]:
-        """The encoders whose features `embedded` takes. That of a blend's old network makes vectors of its own."""
+        """The encoders whose features `embedded` takes; not that of a blend's old network: it makes its own vectors."""
         older = [] if self.old is None or self.blend is not None else self.old.encoders
         return [self.encoder, *older]
 

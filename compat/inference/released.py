@@ -19,10 +19,10 @@ def model_in_force(
     """The model that `version` releases: of the release's fingerprint, and encoding as when it was saved.
 
     Args:
-        warnings: told when the latter cannot be known.
+        warnings: gets a sentence when the latter cannot be verified.
 
     Raises:
-        BadInput: no release, or a model that is gone, another one, or one that encodes in another way now.
+        BadInput: no release, or its model is gone, is not the one that was released, or no longer encodes as it did.
     """
     release = version.release
     if release is None:

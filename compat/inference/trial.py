@@ -33,7 +33,7 @@ def try_bundle(path: Path, card: Card, *, seconds: int = SECONDS) -> None:
         seconds: that the process may take.
 
     Raises:
-        BadInput: the model cannot be loaded, or encodes otherwise than when it was saved; or the process crashed, or
+        BadInput: the model cannot be loaded, or encodes differently from when it was saved; or the process crashed, or
             needed more time or memory than allowed.
     """
     # One thread: the memory of threads would count. Nothing is fetched from the hub.

@@ -13,8 +13,9 @@ from skipfill.store.parquet.vectors import Matrix, normalised
 
 FEWEST_COMPARED, MOST_COMPARED = 64, 512
 LEAST_NEARER = 0.25
-"""In standard deviations. Queries of BANKING77 between TF-IDF + SVD and MiniLM have 3.8 to 6.5, and 0.5 at least where
-32 of one topic come together and the new encoder is the better one. Shuffled or turned, 512 have 0.15 at most."""
+"""Least lead in standard deviations. Queries of BANKING77 between TF-IDF + SVD and MiniLM have 3.8 to 6.5, and at least
+0.5 where 32 of one topic come together and the new encoder is the better one. Shuffled or turned, 512 have at most
+0.15."""
 
 
 def viewed(model: LoadedModel, embeddings: Matrix, space: str, old: Matrix | None = None) -> Matrix:

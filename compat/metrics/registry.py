@@ -1,6 +1,6 @@
 """Every retrieval metric by name: a function from the ranking of a query's relevant rows to its value in [0, 1].
 
-To add one: its file here, its line below, and its form in the help of the check (cli/commands/check.py) and in
+To add one: its file here, its line below, and its form in the help of the check (cli/options/__init__.py) and in
 cli/guide/gate.md. Higher is better in all of them. They are 0 where nothing is relevant; measurements leave such
 queries out.
 """

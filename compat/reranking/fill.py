@@ -55,8 +55,8 @@ def fill_overlay(
     if model.card.fingerprint == gallery.space.fingerprint:
         raise BadInput(
             f"model {model.card.name}",
-            expected=f"another one than {gallery.space.name}, whose vectors gallery {gallery.name} holds",
-            found="that one",
+            expected=f"a model other than {gallery.space.name}, whose vectors gallery {gallery.name} holds",
+            found="that model",
         )
     model.refuse_other_items(items)
     are_rows = np.zeros(len(items), np.bool_)

@@ -43,7 +43,7 @@ class FreshVectors:
         seconds: a batch is committed by the next call after its first row has waited this long.
         keep: whether to commit at all.
         most_in_memory: largest number of rows that wait; beyond it, the oldest are forgotten.
-        clock: seconds since any moment.
+        clock: returns seconds since some fixed moment.
         added: number of new rows that were committed.
         failed: why the last commit failed; empty if it did not.
     """

@@ -46,7 +46,7 @@ class Order:
         """The ranks of the relevant rows after re-ranking, from their ranks in the search that found the candidates.
 
         A relevant row is a candidate exactly if its rank is at most K. After K, the old order stays. Scores stay as
-        they were, because those of two spaces do not compare.
+        they were, because those of two spaces cannot be compared.
         """
         places = np.argsort(self.order, axis=1)
         ranks, grades = [], []

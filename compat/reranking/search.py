@@ -62,7 +62,7 @@ def search_items(
     """Encode items with the released model of gallery `name` and search for the `k` nearest rows of each.
 
     After the candidates of a re-ranking, the old order stays. If queries use the gallery's own encoder, and it is not
-    in the store, the vectors by it that the items bring search.
+    in the store, the search uses that encoder's vectors, which the items bring.
 
     Args:
         parts: the items, part after part; each is a search of its own.

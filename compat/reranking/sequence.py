@@ -35,7 +35,7 @@ def with_all_tried(reports: Sequence[Report], values: Sequence[Values], clusters
 
     Args:
         values: for each report, (Q,) results in the metric that decides.
-        clusters: (Q,) queries of the same number stand or fall together.
+        clusters: (Q,) queries with the same number stand or fall together.
     """
     if len(reports) < 2:
         return list(reports)
@@ -52,7 +52,7 @@ def as_good_as_the_best(values: Sequence[Values], clusters: NDArray[np.int64]) -
 
     Args:
         values: (Q,) results of each.
-        clusters: (Q,) queries of the same number stand or fall together.
+        clusters: (Q,) queries with the same number stand or fall together.
     """
     best = max(values, key=lambda one: float(one.mean()))
     return [within_one_error(Clusters.of(best - one, clusters)) for one in values]

@@ -35,7 +35,7 @@ class RerankedCandidates:
     Attributes:
         ids: (K,) best first.
         scores: (K,) float32 cosines by the newer model; NaN where it has no vector. Scores of other
-            models do not compare with them.
+            models cannot be compared with them.
         by_new_model: (K,) bool, whether it scored the candidate. Candidates without a score keep their places.
     """
 

@@ -31,7 +31,7 @@ class Answers:
     Attributes:
         query_ids: (N,) the ids under which the queries are noted.
         ids: (N, k) ids of rows, best first; fewer where the gallery has fewer.
-        scores: (N, k) higher is nearer. NaN for a row that a re-ranking release has no vector of.
+        scores: (N, k) higher is nearer. NaN for a row that a re-ranking release has no vector for.
     """
 
     query_ids: list[str]

@@ -77,7 +77,7 @@ class Noted:
 
 
 def overlap(one: Sequence[Any], other: Sequence[Any]) -> float:
-    """The share of the rows of two answers that both have, of the longer one; 1 where both are empty."""
+    """The number of rows that two answers share, divided by the length of the longer one; 1 where both are empty."""
     return len(set(one) & set(other)) / max(len(one), len(other)) if one or other else 1.0
 
 

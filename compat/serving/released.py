@@ -36,13 +36,13 @@ def released(
         store: folder of the store, such as `.skipfill`, or its URL; or an opened one.
         code: calls of encoders that are code of your own, `module:factory` or `module:factory(depth=3)`: a bundle
             never decides what runs.
-        fetch: for a release that re-ranks: gets ids of rows and returns their items, so that candidates without a
+        fetch: for a release that re-ranks: takes ids of rows and returns their items, so that candidates without a
             vector can be encoded. Default: these keep their places.
-        keep: commit what is encoded to the overlay, every 1,000 rows or minute and with `close`.
+        keep: commit what is encoded to the overlay: after 1,000 rows, after a minute, and by `close`.
 
     Raises:
-        BadInput: no such store or gallery; the bundle of the released model is gone, damaged, or another one than was
-            released; or it encodes its witness items differently than when it was saved.
+        BadInput: no such store or gallery; the bundle of the released model is gone, damaged, or not the one that was
+            released; or it encodes its witness items differently from when it was saved.
 
     Example:
         >>> from skipfill.compat.serving import released

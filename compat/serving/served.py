@@ -35,8 +35,8 @@ from skipfill.store.storage.object_store import ObjectStore
 class Served:
     """The release of a gallery at one moment, which never changes. Threads may share it.
 
-    It may hold what is not written yet: vectors of rows that were encoded for re-ranking, and noted queries. End it by
-    `close`, or use it in a `with` block.
+    It may hold what is not written yet: vectors of rows that were encoded for re-ranking, and noted queries. End it
+    with `close`, or use it in a `with` block.
 
     Attributes:
         gallery: its name.
@@ -79,7 +79,7 @@ class Served:
     def encode(self, queries: Given, old_vectors: NDArray[np.floating] | None = None) -> Matrix:
         """Queries -> (N, d) float32 vectors in the gallery's space, L2-normalised; compare them by `space.metric`.
 
-        Where the release re-ranks what the old query finds, and where nothing is released, these are the old vectors
+        Where the release re-ranks what the old query finds, or where nothing is released, the result is the old vectors
         that are given, or else those that the old model makes of the queries.
 
         Args:
@@ -129,7 +129,7 @@ class Served:
                 then encoded again; without items, its newest vector counts.
 
         Raises:
-            BadInput: a query of another kind, ids that are none, or items that cannot be encoded.
+            BadInput: a query of another kind, something else instead of ids, or items that cannot be encoded.
         """
         if self.reranker is None or self._loaded is None or not len(candidate_ids):
             return RerankedCandidates.as_they_came(candidate_ids)
@@ -148,17 +148,18 @@ class Served:
         find: Find | None = None,
         old_vectors: NDArray[np.floating] | None = None,
     ) -> Answers:
-        """Answer queries, and note beside the answers those that another model would have given.
+        """Answer queries, and note the answers together with those that another model would have given.
 
-        The notes are Parquet files, one row per query: its id and itself, so that a check can ask it again; ids, scores
-        and milliseconds of both models; and the share of rows that both found. The candidate answers on another thread.
-        Whatever goes wrong with it is noted too. See `shadow_failures` for queries that could not be noted.
+        The notes are Parquet files, one row per query: its id and its content, so that a check can ask it again; ids,
+        scores and milliseconds of both models; and the share of rows that both found. The candidate answers on another
+        thread. Whatever goes wrong with it is noted too. See `shadow_failures` for queries that could not be noted.
 
         Args:
             queries, old_vectors: see `encode`.
             candidate: name of a model in the store, with a view onto the gallery's space.
-            notes: the folder for the files; a new one is written for every 1,000 queries, and with `close`.
-            query_ids: (N,) yours, which no other query has. Default: random ones.
+            notes: the folder for the files; a new one is written after 1,000 queries, after a minute without any, and
+                by `close`.
+            query_ids: (N,) your own ids, which no other query has. Default: random ones.
             find: your own index. Default: exact search of the gallery's files, a pass over them for each call.
 
         Raises:
@@ -194,7 +195,7 @@ class Served:
 
     @property
     def overlay_failure(self) -> str:
-        """The reason why the last commit to the overlay failed; empty if it did not. It is repeated after a minute."""
+        """The error of the last commit to the overlay; empty if there was none. It is tried again after a minute."""
         return self.reranker.fresh.failed if self.reranker else ""
 
     def close(self) -> None:

@@ -27,7 +27,7 @@ ROWS_OF_FILE = 1_000
 MOST_WAITING = 1_000
 """Most queries that wait for the candidate. Beyond it, further ones are answered, but not noted."""
 SECONDS = 60.0
-"""After so long without a query, the rows so far are written, however few they are."""
+"""After this long without a query, the rows so far are written, however few they are."""
 Jobs = SimpleQueue[Noted | None]
 
 

@@ -26,7 +26,7 @@ class Recipe:
         method: name in the registry.
         encoder: `auto`, or as `chosen_encoder` reads it.
         dim: dimension of the embedding; 0 for the method's choice.
-        epochs: passes over the items; 0 for the encoder's default for so many items, see `Pace`.
+        epochs: passes over the items; 0 for the encoder's default for this many items, see `Pace`.
         batch, lr: see `Schedule`; 0 for the encoder's default.
         weight_decay, seed: see `Schedule`.
         precision: of the encoder; `auto` for bf16 where the hardware has it, except on vectors; f32 otherwise.

@@ -38,7 +38,7 @@ from skipfill.store.storage.object_store import ObjectStore
 
 @dataclass(frozen=True)
 class Run:
-    """The surroundings of one training.
+    """The environment of one training.
 
     Attributes:
         objects: the store.

@@ -98,7 +98,7 @@ def open_sources(objects: ObjectStore, recipe: Recipe, sources: Sources) -> Open
     """Open everything that `sources` names.
 
     Raises:
-        BadInput: an unknown method; a gallery, teacher or label is missing that the method needs; an input has no
+        BadInput: an unknown method; a gallery, teacher or label that the method needs is missing; an input has no
             effect on the method; files do not hold items; or held-out ids are of another type than the items'.
     """
     name = recipe.method
@@ -174,7 +174,7 @@ def _unlabelled_items(sources: Sources, items: Items, excluded_ids: pa.Array | N
     if align.kind != items.kind:
         raise BadInput(
             Parameter("align", f"{align.where}, column {align.input_column}"),
-            expected=f"inputs of the kind of the labelled items: {items.kind}",
+            expected=f"inputs of the same kind as in the labelled items: {items.kind}",
             found=align.kind,
         )
     return without(align, excluded_ids)
@@ -186,7 +186,7 @@ def held_out_ids(sources: Sources, items: Items) -> pa.Array:
     if queries.ids.type != items.ids.type:
         raise BadInput(
             Parameter("hold_out", queries.where),
-            expected=f"ids of the type of the items': {items.ids.type}",
+            expected=f"ids of type {items.ids.type}, as in the items",
             found=str(queries.ids.type),
             hint="Ids of different types never match. If these files hold other items, leave them out.",
         )

@@ -154,5 +154,5 @@ def read_index_file(objects: ObjectStore, key: str) -> IndexFile:
 
 
 def _missing(where: object) -> BadInput:
-    found = "one missing: its verdict is not known"
+    found = "one missing: the verdict of its check is not known"
     return BadInput(where, expected="an entry of every check", found=found, hint=RESTORE)

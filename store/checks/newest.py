@@ -49,7 +49,7 @@ def newest_report(objects: ObjectStore, gallery: str, fingerprint: str) -> Repor
 
 
 def _last_keys(objects: ObjectStore, gallery: str) -> list[str]:
-    """Keys of the last entries of the index: one for each model, and way to answer, on each state of the rows."""
+    """Keys of the last entries of the index: one for each model, and way of answering, on each state of the rows."""
     return list({key.rpartition("/")[0]: key for key in sorted(index_keys(objects, gallery))}.values())
 
 

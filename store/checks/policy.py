@@ -29,7 +29,7 @@ class Policy:
         confidence: in [0.5, 0.999]: a wrong pass, or a wrong fail, has at most the probability 1 - confidence.
         margin: how much worse a slice may be, in [0, 0.99] (0.02 = two points).
         better: whether all queries together must be better than now, or only not worse by the margin.
-        flip_budget: largest share of queries that may flip for the worse, in [0.0001, 0.99]; None: any.
+        flip_budget: fewer than this share of the queries may flip for the worse, in [0.0001, 0.99]; None: any.
         accept_worse: slices of which nothing is required, by name.
         least_queries: a slice with fewer clusters of queries never passes; at least 2.
         resamples, seed: of the bootstrap behind the intervals of means.

@@ -48,7 +48,7 @@ class QuerySets:
     The kept digests of a set include those of any part of it, up to the last kept one. Against a set some hundred times
     larger there is nothing to compare, and the answer is yes: it is the better test.
 
-    No two of thousands of sets are compared: a set of sets is an integer whose bit i stands for the i-th one.
+    Thousands of sets are not compared in pairs: a set of sets is an integer whose bit i stands for the i-th one.
     """
 
     def __init__(self, sets: Sequence[Queries]) -> None:

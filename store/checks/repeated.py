@@ -31,7 +31,7 @@ def lack_of(report: Report) -> Lack:
 
 
 def repeated(way: Reranking | None, like: Report | None) -> dict[str, object]:
-    """Parameters of a check of a way to answer queries, without its queries.
+    """Parameters of a check of a way of answering queries, without its queries.
 
     Args:
         way: None where the model's view alone ranks.

@@ -39,7 +39,7 @@ class Threshold:
         old: the threshold that was given; a score at or above it is accepted.
         new: the threshold for the new model, with the ends of its interval.
         old_rate: share that `old` accepts.
-        new_rate: share that `new` accepts on these queries, with the interval for as many other queries.
+        new_rate: share that `new` accepts on these queries, with the interval for the same number of other queries.
         confidence: of both intervals, two-sided.
         pairs: how many were counted.
         units: clusters of queries that were drawn together: single ones, or classes.
@@ -182,8 +182,8 @@ class Report:
 
     Attributes:
         state: digest of the gallery's rows, space and release: a swap needs a pass on the current state.
-        fingerprint: of the model; where it re-ranks, of this way to answer queries: see `way_fingerprint`.
-        why: a sentence for each reason of the verdict.
+        fingerprint: of the model; where it re-ranks, of this way of answering queries: see `way_fingerprint`.
+        why: a sentence for each reason for the verdict.
         truth: what made rows relevant: `labels`, `judgements`, `reindex` or `neighbours`.
         reencoded_rows: gallery rows that were encoded again for new/new.
         baseline: where the old query vectors come from.

@@ -43,7 +43,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Requirement:
-    """One thing that the policy asks of one slice, and what the evidence says of it.
+    """One thing that the policy asks of one slice, and what the evidence says about it.
 
     Attributes:
         slice: its name.

@@ -1,4 +1,4 @@
-"""Re-ranking as a way to answer queries, and a check's measurements of it.
+"""Re-ranking as a way of answering queries, and a check's measurements of it.
 
 A search in the old space finds K candidates per query; a newer model re-orders them in its own space.
 """
@@ -18,7 +18,7 @@ CANDIDATES: tuple[CandidatesBy, ...] = ("old", "view")
 
 @dataclass(frozen=True)
 class Reranking:
-    """A way to answer queries in two stages.
+    """A way of answering queries in two stages.
 
     Attributes:
         k: how many rows are candidates, at least 1.
@@ -56,9 +56,9 @@ class ModelInWay:
 
 
 def way_fingerprint(model: str, reranking: Reranking | None) -> str:
-    """Fingerprint of a way to answer queries, under which its checks are kept: that of the model, or of both.
+    """Fingerprint of a way of answering queries, under which its checks are kept: that of the model, or of both.
 
-    A check of one way so says nothing of another.
+    So a check of one way says nothing about another.
 
     Args:
         model: fingerprint of the model.
@@ -127,7 +127,7 @@ class Reranked:
         from_overlay, encoded, without_vector: how many of these had a vector in the overlay, were encoded from their
             items, or had neither and kept their place.
         kept: whether what was encoded is in the overlay now.
-        cold, warm: items encoded for each query, on the mean: with an empty overlay, and with the one there was.
+        cold, warm: items encoded for each query, on average: with an empty overlay, and with the one there was.
         places_without: share of all candidates of all queries that had no new vector.
         gallery_rows: of the gallery.
         curve: rows touched after some of the queries, as measured.

@@ -39,11 +39,11 @@ def standing(entries: Sequence[CheckEntry], policy: Policy, state: str) -> Stand
     """Decide what the checks of a model on a gallery's rows allow on a state with these rows.
 
     A swap needs a pass on this very state, by a check that asked at least what the policy asks. A fail speaks
-    against it, whatever was asked, until a later pass that asked enough cancels it: on the same queries, on queries
-    that the policy names, or on others with a reason. An inconclusive check speaks against it, too,
-    until a check passes on its queries and perhaps more. Both, and the passes that cancel them, count whatever model
-    was released when they were measured. A pass that asked less, or has another truth, allows nothing and cancels
-    nothing.
+    against the model, whatever was asked, until a later pass that asked enough cancels it: on the same queries, on
+    queries that the policy names, or on others with a reason. An inconclusive check also speaks against the model,
+    until a check passes on its queries and perhaps more. It does not matter which model was released when these
+    checks, and the passes that cancel them, were measured. A pass that asked less, or has another truth, allows
+    nothing and cancels nothing.
 
     Args:
         entries: in the order in which they were saved.
@@ -96,7 +96,7 @@ class _Answers:
 
 
 def standing_of_old(reports: Sequence[CheckEntry], policy: Policy | None) -> Standing:
-    """Decide what the checks of an older release allow. They have no order but their clocks: the newest one decides.
+    """Decide what the checks of an older release allow. Only their clocks order them: the newest one decides.
 
     Of several at one moment, one that did not pass decides.
 

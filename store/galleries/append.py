@@ -42,7 +42,7 @@ def append_rows(
     Raises:
         BadInput: vectors of another space, an id that the gallery or another of these rows has, or unusable files;
             nothing has been written.
-        Stale: a registered file changed, or another change was first.
+        Stale: a registered file changed, or another change came first.
     """
     gallery = open_gallery(objects, name)
     files = expand_addresses(paths)

@@ -46,7 +46,7 @@ class Version:
     """One entry of the log: the state of the gallery after a change, and the change.
 
     Attributes:
-        number: 1, 2, 3, ... without holes.
+        number: 1, 2, 3, ... without gaps.
         action: the change.
         files: digest that names the immutable file list (paths and fingerprints), which a swap does not repeat.
         rows: number of rows in those files.
@@ -93,7 +93,7 @@ class Version:
 
     @property
     def released_at(self) -> int:
-        """Number of the version since which its release is in force, which may be its own."""
+        """Number of the version that brought its release, which may be this one."""
         return self.since.number if self.since else self.number
 
     def as_document(self) -> dict[str, Any]:

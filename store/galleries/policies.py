@@ -45,7 +45,7 @@ def change_policy(
     """Put `policy` in force, unless it is in force already: see `planned_policy`.
 
     Raises:
-        Stale: another change was first.
+        Stale: another change came first.
     """
     now = after or latest(objects, gallery)
     planned = planned_policy(objects, gallery, policy, reason, now)

@@ -58,7 +58,7 @@ def refresh_gallery(
 
     Raises:
         BadInput: unusable files or vectors of another space; nothing has been written.
-        Stale: a file changed while it was read, or another change was first; nothing has been written.
+        Stale: a file changed while it was read, or another change came first; nothing has been written.
     """
     version = latest(objects, name)
     registered = read_files(objects, name, version)

@@ -86,7 +86,7 @@ def drop_gallery(objects: ObjectStore, name: str, reason: str = "") -> Version:
     """End gallery `name` with a last version in its log. Its history and the user's files stay, its name is free again.
 
     Raises:
-        Stale: it was dropped already, or another change was first.
+        Stale: it was dropped already, or another change came first.
     """
     now = latest(objects, name)
     last = replace(now, number=now.number + 1, action="dropped", release=None, undo=0, reason=reason, plan="")

@@ -123,7 +123,7 @@ def _of_folders(objects: ObjectStore, root: Path, *, writable: bool, free: int) 
     for path in root.rglob("*"):
         need = os.R_OK | (os.X_OK | (os.W_OK if writable else 0) if path.is_dir() else 0)
         if not os.access(path, need) and os.path.lexists(path):  # not one whose writer has just finished
-            what = "expected the permissions of the rest of the store, found that this user cannot use it"
+            what = "expected the permissions of the rest of the store, found that this user has no access"
             yield Finding("problem", str(path), what, "Give it the owner and mode of the store's folder.")
 
 
@@ -138,7 +138,7 @@ def _could_go(objects: ObjectStore) -> Advice:
         f"model {card.name}, which no gallery uses ({bundle_bytes(objects, card.name):,} bytes)"
         for card in tried("", unused_models, objects, cards)[0] or []
     ]
-    return Advice("make_space", could_go="; ".join(could) or "nothing of the store")
+    return Advice("make_space", could_go="; ".join(could) or "nothing in the store")
 
 
 def _of_model(objects: ObjectStore, name: str, *, deep: bool) -> Iterator[Finding]:

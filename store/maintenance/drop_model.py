@@ -47,7 +47,7 @@ def drop_model(objects: ObjectStore, name: str, *, dry_run: bool = False) -> Dro
     The card goes first: a kill leaves files without a card, which no command takes for a model, and prune removes them.
 
     Raises:
-        BadInput: no such model; or a gallery's queries use it, or its rows are by it; or a log cannot be read.
+        BadInput: no such model; or a gallery's queries use it, or a gallery is in its space; or a log cannot be read.
     """
     card = load_card(objects, name)
     _refuse_used(objects, card)
@@ -58,7 +58,8 @@ def drop_model(objects: ObjectStore, name: str, *, dry_run: bool = False) -> Dro
     key = card_key(name)
     written = objects.modified(key)
     if written is None or not set_aside(objects, key, written):
-        raise BadInput(f"model {name}", expected="a model that nobody writes", found="one that changed meanwhile")
+        found = "one that changed meanwhile"
+        raise BadInput(f"model {name}", expected="a model that no command is writing", found=found)
     try:
         _refuse_used(objects, card)  # a swap may have been first
     except SkipfillError:
@@ -86,7 +87,7 @@ def _use(card: Card, gallery: str, now: Version) -> str:
     if now.release is not None and now.release.fingerprint == card.fingerprint:
         return f"that queries of gallery {gallery} use it"
     if now.space == card.name:
-        return f"that the vectors of gallery {gallery} are by it: it is the old model of its checks and blends"
+        return f"that it made the vectors of gallery {gallery}: checks and blends there need it as the old model"
     return ""
 
 

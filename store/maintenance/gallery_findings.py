@@ -51,7 +51,7 @@ def _of_gallery_now(objects: ObjectStore, name: str, *, deep: bool) -> Iterator[
             what = f"version {newest.number} ({newest.at}) says it is older than version {number} ({before.at})"
             yield Finding("note", where, f"{what}: a clock went backwards; the log's order is by number, not by time")
     if _seconds(datetime.now(UTC), newest) > SKEW:
-        what = f"version {newest.number} was written at {newest.at}, which is in the future: a clock went backwards"
+        what = f"version {newest.number} was written at {newest.at}, which is in the future: a clock is wrong"
         todo = "Set the clock of this machine, or of the one that wrote it. The log's order is by number, not by time."
         yield Finding("problem", where, what, todo)
     if newest.action != "dropped":

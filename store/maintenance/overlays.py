@@ -25,7 +25,7 @@ from skipfill.store.storage.object_store import ObjectStore
 def kept_overlay_files(objects: ObjectStore, keys: list[str], *, orphans: bool) -> Iterator[str]:
     """The keys of the files that overlays need: those of the newest version, and those that a rollback brings back.
 
-    Everything of an overlay is kept whose log is damaged.
+    If the log of an overlay is damaged, all its files are kept.
 
     Args:
         keys: of everything under the folder of overlays.

@@ -157,7 +157,7 @@ def refuse_taken(objects: ObjectStore, name: str) -> None:
 
 def taken_meanwhile(name: str) -> Stale:
     """The error of a writer who lost a race for a model's name."""
-    return Stale(f"model {name}: another of this name was first", Advice("choose_model_name"))
+    return Stale(f"model {name}: another model of this name was saved first", Advice("choose_model_name"))
 
 
 def put_card(objects: ObjectStore, card: Card) -> bool:

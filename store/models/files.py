@@ -79,7 +79,7 @@ def trained_ids(objects: ObjectStore, card: Card) -> IdSet:
     """Ids of the items the model was trained on.
 
     Raises:
-        BadInput: a damaged file, or ids of another type than any that items have.
+        BadInput: a damaged file, or ids of a type that no items have.
     """
     table = read_columns(objects, card, TRAINED_IDS, ["id"])
     where = objects.root / file_key(card, TRAINED_IDS)

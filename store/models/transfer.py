@@ -1,4 +1,4 @@
-"""Exports: a bundle as one file, written here, read and added there, every hash verified before anything is written."""
+"""Writes a bundle to one file, and adds it to another store; every hash is verified before anything is written."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def export_bundle(objects: ObjectStore, name: str, output: Path) -> Manifest:
 
 
 def add_bundle(objects: ObjectStore, path: Path, name: str = "", *, trial: Trial, dry_run: bool = False) -> Added:
-    """Register the model in file `path`. No code of it runs, now or later, unless the user names it.
+    """Register the model in file `path`. None of its code runs, now or later, unless the user names it.
 
     Args:
         name: the model's name here; empty for its own.
@@ -162,7 +162,7 @@ def _same_model(objects: ObjectStore, manifest: Manifest) -> Added:
 
 
 def _space(objects: ObjectStore, name: str) -> Space:
-    """Read the space of this name. The card of its model may know more of it than was registered."""
+    """Read the space of this name. The card of its model may know more about it than was registered."""
     space = space_of(objects, name)
     _refuse_another(objects, space)
     return space

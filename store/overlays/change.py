@@ -77,7 +77,7 @@ def roll_back_overlay(
 
 
 def drop_overlay(objects: ObjectStore, gallery: str, fingerprint: str, reason: str = "") -> OverlayChange:
-    """Drop an overlay. Prune removes its files; until then a rollback brings them back.
+    """Drop an overlay. A rollback brings it back until prune removes its files.
 
     Raises:
         BadInput: there is no overlay.
@@ -102,7 +102,7 @@ def _newest(objects: ObjectStore, gallery: str, fingerprint: str) -> OverlayVers
 def _target(objects: ObjectStore, gallery: str, now: OverlayVersion, to: int) -> OverlayVersion:
     see = Advice("show_overlay", gallery=gallery, model=now.model)
     if not to and now.action == "rolled back":
-        raise Stale(f"{_named(gallery, now)}: expected an addition to take back, found that {told(now)}", see)
+        raise Stale(f"{_named(gallery, now)}: expected an addition to undo, found that {told(now)}", see)
     number = to or now.undo
     if not 1 <= number <= now.number:
         where = Parameter("to") if to else _named(gallery, now)
@@ -127,5 +127,5 @@ def _named(gallery: str, entry: OverlayVersion) -> str:
 
 
 def told(entry: OverlayVersion) -> str:
-    """An entry in words: `version 7 by alice at 2026-01-31 12:00 UTC was rolled back`."""
+    """An entry in words: `version 7 by alice at 2026-01-31 12:00 UTC rolled back`."""
     return f"version {entry.number} by {entry.by} at {minute(entry.at)} {entry.action}"

@@ -34,7 +34,7 @@ class OverlayVersion:
     """An entry of the log: the state of the overlay after a change, and the change.
 
     Attributes:
-        number: 1, 2, 3, ... without holes.
+        number: 1, 2, 3, ... without gaps.
         model: name of the model that made the vectors; its fingerprint is what counts.
         fingerprint: of that model, in full.
         dim: of the vectors; 0 when there is none.

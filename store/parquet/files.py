@@ -87,7 +87,7 @@ def refuse_no_file(path: Address) -> None:
 
     Raises:
         BadInput: a folder; a pipe or a device, which would make its reader wait or read without end; or a name that is
-            no text, which no file of the store can hold.
+            not UTF-8, which no file of the store can hold.
     """
     if isinstance(path, Url):
         return
@@ -122,9 +122,9 @@ def unreadable(path: Address, error: Exception) -> BadInput:
 
 
 def refuse_other_count(path: Address, file: ParquetReader, read: int) -> None:
-    """Raise `BadInput` when a file, or a part of one, ended before or after row number `read`, by its footer."""
+    """Raise `BadInput` if a file, or a part of one, ended at row `read`, and not where its footer says."""
     if (claimed := file.rows.stop) != read:
-        raise unreadable(path, ValueError(f"{claimed:,} rows by its footer, {read:,} in it"))
+        raise unreadable(path, ValueError(f"{claimed:,} rows according to its footer, {read:,} in the file"))
 
 
 def encoded_by(path: Address, schema: pa.Schema) -> dict[str, str]:

@@ -39,7 +39,7 @@ def plain(column: pa.Array | pa.ChunkedArray, kind: pa.DataType, where: object) 
     """One contiguous array of the plain type `kind` (int64 or string), dictionaries decoded.
 
     Raises:
-        BadInput: a value that does not fit, such as a string that is no UTF-8.
+        BadInput: a value that does not fit, such as a string that is not UTF-8.
     """
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
@@ -133,7 +133,7 @@ def refuse_bad_ids_in_files(
                         yield pa.record_batch([ids, of], names=["id", "file"])
                 except (OSError, pa.ArrowException) as error:
                     raise unreadable(path, error) from error
-        except SkipfillError as error:  # DuckDB would make another error of it
+        except SkipfillError as error:  # DuckDB would turn it into another error
             refused.append(error)
             raise
 

@@ -57,7 +57,7 @@ def matched(rows: StoredRows, ids: pa.Array) -> Iterator[Match]:
 
 
 def stored_vectors(rows: StoredRows, ids: pa.Array, engine: Engine = LOCAL) -> Matrix:
-    """(N, D) the stored vectors of N ids, which are unique; zeros for those that are no rows."""
+    """(N, D) the stored vectors of N ids, which are unique; zeros for those that are not rows."""
     vectors = np.zeros((len(ids), rows.dim), np.float32)
     for places, found in map_rows(_matches, rows, ids, engine):
         vectors[places] = found

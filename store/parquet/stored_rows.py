@@ -44,7 +44,7 @@ class Columns:
         return tuple(name for name in (self.id, self.vector, self.label) if name)
 
     def as_dict(self) -> dict[str, str]:
-        """The columns as the log of a gallery has them. Where nothing is declared, the log says nothing of it."""
+        """The columns as the log of a gallery has them. Where nothing is declared, the log says nothing about it."""
         names = {"id": self.id, "vector": self.vector, "label": self.label}
         if self.numbers.type:
             names[VECTOR_TYPE] = self.numbers.type

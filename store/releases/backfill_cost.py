@@ -79,7 +79,7 @@ def backfill_cost(rows: int, dim: int, rate: EncodeRate | None, price_per_millio
 def cost_beside_reranking(
     rows: int, dim: int, rate: EncodeRate | None, price_per_million: float | None, measured: Reranked | None
 ) -> BackfillCost:
-    """Estimate the cost of encoding the rows that a re-ranking does not encode: those that are no candidates.
+    """Estimate the cost of encoding the rows that a re-ranking does not encode: those that are not candidates.
 
     Args:
         rows: of the gallery.
@@ -91,7 +91,7 @@ def cost_beside_reranking(
     """
     if measured is None:
         at_most = backfill_cost(rows, dim, rate, price_per_million)
-        unknown = {"candidates": "not known without a check; each that has no vector yet is encoded, which saves less"}
+        unknown = {"candidates": "number not known without a check; encoding them makes the saving smaller"}
         return replace(at_most, arithmetic=unknown | at_most.arithmetic)
     encoded = measured.overlay_rows + measured.touched - measured.from_overlay
     left = backfill_cost(max(0, rows - encoded), dim, rate, price_per_million)

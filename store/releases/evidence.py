@@ -57,11 +57,11 @@ def evidence_of(
     Checks are read from the index; if it has none of the model, from old reports.
 
     Args:
-        fingerprint: of the model, or of its way to answer queries: see `way_fingerprint`.
+        fingerprint: of the model, or of its way of answering queries: see `way_fingerprint`.
         index: of the gallery; entries that it has read are not read again.
 
     Raises:
-        BadInput: the log or an entry is damaged, or an old report is that may belong to this model.
+        BadInput: the log, an entry, or an old report that may belong to this model is damaged.
     """
     index = index or CheckIndex(objects, gallery)
     withdrawn = withdrawal(objects, gallery, version, fingerprint)
@@ -94,7 +94,7 @@ def checks_before_swaps(objects: ObjectStore, gallery: str, log: Sequence[Versio
 def readable_evidence(
     objects: ObjectStore, gallery: str, version: Version, fingerprint: str, index: CheckIndex | None = None
 ) -> Evidence | None:
-    """The same as `evidence_of`, but None where something cannot be read: for callers that this must not stop."""
+    """The same as `evidence_of`, but None where something cannot be read: for callers that must go on without it."""
     try:
         return evidence_of(objects, gallery, version, fingerprint, index)
     except (SkipfillError, OSError):

@@ -21,7 +21,7 @@ def forced_words(grounds: Grounds, *, reason: bool = True) -> str:
     said = {"fail": "failed", "inconclusive": "was inconclusive"}
     checks = [check.split(" ") for check in grounds.against or []]
     shown = [f"{check} {said.get(verdict, verdict)}" for check, verdict in checks[-FORCED_SHOWN:]]
-    more = f" and {len(checks) - FORCED_SHOWN:,} before" if len(checks) > FORCED_SHOWN else ""
+    more = f" and {len(checks) - FORCED_SHOWN:,} earlier" if len(checks) > FORCED_SHOWN else ""
     forced = f" although check {', '.join(shown)}{more}" if shown else " without a passing check"
     if grounds.allowed_by:
         forced = f", which was not needed: check {grounds.allowed_by} passed"

@@ -13,9 +13,9 @@ from skipfill.store.storage.object_store import ObjectStore
 def objections(objects: ObjectStore, gallery: str, now: Version, target: Version, index: CheckIndex) -> str:
     """The objections to bringing back the release of `target`, in words; empty where there are none.
 
-    Objections are: a check that failed on the current rows, a release that no check allowed, a rollback that left it
-    and that no later pass answers, and a model that is gone. What cannot be read is no objection, because a damaged
-    check must not stop a rollback.
+    Objections are: a check on the current rows that speaks against it, a release that no check allowed, a rollback that
+    left it and that no later pass answers, and a model that is gone. What cannot be read is no objection, because a
+    damaged check must not stop a rollback.
 
     Args:
         now: the version in force.

@@ -46,8 +46,8 @@ class Change:
     """The effect of a swap on queries.
 
     Attributes:
-        before, after: the model or other encoder that queries use, and its way to answer them; in old plans, an encoder
-            outside the store is a dash.
+        before, after: the model or other encoder that queries use, and its way of answering them; in old plans, an
+            encoder outside the store is a dash.
         thresholds: thresholds on scores, as the check transferred them.
     """
 
@@ -107,7 +107,7 @@ class Plan:
 
     @property
     def model_in_way(self) -> ModelInWay:
-        """The model and its way to answer queries, as a command names them."""
+        """The model and its way of answering queries, as a command names them."""
         return ModelInWay(self.model, {} if self.rerank is None else self.rerank.parameters)
 
     def as_document(self) -> dict[str, Any]:

@@ -28,8 +28,8 @@ class Situation:
         version: the gallery's version in force.
         card: of the plan's model; None where it is gone.
         check: the report that the plan names; None where it names none, or it is gone.
-        evidence: what speaks for and against the plan's model on this version; None where no check is asked for, and
-            something of it cannot be read.
+        evidence: what speaks for and against the plan's model on this version; None where no check is asked for and
+            part of it cannot be read.
         told: its checks in words.
         overlay: the newest entry of the overlay that the check relied on; None if it relied on none, or the overlay is
             gone.
@@ -146,7 +146,7 @@ def _of_rollback(plan: Plan, now: Situation, reason: str) -> list[Precondition]:
     else:
         why = f"; {still_open}" if allowing is not None else ""
     said = withdrawn.in_words(way_words(plan.model, plan.rerank))
-    expected = "none, or since then a pass on other queries, or a reason"
+    expected = "none, or a later pass on other queries, or a reason"
     return [Precondition("rollback", expected, f"{said}{why}", not still_open or bool(reason))]
 
 

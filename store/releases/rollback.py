@@ -80,7 +80,7 @@ def rollback(objects: ObjectStore, gallery: str, reason: str = "", to: int = 0) 
     """Bring back an earlier release, as a new version: see `planned_rollback`. Needs no model and no accelerator.
 
     Raises:
-        Stale: another change was first.
+        Stale: another change came first.
     """
     return commit_rollback(objects, gallery, planned_rollback(objects, gallery, reason, to))
 
@@ -89,7 +89,7 @@ def commit_rollback(objects: ObjectStore, gallery: str, planned: Rollback) -> Ve
     """Write the version of a planned rollback, unless its release is in force already.
 
     Raises:
-        Stale: another change was first.
+        Stale: another change came first.
     """
     return planned.version if planned.already else commit(objects, gallery, planned.version)
 

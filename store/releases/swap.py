@@ -38,7 +38,7 @@ class ReleasedAlready(BadInput):
         super().__init__(
             f"gallery {gallery}",
             expected=f"a release other than {model}",
-            found=f"{model} released already (version {version.number})",
+            found=f"{model}, which is released already (version {version.number})",
         )
         self.version = version
 
@@ -167,7 +167,7 @@ def apply_plan(
     """Make the plan's model the one that queries use: see `planned_version`.
 
     Raises:
-        Stale: something required no longer holds, or another change was first.
+        Stale: something required no longer holds, or another change came first.
     """
     return commit(objects, plan.gallery, planned_version(objects, plan, index, reason=reason, at_once=at_once))
 
@@ -206,7 +206,7 @@ def _not_acceptable(
 
 
 def _answer_to_rollback(plan: Plan, check: Report | None, evidence: Evidence, *, beside_check: bool) -> Advice:
-    """The ways to answer a rollback that left the model.
+    """The ways of answering a rollback that left the model.
 
     Args:
         check: the plan's, which says what another one takes.

@@ -72,7 +72,7 @@ class Withdrawal:
 
     @property
     def unknown(self) -> str:
-        """The reason why no pass can answer, only the user's own reason; empty where a pass can."""
+        """The reason why only the user's own reason can answer them, and no pass; empty where a pass can."""
         return next(filter(None, (one.unknown for one in self.rollbacks)), "")
 
     def open_after(self, passed: CheckEntry | None) -> str:
@@ -111,7 +111,7 @@ class Withdrawal:
 
 
 def withdrawal(objects: ObjectStore, gallery: str, now: Version, way: str) -> Withdrawal | None:
-    """The rollbacks that left a model; None if queries use it, or did not last stop using it by a rollback.
+    """The rollbacks that left a model; None if queries use it, or if it was not a rollback that last made them stop.
 
     A rollback to a later release, such as one that undoes a rollback, withdraws nothing. Dropping the gallery does not
     help: rollbacks of earlier galleries of the same name count, too.
@@ -158,7 +158,7 @@ def withdrawn_since_swap(objects: ObjectStore, gallery: str, now: Version) -> li
 
 
 def readable_withdrawal(objects: ObjectStore, gallery: str, now: Version, way: str) -> Withdrawal | None:
-    """The same as `withdrawal`, but None if the log cannot be read: for callers that this must not stop."""
+    """The same as `withdrawal`, but None if the log cannot be read: for callers that must go on without it."""
     try:
         return withdrawal(objects, gallery, now, way)
     except (SkipfillError, OSError):

@@ -64,7 +64,7 @@ def address(given: str, where: object = Parameter("store")) -> Address:
             where,
             expected=f"{parts.scheme}://bucket/prefix and nothing else",
             found="more, which is not shown: it may be a secret",
-            hint=f"Give credentials by the environment: {SCHEMES[parts.scheme]}_...",
+            hint=f"Give credentials in the environment: {SCHEMES[parts.scheme]}_...",
         )
     return Url(given.rstrip("/"))
 

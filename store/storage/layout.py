@@ -178,7 +178,7 @@ def index_key(gallery: str, rows_state: str, fingerprint: str, number: int) -> s
 
 
 def overlay_folder(gallery: str, fingerprint: str) -> str:
-    """The folder of the overlay of a gallery by the model of a fingerprint, or of its first 32 digits."""
+    """The folder of a gallery's overlay by the model with this fingerprint; its first 32 digits are enough."""
     return f"{OVERLAYS}/{valid_name('gallery', gallery)}/{valid_name('fingerprint', fingerprint[:32])}"
 
 

@@ -78,10 +78,10 @@ def named_root(given: str) -> Address:
     where the store really is.
 
     Raises:
-        BadInput: the text is empty, as from a variable that is not set, or it cannot be a path.
+        BadInput: it is empty, as from a variable that is not set, or it cannot be a path.
     """
     if not given:
-        raise BadInput(Parameter("store"), expected="a folder, or a URL", found="an empty text")
+        raise BadInput(Parameter("store"), expected="a folder, or a URL", found="an empty string")
     root = address(given)
     if isinstance(root, Url):
         return root

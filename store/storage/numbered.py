@@ -22,7 +22,7 @@ def last_number(objects: ObjectStore, folder: str, since: int = 0) -> int:
 def _near_the_end(objects: ObjectStore, folder: str) -> int:
     """Return a number less than `NEAR` before the last one; 0 if there are fewer than `NEAR`.
 
-    The numbers have no holes, so doubling steps find it. After a hole the result is farther from the end.
+    The numbers have no gaps, so doubling steps find it. After a gap the result is farther from the end.
     """
     low, step = 0, NEAR
     while objects.exists(f"{folder}/{version_file(low + step)}"):

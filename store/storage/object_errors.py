@@ -20,8 +20,8 @@ _KINDS = {
     "Timeout": "no answer in time",
     "Request": "a dropped connection",
     "Interrupted": "a dropped connection",
-    "Decode": "half an answer",
-    "Body": "half an answer",
+    "Decode": "an incomplete answer",
+    "Body": "an incomplete answer",
     "Builder": "an address that cannot be used",
 }
 READ, WRITE = "a store that can be read", "a store that can be written to"

@@ -23,9 +23,9 @@ LARGEST_RECORD = 1 << 24
 def new_folder(path: Path, record: str) -> Iterator[Path]:
     """Make a folder beside `path` that gets its name when the block ends, and goes when the block fails.
 
-    A folder that is there is replaced only if it is empty, or if its file `record` lists all its files: then an earlier
-    block wrote it, and nobody put anything of their own into it. A kill between the two renames of a replacement leaves
-    the earlier folder as `.NAME.XXXX.old` beside it.
+    A folder that is there is replaced only if it is empty, or if every file in it is as its file `record` lists it:
+    then an earlier block wrote it, and nobody added or changed a file. A kill between the two renames of a replacement
+    leaves the earlier folder as `.NAME.XXXX.old` beside it.
 
     Args:
         record: name of a JSON file that the block writes by `write_record`.
@@ -102,7 +102,7 @@ def refuse_other_contents(path: Path, record: str) -> None:
     if other:
         raise BadInput(
             path,
-            expected=f"an empty folder, or one in which every file is as {record} lists it, as an export writes it",
+            expected=f"an empty folder, or an earlier export in which every file is still as {record} lists it",
             found=f"{other[0]}" + (f" and {len(other) - 1} more files" if len(other) > 1 else ""),
             hint=hint,
         )

@@ -55,7 +55,7 @@ def test_a_failure_is_said_and_undoes_nothing(
         in done.err
     )
     assert (
-        f"version {number}. Run the command of --run again by hand; the release: skipfill status things --json\n"
+        f"version {number}. Run the command of --run again by hand. To see the release: skipfill status things --json\n"
         in done.err
     )
     assert model_in_use(skipfill) == ("v2" if words == SWAP else "v1")

@@ -229,7 +229,7 @@ COMMANDS: dict[str, tuple[Callable[[World], list[object]], str]] = {
     ),
     "unlabelled items of another kind": (
         texts_for_vectors,
-        "column vector: expected inputs of the kind of the labelled items: vector, found text",
+        "column vector: expected inputs of the same kind as in the labelled items: vector, found text",
     ),
     "a method without its teacher": (
         lambda world: ["train", "v2", "--items", world.items, "--method", "bt2", "--gallery", "things"],

@@ -147,7 +147,7 @@ def test_a_second_training_of_a_name_leaves_the_first_bundle_whole(skipfill: Ski
     trained(skipfill, registered)
     objects = open_store(STORE)
     card = load_card(objects, "v2")
-    with pytest.raises(Stale, match="another of this name was first"):
+    with pytest.raises(Stale, match="another model of this name was saved first"):
         save_model(objects, card, b"others", pa.array(["x"]))
     assert load_card(objects, "v2") == card
     assert read_file(objects, card, WEIGHTS)
@@ -304,7 +304,7 @@ def test_queries_with_ids_of_another_type_are_refused(skipfill: Skipfill, regist
     table = pq.read_table(registered.heldout)
     pq.write_table(table.set_column(0, "id", pa.array(range(len(table)))), "numbers.parquet")
     nothing = ["train", "v2", "--items", registered.items, "--gallery", "things", "--hold-out", "numbers.parquet"]
-    assert "expected ids of the type of the items': string, found int64" in skipfill(*nothing, expect=2).err
+    assert "expected ids of type string, as in the items, found int64" in skipfill(*nothing, expect=2).err
     trained(skipfill, registered)
     refused = skipfill("check", "things", "v2", "--items", "numbers.parquet", expect=2)
-    assert "expected ids of the type of gallery things: string, found int64" in refused.err
+    assert "expected ids of type string, as in gallery things, found int64" in refused.err

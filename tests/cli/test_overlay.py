@@ -81,7 +81,7 @@ def test_list_show_verify_rollback_and_drop(skipfill: Skipfill, with_v2: World) 
     done = skipfill("overlay", "rollback", "things", "v2", "--reason", "wrong part")
     assert "has 50 vectors (now version 3)" in " ".join(done.out.split())
     assert "skipfill overlay rollback things v2 --to 2" in " ".join(done.err.split())
-    assert "expected an addition to take back" in skipfill("overlay", "rollback", "things", "v2", expect=4).err
+    assert "expected an addition to undo" in skipfill("overlay", "rollback", "things", "v2", expect=4).err
     assert "wrong part" in skipfill("overlay", "show", "things", "v2").out
     skipfill("overlay", "rollback", "things", "v2", "--to", 2)
     assert "Nothing to do" in skipfill("overlay", "rollback", "things", "v2", "--to", 2).out
@@ -108,7 +108,7 @@ def test_items_that_cannot_be_encoded_are_refused(skipfill: Skipfill, with_v2: W
     refused = skipfill(*ADD, with_v2.heldout, expect=2).err
     assert "expected items whose ids are rows of gallery things" in " ".join(refused.split())
     own = skipfill("overlay", "add", "things", "v1", "--items", with_v2.gallery_items, expect=2).err
-    assert "expected another one than v1, whose vectors gallery things holds" in " ".join(own.split())
+    assert "expected a model other than v1, whose vectors gallery things holds" in " ".join(own.split())
     pq.write_table(pa.table({"id": ["i0000"], "text": ["a text"]}), "texts.parquet")
     assert "expected a column of vectors" in " ".join(skipfill(*ADD, "texts.parquet", expect=2).err.split())
     Path("texts.parquet").unlink()

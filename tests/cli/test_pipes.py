@@ -168,7 +168,9 @@ def test_a_failure_goes_down_the_pipe(skipfill: Skipfill, registered: World, tmp
     first, second = sorted(err.splitlines(), key=lambda line: "whole" in line)
     assert code == 2
     assert first.startswith("error: stdin, column vector, row 9999: expected 16 numbers")
-    assert second.startswith("error: stdin, after row 8191: expected a whole Arrow stream, found no mark of its end.")
+    assert second.startswith(
+        "error: stdin, after row 8191: expected a whole Arrow stream, found no end-of-stream mark."
+    )
     assert not (tmp_path / "hits.parquet").exists()
 
 
@@ -176,7 +178,7 @@ def test_a_failure_goes_down_the_pipe(skipfill: Skipfill, registered: World, tmp
     ("words", "message"),
     [
         (["encode", "v1", "-", "heldout.parquet", "-o", "x"], "-: expected stdin alone, or files, found stdin and 1"),
-        (["encode", "v1", "-", "-o", "x", "--format", "arrow"], "--format: expected -o -, as files are Parquet"),
+        (["encode", "v1", "-", "-o", "x", "--format", "arrow"], "--format: expected -o -, because files are Parquet"),
         (["encode", "v1", "-", "-o", "-", "--format", "csv"], "--format: expected a known format (nearest: arrow, nd"),
         (["encode", "v1", "-", "-o", "-", "--json"], "--json: expected no other output on stdout, found -o -"),
         (["encode", "v1", "-", "-o", "-", "--engine", "ray"], "--engine: expected files, which machines of a cluster"),

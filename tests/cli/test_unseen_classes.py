@@ -34,7 +34,7 @@ def test_training_says_at_once_which_share_of_the_rows_is_of_unseen_classes(
     done = skipfill("train", "v2", "--items", registered.items, *SHORT)
     note = next(line for line in done.err.splitlines() if line.startswith("Note: "))
     assert "96 of 384 rows of gallery things (25%) belong to classes that no item has." in note
-    assert "will get worse" in note
+    assert "likely to get worse" in note
     assert "--align SAMPLE.parquet" in note
     assert "blend v2 with v1" in note
     assert done.err.index(note) < done.err.index("Next: ")

@@ -55,7 +55,7 @@ def _items_to_encode(measured: Reranked) -> str:
 
 
 def change_of(one: TriedK) -> Interval:
-    """The change of a number of candidates with its bounds; those of older reports are not known."""
+    """The change with a number of candidates, and its bounds; those of older reports are not known."""
     from skipfill.store.checks.report import Interval
 
     return Interval(one.change, nan if one.low is None else one.low, nan if one.high is None else one.high)
@@ -92,7 +92,7 @@ def _tried(report: Report, measured: Reranked) -> str:
 
 
 def _curve(measured: Reranked) -> str:
-    """Share of the gallery touched by the number of queries, on a logarithmic axis, with the band of what is to come.
+    """Share of the gallery touched by the number of queries, on a logarithmic axis, with the band of the prediction.
 
     Nothing for a single point.
     """

@@ -21,7 +21,7 @@ def reindex_row(candidate: Candidate, choosing: Mask) -> Row | Missing:
     if rows.items is None:
         return Missing(f"{name}: not measured, because no items of the gallery's rows were given")
     if RELEASED_OLD in candidate.staying and len(rows) < context.gallery.rows.count:
-        return Missing(f"{name}: not measured, because a third model is released and some rows have no item here")
+        return Missing(f"{name}: not measured, because queries use a third model and some rows have no item here")
     metric, ranker = context.policy.metric, Ranker(context, candidate.queries)
     baselines = candidate.staying
     if len(rows) < context.gallery.rows.count:

@@ -12,7 +12,7 @@ def local_dimension(distances: NDArray[np.floating]) -> NDArray[np.float64]:
     """The maximum-likelihood estimate of the local intrinsic dimension at each query.
 
     (n - 1) / sum_{j < n} ln(r_n / r_j) over the n distances above zero. A row at the query itself is left out: it says
-    nothing of how the others are spread.
+    nothing about how the others are spread.
 
     Args:
         distances: (Q, K), ascending, at least 0, in any unit: exact distances to the nearest rows.

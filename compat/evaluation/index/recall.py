@@ -179,7 +179,7 @@ def index_warnings(report: IndexRecall) -> list[str]:
     signs = f"recall@{report.k} {after:.3f} instead of {before:.3f} at efSearch {effort}"
     if report.dimension_ratio is not None:
         signs += f", local dimension {report.dimension_ratio.mean:.1f} times that of old ones"
-    return [f"new queries are out of the index's distribution: {signs}; {_advice(report, effort)}"]
+    return [f"new queries lie outside the index's distribution: {signs}; {_advice(report, effort)}"]
 
 
 def _advice(report: IndexRecall, effort: int) -> str:

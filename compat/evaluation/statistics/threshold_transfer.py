@@ -146,7 +146,7 @@ class _Drawn:
         heaviest = sums[[int((rare / sums[:, 2]).argmax())]]
         drawn = resampled_means(np.concatenate([sums, heaviest]), 2 * RESAMPLES, seed)
         logits = _logit(np.clip(drawn[:, :2] / drawn[:, 2:], least, 1 - least))
-        # These factors make a Student's t of a normal, with as many degrees of freedom as there are effective clusters.
+        # These factors turn a normal into a Student's t, with the effective clusters as its degrees of freedom.
         freedom = max(min(effective, count - 1.0), 1.0)
         chi = np.random.default_rng(seed).chisquare(freedom, RESAMPLES)
         spread = np.sqrt(freedom / chi * (count + 1) / max(count - 1, 1))

@@ -16,7 +16,7 @@ NEAREST = 1e-6
 """Two vectors with a smaller cosine distance are copies of each other."""
 CELL = 1e-4
 MOST_CANDIDATES = 4_000_000
-"""No list is made of more pairs than these, each counted twice. Their number is estimated from a sample of points."""
+"""Most pairs that are listed, each counted twice. Their number is first estimated from a sample of points."""
 SAMPLE = 500
 PAIRS_AT_ONCE = 2_000_000
 LOOKED_AT = 32  # dimensions of the projection in which candidates are looked for

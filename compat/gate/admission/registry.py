@@ -57,18 +57,18 @@ OF_CHECK: dict[str, Callable[[CheckContext], Ruling]] = {
     "agreement is no truth": agreement_is_no_truth,
     BROUGHT_VECTORS: vectors_of_the_gallerys_model,
 }
-"""Before anything is read."""
+"""Rules of the check as a whole, before anything is read."""
 OF_ITEMS: dict[str, Callable[[CheckContext, Items], Ruling]] = {
     "ids of the gallery's type": ids_of_the_gallerys_type,
     "without label": without_label,
     "trained ids": trained_ids,
     "trained content": trained_content,
 }
-"""Before the items are encoded."""
+"""Rules of the items, before they are encoded."""
 OF_TRUTH: dict[str, Callable[[CheckContext, Matrix, Matrix], Ruling]] = {
     "truth vectors of another model": truth_vectors_of_another_model,
 }
-"""Of vectors that the user brings to say what is relevant, and of the model's own."""
+"""Rules of vectors that the user brings to say what is relevant, beside the model's own."""
 OF_LOOKUP: dict[str, Callable[[CheckContext, Items, QueryLookup], Ruling]] = {
     "without relevant row": without_relevant_row,
     "label of another": label_of_another,
@@ -76,16 +76,16 @@ OF_LOOKUP: dict[str, Callable[[CheckContext, Items, QueryLookup], Ruling]] = {
     "rows beside judged queries": rows_beside_judged_queries,
     "rows of the old input": rows_of_the_old_input,
 }
-"""When they are looked up in the gallery."""
+"""Rules of the items once they are looked up in the gallery."""
 OF_COUNTS: dict[str, Callable[[CheckContext, LeftOut], Ruling]] = {
     "few left out": few_left_out,
 }
-"""When it is known which queries are left."""
+"""Rules of the number of queries left out, once it is known."""
 OF_SLICES: dict[str, Callable[[Sequence[str]], Ruling]] = {
     "no reserved name": no_reserved_name,
     "distinct names": distinct_names,
 }
-"""Of the names of the slices that were asked for."""
+"""Rules of the names of the slices that were asked for."""
 OF_UNITS: dict[str, Callable[[pa.Array | None, Matrix], Groups]] = {
     "same identity": same_identity,
     "near copies": near_copies,
@@ -94,16 +94,16 @@ OF_UNITS: dict[str, Callable[[pa.Array | None, Matrix], Groups]] = {
 OF_STORED: dict[str, Callable[[CheckContext, Agreement], Ruling]] = {
     "stored as encoded": stored_as_encoded,
 }
-"""Of stored vectors that are the baseline, beside those that the gallery's model makes of the queries."""
+"""Rules of stored vectors that are the baseline, beside those that the gallery's model makes of the queries."""
 OF_VECTORS: dict[str, Callable[[CheckContext, dict[str, Matrix]], Ruling]] = {
     "with a direction": with_a_direction,
 }
-"""Of the queries' vectors in the gallery's space."""
+"""Rules of the queries' vectors in the gallery's space."""
 OF_BASELINE: dict[str, Callable[[CheckContext, Baseline], Ruling]] = {
     "better than random": better_than_random,
 }
-"""Of the old model's results."""
+"""Rules of the old model's results."""
 OF_VERDICTS: dict[str, Callable[[CheckContext, Baseline, Mapping[str, Mask], Sequence[Slice]], Ruling]] = {
     "slices better than random": slices_better_than_random,
 }
-"""Of the slices as they were judged."""
+"""Rules of the slices as they were judged."""

@@ -90,7 +90,7 @@ def _angles(vectors: Matrix) -> Matrix:
 
 
 def documents_as_queries(context: CheckContext, items: Items, lookup: QueryLookup) -> Ruling:
-    """Warn of queries that are rows where the truth is a reindex: real queries may be quite unlike documents."""
+    """Warn about queries that are rows, if the truth is a reindex: real queries may be quite unlike documents."""
     documents = int(lookup.present.sum())
     if context.inputs.truth != "reindex" or not documents:
         return Ruling()
@@ -101,7 +101,7 @@ def documents_as_queries(context: CheckContext, items: Items, lookup: QueryLooku
 def _shared(model: LoadedModel, ceiling: LoadedModel) -> str:
     """The thing that both models share, in words; empty for nothing."""
     if lineage(model.card) & lineage(ceiling.card):
-        return "one that it was made from, or that was made from the same"
+        return "one of the models that it was made from, or one that shares such a model with it"
     mine, others = _encoders(model.network), _encoders(ceiling.network)
     return "one with the same encoder" if any(_alike(one, other) for one in mine for other in others) else ""
 

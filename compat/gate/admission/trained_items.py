@@ -23,7 +23,7 @@ def ids_of_the_gallerys_type(context: CheckContext, items: Items) -> Ruling:
     if context.inputs.queries_are_rows and items.ids.type != kind:
         raise BadInput(
             f"{items.where}, column {items.id_column}",
-            expected=f"ids of the type of gallery {context.gallery.name}: {kind}",
+            expected=f"ids of type {kind}, as in gallery {context.gallery.name}",
             found=str(items.ids.type),
             hint=Advice("name_column", parameter="id"),
         )

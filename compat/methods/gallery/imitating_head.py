@@ -176,7 +176,7 @@ class ImitatingHead(nn.Module):
         if min(int(known.sum()), int((~known).sum())) < FEWEST_OF_A_KIND:
             return
         cosines = items.old[asked] @ self.rows.keys.T
-        # An item's own row, and any equal row, is left out: it says nothing of the rows around the item.
+        # An item's own row, and any equal row, is left out: it says nothing about the rows around the item.
         by_rows = self.rows.log_odds(cosines.masked_fill(cosines > 1 - SAME, -torch.inf))
         by_items = self.items.log_odds(self.items.cosines_of_others(asked))
         self.evidence = fit_logistic(torch.cat([by_items, by_rows], dim=1), known, balanced=True)

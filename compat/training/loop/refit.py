@@ -29,7 +29,7 @@ def refit(task: Task, log: Sequence[Epoch], progress: Progress, watcher: Watcher
     """
     method, before = task.method, log[-1]
     epochs_left = method.refit - task.checkpoints.epochs_done()
-    progress.start("training on, with the encoder frozen", epochs_left * len(task.data.trained))
+    progress.start("training further, with the encoder frozen", epochs_left * len(task.data.trained))
 
     def counted_on(epoch: Epoch) -> Epoch:
         return replace(epoch, epoch=before.epoch + epoch.epoch, step=before.step + epoch.step)

@@ -18,7 +18,7 @@ import torch
 
 MOST_THREADS = 1024  # a larger number is a mistake
 FEWEST_STEPS, SHORTEST = 3, 0.1
-"""Steps and seconds for which a number is tried at least: beside other work, step times vary a lot."""
+"""Fewest steps and seconds for which a number is tried: beside other work, step times vary a lot."""
 TOO_SLOW = 1.2
 REST = 20
 """The next search comes after this many times the duration of the last, so searches cost at most a few percent."""

@@ -95,7 +95,7 @@ class DigestedFiles:
     """Digests each file of some rows in the first complete pass over it, and compares it with what was registered.
 
     Attributes:
-        rows: the same rows, read by way of this.
+        rows: the same rows, read through this object.
         contents: the digests of the files that have been read whole.
     """
 
@@ -105,7 +105,7 @@ class DigestedFiles:
         registered: Mapping[Address, str],
         refused: Callable[[Address], Stale] | None = None,
     ) -> None:
-        """Read `rows`, which are all rows of their files, by way of this.
+        """Read `rows`, which are all rows of their files, through this object.
 
         Args:
             registered: digest of each file, whose kind is used again; no entry for the newest kind.

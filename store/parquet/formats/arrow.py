@@ -17,7 +17,7 @@ PLAIN = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
 
 END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 """The last bytes of a whole stream. Arrow itself takes any end between two batches for the end."""
-NO_END = "no mark of its end"
+NO_END = "no end-of-stream mark"
 
 
 class ArrowStreamFile(RowFile):

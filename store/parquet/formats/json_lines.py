@@ -93,7 +93,7 @@ def parsed(data: bytes, schema: pa.Schema | None, where: object, first_row: int)
         first_row: number of the first of these rows, for messages.
 
     Raises:
-        BadInput: naming the row that is no object, has a value of another type, or a text that is not UTF-8.
+        BadInput: naming the row that is not an object, has a value of another type, or a text that is not UTF-8.
     """
     options = pyarrow.json.ParseOptions(
         explicit_schema=schema, unexpected_field_behavior="infer" if schema is None else "ignore"

@@ -26,7 +26,7 @@ class RowWriter(Protocol):
 class RowOutput:
     """Writes rows into a file or a pipe, in a `with` block. The first table decides the columns.
 
-    After an error in the block, the reader of an Arrow stream finds no mark of its end.
+    After an error in the block, the reader of an Arrow stream finds no end-of-stream mark.
     """
 
     def __init__(self, file: BinaryIO, form: RowForm) -> None:

@@ -26,7 +26,7 @@ MOST_BYTES = 2**37
 SPARE_BYTES = 2**28
 """Room that copies leave on their disk."""
 BYTES_BESIDE = 32
-"""Bytes that the id and the label of a row take, about."""
+"""Approximate number of bytes that the id and the label of a row take."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,11 @@ class PackedFiles:
     whatever the reason, rows come from the file itself.
 
     Attributes:
-        rows: the same rows, read by way of this.
+        rows: the same rows, read through this object.
     """
 
     def __init__(self, rows: StoredRows, cache: PackedCache) -> None:
-        """Read `rows`, which are all rows of their files, by way of this."""
+        """Read `rows`, which are all rows of their files, through this object."""
         self._all, self._cache = rows, cache
         self._served: set[Address] = set()
         self._folder: Path | None = None

@@ -1,4 +1,4 @@
-"""SQL conditions before there are queries: what can be told of them by the columns of the gallery alone."""
+"""SQL conditions before there are queries: what the columns of the gallery alone tell about them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def unknown_to_gallery(rows: StoredRows, predicates: Sequence[str]) -> dict[str,
 
 
 def rows_that_meet(rows: StoredRows, predicates: Sequence[str]) -> dict[str, int]:
-    """Numbers of the gallery's rows that meet predicates, of those that its columns alone decide."""
+    """The number of gallery rows that meet each predicate, for the predicates that the gallery's columns decide."""
     counts: dict[str, int] = {}
     with closed_database() as sql:
         sql.register("gallery", dataset(map(rows.open_file, rows.files), (rows.columns.vector,)))

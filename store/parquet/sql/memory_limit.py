@@ -1,4 +1,4 @@
-"""A limit on the memory of this process, for work of which it is not known how much it takes."""
+"""A limit on the memory of this process, for work whose need of memory is not known."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 def memory_beside(now_and: int) -> Iterator[None]:
     """Let this process take at most `now_and` bytes more than it has now, where the system can limit that.
 
-    Memory that it asks for beyond fails to be had, in every thread. RLIMIT_DATA counts what a process can write to,
-    also what it has not written yet.
+    A request for more memory fails, in every thread. RLIMIT_DATA counts what a process can write to, including what it
+    has not written yet.
     """
     try:
         import resource

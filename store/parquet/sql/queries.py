@@ -100,7 +100,7 @@ class QueryColumns:
         for form, first, second in zip(forms, columns, columns[len(forms) :], strict=False):
             if not first.equals(second):
                 where, expected = f"slice {of_form[form]!r}", "the same value for a query each time"
-                raise BadInput(where, expected=expected, found="a value that changes, as of random()")
+                raise BadInput(where, expected=expected, found="a value that changes, such as that of random()")
         return dict(zip(forms, columns, strict=False))
 
     def _error(

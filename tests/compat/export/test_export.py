@@ -156,7 +156,7 @@ BAD: dict[str, tuple[list[Any], str]] = {
     "format": (["v2", "--format", "onxx"], "expected a known format (nearest: onnx"),
     "view": (["v2", "--format", "onnx", "--onto", "elsewhere"], "expected a view onto the gallery's space 'elsewhere'"),
     "model": (["v3", "--format", "onnx"], "expected a known model"),
-    "bundle": (["v2", "--onto", "v1"], "a bundle, which has all views of the model"),
+    "bundle": (["v2", "--onto", "v1"], "a bundle, which has all the model's views"),
     "vectors": (["v2", "--format", "sentence-transformers"], "found one of vectors"),
 }
 

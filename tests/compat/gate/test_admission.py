@@ -206,7 +206,7 @@ def test_ids_of_another_type_than_the_gallerys_are_refused(skipfill: Skipfill, w
     texts = with_column(items, "id", [str(one) for one in items["id"].to_pylist()])
     refused = check(skipfill, write(texts, "texts.parquet"), gallery="numbers")
     assert refused.code == 2
-    assert "expected ids of the type of gallery numbers: int64, found string" in refused.err
+    assert "expected ids of type int64, as in gallery numbers, found string" in refused.err
 
 
 def test_ids_of_both_types_are_remembered(skipfill: Skipfill, with_v2: World) -> None:

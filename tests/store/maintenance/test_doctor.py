@@ -183,7 +183,7 @@ SICK: dict[str, tuple[Callable[[ObjectStore], object], str]] = {
     "a damaged version": (lambda o: (o.root / VERSION.format(1)).write_text("{"), "0000000001.json: expected JSON"),
     "a clock going backwards": (
         lambda o: edit(o.root / VERSION.format(1), at="2999-01-01T00:00:00+00:00"),
-        "in the future: a clock went backwards",
+        "in the future: a clock is wrong",
     ),
     "another model under the released name": (
         lambda o: (swapped(o), edit(o.root / "models/v2/card.json", network={"x": 1})),
@@ -242,4 +242,4 @@ def test_doctor_says_what_threads_are_used(skipfill: Skipfill, monkeypatch: pyte
     monkeypatch.delenv("OMP_NUM_THREADS")
     processors = len(os.sched_getaffinity(0))
     assert skipfill("doctor", "--json").document["threads"] == {"count": processors, "given": False}
-    assert f"{processors}, or fewer in a training" in skipfill("doctor").out
+    assert f"{processors}, or fewer for training" in skipfill("doctor").out

@@ -33,7 +33,7 @@ def test_a_model_in_use_stays(skipfill: Skipfill, objects: ObjectStore, tmp_path
     before = tree(tmp_path)
     assert "found that queries of gallery g use it" in skipfill(*DROP, expect=2).err
     old = skipfill("model", "drop", "old", "--confirm", "old", expect=2).err
-    assert "the vectors of gallery g are by it" in old
+    assert "it made the vectors of gallery g:" in old
     for confirm in ([], ["--confirm", "v3"]):
         assert "Add: --confirm v2" in skipfill("model", "drop", "v2", *confirm, expect=2).err
     assert tree(tmp_path) == before
@@ -62,7 +62,7 @@ def test_a_model_under_two_names_can_still_be_rolled_back_to(skipfill: Skipfill,
     swap(objects, "g", load_card(objects, "v3"), "test")
     dropped = skipfill(*DROP).out
     assert "cannot be rolled back" not in dropped
-    assert "The same model stays, as candidate" in dropped
+    assert "The same model stays in the store as candidate" in dropped
     assert (
         "use v2, as in version 2 (now version 4); model v2 is in this store as candidate"
         in skipfill("rollback", "g").out

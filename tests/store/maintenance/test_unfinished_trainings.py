@@ -39,7 +39,7 @@ def test_doctor_names_them_and_prune_drops_them_when_told_to(skipfill: Skipfill,
     assert (objects.root / KEY).exists()
     done = skipfill("prune", "--trainings", "--yes", "--json")
     pruned = done.document["leftovers"]
-    assert (f"Kept, as they changed within the last day and may still run: {KEY}." in done.err) == (hours < 24)
+    assert (f"Kept, because they changed within the last day and may still run: {KEY}." in done.err) == (hours < 24)
     assert [one["key"] for one in pruned] == ([KEY] if hours > 24 else [])
     skipfill("prune", "--trainings", "--all-ages", "--yes")
     assert tree(tmp_path) == before

@@ -540,7 +540,7 @@ NETWORKS: dict[str, tuple[dict[str, Any], str]] = {
     "of another kind": ({"settings": [1, 2]}, "expected a JSON object"),
     "of a setting that nobody knows": ({"settings": {"inputs": 16, "run": "x"}}, "found 'run'"),
     "of an encoder that nobody knows": ({"kind": "pickle"}, "expected a known encoder"),
-    "of a kind that is a list": ({"kind": ["mlp"]}, "expected a text"),
+    "of a kind that is a list": ({"kind": ["mlp"]}, "expected a string"),
 }
 
 

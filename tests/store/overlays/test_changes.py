@@ -52,7 +52,7 @@ def test_a_rollback_brings_back_the_version_before_the_last_addition(objects: Ob
     assert roll_back_overlay(objects, "g", BY, "wrong items").entry.reason == "wrong items"
     overlay = open_overlay(objects, "g", BY, DIM)
     assert (held(overlay, "a", 0) is not None, held(overlay, "b", 0)) == (True, None)
-    with pytest.raises(Stale, match=r"expected an addition to take back, found that version 3 by .* rolled back"):
+    with pytest.raises(Stale, match=r"expected an addition to undo, found that version 3 by .* rolled back"):
         roll_back_overlay(objects, "g", BY)
     assert not roll_back_overlay(objects, "g", BY, to=2).already
     assert roll_back_overlay(objects, "g", BY, to=2).already

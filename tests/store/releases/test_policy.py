@@ -268,7 +268,7 @@ def test_of_many_checks_before_a_forced_swap_the_newest_are_shown(objects: Objec
     skipfill("swap", "g", "v2", "--without-check", "we are in a hurry")
     shown = skipfill("history", "g").out
     assert (
-        f"FORCED although check {saved[5].id} failed, {saved[6].id} failed, {saved[7].id} failed and 5 before" in shown
+        f"FORCED although check {saved[5].id} failed, {saved[6].id} failed, {saved[7].id} failed and 5 earlier" in shown
     )
     assert saved[4].id not in shown
     assert len(skipfill("history", "g", "--json").document["checks"]["2"]) == 8

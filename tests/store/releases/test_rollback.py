@@ -255,7 +255,7 @@ def test_who_registers_second_is_told_of_the_race(objects: ObjectStore, monkeypa
     with pytest.raises(Stale, match=r"gallery h changed meanwhile: version 1 by .* registered it"):
         add_gallery(objects, "h", files, Columns(), Space("old", 0), None)
     monkeypatch.setattr(ObjectStore, "put_new", late)
-    with pytest.raises(Stale, match="model v9: another of this name was first"):
+    with pytest.raises(Stale, match="model v9: another model of this name was saved first"):
         save_model(objects, card("v9"), b"second", trained_ids())
     with pytest.raises(BadInput, match="expected a name that is free"):  # no race: it was there before
         add_gallery(objects, "h", files, Columns(), Space("old", 0), None)
@@ -277,4 +277,4 @@ def test_who_adds_a_model_second_is_told_of_the_race(
     monkeypatch.setattr(ObjectStore, "put_new", late)
     monkeypatch.setattr("skipfill.compat.inference.trial.try_bundle", lambda path, card: None)  # it has no network
     refused = skipfill("model", "add", "v8.skipfill", "--name", "v9", expect=4).err
-    assert "model v9: another of this name was first" in refused
+    assert "model v9: another model of this name was saved first" in refused

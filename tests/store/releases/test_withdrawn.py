@@ -211,7 +211,7 @@ def test_without_the_report_of_the_check_that_allowed_it_no_pass_answers(
         f"the report of check {first}, which had allowed the release, cannot be read: {objects.root / report}"
         in refused
     )
-    assert "Restore it from a copy, or record a reason" in refused
+    assert "Restore the report from a copy, or give a reason" in refused
     assert "cannot be read" in skipfill("report", "g", later.id).out
     assert "cannot be read" in skipfill("rollback", "g", "--to", 2, expect=1).err
     objects.delete(report)

@@ -79,7 +79,7 @@ def test_init_makes_no_second_store_around_one(skipfill: Skipfill, shop: Path) -
 
 def test_a_store_that_is_not_there_is_said(skipfill: Skipfill, shop: Path) -> None:
     assert (
-        "--store: expected a folder, or a URL, found an empty text" in skipfill("status", "--store", "", expect=2).err
+        "--store: expected a folder, or a URL, found an empty string" in skipfill("status", "--store", "", expect=2).err
     )
     assert "found no such folder" in skipfill("status", "--store", "nowhere", expect=2).err
     shutil.rmtree(shop / ".skipfill")

@@ -125,7 +125,7 @@ def test_queries_out_of_the_distribution_are_warned_of(
     old, new = queries
     found = measure_index(rows, "cosine", old, new, SETTINGS, Progress())
     assert len(found.warnings) == 1
-    assert found.warnings[0].startswith("new queries are out of the index's distribution: recall@10 ")
+    assert found.warnings[0].startswith("new queries lie outside the index's distribution: recall@10 ")
     assert "local dimension" in found.warnings[0]
     assert found.warnings[0].endswith(f"set efSearch to {found.effort_needed}")
     assert found.dimension_ratio is not None

@@ -127,7 +127,7 @@ def test_a_writer_that_fails_leaves_no_mark_of_an_end() -> None:
 
     with pytest.raises(ValueError, match="no more"):
         write()
-    with pytest.raises(BadInput, match="no mark of its end"):
+    with pytest.raises(BadInput, match="no end-of-stream mark"):
         read(file.getvalue())
 
 
