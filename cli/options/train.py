@@ -143,9 +143,7 @@ Batch = Annotated[
 ]
 Accumulate = Annotated[
     int,
-    typer.Option(
-        metavar="N", min=1, help="Encode each batch in N parts, to use less memory.", rich_help_panel=STEPS
-    ),
+    typer.Option(metavar="N", min=1, help="Encode each batch in N parts, to use less memory.", rich_help_panel=STEPS),
 ]
 Lr = Annotated[
     float,

@@ -137,9 +137,7 @@ def _no_judged_row(context: CheckContext, items: Items, judged: Judgements) -> B
     return BadInput(
         str(context.inputs.judgements),
         expected=f"ids of rows of gallery {context.gallery.name}",
-        found=f"none (first: row {others[0].as_py()!r})"
-        if len(others)
-        else "only the queries' own rows",
+        found=f"none (first: row {others[0].as_py()!r})" if len(others) else "only the queries' own rows",
     )
 
 
