@@ -44,7 +44,7 @@ Candidate = Annotated[
 ]
 Queries = Annotated[
     list[Path],
-    typer.Option(metavar="FILE", help="Queries that no candidate was trained on: Parquet. Repeatable."),
+    typer.Option(metavar="FILE", help="Queries that no candidate was trained on. Repeatable."),
 ]
 PricePerHour = Annotated[
     float | None,

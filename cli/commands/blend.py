@@ -61,15 +61,15 @@ def blend(
             min=0.01,
             max=1,
             help="Weight of the new query; the old one has the rest. Default: with --items, the best one for them; "
-            "otherwise the new model's classifier decides for each query; without a classifier 0.4, which is a guess.",
+            "otherwise at most 0.5, less where the new model's classifier is less sure of the query; without a "
+            "classifier 0.4, which is a guess.",
         ),
     ] = None,
     items: Annotated[
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="Held-out queries that choose the weight; use others for the check. Parquet. Repeatable. "
-            "Default: none.",
+            help="Held-out queries that choose the weight; use others for the check. Repeatable. Default: none.",
             rich_help_panel=CHOICE,
         ),
     ] = None,

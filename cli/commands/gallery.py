@@ -93,7 +93,7 @@ def add(
     from skipfill.store.parquet.vectors import Numbers
     from skipfill.store.storage.address import address
 
-    objects = opened(store, to_write=True)
+    objects = opened(store, to_write=not dry_run)
     paths = expand_addresses([address(file, "FILES") for file in files])
     footers = [open_parquet(path) for path in paths]
     label = label or ("label" if all("label" in footer.schema_arrow.names for footer in footers) else "")

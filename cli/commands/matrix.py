@@ -33,7 +33,7 @@ def matrix(
         typer.Argument(metavar="MODELS", help="Models in order, the earliest first.", autocompletion=completion.models),
     ],
     items: Annotated[
-        list[Path], typer.Option(metavar="FILE", help="Labelled items, which are the queries: Parquet. Repeatable.")
+        list[Path], typer.Option(metavar="FILE", help="Labelled items, which are the queries. Repeatable.")
     ],
     gallery_items: Annotated[
         list[Path] | None,

@@ -15,7 +15,7 @@ from skipfill.cli.options.pipes import corpora
 from skipfill.cli.options.reason import Reason
 from skipfill.cli.terminal.help_page import HelpGroup
 from skipfill.cli.terminal.overlay_summary import after_adding, bytes_of, overlay_fields, print_overlay, show_change
-from skipfill.cli.terminal.printing import emit, show_next, table
+from skipfill.cli.terminal.printing import counted, emit, show_next, table
 from skipfill.cli.terminal.progress import progress
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def add(
     source = open_items(items, item_columns(id_column, "label", input_column, items, quiet=quiet))
     with progress(quiet=quiet) as bar:
         done = fill_overlay(objects, opened_gallery, loaded, source, Progress(bar.start, bar.advance))
-    left_out = f"; {done.no_rows:,} items are not rows of the gallery" if done.no_rows else ""
+    left_out = f"; not rows of the gallery: {counted(done.no_rows, 'item')}" if done.no_rows else ""
     emit(
         FilledOverlayDocument(gallery=gallery, model=model, **asdict(done)),
         as_json=json,
@@ -204,7 +204,7 @@ def drop(
 ) -> None:
     """Drop an overlay. Its files stay until `skipfill prune --yes` removes them.
 
-    Prune keeps files that are younger than an hour. While the files are there, `skipfill overlay rollback` with `--to`
+    Prune keeps files that are younger than an hour. While the files are there, `skipfill overlay rollback`
     brings the overlay back.
 
     Example: skipfill overlay drop products v2

@@ -57,8 +57,8 @@ def policy(
         list[str] | None,
         typer.Option(
             metavar="SQL",
-            help="Condition on the queries' columns: a slice that every check judges. The given ones replace the "
-            "earlier slices. Repeatable. New galleries: none.",
+            help="Condition on the queries' columns: add a slice that every check judges. Repeatable. "
+            "New galleries: none.",
             rich_help_panel=POLICY,
         ),
     ] = None,
@@ -145,13 +145,13 @@ def _slices(base: Policy, slices: list[str] | None, without: list[str] | None) -
     """The slices that are wanted; None for those of the policy."""
     from skipfill.store.errors import unknown_name
 
-    if not without:
-        return slices
-    before = list(base.slices) if slices is None else slices
-    for one in without:
-        if one not in before:
-            raise unknown_name("slice of the policy", one, before, where="--without-slice")
-    return [one for one in before if one not in without]
+    if slices is None and without is None:
+        return None
+    wanted = list(dict.fromkeys([*base.slices, *(slices or [])]))
+    for one in without or []:
+        if one not in wanted:
+            raise unknown_name("slice of the policy", one, wanted, where="--without-slice")
+    return [one for one in wanted if one not in (without or [])]
 
 
 def _notes(objects: ObjectStore, gallery: str, slices: list[str]) -> list[str]:

@@ -29,7 +29,7 @@ GalleryItems = Annotated[
     list[Path] | None,
     typer.Option(
         metavar="FILE",
-        help="Items of gallery rows. The new model encodes them to measure new/new; with --rerank, it encodes only "
+        help="Items of gallery rows. The new model encodes them to measure new/new; if it re-ranks, only the "
         "candidates. Repeatable. Default: --items.",
         callback=corpora,
         rich_help_panel=MEASURED,

@@ -94,7 +94,8 @@ def _show_flips(out: Console, report: Report) -> None:
     flips = next((one.flips for one in report.slices if one.name == ALL and one.queries), None)
     if flips is not None:
         out.print()
-        out.print(f"{flips['negative']:,} queries got worse and {flips['positive']:,} better ({report.flip_metric})")
+        worse_queries = "1 query" if flips["negative"] == 1 else f"{flips['negative']:,} queries"
+        out.print(f"{worse_queries} got worse and {flips['positive']:,} better ({report.flip_metric})")
     if report.flips.negative:
         first = one_line(", ".join(report.flips.negative[:FLIPS_SHOWN]))
         out.print(f"{worse}: {first}{', ...' if len(report.flips.negative) > FLIPS_SHOWN else ''}")

@@ -14,7 +14,7 @@ from skipfill.compat.gate.admission.ruling import Mask
 from skipfill.compat.gate.context import CheckContext
 from skipfill.store.errors import BadInput, Parameter
 from skipfill.store.parquet.ids import IdSet
-from skipfill.store.parquet.items import Items
+from skipfill.store.parquet.items import BLOCK_ROWS, Items
 from skipfill.store.storage.output_file import new_file
 
 CHOSE, CHECK = "chose.parquet", "check.parquet"
@@ -75,7 +75,9 @@ def _rows(items: Items) -> pa.Table:
     """The rows of these items, with the columns of every file."""
     parts, before = [], 0
     for path in items.files:
-        table = pq.read_table(path)
+        file = items.open_file(path)
+        names = file.schema_arrow.names
+        table = pa.Table.from_batches(file.iter_batches(BLOCK_ROWS, names), file.schema_arrow)
         mine = None if items.keep is None else pa.array(items.keep[before : before + len(table)])
         parts.append(table if mine is None else table.filter(mine))
         before += len(table)

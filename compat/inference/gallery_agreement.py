@@ -152,7 +152,8 @@ def agreement_of_stored(
         old_input: column that the old model reads; empty for that of the items.
 
     Returns:
-        None where the gallery's model is not in the store, or cannot encode the items. The latter adds a warning.
+        None where the gallery's model is not in the store; or, with a warning, where the store has another one of its
+        name, or where it cannot encode the items.
 
     Raises:
         BadInput: the stored vectors are the new model's, not the old one's; or the new model is the gallery's own, and
@@ -170,6 +171,7 @@ def agreement_of_stored(
     try:
         old = verified_model(objects, name)
         if old.card.fingerprint != gallery.space.fingerprint:
+            warnings.append(f"the store's model {name} is not the one that encoded gallery {gallery.name}")
             return None
         read_by_old = replace(stored, items=stored.items.reading(old_input)) if old_input else stored
         agreement = read_by_old.agreement(old, progress)

@@ -38,7 +38,7 @@ def released(
             never decides what runs.
         fetch: for a release that re-ranks: takes ids of rows and returns their items, so that candidates without a
             vector can be encoded. Default: these keep their places.
-        keep: commit what is encoded to the overlay: after 1,000 rows, after a minute, and by `close`.
+        keep: commit what is encoded to the overlay: by the call after 1,000 rows or after a minute, and by `close`.
 
     Raises:
         BadInput: no such store or gallery; the bundle of the released model is gone, damaged, or not the one that was

@@ -103,7 +103,7 @@ def _target(objects: ObjectStore, gallery: str, now: OverlayVersion, to: int) ->
     see = Advice("show_overlay", gallery=gallery, model=now.model)
     if not to and now.action == "rolled back":
         raise Stale(f"{_named(gallery, now)}: expected an addition to undo, found that {told(now)}", see)
-    number = to or now.undo
+    number = to or (now.number - 1 if now.action == "dropped" else now.undo)
     if not 1 <= number <= now.number:
         where = Parameter("to") if to else _named(gallery, now)
         expected = f"a version from 1 to {now.number}" if to else "an earlier version"

@@ -46,7 +46,7 @@ def unreachable(where: Address, expected: str, error: Exception) -> BadInput:
         found, hint = _remote(str(error), error)
         return BadInput(where, expected=expected, found=found, hint=hint or (_LOOK if expected == WRITE else _AGAIN))
     full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-    hint = "Make room" if full else "Check the folder's permissions and free space"
+    hint = "Make room" if full else "Check the folder's permissions" + (" and free space" if expected == WRITE else "")
     if isinstance(error, NoNewNames):
         hint = "Keep it on another disk"
     return BadInput(where, expected=expected, found=_local(error), hint=f"{hint}; nothing was changed.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -199,8 +199,14 @@ def test_one_query_cannot_choose_and_report(skipfill: Skipfill, gallery: Gallery
     assert "expected at least two queries" in skipfill(*command(one, "better"), expect=2).err
 
 
-def test_the_half_that_chose_is_no_evidence_for_the_blend(skipfill: Skipfill, gallery: Gallery) -> None:
+@pytest.mark.parametrize("form", ["Parquet", "Arrow"])
+def test_the_half_that_chose_is_no_evidence_for_the_blend(skipfill: Skipfill, gallery: Gallery, form: str) -> None:
     """The next commands take the files: `blend` chooses the same weight, and the check leaves its queries out."""
+    if form == "Arrow":
+        table = pq.read_table(gallery.queries["better"])
+        with pa.OSFile("queries.arrow", "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+            writer.write_table(table)
+        gallery = replace(gallery, queries={**gallery.queries, "better": Path("queries.arrow")})
     advice = skipfill(*command(gallery, "better"), "--halves", "halves", "--json", expect=0).document["advice"]
     chose, check = (pq.read_table(f"halves/{name}.parquet") for name in ("chose", "check"))
     assert (len(chose), len(check)) == (advice["choosing"], advice["reporting"])

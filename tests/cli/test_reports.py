@@ -97,7 +97,7 @@ def a_report(*slices: Slice, verdict: Verdict | None = None) -> Report:
         scores=[
             ScoreDistribution(pair, edges, [0, 0.1, 0.3, 0.6], [0, 0.5, 0.5, 0]) for pair in ("old/old", "new/old")
         ],
-        warnings=["12 queries left out: they have no label"],
+        warnings=["12 queries left out: no label"],
         created="2026-01-02T03:04:05.678+00:00",
         seconds=12.3,
         id="71b245d1a14f",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from skipfill.compat.evaluation.labels import required_labels
-from skipfill.compat.gate.admission.ruling import Finding, Ruling
+from skipfill.compat.gate.admission.ruling import Finding, Mask, Ruling
 from skipfill.compat.gate.context import CheckContext
 from skipfill.compat.gate.query_lookup import QueryLookup
 from skipfill.store.errors import Advice, BadInput
@@ -43,7 +43,7 @@ def without_label(context: CheckContext, items: Items) -> Ruling:
     labels = required_labels(items, Advice("label_or_other_truth"))
     _refuse_unlabelled(context.gallery)
     left_out = ~labels.is_valid().to_numpy(zero_copy_only=False)
-    notes = [f"{left_out.sum()} queries left out: they have no label"] if left_out.any() else []
+    notes = [_left_out(left_out, "no label")] if left_out.any() else []
     return Ruling(left_out, counts=True, notes=notes)
 
 
@@ -52,7 +52,7 @@ def without_relevant_row(context: CheckContext, items: Items, lookup: QueryLooku
     left_out = lookup.relevant == 0
     if not left_out.any():
         return Ruling()
-    note = f"{left_out.sum()} queries left out: the gallery has no row that is relevant to them"
+    note = _left_out(left_out, "the gallery has no relevant row")
     if context.inputs.truth == "labels" and items.labels is not None:
         labels = items.labels.filter(pa.array(left_out)).unique().to_pylist()
         missing = [label for label in labels if label in lookup.other_forms]
@@ -68,7 +68,7 @@ def label_of_another(context: CheckContext, items: Items, lookup: QueryLookup) -
     left_out = lookup.other_label
     if context.inputs.truth != "labels" or not left_out.any():
         return Ruling()
-    note = f"{left_out.sum()} queries left out: their label differs from that of the gallery's row with the same id"
+    note = _left_out(left_out, "another label than the gallery's row with the same id has")
     return Ruling(left_out, counts=True, notes=[note])
 
 
@@ -91,3 +91,8 @@ def _refuse_unlabelled(gallery: Gallery) -> None:
             found="none registered",
             hint=Advice("register_label_or_other_truth", space=gallery.space.name),
         )
+
+
+def _left_out(queries: Mask, why: str) -> str:
+    count = int(queries.sum())
+    return f"{'1 query' if count == 1 else f'{count} queries'} left out: {why}"

@@ -289,7 +289,7 @@ def relabelled(path: Path, name: str, change: Callable[[str], object], labels: S
         (str.upper, "'CLASS-04' ('class-04' in the gallery)"),
         (lambda label: label.replace("-", "\uff0d"), "('class-04' in the gallery)"),
         (lambda label: f"other {label}", ""),
-        (lambda label: None, "128 queries left out: they have no label"),
+        (lambda label: None, "128 queries left out: no label"),
     ],
     ids=["space", "case", "form", "other", "none"],
 )
@@ -310,7 +310,7 @@ def test_a_few_queries_may_be_left_out(skipfill: Skipfill, with_v2: World) -> No
     labels = table["label"].to_pylist()
     result = check(skipfill, write(with_column(table, "label", [None, *labels[1:-8], *["new"] * 8]), "some.parquet"))
     assert result.code == 0, result.out
-    assert "1 queries left out: they have no label" in notes(result)
+    assert "1 query left out: no label" in notes(result)
     assert "8 queries left out" in notes(result)
     result = check(skipfill, write(with_column(table, "label", [None, *labels[1:-9], *["new"] * 9]), "more.parquet"))
     assert result.code == 3
@@ -329,7 +329,7 @@ def test_labels_that_the_gallery_knows_better_are_left_out(skipfill: Skipfill, w
         places = [place for place, one in enumerate(table["id"].to_pylist()) if worse.get(one)][:most]
         changed = [other[place] if place in places else label for place, label in enumerate(labels)]
         result = check(skipfill, write(with_column(table, "label", changed), "changed.parquet"))
-        note = f"{len(places)} queries left out: their label differs from that of the gallery's row with the same id"
+        note = f"{len(places)} queries left out: another label than the gallery's row with the same id has"
         assert note in notes(result)
         assert ("few left out" in findings(result)) == (most == 100)
     assert result.code == 3
@@ -365,7 +365,7 @@ def test_not_a_number_is_no_label(skipfill: Skipfill, with_v2: World) -> None:
     skipfill("gallery", "add", "numbers", "numbers.parquet", "--space", "v1")
     result = check(skipfill, write(numbers(pq.read_table(with_v2.heldout)), "queries.parquet"), gallery="numbers")
     assert result.code == 3
-    assert "80 queries left out: they have no label" in findings(result)["few left out"]
+    assert "80 queries left out: no label" in findings(result)["few left out"]
 
 
 # --- names of slices

@@ -100,7 +100,7 @@ def test_a_dropped_overlay_can_come_back_until_it_is_pruned(objects: ObjectStore
     assert drop_overlay(objects, "g", BY).already
     assert open_overlay(objects, "g", BY, DIM).rows == 0
     assert newest_entries(objects).in_force == []
-    roll_back_overlay(objects, "g", BY, to=1)
+    roll_back_overlay(objects, "g", BY)
     assert open_overlay(objects, "g", BY, DIM).rows == 1
     drop_overlay(objects, "g", BY)
     [left] = prune(objects, all_ages=True)
