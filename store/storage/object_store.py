@@ -162,14 +162,21 @@ class ObjectStore:
         """Rename `key`, replacing any object at `to`. Atomic in a folder; a copy and a deletion on object storage.
 
         Returns:
-            Time at which the object was written; None, with nothing changed, when it is not there.
+            Time at which the object was written. None, with nothing changed, when it is not there. On object storage,
+            `key` stays if it is written again while it is copied: the time is the later one.
         """
         written = self.modified(key)
         try:
-            self._ask(key, WRITE, lambda: obstore.rename(self._store, key, to))
+            if isinstance(self.root, Path):
+                self._ask(key, WRITE, lambda: obstore.rename(self._store, key, to))
+                return self.modified(to)
+            self._ask(key, WRITE, lambda: obstore.copy(self._store, key, to, overwrite=True))
         except FileNotFoundError:
             return None
-        return self.modified(to) if isinstance(self.root, Path) else written
+        now = self.modified(key)
+        if now == written:
+            self.delete(key)
+        return now
 
     def move_new(self, key: str, to: str) -> None:
         """Rename `key`, or only delete it if an object has the new name. Do nothing when it is not there.

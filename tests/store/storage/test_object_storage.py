@@ -32,6 +32,7 @@ from skipfill.store.parquet.remote import RemoteFile
 from skipfill.store.parquet.stored_rows import Columns
 from skipfill.store.releases.rollback import rollback
 from skipfill.store.spaces import Space
+from skipfill.store.storage import quarantine
 from skipfill.store.storage.address import Url, address
 from skipfill.store.storage.client import client
 from skipfill.store.storage.layout import aside_key
@@ -268,6 +269,26 @@ def test_prune_against_everything(place: str, tmp_path: Path) -> None:
     assert leftovers(objects) == []
     assert lost(objects, tmp_path) == []
     look(objects, 10**6)
+
+
+def test_an_object_written_again_while_it_is_set_aside_stays(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Object storage copies and deletes: a writer may come between the two."""
+    objects = init_store(address(url))
+    objects.replace("a", b"left two hours ago")
+    memory, bucket = backend(url)
+    memory.buckets[bucket].keys["team/store/a"].last_modified -= timedelta(hours=2)
+    before = objects.modified("a")
+    assert before is not None
+    copy = obstore.copy
+
+    def copied_late(*arguments: Any, **options: Any) -> None:
+        copy(*arguments, **options)
+        objects.replace("a", b"new")
+
+    monkeypatch.setattr(obstore, "copy", copied_late)
+    assert not set_aside(objects, "a", before)
+    assert objects.get("a") == quarantine.read(objects, "a") == b"new"
+    assert not objects.exists(aside_key("a"))
 
 
 @contextmanager
