@@ -20,7 +20,7 @@ from tests.warm import processor_seconds_of_forks
 RECORDED = Path(__file__).with_suffix(".json")
 PROPERTY = "processor seconds"
 LEAST = 0.3  # seconds; quicker tests are not recorded
-SLOW = 1.0  # seconds
+SLOW = 0.5  # seconds
 
 
 def arrange(items: list[pytest.Item]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -66,11 +65,9 @@ def doctor(
 
 def _threads() -> ThreadsDocument:
     from skipfill.cli.documents.maintenance import ThreadsDocument
+    from skipfill.store.engine.threads import given_threads, processors
 
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    given = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
-    said = int(given) if given.isdecimal() else 0
-    return ThreadsDocument(said or processors, given=bool(said))
+    return ThreadsDocument(processors(), given=bool(given_threads()))
 
 
 def _thread_words(threads: ThreadsDocument) -> str:

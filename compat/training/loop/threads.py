@@ -9,12 +9,13 @@ the same given number.
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
+
+from skipfill.store.engine.threads import given_threads
 
 MOST_THREADS = 1024  # a larger number is a mistake
 FEWEST_STEPS, SHORTEST = 3, 0.1
@@ -81,7 +82,7 @@ class Threads:
 
 def is_given() -> bool:
     """Whether OMP_NUM_THREADS sets the number of torch's threads."""
-    return bool(os.environ.get("OMP_NUM_THREADS"))
+    return given_threads() > 0
 
 
 @contextmanager
