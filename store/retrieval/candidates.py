@@ -34,8 +34,8 @@ FIRST_ROWS = 4_096
 """Number of rows that the first floor is taken from; four times the number of hits if that is more."""
 MANY = 256
 """Rows at once raise a query's floor if more of them reach it than this, and than four times the number of hits."""
-MANY_OF_ALL = 0.01
-"""Share of rough products; if more of them reach a floor, their exact scores take longer than float32 products."""
+MANY_OF_ALL = 0.002
+"""Share of rough products. If many more reach the floors than new hits do, exact scores take longer than is saved."""
 TASKS = 4
 """For each thread, so that all end at about the same time."""
 
@@ -107,6 +107,7 @@ class Floors:
         self._scale = longest(queries)
         self._rough = rough if rough and rough.can_multiply(lengths_of(queries)) else None
         self._rough_queries: Any = self._rough.operand(queries) if self._rough else None
+        self._seen = 0
         self.scores = np.full(len(queries), -np.inf)
 
     def reaching(self, vectors: Matrix, lengths: Lengths, ids: pa.Array, memory: Scores) -> tuple[Places, Places]:
@@ -122,7 +123,8 @@ class Floors:
             BadInput: a product is too large for float32.
         """
         dim, bound = vectors.shape[1], self._scale * longest(vectors, lengths)
-        rough = self._rough if self._rough and self._rough.can_multiply(lengths) else None
+        first = bool(np.isinf(self.scores).any())  # floors that rough products begin with are low: many rows reach them
+        rough = self._rough if self._rough and not first and self._rough.can_multiply(lengths) else None
         rough_vectors = rough.operand(vectors) if rough else None
         slack = rough.rounding(dim, bound) if rough else rounding(dim, bound, np.float32)
         slack += SCORE_ROUNDING * bound
@@ -144,8 +146,10 @@ class Floors:
         at_once = -(-len(padded) // (TASKS * processors()))
         parts = [slice(start, start + at_once) for start in range(0, len(padded), at_once)]
         query, row = (np.concatenate(places) for places in zip(*self._threads.map(reaching, parts), strict=True))
-        if len(query) > MANY_OF_ALL * padded.size:
+        if rough and len(query) > (MANY_OF_ALL + 2 * self._k / self._seen) * padded.size:
             self._rough = None
+            return self.reaching(vectors, lengths, ids, memory)
+        self._seen += len(vectors)
         return query, row
 
     def _reaching(self, part: slice, products: Scores, padded: Scores, slack: float) -> tuple[Places, Places]:
