@@ -24,7 +24,7 @@ def rankings(ranks: RelevantRanks) -> list[Ranking]:
 
     @cache
     def cutoff(far: float) -> float:
-        """The score that the share `far` of all other pairs reaches, interpolated within its bin."""
+        """The score that a share `far` of all pairs with rows that are not relevant reaches, linear within its bin."""
         accepted = far * counts[-1]
         at = int(np.searchsorted(counts, accepted))
         before = counts[at - 1] if at else 0

@@ -19,6 +19,7 @@ from skipfill.store.checks.report import Slice
 from skipfill.store.errors import BadInput, Parameter
 
 DRAWS = 4_000
+"""Random orders that are simulated for all queries together, at least."""
 
 
 def depth_within_rows(context: CheckContext) -> Ruling:
@@ -43,7 +44,7 @@ class Baseline:
 
     Attributes:
         values: (Q,) of this metric.
-        grades: of the relevant rows of each query.
+        grades: of each query, (R,) those of its relevant rows.
     """
 
     lookup: QueryLookup
@@ -92,8 +93,9 @@ def random_order(name: str, rows: NDArray[np.int64], grades: Sequence[NDArray[np
     """The mean of a metric over queries, for a random order of the rows, simulated with a fixed seed.
 
     Args:
-        rows: (Q,) how many can be returned.
-        grades: of the relevant ones among them, at least one for each query.
+        name: of the metric.
+        rows: (Q,) how many rows can be returned for each query.
+        grades: of each query, (R,) those of the relevant ones among these rows, at least one.
     """
     value_of = named_metrics([name])[name]
     random = np.random.default_rng(0)
