@@ -21,8 +21,8 @@ from skipfill.store.retrieval.products import Scores, rounding
 LEAST = 2**34
 """Multiplications (queries x rows x dimensions) from which a search takes so long that products are timed first."""
 ORDINARY = (1e-6, 1e6)
-"""L2 norms of vectors that may be multiplied in bfloat16: coordinates and products do not overflow, and what is so small
-that it is taken for zero changes a product by no more than `rounding` allows."""
+"""L2 norms of vectors that may be multiplied in bfloat16: no coordinate or product overflows, and what is so small that
+it is taken for zero changes a product by no more than `rounding` allows."""
 UNIT = 2.0**-8
 """Half the distance of 1 to the next larger number in bfloat16: the largest error of rounding, as a share."""
 

@@ -27,6 +27,7 @@ from skipfill.store.retrieval.products import (
 )
 
 QUERIES_AT_ONCE = 1_024
+"""Queries whose products with some rows are held at once."""
 PAIRS_AT_ONCE = 2**19
 """Pairs of a query and a row that are scored exactly at once."""
 

@@ -18,7 +18,7 @@ Products = NDArray[Any]
 
 
 class Rounding(Protocol):
-    """How far products may lie from exact scores.
+    """The most that products may lie from exact scores.
 
     Attributes:
         slack: the most that a product may lie from the float64 one, in the units of the scores.
