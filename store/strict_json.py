@@ -18,8 +18,11 @@ from skipfill.store.errors import BadInput, reason
 
 T = TypeVar("T")
 LARGEST = 1 << 20
+"""Most bytes of a document, such as a plan, unless its reader allows more."""
 LARGEST_STORED = 1 << 26
+"""Most bytes of a document in the store."""
 DEEPEST = 64
+"""Most values of any kind that may be nested in each other."""
 NAMES = {str: "a string", int: "a whole number", float: "a finite number", bool: "true or false", type(None): "null"}
 Older = Mapping[type, Mapping[str, Callable[[dict[str, Any]], Any]]]
 """Fields that files of older releases lack: dataclass -> field -> its value, made from the fields that were read."""
@@ -85,8 +88,9 @@ def refuse_newer(raw: Any, where: object, what: str, newest: int) -> None:
 
 
 def fitted(kind: type[T], raw: Any, where: object, older: Older | None = None) -> T:
-    """`raw`, a JSON value, as the dataclass `kind`; its fields may be dataclasses, lists, tuples of one type, dicts,
-    literals or None.
+    """`raw`, a JSON value, as the dataclass `kind`.
+
+    Its fields may be dataclasses, lists, tuples of one type, dicts, literals or None.
 
     Args:
         older: values for missing fields, before their defaults; None: no field may be missing.

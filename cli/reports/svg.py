@@ -1,5 +1,8 @@
-"""Plots as SVG inside a page, without scripts, fonts or a fixed size. x is in percent of the width and y in pixels, so
-that a plot fills any width while its text and marks keep their shape. Colours come from the page, by class."""
+"""Plots as SVG inside a page, without scripts, fonts or a fixed size.
+
+x is in percent of the width and y in pixels, so that a plot fills any width while its text and marks keep their shape.
+Colours come from the page, by class.
+"""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def rankings(ranks: RelevantRanks) -> list[Ranking]:
 
     @cache
     def cutoff(far: float) -> float:
-        """The score that the share `far` of all other pairs reaches, interpolated within its bin."""
+        """The score that a share `far` of all pairs with rows that are not relevant reaches, linear within its bin."""
         accepted = far * counts[-1]
         at = int(np.searchsorted(counts, accepted))
         before = counts[at - 1] if at else 0
@@ -52,7 +52,8 @@ def distribution(pair: str, ranks: RelevantRanks, bins: int = 64) -> ScoreDistri
     step = (len(ranks.edges) - 1) // bins
     edges = ranks.edges[::step]
     others = ranks.others.sum(axis=0).reshape(bins, step).sum(axis=1)
-    relevant = np.histogram(np.concatenate(ranks.scores), edges)[0]
+    # Rounding takes some cosines of equal vectors above 1.
+    relevant = np.histogram(np.concatenate(ranks.scores).clip(edges[0], edges[-1]), edges)[0]
     held = np.flatnonzero(relevant + others)
     kept = slice(held[0], held[-1] + 1)
 

@@ -2,8 +2,8 @@
 
 The path of a check, a file for each step: `inputs`, opened as a `context`; `reencodable` rows, which are encoded where
 a later step asks for them; `queries`, by the rules of `admission`, with their `query_lookup` and their `slices`;
-`vectors`; `ranks`; what an index does and the thresholds (`compat/evaluation`); `evidence`; `verdict`; and the report
-with its `reasons` and its `query_table`. No step calls an earlier one.
+`vectors`; `ranks`; `evidence`; `verdict`; and the report with its `reasons`, its `query_table` and, where asked for,
+what an index does and the thresholds (`compat/evaluation`). No step calls an earlier one.
 """
 
 from __future__ import annotations
@@ -46,10 +46,12 @@ from skipfill.store.storage.object_store import ObjectStore
 
 @dataclass(frozen=True)
 class Measurements:
-    """All that a check measures.
+    """All that a check measures for one way of answering queries.
 
     Attributes:
-        context: of the rows that were measured on, with every finding and warning so far.
+        context: that of the check, limited to the rows that were measured on, with every finding and warning so far.
+        stored: ranks and values among the stored rows, in this way.
+        baseline: old/old in the metric that decides, the same for every way.
         reencoded_rows: how many rows a model could encode again.
         k: number of candidates that the model re-ranks; 0 where its view alone ranks.
     """
@@ -109,12 +111,13 @@ def check_model(
 
 
 def _tried(measured: list[Measurements], began: float) -> list[tuple[Report, pa.Table]]:
-    """The report and the results by query of each way of answering, in order, up to the first that does not pass.
+    """The report and the table of results by query of each way of answering, up to the first that does not pass.
 
     Each is tested at the full error rate. The order was fixed beforehand, and the sequence ends with the first way that
     does not pass, so the probability of any wrong pass is no larger (Maurer et al. 1995).
 
     Args:
+        measured: one for each way, in the order in which they are tried: most candidates first.
         began: reading of the monotonic clock when the check began.
     """
     tried = []
@@ -174,7 +177,7 @@ def _report(measured: Measurements, slices: list[Slice], began: float) -> Report
 
 
 def _measure(context: CheckContext) -> list[Measurements]:
-    """Admit the queries, and rank what is relevant to them by every model, in each way of answering."""
+    """Admit the queries, and rank what is relevant to them by every model; one result for each way of answering."""
     with decoding_once(), ReencodableRows.opened(context) as reencodable:
         if context.inputs.truth == "reindex" and reencodable.items is not None:
             context = context.on_rows(reencodable.items.ids)

@@ -20,6 +20,7 @@ Columns = dict[tuple[str, str], Values]
 """(pair, metric) -> values of the queries of one slice."""
 
 SHOWN_FLIPS = 100
+"""Most ids of queries that got worse, and of queries that got better, in a report."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ class QueryLookup:
 
     Attributes:
         vectors: (Q, d) the stored vectors of their ids, zeros where `present` is False.
-        present: (Q,) bool, whether the gallery has the id.
+        present: (Q,) bool, whether the query is a row: the gallery has its id. Judged queries never are.
         by_old: (Q,) bool, whether the model of the gallery's space made that row: a vector that a later
             model made in its view is not a query vector of the old model.
         relevant: (Q,) how many rows are relevant, the query's own not counted.

@@ -40,7 +40,7 @@ class StoredRanks:
         values: pair -> metric -> (Q,) values.
         scores: the distribution of the scores of each pair.
         counts: pair -> the scores counted by query, where thresholds are to be transferred; else nothing.
-        grades: (R,) of the relevant rows of each of Q queries, in no particular order.
+        grades: of each of Q queries, (R,) those of its relevant rows, in no particular order; the same for every pair.
         of_sample: the values among only the rows that can be encoded again, where these are not all the rows.
         stages: pair -> both stages of its answers, where a model re-ranks.
     """
@@ -167,10 +167,16 @@ class Ranker:
         return dict(zip(sets, ranked, strict=True))
 
     def values(self, ranks: RelevantRanks) -> dict[str, Values]:
+        """(Q,) values of the metric that decides and of those of every check, by the name of the metric."""
         return values_of(rankings(ranks), named_metrics((self.context.policy.metric, *ALWAYS)))
 
     def reindexed(self, model: LoadedModel, vectors: Matrix, rows: ReencodableRows) -> dict[str, Values]:
-        """The values when gallery and queries are both encoded by `model`; `vectors` are the queries'."""
+        """The values when gallery and queries are both encoded by `model`.
+
+        Args:
+            vectors: (Q, D) of the queries by this model, in its own space.
+            rows: gallery rows, which are encoded if they are not yet.
+        """
         [ranks] = self.ranks(
             {f"{model.card.name}/{model.card.name}": vectors}, rows.encoded_by(model), "cosine"
         ).values()

@@ -58,7 +58,8 @@ def _of_slice(one: Slice, policy: Policy, *, everything: bool) -> list[str]:
         word = WORDS[each.verdict]
         line = f"{one.name}: {word}: {each.claim} ({_measured(each)})"
         if each.verdict == "inconclusive" and one.units < policy.least_queries:
-            line += f"; {one.units} queries are fewer than {policy.least_queries}"
+            counted = "queries" if one.units == one.queries else "groups of queries that count as one query each"
+            line += f"; {one.units} {counted} are fewer than {policy.least_queries}"
         if each.more_queries is not None:
             line += f"; about {each.more_queries:,} more queries would decide it"
             line += ", probably against it" if each.found < each.bar else ""

@@ -24,6 +24,7 @@ from skipfill.store.parquet.sql.queries import QueryColumns
 from skipfill.store.retrieval.relevance import Judgements
 
 MOST_SLICES = 200
+"""Most slices of one expression."""
 
 Slices = dict[str, Mask]
 """name -> (Q,) bool."""

@@ -22,6 +22,7 @@ from skipfill.store.checks.report import Slice
 from skipfill.store.checks.requirement import Claim, Requirement, Verdict
 
 MOST_QUERIES = 100_000
+"""Queries of a slice, those that are there included: if more are needed, no number is named."""
 
 
 def requirements_of(name: str, evidence: Evidence, chosen: NDArray[np.bool_], policy: Policy) -> list[Requirement]:
@@ -52,7 +53,8 @@ def requirements_of(name: str, evidence: Evidence, chosen: NDArray[np.bool_], po
 def judged(slices: list[Slice], policy: Policy) -> list[Slice]:
     """The slices with the verdict of each requirement, and their own: the worst of these.
 
-    Errors of fails are adjusted for all requirements together (Holm 1979).
+    Errors of fails are adjusted for the requirements of all slices together (Holm 1979). A slice of which nothing is
+    required passes if the policy excuses it, and is inconclusive otherwise.
     """
     every = [requirement.error_of_fail for one in slices for requirement in one.requirements]
     order = sorted(range(len(every)), key=every.__getitem__)
@@ -89,6 +91,7 @@ def worst(verdicts: list[Verdict]) -> Verdict:
 
 
 def _tested(name: str, claim: Claim, difference: Clusters, policy: Policy) -> Requirement:
+    """A claim about slice `name` with its test, by itself; its verdict is made in `judged`."""
     enough = len(difference.sums) >= policy.least_queries
     above, below = p_above(difference, claim.bar) if enough else 1.0, p_below(difference, claim.bar)
     decided = min(above, below) <= policy.error
@@ -129,13 +132,24 @@ def _judged(alone: Requirement, error_of_fail: float, queries: int, policy: Poli
 
 
 def _more_to_fail(error: float, wanted: float, queries: int) -> int:
-    """About how many more queries like these bring the error down to `wanted`, if the difference is normal."""
+    """About how many more queries like these bring the error down to `wanted`, if the difference is normal.
+
+    The quantile of the error then grows with the square root of the number of queries.
+
+    Args:
+        error, wanted: probabilities of a wrong fail; `wanted` is the smaller one.
+        queries: number of those measured.
+    """
     deviations = ndtri(min(error, 0.49)), ndtri(wanted)
     return _two_digits(((deviations[1] / deviations[0]) ** 2 - 1) * queries)
 
 
 def _more(difference: Clusters, threshold: float, policy: Policy) -> int | None:
-    """About how many more queries like these would make the evidence just enough, to two digits; None for too many."""
+    """About how many more queries like these would make the evidence just enough, to two digits; None for too many.
+
+    Args:
+        threshold: in (-1, 1), what the mean difference is compared with.
+    """
     test = p_above if difference.mean > threshold else p_below
     clusters = len(difference.sums)
     size = difference.sizes.mean()

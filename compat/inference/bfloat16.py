@@ -19,11 +19,12 @@ from skipfill.store.parquet.vectors import Lengths, Matrix
 from skipfill.store.retrieval.products import Scores, rounding
 
 LEAST = 2**34
-"""Multiplications of a search that takes long enough to time products first."""
+"""Multiplications (queries x rows x dimensions) from which a search takes so long that products are timed first."""
 ORDINARY = (1e-6, 1e6)
-"""Lengths of vectors whose coordinates and products bfloat16 holds; those that are too small do not matter."""
+"""L2 norms of vectors that may be multiplied in bfloat16: no coordinate or product overflows, and what is so small that
+it is taken for zero changes a product by no more than `rounding` allows."""
 UNIT = 2.0**-8
-"""Half the distance of 1 to the next number."""
+"""Half the distance of 1 to the next larger number in bfloat16: the largest error of rounding, as a share."""
 
 
 class Bfloat16:
@@ -42,7 +43,7 @@ class Bfloat16:
         torch.from_numpy(out).copy_(queries @ vectors.T)
 
     def rounding(self, dim: int, norms: float) -> float:
-        """The most that a product and the float64 one may lie apart.
+        """The most that a product and the float64 one may lie apart, for vectors that `can_multiply` accepts.
 
         Both vectors are rounded, and the product: each by at most `UNIT` of its size. The products of the rounded
         vectors are summed in float32; twice the bound of that, because a processor may round each product as well.
@@ -64,7 +65,10 @@ def rough_products(queries: Matrix, rows: int) -> Bfloat16 | None:
 
 @cache
 def is_fast() -> bool:
-    """Whether a product in bfloat16 takes less than half the time of one in float32, on one thread of this machine."""
+    """Whether a product in bfloat16 takes less than half the time of one in float32, on one thread of this machine.
+
+    It is timed once in a process, which takes some 6 ms.
+    """
     random = np.random.default_rng(0)
     queries, rows = (random.normal(size=(count, 384)).astype(np.float32) for count in (64, 4096))
     products = np.empty((64, 4096), np.float32)
@@ -75,7 +79,7 @@ def is_fast() -> bool:
 
 
 def _seconds(product: Callable[[], object]) -> float:
-    """The shortest of six times: the first ones also load the library, and other work comes between."""
+    """The shortest of six times, in seconds: the first ones also load the library, and other work comes between."""
     times = []
     for _ in range(6):
         began = time.perf_counter()

@@ -23,8 +23,10 @@ from skipfill.store.parquet.vectors import Matrix, normalised
 from skipfill.store.storage.object_store import ObjectStore
 
 LOOKED_AT = 32
+"""Stored vectors that are looked at, about, spread over the files."""
 ALIKE = 0.99  # half precision and int8 change a cosine by less
 THE_SAME = 0.9999
+"""Cosine from which a stored vector is taken for one of the model that is checked; stricter, as that is an error."""
 FEWEST_ALIKE = 0.95
 """Share of the compared vectors that must agree to be one model's; not all, as some items may have changed since."""
 

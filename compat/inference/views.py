@@ -12,6 +12,7 @@ from skipfill.store.parquet.items import ItemBlock
 from skipfill.store.parquet.vectors import Matrix, normalised
 
 FEWEST_COMPARED, MOST_COMPARED = 64, 512
+"""Fewest different vectors, and most vectors, of brought ones that are compared with the model's own."""
 LEAST_NEARER = 0.25
 """Least lead in standard deviations. Queries of BANKING77 between TF-IDF + SVD and MiniLM have 3.8 to 6.5, and at least
 0.5 where 32 of one topic come together and the new encoder is the better one. Shuffled or turned, 512 have at most
@@ -53,7 +54,8 @@ def _refuse_of_other_items(model: LoadedModel, mapped: Matrix, old: Matrix) -> N
     A map that was fitted to the old space brings an item nearer to its own old vector than to those of other items.
 
     Args:
-        mapped: (N, d) by the model's own view, L2-normalised; old: (N, d), those that came with the items.
+        mapped: (N, d) by the model's own view, L2-normalised.
+        old: (N, d) those that came with the items.
 
     Raises:
         BadInput: of 64 different vectors or more, that is not so.

@@ -78,8 +78,9 @@ class Pairs:
     """A items with their stored vectors.
 
     Attributes:
-        old: (A, d) L2-normalised stored vectors.
-        augmented: number of items that are augmented: half of each kind, rounded down. They come first.
+        old: (A, d) L2-normalised stored vectors, training items and unlabelled ones.
+        augmented: number of items that are augmented: half of the training items and half of the unlabelled ones, each
+            rounded down. They come first.
     """
 
     old: Tensor
@@ -120,7 +121,7 @@ class Batch:
         old: (B, d) L2-normalised stored vectors, zeros where `has_old` is False; None without a gallery, and for
             methods that take a sample of its rows.
         has_old: (B,) bool.
-        sample: stored rows; None for methods that do not need them.
+        sample: S stored rows, the same for all items of the step; None for methods that do not need them.
         own_class_rows: stored rows of each item's class; None if `sample` is None.
         teacher: (B, D') L2-normalised embeddings by the teacher of the items without augmentation; None without one.
         pairs: items with their stored vectors; None if the method needs no pairs and there are no unlabelled items.

@@ -15,7 +15,7 @@ from skipfill.compat.methods.losses.alignment import cosine_alignment
 from skipfill.compat.nn.classifier import CosineClassifier
 from skipfill.compat.nn.normalize import unit
 
-KEEPING = 5.0  # weight of the cosine to the stored vector, chosen by measurements with unlabelled samples
+KEEPING = 5.0  # weight of 1 - cosine to the stored vector, chosen by measurements with unlabelled samples
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
-"""Every method by name. To add one: its file in this folder, and its line below.
+"""Every method by name. To add one: its file in this folder (in `adapters/` if it is closed-form), and its line below.
 
-Tests require the formula of a trained method (tests/compat/methods/test_method_formulas.py) or the oracle of a
-closed-form one (tests/compat/methods/adapters/), and the name of either in cli/guide/methods.md.
+Tests require the formula of a trained method (tests/compat/methods/test_method_formulas.py), and the name of any method
+in cli/guide/methods.md. They fit every closed-form one; its oracle is for its author to write
+(tests/compat/methods/adapters/test_maps.py).
 """
 
 from __future__ import annotations

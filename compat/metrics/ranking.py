@@ -16,9 +16,9 @@ class Ranking:
     Attributes:
         ranks: (R,) ascending, 1-based.
         grades: (R,) how relevant each is, above 0.
-        scores: (R,) descending.
-        cutoff: false accept rate in (0, 1) -> the score that this share of all pairs of a query and a row that is not
-            relevant to it reaches, over all queries of the measurement.
+        scores: (R,) descending: cosines or inner products.
+        cutoff: false accept rate in (0, 1) -> threshold on scores, the same for all queries of the measurement. Of all
+            their pairs with a row that is not relevant, this share scores at least as high.
     """
 
     ranks: NDArray[np.int64]

@@ -1,12 +1,14 @@
 """Every retrieval metric by name: a function from the ranking of a query's relevant rows to its value in [0, 1].
 
-To add one: its file here, its line below, and its form in the help of the check (cli/options/__init__.py) and in
-cli/guide/gate.md. Higher is better in all of them. They are 0 where nothing is relevant; measurements leave such
-queries out.
+To add one: its file here, its line below, its values in tests/compat/metrics/test_metrics.py, and its form in the help
+of `--metric` (cli/options/__init__.py) and in cli/guide/gate.md. If each query is right or wrong in it, its name is
+also needed in `is_binary` (store/checks/requirement.py). Higher is better in all of them. They are 0 where nothing is
+relevant; measurements leave such queries out.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from functools import partial
 
@@ -32,7 +34,7 @@ def metric(name: str) -> Metric | None:
     if name in PLAIN:
         return PLAIN[name]
     family, _, at = name.partition("@")
-    if family in AT_K and at.isdecimal() and int(at) > 0:
+    if family in AT_K and re.fullmatch("[1-9][0-9]*", at):
         return partial(AT_K[family], k=int(at))
     if family in AT_RATE and at.startswith("FAR="):
         try:

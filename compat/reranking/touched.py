@@ -22,7 +22,9 @@ from skipfill.store.checks.reranking import TouchedRows
 
 Rows = NDArray[np.int64]
 GROUPS = 10
+"""Groups of queries that the jackknife leaves out, one after the other."""
 ERRORS = 3.0
+"""Standard errors from the prediction to either end of the band."""
 FEWEST = 20
 """Fewest queries from which anything is predicted."""
 

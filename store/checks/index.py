@@ -25,6 +25,8 @@ from skipfill.store.strict_json import stored
 FORMAT = 1
 RESTORE = "Restore it from a copy."
 SPANS = (1000, 100, 10)
+"""A file whose number is a multiple of one of these has that many entries, its own the last: a reader of a long index
+reads few files. Of several, the largest counts."""
 
 
 @dataclass(frozen=True)

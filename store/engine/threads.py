@@ -16,20 +16,26 @@ T = TypeVar("T")
 
 
 def given_threads() -> int:
-    """The number of threads that OMP_NUM_THREADS gives; 0 if it gives none."""
+    """The number of threads that OMP_NUM_THREADS gives, the first one of a list; 0 if it gives none."""
     given = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
     return int(given) if given.isdecimal() else 0
 
 
 def processors() -> int:
-    """The number of threads to use: OMP_NUM_THREADS, or else the number of processors that the process may use."""
+    """The number of threads to use: OMP_NUM_THREADS, or else the number of processors that the process may use.
+
+    A limit on processor time, as containers have, is not a number of processors: it is not looked at.
+    """
     if hasattr(os, "sched_getaffinity"):
         return given_threads() or len(os.sched_getaffinity(0))
     return given_threads() or os.cpu_count() or 1
 
 
 class WhileAsked:
-    """A setting of the whole process that holds as long as anyone asks for it: a service answers several at once."""
+    """A setting of the whole process that holds as long as anyone asks for it.
+
+    A service answers several callers at once: the first one changes the setting, and the last one restores it.
+    """
 
     def __init__(self, begin: Callable[[], T], end: Callable[[T], object]) -> None:
         """Set nothing yet.

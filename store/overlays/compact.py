@@ -15,6 +15,7 @@ from skipfill.store.storage.layout import overlay_file_key
 from skipfill.store.storage.object_store import ObjectStore
 
 MOST_SMALL = 16
+"""Small files that an overlay may end with."""
 
 
 def compact(objects: ObjectStore, gallery: str, entry: OverlayVersion) -> OverlayVersion | None:

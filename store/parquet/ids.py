@@ -17,6 +17,7 @@ from skipfill.store.parquet.files import LONGEST, too_long, unreadable
 from skipfill.store.storage.address import Address
 
 BLOCK_ROWS = 65_536
+"""Rows that are read at once where only ids are read."""
 
 
 def id_type(kind: pa.DataType, where: object) -> pa.DataType:

@@ -27,6 +27,7 @@ from skipfill.store.parquet.stored_rows import OpenFile, opened
 from skipfill.store.parquet.vectors import Matrix, is_vector_type, matrix
 
 BLOCK_ROWS = 2_048
+"""Most items of a block: their inputs, such as images, are larger than stored vectors."""
 
 
 @dataclass(frozen=True)

@@ -21,15 +21,18 @@ from skipfill.store.parquet.vectors import FLOATS, Lengths, Matrix, Numbers, mat
 from skipfill.store.storage.address import Address
 
 BLOCK_ROWS = 16_384
+"""Most rows of a block."""
 VECTOR_TYPE, SCALE = "vector_type", "scale"
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of the columns of ids, vectors and labels. An empty `label`: no labels; `vector`: vectors are not read.
+    """Names of the columns of ids, vectors and labels.
 
     Attributes:
+        vector: empty where vectors are not read.
+        label: empty where there are no labels, or they are not read.
         numbers: how the vectors are read.
     """
 
@@ -57,8 +60,8 @@ class Block:
 
     Attributes:
         ids: (N,) int64 or string.
-        vectors: (N, D) float32, as stored (not normalised by us).
-        lengths: (N,) of the vectors.
+        vectors: (N, D) float32, as stored (not normalised by us). D is 0 where vectors are not read.
+        lengths: (N,) L2 norms of the vectors: see `Lengths`.
         labels: (N,) string, NULL where a row has none; None when there is no label column.
     """
 
@@ -84,6 +87,7 @@ class StoredRows:
 
     Attributes:
         dim: D, from the first row (variable lists) or the type (fixed-size lists).
+        count: number of rows, only those in `keep` if that is given.
         keep: only rows with these ids; None for all.
         open_file: opens a file for a pass.
     """

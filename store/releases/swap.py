@@ -57,7 +57,8 @@ def plan_swap(
 
     Args:
         without_check: a reason for swapping without a passing check; it is recorded.
-        rate, price_per_million: how fast the model encodes and what that costs: see `backfill_cost`.
+        rate: items that the model encodes in a time that was measured; None where it was not.
+        price_per_million: of encoding a million items, in any currency; None where none is given.
         index: of the gallery's checks; applying the plan right afterwards with it reads none again.
         rerank: how the model re-ranks; None if its view alone ranks.
 
@@ -106,11 +107,11 @@ def refuse_applied(objects: ObjectStore, plan: Plan) -> None:
     """Raise `ReleasedAlready` if this plan brought the release in force."""
     now = latest(objects, plan.gallery)
     if now.released_at > plan.version and read_version(objects, plan.gallery, now.released_at).plan == plan.id:
-        raise ReleasedAlready(plan.gallery, plan.model, now)
+        raise ReleasedAlready(plan.gallery, way_words(plan.model, plan.rerank), now)
 
 
 def checks_against(objects: ObjectStore, gallery: str, now: Version, index: CheckIndex | None = None) -> list[str]:
-    """The checks since the release that speak against the released model: `1a2b fail`."""
+    """The checks since the release that speak against the released model, oldest first: id and verdict, `1a2b fail`."""
     if now.release is None:
         return []
     first = grounds_by_checks(objects, gallery, now, index).since
@@ -153,7 +154,7 @@ def planned_version(
 
 
 def _fitting_situation(objects: ObjectStore, plan: Plan, index: CheckIndex, reason: str, *, at_once: bool) -> Situation:
-    """The situation now, if every precondition of the plan holds in it."""
+    """The situation now, if every precondition of the plan holds in it; otherwise raise as `planned_version` does."""
     now = current_situation(objects, plan, index)
     broken = [precondition for precondition in preconditions(plan, now, reason) if not precondition.holds]
     if broken:
@@ -164,10 +165,11 @@ def _fitting_situation(objects: ObjectStore, plan: Plan, index: CheckIndex, reas
 def apply_plan(
     objects: ObjectStore, plan: Plan, index: CheckIndex | None = None, *, reason: str = "", at_once: bool = False
 ) -> Version:
-    """Make the plan's model the one that queries use: see `planned_version`.
+    """Make the plan's model the one that queries use: commit the version that `planned_version` makes.
 
     Raises:
-        Stale: something required no longer holds, or another change came first.
+        Stale: something required no longer holds, a file of the gallery changed, or another change came first.
+        NotAcceptable: see `planned_version`.
     """
     return commit(objects, plan.gallery, planned_version(objects, plan, index, reason=reason, at_once=at_once))
 

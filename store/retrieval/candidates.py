@@ -28,23 +28,25 @@ from skipfill.store.retrieval.products import (
 )
 
 PRODUCTS_AT_ONCE = 2**22
+"""Products of queries and rows that are held at once: 16 MB in float32."""
 GROUP = 512
 """Rows of which the largest product is looked at first."""
 FIRST_ROWS = 4_096
 """Number of rows that the first floor is taken from; four times the number of hits if that is more."""
 MANY = 256
-"""Rows at once raise a query's floor if more of them reach it than this, and than four times the number of hits."""
+"""If more of the rows looked at together reach a query's floor, and more than four times the number of hits, they raise
+the floor before any of them is scored exactly."""
 MANY_OF_ALL = 0.002
 """Share of rough products. If many more reach the floors than new hits do, exact scores take longer than is saved."""
 TASKS = 4
-"""For each thread, so that all end at about the same time."""
+"""Tasks for each thread, so that all threads end at about the same time."""
 
 
 class RoughProducts(Protocol):
     """Matrix products that are faster than those in float32 and not as near to the exact ones."""
 
     def can_multiply(self, lengths: Lengths) -> bool:
-        """Whether vectors of these lengths keep the digits that `rounding` takes for granted."""
+        """Whether vectors of these (N,) L2 norms keep the digits that `rounding` takes for granted."""
         ...
 
     def operand(self, vectors: Matrix) -> Any:
@@ -77,6 +79,7 @@ class RowsAtOnce:
         Args:
             queries: how many are multiplied at once, at most.
             k: how many rows each is to find.
+            dim: D, of the rows.
         """
         width = min(BLOCK_ROWS, max(PRODUCTS_AT_ONCE // max(queries, 1), FIRST_ROWS, 4 * k))
         self.count = -(-width // GROUP) * GROUP
@@ -85,7 +88,7 @@ class RowsAtOnce:
         self._unit = np.empty((self.count if similarity == "cosine" else 0, dim), np.float32)
 
     def vectors(self, block: Block, some: slice) -> Matrix:
-        """Some of the rows."""
+        """Some of the rows, comparable; the next call may overwrite them."""
         vectors, lengths = block.vectors[some], block.lengths[some]
         return comparable(vectors, self._similarity, lengths, self._unit[: len(vectors)])
 
@@ -101,6 +104,7 @@ class Floors:
         """Know no floor yet.
 
         Args:
+            queries: (q, D) comparable with rows.
             rough: how to multiply, until too many rows reach the floors by these products; None for float32.
         """
         self._queries, self._k, self._threads = queries, k, threads
@@ -160,9 +164,9 @@ class Floors:
         return query + part.start, row
 
     def _begin(self, products: Scores, floors: NDArray[np.float64], slack: float) -> None:
-        """Set the floors that are not known, by some of these rows.
+        """Set the floors that are not known, by the first of these rows.
 
-        Let p be the k-th largest product. k rows have exact scores of at least p - slack.
+        Let p be the k-th largest of their products. k rows have exact scores of at least p - slack.
         """
         some = products[:, : max(FIRST_ROWS, 4 * self._k)]
         unknown = np.flatnonzero(np.isinf(floors))
@@ -184,7 +188,12 @@ class Floors:
 
 
 def _reaching(products: Scores, below: Scores) -> tuple[Places, Places]:
-    """The pairs of a query and a row whose product is not below the query's."""
+    """The pairs of a query and a row whose product is not below the query's number.
+
+    Args:
+        products: (q, N) with N a multiple of GROUP.
+        below: (q,) numbers.
+    """
     groups = products.reshape(len(products), -1, GROUP)
     query, group = (groups.max(axis=2) >= below[:, None]).nonzero()
     pair, place = (groups[query, group] >= below[query, None]).nonzero()
@@ -192,13 +201,13 @@ def _reaching(products: Scores, below: Scores) -> tuple[Places, Places]:
 
 
 def _kth(products: Scores, k: int) -> NDArray[np.float64]:
-    """(q,) the k-th largest of each row."""
+    """(q,) the k-th largest of the products of each query, of which there are at least k."""
     at = products.shape[1] - k
     kth: NDArray[np.float64] = np.partition(products, at, axis=1)[:, at].astype(np.float64)
     return kth
 
 
 def _float32_below(numbers: NDArray[np.float64]) -> Scores:
-    """Numbers that float32 holds and that are not above these."""
+    """(N,) float32 numbers that are nearly these, and not above them."""
     below: Scores = np.nextafter(numbers.astype(np.float32), np.float32(-np.inf))
     return below

@@ -26,11 +26,11 @@ from skipfill.store.retrieval.score_cells import BINS, Scale, ScoreCells, Scratc
 from skipfill.store.retrieval.zones import bisected
 
 TABLES = 2**27
-"""Bytes of the tables of all queries."""
+"""Bytes that the tables of all queries, in all sets, may take: with many queries, a bin is cut into fewer parts."""
 MUCH_DOUBT = 0.01
-"""Share of the products of which the exact score is needed; beyond it, products in float64 cost less."""
+"""Share of the products of a block of which the exact score is needed; beyond it, products in float64 cost less."""
 ORDINARY = (1e-30, 1e30)
-"""Scores that float32 holds with all their digits, and still does when they are scaled to bins."""
+"""Largest scores that there can be, for which float32 keeps all digits of scores even when they are scaled to bins."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class RowsOfBlock:
     _lock: Lock = field(default_factory=Lock)
 
     def as_(self, precision: Precision) -> NDArray[Any]:
-        """The vectors in a precision."""
+        """(N, D) the vectors in a precision."""
         if precision is np.float32:
             return self.vectors
         with self._lock:  # one copy for all threads
@@ -70,6 +70,7 @@ class OtherRows:
         """Args:
         vectors: of all queries, comparable with rows.
         part: q of them.
+        relevant: the relevant rows of all queries, under the same set of vectors.
         bound: the largest score there can be.
         rows: how many will be added.
         queries: how many there are, in all parts of all sets.
@@ -90,7 +91,7 @@ class OtherRows:
         """Multiply the queries with the rows of one block, and count these; return the number of products.
 
         Args:
-            left_out: of each query, the rows that are not counted.
+            left_out: of each query, the positions in the block of the rows that are not counted.
 
         Raises:
             BadInput: a product is too large for float32.
@@ -131,7 +132,11 @@ class OtherRows:
         return self._counted[precision]
 
     def _add(self, cells: ScoreCells, rows: RowsOfBlock, products: NDArray[Any], left_out: list[Places]) -> int:
-        """Count the rows; return how many exact scores were needed."""
+        """Count the rows; return how many exact scores were needed.
+
+        Args:
+            products: (q, N) of the queries and the rows, in the precision of `cells`.
+        """
         scratch = Scratch(products.shape[1], products.dtype.type)
         near = [cells.add(query, of_query, left_out[query], scratch) for query, of_query in enumerate(products)]
         row, cell = (np.concatenate(of_queries) for of_queries in zip(*near, strict=True))
@@ -143,7 +148,7 @@ class OtherRows:
         return len(query)
 
     def _add_exact(self, rows: RowsOfBlock, query: Places, row: Places, scores: Scores) -> None:
-        """Count pairs by their exact scores; they are sorted by query."""
+        """Count (P,) pairs, which are sorted by query, by their exact scores."""
         end = self._starts[query + 1]
         at = bisected(self._scores, self._starts[query], end, scores, side="left")
         np.add.at(self._exact, at + query, np.uint32(1))  # each query has one count more than relevant scores
@@ -154,7 +159,12 @@ class OtherRows:
             self._add_ties(self._of[number], scores[here], rows.ids.take(pa.array(row[here])))
 
     def _add_ties(self, of: slice, scores: Scores, ids: pa.Array) -> None:
-        """Count rows with the same score as a relevant row and a smaller id as above it."""
+        """Count, as above a relevant row, the rows of one query that have its score and a smaller id.
+
+        Args:
+            of: the query's relevant rows.
+            scores, ids: of the rows, each with the score of some relevant one.
+        """
         relevant = np.arange(of.start, of.stop)
         relevant = relevant[np.isin(self._relevant.scores[of], scores)]
         all_ids = pa.concat_arrays([self._relevant.ids.take(pa.array(self._relevant.place[relevant])), ids])

@@ -28,7 +28,8 @@ from skipfill.store.retrieval.relevant_rows import BlockTruth, RelevantRows, sco
 from skipfill.store.retrieval.score_cells import BINS
 
 QUERIES_AT_ONCE = 64
-"""That a thread counts rows for: their products with a block are 4 MB, which the processor's cache holds."""
+"""Queries for which a thread counts the rows of a block: their float32 products with it are 4 MB (64 x 16,384 x 4
+bytes), which the processor's cache holds."""
 SMALLEST = float(np.finfo(np.float32).smallest_normal)
 """Range of scores where all are smaller: float32 has too few of their digits to cut a smaller range into bins."""
 
@@ -36,10 +37,10 @@ SMALLEST = float(np.finfo(np.float32).smallest_normal)
 @dataclass(frozen=True)
 class RelevantRanks:
     """Attributes:
-    ranks: one ascending array per query: the 1-based ranks of its relevant rows; empty when it has none.
-    scores: of the same rows, descending.
-    grades: of the same rows; None when all are 1.
-    edges: (B + 1,) ascending bounds of bins of scores.
+    ranks: of each query, (R,) ascending: the 1-based ranks of its R relevant rows; empty when it has none.
+    scores: of each query, (R,) of the same rows, descending: cosines or inner products.
+    grades: of each query, (R,) of the same rows, above 0; None when all are 1.
+    edges: (B + 1,) ascending bounds of equal bins of scores, from the least score that there can be to the largest.
     others: (Q, B) how many rows that are not relevant score within each bin, lower bound included.
     of_sample: the same among the rows of a sample alone; None without one.
     """
@@ -57,7 +58,8 @@ class Queries:
     """Q queries with their ground truth.
 
     Attributes:
-        ids: (Q,) ids; a gallery row of the same id is the query itself and is left out of its ranking.
+        ids: (Q,) ids; a gallery row of the same id is the query itself and is left out of its ranking. NULL for a query
+            that is not a row.
         truth: which rows are relevant to each.
         vectors: (Q, D) float32 in the gallery's space.
     """
@@ -96,6 +98,8 @@ def ranks_of_sets(
     """Rank as `relevant_ranks` does, under each of S sets of vectors of the same Q queries, in the same two passes.
 
     Args:
+        ids: (Q,) of the queries: see `Queries`.
+        sets: S of (Q, D) float32, in the gallery's space.
         sample: ids of n rows: the ranks among these alone are counted too.
         progress: 2 * S * Q * N in all, and S * Q * n for a sample.
         engine: scores and counts parts of the rows.
@@ -135,14 +139,19 @@ class _Asked:
 
 @dataclass(frozen=True)
 class _Counted:
-    """The number of rows that lie above each of P relevant rows, query by query, and within each bin, (Q, B)."""
+    """Counts of the rows that were read, of those that are not relevant.
+
+    Attributes:
+        above: of each query, how many lie above each of its relevant rows, in the order of `RelevantRows`.
+        histograms: (Q, B) how many score within each bin.
+    """
 
     above: list[Places]
     histograms: NDArray[np.uint32]
 
     @classmethod
     def of(cls, parts: list[OtherRows], threads: ThreadPoolExecutor) -> _Counted:
-        """The counts of some queries after those of the others."""
+        """Join the counts of the parts of the queries, one part after the other."""
         above = list(threads.map(OtherRows.above, parts))
         return cls(
             [one for part in above for one in part], np.concatenate(list(threads.map(OtherRows.histograms, parts)))
@@ -154,7 +163,7 @@ class _Counted:
 
 
 def _count(rows: StoredRows, asked: _Asked, progress: Callable[[int], None]) -> list[list[_Counted]]:
-    """Count some rows, among all and in the sample, under each set."""
+    """Count some of the rows: those of all rows under each set, then, if there is a sample, those of its rows alone."""
     queries = len(asked.ids)
     parts = [slice(start, min(start + QUERIES_AT_ONCE, queries)) for start in range(0, queries, QUERIES_AT_ONCE)]
     of_all = len(asked.among) * len(asked.sets) * queries

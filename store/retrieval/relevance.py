@@ -18,6 +18,7 @@ from skipfill.store.parquet.stored_rows import Block
 Mask = NDArray[np.bool_]
 Places = NDArray[np.int64]
 PAIRS_AT_ONCE = 2**20
+"""Pairs that are listed at once, unless one query has more."""
 
 
 @dataclass(frozen=True)

@@ -19,19 +19,20 @@ from skipfill.store.retrieval.products import Places, Scores, comparable, shared
 from skipfill.store.retrieval.relevance import BlockRelevance, Pairs, Relevance
 
 Numbers = NDArray[np.int32]
-"""Of queries and of relevant rows: there may be as many pairs as rows and more, and half the memory counts."""
+"""Positions of queries and of relevant rows: there may be more pairs than rows, and half the memory counts."""
 
 
 @dataclass(frozen=True)
 class RelevantRows:
-    """The P relevant rows of Q queries, query by query, each by ascending score; where grades differ, equal scores by
-    descending id.
+    """The P relevant rows of Q queries, query by query, those of each query by ascending score.
+
+    Where grades differ, equal scores are ordered by descending id. Otherwise their order does not matter.
 
     Attributes:
         starts: (Q + 1,) where the rows of each query begin.
         scores: (P,) exact.
         grades: (P,) how relevant; None when all are 1.
-        ids: of every row that is relevant to some query.
+        ids: of every row that is relevant to some query, each once.
         place: (P,) positions in `ids`.
     """
 
@@ -55,9 +56,10 @@ class RelevantRows:
 
 @dataclass(frozen=True)
 class BlockTruth:
-    """The relevant rows of one block, without a query's own row.
+    """The relevant rows of one block, and the rows that are queries themselves.
 
     Attributes:
+        relevance: of all rows of the block, queries' own ones included.
         selves: (Q,) position of each query's own row; -1 where it is in another block, or no row.
     """
 
@@ -74,7 +76,7 @@ class BlockTruth:
         return cls(truth.of(block), positions(ids, block.ids))
 
     def pairs(self) -> Iterator[Pairs]:
-        """All relevant pairs, in parts."""
+        """All relevant pairs but those of a query and its own row, in parts."""
         for pairs in self.relevance.pairs():
             yield pairs.filter(pairs.row != self.selves[pairs.query])
 

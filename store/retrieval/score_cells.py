@@ -20,10 +20,12 @@ BINS = 2048
 FINEST = 31
 """Parts that a bin is cut into, at most: the numbers of all parts fit in 16 bits."""
 PARTS_PER_SCORE = 256
+"""Parts of the whole range for each relevant score, so that few parts have a relevant score in or near them."""
 ROWS_PER_PART = 8_192
 """Rows for which the table of one more part is worth its while."""
 LEFT_OUT, FIRST = 0, 2
-"""Places in the table: of what is not counted, and of the lowest bin; between them, of what lies below the range."""
+"""Places in the table: 0 of what is not counted, 1 of what rounding took below the range, and from 2 on those of the
+parts of the bins, the lowest first; the last place is of what rounding took above the range."""
 
 
 def parts_for(relevant: int, rows: int) -> int:
@@ -44,7 +46,10 @@ class Scale:
     """Cut of the scores from -bound to bound into bins, and of each bin into parts.
 
     Attributes:
-        slack: how far a product may lie from the float64 one.
+        bound: the largest score there can be.
+        slack: how far a product may lie from the float64 one, in the units of the scores.
+        parts: in each bin, 1 to FINEST.
+        precision: of the products.
     """
 
     bound: float
@@ -82,6 +87,8 @@ class ScoreCells:
             relevant: (R,) exact scores, query by query, those of each query ascending.
             starts: (q + 1,) where the scores of each query begin.
         """
+        # A query's free cells, which no zone reaches into, have the first numbers; its other cells, one place each,
+        # have those after them. `_tables` has the number of the cell of each place.
         self._scale, queries = scale, len(starts) - 1
         bin_begins = _bin_of_places(scale.parts)[1]
         self._places = len(bin_begins)
@@ -111,6 +118,7 @@ class ScoreCells:
         """Count (N,) products of a query; return the positions of those near a zone, and in which cell each lies.
 
         Args:
+            query: its number among the q.
             left_out: positions that are not counted.
         """
         places = self._scale.places(products, scratch)
@@ -156,7 +164,7 @@ class ScoreCells:
         return counted_on
 
     def _first_places(self) -> tuple[Places, Places, Places]:
-        """(C,) the query, the first place and the number of each cell, by query and place."""
+        """(C,) the query, the first place and the number of each of the C cells of all queries, by query and place."""
         changes = np.ones(self._tables.shape, bool)
         np.not_equal(self._tables[:, 1:], self._tables[:, :-1], out=changes[:, 1:])
         query, place = changes.nonzero()
@@ -164,13 +172,14 @@ class ScoreCells:
         return query, place, cell
 
 
-def _zones_at(first: Places, last: Places, queries: int, places: int) -> NDArray[np.int16]:
+def _zones_at(first: Places, last: Places, queries: int, places: int) -> NDArray[np.int16] | NDArray[np.int32]:
     """(q, places) the number of zones that reach into each place, from the first and last ones of each zone.
 
     Args:
         first, last: (Z,) places, counted on from one query to the next.
     """
-    changes = np.zeros(queries * places + 1, np.int16)
-    np.add.at(changes, first, np.int16(1))
-    np.add.at(changes, last + 1, np.int16(-1))
-    return changes[:-1].cumsum(dtype=np.int16).reshape(queries, places)
+    kind = np.int16 if len(first) < 2**15 else np.int32  # all zones may reach into one place
+    changes = np.zeros(queries * places + 1, kind)
+    np.add.at(changes, first, kind(1))
+    np.add.at(changes, last + 1, kind(-1))
+    return changes[:-1].cumsum(dtype=kind).reshape(queries, places)

@@ -27,13 +27,14 @@ from skipfill.store.retrieval.products import (
 )
 
 QUERIES_AT_ONCE = 1_024
+"""Queries whose products with some rows are held at once."""
 PAIRS_AT_ONCE = 2**19
 """Pairs of a query and a row that are scored exactly at once."""
 
 
 @dataclass(frozen=True)
 class Hits:
-    """The K nearest rows of each of Q queries, best first.
+    """The K nearest rows of each of Q queries, best first; of equal scores, the smaller id first.
 
     Attributes:
         ids: (Q * K,) ids, query by query.
@@ -55,15 +56,19 @@ def search(
 ) -> Hits:
     """The `k` rows (all, if there are fewer) with the highest score for each query.
 
-    A matrix product finds the candidates: the rows that are not below the k-th hit so far by more
-    than the rounding of the product. These are scored again in float64, because the rounding depends on where a row
-    lies in its block, and equal rows must tie.
+    A matrix product finds the candidates: the rows that are not below the k-th hit so far by more than the rounding of
+    the product. These are scored again in float64, because the rounding depends on where a row lies in its block, and
+    equal rows must tie.
 
     Args:
-        queries: (Q, D) float32.
+        queries: (Q, D) float32, Q at least 1.
+        k: at least 1.
         progress: called with the number of rows read since the last call.
         engine: runs the search of parts of the rows, unless only rows of some ids are searched.
         rough: how to multiply; None for float32. The hits are the same.
+
+    Raises:
+        BadInput: an inner product is too large for float32.
     """
     asked = _Asked(comparable(queries, similarity), k, similarity, rough)
     parts = map_rows(_search, rows, asked, engine if rows.keep is None else LOCAL, progress)
@@ -110,7 +115,10 @@ def _better(k: int, one: Hits, other: Hits) -> Hits:
 
 
 class _Nearest:
-    """The best rows so far of a few queries, as flat arrays sorted by (query, -score, id)."""
+    """The best rows so far of a few queries, as flat arrays; those of a query are together, the best first.
+
+    The queries are in the order in which their rows last changed; `ids` and `scores` put them in their own.
+    """
 
     def __init__(
         self, queries: Matrix, k: int, similarity: Similarity, threads: ThreadPoolExecutor, rough: RoughProducts | None
@@ -127,10 +135,10 @@ class _Nearest:
 
         Args:
             vectors: of these rows, comparable with queries.
-            memory: for their products.
+            memory: for their products: see `Floors.reaching`.
         """
         dim = vectors.shape[1]
-        # The length of a normalised row is rounded too.
+        # The length of a normalised row is rounded too: it may be above 1.
         unit = np.full(len(vectors), 1 + (dim + 4) * 2.0**-24, np.float32)
         lengths = block.lengths[some] if self._similarity == "ip" else unit
         query, row = self._floors.reaching(vectors, lengths, block.ids.slice(some.start, len(vectors)), memory)

@@ -1,4 +1,8 @@
-"""Stretches of scores around the relevant ones of some queries, in which rounding matters; and counts between them."""
+"""Zones: stretches of scores around the relevant ones of some queries, in which rounding decides; and counts between.
+
+A product outside all zones is surely above or below each relevant score. Only a product inside one needs its exact
+score.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +18,10 @@ Products = NDArray[Any]
 
 
 class Rounding(Protocol):
-    """How far products may lie from exact scores.
+    """The most that products may lie from exact scores.
 
     Attributes:
-        slack: at most, from the float64 product.
+        slack: the most that a product may lie from the float64 one, in the units of the scores.
         precision: of the products.
     """
 
@@ -58,11 +62,11 @@ class Zones:
         self._counts = np.zeros(2 * len(self.starts) + queries, np.uint32)
 
     def reach_into(self, cells: Places, first: Places, last: Places) -> None:
-        """Set in which cells the zones lie.
+        """Set which zones reach into each of the M cells that any zone reaches into.
 
         Args:
-            cells: (q,) how many cells of each query zones reach into.
-            first, last: (M,) the first and the last zone that reaches into each cell.
+            cells: (q,) the number of such cells of each query; their sum is M.
+            first, last: (M,) the first and the last zone that reaches into each cell, query by query.
         """
         self._cells = cells.cumsum() - cells
         self._first, self._last = first.astype(np.int32), last.astype(np.int32)
@@ -92,7 +96,8 @@ class Zones:
         """(R,) how many scores lie above the zone of each relevant one and in no other zone.
 
         Args:
-            place: (C,) zones below cells that no zone reaches into, of their query and those before it, plus the query.
+            place: (C,) for each cell that no zone reaches into: the number of the query, plus the number of zones that
+                lie below the cell in the query, or belong to queries before it.
             counts: (C,) of the scores in each of these cells.
         """
         queries = len(self._zones) - 1

@@ -25,8 +25,11 @@ from skipfill.store.parquet.items import ItemBlock
 
 TOKENIZER = "tokenizer.json"
 PRETRAINED_SHARE = 0.03
+"""Learning rate of pretrained weights, as a share of that of the method's head."""
 ENCODED_AT_ONCE = 64
+"""Items, those of about one length together, so that little is padded."""
 LARGEST_TOKENIZER = 1 << 26
+"""Most characters of a tokenizer's file."""
 
 
 class Hf(Encoder):

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEAST = 3
+"""Fewest distances above zero from which a dimension is estimated."""
 
 
 def local_dimension(distances: NDArray[np.floating]) -> NDArray[np.float64]:

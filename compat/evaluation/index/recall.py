@@ -22,11 +22,18 @@ from skipfill.store.parquet.stored_rows import StoredRows
 from skipfill.store.parquet.vectors import Matrix, Similarity, longest, normalised
 
 EFFORTS = (16, 32, 64, 128, 256, 512)
+"""Values of efSearch at which the recall is shown."""
 MOST_EFFORT = 4_096
+"""Largest efSearch that is tried, unless the given one is larger."""
 SPARE_NEIGHBOURS, MOST_NEIGHBOURS = 10, 100
+"""Exact neighbours of a query: this many more than are asked for, or a twentieth of the rows if that is more, but then
+at most this many."""
 CLEARLY_LOWER = 0.01
+"""A warning needs a recall of new queries that is surely lower than that of old ones by more than this."""
 CLEARLY_HIGHER = 1.5
+"""Or a local dimension at new queries that is surely more than this many times that at old ones."""
 LEAST_QUERIES = 30
+"""Fewest queries from which a warning about the index is drawn."""
 SIDES = ("old", "new")
 
 

@@ -9,6 +9,7 @@ from skipfill.store.checks.report import Interval
 
 Values = NDArray[np.float64]
 CHUNK = 2**22
+"""Draws of clusters that are made at once; an array of them takes 32 MB."""
 
 
 def resampled_means(values: Values, resamples: int, seed: int, clusters: NDArray[np.int64] | None = None) -> Values:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BINS = 2048
+"""Bins of [-1, 1], each about 0.001 wide; as many as a ranking counts (`store/retrieval/score_cells.py`)."""
 Counts = NDArray[np.integer]
 """(Q, B): number of scores of each query in each bin. A bin includes its lower edge, the last one both edges."""
 

@@ -23,6 +23,7 @@ from scipy.optimize import brentq
 
 Values = NDArray[np.float64]
 GRID = 2**19
+"""Most steps of the grid of a sum, unless there are so many clusters that a value has only 11 levels."""
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,13 @@ from skipfill.store.parquet.vectors import Matrix
 NEAREST = 1e-6
 """Two vectors with a smaller cosine distance are copies of each other."""
 CELL = 1e-4
+"""Vectors whose coordinates round to the same multiples of this are taken for one from the start."""
 MOST_CANDIDATES = 4_000_000
 """Most pairs that are listed, each counted twice. Their number is first estimated from a sample of points."""
 SAMPLE = 500
+"""Points of that sample, about."""
 PAIRS_AT_ONCE = 2_000_000
+"""Most distances that are held at once where all pairs are compared."""
 LOOKED_AT = 32  # dimensions of the projection in which candidates are looked for
 
 Groups = NDArray[np.int64]

@@ -19,6 +19,7 @@ from skipfill.store.parquet.items import Items
 from skipfill.store.parquet.vectors import Matrix, normalised
 
 COMPARED = 500
+"""Most queries whose angles to each other are compared."""
 SAME_ANGLES = 0.01
 """Cosines of the same vectors, even in half precision, differ by less than this."""
 

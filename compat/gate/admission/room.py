@@ -19,6 +19,9 @@ from skipfill.store.checks.report import Slice
 from skipfill.store.errors import BadInput, Parameter
 
 DRAWS = 4_000
+"""Random orders that are simulated for all queries together."""
+DRAWN, FEWEST = 20_000_000, 200
+"""Most relevant rows that are drawn in all, and fewest orders. With many relevant rows, orders differ little."""
 
 
 def depth_within_rows(context: CheckContext) -> Ruling:
@@ -43,7 +46,7 @@ class Baseline:
 
     Attributes:
         values: (Q,) of this metric.
-        grades: of the relevant rows of each query.
+        grades: of each query, (R,) those of its relevant rows.
     """
 
     lookup: QueryLookup
@@ -92,13 +95,16 @@ def random_order(name: str, rows: NDArray[np.int64], grades: Sequence[NDArray[np
     """The mean of a metric over queries, for a random order of the rows, simulated with a fixed seed.
 
     Args:
-        rows: (Q,) how many can be returned.
-        grades: of the relevant ones among them, at least one for each query.
+        name: of the metric.
+        rows: (Q,) how many rows can be returned for each query.
+        grades: of each query, (R,) those of the relevant ones among these rows, at least one.
     """
     value_of = named_metrics([name])[name]
     random = np.random.default_rng(0)
-    draws = -(-DRAWS // len(grades))
-    chosen = np.arange(len(grades)) if draws > 1 else np.linspace(0, len(grades) - 1, DRAWS).astype(int)
+    relevant_rows = sum(map(len, grades))
+    orders = min(DRAWS, max(FEWEST, DRAWN * len(grades) // max(relevant_rows, 1)))
+    draws = -(-orders // len(grades))
+    chosen = np.arange(len(grades)) if draws > 1 else np.linspace(0, len(grades) - 1, orders).astype(int)
     values = []
     for query in np.repeat(chosen, draws):
         count, relevant = int(rows[query]), grades[query]

@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from skipfill.compat.methods.batch import GallerySample, OldSpace
 from skipfill.compat.nn.normalize import unit
 
-ROWS, QUERIES = 4_096, 512
+ROWS, QUERIES = 4_096, 512  # most stored rows that are neighbours, and most rows whose class is predicted
 CANDIDATES = [2.0 * 0.8**step for step in range(41)]  # from 2, which tells no rows apart, down to 0.0003
 
 

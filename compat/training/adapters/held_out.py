@@ -13,10 +13,14 @@ from skipfill.compat.methods.adapters.pairs import PairSample
 from skipfill.compat.nn.view_maps import LinearMap
 
 NEIGHBOURS = 10
+"""Nearest rows by the new vectors that a map should keep."""
 QUERIES_AT_ONCE = 256
 MOST_ROWS = 16_384
+"""Most rows that held-out queries search."""
 MOST_HELD_OUT, SHARE_HELD_OUT = 1_000, 0.2
+"""Most pairs, and the share of the pairs, that are held out at once."""
 ENOUGH_HELD_OUT, FOLDS = 200, 5
+"""If the share is fewer pairs than the first number, each of the second number of parts is held out in turn."""
 FEWEST_LABELLED = 50
 """With fewer labelled queries than this, maps are not chosen by labels."""
 T = TypeVar("T")

@@ -17,6 +17,7 @@ from skipfill.compat.training.adapters.new_vectors import NewVectors
 from skipfill.compat.training.adapters.sources import OpenedPairs
 
 REFERENCES = 512
+"""Most stored rows, drawn at random, that a pair's own stored vector is compared with."""
 ROWS_AT_ONCE = 4_096
 FEWEST_WRONG = 0.005
 """If fewer than this share of the pairs in memory look wrong, they are kept: they may be right."""

@@ -23,6 +23,7 @@ from skipfill.store.parquet.stored_rows import Block
 from skipfill.store.parquet.vectors import Matrix, normalised
 
 POOL_ROWS = 65_536
+"""Most stored rows of the pool, which every sample of a training step comes from."""
 
 
 @dataclass(frozen=True)

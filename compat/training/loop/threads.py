@@ -21,6 +21,7 @@ MOST_THREADS = 1024  # a larger number is a mistake
 FEWEST_STEPS, SHORTEST = 3, 0.1
 """Fewest steps and seconds for which a number is tried: beside other work, step times vary a lot."""
 TOO_SLOW = 1.2
+"""A search ends at a number whose steps take more than this many times as long as those of the best."""
 REST = 20
 """The next search comes after this many times the duration of the last, so searches cost at most a few percent."""
 

@@ -16,8 +16,10 @@ Digests = NDArray[np.uint64]
 
 
 def content_digests(items: Items) -> Digests:
-    """(N,) a digest of 64 bits of each item's input, in order. Among ten million items and a million queries, an item
-    and a query that differ share a digest with a probability below one in a million.
+    """(N,) a digest of 64 bits of each item's input, in order.
+
+    Among ten million items and a million queries, an item and a query that differ share a digest with a probability
+    below one in a million.
 
     Texts that differ only in white space or Unicode normal form are the same, and so are vectors that are equal as
     float16: a copy stored in half precision is known again.

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from scipy.stats import hypergeom
 
+from skipfill.compat.gate.admission import room
 from skipfill.compat.gate.admission.near_copies import joined, near_copies
 from skipfill.compat.gate.admission.room import random_order
+from skipfill.compat.metrics.ranking import Ranking
 from skipfill.store.parquet.vectors import normalised
 
 ROWS, RELEVANT = 200, (1, 3, 10, 60)
@@ -61,6 +63,15 @@ def test_many_queries_are_drawn_from() -> None:
     began = time.monotonic()
     assert random_order("recall@100", np.full(50_000, ROWS), grades) == pytest.approx(0.5, abs=0.02)
     assert time.monotonic() - began < 5
+
+
+def test_many_relevant_rows_are_drawn_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "DRAWN", 1_000_000)
+    drawn = []
+    monkeypatch.setattr(room, "Ranking", lambda *ranking: drawn.append(ranking) or Ranking(*ranking))
+    grades = [np.ones(20_000, np.float32)] * 20
+    assert random_order("recall@20000", np.full(20, 200_000), grades) == pytest.approx(0.1, abs=0.002)
+    assert len(drawn) == 200
 
 
 def test_near_copies_are_the_pairs_below_the_distance_and_what_they_chain() -> None:

@@ -81,7 +81,7 @@ def test_true_accept_rate_equals_sorting_all_scores(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "CMC", "CMC@0", "CMC@x", "mAP@5", "TAR@FAR=0", "TAR@FAR=2", "TAR@FAR=x", "nDCG@-1"]
+    "name", ["", "CMC", "CMC@0", "CMC@x", "mAP@5", "TAR@FAR=0", "TAR@FAR=2", "TAR@FAR=x", "nDCG@-1", "CMC@01", "CMC@٣"]
 )
 def test_a_metric_that_is_none(name: str) -> None:
     assert metric(name) is None
