@@ -122,15 +122,15 @@ def test_sizes_of_vectors_do_not_change_ranks(tmp_path: Path, size: float) -> No
 def test_tens_of_thousands_of_relevant_rows_in_one_place(tmp_path: Path) -> None:
     """One row is far longer than all others, so that all their scores lie in one bin."""
     random = np.random.default_rng(0)
-    vectors = random.normal(size=(80_000, 4)).astype(np.float32)
-    vectors[-1] *= 1e6
-    is_relevant = random.random(80_000) < 0.6
-    asked = random.normal(size=(1, 4)).astype(np.float32)
-    path = write_vectors(tmp_path / "g.parquet", vectors, np.arange(80_000), ["ab"[int(one)] for one in is_relevant])
+    vectors = random.normal(size=(160_000, 8)).astype(np.float32)
+    vectors[-1] *= 1e5
+    is_relevant = random.random(160_000) < 0.5
+    asked = random.normal(size=(1, 8)).astype(np.float32)
+    path = write_vectors(tmp_path / "g.parquet", vectors, np.arange(160_000), ["ab"[int(one)] for one in is_relevant])
     rows = StoredRows.open([path], Columns(label="label"), None)
     queries = Queries(pa.nulls(1, pa.int64()), SameLabel(pa.array(["b"])), asked)
     scores = (vectors.astype(np.float64) @ asked[0].astype(np.float64)).astype(np.float32)
-    order = np.lexsort((np.arange(80_000), -scores))
+    order = np.lexsort((np.arange(160_000), -scores))
     expected = np.flatnonzero(is_relevant[order]) + 1
     assert np.array_equal(relevant_ranks(rows, queries, "ip").ranks[0], expected)
 
