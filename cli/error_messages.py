@@ -9,7 +9,7 @@ from skipfill.cli.terminal.next_command import install_command, with_store
 from skipfill.store.checks.reranking import ModelInWay
 from skipfill.store.errors import Advice, BadInput, Hint, Parameter, SkipfillError
 
-FLAGS = {"start_from": "--init", "settings": "--set", "slices": "--slice"}
+FLAGS = {"start_from": "--init", "settings": "--set", "slices": "--slice", "without_slices": "--without-slice"}
 """Flags that are not the parameter's name with dashes."""
 
 SENTENCES = {

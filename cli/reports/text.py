@@ -23,7 +23,16 @@ from skipfill.cli.reports.outlook import NO_OUTLOOK, Outlook
 from skipfill.cli.reports.sections.reranking import ROWS_TRIED, SEQUENCE, change_of, facts_of
 from skipfill.cli.terminal.characters import one_line, visible
 from skipfill.cli.terminal.printing import VERDICT_STYLE, facts, table
-from skipfill.store.checks.names import ALL, CEILING, NEW_NEW, NEW_OLD, OLD_OLD, is_of_every_check
+from skipfill.store.checks.names import (
+    ALL,
+    CEILING,
+    NEW_NEW,
+    NEW_OLD,
+    OLD_OLD,
+    RELEASED_OLD,
+    before_swap,
+    is_of_every_check,
+)
 from skipfill.store.storage.layout import per_query_key
 
 if TYPE_CHECKING:
@@ -70,14 +79,21 @@ def _slices(report: Report) -> object:
     """A row for each slice: its verdict, and its values in the metric that decides."""
     metric = report.policy["metric"]
     rows: list[list[object]] = []
+    is_released = before_swap(_pairs(report)) == RELEASED_OLD
+    shown = (OLD_OLD, RELEASED_OLD, NEW_OLD) if is_released else (OLD_OLD, NEW_OLD)
     for one in report.slices:
         cells = {cell.pair: cell.value.mean for cell in one.cells if cell.metric == metric}
-        means = [f"{cells[pair]:.3f}" if pair in cells else "" for pair in (OLD_OLD, NEW_OLD)]
+        means = [f"{cells[pair]:.3f}" if pair in cells else "" for pair in shown]
         change = show_interval(one.change[metric], sign=True) if one.queries else Text()
         name = f"{one_line(one.name)} (the same queries)" if same_as_all(one, report) else one_line(one.name)
         rows.append([Text(*_styled(outcome_of(one, report))), f"{one.queries:,}", *means, change, name])
-    columns = ["verdict", "queries", "old", "new", f"change in {metric}", "slice"]
-    return table(columns, rows, numbers=columns[1:4])
+    of_pairs = ["old", "now", "new"] if is_released else ["old", "new"]
+    columns = ["verdict", "queries", *of_pairs, f"change in {metric}", "slice"]
+    return table(columns, rows, numbers=columns[1:-2])
+
+
+def _pairs(report: Report) -> set[str]:
+    return {cell.pair for one in report.slices for cell in one.cells}
 
 
 def _show_cells(out: Console, report: Report) -> None:
@@ -95,7 +111,8 @@ def _show_flips(out: Console, report: Report) -> None:
     if flips is not None:
         out.print()
         worse_queries = "1 query" if flips["negative"] == 1 else f"{flips['negative']:,} queries"
-        out.print(f"{worse_queries} got worse and {flips['positive']:,} better ({report.flip_metric})")
+        pair = before_swap(_pairs(report))
+        out.print(f"{worse_queries} got worse than {pair} and {flips['positive']:,} better ({report.flip_metric})")
     if report.flips.negative:
         first = one_line(", ".join(report.flips.negative[:FLIPS_SHOWN]))
         out.print(f"{worse}: {first}{', ...' if len(report.flips.negative) > FLIPS_SHOWN else ''}")

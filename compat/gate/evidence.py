@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from skipfill.compat.evaluation.per_query import PerQuery
 from skipfill.compat.evaluation.statistics.bootstrap import Values, interval, resampled_means
 from skipfill.compat.evaluation.statistics.tilted_bootstrap import Clusters, lower_bound, upper_bound
-from skipfill.store.checks.names import NEW_OLD, OLD_OLD
+from skipfill.store.checks.names import NEW_OLD, OLD_OLD, before_swap
 from skipfill.store.checks.policy import Policy
 from skipfill.store.checks.report import Cell, Flips, Interval, Slice
 from skipfill.store.checks.requirement import Requirement
@@ -62,7 +62,7 @@ def measure_slice(name: str, evidence: Evidence, chosen: NDArray[np.bool_], poli
     cells = [Cell(pair, metric, drawn.mean((pair, metric))) for metric in metrics for pair in evidence.stored]
     change = {metric: drawn.difference((NEW_OLD, metric), (OLD_OLD, metric)) for metric in metrics}
     more, gain = _reindexed(evidence, chosen, clusters, metrics, policy)
-    flip = stored[NEW_OLD, policy.metric] - stored[OLD_OLD, policy.metric]
+    flip = stored[NEW_OLD, policy.metric] - stored[before_swap(evidence.stored), policy.metric]
     flips = {"negative": int((flip < 0).sum()), "positive": int((flip > 0).sum())}
     return Slice(name, count, int(clusters.max()) + 1, cells + more, change, gain, flips, [], "inconclusive")
 
@@ -78,7 +78,7 @@ def with_requirements(measured: Slice, requirements: list[Requirement], metric: 
 
 def flipped(ids: list[str], stored: PerQuery, metric: str) -> Flips:
     """The queries whose value in `metric` fell and rose, the largest change first."""
-    change = stored[NEW_OLD][metric] - stored[OLD_OLD][metric]
+    change = stored[NEW_OLD][metric] - stored[before_swap(stored)][metric]
 
     def first_ids(sign: int) -> list[str]:
         places = np.flatnonzero(sign * change > 0)

@@ -16,7 +16,7 @@ from scipy.special import ndtri
 from skipfill.compat.evaluation.statistics.tilted_bootstrap import Clusters, lower_bound, p_above, p_below, upper_bound
 from skipfill.compat.gate.admission.ruling import Finding
 from skipfill.compat.gate.evidence import Evidence
-from skipfill.store.checks.names import ALL, NEW_OLD, OLD_OLD
+from skipfill.store.checks.names import ALL, NEW_OLD, before_swap
 from skipfill.store.checks.policy import Policy
 from skipfill.store.checks.report import Slice
 from skipfill.store.checks.requirement import Claim, Requirement, Verdict
@@ -44,7 +44,7 @@ def requirements_of(name: str, evidence: Evidence, chosen: NDArray[np.bool_], po
             claim = Claim("better" if better else "not-worse", base, policy.metric, 0.0 if better else -policy.margin)
             tests.append((claim, Clusters.of((new[policy.metric] - old[policy.metric])[chosen], clusters)))
     if policy.flip_budget is not None:
-        lost = new[policy.metric] < evidence.stored[OLD_OLD][policy.metric]
+        lost = new[policy.metric] < evidence.stored[before_swap(evidence.stored)][policy.metric]
         claim = Claim("flip-budget", "", policy.metric, -policy.flip_budget)
         tests.append((claim, Clusters.of(lost[chosen].astype(float), clusters).mirrored()))
     return [_tested(name, claim, difference, policy) for claim, difference in tests]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 OLD_OLD = "old/old"
-"""Queries by the old model among the stored rows: the search before the swap."""
+"""Queries by the old model among the stored rows: the search before the first swap."""
 NEW_OLD = "new/old"
 """Queries by the new model, viewed in the old space, among the same rows: the search after the swap."""
 RELEASED_OLD = "released/old"
@@ -21,6 +21,11 @@ EVERY_CHECK = (ALL, SEEN, UNSEEN)
 """The slices that every check has."""
 EARLIER_NAMES = {"trained-on": SEEN, "others": UNSEEN}
 """Names of such slices in reports before format 5 -> those of today."""
+
+
+def before_swap(pairs: Iterable[str]) -> str:
+    """The pair, of those measured, that queries use before the swap: released/old, or else old/old."""
+    return RELEASED_OLD if RELEASED_OLD in pairs else OLD_OLD
 
 
 def is_of_every_check(name: str) -> bool:

@@ -134,8 +134,7 @@ class Policy:
         truths = (self.truth,) if self.truth else TRUSTED
         require(truth in truths, "truth", truth, " or ".join(truths), truth)
         missing = [name for name in self.slices if name not in judged and name not in self.accept_worse]
-        rest = tuple(name for name in self.slices if name not in missing)
-        require(not missing, "slices", f"without {', '.join(missing)}", "each of these judged", rest)
+        require(not missing, "slices", f"without {', '.join(missing)}", "each of these judged", tuple(missing))
         return lacking
 
 
@@ -146,7 +145,7 @@ class Difference:
     Attributes:
         parameter: of the policy.
         found, allowed: the check's value, and those that would do, in words.
-        fitting: a value in the policy that the check would meet.
+        fitting: a value in the policy that the check would meet; for slices, those to remove from it.
     """
 
     parameter: str

@@ -162,8 +162,10 @@ def advice(objects: ObjectStore, version: Version, plan: Plan, evidence: Evidenc
         return Advice("ask_more", gallery=gallery, model=model)
     changed = set_in(objects, plan.gallery, version)
     setter = policy_words(changed) if changed else ""
-    fitting = {difference.parameter: difference.fitting for difference in of_state.differences}
-    if None in fitting.values() or () in fitting.values():  # no option can meet these
+    fitting = {
+        "without_slices" if one.parameter == "slices" else one.parameter: one.fitting for one in of_state.differences
+    }
+    if None in fitting.values():  # no option can meet these
         return Advice("check_by_policy", gallery=gallery, model=model, check=check.check, setter=setter)
     return Advice("fit_policy", gallery=gallery, model=model, check=check.check, setter=setter, options=fitting)
 

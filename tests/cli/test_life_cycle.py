@@ -228,6 +228,9 @@ def test_a_check_of_an_older_state_does_not_allow_a_swap(skipfill: Skipfill, wit
     ) in refused.err
     report = skipfill("check", "things", "v3", "--items", with_v2.heldout, "--json", expect=None).document["check"]
     assert "released/old" in {cell["pair"] for cell in report["slices"][0]["cells"]}
+    shown = skipfill("report", "things", report["id"]).out
+    assert shown.splitlines()[3].split()[:5] == ["verdict", "queries", "old", "now", "new"]
+    assert "got worse than released/old and" in shown
 
 
 def test_dry_runs_write_nothing(skipfill: Skipfill, with_v2: World) -> None:

@@ -139,6 +139,21 @@ def test_a_budget_of_flips() -> None:
     assert verdict_of("all", differing(90, 600, 310), policy).verdict == "fail"
 
 
+def test_flips_are_those_against_the_released_model() -> None:
+    """Ninety queries that the released model answers and the old one does not: to lose them is over the budget."""
+    found = differing(0, 910, 90)
+    released = {name: np.ones(1_000) for name in NAMES}
+    new = {name: np.repeat([1.0, 0.0], [910, 90]) for name in NAMES}
+    both = evidence({"old/old": found.stored["old/old"], "new/old": new, "released/old": released})
+    policy = replace(POLICY, flip_budget=0.05)
+    judged_slice = verdict_of("all", both, policy)
+    assert judged_slice.flips == {"negative": 90, "positive": 0}
+    assert {one.kind: one.verdict for one in judged_slice.requirements}["flip-budget"] == "fail"
+    assert len(flipped([str(place) for place in range(1_000)], both.stored, "mAP").negative) > 0
+    alone = evidence({"old/old": found.stored["old/old"], "new/old": new})
+    assert verdict_of("all", alone, policy).flips["negative"] == 0
+
+
 def test_fails_are_adjusted_for_all_slices_together() -> None:
     """Holm's procedure as statsmodels and R have it: m, m - 1, ... times the smallest errors, never decreasing."""
     slices = [with_requirements(f"s{n}", differing(20 + 3 * n, 700, 0)) for n in range(4)]

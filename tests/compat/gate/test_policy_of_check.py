@@ -140,6 +140,7 @@ def test_a_slice_of_a_value_is_no_predicate_of_the_policy(skipfill: Skipfill, wi
     skipfill("policy", "things", "--slice", "lang = 'en'")
     refused = skipfill("swap", "things", "v2", expect=1).err
     assert "asked less: slices without lang = 'en' (the policy: each of these judged)" in refused
+    assert "skipfill policy things --without-slice 'lang = '\"'\"'en'\"'\"''" in refused
     plain = pa.array(["en" if place % 2 else "fr" for place in range(len(table))])
     pq.write_table(table.append_column("lang", plain), "plain.parquet")
     by_predicate = checked(skipfill, "plain.parquet")
