@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def doctor(
     context: typer.Context,
     deep: Annotated[
-        bool, typer.Option("--deep", help="Read every model and gallery in full, and compare the hashes.")
+        bool, typer.Option("--deep", help="Read every model, gallery and overlay in full, and compare the hashes.")
     ] = False,
     store: Store = None,
     json: Json = False,

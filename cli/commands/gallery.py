@@ -124,7 +124,7 @@ def append(
     The files need the gallery's columns, and vectors in its space: made by the gallery's model, or by a later one with
     `skipfill encode v2 ... --onto v1`. Rows by a later model tend to crowd out the others, so use the gallery's model
     while you have it. Queries use the same model as before. Earlier checks no longer allow a swap.
-    Exit 4: another change came first.
+    Exit 4: another change came first, or a registered file has changed.
 
     Example: skipfill gallery append products more.parquet
     """

@@ -42,7 +42,10 @@ def add(
     items: Annotated[
         list[Path],
         typer.Option(
-            metavar="FILE", help="Items to encode, with the ids of gallery rows: Parquet. Repeatable.", callback=corpora
+            metavar="FILE",
+            help="Items to encode, with the ids of gallery rows: Parquet, JSON lines, Arrow, or a BEIR folder. "
+            "Repeatable.",
+            callback=corpora,
         ),
     ],
     id_column: IdColumn = "id",
@@ -166,7 +169,7 @@ def rollback(
         typer.Option(
             min=1,
             metavar="VERSION",
-            help="Version of the overlay to bring back. Default: the one before the last addition.",
+            help="Version of the overlay to bring back. Default: the one before the last addition or drop.",
         ),
     ] = None,
     reason: Reason = "",
@@ -176,7 +179,8 @@ def rollback(
 ) -> None:
     """Take an overlay back to the vectors of an earlier version.
 
-    For a second rollback in a row, name the version with `--to`. Exit 4: another change came first.
+    For a second rollback in a row, name the version with `--to`. Exit 4: `--to` is needed, or another
+    change came first.
 
     Example: skipfill overlay rollback products v2
     """

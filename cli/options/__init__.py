@@ -168,8 +168,8 @@ MostLeftOut = Annotated[
         metavar="SHARE",
         min=0,
         max=1,
-        help="Largest share of the queries that may be left out because they have no label or nothing to find, "
-        "from 0 to 1. New galleries: 0.05.",
+        help="Largest share of the queries that may be left out because they have no label, another label than "
+        "their row, or nothing to find, from 0 to 1. New galleries: 0.05.",
         rich_help_panel=POLICY,
     ),
 ]

@@ -30,7 +30,7 @@ GalleryItems = Annotated[
     typer.Option(
         metavar="FILE",
         help="Items of gallery rows. The new model encodes them to measure new/new; if it re-ranks, only the "
-        "candidates. Repeatable. Default: --items.",
+        "candidates. Repeatable. Default: --items, if they are gallery rows.",
         callback=corpora,
         rich_help_panel=MEASURED,
     ),

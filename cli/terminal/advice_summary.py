@@ -22,7 +22,8 @@ def show_advice(out: Console, made: Advised) -> None:
     """The table, the recommendation and its reason."""
     policy = made.policy
     out.print(f"{policy.metric} on gallery {made.gallery}, version {made.version}", style="bold")
-    out.print(f"{made.choosing:,} queries chose; the table shows {made.reporting:,} others. Policy: {policy.short}")
+    halves = f"{made.choosing:,} queries chose a row of the table, which shows the results on {made.reporting:,} others"
+    out.print(f"{halves}. Policy: {policy.short}")
     out.print()
     columns = ["", policy.metric, "change", "flips", "per s", "rows", ""]
     rows = [_cells(line, recommended=place == made.recommended) for place, line in enumerate(made.lines)]

@@ -21,7 +21,7 @@ def map_summary(card: Card, seconds: float) -> list[str]:
     ]
     if "right_class" in training:
         lines.append(
-            f"Of those whose label some row has, {training['right_class']:.0%} have it on the nearest stored row: this "
+            f"Of those whose label a stored row also has, {training['right_class']:.0%} find such a row first: this "
             "decides between maps"
         )
     if wrong := training["wrong_pairs"]:

@@ -46,8 +46,8 @@ def trained_content(context: CheckContext, items: Items) -> Ruling:
         notes += _note(context, left_out & same_ids, "was trained on these rows", of="items")
     if not content.complete:
         notes.append(
-            f"items that model {context.model.card.name} was trained on are known by id only, because an older release "
-            "made it or a model that it builds on"
+            f"items that model {context.model.card.name} was trained on are known by id only, because this model, or "
+            "one that it builds on, was made by an older release"
         )
     return Ruling(left_out, notes=notes)
 

@@ -169,7 +169,7 @@ def test_a_report_of_a_pass_says_whether_it_answers_a_rollback(
     )
     assert "It comes back with a pass on other queries" in skipfill("report", "g", failed.id).out
     shown = skipfill("report", "g", other.id).out
-    assert f"this pass allows no swap, because check {failed.id} fail still counts" in shown
+    assert f"this pass allows no swap, because check {failed.id} (fail) still counts" in shown
 
 
 def test_a_report_is_shown_whatever_is_wrong_with_another_check(skipfill: Skipfill, objects: ObjectStore) -> None:
