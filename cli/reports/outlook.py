@@ -169,11 +169,12 @@ def _notes(report: Report, evidence: Evidence) -> Iterator[str]:
 
     against, withdrawn = evidence.standing.against, evidence.withdrawn
     if _allows(report) and against:
-        last, more_of_them = against[-1], f" (and {len(against) - 1} more)" if len(against) > 1 else ""
-        first = f"this pass allows no swap, because check {last.check} {last.verdict}{more_of_them} still counts"
-        fail = Advice("fail_stands", gallery=report.gallery, model=report.model, check=last.check)
+        worst = evidence.standing.worst_first[0]
+        more_of_them = f" (and {len(against) - 1} more)" if len(against) > 1 else ""
+        first = f"this pass allows no swap, because check {worst.check} {worst.verdict}{more_of_them} still counts"
+        fail = Advice("fail_stands", gallery=report.gallery, model=report.model, check=worst.check)
         more = Advice("ask_more", gallery=report.gallery, model=report.model)
-        yield f"{first}. {sentence(fail if last.verdict == 'fail' else more)}"
+        yield f"{first}. {sentence(fail if worst.verdict == 'fail' else more)}"
     if withdrawn is None:
         return
     said = withdrawn.in_words(way_of(report))

@@ -29,6 +29,12 @@ class Standing:
     differences: tuple[Difference, ...] = ()
     old: bool = False
 
+    @property
+    def worst_first(self) -> tuple[CheckEntry, ...]:
+        """The checks against the model: those that failed, then the others, each kind with its newest first."""
+        newest = self.against[::-1]
+        return tuple(sorted(newest, key=lambda check: check.verdict != "fail"))
+
 
 def differences(policy: Policy, terms: Terms) -> list[Difference]:
     """Every point in which a check under these terms asks less than the policy."""
