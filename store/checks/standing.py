@@ -77,6 +77,18 @@ def standing(entries: Sequence[CheckEntry], policy: Policy, state: str) -> Stand
     return Standing(None, tuple(against), lax, tuple(lacking[lax.terms]) if lax else ())
 
 
+def lax_answer(entries: Sequence[CheckEntry], against: CheckEntry, policy: Policy) -> CheckEntry | None:
+    """The newest later pass that would cancel a check against the model, had it asked enough; None if there is none.
+
+    Args:
+        entries: in the order in which they were saved.
+    """
+    for entry in reversed(entries[entries.index(against) + 1 :]):
+        if entry.verdict == "pass" and _Answers([entry], policy).cancel(against, 0):
+            return entry
+    return None
+
+
 class _Answers:
     """The passes that asked enough, numbered in their order, by what they cancel."""
 
