@@ -151,11 +151,13 @@ def _allows(report: Report) -> bool:
 
 def _following(objects: ObjectStore, report: Report, now: Version, evidence: Evidence) -> str:
     """The command after a pass that is saved and asked enough when it was made."""
+    from skipfill.store.checks.repeated import repeated
+
     if evidence.standing.allowing is not None and evidence.unanswered is not None:
         way = report.rerank.recommended if report.rerank else None
         if evidence.unanswered.unknown:
             return f"{swap_command(report, way)} --reason TEXT"
-        named = in_way(ModelInWay(report.model, way.parameters if way else {}))
+        named = in_way(ModelInWay(report.model, repeated(way, report)))
         return f"skipfill check {report.gallery} {named} --items HELDOUT.parquet --items INCIDENT.parquet"
     model = report.fingerprint if report.rerank is None else report.rerank.model
     return step_of(objects, report.gallery, now, report.model, model, report).command
