@@ -150,6 +150,19 @@ def test_ids_of_several_files_of_items(tmp_path: Path) -> None:
     assert null.value.where == f"{second}, column id"
 
 
+def test_a_mistyped_file_of_items_is_answered_by_the_nearest_name(tmp_path: Path) -> None:
+    folder = tmp_path / "a shop"
+    folder.mkdir()
+    there = f"See which files are there: ls '{folder}'"
+    with pytest.raises(BadInput, match="found no such file") as refused:
+        open_items([folder / "heldout.parqet"])
+    assert refused.value.hint == there
+    right = write_vectors(folder / "heldout.parquet", GOOD, np.arange(20))
+    with pytest.raises(BadInput, match="found no such file") as refused:
+        open_items([folder / "heldout.parqet"])
+    assert refused.value.hint == f"Nearest: {right}. {there}"
+
+
 def test_two_dimensions_in_one_gallery(skipfill: Skipfill, tmp_path: Path) -> None:
     skipfill("init")
     write_vectors(tmp_path / "a.parquet", GOOD)

@@ -446,7 +446,8 @@ def test_the_parts_make_the_bundle(bundle: Path) -> None:
 @pytest.mark.parametrize("where", ["nowhere.skipfill", "."])
 def test_no_file(skipfill: Skipfill, where: str) -> None:
     skipfill("init")
-    assert "found no such file" in skipfill("model", "add", where, expect=2).err
+    refused = skipfill("model", "add", where, expect=2).err
+    assert "found no such file. See which files are there: ls ." in refused
 
 
 def test_any_byte_of_a_bundle_that_is_changed_is_noticed(bundle: Path, tmp_path: Path) -> None:
