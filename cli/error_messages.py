@@ -154,8 +154,8 @@ SENTENCES = {
     "COLUMN. Or, without judgements, use held-out rows of the gallery as queries: the gallery has their vectors. If "
     "nothing can encode queries with the old model any more, neither that model nor a blend can be used: see "
     "skipfill guide adapters",
-    "policy_slice": "This slice is in the policy that {by} set in version {version}. Give queries with its columns, or "
-    "remove it: skipfill policy {gallery} --without-slice {slice:quoted}",
+    "policy_slice": "This slice is in the policy since {by} added it in version {version}. Give queries with its "
+    "columns, or remove it: skipfill policy {gallery} --without-slice {slice:quoted}",
     "slice_expression": "If a column has this name, compare it with a value: --slice '{name} = true'.",
     "slice_by_predicates": "Slice by a column with fewer values, or by conditions with --slice.",
     "label_or_other_truth": "Name the label column with --label COLUMN, or give --judgements FILE, or --truth reindex.",

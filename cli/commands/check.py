@@ -165,7 +165,8 @@ def check(
     report = _run(objects, gallery, name, inputs, policy, engine, address, cache=cache, quiet=quiet, save=not no_save)
     outlook, code = outlook_of(objects, report), EXIT_CODES[report.verdict]
     write_reports(report, outlook, junit_file=junit, html_file=html, github=github, json=json)
-    emit(outlook.document_of(report), as_json=json, show=lambda out: show_report(out, report, outlook), exit_code=code)
+    document, root = outlook.document_of(report), objects.root
+    emit(document, as_json=json, show=lambda out: show_report(out, report, outlook, root), exit_code=code)
     show_next_steps(report, outlook.following, inputs, policy, of_gallery, metric, quiet=quiet)
     raise typer.Exit(code)
 

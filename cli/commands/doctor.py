@@ -94,7 +94,10 @@ def _show(out: Console, diagnosis: Diagnosis, configuration: Configuration) -> N
         out.print(Text.assemble(kind, f" {finding.where}: {joined(finding.what, sentence(finding.todo))}"))
     if diagnosis.leftovers:
         out.print(leftover_table(diagnosis.leftovers))
-        out.print(with_store("Leftover files of interrupted runs, or files being written now. See: skipfill prune"))
+        young = sum(one.young for one in diagnosis.leftovers)
+        kept = f" It keeps {young:,} younger than an hour, unless --all-ages is given." if young else ""
+        seen = "Leftover files of interrupted runs, or files being written now. See: skipfill prune."
+        out.print(with_store(f"{seen}{kept}"))
     if diagnosis.trainings:
         out.print(leftover_table(diagnosis.trainings))
         drop = with_store("To remove those older than a day: skipfill prune --trainings --yes")

@@ -14,6 +14,7 @@ from skipfill.cli.commands.export import export
 from skipfill.cli.commands.overview import searchable
 from skipfill.cli.options import DryRun, Json, ModelName, Quiet, Store, opened, refuse_unconfirmed
 from skipfill.cli.terminal.help_page import HelpGroup
+from skipfill.cli.terminal.new_space import note_absent_encoder
 from skipfill.cli.terminal.printing import emit, facts, printer, show_next, table, view_words
 
 if TYPE_CHECKING:
@@ -139,6 +140,7 @@ def add(
     """
     from skipfill.cli.documents.models import AddedModelDocument
     from skipfill.compat.inference.trial import try_bundle
+    from skipfill.store.galleries.log import galleries_of
     from skipfill.store.models.transfer import add_bundle
 
     objects = opened(store)
@@ -153,7 +155,12 @@ def add(
     for note in notes:
         show_next(f"Note: {note}", quiet=quiet)
     if not dry_run:
-        show_next(f"Next: skipfill check {searchable(objects, card)} {card.name} --items HELDOUT.parquet", quiet=quiet)
+        gallery = searchable(objects, card)
+        following = f"skipfill check {gallery} {card.name} --items HELDOUT.parquet"
+        show_next(f"Next: {following}", quiet=quiet)
+        for space in card.views:
+            if gallery in galleries_of(objects, space):
+                note_absent_encoder(objects, gallery, space, following, quiet=quiet)
 
 
 @app.command()

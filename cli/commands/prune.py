@@ -58,6 +58,16 @@ def prune(
         as_json=json,
         show=lambda out: out.print(*([leftover_table(pruned)] if pruned else []), *lines, sep="\n"),
     )
+    given = {"--all-ages": all_ages, "--trainings": trainings, "--cache": cache}
+    options = "".join(f" {flag}" for flag, is_given in given.items() if is_given)
+    kept = [one for one in leftovers.leftovers(objects) if one.young] if not all_ages and not quiet else []
+    if kept:
+        show_next(
+            "Kept, because a running command may need files younger than an hour: "
+            f"{counted(len(kept), 'leftover file')} ({sum(one.bytes for one in kept):,} bytes). To remove them too, "
+            f"while no other command runs: skipfill prune --yes --all-ages{options}",
+            quiet=quiet,
+        )
     young = [one for one in leftovers.unfinished_trainings(objects) if one.young] if trainings and not all_ages else []
     if young:
         show_next(
@@ -66,6 +76,4 @@ def prune(
             quiet=quiet,
         )
     if (pruned or (copies and copies.files)) and not yes:
-        given = {"--all-ages": all_ages, "--trainings": trainings, "--cache": cache}
-        options = "".join(f" {flag}" for flag, is_given in given.items() if is_given)
         show_next(f"Next: skipfill prune --yes{options}", quiet=quiet)

@@ -58,7 +58,7 @@ def report(
         emit(
             outlook.document_of(saved),
             as_json=json,
-            show=lambda out: show_report(out, saved, outlook),
+            show=lambda out: show_report(out, saved, outlook, objects.root),
         )
         show_next(f"Next: {outlook.following}", quiet=quiet)
         if (cheaper := cheaper_command(saved)) and outlook.following.startswith("skipfill swap"):

@@ -180,6 +180,7 @@ def _saved(file: Path, gallery: str) -> Plan:
     from skipfill.store.errors import BadInput, reason
     from skipfill.store.parquet.files import refuse_no_file
     from skipfill.store.releases.plan import read_plan
+    from skipfill.store.storage.address import to_see_instead
     from skipfill.store.strict_json import LARGEST
 
     if str(file) != "-":
@@ -188,7 +189,9 @@ def _saved(file: Path, gallery: str) -> Plan:
         with sys.stdin.buffer if str(file) == "-" else file.open("rb") as source:
             plan = read_plan(source.read(LARGEST + 1), file)
     except OSError as error:
-        raise BadInput(file, expected="a plan that can be read", found=reason(error)) from error
+        instead = f". {to_see_instead(file)}" if isinstance(error, FileNotFoundError) else ""
+        hint = f"To make a plan: skipfill plan {gallery} MODEL -o FILE{instead}"
+        raise BadInput(file, expected="a plan that can be read", found=reason(error), hint=hint) from error
     if plan.gallery != gallery:
         raise BadInput(file, expected=f"a plan for gallery {gallery}", found=f"one for gallery {plan.gallery}")
     return plan

@@ -76,6 +76,7 @@ def note_other_vectors(schema: Schema, vector: str, gallery: str, *, quiet: bool
         show_next(
             f"note: the stored vectors are those of column {vector}; the files also have vectors in "
             f"{', '.join(others)}. If you meant one of these: skipfill gallery drop {gallery} --confirm {gallery}, "
-            "then add it again with --vector COLUMN",
+            "then add it again with --vector COLUMN. A space keeps its dimension: if that column has another one, also "
+            "with another name for --space",
             quiet=quiet,
         )

@@ -13,6 +13,7 @@ from skipfill.cli.terminal.next_command import (
     deciding_options,
     items_options,
     same_command,
+    with_given,
 )
 from skipfill.cli.terminal.printing import show_next
 from skipfill.store.checks.names import UNSEEN, column_of, encoded_by, todays
@@ -39,7 +40,7 @@ def show_next_steps(
     """Print the command after a check, and after it another one that may serve instead.
 
     Args:
-        following: the next command, without the options that this check was given.
+        following: the next command, as far as a report tells it.
         policy: what the check asked.
         of_gallery: what a swap needs.
         metric: as it was given; None for the policy's.
@@ -58,7 +59,7 @@ def show_next_steps(
     if report.verdict == "inconclusive":
         following = next_command(report, check_options(inputs, metric, of_gallery.slices))
     elif following.startswith("skipfill check"):
-        following += deciding_options(inputs, metric)
+        following = with_given(following, deciding_options(inputs, metric))
     elif following.startswith("skipfill train"):
         following += column_options(inputs.columns)
     show_next(f"Next: {following}", quiet=quiet)

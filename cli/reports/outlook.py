@@ -151,11 +151,13 @@ def _allows(report: Report) -> bool:
 
 def _following(objects: ObjectStore, report: Report, now: Version, evidence: Evidence) -> str:
     """The command after a pass that is saved and asked enough when it was made."""
+    from skipfill.store.checks.repeated import repeated
+
     if evidence.standing.allowing is not None and evidence.unanswered is not None:
         way = report.rerank.recommended if report.rerank else None
         if evidence.unanswered.unknown:
             return f"{swap_command(report, way)} --reason TEXT"
-        named = in_way(ModelInWay(report.model, way.parameters if way else {}))
+        named = in_way(ModelInWay(report.model, repeated(way, report)))
         return f"skipfill check {report.gallery} {named} --items HELDOUT.parquet --items INCIDENT.parquet"
     model = report.fingerprint if report.rerank is None else report.rerank.model
     return step_of(objects, report.gallery, now, report.model, model, report).command
@@ -169,11 +171,12 @@ def _notes(report: Report, evidence: Evidence) -> Iterator[str]:
 
     against, withdrawn = evidence.standing.against, evidence.withdrawn
     if _allows(report) and against:
-        last, more_of_them = against[-1], f", and {len(against) - 1} more" if len(against) > 1 else ""
-        first = f"this pass allows no swap, because check {last.check} ({last.verdict}) still counts{more_of_them}"
-        fail = Advice("fail_stands", gallery=report.gallery, model=report.model, check=last.check)
+        worst = evidence.standing.worst_first[0]
+        more_of_them = f", and {len(against) - 1} more" if len(against) > 1 else ""
+        first = f"this pass allows no swap, because check {worst.check} ({worst.verdict}) still counts{more_of_them}"
+        fail = Advice("fail_stands", gallery=report.gallery, model=report.model, check=worst.check)
         more = Advice("ask_more", gallery=report.gallery, model=report.model)
-        yield f"{first}. {sentence(fail if last.verdict == 'fail' else more)}"
+        yield f"{first}. {sentence(fail if worst.verdict == 'fail' else more)}"
     if withdrawn is None:
         return
     said = withdrawn.in_words(way_of(report))

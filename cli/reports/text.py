@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -19,9 +21,10 @@ from skipfill.cli.reports.findings import (
     signed,
     way_of,
 )
-from skipfill.cli.reports.outlook import NO_OUTLOOK, Outlook
+from skipfill.cli.reports.outlook import Outlook
 from skipfill.cli.reports.sections.reranking import ROWS_TRIED, SEQUENCE, change_of, facts_of
 from skipfill.cli.terminal.characters import one_line, visible
+from skipfill.cli.terminal.next_command import quoted
 from skipfill.cli.terminal.printing import VERDICT_STYLE, facts, table
 from skipfill.store.checks.names import (
     ALL,
@@ -38,12 +41,17 @@ from skipfill.store.storage.layout import per_query_key
 if TYPE_CHECKING:
     from skipfill.store.checks.report import IndexRecall, Interval, Report, Slice, Threshold
     from skipfill.store.checks.reranking import Reranked
+    from skipfill.store.storage.address import Address
 
 FLIPS_SHOWN = 6
 
 
-def show_report(out: Console, report: Report, outlook: Outlook = NO_OUTLOOK) -> None:
-    """The report as people read it: the verdict and its reason, a row for each slice, then the details."""
+def show_report(out: Console, report: Report, outlook: Outlook, root: Address) -> None:
+    """The report as people read it: the verdict and its reason, a row for each slice, then the details.
+
+    Args:
+        root: of the store that has the results of each query.
+    """
     out.print(
         Text.assemble(
             _styled(report.verdict, report.verdict.upper()),
@@ -71,7 +79,7 @@ def show_report(out: Console, report: Report, outlook: Outlook = NO_OUTLOOK) -> 
     for warning in [*([report.mixed] if report.mixed else []), *lax(report), *report.warnings]:
         out.print(Text.assemble(("note: ", "yellow"), visible(warning)))
     out.print()
-    for line in _legend(report):
+    for line in _legend(report, root):
         out.print(line, style="dim")
 
 
@@ -118,7 +126,7 @@ def _show_flips(out: Console, report: Report) -> None:
         out.print(f"{worse}: {first}{', ...' if len(report.flips.negative) > FLIPS_SHOWN else ''}")
 
 
-def _legend(report: Report) -> list[str]:
+def _legend(report: Report, root: Address) -> list[str]:
     """The check and its queries, and the meaning of the intervals."""
     sure = f"{report.policy.get('confidence', 0.95):.0%}"
     asked = f", queries {report.queries.digest}" if report.queries.digest else ""
@@ -126,7 +134,16 @@ def _legend(report: Report) -> list[str]:
         f"check {check_name(report)}; truth: {report.truth}{asked}; old queries: {report.baseline}",
         f"The two numbers after a change are one-sided {sure} bounds; those after a mean or gain, a {sure} interval.",
     ]
-    return [*lines, f"Results of each query: {per_query_key(report.gallery, report.id)}"] if report.saved else lines
+    return [*lines, f"Results of each query: {_results(report, root)}"] if report.saved else lines
+
+
+def _results(report: Report, root: Address) -> str:
+    """The file with the results of each query, as a shell takes it in the current folder."""
+    place = root / per_query_key(report.gallery, report.id)
+    if isinstance(place, Path):
+        with suppress(OSError, ValueError):  # no current folder, or one that the store is not below
+            place = place.relative_to(Path.cwd())
+    return quoted(place)
 
 
 def _show_threshold(out: Console, threshold: Threshold) -> None:

@@ -1,4 +1,4 @@
-"""The note on a new space whose name is nearly a known one."""
+"""Notes on spaces: on a new one whose name is nearly a known one, and on one whose encoder is not in the store."""
 
 from __future__ import annotations
 
@@ -21,3 +21,20 @@ def note_new_space(objects: ObjectStore, space: str, *, quiet: bool) -> None:
     near = [] if space in known else get_close_matches(space, sorted(known), n=1, cutoff=0.75)
     if near:
         show_next(f"Note: {space} is a new space (nearest known: {near[0]})", quiet=quiet)
+
+
+def note_absent_encoder(objects: ObjectStore, gallery: str, space: str, following: str, *, quiet: bool) -> None:
+    """If no model of the store is the gallery's encoder, say what queries need that are not rows of the gallery.
+
+    Args:
+        space: of the gallery's vectors.
+        following: the next command, without the options that bring the old vectors.
+    """
+    from skipfill.store.models.cards import has_model
+
+    if not has_model(objects, space):
+        show_next(
+            f"{space} is not a model in this store. If the items are not rows of {gallery}, give its vectors of them: "
+            f"{following} --gallery-items GALLERY_ITEMS.parquet --old-vector COLUMN",
+            quiet=quiet,
+        )

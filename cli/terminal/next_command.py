@@ -46,12 +46,29 @@ def remember(arguments: Sequence[str]) -> None:
 def same_command(*, without_flag: str = "", without_option: str = "") -> str:
     """This command once more, without a flag or an option and its value. `with_store` adds the store."""
     words = [word for word in _arguments.get() if word != without_flag]
-    for option in filter(None, ("--store", without_option)):
-        words = [word for word in words if not word.startswith(f"{option}=")]
-        if option in words:
-            place = words.index(option)
-            del words[place : place + 2]
-    return quoted("skipfill", *words)
+    return quoted("skipfill", *_without(words, [option for option in ("--store", without_option) if option]))
+
+
+def with_given(command: str, given: str) -> str:
+    """A command with the options of this one, which replace its own of the same names.
+
+    Args:
+        given: each with its value: ` --metric mAP`.
+    """
+    names = [word for word in shlex.split(given) if word.startswith("--")]
+    return f"{quoted(*_without(shlex.split(command), names))}{given}"
+
+
+def _without(words: Sequence[str], options: Sequence[str]) -> list[str]:
+    """The words of a command without these options and their values."""
+    left: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if word in options:
+            next(rest, None)
+        elif word.partition("=")[0] not in options:
+            left.append(word)
+    return left
 
 
 def store_source() -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from skipfill.cli.terminal.gallery_coverage import coverage_teller, notes_of
 from skipfill.cli.terminal.map_summary import map_summary
+from skipfill.cli.terminal.new_space import note_absent_encoder
 from skipfill.cli.terminal.next_command import column_options
 from skipfill.cli.terminal.printing import emit, show_next
 from skipfill.cli.terminal.progress import Bar, Lines
@@ -39,7 +40,7 @@ def show_trained(
         log_on_stdout: whether stdout has the log; the summary then goes to stderr.
     """
     from skipfill.cli.documents.models import TrainedModelDocument
-    from skipfill.store.models.cards import has_model, is_map
+    from skipfill.store.models.cards import is_map
 
     seconds = round(seconds, 1)
     summary = map_summary(card, seconds) if is_map(card) else [_summary(card, seconds)]
@@ -59,14 +60,10 @@ def show_trained(
         following = f"check {gallery['name']} {card.name} --items HELDOUT.parquet"
     else:
         following = f"encode {card.name} ITEMS.parquet -o GALLERY.parquet"
-    show_next(f"Next: skipfill {following}{column_options(columns)}", quiet=quiet)
-    if gallery and gallery["space"] in card.views and not has_model(objects, gallery["space"]):
-        brought = " --gallery-items GALLERY_ITEMS.parquet --old-vector COLUMN"
-        show_next(
-            f"{gallery['space']} is not a model in this store. If the items are not rows of {gallery['name']}, give "
-            f"its vectors of them: skipfill {following}{brought}{column_options(columns)}",
-            quiet=quiet,
-        )
+    following = f"skipfill {following}{column_options(columns)}"
+    show_next(f"Next: {following}", quiet=quiet)
+    if gallery and gallery["space"] in card.views:
+        note_absent_encoder(objects, gallery["name"], gallery["space"], following, quiet=quiet)
 
 
 def _summary(card: Card, seconds: float) -> str:

@@ -18,7 +18,7 @@ from skipfill.compat.gate.queries import QuerySet
 from skipfill.store.checks.names import ALL, EVERY_CHECK, SEEN, UNSEEN
 from skipfill.store.checks.policy import Policy
 from skipfill.store.errors import Advice, BadInput, Parameter, unknown_name
-from skipfill.store.galleries.policies import set_in
+from skipfill.store.galleries.policies import slice_brought_in
 from skipfill.store.models.cards import is_map
 from skipfill.store.parquet.sql.queries import QueryColumns
 from skipfill.store.retrieval.relevance import Judgements
@@ -102,9 +102,11 @@ def _name_policy(context: CheckContext, error: BadInput) -> None:
     """If the slice of an error is the policy's, let the error say so, and how to remove it from the policy."""
     gallery = context.gallery
     for one in gallery.version.policy_in_force.slices:
-        changed = set_in(context.objects, gallery.name, gallery.version)
-        if error.where == f"slice {one!r}" and changed is not None:
-            error.hint = Advice("policy_slice", gallery=gallery.name, version=changed.number, by=changed.by, slice=one)
+        if error.where != f"slice {one!r}":
+            continue
+        brought = slice_brought_in(context.objects, gallery.name, gallery.version, one)
+        if brought is not None:
+            error.hint = Advice("policy_slice", gallery=gallery.name, version=brought.number, by=brought.by, slice=one)
 
 
 def _of_pairs(context: CheckContext, queries: QuerySet) -> bool:

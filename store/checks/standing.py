@@ -29,6 +29,12 @@ class Standing:
     differences: tuple[Difference, ...] = ()
     old: bool = False
 
+    @property
+    def worst_first(self) -> tuple[CheckEntry, ...]:
+        """The checks against the model: those that failed, then the others, each kind with its newest first."""
+        newest = self.against[::-1]
+        return tuple(sorted(newest, key=lambda check: check.verdict != "fail"))
+
 
 def differences(policy: Policy, terms: Terms) -> list[Difference]:
     """Every point in which a check under these terms asks less than the policy."""
@@ -69,6 +75,18 @@ def standing(entries: Sequence[CheckEntry], policy: Policy, state: str) -> Stand
         return Standing(None if against else allowing, tuple(against))
     lax = on_state[-1] if on_state else None
     return Standing(None, tuple(against), lax, tuple(lacking[lax.terms]) if lax else ())
+
+
+def lax_answer(entries: Sequence[CheckEntry], against: CheckEntry, policy: Policy) -> CheckEntry | None:
+    """The newest later pass that would cancel a check against the model, had it asked enough; None if there is none.
+
+    Args:
+        entries: in the order in which they were saved.
+    """
+    for entry in reversed(entries[entries.index(against) + 1 :]):
+        if entry.verdict == "pass" and _Answers([entry], policy).cancel(against, 0):
+            return entry
+    return None
 
 
 class _Answers:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import takewhile
 
 from skipfill.store.checks.policy import Policy, refuse_unjudged_exceptions
 from skipfill.store.galleries.commit import commit
@@ -34,9 +37,20 @@ def set_in(objects: ObjectStore, gallery: str, now: Version) -> Version | None:
     """The version that set the policy in force; None for the defaults."""
     if now.policy is None:
         return None
-    numbers = range(now.number, 0, -1)
-    versions = (now if number == now.number else read_version(objects, gallery, number) for number in numbers)
+    versions = _newest_first(objects, gallery, now)
     return next((version for version in versions if version.action == "policy changed"), None)
+
+
+def slice_brought_in(objects: ObjectStore, gallery: str, now: Version, one: str) -> Version | None:
+    """The version since which every policy up to the one in force has had this slice; None if that one has it not."""
+    having = takewhile(lambda version: one in version.policy_in_force.slices, _newest_first(objects, gallery, now))
+    return next(iter(deque(having, maxlen=1)), None)
+
+
+def _newest_first(objects: ObjectStore, gallery: str, now: Version) -> Iterator[Version]:
+    """Every version up to `now`, each read when it is needed."""
+    yield now
+    yield from (read_version(objects, gallery, number) for number in range(now.number - 1, 0, -1))
 
 
 def change_policy(

@@ -36,6 +36,7 @@ from skipfill.store.spaces import (
     space_from,
     space_names,
 )
+from skipfill.store.storage.address import to_see_instead
 from skipfill.store.storage.layout import valid_name
 from skipfill.store.storage.object_store import ObjectStore
 from skipfill.store.storage.output_file import new_file
@@ -223,7 +224,7 @@ def _refuse_incomplete(manifest: Manifest, where: str) -> None:
 def _opened(path: Path) -> Iterator[Archive]:
     try:
         if not path.is_file():
-            raise BadInput(path, expected="an exported bundle", found="no such file")
+            raise BadInput(path, expected="an exported bundle", found="no such file", hint=to_see_instead(path))
         with path.open("rb") as file:
             if file.read(4) == b"PAR1":
                 raise BadInput(path, expected="an exported bundle", found="a Parquet file", hint=Advice("export_first"))

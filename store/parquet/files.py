@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from skipfill.store.errors import Advice, BadInput, reason
 from skipfill.store.parquet.remote import RemoteFile, matching
-from skipfill.store.storage.address import Address, Url, found_at
+from skipfill.store.storage.address import Address, Url, found_at, to_see_instead
 
 LONGEST = 4_096
 """Most bytes of an id or a label. A block has thousands of them, and a small file can repeat a long one without end."""
@@ -38,12 +38,7 @@ def expand(paths: Sequence[Path]) -> list[Path]:
         elif path.exists():
             files.append(path)
         else:
-            raise BadInput(
-                path,
-                expected="a Parquet file",
-                found="no such file",
-                hint=f"See which files are there: ls {path.parent}",
-            )
+            raise BadInput(path, expected="a Parquet file", found="no such file", hint=to_see_instead(path))
     _refuse_twice(files)
     return files
 

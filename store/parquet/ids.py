@@ -18,6 +18,8 @@ from skipfill.store.storage.address import Address
 
 BLOCK_ROWS = 65_536
 """Rows that are read at once where only ids are read."""
+MOST_FILES = 3
+"""Most files that an error names."""
 
 
 def id_type(kind: pa.DataType, where: object) -> pa.DataType:
@@ -104,14 +106,26 @@ def positions(ids: pa.Array, among: pa.Array) -> NDArray[np.int64]:
     return as_int64
 
 
-def refuse_bad_ids(ids: pa.Array | pa.ChunkedArray, where: object) -> None:
-    """Raise `BadInput` for NULL or duplicate ids among ids held in memory."""
-    if ids.null_count:
-        raise BadInput(where, expected="an id in every row", found=f"{ids.null_count} NULL ids")
-    if pc.count_distinct(ids).as_py() != len(ids):
-        counts = pc.value_counts(ids)
+def refuse_bad_ids(ids: Sequence[pa.Array], files: Sequence[Address], column: str) -> None:
+    """Raise `BadInput` for NULL or duplicate ids among those of files, held in memory.
+
+    Args:
+        ids: of each file, all of one type.
+    """
+    for path, of_file in zip(files, ids, strict=True):
+        if of_file.null_count:
+            found = f"{of_file.null_count} NULL ids"
+            raise BadInput(f"{path}, column {column}", expected="an id in every row", found=found)
+    joined = pa.concat_arrays(ids)
+    if pc.count_distinct(joined).as_py() != len(joined):
+        counts = pc.value_counts(joined)
         twice = counts.filter(pc.greater(counts.field("counts"), 1))[0]
-        raise BadInput(where, expected="unique ids", found=f"{twice['values']} {twice['counts']} times")
+        by_file = zip(files, ids, strict=True)
+        having = [path for path, of_file in by_file if pc.index(of_file, twice["values"]).as_py() >= 0]
+        more = [f"{len(having) - MOST_FILES} more"] if len(having) > MOST_FILES else []
+        where = " and ".join([*map(str, having[:MOST_FILES]), *more])
+        found = f"{twice['values']} {twice['counts']} times"
+        raise BadInput(f"{where}, column {column}", expected="unique ids", found=found)
 
 
 def refuse_bad_ids_in_files(

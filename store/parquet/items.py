@@ -233,7 +233,7 @@ def opened_items(files: list[Path], columns: ItemColumns, open_file: OpenFile) -
     joined = pa.concat_arrays(all_ids)
     if len(joined) == 0:
         raise BadInput(files[0], expected="at least one item", found="no rows")
-    ids.refuse_bad_ids(joined, f"{files[0]}, column {columns.id}")
+    ids.refuse_bad_ids(all_ids, files, columns.id)
     labels = pa.concat_arrays(all_labels) if has_labels else None
     if labels is not None and labels.null_count == len(labels):
         labels = None

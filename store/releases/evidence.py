@@ -21,6 +21,8 @@ from skipfill.store.releases.withdrawn import Withdrawal, withdrawal
 from skipfill.store.storage.object_store import ObjectStore
 
 MOST_CHANGES = 3
+MOST_AGAINST = 3
+"""Most checks against a model that a refusal names."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,12 @@ class Evidence:
 
     @property
     def deciding(self) -> CheckEntry | None:
-        """The check that allows a swap, or else the one for which it is refused; None if there is neither."""
+        """The check that allows a swap, or else the one for which it is refused; None if there is neither.
+
+        Of several for which it is refused, the newest fail, if one failed.
+        """
         of_state = self.standing
-        return of_state.allowing or (of_state.against[-1] if of_state.against else of_state.lax)
+        return of_state.allowing or next(iter(of_state.worst_first), of_state.lax)
 
     @property
     def unanswered(self) -> Withdrawal | None:
@@ -136,8 +141,9 @@ def told(objects: ObjectStore, gallery: str, version: Version, evidence: Evidenc
         return _elsewhere(objects, gallery, version, evidence.elsewhere)
     text = f"{check.check} {check.verdict}{old}"
     if of_state.against:
-        more = len(of_state.against) - 1
-        return f"{text} (and {more} more that do not pass)" if more else text
+        others = "".join(f", {one.check} {one.verdict}" for one in of_state.worst_first[1:MOST_AGAINST])
+        more = len(of_state.against) - MOST_AGAINST
+        return f"{text}{others} (and {more} more that do not pass)" if more > 0 else f"{text}{others}"
     if of_state.allowing is None:
         return f"{text}, which asked less: {'; '.join(map(str, of_state.differences))}"
     return f"{text} ({check.reason})" if check.reason else text

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from skipfill.store.checks.entry import CheckEntry
 from skipfill.store.checks.index import CheckIndex
+from skipfill.store.checks.policy import Policy
+from skipfill.store.checks.standing import differences, lax_answer
 from skipfill.store.errors import SkipfillError
 from skipfill.store.galleries.log import Version
 from skipfill.store.models.cards import bundle_of, has_model
@@ -30,7 +35,8 @@ def objections(objects: ObjectStore, gallery: str, now: Version, target: Version
     except (SkipfillError, OSError):
         standing = None
     allowing = standing.allowing if standing else None
-    against = [f"check {check.check} {_said(check.verdict)}" for check in standing.against] if standing else []
+    entries = index.of(now.rows_state, release.way) if standing else []
+    against = [_against(check, entries, now.policy_in_force) for check in standing.against] if standing else []
     if release.without_check and allowing is None:
         found.append(f"no check allowed it ({release.without_check})")
     if against:
@@ -41,5 +47,11 @@ def objections(objects: ObjectStore, gallery: str, now: Version, target: Version
     return "; ".join(found)
 
 
-def _said(verdict: str) -> str:
-    return "failed" if verdict == "fail" else f"is {verdict}"
+def _against(check: CheckEntry, entries: Sequence[CheckEntry], policy: Policy) -> str:
+    """A check that speaks against a release, and the later pass that no longer answers it because it asked less."""
+    said = f"check {check.check} {'failed' if check.verdict == 'fail' else f'is {check.verdict}'}"
+    lax = lax_answer(entries, check, policy)
+    if lax is None:
+        return said
+    less = "; ".join(map(str, differences(policy, lax.terms)))
+    return f"{said} (check {lax.check}, which would answer it, asked less than the policy asks now: {less})"

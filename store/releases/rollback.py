@@ -98,11 +98,13 @@ def _version_named(objects: ObjectStore, gallery: str, now: Version, number: int
     """The version of this number, if the gallery was not registered again since."""
     since_registered = any(entry.number <= number for entry in releases_until(objects, gallery, now))
     if number > now.number or not since_registered:
+        *_, registered = releases_until(objects, gallery, now)
+        others = _other_releases(objects, gallery, now)
         raise BadInput(
             Parameter("to"),
-            expected=f"a version of gallery {gallery} since it was registered",
+            expected=f"a version of gallery {gallery} since it was registered ({registered.number} to {now.number})",
             found=str(number),
-            hint=Advice("see_history", gallery=gallery),
+            hint=Advice("roll_back_to" if others else "see_history", gallery=gallery, versions=others),
         )
     return read_version(objects, gallery, number)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import stat
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -81,3 +83,13 @@ def found_at(path: Path) -> str:
     if stat.S_ISREG(mode):
         return "a file"
     return "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
+
+
+def to_see_instead(path: Path) -> str:
+    """The next step where a local path has no file: the nearest name in its folder, and the command that lists it."""
+    try:
+        names = sorted(one.name for one in path.parent.iterdir() if not one.name.startswith("."))
+    except OSError:
+        names = []
+    near = [str(path.parent / name) for name in get_close_matches(path.name, names, n=1)]
+    return f"{f'Nearest: {near[0]}. ' if near else ''}See which files are there: ls {shlex.quote(str(path.parent))}"

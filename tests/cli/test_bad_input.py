@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from skipfill.store.errors import BadInput
+from skipfill.store.parquet.items import open_items
 from skipfill.store.storage.output_file import new_file
 from tests import warm
 from tests.conftest import Skipfill, World, tree, write_vectors
@@ -134,6 +135,32 @@ def test_duplicates_across_files_are_found(skipfill: Skipfill, tmp_path: Path) -
     assert "expected unique ids, found 19 2 times" in line
     assert "a.parquet" in line
     assert "b.parquet" in line
+
+
+def test_ids_of_several_files_of_items(tmp_path: Path) -> None:
+    write_vectors(tmp_path / "a.parquet", GOOD, np.arange(50, 70))
+    first = write_vectors(tmp_path / "b.parquet", GOOD, np.arange(20))
+    second = write_vectors(tmp_path / "c.parquet", GOOD, np.arange(19, 39))
+    with pytest.raises(BadInput, match="expected unique ids, found 19 2 times") as twice:
+        open_items([tmp_path])
+    assert twice.value.where == f"{first} and {second}, column id"
+    write_vectors(second, GOOD, [None, *range(100, 119)])
+    with pytest.raises(BadInput, match="found 1 NULL ids") as null:
+        open_items([tmp_path])
+    assert null.value.where == f"{second}, column id"
+
+
+def test_a_mistyped_file_of_items_is_answered_by_the_nearest_name(tmp_path: Path) -> None:
+    folder = tmp_path / "a shop"
+    folder.mkdir()
+    there = f"See which files are there: ls '{folder}'"
+    with pytest.raises(BadInput, match="found no such file") as refused:
+        open_items([folder / "heldout.parqet"])
+    assert refused.value.hint == there
+    right = write_vectors(folder / "heldout.parquet", GOOD, np.arange(20))
+    with pytest.raises(BadInput, match="found no such file") as refused:
+        open_items([folder / "heldout.parqet"])
+    assert refused.value.hint == f"Nearest: {right}. {there}"
 
 
 def test_two_dimensions_in_one_gallery(skipfill: Skipfill, tmp_path: Path) -> None:

@@ -33,7 +33,8 @@ def test_other_columns_of_vectors_are_named(skipfill: Skipfill, tmp_path: Path) 
     wrong_and_right()
     said = skipfill("gallery", "add", "g", "items.parquet", "--space", "tfidf")
     assert "the stored vectors are those of column vector; the files also have vectors in old" in said.err
-    assert "--vector COLUMN" in said.err
+    assert "skipfill gallery drop g --confirm g, then add it again with --vector COLUMN" in said.err
+    assert "if that column has another one, also with another name for --space" in said.err
     assert "note" not in skipfill("gallery", "add", "h", "gallery.parquet", "--space", "other").err
     assert skipfill("gallery", "add", "i", "items.parquet", "--space", "third", "--quiet").err == ""
 

@@ -28,8 +28,9 @@ def test_a_slice_of_columns_that_only_queries_have_is_noted_and_can_be_removed(
     assert "needs a column that things does not have: every check needs it in its queries" in told
     assert "relevant > 3" not in told.split("Next:")[0]
     by = latest(open_store(with_v2.folder / ".skipfill"), "things").by
+    skipfill("policy", "things", "--margin", 0.05)
     refused = skipfill("check", "things", "v2", "--items", with_v2.known, expect=2).err
-    assert f"This slice is in the policy that {by} set in version 3." in refused
+    assert f"This slice is in the policy since {by} added it in version 3." in refused
     assert "skipfill policy things --without-slice 'lable = '\"'\"'class-01'\"'\"''" in refused
     (columns,) = re.findall(
         r"Columns of the queries: (.*?)\. Columns of the gallery: (.*?)\. This", " ".join(refused.split())

@@ -86,6 +86,9 @@ def test_the_next_commands_lead_through(skipfill: Skipfill, docs: None) -> None:
     ]
     refused = skipfill(*told(checked), expect=1).err
     assert f"skipfill swap {' '.join(told(checked)[1:])} --reason TEXT" in refused
+    once_more = told(skipfill(*several, *told(again)[3:5], "--keep").err)
+    assert sorted(once_more) == sorted(told(again))
+    assert told(skipfill("report", "docs").err) == told(again)
 
 
 def test_rows_that_are_missing_are_asked_for(skipfill: Skipfill, docs: None) -> None:

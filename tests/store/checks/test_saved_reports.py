@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from skipfill.store.checks.index import CheckIndex
+from skipfill.store.checks.policy import Policy
 from skipfill.store.checks.queries import Queries
 from skipfill.store.checks.saved_reports import check_ids, load_report
 from skipfill.store.errors import BadInput, NotAcceptable, Stale
@@ -20,7 +23,8 @@ from skipfill.store.releases.swap import apply_plan, plan_swap, planned_version
 from skipfill.store.storage.address import Address
 from skipfill.store.storage.layout import CHECKS, gallery_folder, per_query_key, report_key
 from skipfill.store.storage.object_store import ObjectStore
-from tests.store.stores import saved_check, store_with, swap
+from tests.conftest import Skipfill
+from tests.store.stores import saved_check, store_at, store_with, swap
 
 
 class Counted(ObjectStore):
@@ -62,6 +66,32 @@ def test_the_checks_of_a_model_and_rows_in_their_order(objects: Counted) -> None
     saved_check(objects, created="2026-01-08", rows_state="other-rows")
     later = saved_check(objects, created="2026-01-01", verdict="fail")
     assert [entry.check for entry in CheckIndex(objects, "g").of(rows_state, fingerprint)] == [first.id, later.id]
+
+
+def test_a_report_names_its_file_of_results_as_a_shell_takes_it(
+    skipfill: Skipfill, objects: Counted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def results(*store: str) -> str:
+        return skipfill("report", "g", *store).out.partition("Results of each query: ")[2].strip()
+
+    saved = saved_check(objects, policy=asdict(Policy()))
+    place = objects.root / per_query_key("g", saved.id)
+    assert results() == results("--store", ".skipfill") == f".skipfill/{per_query_key('g', saved.id)}"
+    (tmp_path / "a shop").mkdir()
+    monkeypatch.chdir(tmp_path / "a shop")
+    assert results() == str(place)
+    (tmp_path / ".skipfill").rename(tmp_path / "a shop" / "a store")
+    monkeypatch.chdir(tmp_path)
+    (named,) = shlex.split(results("--store", "a shop/a store"))
+    assert Path(named).is_file()
+
+
+def test_a_report_on_object_storage_names_the_url_of_its_file_of_results(
+    skipfill: Skipfill, url: str, tmp_path: Path
+) -> None:
+    saved = saved_check(store_at(url, tmp_path), policy=asdict(Policy()))
+    shown = skipfill("report", "g", "--store", url).out
+    assert f"Results of each query: {url}/{per_query_key('g', saved.id)}\n" in shown
 
 
 def test_of_racing_checks_each_has_a_number_of_its_own(objects: Counted) -> None:

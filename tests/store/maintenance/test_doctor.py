@@ -60,15 +60,22 @@ def test_prune_removes_what_nothing_refers_to(skipfill: Skipfill, tmp_path: Path
     named = skipfill("prune", "--json").document
     assert {one["key"]: one["why"] for one in named["leftovers"]} == LEFT
     assert (named["bytes"], named["dry_run"]) == (5 * len(LEFT), True)
-    assert "models/v9/weights-0123.safetensors" in skipfill("prune").out
+    shown = skipfill("prune", "--cache")
+    assert "models/v9/weights-0123.safetensors" in shown.out
+    assert "files younger than an hour: 1 leftover file (5 bytes). To remove them too, while no other" in shown.err
+    assert "runs: skipfill prune --yes --all-ages --cache\n" in shown.err
+    looked = skipfill("doctor", expect=1).out
+    assert "See: skipfill prune. It keeps 1 younger than an hour, unless --all-ages is given." in looked
     assert len(tree(tmp_path)) == len(before) + len(LEFT) + 1
     removed = skipfill("prune", "--yes", "--json").document
     assert ([one["key"] for one in removed["leftovers"]], removed["dry_run"]) == (sorted(LEFT), False)
     assert tree(tmp_path) == {**before, ".skipfill/models/v7/card.json#2": b"12345"}
     left = skipfill("doctor", "--json").document["leftovers"]
     assert [(one["key"], one["young"]) for one in left] == [("models/v7/card.json#2", True)]
-    skipfill("prune", "--yes", "--all-ages")
+    assert "Kept" not in skipfill("prune", "--yes", "--quiet").err
+    assert "Kept" not in skipfill("prune", "--yes", "--all-ages").err
     assert tree(tmp_path) == before
+    assert "It keeps" not in skipfill("doctor").out
     assert skipfill("doctor", "--json").document["leftovers"] == []
 
 

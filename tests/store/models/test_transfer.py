@@ -104,6 +104,19 @@ def test_an_upgrade_goes_on_in_another_store(skipfill: Skipfill, with_v2: World)
     assert skipfill("search", "things", "--items", with_v2.heldout, "--json", *other).document["model"] == "v2"
 
 
+def test_an_added_model_says_what_a_check_needs_without_the_old_encoder(skipfill: Skipfill, with_v2: World) -> None:
+    for name in ("v1", "v2"):
+        skipfill("model", "export", name, "-o", f"{name}.skipfill")
+        shutil.rmtree(STORE / "models" / name)
+    check = "skipfill check things v2 --items HELDOUT.parquet"
+    told = skipfill("model", "add", "v2.skipfill").err
+    assert f"Next: {check}\n" in told
+    needed = "v1 is not a model in this store. If the items are not rows of things, give its vectors of them: "
+    assert f"{needed}{check} --gallery-items GALLERY_ITEMS.parquet --old-vector COLUMN\n" in told
+    skipfill("model", "add", "v1.skipfill")
+    assert "--old-vector" not in skipfill("model", "add", "v2.skipfill").err
+
+
 def test_the_file_is_a_plain_tar_with_the_card_first(bundle: Path) -> None:
     with tarfile.open(bundle, "r:") as archive:
         names = archive.getnames()
@@ -433,7 +446,8 @@ def test_the_parts_make_the_bundle(bundle: Path) -> None:
 @pytest.mark.parametrize("where", ["nowhere.skipfill", "."])
 def test_no_file(skipfill: Skipfill, where: str) -> None:
     skipfill("init")
-    assert "found no such file" in skipfill("model", "add", where, expect=2).err
+    refused = skipfill("model", "add", where, expect=2).err
+    assert "found no such file. See which files are there: ls ." in refused
 
 
 def test_any_byte_of_a_bundle_that_is_changed_is_noticed(bundle: Path, tmp_path: Path) -> None:

@@ -321,6 +321,16 @@ def test_a_hostile_plan_exits_2_in_one_line(skipfill: Skipfill, tmp_path: Path) 
     assert tree(tmp_path / ".skipfill") == before
 
 
+def test_a_mistyped_plan_is_answered_by_the_nearest_name(skipfill: Skipfill, tmp_path: Path) -> None:
+    store_with(tmp_path, 100)
+    said = "found No such file or directory. To make a plan: skipfill plan g MODEL -o FILE. "
+    refused = skipfill("swap", "g", "--plan", "plan.jsn", expect=2).err
+    assert f"{said}See which files are there: ls ." in refused
+    (tmp_path / "plan.json").touch()
+    refused = skipfill("swap", "g", "--plan", "plan.jsn", expect=2).err
+    assert f"{said}Nearest: plan.json. See which files are there: ls ." in refused
+
+
 def test_swap_takes_a_model_or_a_plan(skipfill: Skipfill, tmp_path: Path) -> None:
     store_with(tmp_path, 100)
     assert "expected either MODEL or --plan, found neither" in skipfill("swap", "g", expect=2).err

@@ -120,6 +120,19 @@ def test_redrawn_queries_are_no_answer_to_a_fail(objects: ObjectStore) -> None:
     assert swapped(objects) == passed.id
 
 
+def test_a_refusal_names_a_fail_first_and_then_the_others(objects: ObjectStore, skipfill: Skipfill) -> None:
+    failed = saved_check(objects, verdict="fail")
+    undecided = saved_check(objects, created="2026-01-02", verdict="inconclusive", queries=OTHER)
+    refused = skipfill("swap", "g", "v2", expect=1).err
+    assert f"found {failed.id} fail, {undecided.id} inconclusive. Three things cancel a fail" in refused
+    assert f"--instead-of {failed.id}" in refused
+    later = [saved_check(objects, created=f"2026-01-0{day}", verdict="inconclusive") for day in (3, 4)]
+    named = f"{failed.id} fail, {later[1].id} inconclusive, {later[0].id} inconclusive (and 1 more that do not pass)"
+    assert f"found {named}" in refusal(objects)
+    passed = saved_check(objects, created="2026-01-05", queries=OTHER, policy=asdict(Policy()))
+    assert f"because check {failed.id} fail (and 2 more) still counts" in skipfill("report", "g", passed.id).out
+
+
 def test_redrawn_queries_are_no_answer_to_a_check_that_decided_nothing(objects: ObjectStore) -> None:
     undecided = saved_check(objects, verdict="inconclusive")
     saved_check(objects, created="2026-01-02", queries=OTHER)

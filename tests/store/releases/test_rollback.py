@@ -138,11 +138,13 @@ def test_a_rollback_to_a_model_that_is_gone_says_so(skipfill: Skipfill, objects:
 def test_a_version_that_is_none_of_this_gallery_is_refused(skipfill: Skipfill, objects: ObjectStore) -> None:
     for version in (4, 99):
         refused = skipfill("rollback", "g", "--to", version, expect=2).err
-        assert f"--to: expected a version of gallery g since it was registered, found {version}" in refused
+        possible = f"--to: expected a version of gallery g since it was registered (1 to 3), found {version}"
+        assert f"{possible}. Versions with other releases: 2 (v2), 1 (old). Bring one back with:" in refused
     drop_gallery(objects, "g")
     files = sorted(objects.root.parent.glob("part-*.parquet"))
     add_gallery(objects, "g", files, Columns(), Space("old", 0), None)
-    assert "found 3" in skipfill("rollback", "g", "--to", 3, expect=2).err  # perhaps of another space
+    refused = skipfill("rollback", "g", "--to", 3, expect=2).err  # perhaps of another space
+    assert "since it was registered (5 to 5), found 3. See: skipfill history g" in refused
     assert releases(objects) == ["-", "v2", "v3", "-", "-"]
 
 

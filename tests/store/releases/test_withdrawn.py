@@ -335,6 +335,21 @@ def test_a_plain_rollback_to_a_failed_release_needs_a_reason(
     assert f"v2 comes back only with a reason: check {failed.id} failed" in skipfill("rollback", "g", expect=1).err
 
 
+def test_a_rollback_names_the_pass_that_asked_less_than_the_policy_asks_now(
+    skipfill: Skipfill, objects: ObjectStore
+) -> None:
+    undecided = saved_check(objects, verdict="inconclusive", created="2026-01-02", queries=OTHER)
+    said = f"v2 comes back only with a reason: check {undecided.id} is inconclusive"
+    assert f"{said}; v2 was rolled back" in skipfill("rollback", "g", "--to", 2, expect=1).err
+    passed = saved_check(objects, created="2026-01-03", queries=OTHER, policy=asdict(Policy()))
+    skipfill("rollback", "g", "--to", 2, "--dry-run")
+    skipfill("policy", "g", "--flip-budget", 0.1)
+    assert (
+        f"{said} (check {passed.id}, which would answer it, asked less than the policy asks now: flip budget any "
+        "(the policy: fewer than 10.00%))" in " ".join(skipfill("rollback", "g", "--to", 2, expect=1).err.split())
+    )
+
+
 def test_the_next_step_is_a_check_where_the_policy_asks_more_now(skipfill: Skipfill, tmp_path: Path) -> None:
     objects = store_with(tmp_path, 100)
     (objects.root / "models/v3").rename(tmp_path / "v3")
