@@ -1,9 +1,9 @@
 """Every retrieval metric by name: a function from the ranking of a query's relevant rows to its value in [0, 1].
 
 To add one: its file here, its line below, its values in tests/compat/metrics/test_metrics.py, and its form in the help
-of `--metric` (cli/options/__init__.py) and in cli/guide/gate.md. If each query is right or wrong in it, its name is
-also needed in `is_binary` (store/checks/requirement.py). Higher is better in all of them. They are 0 where nothing is
-relevant; measurements leave such queries out.
+of the option for metrics (cli/options/__init__.py) and in cli/guide/gate.md. If each query is right or wrong in it, its
+name is also needed in `is_binary` (store/checks/requirement.py). Higher is better in all of them. They are 0 where
+nothing is relevant; measurements leave such queries out.
 """
 
 from __future__ import annotations

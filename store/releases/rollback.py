@@ -104,7 +104,9 @@ def _version_named(objects: ObjectStore, gallery: str, now: Version, number: int
             Parameter("to"),
             expected=f"a version of gallery {gallery} since it was registered ({registered.number} to {now.number})",
             found=str(number),
-            hint=Advice("roll_back_to" if others else "see_history", gallery=gallery, versions=others),
+            hint=Advice("roll_back_to", gallery=gallery, versions=others)
+            if others
+            else Advice("see_history", gallery=gallery),
         )
     return read_version(objects, gallery, number)
 

@@ -44,7 +44,9 @@ def test_rows_are_encoded_once_and_anew_where_their_items_changed(skipfill: Skip
     }
     again = skipfill(*ADD, with_v2.gallery_items, "--items", with_v2.heldout)
     assert f"Added {len(items) - 100:,} vectors by v2; 100 were there" in again.out
-    assert f"{pq.read_metadata(with_v2.heldout).num_rows:,} items are not rows" in " ".join(again.out.split())
+    assert f"not rows of the gallery: {pq.read_metadata(with_v2.heldout).num_rows:,} items" in " ".join(
+        again.out.split()
+    )
     skipfill("encode", "v2", with_v2.gallery_items, "-o", "by_v2.parquet")
     encoded = pq.read_table("by_v2.parquet")
     overlay = overlay_of(with_v2.folder)
