@@ -176,8 +176,8 @@ def drop(
     """Delete a model that no gallery uses, to free disk space.
 
     Refused while a gallery's queries use it, or while a gallery's vectors are in its space. Its checks, and the
-    versions that released it, stay in the history, but a rollback cannot bring back these versions any more, unless the
-    same model is in the store under another name.
+    versions that released it, stay in the history. A rollback to these versions then needs a reason, and searches need
+    vectors from elsewhere, unless the same model is in the store under another name.
 
     Example: skipfill model drop v2 --confirm v2
     """
@@ -188,7 +188,7 @@ def drop(
     dropped = drop_model(opened(store), name, dry_run=dry_run)
     lost = "".join(
         f". Gallery {gallery} cannot be rolled back to {'version' if len(versions) == 1 else 'versions'} "
-        f"{', '.join(map(str, versions))} any more"
+        f"{', '.join(map(str, versions))} without a reason, and searches then need vectors from elsewhere"
         for gallery, versions in dropped.no_way_back.items()
     )
     lost += f". The same model stays in the store as {dropped.same_as}" if dropped.same_as else ""

@@ -181,11 +181,11 @@ def _notes(report: Report, evidence: Evidence) -> Iterator[str]:
         return
     said = withdrawn.in_words(way_of(report))
     if not _allows(report):
-        yield f"{said}. It comes back with a pass on other queries, or with a pass and a reason"
+        yield f"{said}. It comes back with a pass that has new queries, or with a pass and a reason"
         return
     still_open = withdrawn.open_after(entry_of(report))
     if not still_open:
-        yield f"{said}. This pass answers it: it has other queries than the check that had allowed the model"
+        yield f"{said}. This pass answers it: it has queries that the check that had allowed the model did not have"
         return
     way = report.rerank.recommended if report.rerank else None
     released = ModelInWay(report.model, way.parameters if way else {})

@@ -140,13 +140,13 @@ def _of_rollback(plan: Plan, now: Situation, reason: str) -> list[Precondition]:
     withdrawn, allowing = now.evidence.withdrawn, now.evidence.standing.allowing
     reason, still_open = reason or plan.without_check, withdrawn.open_after(allowing)
     if allowing is not None and not still_open:
-        why = f"; check {allowing.check} answers it, with other queries"
+        why = f"; check {allowing.check} answers it, with new queries"
     elif reason:
         why = f"; the reason answers it: {reason}"
     else:
         why = f"; {still_open}" if allowing is not None else ""
     said = withdrawn.in_words(way_words(plan.model, plan.rerank))
-    expected = "none, or a later pass on other queries, or a reason"
+    expected = "none, or a later pass that has new queries, or a reason"
     return [Precondition("rollback", expected, f"{said}{why}", not still_open or bool(reason))]
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
 from skipfill.store.checks.entry import CheckEntry
+from skipfill.store.checks.queries import Queries, QuerySets
 from skipfill.store.checks.saved_reports import load_report
 from skipfill.store.errors import SkipfillError
 from skipfill.store.galleries.log import BRINGING, Version, read_version
@@ -24,7 +25,7 @@ class LeftByRollback:
         version: number of the version that rolled back.
         by, reason: the user who did, and the reason given.
         check: id of the check that had allowed the release; empty for none.
-        queries: digest of the queries of that check; empty where they are not known.
+        queries: of that check; without a digest where they are not known.
         unread: the report of that check, where it cannot be read; empty where it can.
     """
 
@@ -32,7 +33,7 @@ class LeftByRollback:
     by: str
     reason: str
     check: str = ""
-    queries: str = ""
+    queries: Queries = Queries()
     unread: str = ""
 
     def __str__(self) -> str:
@@ -43,14 +44,19 @@ class LeftByRollback:
         """The reason why no pass can be compared with the check that had allowed the release; empty for none."""
         if self.unread:
             return f"the report of check {self.check}, which had allowed the release, cannot be read: {self.unread}"
-        if self.check and not self.queries:
+        if self.check and not self.queries.digest:
             return f"check {self.check}, which had allowed the release, does not say what its queries were"
         return ""
 
     def open_after(self, passed: CheckEntry) -> str:
         """The reason why a later pass does not answer the rollback; empty where it does."""
-        same = f"check {passed.check} has the same queries as check {self.check}, which had allowed the release"
-        return self.unknown or (same if self.check and passed.queries.digest == self.queries else "")
+        if self.unknown or not self.check:
+            return self.unknown
+        asked = replace(passed.queries, basis=self.queries.basis)
+        if not QuerySets([self.queries]).holds(asked):
+            return ""
+        same = "the same queries as" if asked.count == self.queries.count else "only queries of"
+        return f"check {passed.check} has {same} check {self.check}, which had allowed the release"
 
 
 @dataclass(frozen=True)
@@ -78,8 +84,8 @@ class Withdrawal:
     def open_after(self, passed: CheckEntry | None) -> str:
         """The reason why a pass does not answer the rollbacks; empty where it does.
 
-        A pass answers them if it was made after the last one, on other queries than the checks that had allowed the
-        releases: those did not show the fault.
+        A pass answers them if it was made after the last one, with queries that the checks that had allowed the
+        releases did not have: those did not show the fault.
         """
         if self.unknown or passed is None:
             return self.unknown or "no check allows it"
@@ -193,9 +199,9 @@ def comebacks(objects: ObjectStore, gallery: str, log: Sequence[Version]) -> dic
 
 def _rollback(objects: ObjectStore, gallery: str, after: Version, check: str) -> LeftByRollback:
     """A rollback, and the queries of the check that had allowed the release that it left; `check` is empty for none."""
-    queries = unread = ""
+    queries, unread = Queries(), ""
     try:
-        queries = load_report(objects, gallery, check).queries.digest if check else ""
+        queries = load_report(objects, gallery, check).queries if check else queries
     except (SkipfillError, OSError):
         unread = str(objects.root / report_key(gallery, check))
     return LeftByRollback(after.number, after.by, after.reason, check, queries, unread)

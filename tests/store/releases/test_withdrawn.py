@@ -167,7 +167,7 @@ def test_a_report_of_a_pass_says_whether_it_answers_a_rollback(
     failed = saved_check(
         objects, created="2026-01-04", verdict="fail", queries=Queries.of(["f"]), policy=asdict(Policy())
     )
-    assert "It comes back with a pass on other queries" in skipfill("report", "g", failed.id).out
+    assert "It comes back with a pass that has new queries" in skipfill("report", "g", failed.id).out
     shown = skipfill("report", "g", other.id).out
     assert f"this pass allows no swap, because check {failed.id} (fail) still counts" in shown
 
@@ -194,7 +194,7 @@ def test_a_refused_swap_names_the_fail_and_the_rollback(skipfill: Skipfill, obje
     assert "a reason too: skipfill swap g v2 --reason TEXT" in planned.err
     assert planned.out.count("NO") == 2
     passed = saved_check(objects, created="2026-01-03", queries=OTHER)  # cancels the fail, and answers the rollback
-    assert f"check {passed.id} answers it, with other queries" in " ".join(skipfill("plan", "g", "v2").out.split())
+    assert f"check {passed.id} answers it, with new queries" in " ".join(skipfill("plan", "g", "v2").out.split())
     skipfill("swap", "g", "v2")
 
 
@@ -220,6 +220,19 @@ def test_without_the_report_of_the_check_that_allowed_it_no_pass_answers(
     skipfill("swap", "g", "v2", "--dry-run")
     objects.delete(report)
     skipfill("swap", "g", "v2", "--reason", "it was the index")
+
+
+def test_a_part_of_the_queries_that_had_allowed_a_model_does_not_answer_its_rollback(
+    skipfill: Skipfill, objects: ObjectStore
+) -> None:
+    """Nor do the same queries under another identity; one more query does."""
+    part = Queries.of(["a", "b"])
+    for queries in (part, replace(part, basis="identity='customer'")):
+        passed = saved_check(objects, created="2026-01-02", queries=queries)
+        refused = " ".join(skipfill("swap", "g", "v2", expect=1).err.split())
+        assert f"check {passed.id} has only queries of check" in refused
+    saved_check(objects, created="2026-01-03", queries=Queries.of(["a", "b", "new"]))
+    skipfill("swap", "g", "v2")
 
 
 def test_every_earlier_rollback_of_a_model_counts(skipfill: Skipfill, objects: ObjectStore) -> None:
