@@ -68,6 +68,7 @@ SENTENCES = {
     "skipfill encode {model} ITEMS.parquet -o FILE.parquet --onto {space}",
     "encode_again": "Encode the items with a model of this store: "
     "skipfill encode {model} ITEMS.parquet -o FILE.parquet --onto {space}",
+    "remove_repeated_rows": "Remove the repeated rows from one of the files.",
     "choose_model_name": "Choose another name: models are never overwritten. See: skipfill model list",
     "check_model": "Run: skipfill check {gallery} {model} --items HELDOUT.parquet",
     "ask_rerank": "Add --rerank K, or leave this option out. See: skipfill guide reranking",

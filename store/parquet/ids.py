@@ -125,7 +125,8 @@ def refuse_bad_ids(ids: Sequence[pa.Array], files: Sequence[Address], column: st
         more = [f"{len(having) - MOST_FILES} more"] if len(having) > MOST_FILES else []
         where = " and ".join([*map(str, having[:MOST_FILES]), *more])
         found = f"{twice['values']} {twice['counts']} times"
-        raise BadInput(f"{where}, column {column}", expected="unique ids", found=found)
+        hint = Advice("remove_repeated_rows") if len(having) > 1 else ""
+        raise BadInput(f"{where}, column {column}", expected="unique ids", found=found, hint=hint)
 
 
 def refuse_bad_ids_in_files(
@@ -171,7 +172,8 @@ def refuse_bad_ids_in_files(
     where = f"{' and '.join(names)}, column {column}"
     if value is None:
         raise BadInput(where, expected="an id in every row", found=f"{count} NULL ids")
-    raise BadInput(where, expected="unique ids", found=f"{value!r} {count} times")
+    hint = Advice("remove_repeated_rows") if first != last else ""
+    raise BadInput(where, expected="unique ids", found=f"{value!r} {count} times", hint=hint)
 
 
 @dataclass(frozen=True)

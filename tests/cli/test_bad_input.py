@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from skipfill.cli.error_messages import sentence
 from skipfill.store.errors import BadInput
 from skipfill.store.parquet.items import open_items
 from skipfill.store.storage.output_file import new_file
@@ -133,6 +134,7 @@ def test_duplicates_across_files_are_found(skipfill: Skipfill, tmp_path: Path) -
     write_vectors(tmp_path / "b.parquet", GOOD, np.arange(19, 39))
     line = one_line(skipfill("gallery", "add", "two", "a.parquet", "b.parquet", "--space", "s", expect=2).err)
     assert "expected unique ids, found 19 2 times" in line
+    assert "Remove the repeated rows from one of the files." in line
     assert "a.parquet" in line
     assert "b.parquet" in line
 
@@ -144,6 +146,7 @@ def test_ids_of_several_files_of_items(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="expected unique ids, found 19 2 times") as twice:
         open_items([tmp_path])
     assert twice.value.where == f"{first} and {second}, column id"
+    assert sentence(twice.value.hint) == "Remove the repeated rows from one of the files."
     write_vectors(second, GOOD, [None, *range(100, 119)])
     with pytest.raises(BadInput, match="found 1 NULL ids") as null:
         open_items([tmp_path])
