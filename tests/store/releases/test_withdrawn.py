@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from skipfill.store.checks.index import CheckIndex
 from skipfill.store.checks.policy import Policy
 from skipfill.store.checks.queries import Queries
+from skipfill.store.checks.saved_reports import load_report
 from skipfill.store.galleries.log import latest
 from skipfill.store.galleries.register import add_gallery, drop_gallery
 from skipfill.store.models.cards import load_card
@@ -17,7 +19,7 @@ from skipfill.store.models.files import save_model
 from skipfill.store.parquet.stored_rows import Columns
 from skipfill.store.releases.plan import read_plan
 from skipfill.store.releases.rollback import rollback
-from skipfill.store.releases.withdrawn import withdrawal
+from skipfill.store.releases.withdrawn import LeftByRollback, withdrawal
 from skipfill.store.spaces import Space
 from skipfill.store.storage.object_store import ObjectStore
 from tests.conftest import Skipfill, tree
@@ -233,6 +235,17 @@ def test_a_part_of_the_queries_that_had_allowed_a_model_does_not_answer_its_roll
         assert f"check {passed.id} has only queries of check" in refused
     saved_check(objects, created="2026-01-03", queries=Queries.of(["a", "b", "new"]))
     skipfill("swap", "g", "v2")
+
+
+def test_the_same_digest_is_the_same_queries_whatever_else_is_known(skipfill: Skipfill, objects: ObjectStore) -> None:
+    allowing = skipfill("history", "g", "--json").document["versions"][1]["release"]["check"]
+    asked = load_report(objects, "g", allowing).queries
+    known = LeftByRollback(3, "root", "", allowing, replace(asked, least=""))
+    again = saved_check(objects, created="2026-01-02", queries=replace(asked, least=""))
+    entry = next(
+        one for one in CheckIndex(objects, "g").of(again.rows_state, again.fingerprint) if one.check == again.id
+    )
+    assert "has the same queries as" in known.open_after(entry)
 
 
 def test_every_earlier_rollback_of_a_model_counts(skipfill: Skipfill, objects: ObjectStore) -> None:
